@@ -1,0 +1,77 @@
+/** Exit codes, as documented in the README. */
+export const exitCodes = {
+  ok: 0,
+  failed: 1,
+  usage: 2,
+  cancelled: 3,
+  unreachable: 69,
+  bug: 70,
+  cannotWrite: 73,
+  temporary: 75,
+  refused: 77,
+  config: 78,
+  interrupted: 130,
+} as const
+
+export type ExitName = keyof typeof exitCodes
+
+export type ErrorDetails = {
+  /** Stable machine-readable name, upper snake case. */
+  code: string
+  exit: ExitName
+  /** What the user can do about it, best first. */
+  suggestions?: string[]
+  cause?: unknown
+}
+
+/**
+ * A failure we foresaw: one clear message, an exit code, and what to try next. It has the shape that oclif reads
+ * (`oclif.exit`, `exitCode`, `suggestions`), so the library can throw it without knowing oclif.
+ */
+export class ExpectedError extends Error {
+  readonly code: string
+  readonly exitCode: number
+  readonly oclif: {exit: number}
+  readonly suggestions: string[]
+
+  constructor(message: string, {code, exit, suggestions = [], cause}: ErrorDetails) {
+    super(message, {cause})
+    this.name = 'ExpectedError'
+    this.code = code
+    this.exitCode = exitCodes[exit]
+    this.oclif = {exit: this.exitCode}
+    this.suggestions = suggestions
+  }
+}
+
+/** Bad usage of a command: exit 2. */
+export const usageError = (message: string, ...suggestions: string[]) =>
+  new ExpectedError(message, {code: 'USAGE', exit: 'usage', suggestions})
+
+/** Configuration that cannot be used: exit 78. */
+export const configError = (message: string, ...suggestions: string[]) =>
+  new ExpectedError(message, {code: 'CONFIG', exit: 'config', suggestions})
+
+/** The text of anything that was thrown, one line, never empty. */
+export function messageOf(error: unknown): string {
+  if (error instanceof AggregateError && error.message === '' && error.errors.length > 0)
+    return messageOf(error.errors[0])
+  const text = error instanceof Error ? error.message || error.name : String(error)
+  return text.split('\n')[0] ?? text
+}
+
+/** The `code` of a system error (`ENOENT`, …), also when it is wrapped as a cause or in an AggregateError. */
+export function errorCode(error: unknown): string | undefined {
+  for (let at = error, depth = 0; at instanceof Error && depth < 5; at = at.cause, depth++) {
+    const code = (at as {code?: unknown}).code
+    if (typeof code === 'string') return code
+    if (at instanceof AggregateError && at.errors.length > 0) return errorCode(at.errors[0])
+  }
+
+  return undefined
+}
+
+/** For the `default` of a switch over a union: a forgotten case is a compile error. */
+export function assertNever(value: never): never {
+  throw new Error(`unexpected value: ${JSON.stringify(value)}`)
+}

@@ -1,0 +1,80 @@
+import type {FinalStatus, Usage} from '../protocol/schemas.ts'
+
+/** What is to be run. All paths are absolute. */
+export type RunRequest = {
+  taskId: string
+  attempt: number
+  title: string
+  prompt: string
+  agent: string
+  model?: string | undefined
+  /** An OpenCode session to continue. */
+  sessionId?: string | undefined
+  /** The codebase: the agent's working directory. */
+  cwd: string
+  /** This run's own folder (0700, exists): `prompt`, `stdout.ndjson`, `stderr.log`, `tmp/`. */
+  runDir: string
+  /** Value of `A2A_RUN` in the agent's environment: it names instance and run, and every descendant inherits it. */
+  marker: string
+  deadlines: Deadlines
+}
+
+/** All in ms; 0 means none. */
+export type Deadlines = {
+  /** From spawn to the first event. */
+  startup: number
+  /** Without any output while no tool runs. */
+  idle: number
+  /** Without any output while a tool runs. */
+  tool: number
+  /** From spawn to the end. */
+  total: number
+  /** Between SIGTERM and SIGKILL. */
+  grace: number
+}
+
+/** Enough to tell a process from a later one with the same pid. */
+export type ProcessIdentity = {pid: number; /** Clock ticks since boot, field 22 of /proc/PID/stat. */ startTime: string}
+
+/** What the run tells while it goes on. Callbacks must not throw and do not block. */
+export type RunObserver = {
+  /** Once, right after the spawn, before anything else. Not called by executors that need no process. */
+  spawned: (process: ProcessIdentity) => void
+  /** As soon as it is known; again if the agent changes it. */
+  session: (id: string) => void
+  /** One line for people about what the agent does now: a tool call that ended, a text. */
+  activity: (line: string) => void
+  warning: (text: string) => void
+}
+
+export type RunOutcome = {
+  status: FinalStatus
+  /** The agent's final text, bounded; null where there is none. */
+  result: string | null
+  /** Never empty unless completed. */
+  error: string | null
+  sessionId: string | null
+  usage: Usage
+}
+
+export type StopReason = {
+  /** `cancelled`: somebody asked for it. `failed`: the worker gives up on it. */
+  status: 'cancelled' | 'failed'
+  /** Becomes the task's error. */
+  error: string
+}
+
+export type RunningAgent = {
+  /** Settles when the run is over, its spool complete and no process of it alive. Rejects only for a bug. */
+  readonly outcome: Promise<RunOutcome>
+  /** Asks the run to end early; the outcome says when it has. A second call changes nothing. */
+  stop(reason: StopReason): void
+}
+
+/** Runs a task. `start` rejects, with nothing left behind, when the run cannot begin (no binary, unknown model, …). */
+export interface Executor {
+  start(request: RunRequest, observer: RunObserver): Promise<RunningAgent>
+}
+
+/** Names in a run's folder. */
+export const runFiles = {prompt: 'prompt', stdout: 'stdout.ndjson', stderr: 'stderr.log', tmp: 'tmp'} as const

@@ -1,0 +1,53 @@
+/**
+ * Each path of the CodeTether worker API, once; client and server both take it from here.
+ * Segments that begin with a colon are parameters.
+ */
+export const routes = {
+  health: '/health',
+  livez: '/livez',
+  readyz: '/readyz',
+  status: '/v1/opencode/status',
+  workers: '/v1/opencode/workers',
+  registerWorker: '/v1/opencode/workers/register',
+  worker: '/v1/opencode/workers/:worker',
+  heartbeat: '/v1/opencode/workers/:worker/heartbeat',
+  unregister: '/v1/opencode/workers/:worker/unregister',
+  codebases: '/v1/opencode/codebases',
+  codebaseList: '/v1/opencode/codebases/list',
+  codebase: '/v1/opencode/codebases/:codebase',
+  codebaseTasks: '/v1/opencode/codebases/:codebase/tasks',
+  trigger: '/v1/opencode/codebases/:codebase/trigger',
+  tasks: '/v1/opencode/tasks',
+  task: '/v1/opencode/tasks/:task',
+  taskStatus: '/v1/opencode/tasks/:task/status',
+  taskCancel: '/v1/opencode/tasks/:task/cancel',
+  taskOutput: '/v1/opencode/tasks/:task/output',
+  taskOutputStream: '/v1/opencode/tasks/:task/output/stream',
+  taskStream: '/v1/worker/tasks/stream',
+  claim: '/v1/worker/tasks/claim',
+  release: '/v1/worker/tasks/release',
+  decline: '/v1/worker/tasks/decline',
+  connected: '/v1/worker/connected',
+  connectedWorker: '/v1/worker/connected/:worker',
+  monitorWorkers: '/v1/monitor/workers',
+} as const
+
+export type Route = keyof typeof routes
+
+type Query = Record<string, string | number | boolean | undefined>
+
+/** The path of a route with its parameters filled in, each escaped, and a query string when there is one. */
+export function pathTo(route: Route, params: Record<string, string> = {}, query: Query = {}): string {
+  const path = routes[route].replace(/:([a-z]+)/g, (_, name: string) => {
+    const value = params[name]
+    if (!value) throw new Error(`route ${route} needs the parameter ${name}`)
+    return encodeURIComponent(value)
+  })
+  const search = new URLSearchParams()
+  for (const [key, value] of Object.entries(query)) if (value !== undefined) search.set(key, String(value))
+  return search.size > 0 ? `${path}?${search}` : path
+}
+
+/** Pseudo-codebases of the protocol. */
+export const globalCodebase = 'global'
+export const pendingCodebase = '__pending__'

@@ -1,0 +1,307 @@
+import * as v from 'valibot'
+
+/**
+ * The wire types of the CodeTether worker API and their parsers, one schema for client and server. Readers are
+ * tolerant: a field that the existing server leaves out has a default, an unknown field is dropped. Field names,
+ * defaults and states are those of the public reference (rileyseaburg/codetether at ce51a8e); what it ignores is marked.
+ */
+
+export const taskStatuses = ['pending', 'assigned', 'running', 'completed', 'failed', 'cancelled'] as const
+export type TaskStatus = (typeof taskStatuses)[number]
+export const finalStatuses = ['completed', 'failed', 'cancelled'] as const
+export type FinalStatus = (typeof finalStatuses)[number]
+export const isFinal = (status: string): status is FinalStatus => (finalStatuses as readonly string[]).includes(status)
+
+const text = (fallback = '') => v.optional(v.nullish(v.string(), fallback), fallback) as v.GenericSchema<unknown, string>
+const nullable = v.optional(v.nullable(v.string()), null)
+const count = v.pipe(v.number(), v.integer(), v.minValue(0))
+const anyObject = v.record(v.string(), v.unknown())
+
+/** What a run cost: tokens as OpenCode counts them, summed over its steps; `cost` in US dollars. Ours. */
+export const usageSchema = v.object({
+  input: v.optional(v.number(), 0),
+  output: v.optional(v.number(), 0),
+  reasoning: v.optional(v.number(), 0),
+  cache_read: v.optional(v.number(), 0),
+  cache_write: v.optional(v.number(), 0),
+  cost: v.optional(v.number(), 0),
+  model: nullable,
+  /** From spawn to the end of the process. */
+  duration_ms: v.optional(v.nullable(v.number()), null),
+})
+export type Usage = v.InferOutput<typeof usageSchema>
+
+export const taskSchema = v.object({
+  id: v.pipe(v.string(), v.minLength(1)),
+  codebase_id: text(),
+  title: text(),
+  prompt: text(),
+  agent_type: v.pipe(
+    text('build'),
+    v.transform((name) => name || 'build'),
+  ),
+  model: nullable,
+  status: v.optional(v.picklist(taskStatuses), 'pending'),
+  priority: v.optional(v.nullish(v.number(), 0), 0),
+  worker_id: nullable,
+  session_id: nullable,
+  result: nullable,
+  error: nullable,
+  metadata: v.optional(v.nullish(anyObject, {}), {}) as v.GenericSchema<unknown, Record<string, unknown>>,
+  created_at: nullable,
+  started_at: nullable,
+  completed_at: nullable,
+  updated_at: nullable,
+  /** Counts from 1, one more each time the task is put back. Ours; 0 from a server without attempts. */
+  attempt: v.optional(count, 0),
+  cancel_requested_at: v.optional(v.nullable(v.string()), null),
+  /** Since when the holder has not been heard of. Ours. */
+  lost_since: v.optional(v.nullable(v.string()), null),
+  usage: v.optional(v.nullable(usageSchema), null),
+  /** Why a pending task waits, in words. Ours; absent where the server does not know. */
+  waiting: v.optional(v.nullable(v.string()), null),
+})
+export type Task = v.InferOutput<typeof taskSchema>
+
+/** A task in a stream frame: `task_id`, `description` and a wrapping `data` object are other spellings in use. */
+export const taskEventSchema = v.pipe(
+  v.looseObject({}),
+  v.transform((event: Record<string, unknown>) => {
+    const inner = event['data']
+    const task = (typeof inner === 'object' && inner !== null ? inner : event) as Record<string, unknown>
+    return {...task, id: task['id'] ?? task['task_id'], prompt: task['prompt'] ?? task['description']}
+  }),
+  taskSchema,
+)
+
+export const workerSchema = v.object({
+  worker_id: v.pipe(v.string(), v.minLength(1)),
+  name: text(),
+  capabilities: v.optional(v.array(v.string()), []),
+  hostname: nullable,
+  models: v.optional(v.array(v.unknown()), []),
+  global_codebase_id: nullable,
+  registered_at: nullable,
+  last_seen: nullable,
+  status: text('active'),
+  /** Ours, from here on. */
+  version: nullable,
+  max_concurrent_tasks: v.optional(v.nullable(v.number()), null),
+  features: v.optional(v.array(v.string()), []),
+  connected: v.optional(v.boolean(), false),
+  running: v.optional(count, 0),
+})
+export type Worker = v.InferOutput<typeof workerSchema>
+
+export const codebaseSchema = v.object({
+  id: v.pipe(v.string(), v.minLength(1)),
+  name: text(),
+  path: text(),
+  description: text(),
+  status: text('idle'),
+  worker_id: nullable,
+  registered_at: nullable,
+  agent_config: v.optional(v.nullish(anyObject, {}), {}) as v.GenericSchema<unknown, Record<string, unknown>>,
+  last_triggered: nullable,
+  opencode_port: v.optional(v.nullable(v.number()), null),
+  session_id: nullable,
+  watch_mode: v.optional(v.boolean(), false),
+  watch_interval: v.optional(v.number(), 5),
+  /** Ours: does a worker that is connected now serve it, and on which host. */
+  served: v.optional(v.nullable(v.boolean()), null),
+  hostname: nullable,
+})
+export type Codebase = v.InferOutput<typeof codebaseSchema>
+
+// ---------------------------------------------------------------------------------------------------- requests
+
+const required = v.pipe(v.string(), v.minLength(1))
+const maybe = v.optional(v.nullable(v.string()), null)
+
+export const registerWorkerSchema = v.object({
+  worker_id: required,
+  name: required,
+  capabilities: v.optional(v.array(v.string()), []),
+  hostname: maybe,
+  models: v.optional(v.array(v.unknown()), []),
+  global_codebase_id: maybe,
+  version: maybe,
+  max_concurrent_tasks: v.optional(v.nullable(v.pipe(v.number(), v.integer(), v.minValue(1))), null),
+  features: v.optional(v.nullable(v.array(v.string())), null),
+})
+export type RegisterWorker = v.InferInput<typeof registerWorkerSchema>
+
+export const registerCodebaseSchema = v.object({
+  name: required,
+  path: required,
+  description: v.optional(v.string(), ''),
+  agent_config: v.optional(anyObject, {}),
+  worker_id: maybe,
+  /** The working tree, as `device:inode`; two codebases of one tree never run at once. Ours. */
+  tree: maybe,
+})
+export type RegisterCodebase = v.InferInput<typeof registerCodebaseSchema>
+
+/** What a run is, wherever it is named: a task may run again, and then it is another run. */
+const runSchema = v.object({id: required, attempt: v.optional(count, 0)})
+
+/** The body may be empty: the existing worker's is. */
+export const heartbeatSchema = v.object({
+  running: v.optional(v.nullable(v.array(runSchema)), null),
+  free: v.optional(v.nullable(count), null),
+})
+export type Heartbeat = v.InferInput<typeof heartbeatSchema>
+
+export const createTaskSchema = v.object({
+  title: required,
+  prompt: required,
+  agent_type: v.optional(required, 'build'),
+  priority: v.optional(v.pipe(v.number(), v.integer()), 0),
+  metadata: v.optional(anyObject, {}),
+  model: maybe,
+})
+export type CreateTask = v.InferInput<typeof createTaskSchema>
+
+export const statusUpdateSchema = v.object({
+  status: required,
+  worker_id: required,
+  session_id: maybe,
+  result: maybe,
+  error: maybe,
+  attempt: v.optional(v.nullable(count), null),
+  usage: v.optional(v.nullable(usageSchema), null),
+})
+export type StatusUpdate = v.InferInput<typeof statusUpdateSchema>
+
+export const outputSchema = v.object({
+  worker_id: required,
+  output: v.string(),
+  timestamp: maybe,
+  attempt: v.optional(v.nullable(count), null),
+  /** Position and length in the source spool, in bytes before redaction. Ours. */
+  offset: v.optional(v.nullable(count), null),
+  length: v.optional(v.nullable(count), null),
+})
+export type OutputBatch = v.InferInput<typeof outputSchema>
+
+/** The same as a raw body (`application/x-ndjson`): everything but the bytes is in the query. Ours. */
+const numeric = v.pipe(v.string(), v.regex(/^\d+$/), v.transform(Number), count)
+export const rawOutputQuerySchema = v.object({
+  worker_id: required,
+  attempt: numeric,
+  offset: numeric,
+  length: numeric,
+})
+
+export const claimSchema = v.object({task_id: required})
+export const releaseSchema = v.object({
+  task_id: required,
+  status: v.optional(v.string(), 'completed'),
+  result: maybe,
+  error: maybe,
+  attempt: v.optional(v.nullable(count), null),
+})
+export const declineSchema = v.object({task_id: required, reason: v.optional(v.string(), '')})
+
+// ----------------------------------------------------------------------------------------------------- answers
+
+export const taskListSchema = v.union([
+  v.array(taskSchema),
+  v.pipe(
+    v.object({tasks: v.array(taskSchema)}),
+    v.transform(({tasks}) => tasks),
+  ),
+])
+export const workerListSchema = v.array(workerSchema)
+export const codebaseListSchema = v.array(codebaseSchema)
+
+export const registerWorkerAnswerSchema = v.object({
+  features: v.optional(v.array(v.string()), []),
+})
+
+/** The id is in `codebase.id`, or at the top level. */
+export const registerCodebaseAnswerSchema = v.pipe(
+  v.looseObject({}),
+  v.transform((answer: Record<string, unknown>) => answer['codebase'] ?? answer),
+  codebaseSchema,
+)
+
+export const createTaskAnswerSchema = v.pipe(
+  v.object({task: taskSchema}),
+  v.transform(({task}) => task),
+)
+
+export const triggerAnswerSchema = v.object({session_id: required})
+
+/** `task` and `attempt` come from our own server only: the claim is then also the move to `running`. */
+export const claimAnswerSchema = v.object({
+  attempt: v.optional(count),
+  lease_seconds: v.optional(v.number()),
+  task: v.optional(taskSchema),
+})
+export type ClaimAnswer = v.InferOutput<typeof claimAnswerSchema>
+
+export const outputChunkSchema = v.object({
+  output: v.string(),
+  timestamp: nullable,
+  worker_id: nullable,
+  attempt: v.optional(count, 0),
+  offset: v.optional(v.nullable(count), null),
+})
+export type OutputChunk = v.InferOutput<typeof outputChunkSchema>
+
+export const outputPageSchema = v.object({
+  task_id: v.string(),
+  outputs: v.array(outputChunkSchema),
+  total: count,
+  /** Where to go on reading; ours. */
+  next: v.optional(count),
+  /** True when older output was dropped; ours. */
+  truncated: v.optional(v.boolean(), false),
+})
+export type OutputPage = v.InferOutput<typeof outputPageSchema>
+
+export const outputAcknowledgementSchema = v.object({next: v.optional(v.nullable(count), null)})
+
+export const cancelEventSchema = v.pipe(
+  v.looseObject({}),
+  v.transform((event: Record<string, unknown>) => ({...event, id: event['id'] ?? event['task_id']})),
+  v.object({id: required, attempt: v.optional(count, 0), reason: v.optional(v.nullable(v.string()), null)}),
+)
+
+export const doneEventSchema = v.object({status: v.picklist(finalStatuses)})
+
+export const connectedWorkerSchema = v.object({
+  worker_id: required,
+  agent_name: text(),
+  is_busy: v.optional(v.boolean(), false),
+  codebases: v.optional(v.array(v.string()), []),
+})
+
+export const healthSchema = v.object({status: v.string(), version: v.optional(v.string())})
+
+export const monitorWorkersSchema = v.object({
+  workers: v.array(
+    v.object({
+      id: v.string(),
+      name: text(),
+      status: text(),
+      last_heartbeat: nullable,
+      codebases: v.optional(v.number(), 0),
+      tasks_completed: v.optional(v.nullable(v.number()), null),
+      hostname: nullable,
+      connected: v.optional(v.boolean(), false),
+      running: v.optional(v.number(), 0),
+    }),
+  ),
+})
+export type MonitorWorker = v.InferOutput<typeof monitorWorkersSchema>['workers'][number]
+
+/** The error body of the existing server: a text, or the list of a validation error. */
+export const errorBodySchema = v.object({
+  detail: v.union([
+    v.string(),
+    v.array(v.looseObject({loc: v.optional(v.array(v.unknown()), []), msg: v.optional(v.string(), '')})),
+  ]),
+  next: v.optional(count),
+})
