@@ -42,6 +42,12 @@ export class ExpectedError extends Error {
     this.oclif = {exit: this.exitCode}
     this.suggestions = suggestions
   }
+
+  /** Keeps what led to it, for `cause`. */
+  because(cause: unknown): this {
+    this.cause = cause
+    return this
+  }
 }
 
 /** Bad usage of a command: exit 2. */

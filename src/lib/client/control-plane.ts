@@ -1,0 +1,233 @@
+import * as v from 'valibot'
+import {pathTo} from '../protocol/routes.ts'
+import * as wire from '../protocol/schemas.ts'
+import {HttpClient, isAbsent, RefusedError, type HttpOptions} from './http.ts'
+
+type Signal = AbortSignal | undefined
+
+export type OutputPosition = {workerId: string; attempt: number; offset: number; length: number}
+
+/** One method an endpoint. All throw RefusedError when the server says no, UnreachableError when it says nothing. */
+export class ControlPlaneClient implements AsyncDisposable {
+  readonly http: HttpClient
+
+  constructor(options: HttpOptions) {
+    this.http = new HttpClient(options)
+  }
+
+  get url(): string {
+    return this.http.baseUrl
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.http[Symbol.asyncDispose]()
+  }
+
+  health(signal?: Signal, timeoutMs = 5000) {
+    return this.http.call(wire.healthSchema, {what: 'Cannot ask for the health', path: pathTo('health'), signal, timeoutMs})
+  }
+
+  // ------------------------------------------------------------------------------------------------- workers
+
+  registerWorker(worker: wire.RegisterWorker, signal?: Signal) {
+    return this.http.call(wire.registerWorkerAnswerSchema, {
+      what: 'Cannot register the worker',
+      method: 'POST',
+      path: pathTo('registerWorker'),
+      json: worker,
+      signal,
+    })
+  }
+
+  /** `state` goes to servers that know leases; the existing one wants no body. */
+  async heartbeat(workerId: string, state: wire.Heartbeat | undefined, signal?: Signal): Promise<void> {
+    const path = pathTo('heartbeat', {worker: workerId})
+    await this.http.call(v.unknown(), {
+      what: 'Heartbeat failed',
+      method: 'POST',
+      path,
+      ...(state ? {json: state} : {}),
+      timeoutMs: 10_000,
+      signal,
+    })
+  }
+
+  async unregister(workerId: string, signal?: Signal): Promise<void> {
+    const path = pathTo('unregister', {worker: workerId})
+    await this.http.call(v.unknown(), {what: 'Cannot unregister the worker', method: 'POST', path, timeoutMs: 5000, signal})
+  }
+
+  workers(signal?: Signal): Promise<wire.Worker[]> {
+    return this.http.call(wire.workerListSchema, {what: 'Cannot list workers', path: pathTo('workers'), signal})
+  }
+
+  monitorWorkers(signal?: Signal) {
+    return this.http.call(wire.monitorWorkersSchema, {what: 'Cannot list workers', path: pathTo('monitorWorkers'), signal})
+  }
+
+  /** True or false where the server can tell whether this worker's stream is open to it; undefined where it cannot. */
+  async isConnected(workerId: string, signal?: Signal): Promise<boolean | undefined> {
+    const path = pathTo('connectedWorker', {worker: workerId})
+    try {
+      await this.http.call(wire.connectedWorkerSchema, {what: 'Cannot check the stream', path, timeoutMs: 10_000, signal})
+      return true
+    } catch (error) {
+      // `Not Found` is the answer of a server that has no such route at all.
+      return error instanceof RefusedError && error.status === 404 && error.detail !== 'Not Found' ? false : undefined
+    }
+  }
+
+  // ----------------------------------------------------------------------------------------------- codebases
+
+  codebases(signal?: Signal): Promise<wire.Codebase[]> {
+    return this.http.call(wire.codebaseListSchema, {what: 'Cannot list codebases', path: pathTo('codebases'), signal})
+  }
+
+  registerCodebase(codebase: wire.RegisterCodebase, signal?: Signal): Promise<wire.Codebase> {
+    return this.http.call(wire.registerCodebaseAnswerSchema, {
+      what: `Cannot register the codebase ${codebase.path}`,
+      method: 'POST',
+      path: pathTo('codebases'),
+      json: codebase,
+      signal,
+    })
+  }
+
+  // --------------------------------------------------------------------------------------------------- tasks
+
+  createTask(codebaseId: string, task: wire.CreateTask, idempotencyKey: string, signal?: Signal): Promise<wire.Task> {
+    return this.http.call(wire.createTaskAnswerSchema, {
+      what: 'Cannot create the task',
+      method: 'POST',
+      path: pathTo('codebaseTasks', {codebase: codebaseId}),
+      json: task,
+      headers: {'idempotency-key': idempotencyKey},
+      signal,
+    })
+  }
+
+  /** The other way to create a task, and the one that works on the existing server. Answers with the task's id. */
+  async triggerTask(
+    codebaseId: string,
+    body: {prompt: string; agent: string; model: string | null; metadata: Record<string, unknown>},
+    signal?: Signal,
+  ): Promise<string> {
+    const answer = await this.http.call(wire.triggerAnswerSchema, {
+      what: 'Cannot create the task',
+      method: 'POST',
+      path: pathTo('trigger', {codebase: codebaseId}),
+      json: body,
+      signal,
+    })
+    return answer.session_id
+  }
+
+  task(id: string, signal?: Signal): Promise<wire.Task> {
+    return this.http.call(wire.taskSchema, {what: `Cannot read task ${id}`, path: pathTo('task', {task: id}), signal})
+  }
+
+  async tasks(
+    query: {status?: string; worker_id?: string; codebase_id?: string; limit?: number; cursor?: string} = {},
+    signal?: Signal,
+  ): Promise<{tasks: wire.Task[]; next: string | undefined}> {
+    const {value, headers} = await this.http.callWithHeaders(wire.taskListSchema, {
+      what: 'Cannot list tasks',
+      path: pathTo('tasks', {}, query),
+      signal,
+    })
+    const next = headers['x-next-cursor']
+    return {tasks: value, next: typeof next === 'string' ? next : undefined}
+  }
+
+  async updateStatus(taskId: string, update: wire.StatusUpdate, signal?: Signal): Promise<void> {
+    await this.http.call(v.unknown(), {
+      what: `Cannot report task ${taskId} as ${update.status}`,
+      method: 'PUT',
+      path: pathTo('taskStatus', {task: taskId}),
+      json: update,
+      signal,
+    })
+  }
+
+  async cancelTask(taskId: string, signal?: Signal): Promise<void> {
+    const path = pathTo('taskCancel', {task: taskId})
+    await this.http.call(v.unknown(), {what: `Cannot cancel task ${taskId}`, method: 'POST', path, signal})
+  }
+
+  // -------------------------------------------------------------------------------------------------- claims
+
+  claim(taskId: string, workerId: string, signal?: Signal): Promise<wire.ClaimAnswer> {
+    return this.http.call(wire.claimAnswerSchema, {
+      what: `Cannot claim task ${taskId}`,
+      method: 'POST',
+      path: pathTo('claim', {}, {worker_id: workerId}),
+      json: {task_id: taskId},
+      signal,
+    })
+  }
+
+  async release(
+    workerId: string,
+    body: {task_id: string; status: string; error?: string | null; attempt?: number},
+    signal?: Signal,
+  ): Promise<void> {
+    const path = pathTo('release', {}, {worker_id: workerId})
+    await this.http.call(v.unknown(), {what: `Cannot release task ${body.task_id}`, method: 'POST', path, json: body, signal})
+  }
+
+  async decline(taskId: string, workerId: string, reason: string, signal?: Signal): Promise<void> {
+    const path = pathTo('decline', {}, {worker_id: workerId})
+    const json = {task_id: taskId, reason}
+    try {
+      await this.http.call(v.unknown(), {what: `Cannot decline task ${taskId}`, method: 'POST', path, json, signal})
+    } catch (error) {
+      if (!isAbsent(error)) throw error
+    }
+  }
+
+  // -------------------------------------------------------------------------------------------------- output
+
+  /** Sends bytes of the spool as they are. For our own server only. */
+  postRawOutput(taskId: string, bytes: Buffer, at: OutputPosition, signal?: Signal) {
+    return this.http.call(wire.outputAcknowledgementSchema, {
+      what: `Cannot send output of task ${taskId}`,
+      method: 'POST',
+      path: pathTo('taskOutput', {task: taskId}, {
+        worker_id: at.workerId,
+        attempt: at.attempt,
+        offset: at.offset,
+        length: at.length,
+      }),
+      raw: {type: 'application/x-ndjson', body: bytes},
+      signal,
+    })
+  }
+
+  postOutput(taskId: string, batch: wire.OutputBatch, signal?: Signal) {
+    return this.http.call(wire.outputAcknowledgementSchema, {
+      what: `Cannot send output of task ${taskId}`,
+      method: 'POST',
+      path: pathTo('taskOutput', {task: taskId}),
+      json: batch,
+      signal,
+    })
+  }
+
+  outputPage(taskId: string, since: number, signal?: Signal): Promise<wire.OutputPage> {
+    return this.http.call(wire.outputPageSchema, {
+      what: `Cannot read the output of task ${taskId}`,
+      path: pathTo('taskOutput', {task: taskId}, {since}),
+      signal,
+    })
+  }
+
+  /** Events `output` and `done`; `since` is a cursor of `outputPage`. */
+  openOutput(taskId: string, since: number, signal: AbortSignal) {
+    return this.http.open({
+      what: `Cannot follow the output of task ${taskId}`,
+      path: pathTo('taskOutputStream', {task: taskId}, {since}),
+      silenceMs: 60_000,
+      signal,
+    })
+  }
+}

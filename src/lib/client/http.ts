@@ -1,0 +1,230 @@
+import {Agent, request} from 'undici'
+import * as v from 'valibot'
+import {ExpectedError, errorCode, messageOf} from '../core/errors.ts'
+import {operation} from '../core/operation.ts'
+import {describeIssues, parseJson} from '../protocol/parse.ts'
+import {errorBodySchema} from '../protocol/schemas.ts'
+
+/** The server answered, and the answer is no. */
+export class RefusedError extends ExpectedError {
+  readonly status: number
+  readonly detail: string
+  /** Seconds, from `Retry-After`. */
+  readonly retryAfter: number | undefined
+  /** From a 409 of our own server about output: where to go on. */
+  readonly next: number | undefined
+  /** The body was plain text, as the existing server answers when a handler crashes. */
+  readonly plain: boolean
+
+  constructor(what: string, answer: {status: number; detail: string; retryAfter?: number; next?: number; plain: boolean}) {
+    super(`${what}: ${answer.detail} (HTTP ${answer.status}).`, refusal(answer.status))
+    this.status = answer.status
+    this.detail = answer.detail
+    this.retryAfter = answer.retryAfter
+    this.next = answer.next
+    this.plain = answer.plain
+  }
+}
+
+/** No answer, or one that no control plane gives. Worth another try. */
+export class UnreachableError extends ExpectedError {}
+
+function refusal(status: number): ConstructorParameters<typeof ExpectedError>[1] {
+  if (status === 401 || status === 403)
+    return {
+      code: status === 401 ? 'UNAUTHORIZED' : 'FORBIDDEN',
+      exit: 'refused',
+      suggestions: ['Set the right token: A2A_AUTH_TOKEN, or auth_token or auth_token_file in the configuration.'],
+    }
+  if (status === 429 || status >= 500) return {code: 'SERVER_ERROR', exit: 'temporary', suggestions: ['Try again later.']}
+  return {code: 'REFUSED', exit: 'failed'}
+}
+
+/** Is another try worth it? Network faults, overload and server errors pass; a bad request stays bad. */
+export const isTransient = (error: unknown): boolean =>
+  !(error instanceof RefusedError) || error.status === 408 || error.status === 425 || error.status === 429 || error.status >= 500
+
+/** 401 and 403: only a person can mend it. */
+export const isUnauthorized = (error: unknown): boolean =>
+  error instanceof RefusedError && (error.status === 401 || error.status === 403)
+
+/** The route or the thing is not there. 405 is how a server says that it lacks an optional call. */
+export const isAbsent = (error: unknown): boolean =>
+  error instanceof RefusedError && (error.status === 404 || error.status === 405)
+
+export type HttpOptions = {baseUrl: string; token?: string | undefined}
+
+export type Call = {
+  /** What is being done, for messages: `Cannot create the task`. */
+  what: string
+  method?: 'GET' | 'POST' | 'PUT' | 'DELETE'
+  path: string
+  json?: unknown
+  raw?: {type: string; body: Buffer}
+  headers?: Record<string, string>
+  signal?: AbortSignal | undefined
+  timeoutMs?: number
+}
+
+const maxAnswer = 72 * 1024 * 1024
+
+/** One control plane over HTTP: keep-alive connections, bounded answers, errors that say what to do. */
+export class HttpClient implements AsyncDisposable {
+  readonly baseUrl: string
+  readonly #token: string | undefined
+  readonly #agent = new Agent({connections: 64, keepAliveTimeout: 30_000, keepAliveMaxTimeout: 60_000, pipelining: 1})
+
+  constructor({baseUrl, token}: HttpOptions) {
+    this.baseUrl = baseUrl.replace(/\/+$/, '')
+    this.#token = token
+  }
+
+  /** Sends a request and parses the answer. Throws RefusedError or UnreachableError. */
+  async call<const S extends v.GenericSchema<unknown, unknown>>(schema: S, call: Call): Promise<v.InferOutput<S>> {
+    const {value} = await this.callWithHeaders(schema, call)
+    return value
+  }
+
+  async callWithHeaders<const S extends v.GenericSchema<unknown, unknown>>(
+    schema: S,
+    call: Call,
+  ): Promise<{value: v.InferOutput<S>; headers: Record<string, string | string[] | undefined>}> {
+    using op = operation(call.signal, call.timeoutMs ?? 30_000)
+    const {status, headers, text} = await this.#exchange(call, op.signal)
+    const type = String(headers['content-type'] ?? '')
+    const body = type.includes('json') ? parseJson(text) : undefined
+    if (status !== 200) throw this.#refused(call, status, headers, body, text)
+    if (body === undefined) throw this.#notOurs(call, type, text)
+    const parsed = v.safeParse(schema, body)
+    if (!parsed.success)
+      throw this.#unreachable(call, `the answer is not what a control plane sends: ${describeIssues(parsed.issues)}`, 'BAD_ANSWER')
+    return {value: parsed.output, headers}
+  }
+
+  /** Opens a stream: the body is handed over once the server answered 200 with events. Throws as `call` does. */
+  async open(call: Call & {silenceMs: number; signal: AbortSignal}): Promise<AsyncIterable<Uint8Array>> {
+    try {
+      const response = await request(`${this.baseUrl}${call.path}`, {
+        dispatcher: this.#agent,
+        headers: this.#headers({...call, headers: {accept: 'text/event-stream', ...call.headers}}),
+        signal: call.signal,
+        headersTimeout: call.timeoutMs ?? 30_000,
+        bodyTimeout: call.silenceMs,
+      })
+      const type = String(response.headers['content-type'] ?? '')
+      if (response.statusCode === 200 && type.includes('text/event-stream')) return response.body
+      const text = await readBounded(response.body, 64 * 1024)
+      if (response.statusCode === 200) throw this.#notOurs(call, type, text)
+      throw this.#refused(call, response.statusCode, response.headers, type.includes('json') ? parseJson(text) : undefined, text)
+    } catch (error) {
+      throw this.#wrapped(call, error)
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#agent.destroy()
+  }
+
+  async #exchange(call: Call, signal: AbortSignal) {
+    try {
+      const response = await request(`${this.baseUrl}${call.path}`, {
+        dispatcher: this.#agent,
+        method: call.method ?? 'GET',
+        headers: this.#headers(call),
+        body: call.raw ? call.raw.body : call.json === undefined ? null : JSON.stringify(call.json),
+        signal,
+      })
+      return {status: response.statusCode, headers: response.headers, text: await readBounded(response.body, maxAnswer)}
+    } catch (error) {
+      // What a timed out or cancelled request rejects with is the signal's reason.
+      throw this.#wrapped(call, signal.aborted ? signal.reason : error)
+    }
+  }
+
+  #headers(call: Call): Record<string, string> {
+    return {
+      accept: 'application/json',
+      ...(call.raw ? {'content-type': call.raw.type} : call.json === undefined ? {} : {'content-type': 'application/json'}),
+      ...(this.#token === undefined ? {} : {authorization: `Bearer ${this.#token}`}),
+      ...call.headers,
+    }
+  }
+
+  #wrapped(call: Call, error: unknown): unknown {
+    if (error instanceof ExpectedError) return error
+    if (call.signal?.aborted) return error
+    return this.#unreachable(call, reasonOf(error), 'SERVER_UNREACHABLE', error)
+  }
+
+  #unreachable(call: Call, reason: string, code: string, cause?: unknown): UnreachableError {
+    return new UnreachableError(`${call.what}: ${this.baseUrl}: ${reason}.`, {
+      code,
+      exit: 'unreachable',
+      suggestions: ['Is the server running and the address right? Check --server, A2A_SERVER_URL and `a2a-worker status`.'],
+      cause,
+    })
+  }
+
+  #notOurs(call: Call, type: string, text: string): UnreachableError {
+    const html = /^\s*</.test(text) || type.includes('html')
+    const kind = html ? 'an HTML page' : type ? `${type.split(';')[0]}` : 'something without a content type'
+    return this.#unreachable(call, `answered ${kind} where a control plane answers JSON; is a proxy or another site in between?`, 'NOT_A_CONTROL_PLANE')
+  }
+
+  #refused(call: Call, status: number, headers: Record<string, unknown>, body: unknown, text: string): Error {
+    const parsed = v.safeParse(errorBodySchema, body)
+    if (!parsed.success && status >= 300 && status < 400)
+      return this.#unreachable(call, `redirects to ${String(headers['location'] ?? 'elsewhere')}; give that address`, 'REDIRECTED')
+    if (!parsed.success && (/^\s*</.test(text) || String(headers['content-type'] ?? '').includes('html')) && status < 500)
+      return this.#notOurs(call, String(headers['content-type'] ?? ''), text)
+    const retryAfter = Number(headers['retry-after'])
+    return new RefusedError(call.what, {
+      status,
+      detail: parsed.success ? detailText(parsed.output.detail) : oneLine(text) || `HTTP ${status}`,
+      plain: !parsed.success,
+      ...(Number.isFinite(retryAfter) && retryAfter >= 0 ? {retryAfter} : {}),
+      ...(parsed.success && parsed.output.next !== undefined ? {next: parsed.output.next} : {}),
+    })
+  }
+}
+
+type Detail = v.InferOutput<typeof errorBodySchema>['detail']
+
+const detailText = (detail: Detail): string =>
+  typeof detail === 'string'
+    ? detail.replace(/\.$/, '')
+    : detail.map(({loc, msg}) => `${loc.filter((part) => part !== 'body').join('.')}: ${msg}`).join('; ')
+
+const oneLine = (text: string) => text.replaceAll(/<[^>]*>/g, ' ').replaceAll(/\s+/g, ' ').trim().slice(0, 200)
+
+async function readBounded(body: AsyncIterable<Uint8Array>, most: number): Promise<string> {
+  const decoder = new TextDecoder()
+  let text = ''
+  let size = 0
+  for await (const chunk of body) {
+    size += chunk.length
+    if (size > most) throw new Error(`the answer is over ${most} bytes`)
+    text += decoder.decode(chunk, {stream: true})
+  }
+
+  return text + decoder.decode()
+}
+
+const reasons: Record<string, string> = {
+  ECONNREFUSED: 'nothing listens there (connection refused)',
+  ENOTFOUND: 'the host name is not known',
+  EAI_AGAIN: 'the host name cannot be looked up now',
+  ECONNRESET: 'the connection was reset',
+  EPIPE: 'the connection was closed',
+  UND_ERR_SOCKET: 'the connection was closed in mid-answer',
+  UND_ERR_CONNECT_TIMEOUT: 'no connection within the time limit',
+  UND_ERR_HEADERS_TIMEOUT: 'no answer within the time limit',
+  UND_ERR_BODY_TIMEOUT: 'the answer stalled',
+  EHOSTUNREACH: 'the host cannot be reached',
+  ENETUNREACH: 'the network cannot be reached',
+}
+
+function reasonOf(error: unknown): string {
+  const code = errorCode(error)
+  return (code !== undefined && reasons[code]) || messageOf(error)
+}

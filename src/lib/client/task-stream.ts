@@ -1,0 +1,73 @@
+import * as v from 'valibot'
+import {parseJson} from '../protocol/parse.ts'
+import {pathTo} from '../protocol/routes.ts'
+import {cancelEventSchema, taskEventSchema, type Task} from '../protocol/schemas.ts'
+import {readEvents} from '../protocol/sse.ts'
+import type {HttpClient} from './http.ts'
+
+/** What the stream of a worker says, parsed. `alive` is a sign of life, first of all that the stream is open. */
+export type StreamMessage =
+  | {type: 'connected'}
+  | {type: 'alive'}
+  | {type: 'task'; task: Task}
+  | {type: 'cancel'; taskId: string; attempt: number; reason: string}
+  | {type: 'malformed'; detail: string}
+
+export type TaskStreamOptions = {
+  workerId: string
+  name: string
+  codebases: readonly string[]
+  capabilities: readonly string[]
+  lastEventId?: string | undefined
+  /** Silence after which the stream counts as dead, ms. */
+  silenceMs: number
+  signal: AbortSignal
+  onId: (id: string) => void
+}
+
+/** Names under which servers announce a task. */
+const taskEvents = new Set(['task_available', 'task', 'task_assigned', 'task.created', 'task.assigned'])
+
+/**
+ * Opens the worker's task stream and yields what it says until it ends. Throws when it cannot be opened, breaks, or
+ * stays silent too long. The id goes in the query and in each header that a server is known to read.
+ */
+export async function* taskStream(http: HttpClient, options: TaskStreamOptions): AsyncGenerator<StreamMessage> {
+  const {workerId, name, codebases, capabilities, lastEventId, silenceMs, signal} = options
+  const body = await http.open({
+    what: 'The task stream broke',
+    path: pathTo('taskStream', {}, {worker_id: workerId, agent_name: name}),
+    headers: {
+      'x-worker-id': workerId,
+      'x-agent-name': encodeURIComponent(name),
+      worker_id: workerId,
+      ...(codebases.length > 0 ? {'x-codebases': codebases.join(',')} : {}),
+      'x-capabilities': capabilities.join(','),
+      ...(lastEventId === undefined ? {} : {'last-event-id': lastEventId}),
+    },
+    silenceMs,
+    signal,
+  })
+  yield {type: 'connected'}
+  for await (const event of readEvents(body)) {
+    if (event.id !== undefined) options.onId(event.id)
+    yield interpret(event.event, event.data)
+  }
+}
+
+function interpret(name: string, data: string): StreamMessage {
+  if (taskEvents.has(name)) {
+    const parsed = v.safeParse(taskEventSchema, parseJson(data))
+    if (parsed.success) return {type: 'task', task: parsed.output}
+    return {type: 'malformed', detail: `event ${name} does not hold a task: ${data.slice(0, 100)}`}
+  }
+
+  if (name === 'task_cancelled') {
+    const parsed = v.safeParse(cancelEventSchema, parseJson(data))
+    if (!parsed.success) return {type: 'malformed', detail: `event ${name} names no task: ${data.slice(0, 100)}`}
+    const {id, attempt, reason} = parsed.output
+    return {type: 'cancel', taskId: id, attempt, reason: reason ?? 'cancelled on the server'}
+  }
+
+  return {type: 'alive'}
+}

@@ -1,0 +1,28 @@
+import {randomUUID} from 'node:crypto'
+import {hostname} from 'node:os'
+import {basename, join} from 'node:path'
+import * as v from 'valibot'
+import {makePrivate, readStateJson, workerDirectory, writePrivate} from './state-directory.ts'
+
+const identitySchema = v.object({worker_id: v.pipe(v.string(), v.minLength(1))})
+
+/**
+ * The worker's stable id: the setting, else the one in the state directory, else a new one that is kept there. A new
+ * id at each start would leave a dead worker behind on the server each time.
+ */
+export function workerIdentity(stateDir: string, name: string, setting?: string): string {
+  if (setting) return setting
+  const folder = makePrivate(workerDirectory(stateDir, name))
+  const path = join(folder, 'identity.json')
+  const known = v.safeParse(identitySchema, readStateJson(path))
+  if (known.success) return known.output.worker_id
+  const id = randomUUID().slice(0, 13).replace('-', '')
+  writePrivate(path, `${JSON.stringify({worker_id: id})}\n`)
+  return id
+}
+
+/** The name of a worker that was given none: the host, and the directory it serves when that is all it serves. */
+export function defaultWorkerName(directory?: string): string {
+  const parts = directory ? [hostname(), basename(directory)] : [hostname()]
+  return parts.join('-').replaceAll(/[^\p{L}\p{N}._-]+/gu, '-').slice(0, 100) || 'worker'
+}

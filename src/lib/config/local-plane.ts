@@ -1,0 +1,19 @@
+import {join} from 'node:path'
+import * as v from 'valibot'
+import {readStateJson, writePrivate} from './state-directory.ts'
+
+const schema = v.object({url: v.string(), port: v.number(), token: v.string()})
+
+/** Address and token of the control plane that runs beside a worker on this machine. */
+export type LocalPlane = v.InferOutput<typeof schema>
+
+const path = (stateDir: string) => join(stateDir, 'local.json')
+
+/** What the last embedded control plane wrote; it may have ended since. */
+export function readLocalPlane(stateDir: string): LocalPlane | undefined {
+  const parsed = v.safeParse(schema, readStateJson(path(stateDir)))
+  return parsed.success ? parsed.output : undefined
+}
+
+export const writeLocalPlane = (stateDir: string, plane: LocalPlane) =>
+  writePrivate(path(stateDir), `${JSON.stringify(plane)}\n`)

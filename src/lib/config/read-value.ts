@@ -1,0 +1,122 @@
+import {homedir} from 'node:os'
+import {basename, isAbsolute, join, resolve} from 'node:path'
+import type {ConfiguredCodebase, SettingKey} from './settings.ts'
+import {settingOf} from './settings.ts'
+
+/** Why a value cannot be used, in words that fit behind `<key> (<source>): `. */
+export class ValueProblem extends Error {}
+
+export type Origin = {
+  /** Relative paths are taken from here. */
+  directory: string
+  home?: string
+}
+
+/**
+ * Turns what a flag, a variable or a file gave into the setting's type. Texts are accepted for every type, since a
+ * variable has no other; lists and codebases in a text are comma-separated. Throws ValueProblem.
+ */
+export function readValue(key: SettingKey, raw: unknown, origin: Origin): unknown {
+  const setting = settingOf(key)
+  switch (setting.type) {
+    case 'string':
+      return readString(raw, setting.options)
+    case 'path':
+      return readPath(raw, origin)
+    case 'integer':
+      return readInteger(raw, setting.minimum ?? 0, setting.maximum ?? Number.MAX_SAFE_INTEGER)
+    case 'boolean':
+      if (raw === true || raw === 'true' || raw === '1') return true
+      if (raw === false || raw === 'false' || raw === '0') return false
+      throw new ValueProblem(`must be true or false, not ${show(raw)}`)
+    case 'list':
+      return readList(raw)
+    case 'object':
+      return readObject(raw)
+    case 'codebases':
+      return (typeof raw === 'string' ? splitList(raw) : asArray(raw)).map((item) => readCodebase(item, origin))
+  }
+}
+
+const show = (raw: unknown) => JSON.stringify(raw)
+
+function readString(raw: unknown, options?: readonly string[]): string {
+  if (typeof raw !== 'string' || raw.trim() === '') throw new ValueProblem(`must be a text, not ${show(raw)}`)
+  const value = raw.trim()
+  if (options && !options.includes(value)) throw new ValueProblem(`must be one of ${options.join(', ')}, not ${show(raw)}`)
+  return value
+}
+
+function readInteger(raw: unknown, minimum: number, maximum: number): number {
+  const value = typeof raw === 'string' && /^\s*-?\d+\s*$/.test(raw) ? Number(raw) : raw
+  if (typeof value !== 'number' || !Number.isSafeInteger(value))
+    throw new ValueProblem(`must be a whole number, not ${show(raw)}`)
+  if (value < minimum || value > maximum)
+    throw new ValueProblem(
+      maximum === Number.MAX_SAFE_INTEGER
+        ? `must be at least ${minimum}, not ${value}`
+        : `must be from ${minimum} to ${maximum}, not ${value}`,
+    )
+  return value
+}
+
+/** Absolute form of a path that a person wrote: `~` is the home directory. */
+export function readPath(raw: unknown, {directory, home = homedir()}: Origin): string {
+  if (typeof raw !== 'string' || raw === '') throw new ValueProblem(`must be a path, not ${show(raw)}`)
+  if (raw.includes('\0')) throw new ValueProblem('must be a path without NUL characters')
+  const expanded = raw === '~' ? home : raw.startsWith('~/') ? join(home, raw.slice(2)) : raw
+  return isAbsolute(expanded) ? resolve(expanded) : resolve(directory, expanded)
+}
+
+const splitList = (text: string) =>
+  text
+    .split(',')
+    .map((item) => item.trim())
+    .filter((item) => item !== '')
+
+function asArray(raw: unknown): unknown[] {
+  if (!Array.isArray(raw)) throw new ValueProblem(`must be a list, not ${show(raw)}`)
+  return raw
+}
+
+function readList(raw: unknown): string[] {
+  const items = typeof raw === 'string' ? splitList(raw) : asArray(raw)
+  const odd = items.find((item) => typeof item !== 'string' || item === '')
+  if (odd !== undefined) throw new ValueProblem(`must be a list of texts, but holds ${show(odd)}`)
+  return items as string[]
+}
+
+function readObject(raw: unknown): Record<string, unknown> {
+  let value = raw
+  if (typeof raw === 'string') {
+    try {
+      value = JSON.parse(raw)
+    } catch {
+      throw new ValueProblem('must be a JSON object')
+    }
+  }
+
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw new ValueProblem(`must be a JSON object, not ${show(raw)}`)
+  return value as Record<string, unknown>
+}
+
+/** `NAME:PATH` (only when what precedes the colon holds no slash), `PATH`, or `{name?, path, description?}`. */
+function readCodebase(raw: unknown, origin: Origin): ConfiguredCodebase {
+  if (typeof raw === 'string') {
+    const [, name, rest] = /^([^/:]+):(.+)$/s.exec(raw) ?? []
+    const path = readPath(rest ?? raw, origin)
+    return {name: name ?? (basename(path) || path), path, description: ''}
+  }
+
+  const {name, path, description} = readObject(raw)
+  if (name !== undefined && (typeof name !== 'string' || name === ''))
+    throw new ValueProblem(`a codebase's name must be a text, not ${show(name)}`)
+  if (path === undefined) throw new ValueProblem(`a codebase needs a path: ${show(raw)}`)
+  const absolute = readPath(path, origin)
+  return {
+    name: name ?? (basename(absolute) || absolute),
+    path: absolute,
+    description: typeof description === 'string' ? description : '',
+  }
+}

@@ -1,0 +1,133 @@
+import {configError} from '../core/errors.ts'
+import {nearest} from '../core/nearest.ts'
+import type {ConfigFile, Environment} from './file.ts'
+import {readValue, ValueProblem} from './read-value.ts'
+import type {Config, ConfiguredCodebase, SettingKey} from './settings.ts'
+import {envNames, settingKeys, settingOf, settings} from './settings.ts'
+
+export type Sources = Record<SettingKey, string>
+
+export type Resolved = {
+  config: Config
+  /** Where each value came from: `--flag`, a variable, a file, `default`, or `unset`. */
+  sources: Sources
+  warnings: string[]
+}
+
+export type ResolveInput = {
+  /** By setting key; undefined means not given. */
+  flags: Partial<Record<SettingKey, unknown>>
+  env: Environment
+  files: readonly ConfigFile[]
+  /** The current directory: relative paths of flags and variables. */
+  cwd: string
+}
+
+type Candidate = {raw: unknown; source: string; directory: string}
+
+/**
+ * Applies flag > environment > file > default and remembers where each value came from. Reports every problem at
+ * once: throws one ExpectedError (78) that lists each with its key and source.
+ */
+export function resolveConfig(input: ResolveInput): Resolved {
+  const problems: string[] = []
+  const config: Record<string, unknown> = {}
+  const sources = {} as Sources
+  for (const key of settingKeys) {
+    const candidates = candidatesFor(key, input)
+    const values = (key === 'codebases' ? candidates : candidates.slice(0, 1)).flatMap(({raw, source, directory}) => {
+      try {
+        return [readValue(key, raw, {directory, ...(input.env['HOME'] ? {home: input.env['HOME']} : {})})]
+      } catch (error) {
+        if (!(error instanceof ValueProblem)) throw error
+        problems.push(`${key} (${source}): ${error.message}`)
+        return []
+      }
+    })
+    config[key] = key === 'codebases' ? mergeCodebases(values as ConfiguredCodebase[][]) : (values[0] ?? defaultOf(key))
+    sources[key] = candidates[0]?.source ?? (defaultOf(key) === undefined ? 'unset' : 'default')
+  }
+
+  problems.push(...contradictions(config as Config, sources))
+  if (problems.length > 0)
+    throw configError(
+      problems.length === 1 ? `Bad setting ${problems[0]}.` : `Bad settings:\n${problems.map((p) => `- ${p}`).join('\n')}`,
+      'Correct the value where it was given, as named in brackets.',
+    )
+  return {config: config as Config, sources, warnings: warningsFor(input, sources)}
+}
+
+const defaultOf = (key: SettingKey): unknown => settingOf(key).default
+
+/** Best first. An empty variable counts as unset. */
+function candidatesFor(key: SettingKey, {flags, env, files, cwd}: ResolveInput): Candidate[] {
+  const found: Candidate[] = []
+  const flag = flags[key]
+  if (flag !== undefined) found.push({raw: flag, source: `--${settingOf(key).flag ?? key}`, directory: cwd})
+  for (const name of envNames(key)) {
+    const raw = env[name]
+    if (raw) found.push({raw, source: name, directory: cwd})
+  }
+
+  for (const {content, path, directory} of files.toReversed()) {
+    if (content[key] !== undefined && content[key] !== null) found.push({raw: content[key], source: path, directory})
+  }
+
+  return found
+}
+
+/** Union of all sources by path; the better source names it. A flag adds to the files, it does not hide them. */
+function mergeCodebases(lists: readonly ConfiguredCodebase[][]): ConfiguredCodebase[] {
+  const byPath = new Map<string, ConfiguredCodebase>()
+  for (const codebase of lists.flat()) if (!byPath.has(codebase.path)) byPath.set(codebase.path, codebase)
+  return [...byPath.values()]
+}
+
+function contradictions(config: Config, sources: Sources): string[] {
+  const found: string[] = []
+  if (config.server_url !== undefined) {
+    const problem = serverUrlProblem(config.server_url)
+    if (problem) found.push(`server_url (${sources.server_url}): ${problem}`)
+  }
+
+  for (const pattern of config.redact) {
+    try {
+      RegExp(pattern, 'u')
+    } catch (error) {
+      found.push(`redact (${sources.redact}): ${(error as Error).message}`)
+    }
+  }
+
+  if (config.worker_name !== undefined && !isGoodName(config.worker_name))
+    found.push(
+      `worker_name (${sources.worker_name}): must be 1 to 100 letters, digits, dots, dashes, underscores, not ${JSON.stringify(config.worker_name)}`,
+    )
+  return found
+}
+
+/** A worker's name is part of paths. */
+export const isGoodName = (name: string) => /^[\p{L}\p{N}_][\p{L}\p{N}._ -]{0,99}$/u.test(name)
+
+function serverUrlProblem(text: string): string | undefined {
+  const url = URL.canParse(text) ? new URL(text) : undefined
+  if (!url || !['http:', 'https:'].includes(url.protocol))
+    return `must be an address like https://host, not ${JSON.stringify(text)}`
+  if (url.username || url.password) return 'must not hold a user or password; use auth_token'
+  return undefined
+}
+
+function warningsFor({files, env}: ResolveInput, sources: Sources): string[] {
+  const unknown = files.flatMap(({content, path}) =>
+    Object.keys(content)
+      .filter((key) => !(key in settings) && !key.startsWith('$') && !key.startsWith('_'))
+      .map((key) => {
+        const near = nearest(key, settingKeys, 1)[0]
+        return `${path}: unknown setting ${JSON.stringify(key)}${near ? `, did you mean "${near}"?` : ''}`
+      }),
+  )
+  const reserved = settingKeys
+    .filter((key) => settingOf(key).reserved && sources[key] !== 'unset')
+    .map((key) => `${key} (${sources[key]}) is accepted but has no effect in this version`)
+  const url = env['A2A_SERVER'] && !env['A2A_SERVER_URL'] ? ['A2A_SERVER is not read; use A2A_SERVER_URL'] : []
+  return [...unknown, ...reserved, ...url]
+}

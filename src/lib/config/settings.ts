@@ -1,0 +1,196 @@
+/**
+ * The one list of settings. Keys are the names in the configuration file; types, environment names, flags, the JSON
+ * schema and the documentation all follow from it.
+ */
+type Base = {
+  description: string
+  /** Long name of the command-line flag, and its letter. None: file and environment only. */
+  flag?: string
+  char?: string
+  /** Further environment names, after `A2A_<KEY>`. */
+  env?: readonly string[]
+  /** Masked wherever it is shown. */
+  secret?: true
+  /** Accepted so that existing files stay valid, without an effect in this version. */
+  reserved?: true
+}
+
+type Setting = Base &
+  (
+    | {type: 'string'; default?: string; options?: readonly string[]}
+    | {type: 'path'; default?: string}
+    | {type: 'integer'; default?: number; minimum?: number; maximum?: number}
+    | {type: 'boolean'; default?: boolean}
+    | {type: 'list'; default?: readonly string[]}
+    | {type: 'object'; default?: undefined}
+    | {type: 'codebases'; default?: readonly ConfiguredCodebase[]}
+  )
+
+/** A codebase as configured; `path` is absolute once resolved. */
+export type ConfiguredCodebase = {name: string; path: string; description: string}
+
+export const settings = {
+  server_url: {type: 'string', description: 'Control plane to work for', flag: 'server', char: 's'},
+  auth_token: {type: 'string', description: 'Bearer token for the control plane', secret: true},
+  auth_token_file: {type: 'path', description: 'File that holds the token (mode 0600)'},
+  worker_name: {type: 'string', description: 'Name of this worker', flag: 'name', char: 'n'},
+  worker_id: {type: 'string', description: 'Worker id (default: made once and kept in the state directory)', flag: 'worker-id'},
+  codebases: {
+    type: 'codebases',
+    description: 'Codebase to serve, NAME:PATH or PATH; repeatable',
+    flag: 'codebase',
+    char: 'b',
+    default: [],
+  },
+  capabilities: {
+    type: 'list',
+    description: 'Capabilities announced to the control plane',
+    default: ['opencode', 'build', 'deploy'],
+  },
+  poll_interval: {
+    type: 'integer',
+    description: 'Seconds between polls while the stream is down',
+    flag: 'poll-interval',
+    char: 'i',
+    default: 5,
+    minimum: 1,
+    maximum: 3600,
+  },
+  max_concurrent_tasks: {
+    type: 'integer',
+    description: 'Tasks that run at once (one at a time in each working tree)',
+    flag: 'max-concurrent-tasks',
+    default: 2,
+    minimum: 1,
+    maximum: 256,
+  },
+  sse_heartbeat_timeout: {
+    type: 'integer',
+    description: 'Seconds of silence after which the stream counts as dead',
+    flag: 'sse-heartbeat-timeout',
+    default: 45,
+    minimum: 1,
+    maximum: 3600,
+  },
+  opencode_bin: {
+    type: 'path',
+    description: 'OpenCode binary (default: looked for in the usual places and on PATH)',
+    flag: 'opencode',
+    env: ['OPENCODE_BIN_PATH'],
+  },
+  permissions: {type: 'object', description: 'OpenCode permission rules, merged over the default that nothing asks'},
+  env_allow: {
+    type: 'list',
+    description: 'Further environment variables the agent may see; a trailing * matches any ending',
+    default: [],
+  },
+  redact: {
+    type: 'list',
+    description: 'Patterns (regular expressions) blanked out of output before it leaves the machine',
+    default: [],
+  },
+  allowed_agents: {type: 'list', description: 'Agents that tasks may name (default: any)'},
+  allowed_models: {type: 'list', description: 'Models that tasks may name (default: any)'},
+  task_timeout: {
+    type: 'integer',
+    description: 'Seconds a task may take; 0 means no limit',
+    default: 7200,
+    minimum: 0,
+  },
+  startup_timeout: {
+    type: 'integer',
+    description: 'Seconds until the agent must have shown its first event; 0 means no limit',
+    default: 120,
+    minimum: 0,
+  },
+  idle_timeout: {
+    type: 'integer',
+    description: 'Seconds without output while no tool runs; 0 means no limit',
+    default: 900,
+    minimum: 0,
+  },
+  tool_timeout: {
+    type: 'integer',
+    description: 'Seconds without output while a tool runs; 0 means no limit',
+    default: 3600,
+    minimum: 0,
+  },
+  cancel_grace: {
+    type: 'integer',
+    description: 'Seconds between SIGTERM and SIGKILL when a task is cancelled',
+    default: 10,
+    minimum: 0,
+    maximum: 600,
+  },
+  drain_timeout: {
+    type: 'integer',
+    description: 'Seconds that running tasks get to end after the first SIGTERM; 0 means until done',
+    default: 300,
+    minimum: 0,
+  },
+  state_dir: {type: 'path', description: 'Directory for state (default: ~/.local/state/a2a-worker)'},
+  log_level: {
+    type: 'string',
+    description: 'Least level that is logged',
+    flag: 'log-level',
+    options: ['debug', 'info', 'warn', 'error'],
+    default: 'info',
+  },
+  log_format: {
+    type: 'string',
+    description: 'How log lines look',
+    flag: 'log-format',
+    options: ['text', 'json'],
+    default: 'text',
+  },
+  redis_url: {type: 'string', description: 'Redis for wake-ups', reserved: true, secret: true},
+  opencode_storage_path: {
+    type: 'path',
+    description: "OpenCode's session storage",
+    env: ['OPENCODE_STORAGE_PATH'],
+    reserved: true,
+  },
+  session_message_sync_max_sessions: {
+    type: 'integer',
+    description: 'Newest sessions of a codebase that are synced with messages',
+    minimum: 0,
+    reserved: true,
+  },
+  session_message_sync_max_messages: {
+    type: 'integer',
+    description: 'Newest messages of a session that are synced',
+    minimum: 0,
+    reserved: true,
+  },
+} as const satisfies Record<string, Setting>
+
+export type SettingKey = keyof typeof settings
+
+type Value<S> = S extends {type: 'integer'}
+  ? number
+  : S extends {type: 'boolean'}
+    ? boolean
+    : S extends {type: 'list'}
+      ? readonly string[]
+      : S extends {type: 'object'}
+        ? Readonly<Record<string, unknown>>
+        : S extends {type: 'codebases'}
+          ? readonly ConfiguredCodebase[]
+          : S extends {options: readonly (infer O)[]}
+            ? O
+            : string
+
+/** The resolved settings: a value where there is a default, else perhaps undefined. */
+export type Config = {
+  readonly [K in SettingKey]: (typeof settings)[K] extends {default: unknown}
+    ? Value<(typeof settings)[K]>
+    : Value<(typeof settings)[K]> | undefined
+}
+
+export const settingKeys = Object.keys(settings) as SettingKey[]
+
+/** The definition of a setting with all optional parts visible; `settings[key]` itself has the literal types. */
+export const settingOf = (key: SettingKey): Setting => settings[key]
+
+/** Environment names of a setting, best first. */
+export const envNames = (key: SettingKey): string[] => [`A2A_${key.toUpperCase()}`, ...(settingOf(key).env ?? [])]

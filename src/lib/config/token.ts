@@ -1,0 +1,33 @@
+import {readFileSync, statSync} from 'node:fs'
+import {configError, messageOf} from '../core/errors.ts'
+import type {Config} from './settings.ts'
+
+/** The bearer token: the setting itself, or the text of `auth_token_file`. Throws ExpectedError (78). */
+export function authToken(config: Config): string | undefined {
+  if (config.auth_token !== undefined) return checked(config.auth_token, 'auth_token')
+  const path = config.auth_token_file
+  if (path === undefined) return undefined
+  let text: string
+  let mode: number
+  try {
+    mode = statSync(path).mode
+    text = readFileSync(path, 'utf8').trim()
+  } catch (error) {
+    throw configError(`The token file ${path} cannot be read: ${messageOf(error)}.`, 'Check auth_token_file.')
+  }
+
+  if (process.platform !== 'win32' && (mode & 0o077) !== 0)
+    throw configError(
+      `The token file ${path} may be read by other users (mode ${(mode & 0o777).toString(8)}).`,
+      `Run: chmod 600 ${path}`,
+    )
+  if (text === '') throw configError(`The token file ${path} is empty.`, 'Put the token in it, or unset auth_token_file.')
+  return checked(text, path)
+}
+
+/** A token goes into a header, so it is one line of visible characters. */
+function checked(token: string, source: string): string {
+  if (!/^[\x21-\x7e]+$/.test(token))
+    throw configError(`The token from ${source} holds blanks or control characters.`, 'Give the bare token.')
+  return token
+}

@@ -1,0 +1,78 @@
+import {assertNever} from '../core/errors.ts'
+import type {WorkerEvent} from './worker-event.ts'
+
+export const logLevels = ['debug', 'info', 'warn', 'error'] as const
+export type LogLevel = (typeof logLevels)[number]
+
+export type LogLine = {level: LogLevel; text: string; taskId?: string}
+
+/**
+ * The log line of an event. The phrases that users of the system grep for stand at the start of their messages:
+ * `Worker registered successfully`, `Registered codebase`, and a line with `poll`.
+ */
+export function logLine(event: WorkerEvent): LogLine {
+  switch (event.type) {
+    case 'phase.changed':
+      return {level: event.to === 'failed' ? 'error' : 'info', text: `Worker is ${event.to}`}
+    case 'link.changed':
+      return linkLine(event)
+    case 'worker.registered':
+      return {
+        level: event.first ? 'info' : 'debug',
+        text: `Worker registered successfully as '${event.name}' (ID: ${event.workerId}) with ${event.server}`,
+      }
+    case 'codebase.registered':
+      return {level: 'info', text: `Registered codebase '${event.name}' (ID: ${event.codebaseId}) at ${event.path}`}
+    case 'codebase.refused':
+      return {level: 'warn', text: `Codebase '${event.name}' at ${event.path} is not served: ${event.reason}`}
+    case 'notice':
+      return {level: event.level, text: event.text, ...(event.taskId === undefined ? {} : {taskId: event.taskId})}
+    case 'stop.requested':
+      return {level: 'info', text: `${event.by}: ${event.hint}`}
+    default:
+      return taskLine(event)
+  }
+}
+
+function linkLine({link, reason}: Extract<WorkerEvent, {type: 'link.changed'}>): LogLine {
+  if (link === 'stream') return {level: 'info', text: 'Task stream connected'}
+  if (link === 'poll') return {level: 'warn', text: `Falling back to polling: ${reason}`}
+  return {level: 'warn', text: `Server out of reach, neither stream nor polling works: ${reason}`}
+}
+
+type TaskEvent = Extract<WorkerEvent, {type: `task.${string}`}>
+
+function taskLine(event: TaskEvent): LogLine {
+  const {taskId} = event
+  switch (event.type) {
+    case 'task.received':
+      return {level: 'info', taskId, text: `Received task (${event.source}): ${event.title}`}
+    case 'task.waiting':
+      return {level: 'info', taskId, text: `Task waits: ${event.reason}`}
+    case 'task.dropped':
+      return {level: 'info', taskId, text: `Task not taken: ${event.reason}`}
+    case 'task.started': {
+      const process = event.pid === null ? '' : `, pid ${event.pid}`
+      return {level: 'info', taskId, text: `Executing task (agent ${event.agent}${process}) in ${event.path}: ${event.title}`}
+    }
+
+    case 'task.session':
+      return {level: 'info', taskId, text: `Session ${event.sessionId}`}
+    case 'task.activity':
+      return {level: 'info', taskId, text: event.line}
+    case 'task.stopping':
+      return {level: 'info', taskId, text: `Stopping task: ${event.reason}`}
+    case 'task.finished': {
+      const cost = event.cost > 0 ? `, $${event.cost.toFixed(4)}` : ''
+      const text = `Task ${event.status} after ${(event.ms / 1000).toFixed(1)} s${cost}${event.error ? `: ${event.error}` : ''}`
+      return {level: event.status === 'failed' ? 'error' : 'info', taskId, text}
+    }
+
+    case 'task.reported':
+      return {level: 'debug', taskId, text: `Server has acknowledged: ${event.status}`}
+    case 'task.refused':
+      return {level: 'error', taskId, text: `Server refuses the report for good: ${event.reason}`}
+    default:
+      return assertNever(event)
+  }
+}
