@@ -7,7 +7,7 @@ import {configError, errorCode, ExpectedError} from '../core/errors.ts'
 import {limits} from '../protocol/limits.ts'
 import {createApp} from './app.ts'
 import type {AuthMode, Token} from './auth.ts'
-import {Database} from './database.ts'
+import {Database} from '../core/database.ts'
 import {Plane, type Timings} from './plane.ts'
 import {migrations} from './schema.ts'
 

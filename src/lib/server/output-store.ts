@@ -1,5 +1,5 @@
 import type {OutputChunk} from '../protocol/schemas.ts'
-import type {Database} from './database.ts'
+import type {Database} from '../core/database.ts'
 
 export type Batch = {
   taskId: string

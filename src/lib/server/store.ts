@@ -1,5 +1,5 @@
 import type {RegisterCodebase, RegisterWorker, Task} from '../protocol/schemas.ts'
-import type {Database} from './database.ts'
+import type {Database} from '../core/database.ts'
 
 type Row = Record<string, string | number | null | Uint8Array>
 

@@ -1,7 +1,7 @@
 import {mkdirSync} from 'node:fs'
 import {dirname} from 'node:path'
 import type {DatabaseSync, StatementSync} from 'node:sqlite'
-import {ExpectedError, configError, messageOf} from '../core/errors.ts'
+import {ExpectedError, configError, messageOf} from './errors.ts'
 
 /** Node 22 warns that its SQLite is experimental; that one warning is of no use to anybody here. */
 async function loadSqlite() {

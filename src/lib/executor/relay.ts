@@ -1,0 +1,71 @@
+import {limits} from '../protocol/limits.ts'
+import {follow} from './follow.ts'
+
+export type RelayOptions = {
+  spool: string
+  /** What was acknowledged before, in bytes of the spool. */
+  from: number
+  /** Fires when nothing is written to the spool any more. */
+  ended: AbortSignal
+  /** Fires to give up; what was not sent stays in the spool. */
+  signal: AbortSignal
+  redact: ((text: string) => string) | undefined
+  /**
+   * Sends the bytes that stand for `length` bytes of the spool at `offset`; resolves once the server has them, with
+   * where it wants to go on if that is elsewhere.
+   */
+  send: (bytes: Buffer, offset: number, length: number) => Promise<void>
+  /** All up to here is acknowledged. */
+  onAcknowledged: (cursor: number) => void
+}
+
+const newline = 10
+
+/**
+ * Brings a spool to the server: the first line at once, then what has gathered while a request was under way, in
+ * order, a batch after the other, cut at line ends where a line fits. Resolves when all of it is acknowledged.
+ */
+export async function relay(options: RelayOptions): Promise<void> {
+  const {spool, from, ended, signal, onAcknowledged} = options
+  const batch = Buffer.allocUnsafe(limits.outputBatch)
+  let held = 0
+  let cursor = from
+  const flush = async (length: number) => {
+    await send(batch.subarray(0, length), cursor, options)
+    cursor += length
+    batch.copyWithin(0, length, held)
+    held -= length
+    onAcknowledged(cursor)
+  }
+
+  for await (const {bytes} of follow({path: spool, from, maxBytes: limits.outputBatch, ended, signal})) {
+    for (let at = 0; at < bytes.length; ) {
+      const taken = bytes.copy(batch, held, at)
+      held += taken
+      at += taken
+      const whole = batch.lastIndexOf(newline, held - 1) + 1
+      if (whole > 0 && whole <= held) await flush(whole)
+      else if (held === batch.length) await flush(characterEnd(batch))
+    }
+  }
+
+  if (held > 0 && !signal.aborted) await flush(held)
+}
+
+/** Where the last whole UTF-8 character ends, so that a line over a batch is not cut within one. */
+function characterEnd(bytes: Buffer): number {
+  for (let back = 1; back <= 3; back++) {
+    const byte = bytes[bytes.length - back] ?? 0
+    if (byte < 0x80) return bytes.length
+    if (byte >= 0xc0) {
+      const size = byte >= 0xf0 ? 4 : byte >= 0xe0 ? 3 : 2
+      return size > back ? bytes.length - back : bytes.length
+    }
+  }
+
+  return bytes.length
+}
+
+async function send(bytes: Buffer, offset: number, {redact, send}: RelayOptions): Promise<void> {
+  await send(redact ? Buffer.from(redact(bytes.toString('utf8'))) : bytes, offset, bytes.length)
+}

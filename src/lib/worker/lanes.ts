@@ -1,0 +1,76 @@
+import {accessSync, constants, mkdirSync, readFileSync, realpathSync, statSync} from 'node:fs'
+import {dirname, join, resolve} from 'node:path'
+import {isLock, takeLock, type Holder, type Lock} from './lock-file.ts'
+
+/** A working tree: one task at a time works in it, whoever runs it. */
+export type Lane = {
+  /** `device:inode` of the tree's top: the same however it is reached. */
+  key: string
+  lockFile: string
+}
+
+/** The lane of a codebase: its git tree, else the directory itself. Throws when the directory is not there. */
+export function laneOf(path: string, stateDir: string): Lane {
+  const directory = realpathSync(path)
+  const git = findGit(directory)
+  const top = git?.top ?? directory
+  const {dev, ino} = statSync(top)
+  const key = `${dev}:${ino}`
+  if (git && isWritable(git.folder)) return {key, lockFile: join(git.folder, 'a2a-worker.lock')}
+  return {key, lockFile: join(stateDir, 'lanes', `${dev}-${ino}.lock`)}
+}
+
+/** The git folder of a tree; for a linked worktree, its own part of it. */
+function findGit(directory: string): {top: string; folder: string} | undefined {
+  for (let at = directory; ; at = dirname(at)) {
+    const marker = join(at, '.git')
+    try {
+      if (statSync(marker).isDirectory()) return {top: at, folder: marker}
+      const [, target] = /^gitdir: (.+)$/m.exec(readFileSync(marker, 'utf8')) ?? []
+      if (target) return {top: at, folder: resolve(at, target)}
+    } catch {
+      // No marker here: look further up.
+    }
+
+    if (dirname(at) === at) return undefined
+  }
+}
+
+function isWritable(folder: string): boolean {
+  try {
+    accessSync(folder, constants.W_OK)
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** The lanes of this worker: each is taken inside this process first, then by its lock file among all. */
+export class Lanes {
+  readonly #stateDir: string
+  readonly #taken = new Map<string, string>()
+
+  constructor(stateDir: string) {
+    this.#stateDir = stateDir
+  }
+
+  /** Takes the lane of a path for a task, or says in words why that cannot be. Throws when the path is not there. */
+  take(path: string, taskId: string): Lock | string {
+    const lane = laneOf(path, this.#stateDir)
+    const other = this.#taken.get(lane.key)
+    if (other !== undefined) return `task ${other} runs in its working tree`
+    mkdirSync(dirname(lane.lockFile), {recursive: true, mode: 0o700})
+    const lock = takeLock(lane.lockFile, `task ${taskId}`)
+    if (!isLock(lock)) return describe(lock)
+    this.#taken.set(lane.key, taskId)
+    return {
+      handTo: (process) => lock.handTo(process),
+      [Symbol.dispose]: () => {
+        this.#taken.delete(lane.key)
+        lock[Symbol.dispose]()
+      },
+    }
+  }
+}
+
+const describe = ({pid, what, since}: Holder) => `its working tree is held by ${what} (pid ${pid}, since ${since})`

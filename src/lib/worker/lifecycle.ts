@@ -1,0 +1,33 @@
+import type {Emit} from '../events/bus.ts'
+import type {Phase} from '../events/worker-event.ts'
+
+const allowed: Record<Phase, readonly Phase[]> = {
+  idle: ['starting'],
+  starting: ['running', 'stopping', 'failed'],
+  running: ['draining', 'failed'],
+  draining: ['stopping', 'failed'], // takes no task, lets the running ones finish: first SIGTERM
+  stopping: ['stopped', 'failed'], // everything has ended: unregisters
+  stopped: [],
+  failed: [],
+}
+
+/** Where the worker is in its life. An illegal change throws: it is a bug. */
+export class Lifecycle {
+  readonly #emit: Emit
+  #phase: Phase = 'idle'
+
+  constructor(emit: Emit) {
+    this.#emit = emit
+  }
+
+  get phase(): Phase {
+    return this.#phase
+  }
+
+  to(next: Phase): void {
+    const from = this.#phase
+    if (!allowed[from].includes(next)) throw new Error(`a worker that is ${from} cannot become ${next}`)
+    this.#phase = next
+    this.#emit({type: 'phase.changed', from, to: next})
+  }
+}

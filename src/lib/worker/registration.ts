@@ -1,0 +1,148 @@
+import {statSync} from 'node:fs'
+import {hostname} from 'node:os'
+import type {ControlPlaneClient} from '../client/control-plane.ts'
+import {isAbsent, isUnauthorized, RefusedError} from '../client/http.ts'
+import type {ConfiguredCodebase} from '../config/settings.ts'
+import type {Clock} from '../core/clock.ts'
+import {messageOf} from '../core/errors.ts'
+import {fullJitter, loop} from '../core/loop.ts'
+import type {Emit} from '../events/bus.ts'
+import {workerFeatures, type ServerFeature} from '../protocol/features.ts'
+import {limits} from '../protocol/limits.ts'
+import type {Heartbeat} from '../protocol/schemas.ts'
+import {laneOf} from './lanes.ts'
+
+export type RegistrationOptions = {
+  client: ControlPlaneClient
+  clock: Clock
+  emit: Emit
+  workerId: string
+  name: string
+  version: string
+  capabilities: readonly string[]
+  slots: number
+  stateDir: string
+  codebases: readonly ConfiguredCodebase[]
+  /** What a heartbeat says. */
+  state: () => Heartbeat
+}
+
+const againMs = 60_000
+
+/** Makes the worker and its codebases known, keeps them known, and says that it is alive. */
+export class Registration {
+  readonly #options: RegistrationOptions
+  readonly #codebases: ConfiguredCodebase[]
+  /** Path of each codebase by the server's id. */
+  readonly paths = new Map<string, string>()
+  readonly #refused = new Set<string>()
+  #features: ReadonlySet<string> = new Set()
+  #registered = false
+  #last = 0
+
+  constructor(options: RegistrationOptions) {
+    this.#options = options
+    this.#codebases = [...options.codebases]
+  }
+
+  has(feature: ServerFeature): boolean {
+    return this.#features.has(feature)
+  }
+
+  get codebaseIds(): string[] {
+    return [...this.paths.keys()]
+  }
+
+  /** The worker first, then its codebases. Throws as the client does. */
+  async register(signal: AbortSignal): Promise<void> {
+    const {client, emit, workerId, name, version, capabilities, slots, clock} = this.#options
+    const worker = {worker_id: workerId, name, version, capabilities: [...capabilities], hostname: hostname()}
+    const answer = await client.registerWorker(
+      {...worker, max_concurrent_tasks: slots, features: [...workerFeatures], models: [], global_codebase_id: null},
+      signal,
+    )
+    this.#features = new Set(answer.features)
+    emit({type: 'worker.registered', workerId, name, server: client.url, first: !this.#registered})
+    for (const codebase of this.#codebases) await this.#registerCodebase(codebase, signal)
+    this.#registered = true
+    this.#last = clock.monotonic()
+  }
+
+  /** Serves one more codebase from now on. */
+  async add(codebase: ConfiguredCodebase, signal: AbortSignal): Promise<void> {
+    if (!this.#codebases.some(({path}) => path === codebase.path)) this.#codebases.push(codebase)
+    await this.#registerCodebase(codebase, signal)
+  }
+
+  /** Registers until it worked; what only a person can mend (401, 403) ends it. */
+  async registerUntilDone(signal: AbortSignal): Promise<void> {
+    const done = new AbortController()
+    await loop(
+      async () => {
+        await this.register(signal)
+        done.abort()
+      },
+      {
+        signal: AbortSignal.any([signal, done.signal]),
+        clock: this.#options.clock,
+        interval: 0,
+        delay: fullJitter(500, 10_000),
+        isFatal: (error) => isUnauthorized(error),
+        onFailure: ({error, failures}) => {
+          if (failures === 1) this.#notice('warn', `${messageOf(error)} Trying again.`)
+        },
+      },
+    )
+  }
+
+  /** Heartbeats, one after the other, and a new registration each minute or when the server has forgotten us. */
+  async keep(signal: AbortSignal): Promise<void> {
+    const {clock, client, workerId, state} = this.#options
+    await loop(
+      async () => {
+        if (clock.monotonic() - this.#last >= againMs) await this.register(signal)
+        try {
+          await client.heartbeat(workerId, this.has('lease') ? state() : undefined, signal)
+        } catch (error) {
+          if (!isAbsent(error)) throw error
+          if (error instanceof RefusedError && error.detail !== 'Not Found') await this.register(signal)
+        }
+      },
+      {signal, clock, interval: limits.heartbeat, delay: () => 5000 + Math.random() * 5000, onFailure: ({error, failures}) => {
+        if (failures === 1) this.#notice(isUnauthorized(error) ? 'error' : 'debug', messageOf(error))
+      }},
+    )
+  }
+
+  async #registerCodebase(codebase: ConfiguredCodebase, signal: AbortSignal): Promise<void> {
+    const {client, emit, workerId, stateDir} = this.#options
+    const problem = directoryProblem(codebase.path)
+    if (problem !== undefined) {
+      if (!this.#refused.has(codebase.path)) emit({type: 'codebase.refused', name: codebase.name, path: codebase.path, reason: problem})
+      this.#refused.add(codebase.path)
+      return
+    }
+
+    this.#refused.delete(codebase.path)
+    const tree = laneOf(codebase.path, stateDir).key
+    const {id} = await client.registerCodebase({...codebase, worker_id: workerId, tree}, signal)
+    if (this.paths.get(id) === codebase.path) return
+    for (const [old, path] of this.paths) if (path === codebase.path) this.paths.delete(old)
+    this.paths.set(id, codebase.path)
+    emit({type: 'codebase.registered', codebaseId: id, name: codebase.name, path: codebase.path})
+  }
+
+  #notice(level: 'debug' | 'warn' | 'error', text: string): void {
+    this.#options.emit({type: 'notice', level, text})
+  }
+}
+
+/** Why a path cannot be worked in; undefined when it can. */
+export function directoryProblem(path: string): string | undefined {
+  try {
+    return statSync(path).isDirectory() ? undefined : 'it is not a directory'
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code
+    return code === 'ENOENT' || code === 'ENOTDIR' ? 'the path does not exist' : messageOf(error)
+  }
+}
