@@ -2,6 +2,7 @@ import {realpathSync} from 'node:fs'
 import {join} from 'node:path'
 import {execa} from 'execa'
 import type {Clock} from '../core/clock.ts'
+import {asDescriptor} from '../core/descriptor.ts'
 import {ExpectedError, errorCode, messageOf} from '../core/errors.ts'
 import type {Catalog} from '../opencode/catalog.ts'
 import {agentArguments, normalizeModel} from '../opencode/command.ts'
@@ -109,9 +110,9 @@ class AgentRun implements RunningAgent {
       cleanup: false,
       buffer: false,
       reject: false,
-      stdin: {value: files.stdin},
-      stdout: {value: files.stdout},
-      stderr: {value: files.stderr},
+      stdin: asDescriptor(files.stdin),
+      stdout: asDescriptor(files.stdout),
+      stderr: asDescriptor(files.stderr),
     })
     if (child.pid === undefined) {
       void child.then((result) => this.#settle.reject(cannotSpawn(binary, cwd, result)))

@@ -2,6 +2,7 @@ import {mkdtempSync, openSync, closeSync, readFileSync, rmSync} from 'node:fs'
 import {join} from 'node:path'
 import {execa} from 'execa'
 import type {Clock} from '../core/clock.ts'
+import {asDescriptor} from '../core/descriptor.ts'
 import {ExpectedError} from '../core/errors.ts'
 import {nearest} from '../core/nearest.ts'
 
@@ -126,7 +127,7 @@ async function readNames(reader: Reader, directory: string, options: CatalogOpti
       reject: false,
       buffer: false,
       stdin: 'ignore',
-      stdout: {value: fd},
+      stdout: asDescriptor(fd),
       stderr: 'ignore',
       timeout: timeoutMs,
       killSignal: 'SIGKILL',

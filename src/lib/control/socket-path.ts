@@ -1,0 +1,28 @@
+import {createHash} from 'node:crypto'
+import {accessSync, constants} from 'node:fs'
+import {join} from 'node:path'
+import type {Environment} from '../config/file.ts'
+import {workerDirectory} from '../config/state-directory.ts'
+
+/** A unix socket's path may have 107 bytes (sun_path, unix(7)); a longer one gets a short name. */
+const longest = 100
+
+/** Where a worker of this name listens: the service's runtime directory, else the user's, else the state directory. */
+export function socketPath(env: Environment, stateDir: string, name: string): string {
+  const runtime = env['RUNTIME_DIRECTORY']?.split(':')[0]
+  const user = env['XDG_RUNTIME_DIR'] && isWritable(env['XDG_RUNTIME_DIR']) ? join(env['XDG_RUNTIME_DIR'], 'a2a-worker') : undefined
+  const folder = runtime ?? (env['A2A_STATE_DIR'] ? undefined : user)
+  const path = folder ? join(folder, `${name}.sock`) : join(workerDirectory(stateDir, name), 'worker.sock')
+  if (Buffer.byteLength(path) <= longest) return path
+  const short = `${createHash('sha256').update(path).digest('hex').slice(0, 16)}.sock`
+  return join(folder && Buffer.byteLength(folder) < longest - 24 ? folder : '/tmp', `a2a-worker-${short}`)
+}
+
+function isWritable(folder: string): boolean {
+  try {
+    accessSync(folder, constants.W_OK)
+    return true
+  } catch {
+    return false
+  }
+}

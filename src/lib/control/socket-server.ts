@@ -1,0 +1,96 @@
+import {chmodSync, mkdirSync, rmSync} from 'node:fs'
+import {once} from 'node:events'
+import {createServer, type Socket} from 'node:net'
+import {dirname} from 'node:path'
+import {createInterface} from 'node:readline'
+import * as v from 'valibot'
+import {cannotWrite} from '../config/state-directory.ts'
+import {messageOf} from '../core/errors.ts'
+import type {WorkerEvent} from '../events/worker-event.ts'
+import {parseJson} from '../protocol/parse.ts'
+import {requestSchema, type ControlRequest, type WorkerStatus} from './messages.ts'
+
+export type ControlHandlers = {
+  status: () => WorkerStatus
+  drain: () => void
+  /** False when the task is not here. */
+  cancel: (taskId: string) => boolean
+  addCodebase: (codebase: {name: string; path: string; description: string}) => Promise<void>
+  /** Listens until disposed. */
+  onEvent: (listener: (event: WorkerEvent) => void) => Disposable
+}
+
+const longestRequest = 64 * 1024
+const mostBuffered = 1024 * 1024
+
+/** Answers local commands on a unix socket that only this user can open. Throws ExpectedError (73). */
+export async function serveSocket(path: string, handlers: ControlHandlers): Promise<AsyncDisposable> {
+  const sockets = new Set<Socket>()
+  const server = createServer((socket) => {
+    sockets.add(socket)
+    socket.on('close', () => sockets.delete(socket))
+    socket.on('error', () => socket.destroy())
+    void converse(socket, handlers)
+  })
+  try {
+    mkdirSync(dirname(path), {recursive: true, mode: 0o700})
+    // Whoever holds the name's lock owns the path: what is there is left over.
+    rmSync(path, {force: true})
+    server.listen(path)
+    await once(server, 'listening')
+    chmodSync(path, 0o600)
+  } catch (error) {
+    throw cannotWrite(path, error)
+  }
+
+  return {
+    async [Symbol.asyncDispose]() {
+      const closed = once(server, 'close')
+      server.close()
+      for (const socket of sockets) socket.destroy()
+      await closed
+    },
+  }
+}
+
+async function converse(socket: Socket, handlers: ControlHandlers): Promise<void> {
+  const say = (message: unknown) => {
+    if (socket.destroyed) return
+    socket.write(`${JSON.stringify(message)}\n`)
+    // A reader that does not read is let go rather than remembered.
+    if (socket.writableLength > mostBuffered) socket.destroy()
+  }
+  using listening = new DisposableStack()
+  socket.on('data', () => {
+    if (socket.readableLength > longestRequest) socket.destroy()
+  })
+  try {
+    for await (const line of createInterface({input: socket})) {
+      const request = v.safeParse(requestSchema, parseJson(line))
+      if (!request.success) say({ok: false, error: 'not a request that this worker knows'})
+      else if (request.output.op === 'events') listening.use(handlers.onEvent((event) => say(event)))
+      else say(await answer(request.output, handlers))
+    }
+  } catch {
+    socket.destroy()
+  }
+}
+
+async function answer(request: Exclude<ControlRequest, {op: 'events'}>, handlers: ControlHandlers) {
+  try {
+    switch (request.op) {
+      case 'status':
+        return {ok: true, value: handlers.status()}
+      case 'drain':
+        handlers.drain()
+        return {ok: true}
+      case 'cancel':
+        return handlers.cancel(request.task_id) ? {ok: true} : {ok: false, error: `task ${request.task_id} does not run here`}
+      case 'add-codebase':
+        await handlers.addCodebase(request)
+        return {ok: true}
+    }
+  } catch (error) {
+    return {ok: false, error: messageOf(error)}
+  }
+}

@@ -1,0 +1,100 @@
+import {randomBytes} from 'node:crypto'
+import {join} from 'node:path'
+import {readLocalPlane, writeLocalPlane, type LocalPlane} from '../config/local-plane.ts'
+import {makePrivate} from '../config/state-directory.ts'
+import type {Clock} from '../core/clock.ts'
+import {ExpectedError} from '../core/errors.ts'
+import {startControlPlane, type ControlPlane} from './control-plane.ts'
+
+export type EmbeddedOptions = {
+  stateDir: string
+  version: string
+  clock: Clock
+  log: (line: string) => void
+  /** Ends the watch for a plane to take over; a plane that runs is closed by disposing. */
+  signal: AbortSignal
+}
+
+export type EmbeddedPlane = AsyncDisposable & {url: string; token: string; isHost(): boolean}
+
+export const defaultPort = 7420
+const portTries = 50
+const takeOverMs = 1000
+
+/**
+ * The control plane of this machine for workers that were given no server: this process hosts it, or joins the one
+ * that another hosts. When that process ends, one that remains takes it over, with the same port, database and token:
+ * whoever holds the operating system's lock on the database is the host. Throws ExpectedError (73, 75).
+ */
+export async function embedPlane(options: EmbeddedOptions): Promise<EmbeddedPlane> {
+  makePrivate(options.stateDir)
+  let hosted = await tryHost(options)
+  const known = hosted?.address ?? (await waitForAddress(options))
+  const watching = hosted ? Promise.resolve() : takeOver(options, (plane) => (hosted = plane))
+  return {
+    url: known.url,
+    token: known.token,
+    isHost: () => hosted !== undefined,
+    async [Symbol.asyncDispose]() {
+      await watching
+      await hosted?.plane.close()
+    },
+  }
+}
+
+type Hosted = {plane: ControlPlane; address: LocalPlane}
+
+async function takeOver(options: EmbeddedOptions, onHost: (hosted: Hosted) => void): Promise<void> {
+  const {clock, signal, log} = options
+  while (!signal.aborted) {
+    await clock.sleep(takeOverMs * (0.5 + Math.random()), signal)
+    if (signal.aborted) return
+    const hosted = await tryHost(options).catch(() => undefined)
+    if (!hosted) continue
+    log(`Took over the control plane of this machine at ${hosted.address.url}`)
+    return onHost(hosted)
+  }
+}
+
+/** Undefined when another process is the host. */
+async function tryHost({stateDir, version, log, clock}: EmbeddedOptions): Promise<Hosted | undefined> {
+  const known = readLocalPlane(stateDir)
+  const token = known?.token ?? randomBytes(24).toString('base64url')
+  for (let offset = 0; ; offset++) {
+    const port = offset === 0 && known ? known.port : defaultPort + offset
+    try {
+      const plane = await startControlPlane({
+        host: '127.0.0.1',
+        port,
+        database: join(stateDir, 'control-plane.db'),
+        tokens: [{name: 'local', secret: token, scope: 'admin'}],
+        exclusive: true,
+        version,
+        log,
+        clock,
+      })
+      const address = {url: plane.url, port: plane.port, token}
+      writeLocalPlane(stateDir, address)
+      return {plane, address}
+    } catch (error) {
+      const code = error instanceof ExpectedError ? error.code : undefined
+      if (code === 'DATABASE_LOCKED') return undefined
+      if (code !== 'PORT_IN_USE' || offset >= portTries) throw error
+    }
+  }
+}
+
+/** The host holds the lock before it has a port: its address comes a moment later. */
+async function waitForAddress({stateDir, clock, signal}: EmbeddedOptions): Promise<LocalPlane> {
+  for (let tries = 0; tries < 100 && !signal.aborted; tries++) {
+    const known = readLocalPlane(stateDir)
+    if (known) return known
+    await clock.sleep(50, signal)
+  }
+
+  throw new ExpectedError(`The control plane of this machine does not come up (state in ${stateDir}).`, {
+    code: 'PLANE_NOT_UP',
+    exit: 'temporary',
+    suggestions: ['Try again, or name a server with --server.'],
+  })
+}

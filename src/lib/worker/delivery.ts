@@ -1,0 +1,112 @@
+import {join} from 'node:path'
+import type {ControlPlaneClient} from '../client/control-plane.ts'
+import {isAbsent, RefusedError} from '../client/http.ts'
+import {untilAcknowledged} from '../client/persist.ts'
+import type {Clock} from '../core/clock.ts'
+import {messageOf} from '../core/errors.ts'
+import type {Emit} from '../events/bus.ts'
+import {runFiles} from '../executor/executor.ts'
+import {relay} from '../executor/relay.ts'
+import type {Journal} from '../journal/journal.ts'
+import {isFinal, type StatusUpdate} from '../protocol/schemas.ts'
+import type {Registration} from './registration.ts'
+
+export type DeliveryParts = {
+  client: ControlPlaneClient
+  registration: Registration
+  journal: Journal
+  clock: Clock
+  emit: Emit
+  workerId: string
+  redact: ((text: string) => string) | undefined
+  /** Gives up sending; what is left is in the journal for the next start. */
+  signal: AbortSignal
+}
+
+export type DeliveredRun = {task_id: string; attempt: number; run_dir: string}
+
+/** Cursor changes are kept at most this often: the server drops what it has seen anyway. */
+const cursorMs = 250
+
+/** Brings what a run printed and how it ended to the server, each acknowledged, in this order. */
+export class Delivery {
+  readonly #parts: DeliveryParts
+
+  constructor(parts: DeliveryParts) {
+    this.#parts = parts
+  }
+
+  /** Relays the spool until `ended` and everything was acknowledged. A refusal for good ends it; output then stays here. */
+  async output(run: DeliveredRun, from: number, ended: AbortSignal): Promise<void> {
+    const {journal, clock, emit, signal, redact} = this.#parts
+    let kept = clock.monotonic()
+    try {
+      await relay({
+        spool: join(run.run_dir, runFiles.stdout),
+        from,
+        ended,
+        signal,
+        redact,
+        send: (bytes, offset, length) => this.#send(run, bytes, offset, length),
+        onAcknowledged: (cursor) => {
+          if (clock.monotonic() - kept < cursorMs) return
+          kept = clock.monotonic()
+          journal.acknowledged(run, cursor)
+        },
+      })
+    } catch (error) {
+      if (!signal.aborted) emit({type: 'notice', level: 'warn', taskId: run.task_id, text: `Output is kept here only: ${messageOf(error)}`})
+    }
+  }
+
+  /** Sends the frozen report until it is acknowledged or refused for good. False: not delivered, it stays journalled. */
+  async report(run: DeliveredRun, report: StatusUpdate): Promise<boolean> {
+    const {client, registration, emit, workerId, signal, journal} = this.#parts
+    const {task_id: taskId} = run
+    try {
+      await this.#persist(taskId, () => client.updateStatus(taskId, report, signal))
+      if (isFinal(report.status)) emit({type: 'task.reported', taskId, status: report.status})
+    } catch (error) {
+      if (signal.aborted) return false
+      emit({type: 'task.refused', taskId, reason: messageOf(error)})
+    }
+
+    // A server whose claim is also the move to `running` needs no release: the final state was it.
+    if (!registration.has('claim-task')) {
+      await client.release(workerId, {task_id: taskId, status: report.status}, signal).catch(() => {})
+    }
+
+    journal.done(run)
+    return true
+  }
+
+  async #send(run: DeliveredRun, bytes: Buffer, offset: number, length: number): Promise<void> {
+    const {client, registration, workerId, clock, signal} = this.#parts
+    const {task_id: taskId, attempt} = run
+    const at = {workerId, attempt, offset, length}
+    const send = registration.has('output-raw')
+      ? () => client.postRawOutput(taskId, bytes, at, signal)
+      : () => client.postOutput(taskId, {worker_id: workerId, output: bytes.toString('utf8'), timestamp: new Date(clock.now()).toISOString(), attempt, offset, length}, signal)
+    await this.#persist(taskId, async () => {
+      try {
+        await send()
+      } catch (error) {
+        // The server is further than we know: it had this batch, and we had not heard of it.
+        const isKnown = error instanceof RefusedError && error.next !== undefined && error.next >= offset + length
+        // An existing server without this route keeps no output at all; the task goes on without.
+        if (!isKnown && !isAbsent(error)) throw error
+      }
+    })
+  }
+
+  async #persist(taskId: string, step: () => Promise<unknown>): Promise<void> {
+    const {signal, clock, emit} = this.#parts
+    await untilAcknowledged(step, {
+      signal,
+      clock,
+      onFailure: ({error, failures}) => {
+        if (failures === 1) emit({type: 'notice', level: 'warn', taskId, text: `${messageOf(error)} It will be sent again until it is acknowledged.`})
+      },
+    })
+  }
+}

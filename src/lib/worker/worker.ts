@@ -1,0 +1,220 @@
+import {join} from 'node:path'
+import type {ControlPlaneClient} from '../client/control-plane.ts'
+import {isAbsent} from '../client/http.ts'
+import type {Config} from '../config/settings.ts'
+import {makePrivate, workerDirectory} from '../config/state-directory.ts'
+import type {Clock} from '../core/clock.ts'
+import {ExpectedError} from '../core/errors.ts'
+import type {StopSignals} from '../core/signals.ts'
+import type {EventBus} from '../events/bus.ts'
+import type {Executor} from '../executor/executor.ts'
+import {createRedactor} from '../executor/redact.ts'
+import {Journal} from '../journal/journal.ts'
+import {Delivery} from './delivery.ts'
+import {Intake} from './intake.ts'
+import {Lanes} from './lanes.ts'
+import {Lifecycle} from './lifecycle.ts'
+import {isLock, takeLock} from './lock-file.ts'
+import {recover} from './recovery.ts'
+import {Registration} from './registration.ts'
+import {TaskRunner} from './task-runner.ts'
+
+export type WorkerOptions = {
+  config: Config
+  name: string
+  workerId: string
+  version: string
+  stateDir: string
+  client: ControlPlaneClient
+  executor: Executor
+  /** Blanked out of output, beside what `redact` names. */
+  secrets: readonly string[]
+  bus: EventBus
+  clock: Clock
+  signals: StopSignals
+  /** Leaves after one task. */
+  once: boolean
+  /** Leaves after so long without a task, ms; 0 never. */
+  exitAfterIdleMs: number
+}
+
+/** A worker that runs, as the local socket shows it. */
+export type RunningWorker = {
+  name: string
+  workerId: string
+  lifecycle: Lifecycle
+  intake: Intake
+  registration: Registration
+  runner: TaskRunner
+}
+
+/** How long reports may take once everything has ended and somebody waits for us to leave. */
+const goodbyeMs = 20_000
+const rereadMs = 10_000
+
+/**
+ * A worker's whole life, top to bottom: it registers, finishes what an earlier process left, takes tasks until it is
+ * told to stop, lets them end or ends them, reports, and leaves. Throws ExpectedError: another process has this name
+ * (75), the state cannot be written (73), the server refuses the token (77).
+ */
+export async function runWorker(options: WorkerOptions, onRunning: (worker: RunningWorker) => void = () => {}): Promise<void> {
+  const {config, name, workerId, stateDir, client, bus, clock, signals} = options
+  const {emit} = bus
+  const workerDir = makePrivate(workerDirectory(stateDir, name))
+  using _lock = takeNameLock(workerDir, name)
+  using journal = await Journal.open(join(workerDir, 'journal.db'))
+  const lifecycle = new Lifecycle(emit)
+  const giveUp = new AbortController()
+  const secrets = [...options.secrets, ...(config.auth_token ? [config.auth_token] : [])]
+  const about = {client, clock, emit, workerId}
+  const registration = new Registration({
+    ...about,
+    name,
+    version: options.version,
+    capabilities: config.capabilities,
+    slots: config.max_concurrent_tasks,
+    stateDir,
+    codebases: config.codebases,
+    state: () => ({running: runner.held, free: runner.free}),
+  })
+  const delivery = new Delivery({...about, registration, journal, redact: createRedactor(secrets, config.redact), signal: giveUp.signal})
+  const parts = {...about, registration, journal, delivery, config, workerDir, signal: giveUp.signal, executor: options.executor}
+  const runner: TaskRunner = new TaskRunner({...parts, lanes: new Lanes(stateDir), onFree: () => intake.pollSoon()})
+  const intake = new Intake({
+    ...about,
+    registration,
+    name,
+    capabilities: config.capabilities,
+    pollMs: config.poll_interval * 1000,
+    silenceMs: config.sse_heartbeat_timeout * 1000,
+    onTask: (task, source, seenAt) => runner.offer(task, source, seenAt),
+    onCancel: (taskId, attempt, reason) => onCancel(taskId, attempt, reason, options, runner),
+  })
+
+  try {
+    lifecycle.to('starting')
+    onRunning({name, workerId, lifecycle, intake, registration, runner})
+    await registration.registerUntilDone(signals.drain)
+    if (!signals.drain.aborted) {
+      await recover({...about, journal, delivery, runner, graceMs: config.cancel_grace * 1000})
+      lifecycle.to('running')
+      await serve(options, {registration, intake, runner, lifecycle})
+    }
+
+    lifecycle.to('stopping')
+    await goodbye(options, runner, giveUp)
+    lifecycle.to('stopped')
+  } catch (error) {
+    giveUp.abort()
+    lifecycle.to('failed')
+    throw error
+  }
+}
+
+type Parts = {registration: Registration; intake: Intake; runner: TaskRunner; lifecycle: Lifecycle}
+
+/** Takes tasks until drained, then waits for those in hand, or ends them. */
+async function serve(options: WorkerOptions, {registration, intake, runner, lifecycle}: Parts): Promise<void> {
+  const {config, clock, signals, bus} = options
+  const background = new AbortController()
+  const leave = new AbortController()
+  const stopTaking = AbortSignal.any([signals.drain, leave.signal])
+  const work = Promise.all([
+    // Heartbeats go on while tasks drain: their leases are kept until the end.
+    registration.keep(background.signal),
+    intake.run(background.signal),
+    rereadHeld(options, runner, background.signal),
+  ])
+  if (options.once || options.exitAfterIdleMs > 0) void leaveWhenIdle(options, runner, leave, background.signal)
+  await Promise.race([aborted(stopTaking), work])
+  lifecycle.to('draining')
+  runner.drain()
+  const limit = new AbortController()
+  const drainMs = config.drain_timeout * 1000
+  const shutDown = () => runner.stopAll({status: 'failed', error: 'Worker shut down while the task ran'})
+  signals.cancel.addEventListener('abort', shutDown, {once: true})
+  if (signals.cancel.aborted) shutDown()
+  if (drainMs > 0)
+    void clock.sleep(drainMs, limit.signal).then(() => {
+      if (limit.signal.aborted) return
+      bus.emit({type: 'notice', level: 'warn', text: `Tasks still run after ${config.drain_timeout} s (drain_timeout); ending them`})
+      shutDown()
+    })
+  await whileTasksRun(runner)
+  limit.abort()
+  background.abort()
+  await work
+}
+
+/** Resolves when nothing runs; what remains are reports. */
+async function whileTasksRun(runner: TaskRunner): Promise<void> {
+  while (runner.active.some(({phase}) => phase !== 'reporting'))
+    await Promise.race([...runner.active.map(({done}) => done), new Promise((resolve) => setTimeout(resolve, 50))])
+}
+
+const aborted = (signal: AbortSignal) =>
+  new Promise<void>((resolve) => {
+    if (signal.aborted) resolve()
+    else signal.addEventListener('abort', () => resolve(), {once: true})
+  })
+
+async function leaveWhenIdle({once, exitAfterIdleMs, clock}: WorkerOptions, runner: TaskRunner, leave: AbortController, signal: AbortSignal) {
+  let idleSince = clock.monotonic()
+  while (!signal.aborted && !leave.signal.aborted) {
+    await clock.sleep(50, signal)
+    if (runner.active.length > 0) idleSince = clock.monotonic()
+    else if ((once && runner.taken > 0) || (exitAfterIdleMs > 0 && clock.monotonic() - idleSince >= exitAfterIdleMs)) leave.abort()
+  }
+}
+
+/** Reports get a while; then the worker says that it is gone, on a signal of its own, so that nothing swallows it. */
+async function goodbye({client, clock, workerId, bus}: WorkerOptions, runner: TaskRunner, giveUp: AbortController): Promise<void> {
+  const done = new AbortController()
+  const late = clock.sleep(goodbyeMs, done.signal).then(() => {
+    if (done.signal.aborted) return
+    bus.emit({type: 'notice', level: 'warn', text: 'The server does not take the last reports; they are kept and sent at the next start'})
+    giveUp.abort()
+  })
+  await runner.idle()
+  done.abort()
+  await late
+  await client.unregister(workerId, AbortSignal.timeout(3000)).catch(() => {})
+  giveUp.abort()
+}
+
+/** The server wants a task ended. One that is not here is confirmed as ended: nothing of it runs. */
+function onCancel(taskId: string, attempt: number, reason: string, {client, workerId}: WorkerOptions, runner: TaskRunner): void {
+  if (runner.stop(taskId, {status: 'cancelled', error: reason})) return
+  if (runner.held.some(({id}) => id === taskId)) return
+  const update = {status: 'cancelled', worker_id: workerId, ...(attempt > 0 ? {attempt} : {})}
+  void client.updateStatus(taskId, update).catch(() => {})
+}
+
+/** Not every server pushes a cancellation, and a push may be lost: what runs is looked up now and then. */
+async function rereadHeld({client, clock, workerId}: WorkerOptions, runner: TaskRunner, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) {
+    await clock.sleep(rereadMs, signal)
+    for (const {id, attempt, phase} of signal.aborted ? [] : runner.active) {
+      if (phase !== 'running') continue
+      try {
+        const task = await client.task(id, signal)
+        if (task.status === 'cancelled' || task.cancel_requested_at !== null) runner.stop(id, {status: 'cancelled', error: 'cancelled on the server'})
+        else if (task.attempt > 0 && task.attempt !== attempt) runner.stop(id, {status: 'failed', error: 'the server has given the task to another attempt'})
+        else if (task.status === 'running' && task.worker_id !== null && task.worker_id !== workerId)
+          runner.stop(id, {status: 'failed', error: `worker ${task.worker_id} holds the task now`})
+      } catch (error) {
+        if (isAbsent(error)) runner.stop(id, {status: 'failed', error: 'the server does not know the task any more'})
+      }
+    }
+  }
+}
+
+function takeNameLock(workerDir: string, name: string): Disposable {
+  const lock = takeLock(join(workerDir, 'lock'), `worker ${name}`)
+  if (isLock(lock)) return lock
+  throw new ExpectedError(`A worker named '${name}' runs already: pid ${lock.pid}, since ${lock.since}.`, {
+    code: 'WORKER_RUNNING',
+    exit: 'temporary',
+    suggestions: ['Stop it, or give this one another name with --name.'],
+  })
+}
