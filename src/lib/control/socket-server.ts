@@ -60,7 +60,10 @@ async function converse(socket: Socket, handlers: ControlHandlers): Promise<void
     // A reader that does not read is let go rather than remembered.
     if (socket.writableLength > mostBuffered) socket.destroy()
   }
-  using listening = new DisposableStack()
+  const listening: Disposable[] = []
+  socket.on('close', () => {
+    for (const listener of listening.splice(0)) listener[Symbol.dispose]()
+  })
   socket.on('data', () => {
     if (socket.readableLength > longestRequest) socket.destroy()
   })
@@ -68,7 +71,7 @@ async function converse(socket: Socket, handlers: ControlHandlers): Promise<void
     for await (const line of createInterface({input: socket})) {
       const request = v.safeParse(requestSchema, parseJson(line))
       if (!request.success) say({ok: false, error: 'not a request that this worker knows'})
-      else if (request.output.op === 'events') listening.use(handlers.onEvent((event) => say(event)))
+      else if (request.output.op === 'events') listening.push(handlers.onEvent((event) => say(event)))
       else say(await answer(request.output, handlers))
     }
   } catch {

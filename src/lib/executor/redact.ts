@@ -10,8 +10,7 @@ const escaped = (text: string) => text.replaceAll(/[$()*+.?[\\\]^{|}/-]/g, Strin
  */
 export function createRedactor(secrets: readonly string[], patterns: readonly string[]): ((text: string) => string) | undefined {
   const forms = secrets
-    .filter((secret) => secret.length >= shortest)
-    .flatMap((secret) => [secret, JSON.stringify(secret).slice(1, -1)])
+    .flatMap((secret) => (secret.length < shortest ? [] : [secret, JSON.stringify(secret).slice(1, -1)]))
   const literals = [...new Set(forms)].sort((a, b) => b.length - a.length).map(escaped)
   if (literals.length + patterns.length === 0) return undefined
   const expression = new RegExp([...literals, ...patterns.map((pattern) => `(?:${pattern})`)].join('|'), 'gu')

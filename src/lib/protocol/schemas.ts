@@ -1,4 +1,5 @@
 import * as v from 'valibot'
+import {finalStatuses, taskStatuses} from './statuses.ts'
 
 /**
  * The wire types of the CodeTether worker API and their parsers, one schema for client and server. Readers are
@@ -6,11 +7,7 @@ import * as v from 'valibot'
  * defaults and states are those of the public reference (rileyseaburg/codetether at ce51a8e); what it ignores is marked.
  */
 
-export const taskStatuses = ['pending', 'assigned', 'running', 'completed', 'failed', 'cancelled'] as const
-export type TaskStatus = (typeof taskStatuses)[number]
-export const finalStatuses = ['completed', 'failed', 'cancelled'] as const
-export type FinalStatus = (typeof finalStatuses)[number]
-export const isFinal = (status: string): status is FinalStatus => (finalStatuses as readonly string[]).includes(status)
+export {finalStatuses, isFinal, taskStatuses, type FinalStatus, type TaskStatus} from './statuses.ts'
 
 const text = (fallback = '') => v.optional(v.nullish(v.string(), fallback), fallback) as v.GenericSchema<unknown, string>
 const nullable = v.optional(v.nullable(v.string()), null)

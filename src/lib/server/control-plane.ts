@@ -73,7 +73,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   return {url: `http://${host.includes(':') ? `[${host}]` : host}:${port}`, host, port, close: closeOnce, [Symbol.asyncDispose]: closeOnce}
 }
 
-export const isLoopback = (host: string) => host === 'localhost' || host === '::1' || /^127\./.test(host)
+export const isLoopback = (host: string) => host === 'localhost' || host === '::1' || host.startsWith('127.')
 
 function refuseOpenAddress(host: string, auth: AuthMode, tokens: readonly Token[]): void {
   if (auth !== 'off' && tokens.length === 0)

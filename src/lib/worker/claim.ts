@@ -35,7 +35,7 @@ export async function claim(offered: Task, parts: ClaimParts): Promise<Claimed> 
 /** Undefined: go on without a claim. */
 async function judgeRefusal(error: unknown, {client, workerId, signal}: ClaimParts): Promise<string | undefined> {
   if (isAbsent(error) || isUnauthorized(error)) {
-    const noSuchTask = error instanceof RefusedError && /^Task /.test(error.detail)
+    const noSuchTask = error instanceof RefusedError && error.detail.startsWith('Task ')
     return noSuchTask ? error.detail : undefined
   }
 

@@ -1,0 +1,12 @@
+// Compiles src to dist. Starts from an empty dist, so that no file outlives its source.
+import {execFileSync} from 'node:child_process'
+import {rmSync} from 'node:fs'
+import {dirname, join} from 'node:path'
+import {fileURLToPath} from 'node:url'
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)))
+rmSync(join(root, 'dist'), {recursive: true, force: true})
+execFileSync(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', join(root, 'tsconfig.build.json')], {
+  stdio: 'inherit',
+  cwd: root,
+})

@@ -1,0 +1,48 @@
+import {Flags} from '@oclif/core'
+import {BaseCommand} from '../base-command.ts'
+import {usageError} from '../lib/core/errors.ts'
+
+export default class Serve extends BaseCommand {
+  static override summary = 'Run the control plane'
+  static override description =
+    'Workers register here and take tasks; clients create and follow them. Tokens come from A2A_AUTH_TOKENS, comma-separated: name:token, name/client:token, name/worker:token or name/worker=WORKER_ID:token.'
+  static override examples = [
+    '<%= config.bin %> <%= command.id %>',
+    'A2A_AUTH_TOKENS=me:secret <%= config.bin %> <%= command.id %> --host 0.0.0.0 --port 8000',
+  ]
+  static override flags = {
+    host: Flags.string({summary: 'Address to listen on (A2A_HOST)', env: 'A2A_HOST', default: '127.0.0.1'}),
+    port: Flags.string({summary: 'Port; 0 takes any (A2A_PORT)', env: 'A2A_PORT', default: '7420', helpValue: 'N'}),
+    db: Flags.string({summary: 'Database file (OPENCODE_DB_PATH; default: in the state directory)', env: 'OPENCODE_DB_PATH', helpValue: 'FILE'}),
+    auth: Flags.string({summary: 'Which routes need a token (default: all, when there are tokens)', options: ['required', 'stream-only', 'off']}),
+  }
+
+  async run(): Promise<void> {
+    const {flags} = await this.parse(Serve)
+    const port = Number(flags.port)
+    if (!/^\d+$/.test(flags.port) || port > 65_535) throw usageError(`--port must be a number from 0 to 65535, not ${flags.port}.`)
+    const [{startControlPlane}, {parseTokens}, {makePrivate}, {onTermination}, {join}] = await Promise.all([
+      import('../lib/server/control-plane.ts'),
+      import('../lib/server/auth.ts'),
+      import('../lib/config/state-directory.ts'),
+      import('../lib/core/signals.ts'),
+      import('node:path'),
+    ])
+    const {stateDir} = await this.context(flags)
+    const plane = await startControlPlane({
+      host: flags.host,
+      port,
+      database: flags.db ?? join(makePrivate(stateDir), 'server.db'),
+      tokens: parseTokens(process.env['A2A_AUTH_TOKENS']),
+      ...(flags.auth ? {auth: flags.auth as 'required'} : {}),
+      exclusive: true,
+      version: this.config.version,
+      log: (line) => this.logToStderr(line),
+    })
+    this.log(plane.url)
+    await new Promise<void>((resolve) => {
+      onTermination(() => resolve())
+    })
+    await plane.close()
+  }
+}

@@ -1,0 +1,61 @@
+import {Flags} from '@oclif/core'
+import {BaseCommand} from '../base-command.ts'
+import {messageOf} from '../lib/core/errors.ts'
+import {exitCodes} from '../lib/core/errors.ts'
+import type {WorkerStatus} from '../lib/control/messages.ts'
+import type {MonitorWorker} from '../lib/protocol/schemas.ts'
+
+export type StatusReport = {
+  /** `degraded`: the server answers, but no worker is connected to it. */
+  state: 'healthy' | 'degraded' | 'unreachable'
+  server: string | null
+  error: string | null
+  local: WorkerStatus[]
+  workers: MonitorWorker[]
+  queue: {pending: number; running: number}
+}
+
+export default class Status extends BaseCommand {
+  static override summary = 'Show the workers of this machine, the control plane, other workers, the queue'
+  static override description = 'Exits 0 when all is well, 1 when no worker is connected, 69 when the control plane is out of reach.'
+  static override examples = ['<%= config.bin %> <%= command.id %>', '<%= config.bin %> <%= command.id %> --json']
+  static override flags = {name: Flags.string({char: 'n', summary: 'Only this worker of this machine'})}
+
+  async run(): Promise<StatusReport> {
+    const {flags} = await this.parse(Status)
+    const [{localWorkers}, {workerDetails, workerTable}] = await Promise.all([import('../lib/control/local-workers.ts'), import('../lib/ui/worker-view.ts')])
+    const context = await this.context(flags)
+    const local = await localWorkers(process.env, context.stateDir, flags.name)
+    const report = await this.#look(context, local)
+    for (const worker of local) this.log(`${workerDetails(worker, Date.now())}\n`)
+    if (local.length === 0) this.log('No worker runs on this machine for this user.\n')
+    this.log(`server  ${report.server ?? 'none'}: ${report.state}${report.error ? ` (${report.error})` : ''}`)
+    if (report.state !== 'unreachable') {
+      this.log(`queue   ${report.queue.pending} pending, ${report.queue.running} running\n`)
+      this.log(workerTable(report.workers, Date.now()))
+    }
+
+    process.exitCode = report.state === 'healthy' ? exitCodes.ok : report.state === 'degraded' ? exitCodes.failed : exitCodes.unreachable
+    return report
+  }
+
+  async #look(context: Awaited<ReturnType<Status['context']>>, local: WorkerStatus[]): Promise<StatusReport> {
+    const nothing = {local, workers: [], queue: {pending: 0, running: 0}}
+    const server = context.config.server_url ?? local[0]?.server ?? null
+    try {
+      await using client = await this.controlPlane(context)
+      const {listWorkers} = await import('../lib/client/list-workers.ts')
+      await client.health()
+      const [workers, pending, running] = await Promise.all([
+        listWorkers(client),
+        client.tasks({status: 'pending', limit: 1000}),
+        client.tasks({status: 'running', limit: 1000}),
+      ])
+      const state = workers.some(({connected, status}) => connected || status === 'active') ? 'healthy' : 'degraded'
+      const error = state === 'healthy' ? null : 'no worker is connected; start one with `a2a-worker start`'
+      return {state, server: client.url, error, local, workers, queue: {pending: pending.tasks.length, running: running.tasks.length}}
+    } catch (error) {
+      return {state: 'unreachable', server, error: messageOf(error), ...nothing}
+    }
+  }
+}

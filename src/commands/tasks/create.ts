@@ -1,0 +1,96 @@
+import {Args, Flags} from '@oclif/core'
+import {BaseCommand} from '../../base-command.ts'
+import type {ControlPlaneClient} from '../../lib/client/control-plane.ts'
+import {ExpectedError, exitCodes, usageError} from '../../lib/core/errors.ts'
+import type {Task} from '../../lib/protocol/schemas.ts'
+
+export default class TasksCreate extends BaseCommand {
+  static override summary = 'Create a task, and wait for it if asked'
+  static override description =
+    'Prints the id, or with --wait the result, and then exits by the outcome: 0 completed, 1 failed, 3 cancelled. Ctrl-C while waiting leaves the task running.'
+  static override examples = [
+    '<%= config.bin %> <%= command.id %> "Fix the failing test"',
+    '<%= config.bin %> <%= command.id %> --codebase api --file prompt.md --wait --json',
+    'git diff | <%= config.bin %> <%= command.id %> - --title Review --agent plan --wait --follow',
+  ]
+  static override args = {prompt: Args.string({description: 'What the agent shall do; - reads it from stdin'})}
+  static override flags = {
+    file: Flags.string({char: 'f', summary: 'Read the prompt from a file', helpValue: 'FILE'}),
+    codebase: Flags.string({char: 'b', summary: 'Where: id, name or path (default: the one that holds the current directory)'}),
+    title: Flags.string({char: 't', summary: "Title (default: the prompt's first line)"}),
+    agent: Flags.string({char: 'a', summary: 'OpenCode agent', default: 'build'}),
+    model: Flags.string({char: 'm', summary: 'Model, provider/name'}),
+    priority: Flags.integer({summary: 'Higher runs first', default: 0}),
+    metadata: Flags.string({summary: 'Further data, KEY=VALUE; repeatable', multiple: true, multipleNonGreedy: true, helpValue: 'K=V'}),
+    wait: Flags.boolean({char: 'w', summary: 'Wait for the end'}),
+    follow: Flags.boolean({summary: 'Show the output while waiting (implies --wait)'}),
+    timeout: Flags.integer({summary: 'Wait at most so long, then exit 75', min: 1, helpValue: 'SECONDS'}),
+    'cancel-on-interrupt': Flags.boolean({summary: 'Ctrl-C cancels the task'}),
+  }
+
+  async run(): Promise<Task> {
+    const {args, flags} = await this.parse(TasksCreate)
+    const [{readPrompt, titleOf}, {findCodebase}, {createTask}] = await Promise.all([
+      import('../../lib/client/prompt.ts'),
+      import('../../lib/client/find-codebase.ts'),
+      import('../../lib/client/create-task.ts'),
+    ])
+    const metadata = readMetadata(flags.metadata ?? [])
+    const prompt = await readPrompt({argument: args.prompt, file: flags.file, stdin: process.stdin})
+    await using client = await this.controlPlane(await this.context(flags))
+    const codebase = findCodebase(await client.codebases(this.signal), flags.codebase, process.cwd())
+    const {agent, model, priority} = flags
+    const request = {title: flags.title ?? titleOf(prompt), prompt, agent_type: agent, priority, metadata: {...metadata, ...(model ? {model} : {})}}
+    const {task, note} = await createTask(client, codebase.id, request, this.signal)
+    if (note) this.logToStderr(note)
+    if (codebase.served === false) this.logToStderr(`No worker serves ${codebase.name} now; the task waits until one does.`)
+    if (!flags.wait && !flags.follow) {
+      this.log(task.id)
+      return task
+    }
+
+    return await this.#wait(client, task, flags)
+  }
+
+  async #wait(client: ControlPlaneClient, created: Task, flags: {follow: boolean; timeout?: number | undefined; 'cancel-on-interrupt': boolean}): Promise<Task> {
+    const [{waitForTask}, {outcomeCode}] = await Promise.all([import('../../lib/ui/wait-for-task.ts'), import('../../lib/client/outcome.ts')])
+    const shown = flags.follow && !this.jsonEnabled()
+    this.logToStderr(`Task ${created.id}`)
+    const end = await waitForTask(created.id, {
+      client,
+      timeoutMs: (flags.timeout ?? 0) * 1000,
+      print: shown ? (text) => this.log(text) : undefined,
+      tell: (text) => this.logToStderr(text),
+    })
+    if (end.type === 'interrupted') return this.#interrupted(client, created.id, flags['cancel-on-interrupt'])
+    if (end.type === 'timeout')
+      throw new ExpectedError(`Task ${created.id} has not ended within ${flags.timeout} s; it goes on.`, {
+        code: 'TIMEOUT',
+        exit: 'temporary',
+        suggestions: hints(created.id),
+      })
+    const {task} = end
+    if (!shown && task.result) this.log(task.result)
+    if (task.error) this.logToStderr(`${task.status}: ${task.error}`)
+    process.exitCode = outcomeCode(task)
+    return task
+  }
+
+  async #interrupted(client: ControlPlaneClient, id: string, cancel: boolean): Promise<never> {
+    if (cancel) await client.cancelTask(id)
+    this.logToStderr(cancel ? `Task ${id} is being cancelled.` : `Task ${id} goes on. ${hints(id).join(' ')}`)
+    return this.exit(exitCodes.interrupted)
+  }
+}
+
+const hints = (id: string) => [`Follow it: a2a-worker tasks output ${id} --follow`, `Cancel it: a2a-worker tasks cancel ${id}`]
+
+function readMetadata(pairs: readonly string[]): Record<string, string> {
+  return Object.fromEntries(
+    pairs.map((pair) => {
+      const at = pair.indexOf('=')
+      if (at < 1) throw usageError(`--metadata wants KEY=VALUE, not ${JSON.stringify(pair)}.`)
+      return [pair.slice(0, at), pair.slice(at + 1)]
+    }),
+  )
+}

@@ -1,0 +1,18 @@
+import {Args} from '@oclif/core'
+import {BaseCommand} from '../../base-command.ts'
+import type {Task} from '../../lib/protocol/schemas.ts'
+
+export default class TasksGet extends BaseCommand {
+  static override summary = 'Show a task: state, result, what it took'
+  static override examples = ['<%= config.bin %> <%= command.id %> TASK', '<%= config.bin %> <%= command.id %> TASK --json']
+  static override args = {task: Args.string({description: 'Task id', required: true})}
+
+  async run(): Promise<Task> {
+    const {args, flags} = await this.parse(TasksGet)
+    const {taskDetails} = await import('../../lib/ui/task-view.ts')
+    await using client = await this.controlPlane(await this.context(flags))
+    const task = await client.task(args.task)
+    this.log(taskDetails(task))
+    return task
+  }
+}

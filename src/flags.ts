@@ -1,0 +1,35 @@
+import {Flags} from '@oclif/core'
+import type {SettingKey} from './lib/config/settings.ts'
+import {envNames, settingOf} from './lib/config/settings.ts'
+
+/** The oclif flag of a setting. Its value stays text: one place, the resolver, checks it whatever its source. */
+function settingFlag(key: SettingKey) {
+  const {description, char, flag, ...rest} = settingOf(key)
+  const fallback = rest.default === undefined || Array.isArray(rest.default) ? '' : `, default ${String(rest.default)}`
+  const options = {
+    summary: `${description} (${envNames(key)[0]}${fallback})`,
+    ...(char ? {char: char as 's'} : {}),
+    ...(rest.type === 'integer' ? {helpValue: 'N'} : rest.type === 'path' ? {helpValue: 'PATH'} : {}),
+    ...(rest.type === 'string' && rest.options ? {helpValue: rest.options.join('|')} : {}),
+  }
+  if (!flag) throw new Error(`the setting ${key} has no flag`)
+  return rest.type === 'codebases'
+    ? Flags.string({...options, multiple: true, multipleNonGreedy: true, helpValue: 'NAME:PATH'})
+    : Flags.string(options)
+}
+
+/** The flags of these settings, by flag name. */
+export const settingFlags = (...keys: SettingKey[]) =>
+  Object.fromEntries(keys.map((key) => [settingOf(key).flag ?? key, settingFlag(key)]))
+
+/** What every command has. */
+export const commonFlags = {
+  config: Flags.string({char: 'c', summary: 'Configuration file; replaces the default ones', helpValue: 'FILE', helpGroup: 'GLOBAL'}),
+  server: Flags.string({char: 's', summary: 'Control plane (A2A_SERVER_URL)', helpValue: 'URL', helpGroup: 'GLOBAL'}),
+  'no-color': Flags.boolean({summary: 'No colours (also NO_COLOR)', helpGroup: 'GLOBAL'}),
+}
+
+/** Parsed flags by setting key, as the resolver wants them. */
+export function flagsBySetting(flags: Record<string, unknown>, keys: readonly SettingKey[]): Partial<Record<SettingKey, unknown>> {
+  return Object.fromEntries(keys.map((key) => [key, flags[settingOf(key).flag ?? key]]))
+}

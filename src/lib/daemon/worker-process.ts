@@ -1,0 +1,149 @@
+import {mkdirSync, realpathSync} from 'node:fs'
+import {homedir} from 'node:os'
+import {join} from 'node:path'
+import {ControlPlaneClient} from '../client/control-plane.ts'
+import type {Environment} from '../config/file.ts'
+import {defaultWorkerName, workerIdentity} from '../config/identity.ts'
+import type {Config} from '../config/settings.ts'
+import {makePrivate} from '../config/state-directory.ts'
+import {authToken} from '../config/token.ts'
+import type {WorkerStatus} from '../control/messages.ts'
+import {socketPath} from '../control/socket-path.ts'
+import {serveSocket} from '../control/socket-server.ts'
+import {Cleanup} from '../core/cleanup.ts'
+import {systemClock} from '../core/clock.ts'
+import {exitCodes} from '../core/errors.ts'
+import {onTermination, StopLadder} from '../core/signals.ts'
+import {EventBus} from '../events/bus.ts'
+import {logReporter} from '../events/log-reporter.ts'
+import type {Executor} from '../executor/executor.ts'
+import {createRunExecutor} from '../executor/run.ts'
+import {createCatalog} from '../opencode/catalog.ts'
+import {agentEnvironment} from '../opencode/environment.ts'
+import {locateOpenCode} from '../opencode/locate.ts'
+import {probeOpenCode} from '../opencode/probe.ts'
+import {runWorker, type RunningWorker} from '../worker/worker.ts'
+
+export type WorkerProcessOptions = {
+  config: Config
+  stateDir: string
+  version: string
+  /** Folder of this program. */
+  root: string
+  env: Environment
+  /** Use, or host, the control plane of this machine. */
+  isLocal: boolean
+  once: boolean
+  exitAfterIdleMs: number
+  /** Takes log lines. */
+  write: (text: string) => void
+  exit: (code: number) => void
+}
+
+const hints = {
+  drain: 'no more tasks are taken and those in hand may end; again: end them',
+  cancel: 'ending the tasks in hand; again: leave at once',
+  exit: 'leaving at once; agents are left to the next start',
+}
+
+/** The whole process behind `start`: control plane where there is none, agent, socket, signals, worker. */
+export async function startWorker(options: WorkerProcessOptions): Promise<void> {
+  const {config, stateDir, version} = options
+  const clock = systemClock
+  makePrivate(stateDir)
+  const bus = new EventBus(clock)
+  bus.on(logReporter({format: config.log_format, level: config.log_level, write: options.write}))
+  const ladder = new StopLadder(() => options.exit(exitCodes.interrupted))
+  using _signals = onTermination((signal) => {
+    const step = ladder.step()
+    bus.emit({type: 'stop.requested', step, by: signal, hint: hints[step]})
+  })
+  const name = config.worker_name ?? defaultWorkerName(options.isLocal ? config.codebases[0]?.path : undefined)
+  const workerId = workerIdentity(stateDir, name, config.worker_id)
+  const executor = await openCode(options, bus)
+  await using stack = new Cleanup()
+  const server = await serverOf(options, bus, stack)
+  const client = stack.use(new ControlPlaneClient(server))
+  process.title = `a2a-worker ${name}`
+  const secrets = secretsOf(options, server.token)
+  const about = {config, name, workerId, version, stateDir, client, executor, secrets, bus, clock}
+  let socket: AsyncDisposable | undefined
+  stack.defer(() => socket?.[Symbol.asyncDispose]())
+  const opening: Promise<void>[] = []
+  await runWorker({...about, signals: ladder, once: options.once, exitAfterIdleMs: options.exitAfterIdleMs}, (worker) => {
+    opening.push(openSocket(worker, options, client.url, bus, ladder).then((opened) => void (socket = opened)))
+  })
+  await Promise.all(opening)
+}
+
+/** The agent, looked at once: what can be wrong with it is said now, not at each task. */
+async function openCode({config, root, env, stateDir}: WorkerProcessOptions, bus: EventBus): Promise<Executor> {
+  const {path, source} = locateOpenCode({
+    explicit: config.opencode_bin === undefined ? undefined : {path: config.opencode_bin, source: 'opencode_bin'},
+    env,
+    home: env['HOME'] || homedir(),
+    projectRoot: root,
+  })
+  const scratchDir = join(stateDir, 'scratch')
+  mkdirSync(scratchDir, {recursive: true, mode: 0o700})
+  const allow = config.env_allow
+  const scratch = realpathSync(scratchDir)
+  const agentEnv = (cwd: string) => agentEnvironment({base: env, cwd, tmpDir: scratch, marker: 'probe', allow, permissions: config.permissions})
+  const probe = await probeOpenCode(path, agentEnv(scratch))
+  bus.emit({type: 'notice', level: 'info', text: `OpenCode ${probe.version} at ${path} (${source})`})
+  for (const text of probe.warnings) bus.emit({type: 'notice', level: 'warn', text})
+  const catalog = createCatalog({binary: path, env: agentEnv, clock: systemClock, scratchDir})
+  return createRunExecutor({binary: path, probe, catalog, env, allow, permissions: config.permissions, clock: systemClock})
+}
+
+async function serverOf(options: WorkerProcessOptions, bus: EventBus, stack: Cleanup) {
+  const {config, stateDir, version} = options
+  if (!options.isLocal && config.server_url !== undefined) {
+    const url = new URL(config.server_url)
+    const isPlain = url.protocol === 'http:' && !['localhost', '127.0.0.1', '[::1]'].includes(url.hostname)
+    if (isPlain) bus.emit({type: 'notice', level: 'warn', text: `${config.server_url} is not encrypted: token, prompts and output can be read on the way`})
+    return {baseUrl: config.server_url, token: authToken(config)}
+  }
+
+  const {embedPlane} = await import('../server/embedded.ts')
+  const log = (text: string) => bus.emit({type: 'notice', level: 'info', text})
+  const watching = new AbortController()
+  const plane = stack.use(await embedPlane({stateDir, version, clock: systemClock, log, signal: watching.signal}))
+  stack.defer(() => watching.abort())
+  log(`Control plane of this machine: ${plane.url} (${plane.isHost() ? 'hosted by this process' : 'hosted by another process'})`)
+  return {baseUrl: plane.url, token: plane.token}
+}
+
+/** Values that must not leave the machine: our own token, and what the agent was given under a telling name. */
+function secretsOf({env, config}: WorkerProcessOptions, token: string | undefined): string[] {
+  const telling = /(KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL)/i
+  const allowed = Object.entries(env).filter(([name]) => config.env_allow.some((allow) => allow === name || (allow.endsWith('*') && name.startsWith(allow.slice(0, -1)))))
+  return [...(token ? [token] : []), ...allowed.flatMap(([name, value]) => (telling.test(name) && value ? [value] : []))]
+}
+
+async function openSocket(worker: RunningWorker, options: WorkerProcessOptions, server: string, bus: EventBus, ladder: StopLadder) {
+  const {config, stateDir, env, version} = options
+  const status = (): WorkerStatus => ({
+    name: worker.name,
+    worker_id: worker.workerId,
+    pid: process.pid,
+    version,
+    phase: worker.lifecycle.phase,
+    link: worker.intake.link,
+    server,
+    slots: config.max_concurrent_tasks,
+    free: worker.runner.free,
+    codebases: [...worker.registration.paths].map(([id, path]) => ({id, path})),
+    tasks: worker.runner.active.map(({id, title, attempt, phase, codebase, since, sessionId}) => ({id, title, attempt, phase, codebase, since, session_id: sessionId})),
+  })
+  return serveSocket(socketPath(env, stateDir, worker.name), {
+    status,
+    drain: () => ladder.drainNow(),
+    cancel: (taskId) => worker.runner.stop(taskId, {status: 'cancelled', error: 'cancelled on this machine'}),
+    addCodebase: async (codebase) => {
+      await worker.registration.add(codebase, AbortSignal.timeout(20_000))
+      worker.intake.reconnect('a codebase was added')
+    },
+    onEvent: (listener) => bus.on(listener),
+  })
+}

@@ -1,0 +1,23 @@
+/** Columns side by side, two blanks apart, the last one unpadded. No rows: an empty text. */
+export function table(rows: readonly (readonly string[])[], heads?: readonly string[]): string {
+  const all = heads && rows.length > 0 ? [heads, ...rows] : rows
+  const widths = all.reduce<number[]>((most, row) => row.map((cell, i) => Math.max(most[i] ?? 0, cell.length)), [])
+  return all.map((row) => row.map((cell, i) => (i === row.length - 1 ? cell : cell.padEnd(widths[i] ?? 0))).join('  ').trimEnd()).join('\n')
+}
+
+/** How long ago, in the largest unit that fits: `5 s`, `3 min`, `2 h`, `4 d`. */
+export function age(from: number | undefined, now: number): string {
+  if (from === undefined) return '-'
+  const seconds = Math.max(0, Math.round((now - from) / 1000))
+  if (seconds < 60) return `${seconds} s`
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min`
+  if (seconds < 86_400) return `${Math.floor(seconds / 3600)} h`
+  return `${Math.floor(seconds / 86_400)} d`
+}
+
+/** One line without control characters, at most `most` long: texts of others do not move the cursor. */
+export function plainLine(text: string, most = 80): string {
+  // oxlint-disable-next-line no-control-regex -- control characters are the point
+  const line = text.replaceAll(/[\u0000-\u001f\u007f-\u009f]+/g, ' ').trim()
+  return line.length > most ? `${line.slice(0, most - 1)}…` : line
+}

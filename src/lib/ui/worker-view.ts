@@ -1,0 +1,30 @@
+import type {WorkerStatus} from '../control/messages.ts'
+import {parseTime} from '../core/clock.ts'
+import type {MonitorWorker} from '../protocol/schemas.ts'
+import {age, plainLine, table} from './table.ts'
+
+export function workerTable(workers: readonly MonitorWorker[], now: number): string {
+  const rows = workers.map((worker) => [
+    worker.id,
+    plainLine(worker.name, 30),
+    worker.connected ? 'connected' : worker.status,
+    age(parseTime(worker.last_heartbeat), now),
+    String(worker.running),
+    worker.tasks_completed === null ? '?' : String(worker.tasks_completed),
+    String(worker.codebases),
+    worker.hostname ?? '-',
+  ])
+  return rows.length === 0 ? 'No workers.' : table(rows, ['ID', 'NAME', 'STATE', 'SEEN', 'RUNNING', 'DONE', 'CODEBASES', 'HOST'])
+}
+
+/** The worker of this machine, as it tells over its socket. */
+export function workerDetails(worker: WorkerStatus, now: number): string {
+  const head = table([
+    ['worker', `${worker.name} (${worker.worker_id}), pid ${worker.pid}, ${worker.phase}`],
+    ['link', `${worker.link} to ${worker.server}`],
+    ['slots', `${worker.slots - worker.free} of ${worker.slots} in use`],
+  ])
+  const codebases = worker.codebases.map(({id, path}) => `  ${id}  ${path}`)
+  const tasks = worker.tasks.map(({id, phase, since, title}) => `  ${id}  ${phase} for ${age(since, now)}  ${plainLine(title, 60)}`)
+  return [head, 'codebases', ...(codebases.length > 0 ? codebases : ['  none']), 'tasks', ...(tasks.length > 0 ? tasks : ['  none'])].join('\n')
+}
