@@ -1,0 +1,128 @@
+// The 60-second demo: a scratch repository with a failing program, a control plane, a worker, real OpenCode, and a task
+// that mends the program. By default a scripted model plays the agent's part; `--model provider/name` takes a real one
+// with this user's own login.
+import {spawn, spawnSync} from 'node:child_process'
+import {once} from 'node:events'
+import {mkdirSync, mkdtempSync, rmSync, writeFileSync} from 'node:fs'
+import {tmpdir} from 'node:os'
+import {delimiter, dirname, join} from 'node:path'
+import {fileURLToPath} from 'node:url'
+import {parseArgs} from 'node:util'
+import {createFakeModel} from './model/server.mjs'
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)))
+const cli = join(root, 'bin/run.js')
+const {values} = parseArgs({options: {model: {type: 'string'}}})
+const scratch = mkdtempSync(join(tmpdir(), 'a2a-demo-'))
+const codebase = join(scratch, 'calculator')
+const started = Date.now()
+
+const broken = "const add = (a, b) => a - b\n\nif (add(2, 3) !== 5) {\n  console.error('FAIL: add(2, 3) is', add(2, 3))\n  process.exit(1)\n}\nconsole.log('PASS: add(2, 3) is 5')\n"
+const request = 'The program `node calculator.mjs` fails. Find out why, mend it, and run it to see that it passes.'
+const script = '[fake:bash cmd="node calculator.mjs"] [fake:read path=calculator.mjs] [fake:replace path=calculator.mjs old="a - b" new="a + b"] [fake:bash cmd="node calculator.mjs"] [fake:text say="The function add subtracted. It adds now, and the program passes."]'
+
+const say = (text) => process.stdout.write(`${text}\n`)
+const step = (text) => say(`\n\u001b[1m▸ ${text}\u001b[0m`)
+
+function run(command, args, options = {}) {
+  const result = spawnSync(command, args, {encoding: 'utf8', cwd: codebase, ...options})
+  if (result.error) throw result.error
+  return result
+}
+
+function makeRepository() {
+  mkdirSync(codebase)
+  writeFileSync(join(codebase, 'calculator.mjs'), broken)
+  const git = (...args) => run('git', ['-c', 'user.name=demo', '-c', 'user.email=demo@localhost', ...args])
+  git('init', '-q')
+  git('add', '.')
+  git('commit', '-q', '-m', 'A calculator')
+}
+
+/** The scripted model on loopback, and an OpenCode that knows no other and leaves the user's own files alone. */
+async function scriptedModel() {
+  const {server} = createFakeModel()
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const home = join(scratch, 'home')
+  const folders = Object.fromEntries(
+    ['DATA', 'CONFIG', 'CACHE', 'STATE'].map((name) => [`XDG_${name}_HOME`, join(home, name.toLowerCase())]),
+  )
+  const limit = {context: 200_000, output: 8192}
+  const options = {baseURL: `http://127.0.0.1:${server.address().port}/v1`, apiKey: 'demo'}
+  const models = {x: {name: 'Scripted', limit, cost: {input: 1, output: 2}}, small: {name: 'Small', limit}}
+  const provider = {fake: {npm: '@ai-sdk/openai-compatible', name: 'Scripted', options, models}}
+  const config = {autoupdate: false, share: 'disabled', model: 'fake/x', small_model: 'fake/small', enabled_providers: ['fake'], provider}
+  mkdirSync(home)
+  return {
+    close: () => server.closeAllConnections() ?? server.close(),
+    model: 'fake/x',
+    env: {
+      HOME: home,
+      ...folders,
+      OPENCODE_CONFIG_CONTENT: JSON.stringify(config),
+      OPENCODE_DISABLE_MODELS_FETCH: '1',
+      OPENCODE_DISABLE_LSP_DOWNLOAD: '1',
+      npm_config_offline: 'true',
+    },
+  }
+}
+
+async function startWorker(env) {
+  const worker = spawn(process.execPath, [cli, 'start', '--local', '--name', 'demo'], {cwd: codebase, env, stdio: ['ignore', 'ignore', 'pipe']})
+  let log = ''
+  worker.stderr.setEncoding('utf8').on('data', (text) => (log += text))
+  const deadline = Date.now() + 60_000
+  while (!log.includes('Task stream connected')) {
+    if (worker.exitCode !== null || Date.now() > deadline) throw new Error(`the worker did not start:\n${log}`)
+    await new Promise((resolve) => setTimeout(resolve, 50))
+  }
+
+  say(log.split('\n').filter((line) => /OpenCode|Control plane|Registered/.test(line)).map((line) => `  ${line.slice(25)}`).join('\n'))
+  return worker
+}
+
+async function follow(prompt, model, env) {
+  const args = [cli, 'tasks', 'create', prompt, '--title', 'Mend the calculator', '--model', model, '--follow']
+  const client = spawn(process.execPath, args, {cwd: codebase, env, stdio: ['ignore', 'inherit', 'inherit']})
+  const [code] = await once(client, 'exit')
+  return code
+}
+
+async function main() {
+  step('A repository with a program that fails')
+  makeRepository()
+  say(run(process.execPath, ['calculator.mjs']).stderr.trim())
+
+  const scripted = values.model === undefined ? await scriptedModel() : undefined
+  const base = {...process.env, PATH: `${join(root, 'node_modules/.bin')}${delimiter}${process.env.PATH}`}
+  for (const name of Object.keys(base)) if (name.startsWith('A2A_')) delete base[name]
+  const env = {...base, A2A_STATE_DIR: join(scratch, 'state'), ...scripted?.env}
+  step('A control plane and a worker for it, and the real OpenCode')
+  const worker = await startWorker(env)
+  try {
+    step(`A task: ${request}`)
+    const code = await follow(scripted ? `${request}\n\n${script}` : request, values.model ?? scripted.model, env)
+    if (code !== 0) throw new Error(`the task ended with exit code ${code}`)
+    step('What changed (git diff)')
+    say(run('git', ['--no-pager', 'diff', '--color=always']).stdout.trim())
+    step('The program again')
+    const result = run(process.execPath, ['calculator.mjs'])
+    say((result.stdout + result.stderr).trim())
+    if (result.status !== 0) throw new Error('the program still fails')
+    say(`\nDone in ${((Date.now() - started) / 1000).toFixed(1)} s. Everything ran on this machine; nothing is left behind.`)
+  } finally {
+    worker.kill('SIGTERM')
+    if (worker.exitCode === null) await once(worker, 'exit')
+    scripted?.close()
+    rmSync(scratch, {recursive: true, force: true})
+  }
+}
+
+try {
+  await main()
+} catch (error) {
+  rmSync(scratch, {recursive: true, force: true})
+  process.stderr.write(`The demo failed: ${error.message}\n`)
+  process.exitCode = 1
+}

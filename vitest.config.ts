@@ -1,0 +1,13 @@
+import {defineConfig} from 'vitest/config'
+
+export default defineConfig({
+  test: {
+    include: ['test/**/*.test.ts'],
+    disableConsoleIntercept: true,
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
+    // Two cores: real processes of several files at once only slow each other down.
+    maxWorkers: 2,
+    reporters: ['default', './test/support/count-reporter.ts'],
+  },
+})
