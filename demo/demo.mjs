@@ -17,9 +17,11 @@ const scratch = mkdtempSync(join(tmpdir(), 'a2a-demo-'))
 const codebase = join(scratch, 'calculator')
 const started = Date.now()
 
-const broken = "const add = (a, b) => a - b\n\nif (add(2, 3) !== 5) {\n  console.error('FAIL: add(2, 3) is', add(2, 3))\n  process.exit(1)\n}\nconsole.log('PASS: add(2, 3) is 5')\n"
+const broken =
+  "const add = (a, b) => a - b\n\nif (add(2, 3) !== 5) {\n  console.error('FAIL: add(2, 3) is', add(2, 3))\n  process.exit(1)\n}\nconsole.log('PASS: add(2, 3) is 5')\n"
 const request = 'The program `node calculator.mjs` fails. Find out why, mend it, and run it to see that it passes.'
-const script = '[fake:bash cmd="node calculator.mjs"] [fake:read path=calculator.mjs] [fake:replace path=calculator.mjs old="a - b" new="a + b"] [fake:bash cmd="node calculator.mjs"] [fake:text say="The function add subtracted. It adds now, and the program passes."]'
+const script =
+  '[fake:bash cmd="node calculator.mjs"] [fake:read path=calculator.mjs] [fake:replace path=calculator.mjs old="a - b" new="a + b"] [fake:bash cmd="node calculator.mjs"] [fake:text say="The function add subtracted. It adds now, and the program passes."]'
 
 const say = (text) => process.stdout.write(`${text}\n`)
 const step = (text) => say(`\n\u001b[1m▸ ${text}\u001b[0m`)
@@ -52,7 +54,14 @@ async function scriptedModel() {
   const options = {baseURL: `http://127.0.0.1:${server.address().port}/v1`, apiKey: 'demo'}
   const models = {x: {name: 'Scripted', limit, cost: {input: 1, output: 2}}, small: {name: 'Small', limit}}
   const provider = {fake: {npm: '@ai-sdk/openai-compatible', name: 'Scripted', options, models}}
-  const config = {autoupdate: false, share: 'disabled', model: 'fake/x', small_model: 'fake/small', enabled_providers: ['fake'], provider}
+  const config = {
+    autoupdate: false,
+    share: 'disabled',
+    model: 'fake/x',
+    small_model: 'fake/small',
+    enabled_providers: ['fake'],
+    provider,
+  }
   mkdirSync(home)
   return {
     close: () => server.closeAllConnections() ?? server.close(),
@@ -69,7 +78,11 @@ async function scriptedModel() {
 }
 
 async function startWorker(env) {
-  const worker = spawn(process.execPath, [cli, 'start', '--local', '--name', 'demo'], {cwd: codebase, env, stdio: ['ignore', 'ignore', 'pipe']})
+  const worker = spawn(process.execPath, [cli, 'start', '--local', '--name', 'demo'], {
+    cwd: codebase,
+    env,
+    stdio: ['ignore', 'ignore', 'pipe'],
+  })
   let log = ''
   worker.stderr.setEncoding('utf8').on('data', (text) => (log += text))
   const deadline = Date.now() + 60_000
@@ -78,7 +91,13 @@ async function startWorker(env) {
     await new Promise((resolve) => setTimeout(resolve, 50))
   }
 
-  say(log.split('\n').filter((line) => /OpenCode|Control plane|Registered/.test(line)).map((line) => `  ${line.slice(25)}`).join('\n'))
+  say(
+    log
+      .split('\n')
+      .filter((line) => /OpenCode|Control plane|Registered/.test(line))
+      .map((line) => `  ${line.slice(25)}`)
+      .join('\n'),
+  )
   return worker
 }
 
@@ -110,7 +129,9 @@ async function main() {
     const result = run(process.execPath, ['calculator.mjs'])
     say((result.stdout + result.stderr).trim())
     if (result.status !== 0) throw new Error('the program still fails')
-    say(`\nDone in ${((Date.now() - started) / 1000).toFixed(1)} s. Everything ran on this machine; nothing is left behind.`)
+    say(
+      `\nDone in ${((Date.now() - started) / 1000).toFixed(1)} s. Everything ran on this machine; nothing is left behind.`,
+    )
   } finally {
     worker.kill('SIGTERM')
     if (worker.exitCode === null) await once(worker, 'exit')

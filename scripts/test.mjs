@@ -12,8 +12,13 @@ if (!has('git')) {
   process.exit(1)
 }
 
-if (!has('rg')) process.stderr.write('Warning: ripgrep is missing (Debian package: ripgrep); OpenCode cannot search without it.\n')
-if (process.platform === 'linux' && process.arch === 'x64' && !existsSync(join(root, 'node_modules/opencode-linux-x64/bin/opencode'))) {
+if (!has('rg'))
+  process.stderr.write('Warning: ripgrep is missing (Debian package: ripgrep); OpenCode cannot search without it.\n')
+if (
+  process.platform === 'linux' &&
+  process.arch === 'x64' &&
+  !existsSync(join(root, 'node_modules/opencode-linux-x64/bin/opencode'))
+) {
   process.stderr.write('The real OpenCode is missing from node_modules; run npm ci.\n')
   process.exit(1)
 }

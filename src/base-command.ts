@@ -89,7 +89,9 @@ export abstract class BaseCommand extends Command {
 
   private fail(error: Error, code: number, message: string, suggestions: string[] = []): never {
     if (this.jsonEnabled())
-      this.logJson({error: {code: error instanceof ExpectedError ? error.code : error.name, message, exit: code, suggestions}})
+      this.logJson({
+        error: {code: error instanceof ExpectedError ? error.code : error.name, message, exit: code, suggestions},
+      })
     else {
       this.logToStderr(`Error: ${message}`)
       for (const suggestion of suggestions) this.logToStderr(`  → ${suggestion}`)

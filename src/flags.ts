@@ -24,12 +24,20 @@ export const settingFlags = (...keys: SettingKey[]) =>
 
 /** What every command has. */
 export const commonFlags = {
-  config: Flags.string({char: 'c', summary: 'Configuration file; replaces the default ones', helpValue: 'FILE', helpGroup: 'GLOBAL'}),
+  config: Flags.string({
+    char: 'c',
+    summary: 'Configuration file; replaces the default ones',
+    helpValue: 'FILE',
+    helpGroup: 'GLOBAL',
+  }),
   server: Flags.string({char: 's', summary: 'Control plane (A2A_SERVER_URL)', helpValue: 'URL', helpGroup: 'GLOBAL'}),
   'no-color': Flags.boolean({summary: 'No colours (also NO_COLOR)', helpGroup: 'GLOBAL'}),
 }
 
 /** Parsed flags by setting key, as the resolver wants them. */
-export function flagsBySetting(flags: Record<string, unknown>, keys: readonly SettingKey[]): Partial<Record<SettingKey, unknown>> {
+export function flagsBySetting(
+  flags: Record<string, unknown>,
+  keys: readonly SettingKey[],
+): Partial<Record<SettingKey, unknown>> {
   return Object.fromEntries(keys.map((key) => [key, flags[settingOf(key).flag ?? key]]))
 }

@@ -8,7 +8,10 @@ export default class Register extends BaseCommand {
   static override summary = 'Register a codebase with the worker of this machine and the control plane'
   static override description =
     'A worker that runs takes it at once. It is also written to the configuration of this user, so that the next start serves it too.'
-  static override examples = ['<%= config.bin %> <%= command.id %>', '<%= config.bin %> <%= command.id %> /srv/api --description "Public API"']
+  static override examples = [
+    '<%= config.bin %> <%= command.id %>',
+    '<%= config.bin %> <%= command.id %> /srv/api --description "Public API"',
+  ]
   static override args = {path: Args.string({description: 'Directory (default: the current one)'})}
   static override flags = {
     ...settingFlags('worker_name', 'worker_id'),
@@ -29,7 +32,10 @@ export default class Register extends BaseCommand {
     if (problem) throw usageError(`Cannot register ${given}: ${problem}.`, 'Give the directory of a project.')
     const path = realpathSync(given)
     const codebase = {name: flags.codebase ?? (basename(path) || path), path, description: flags.description}
-    const [{registerCodebase}, context] = await Promise.all([import('../lib/daemon/register-codebase.ts'), this.context(flags)])
+    const [{registerCodebase}, context] = await Promise.all([
+      import('../lib/daemon/register-codebase.ts'),
+      this.context(flags),
+    ])
     return registerCodebase(codebase, {
       context,
       env: process.env,

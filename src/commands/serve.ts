@@ -13,14 +13,22 @@ export default class Serve extends BaseCommand {
   static override flags = {
     host: Flags.string({summary: 'Address to listen on (A2A_HOST)', env: 'A2A_HOST', default: '127.0.0.1'}),
     port: Flags.string({summary: 'Port; 0 takes any (A2A_PORT)', env: 'A2A_PORT', default: '7420', helpValue: 'N'}),
-    db: Flags.string({summary: 'Database file (OPENCODE_DB_PATH; default: in the state directory)', env: 'OPENCODE_DB_PATH', helpValue: 'FILE'}),
-    auth: Flags.string({summary: 'Which routes need a token (default: all, when there are tokens)', options: ['required', 'stream-only', 'off']}),
+    db: Flags.string({
+      summary: 'Database file (OPENCODE_DB_PATH; default: in the state directory)',
+      env: 'OPENCODE_DB_PATH',
+      helpValue: 'FILE',
+    }),
+    auth: Flags.string({
+      summary: 'Which routes need a token (default: all, when there are tokens)',
+      options: ['required', 'stream-only', 'off'],
+    }),
   }
 
   async run(): Promise<void> {
     const {flags} = await this.parse(Serve)
     const port = Number(flags.port)
-    if (!/^\d+$/.test(flags.port) || port > 65_535) throw usageError(`--port must be a number from 0 to 65535, not ${flags.port}.`)
+    if (!/^\d+$/.test(flags.port) || port > 65_535)
+      throw usageError(`--port must be a number from 0 to 65535, not ${flags.port}.`)
     const [{startControlPlane}, {parseTokens}, {makePrivate}, {onTermination}, {join}] = await Promise.all([
       import('../lib/server/control-plane.ts'),
       import('../lib/server/auth.ts'),

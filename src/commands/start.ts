@@ -28,9 +28,16 @@ export default class Start extends BaseCommand {
   static override enableJsonFlag = false
   static override flags = {
     ...settingFlags(...settings),
-    local: Flags.boolean({summary: 'Use the control plane of this machine, whatever is configured', exclusive: ['server']}),
+    local: Flags.boolean({
+      summary: 'Use the control plane of this machine, whatever is configured',
+      exclusive: ['server'],
+    }),
     once: Flags.boolean({summary: 'Leave after one task'}),
-    'exit-after-idle': Flags.integer({summary: 'Leave after so many seconds without a task', min: 1, helpValue: 'SECONDS'}),
+    'exit-after-idle': Flags.integer({
+      summary: 'Leave after so many seconds without a task',
+      min: 1,
+      helpValue: 'SECONDS',
+    }),
   }
 
   async run(): Promise<void> {

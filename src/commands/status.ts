@@ -17,13 +17,17 @@ export type StatusReport = {
 
 export default class Status extends BaseCommand {
   static override summary = 'Show the workers of this machine, the control plane, other workers, the queue'
-  static override description = 'Exits 0 when all is well, 1 when no worker is connected, 69 when the control plane is out of reach.'
+  static override description =
+    'Exits 0 when all is well, 1 when no worker is connected, 69 when the control plane is out of reach.'
   static override examples = ['<%= config.bin %> <%= command.id %>', '<%= config.bin %> <%= command.id %> --json']
   static override flags = {name: Flags.string({char: 'n', summary: 'Only this worker of this machine'})}
 
   async run(): Promise<StatusReport> {
     const {flags} = await this.parse(Status)
-    const [{localWorkers}, {workerDetails, workerTable}] = await Promise.all([import('../lib/control/local-workers.ts'), import('../lib/ui/worker-view.ts')])
+    const [{localWorkers}, {workerDetails, workerTable}] = await Promise.all([
+      import('../lib/control/local-workers.ts'),
+      import('../lib/ui/worker-view.ts'),
+    ])
     const context = await this.context(flags)
     const local = await localWorkers(process.env, context.stateDir, flags.name)
     const report = await this.#look(context, local)
@@ -35,7 +39,8 @@ export default class Status extends BaseCommand {
       this.log(workerTable(report.workers, Date.now()))
     }
 
-    process.exitCode = report.state === 'healthy' ? exitCodes.ok : report.state === 'degraded' ? exitCodes.failed : exitCodes.unreachable
+    process.exitCode =
+      report.state === 'healthy' ? exitCodes.ok : report.state === 'degraded' ? exitCodes.failed : exitCodes.unreachable
     return report
   }
 
@@ -53,7 +58,14 @@ export default class Status extends BaseCommand {
       ])
       const state = workers.some(({connected, status}) => connected || status === 'active') ? 'healthy' : 'degraded'
       const error = state === 'healthy' ? null : 'no worker is connected; start one with `a2a-worker start`'
-      return {state, server: client.url, error, local, workers, queue: {pending: pending.tasks.length, running: running.tasks.length}}
+      return {
+        state,
+        server: client.url,
+        error,
+        local,
+        workers,
+        queue: {pending: pending.tasks.length, running: running.tasks.length},
+      }
     } catch (error) {
       return {state: 'unreachable', server, error: messageOf(error), ...nothing}
     }

@@ -13,7 +13,8 @@ export function scratchFolder(): Disposable & {path: string} {
 export function repository(path: string, files: Record<string, string> = {'README.md': 'hello\n'}): string {
   mkdirSync(path, {recursive: true})
   for (const [name, text] of Object.entries(files)) writeFileSync(join(path, name), text)
-  const git = (...args: string[]) => execFileSync('git', ['-c', 'user.name=t', '-c', 'user.email=t@localhost', ...args], {cwd: path, stdio: 'pipe'})
+  const git = (...args: string[]) =>
+    execFileSync('git', ['-c', 'user.name=t', '-c', 'user.email=t@localhost', ...args], {cwd: path, stdio: 'pipe'})
   git('init', '-q')
   git('add', '.')
   git('commit', '-q', '-m', 'start')

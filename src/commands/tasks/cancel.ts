@@ -4,8 +4,12 @@ import type {Task} from '../../lib/protocol/schemas.ts'
 
 export default class TasksCancel extends BaseCommand {
   static override summary = 'Cancel a task'
-  static override description = 'A waiting task is cancelled at once. A running one is cancelled when nothing of it runs any more; --wait waits for that.'
-  static override examples = ['<%= config.bin %> <%= command.id %> TASK', '<%= config.bin %> <%= command.id %> TASK --wait']
+  static override description =
+    'A waiting task is cancelled at once. A running one is cancelled when nothing of it runs any more; --wait waits for that.'
+  static override examples = [
+    '<%= config.bin %> <%= command.id %> TASK',
+    '<%= config.bin %> <%= command.id %> TASK --wait',
+  ]
   static override args = {task: Args.string({description: 'Task id', required: true})}
   static override flags = {wait: Flags.boolean({char: 'w', summary: 'Wait until nothing of it runs any more'})}
 
@@ -14,7 +18,11 @@ export default class TasksCancel extends BaseCommand {
     const {cancelTask} = await import('../../lib/client/cancel-task.ts')
     await using client = await this.controlPlane(await this.context(flags))
     const task = await cancelTask(client, args.task, flags.wait, this.signal)
-    this.log(task.status === 'cancelled' ? `Task ${task.id} is cancelled.` : `Task ${task.id} is being cancelled; its worker is told to stop it.`)
+    this.log(
+      task.status === 'cancelled'
+        ? `Task ${task.id} is cancelled.`
+        : `Task ${task.id} is being cancelled; its worker is told to stop it.`,
+    )
     return task
   }
 }

@@ -16,12 +16,20 @@ export default class TasksCreate extends BaseCommand {
   static override args = {prompt: Args.string({description: 'What the agent shall do; - reads it from stdin'})}
   static override flags = {
     file: Flags.string({char: 'f', summary: 'Read the prompt from a file', helpValue: 'FILE'}),
-    codebase: Flags.string({char: 'b', summary: 'Where: id, name or path (default: the one that holds the current directory)'}),
+    codebase: Flags.string({
+      char: 'b',
+      summary: 'Where: id, name or path (default: the one that holds the current directory)',
+    }),
     title: Flags.string({char: 't', summary: "Title (default: the prompt's first line)"}),
     agent: Flags.string({char: 'a', summary: 'OpenCode agent', default: 'build'}),
     model: Flags.string({char: 'm', summary: 'Model, provider/name'}),
     priority: Flags.integer({summary: 'Higher runs first', default: 0}),
-    metadata: Flags.string({summary: 'Further data, KEY=VALUE; repeatable', multiple: true, multipleNonGreedy: true, helpValue: 'K=V'}),
+    metadata: Flags.string({
+      summary: 'Further data, KEY=VALUE; repeatable',
+      multiple: true,
+      multipleNonGreedy: true,
+      helpValue: 'K=V',
+    }),
     wait: Flags.boolean({char: 'w', summary: 'Wait for the end'}),
     follow: Flags.boolean({summary: 'Show the output while waiting (implies --wait)'}),
     timeout: Flags.integer({summary: 'Wait at most so long, then exit 75', min: 1, helpValue: 'SECONDS'}),
@@ -40,10 +48,17 @@ export default class TasksCreate extends BaseCommand {
     await using client = await this.controlPlane(await this.context(flags))
     const codebase = findCodebase(await client.codebases(this.signal), flags.codebase, process.cwd())
     const {agent, model, priority} = flags
-    const request = {title: flags.title ?? titleOf(prompt), prompt, agent_type: agent, priority, metadata: {...metadata, ...(model ? {model} : {})}}
+    const request = {
+      title: flags.title ?? titleOf(prompt),
+      prompt,
+      agent_type: agent,
+      priority,
+      metadata: {...metadata, ...(model ? {model} : {})},
+    }
     const {task, note} = await createTask(client, codebase.id, request, this.signal)
     if (note) this.logToStderr(note)
-    if (codebase.served === false) this.logToStderr(`No worker serves ${codebase.name} now; the task waits until one does.`)
+    if (codebase.served === false)
+      this.logToStderr(`No worker serves ${codebase.name} now; the task waits until one does.`)
     if (!flags.wait && !flags.follow) {
       this.log(task.id)
       return task
@@ -52,8 +67,15 @@ export default class TasksCreate extends BaseCommand {
     return await this.#wait(client, task, flags)
   }
 
-  async #wait(client: ControlPlaneClient, created: Task, flags: {follow: boolean; timeout?: number | undefined; 'cancel-on-interrupt': boolean}): Promise<Task> {
-    const [{waitForTask}, {outcomeCode}] = await Promise.all([import('../../lib/ui/wait-for-task.ts'), import('../../lib/client/outcome.ts')])
+  async #wait(
+    client: ControlPlaneClient,
+    created: Task,
+    flags: {follow: boolean; timeout?: number | undefined; 'cancel-on-interrupt': boolean},
+  ): Promise<Task> {
+    const [{waitForTask}, {outcomeCode}] = await Promise.all([
+      import('../../lib/ui/wait-for-task.ts'),
+      import('../../lib/client/outcome.ts'),
+    ])
     const shown = flags.follow && !this.jsonEnabled()
     this.logToStderr(`Task ${created.id}`)
     const end = await waitForTask(created.id, {
@@ -83,7 +105,10 @@ export default class TasksCreate extends BaseCommand {
   }
 }
 
-const hints = (id: string) => [`Follow it: a2a-worker tasks output ${id} --follow`, `Cancel it: a2a-worker tasks cancel ${id}`]
+const hints = (id: string) => [
+  `Follow it: a2a-worker tasks output ${id} --follow`,
+  `Cancel it: a2a-worker tasks cancel ${id}`,
+]
 
 function readMetadata(pairs: readonly string[]): Record<string, string> {
   return Object.fromEntries(

@@ -4,7 +4,10 @@ import type {Task} from '../../lib/protocol/schemas.ts'
 
 export default class TasksGet extends BaseCommand {
   static override summary = 'Show a task: state, result, what it took'
-  static override examples = ['<%= config.bin %> <%= command.id %> TASK', '<%= config.bin %> <%= command.id %> TASK --json']
+  static override examples = [
+    '<%= config.bin %> <%= command.id %> TASK',
+    '<%= config.bin %> <%= command.id %> TASK --json',
+  ]
   static override args = {task: Args.string({description: 'Task id', required: true})}
 
   async run(): Promise<Task> {

@@ -5,7 +5,10 @@ import type {Task} from '../../lib/protocol/schemas.ts'
 
 export default class TasksList extends BaseCommand {
   static override summary = 'List tasks, by priority and age'
-  static override examples = ['<%= config.bin %> <%= command.id %>', '<%= config.bin %> <%= command.id %> --status running --json']
+  static override examples = [
+    '<%= config.bin %> <%= command.id %>',
+    '<%= config.bin %> <%= command.id %> --status running --json',
+  ]
   static override flags = {
     status: Flags.string({summary: 'Only these', options: [...taskStatuses]}),
     codebase: Flags.string({char: 'b', summary: 'Only those of a codebase: id, name or path'}),
@@ -15,11 +18,15 @@ export default class TasksList extends BaseCommand {
 
   async run(): Promise<Task[]> {
     const {flags} = await this.parse(TasksList)
-    const [{findCodebase}, {taskTable}] = await Promise.all([import('../../lib/client/find-codebase.ts'), import('../../lib/ui/task-view.ts')])
+    const [{findCodebase}, {taskTable}] = await Promise.all([
+      import('../../lib/client/find-codebase.ts'),
+      import('../../lib/ui/task-view.ts'),
+    ])
     await using client = await this.controlPlane(await this.context(flags))
-    const codebase = flags.codebase === undefined ? undefined : findCodebase(await client.codebases(), flags.codebase, process.cwd())
+    const codebase =
+      flags.codebase === undefined ? undefined : findCodebase(await client.codebases(), flags.codebase, process.cwd())
     const tasks: Task[] = []
-    for (let cursor: string | undefined; ; ) {
+    for (let cursor: string | undefined; ;) {
       const page = await client.tasks({
         limit: Math.min(flags.limit - tasks.length, 500),
         ...(flags.status ? {status: flags.status} : {}),

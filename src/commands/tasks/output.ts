@@ -5,8 +5,12 @@ import type {OutputChunk} from '../../lib/protocol/schemas.ts'
 
 export default class TasksOutput extends BaseCommand {
   static override summary = 'Show what the agent printed'
-  static override description = 'For people: texts, a line for each tool call with its outcome, tokens and cost at the end.'
-  static override examples = ['<%= config.bin %> <%= command.id %> TASK --follow', '<%= config.bin %> <%= command.id %> TASK --raw > events.ndjson']
+  static override description =
+    'For people: texts, a line for each tool call with its outcome, tokens and cost at the end.'
+  static override examples = [
+    '<%= config.bin %> <%= command.id %> TASK --follow',
+    '<%= config.bin %> <%= command.id %> TASK --raw > events.ndjson',
+  ]
   static override args = {task: Args.string({description: 'Task id', required: true})}
   static override flags = {
     follow: Flags.boolean({summary: 'Go on until the task ends; exits by its outcome'}),
@@ -15,7 +19,10 @@ export default class TasksOutput extends BaseCommand {
 
   async run(): Promise<{outputs: OutputChunk[]}> {
     const {args, flags} = await this.parse(TasksOutput)
-    const [{OutputView}, {readOutput}] = await Promise.all([import('../../lib/ui/output-view.ts'), import('../../lib/client/read-output.ts')])
+    const [{OutputView}, {readOutput}] = await Promise.all([
+      import('../../lib/ui/output-view.ts'),
+      import('../../lib/client/read-output.ts'),
+    ])
     await using client = await this.controlPlane(await this.context(flags))
     const outputs: OutputChunk[] = []
     const view = new OutputView((text) => this.log(text))
@@ -31,7 +38,11 @@ export default class TasksOutput extends BaseCommand {
     return {outputs}
   }
 
-  async #follow(id: string, client: Awaited<ReturnType<TasksOutput['controlPlane']>>, onOutput: (chunk: OutputChunk) => void) {
+  async #follow(
+    id: string,
+    client: Awaited<ReturnType<TasksOutput['controlPlane']>>,
+    onOutput: (chunk: OutputChunk) => void,
+  ) {
     const [{watchTask}, {outcomeCode}, {systemClock}, {onTermination}] = await Promise.all([
       import('../../lib/client/watch-task.ts'),
       import('../../lib/client/outcome.ts'),
@@ -41,7 +52,13 @@ export default class TasksOutput extends BaseCommand {
     const stop = new AbortController()
     using _signals = onTermination(() => stop.abort())
     try {
-      const task = await watchTask(id, {client, clock: systemClock, signal: stop.signal, onOutput, onTrouble: (reason) => this.logToStderr(`${reason} Trying again.`)})
+      const task = await watchTask(id, {
+        client,
+        clock: systemClock,
+        signal: stop.signal,
+        onOutput,
+        onTrouble: (reason) => this.logToStderr(`${reason} Trying again.`),
+      })
       if (task.error) this.logToStderr(`${task.status}: ${task.error}`)
       process.exitCode = outcomeCode(task)
     } catch (error) {

@@ -7,7 +7,10 @@ export default class WorkersList extends BaseCommand {
 
   async run(): Promise<MonitorWorker[]> {
     const {flags} = await this.parse(WorkersList)
-    const [{listWorkers}, {workerTable}] = await Promise.all([import('../../lib/client/list-workers.ts'), import('../../lib/ui/worker-view.ts')])
+    const [{listWorkers}, {workerTable}] = await Promise.all([
+      import('../../lib/client/list-workers.ts'),
+      import('../../lib/ui/worker-view.ts'),
+    ])
     await using client = await this.controlPlane(await this.context(flags))
     const workers = await listWorkers(client)
     this.log(workerTable(workers, Date.now()))

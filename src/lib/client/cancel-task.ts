@@ -9,7 +9,12 @@ import {watchTask} from './watch-task.ts'
  * does nothing, so its record is changed by a report instead. Throws ExpectedError (1) when the task is still not
  * cancelled, or has ended otherwise.
  */
-export async function cancelTask(client: ControlPlaneClient, id: string, wait: boolean, signal: AbortSignal): Promise<Task> {
+export async function cancelTask(
+  client: ControlPlaneClient,
+  id: string,
+  wait: boolean,
+  signal: AbortSignal,
+): Promise<Task> {
   await client.cancelTask(id, signal)
   let task = await client.task(id, signal)
   if (task.status !== 'cancelled' && task.cancel_requested_at === null && !isFinal(task.status)) {

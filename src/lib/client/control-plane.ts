@@ -24,7 +24,12 @@ export class ControlPlaneClient implements AsyncDisposable {
   }
 
   health(signal?: Signal, timeoutMs = 5000) {
-    return this.http.call(wire.healthSchema, {what: 'Cannot ask for the health', path: pathTo('health'), signal, timeoutMs})
+    return this.http.call(wire.healthSchema, {
+      what: 'Cannot ask for the health',
+      path: pathTo('health'),
+      signal,
+      timeoutMs,
+    })
   }
 
   // ------------------------------------------------------------------------------------------------- workers
@@ -54,7 +59,13 @@ export class ControlPlaneClient implements AsyncDisposable {
 
   async unregister(workerId: string, signal?: Signal): Promise<void> {
     const path = pathTo('unregister', {worker: workerId})
-    await this.http.call(v.unknown(), {what: 'Cannot unregister the worker', method: 'POST', path, timeoutMs: 5000, signal})
+    await this.http.call(v.unknown(), {
+      what: 'Cannot unregister the worker',
+      method: 'POST',
+      path,
+      timeoutMs: 5000,
+      signal,
+    })
   }
 
   workers(signal?: Signal): Promise<wire.Worker[]> {
@@ -62,14 +73,23 @@ export class ControlPlaneClient implements AsyncDisposable {
   }
 
   monitorWorkers(signal?: Signal) {
-    return this.http.call(wire.monitorWorkersSchema, {what: 'Cannot list workers', path: pathTo('monitorWorkers'), signal})
+    return this.http.call(wire.monitorWorkersSchema, {
+      what: 'Cannot list workers',
+      path: pathTo('monitorWorkers'),
+      signal,
+    })
   }
 
   /** True or false where the server can tell whether this worker's stream is open to it; undefined where it cannot. */
   async isConnected(workerId: string, signal?: Signal): Promise<boolean | undefined> {
     const path = pathTo('connectedWorker', {worker: workerId})
     try {
-      await this.http.call(wire.connectedWorkerSchema, {what: 'Cannot check the stream', path, timeoutMs: 10_000, signal})
+      await this.http.call(wire.connectedWorkerSchema, {
+        what: 'Cannot check the stream',
+        path,
+        timeoutMs: 10_000,
+        signal,
+      })
       return true
     } catch (error) {
       // `Not Found` is the answer of a server that has no such route at all.
@@ -172,7 +192,13 @@ export class ControlPlaneClient implements AsyncDisposable {
     signal?: Signal,
   ): Promise<void> {
     const path = pathTo('release', {}, {worker_id: workerId})
-    await this.http.call(v.unknown(), {what: `Cannot release task ${body.task_id}`, method: 'POST', path, json: body, signal})
+    await this.http.call(v.unknown(), {
+      what: `Cannot release task ${body.task_id}`,
+      method: 'POST',
+      path,
+      json: body,
+      signal,
+    })
   }
 
   async decline(taskId: string, workerId: string, reason: string, signal?: Signal): Promise<void> {
@@ -192,12 +218,16 @@ export class ControlPlaneClient implements AsyncDisposable {
     return this.http.call(wire.outputAcknowledgementSchema, {
       what: `Cannot send output of task ${taskId}`,
       method: 'POST',
-      path: pathTo('taskOutput', {task: taskId}, {
-        worker_id: at.workerId,
-        attempt: at.attempt,
-        offset: at.offset,
-        length: at.length,
-      }),
+      path: pathTo(
+        'taskOutput',
+        {task: taskId},
+        {
+          worker_id: at.workerId,
+          attempt: at.attempt,
+          offset: at.offset,
+          length: at.length,
+        },
+      ),
       raw: {type: 'application/x-ndjson', body: bytes},
       signal,
     })

@@ -16,8 +16,14 @@ export function findCodebase(all: readonly Codebase[], wanted: string | undefine
   const best = found.length > 1 ? preferred(found) : found
   if (best.length === 1 && best[0]) return best[0]
   if (best.length > 1)
-    throw usageError(`Several codebases are called ${wanted}.`, `Give one of these ids: ${best.map(({id, path: at, hostname: host}) => `${id} (${at}${host ? ` on ${host}` : ''})`).join(', ')}.`)
-  const near = nearest(wanted, all.flatMap(({id, name}) => [name, id]))
+    throw usageError(
+      `Several codebases are called ${wanted}.`,
+      `Give one of these ids: ${best.map(({id, path: at, hostname: host}) => `${id} (${at}${host ? ` on ${host}` : ''})`).join(', ')}.`,
+    )
+  const near = nearest(
+    wanted,
+    all.flatMap(({id, name}) => [name, id]),
+  )
   throw new ExpectedError(`There is no codebase ${wanted}.`, {
     code: 'UNKNOWN_CODEBASE',
     exit: 'usage',
@@ -33,8 +39,13 @@ function preferred(found: readonly Codebase[]): readonly Codebase[] {
 }
 
 function holding(all: readonly Codebase[], cwd: string): Codebase {
-  const inside = all.filter(({path, hostname: host}) => (host === null || host === hostname()) && (cwd === path || cwd.startsWith(path === sep ? sep : path + sep)))
-  const deepest = inside.sort((a, b) => b.path.length - a.path.length).filter(({path}, _, [first]) => path === first?.path)
+  const inside = all.filter(
+    ({path, hostname: host}) =>
+      (host === null || host === hostname()) && (cwd === path || cwd.startsWith(path === sep ? sep : path + sep)),
+  )
+  const deepest = inside
+    .sort((a, b) => b.path.length - a.path.length)
+    .filter(({path}, _, [first]) => path === first?.path)
   const best = preferred(deepest)[0]
   if (best) return best
   throw new ExpectedError(`No codebase holds the current directory ${cwd}.`, {
@@ -45,4 +56,9 @@ function holding(all: readonly Codebase[], cwd: string): Codebase {
 }
 
 const choices = (all: readonly Codebase[]) =>
-  all.length === 0 ? 'The server knows no codebase yet: start a worker where the code is.' : `There are: ${all.map(({name, id}) => `${name} (${id})`).slice(0, 20).join(', ')}.`
+  all.length === 0
+    ? 'The server knows no codebase yet: start a worker where the code is.'
+    : `There are: ${all
+        .map(({name, id}) => `${name} (${id})`)
+        .slice(0, 20)
+        .join(', ')}.`

@@ -16,7 +16,10 @@ export class RefusedError extends ExpectedError {
   /** The body was plain text, as the existing server answers when a handler crashes. */
   readonly plain: boolean
 
-  constructor(what: string, answer: {status: number; detail: string; retryAfter?: number; next?: number; plain: boolean}) {
+  constructor(
+    what: string,
+    answer: {status: number; detail: string; retryAfter?: number; next?: number; plain: boolean},
+  ) {
     super(`${what}: ${answer.detail} (HTTP ${answer.status}).`, refusal(answer.status))
     this.status = answer.status
     this.detail = answer.detail
@@ -36,13 +39,18 @@ function refusal(status: number): ConstructorParameters<typeof ExpectedError>[1]
       exit: 'refused',
       suggestions: ['Set the right token: A2A_AUTH_TOKEN, or auth_token or auth_token_file in the configuration.'],
     }
-  if (status === 429 || status >= 500) return {code: 'SERVER_ERROR', exit: 'temporary', suggestions: ['Try again later.']}
+  if (status === 429 || status >= 500)
+    return {code: 'SERVER_ERROR', exit: 'temporary', suggestions: ['Try again later.']}
   return {code: 'REFUSED', exit: 'failed'}
 }
 
 /** Is another try worth it? Network faults, overload and server errors pass; a bad request stays bad. */
 export const isTransient = (error: unknown): boolean =>
-  !(error instanceof RefusedError) || error.status === 408 || error.status === 425 || error.status === 429 || error.status >= 500
+  !(error instanceof RefusedError) ||
+  error.status === 408 ||
+  error.status === 425 ||
+  error.status === 429 ||
+  error.status >= 500
 
 /** 401 and 403: only a person can mend it. */
 export const isUnauthorized = (error: unknown): boolean =>
@@ -97,7 +105,11 @@ export class HttpClient implements AsyncDisposable {
     if (body === undefined) throw this.#notOurs(call, type, text)
     const parsed = v.safeParse(schema, body)
     if (!parsed.success)
-      throw this.#unreachable(call, `the answer is not what a control plane sends: ${describeIssues(parsed.issues)}`, 'BAD_ANSWER')
+      throw this.#unreachable(
+        call,
+        `the answer is not what a control plane sends: ${describeIssues(parsed.issues)}`,
+        'BAD_ANSWER',
+      )
     return {value: parsed.output, headers}
   }
 
@@ -115,7 +127,13 @@ export class HttpClient implements AsyncDisposable {
       if (response.statusCode === 200 && type.includes('text/event-stream')) return response.body
       const text = await readBounded(response.body, 64 * 1024)
       if (response.statusCode === 200) throw this.#notOurs(call, type, text)
-      throw this.#refused(call, response.statusCode, response.headers, type.includes('json') ? parseJson(text) : undefined, text)
+      throw this.#refused(
+        call,
+        response.statusCode,
+        response.headers,
+        type.includes('json') ? parseJson(text) : undefined,
+        text,
+      )
     } catch (error) {
       throw this.#wrapped(call, error)
     }
@@ -144,7 +162,11 @@ export class HttpClient implements AsyncDisposable {
   #headers(call: Call): Record<string, string> {
     return {
       accept: 'application/json',
-      ...(call.raw ? {'content-type': call.raw.type} : call.json === undefined ? {} : {'content-type': 'application/json'}),
+      ...(call.raw
+        ? {'content-type': call.raw.type}
+        : call.json === undefined
+          ? {}
+          : {'content-type': 'application/json'}),
       ...(this.#token === undefined ? {} : {authorization: `Bearer ${this.#token}`}),
       ...call.headers,
     }
@@ -160,7 +182,9 @@ export class HttpClient implements AsyncDisposable {
     return new UnreachableError(`${call.what}: ${this.baseUrl}: ${reason}.`, {
       code,
       exit: 'unreachable',
-      suggestions: ['Is the server running and the address right? Check --server, A2A_SERVER_URL and `a2a-worker status`.'],
+      suggestions: [
+        'Is the server running and the address right? Check --server, A2A_SERVER_URL and `a2a-worker status`.',
+      ],
       cause,
     })
   }
@@ -168,14 +192,26 @@ export class HttpClient implements AsyncDisposable {
   #notOurs(call: Call, type: string, text: string): UnreachableError {
     const html = /^\s*</.test(text) || type.includes('html')
     const kind = html ? 'an HTML page' : type ? `${type.split(';')[0]}` : 'something without a content type'
-    return this.#unreachable(call, `answered ${kind} where a control plane answers JSON; is a proxy or another site in between?`, 'NOT_A_CONTROL_PLANE')
+    return this.#unreachable(
+      call,
+      `answered ${kind} where a control plane answers JSON; is a proxy or another site in between?`,
+      'NOT_A_CONTROL_PLANE',
+    )
   }
 
   #refused(call: Call, status: number, headers: Record<string, unknown>, body: unknown, text: string): Error {
     const parsed = v.safeParse(errorBodySchema, body)
     if (!parsed.success && status >= 300 && status < 400)
-      return this.#unreachable(call, `redirects to ${String(headers['location'] ?? 'elsewhere')}; give that address`, 'REDIRECTED')
-    if (!parsed.success && (/^\s*</.test(text) || String(headers['content-type'] ?? '').includes('html')) && status < 500)
+      return this.#unreachable(
+        call,
+        `redirects to ${String(headers['location'] ?? 'elsewhere')}; give that address`,
+        'REDIRECTED',
+      )
+    if (
+      !parsed.success &&
+      (/^\s*</.test(text) || String(headers['content-type'] ?? '').includes('html')) &&
+      status < 500
+    )
       return this.#notOurs(call, String(headers['content-type'] ?? ''), text)
     const retryAfter = Number(headers['retry-after'])
     return new RefusedError(call.what, {
@@ -195,7 +231,12 @@ const detailText = (detail: Detail): string =>
     ? detail.replace(/\.$/, '')
     : detail.map(({loc, msg}) => `${loc.filter((part) => part !== 'body').join('.')}: ${msg}`).join('; ')
 
-const oneLine = (text: string) => text.replaceAll(/<[^>]*>/g, ' ').replaceAll(/\s+/g, ' ').trim().slice(0, 200)
+const oneLine = (text: string) =>
+  text
+    .replaceAll(/<[^>]*>/g, ' ')
+    .replaceAll(/\s+/g, ' ')
+    .trim()
+    .slice(0, 200)
 
 async function readBounded(body: AsyncIterable<Uint8Array>, most: number): Promise<string> {
   const decoder = new TextDecoder()

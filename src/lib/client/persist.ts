@@ -23,7 +23,8 @@ export async function untilAcknowledged<T>(step: () => Promise<T>, options: Pers
     } catch (error) {
       if (options.signal.aborted || (!isTransient(error) && !isUnauthorized(error))) throw error
       const asked = error instanceof RefusedError ? error.retryAfter : undefined
-      const delay = asked === undefined ? (isUnauthorized(error) ? slow : quick)(failures) : Math.min(asked * 1000, 60_000)
+      const delay =
+        asked === undefined ? (isUnauthorized(error) ? slow : quick)(failures) : Math.min(asked * 1000, 60_000)
       options.onFailure({error, failures, delay})
       await options.clock.sleep(delay, options.signal)
       if (options.signal.aborted) throw error

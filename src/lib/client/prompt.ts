@@ -13,9 +13,12 @@ export type PromptSource = {
  * than one, or it is empty, over 1 MiB or not text.
  */
 export async function readPrompt({argument, file, stdin}: PromptSource): Promise<string> {
-  if (argument !== undefined && file !== undefined) throw usageError('Give the prompt as an argument or with --file, not both.')
-  if (argument === undefined && file === undefined) throw usageError('There is no prompt.', 'Give it as an argument, with --file FILE, or on stdin with -.')
-  const prompt = file !== undefined ? await fromFile(file) : argument === '-' ? await fromStdin(stdin) : (argument ?? '')
+  if (argument !== undefined && file !== undefined)
+    throw usageError('Give the prompt as an argument or with --file, not both.')
+  if (argument === undefined && file === undefined)
+    throw usageError('There is no prompt.', 'Give it as an argument, with --file FILE, or on stdin with -.')
+  const prompt =
+    file !== undefined ? await fromFile(file) : argument === '-' ? await fromStdin(stdin) : (argument ?? '')
   if (prompt.trim() === '') throw usageError('The prompt is empty.')
   const bytes = Buffer.byteLength(prompt)
   if (bytes > limits.prompt) throw tooLong(bytes)
@@ -23,13 +26,17 @@ export async function readPrompt({argument, file, stdin}: PromptSource): Promise
 }
 
 const tooLong = (bytes: number) =>
-  usageError(`The prompt has ${bytes} bytes; at most ${limits.prompt} (1 MiB) are allowed.`, 'Put long material in a file of the codebase and name it in the prompt.')
+  usageError(
+    `The prompt has ${bytes} bytes; at most ${limits.prompt} (1 MiB) are allowed.`,
+    'Put long material in a file of the codebase and name it in the prompt.',
+  )
 
 async function fromFile(path: string): Promise<string> {
   try {
     return decode(await readFile(path), path)
   } catch (error) {
-    if (error instanceof Error && 'code' in error && 'syscall' in error) throw usageError(`The prompt file ${path} cannot be read: ${messageOf(error)}.`)
+    if (error instanceof Error && 'code' in error && 'syscall' in error)
+      throw usageError(`The prompt file ${path} cannot be read: ${messageOf(error)}.`)
     throw error
   }
 }

@@ -26,7 +26,7 @@ const pollMs = 1000
 export async function watchTask(taskId: string, options: WatchOptions): Promise<Task> {
   const {client, clock, signal, onTrouble} = options
   const cursor = {next: 0}
-  for (let troubles = 0; ; ) {
+  for (let troubles = 0; ;) {
     try {
       const task = await client.task(taskId, signal)
       options.onTask?.(task)
@@ -78,6 +78,10 @@ async function untilNews(taskId: string, cursor: {next: number}, options: WatchO
 }
 
 /** What is left, by pages. */
-async function readPages(taskId: string, cursor: {next: number}, {client, signal, onOutput}: WatchOptions): Promise<void> {
+async function readPages(
+  taskId: string,
+  cursor: {next: number},
+  {client, signal, onOutput}: WatchOptions,
+): Promise<void> {
   if (onOutput) cursor.next = await readOutput(client, taskId, onOutput, cursor.next, signal)
 }

@@ -24,5 +24,10 @@ export function workerIdentity(stateDir: string, name: string, setting?: string)
 /** The name of a worker that was given none: the host, and the directory it serves when that is all it serves. */
 export function defaultWorkerName(directory?: string): string {
   const parts = directory ? [hostname(), basename(directory)] : [hostname()]
-  return parts.join('-').replaceAll(/[^\p{L}\p{N}._-]+/gu, '-').slice(0, 100) || 'worker'
+  return (
+    parts
+      .join('-')
+      .replaceAll(/[^\p{L}\p{N}._-]+/gu, '-')
+      .slice(0, 100) || 'worker'
+  )
 }

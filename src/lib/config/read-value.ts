@@ -43,7 +43,8 @@ const show = (raw: unknown) => JSON.stringify(raw)
 function readString(raw: unknown, options?: readonly string[]): string {
   if (typeof raw !== 'string' || raw.trim() === '') throw new ValueProblem(`must be a text, not ${show(raw)}`)
   const value = raw.trim()
-  if (options && !options.includes(value)) throw new ValueProblem(`must be one of ${options.join(', ')}, not ${show(raw)}`)
+  if (options && !options.includes(value))
+    throw new ValueProblem(`must be one of ${options.join(', ')}, not ${show(raw)}`)
   return value
 }
 

@@ -51,7 +51,9 @@ export function resolveConfig(input: ResolveInput): Resolved {
   problems.push(...contradictions(config as Config, sources))
   if (problems.length > 0)
     throw configError(
-      problems.length === 1 ? `Bad setting ${problems[0]}.` : `Bad settings:\n${problems.map((p) => `- ${p}`).join('\n')}`,
+      problems.length === 1
+        ? `Bad setting ${problems[0]}.`
+        : `Bad settings:\n${problems.map((p) => `- ${p}`).join('\n')}`,
       'Correct the value where it was given, as named in brackets.',
     )
   return {config: config as Config, sources, warnings: warningsFor(input, sources)}

@@ -34,7 +34,11 @@ export const settings = {
   auth_token: {type: 'string', description: 'Bearer token for the control plane', secret: true},
   auth_token_file: {type: 'path', description: 'File that holds the token (mode 0600)'},
   worker_name: {type: 'string', description: 'Name of this worker', flag: 'name', char: 'n'},
-  worker_id: {type: 'string', description: 'Worker id (default: made once and kept in the state directory)', flag: 'worker-id'},
+  worker_id: {
+    type: 'string',
+    description: 'Worker id (default: made once and kept in the state directory)',
+    flag: 'worker-id',
+  },
   codebases: {
     type: 'codebases',
     description: 'Codebase to serve, NAME:PATH or PATH; repeatable',

@@ -21,7 +21,8 @@ export function authToken(config: Config): string | undefined {
       `The token file ${path} may be read by other users (mode ${(mode & 0o777).toString(8)}).`,
       `Run: chmod 600 ${path}`,
     )
-  if (text === '') throw configError(`The token file ${path} is empty.`, 'Put the token in it, or unset auth_token_file.')
+  if (text === '')
+    throw configError(`The token file ${path} is empty.`, 'Put the token in it, or unset auth_token_file.')
   return checked(text, path)
 }
 

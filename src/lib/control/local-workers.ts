@@ -8,7 +8,9 @@ import {socketPath} from './socket-path.ts'
 /** The workers of this user that run now, as they tell over their sockets. */
 export async function localWorkers(env: Environment, stateDir: string, name?: string): Promise<WorkerStatus[]> {
   const names = name === undefined ? knownNames(stateDir) : [name]
-  const answers = await Promise.all(names.map((known) => workerStatus(socketPath(env, stateDir, known)).catch(() => undefined)))
+  const answers = await Promise.all(
+    names.map((known) => workerStatus(socketPath(env, stateDir, known)).catch(() => undefined)),
+  )
   return answers.filter((answer) => answer !== undefined)
 }
 

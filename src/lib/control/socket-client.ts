@@ -11,7 +11,9 @@ const timeoutMs = 10_000
 /** Asks the worker at this socket. Undefined when none listens there. Throws ExpectedError when it says no. */
 export async function ask(path: string, request: ControlRequest): Promise<{value: unknown} | undefined> {
   const socket = createConnection(path)
-  socket.setTimeout(timeoutMs, () => socket.destroy(new Error(`the worker did not answer within ${timeoutMs / 1000} s`)))
+  socket.setTimeout(timeoutMs, () =>
+    socket.destroy(new Error(`the worker did not answer within ${timeoutMs / 1000} s`)),
+  )
   try {
     await once(socket, 'connect')
   } catch (error) {

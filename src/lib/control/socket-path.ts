@@ -10,7 +10,10 @@ const longest = 100
 /** Where a worker of this name listens: the service's runtime directory, else the user's, else the state directory. */
 export function socketPath(env: Environment, stateDir: string, name: string): string {
   const runtime = env['RUNTIME_DIRECTORY']?.split(':')[0]
-  const user = env['XDG_RUNTIME_DIR'] && isWritable(env['XDG_RUNTIME_DIR']) ? join(env['XDG_RUNTIME_DIR'], 'a2a-worker') : undefined
+  const user =
+    env['XDG_RUNTIME_DIR'] && isWritable(env['XDG_RUNTIME_DIR'])
+      ? join(env['XDG_RUNTIME_DIR'], 'a2a-worker')
+      : undefined
   const folder = runtime ?? (env['A2A_STATE_DIR'] ? undefined : user)
   const path = folder ? join(folder, `${name}.sock`) : join(workerDirectory(stateDir, name), 'worker.sock')
   if (Buffer.byteLength(path) <= longest) return path

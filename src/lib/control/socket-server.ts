@@ -88,7 +88,9 @@ async function answer(request: Exclude<ControlRequest, {op: 'events'}>, handlers
         handlers.drain()
         return {ok: true}
       case 'cancel':
-        return handlers.cancel(request.task_id) ? {ok: true} : {ok: false, error: `task ${request.task_id} does not run here`}
+        return handlers.cancel(request.task_id)
+          ? {ok: true}
+          : {ok: false, error: `task ${request.task_id} does not run here`}
       case 'add-codebase':
         await handlers.addCodebase(request)
         return {ok: true}

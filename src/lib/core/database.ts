@@ -127,7 +127,10 @@ function openError(file: string, error: unknown): unknown {
       cause: error,
     })
   if (/not a database|malformed|corrupt/i.test(text))
-    return configError(`The database ${file} is damaged or none of ours: ${text}.`, 'Move it away or restore it.').because(error)
+    return configError(
+      `The database ${file} is damaged or none of ours: ${text}.`,
+      'Move it away or restore it.',
+    ).because(error)
   return new ExpectedError(`Cannot open the database ${file}: ${text}.`, {
     code: 'CANNOT_WRITE',
     exit: 'cannotWrite',

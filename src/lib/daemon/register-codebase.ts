@@ -33,7 +33,11 @@ export async function registerCodebase(codebase: ConfiguredCodebase, options: Re
   const running = await localWorkers(env, stateDir, config.worker_name)
   const worker = running.length === 1 ? running[0] : undefined
   if (isDryRun) {
-    tell(worker ? `Would ask the running worker ${worker.name} (pid ${worker.pid}) to serve ${codebase.path}.` : `Would register ${codebase.path} with the control plane.`)
+    tell(
+      worker
+        ? `Would ask the running worker ${worker.name} (pid ${worker.pid}) to serve ${codebase.path}.`
+        : `Would register ${codebase.path} with the control plane.`,
+    )
     tell(`Would write it to ${file}.`)
     return {path: codebase.path, codebase: null, file, worker: worker?.name ?? null}
   }
@@ -45,7 +49,10 @@ export async function registerCodebase(codebase: ConfiguredCodebase, options: Re
   } else {
     registered = await withServer(codebase, options)
     tell(`Registered codebase '${registered.name}' (ID: ${registered.id}) at ${codebase.path}.`)
-    if (running.length > 1) tell(`Several workers run here (${running.map(({name}) => name).join(', ')}); give --name to have one serve it at once.`)
+    if (running.length > 1)
+      tell(
+        `Several workers run here (${running.map(({name}) => name).join(', ')}); give --name to have one serve it at once.`,
+      )
   }
 
   const {writeCodebase} = await import('../config/user-config.ts')
@@ -54,7 +61,10 @@ export async function registerCodebase(codebase: ConfiguredCodebase, options: Re
   return {path: codebase.path, codebase: registered, file, worker: worker?.name ?? null}
 }
 
-async function withServer(codebase: ConfiguredCodebase, {context, version, controlPlane}: RegisterOptions): Promise<Codebase> {
+async function withServer(
+  codebase: ConfiguredCodebase,
+  {context, version, controlPlane}: RegisterOptions,
+): Promise<Codebase> {
   const {config, stateDir} = context
   const name = config.worker_name ?? defaultWorkerName()
   const workerId = workerIdentity(stateDir, name, config.worker_id)

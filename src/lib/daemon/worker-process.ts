@@ -70,9 +70,12 @@ export async function startWorker(options: WorkerProcessOptions): Promise<void> 
   let socket: AsyncDisposable | undefined
   stack.defer(() => socket?.[Symbol.asyncDispose]())
   const opening: Promise<void>[] = []
-  await runWorker({...about, signals: ladder, once: options.once, exitAfterIdleMs: options.exitAfterIdleMs}, (worker) => {
-    opening.push(openSocket(worker, options, client.url, bus, ladder).then((opened) => void (socket = opened)))
-  })
+  await runWorker(
+    {...about, signals: ladder, once: options.once, exitAfterIdleMs: options.exitAfterIdleMs},
+    (worker) => {
+      opening.push(openSocket(worker, options, client.url, bus, ladder).then((opened) => void (socket = opened)))
+    },
+  )
   await Promise.all(opening)
 }
 
@@ -88,12 +91,21 @@ async function openCode({config, root, env, stateDir}: WorkerProcessOptions, bus
   mkdirSync(scratchDir, {recursive: true, mode: 0o700})
   const allow = config.env_allow
   const scratch = realpathSync(scratchDir)
-  const agentEnv = (cwd: string) => agentEnvironment({base: env, cwd, tmpDir: scratch, marker: 'probe', allow, permissions: config.permissions})
+  const agentEnv = (cwd: string) =>
+    agentEnvironment({base: env, cwd, tmpDir: scratch, marker: 'probe', allow, permissions: config.permissions})
   const probe = await probeOpenCode(path, agentEnv(scratch))
   bus.emit({type: 'notice', level: 'info', text: `OpenCode ${probe.version} at ${path} (${source})`})
   for (const text of probe.warnings) bus.emit({type: 'notice', level: 'warn', text})
   const catalog = createCatalog({binary: path, env: agentEnv, clock: systemClock, scratchDir})
-  return createRunExecutor({binary: path, probe, catalog, env, allow, permissions: config.permissions, clock: systemClock})
+  return createRunExecutor({
+    binary: path,
+    probe,
+    catalog,
+    env,
+    allow,
+    permissions: config.permissions,
+    clock: systemClock,
+  })
 }
 
 async function serverOf(options: WorkerProcessOptions, bus: EventBus, stack: Cleanup) {
@@ -101,7 +113,12 @@ async function serverOf(options: WorkerProcessOptions, bus: EventBus, stack: Cle
   if (!options.isLocal && config.server_url !== undefined) {
     const url = new URL(config.server_url)
     const isPlain = url.protocol === 'http:' && !['localhost', '127.0.0.1', '[::1]'].includes(url.hostname)
-    if (isPlain) bus.emit({type: 'notice', level: 'warn', text: `${config.server_url} is not encrypted: token, prompts and output can be read on the way`})
+    if (isPlain)
+      bus.emit({
+        type: 'notice',
+        level: 'warn',
+        text: `${config.server_url} is not encrypted: token, prompts and output can be read on the way`,
+      })
     return {baseUrl: config.server_url, token: authToken(config)}
   }
 
@@ -110,18 +127,31 @@ async function serverOf(options: WorkerProcessOptions, bus: EventBus, stack: Cle
   const watching = new AbortController()
   const plane = stack.use(await embedPlane({stateDir, version, clock: systemClock, log, signal: watching.signal}))
   stack.defer(() => watching.abort())
-  log(`Control plane of this machine: ${plane.url} (${plane.isHost() ? 'hosted by this process' : 'hosted by another process'})`)
+  log(
+    `Control plane of this machine: ${plane.url} (${plane.isHost() ? 'hosted by this process' : 'hosted by another process'})`,
+  )
   return {baseUrl: plane.url, token: plane.token}
 }
 
 /** Values that must not leave the machine: our own token, and what the agent was given under a telling name. */
 function secretsOf({env, config}: WorkerProcessOptions, token: string | undefined): string[] {
   const telling = /(KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL)/i
-  const allowed = Object.entries(env).filter(([name]) => config.env_allow.some((allow) => allow === name || (allow.endsWith('*') && name.startsWith(allow.slice(0, -1)))))
-  return [...(token ? [token] : []), ...allowed.flatMap(([name, value]) => (telling.test(name) && value ? [value] : []))]
+  const allowed = Object.entries(env).filter(([name]) =>
+    config.env_allow.some((allow) => allow === name || (allow.endsWith('*') && name.startsWith(allow.slice(0, -1)))),
+  )
+  return [
+    ...(token ? [token] : []),
+    ...allowed.flatMap(([name, value]) => (telling.test(name) && value ? [value] : [])),
+  ]
 }
 
-async function openSocket(worker: RunningWorker, options: WorkerProcessOptions, server: string, bus: EventBus, ladder: StopLadder) {
+async function openSocket(
+  worker: RunningWorker,
+  options: WorkerProcessOptions,
+  server: string,
+  bus: EventBus,
+  ladder: StopLadder,
+) {
   const {config, stateDir, env, version} = options
   const status = (): WorkerStatus => ({
     name: worker.name,
@@ -134,7 +164,15 @@ async function openSocket(worker: RunningWorker, options: WorkerProcessOptions, 
     slots: config.max_concurrent_tasks,
     free: worker.runner.free,
     codebases: [...worker.registration.paths].map(([id, path]) => ({id, path})),
-    tasks: worker.runner.active.map(({id, title, attempt, phase, codebase, since, sessionId}) => ({id, title, attempt, phase, codebase, since, session_id: sessionId})),
+    tasks: worker.runner.active.map(({id, title, attempt, phase, codebase, since, sessionId}) => ({
+      id,
+      title,
+      attempt,
+      phase,
+      codebase,
+      since,
+      session_id: sessionId,
+    })),
   })
   return serveSocket(socketPath(env, stateDir, worker.name), {
     status,

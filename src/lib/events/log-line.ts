@@ -53,7 +53,11 @@ function taskLine(event: TaskEvent): LogLine {
       return {level: 'info', taskId, text: `Task not taken: ${event.reason}`}
     case 'task.started': {
       const process = event.pid === null ? '' : `, pid ${event.pid}`
-      return {level: 'info', taskId, text: `Executing task (agent ${event.agent}${process}) in ${event.path}: ${event.title}`}
+      return {
+        level: 'info',
+        taskId,
+        text: `Executing task (agent ${event.agent}${process}) in ${event.path}: ${event.title}`,
+      }
     }
 
     case 'task.session':

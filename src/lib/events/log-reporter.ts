@@ -17,7 +17,10 @@ export function logReporter({format, level, write}: LogOptions): (event: WorkerE
     if (logLevels.indexOf(line.level) < least) return
     const time = isoTime(event.at)
     if (format === 'json') write(`${JSON.stringify({time, level: line.level, msg: line.text, ...event})}\n`)
-    else write(`${time} ${line.level.toUpperCase().padEnd(5)} ${line.taskId ? `[${line.taskId.slice(0, 8)}] ` : ''}${plain(line.text)}\n`)
+    else
+      write(
+        `${time} ${line.level.toUpperCase().padEnd(5)} ${line.taskId ? `[${line.taskId.slice(0, 8)}] ` : ''}${plain(line.text)}\n`,
+      )
   }
 }
 

@@ -16,7 +16,15 @@ export type WorkerEvent = {at: number} & (
   | {type: 'task.received'; taskId: string; title: string; source: TaskSource}
   | {type: 'task.waiting'; taskId: string; title: string; reason: string}
   | {type: 'task.dropped'; taskId: string; reason: string}
-  | {type: 'task.started'; taskId: string; attempt: number; title: string; path: string; agent: string; pid: number | null}
+  | {
+      type: 'task.started'
+      taskId: string
+      attempt: number
+      title: string
+      path: string
+      agent: string
+      pid: number | null
+    }
   | {type: 'task.session'; taskId: string; sessionId: string}
   | {type: 'task.activity'; taskId: string; line: string}
   | {type: 'task.stopping'; taskId: string; reason: string}

@@ -34,7 +34,10 @@ export type Deadlines = {
 }
 
 /** Enough to tell a process from a later one with the same pid. */
-export type ProcessIdentity = {pid: number; /** Clock ticks since boot, field 22 of /proc/PID/stat. */ startTime: string}
+export type ProcessIdentity = {
+  pid: number
+  /** Clock ticks since boot, field 22 of /proc/PID/stat. */ startTime: string
+}
 
 /** What the run tells while it goes on. Callbacks must not throw and do not block. */
 export type RunObserver = {

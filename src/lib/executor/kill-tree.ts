@@ -37,7 +37,8 @@ export function findRunProcesses({root, marker, tmpDir, seen}: RunTraces): Proce
   return [...new Map([...found, ...rest].map((process) => [same(process), process])).values()]
 }
 
-const isBelow = (path: string | undefined, folder: string) => path === folder || (path?.startsWith(`${folder}/`) ?? false)
+const isBelow = (path: string | undefined, folder: string) =>
+  path === folder || (path?.startsWith(`${folder}/`) ?? false)
 
 export type EndOptions = RunTraces & {graceMs: number; clock: Clock}
 

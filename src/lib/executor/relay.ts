@@ -39,7 +39,7 @@ export async function relay(options: RelayOptions): Promise<void> {
   }
 
   for await (const {bytes} of follow({path: spool, from, maxBytes: limits.outputBatch, ended, signal})) {
-    for (let at = 0; at < bytes.length; ) {
+    for (let at = 0; at < bytes.length;) {
       const taken = bytes.copy(batch, held, at)
       held += taken
       at += taken

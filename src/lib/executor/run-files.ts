@@ -33,7 +33,7 @@ function writePrompt(path: string, prompt: string): void {
   const fd = openSync(path, 'w', 0o600)
   try {
     const bytes = Buffer.from(prompt)
-    for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at)
+    for (let at = 0; at < bytes.length;) at += writeSync(fd, bytes, at)
     fsyncSync(fd)
   } finally {
     closeSync(fd)
@@ -45,7 +45,12 @@ const cannotPrepare = (runDir: string, error: unknown) =>
     errorCode(error) === 'ENOSPC'
       ? `The disk is full: the files of the run cannot be written in ${runDir}.`
       : `The files of the run cannot be written in ${runDir}: ${messageOf(error)}.`,
-    {code: 'CANNOT_WRITE', exit: 'cannotWrite', suggestions: ['Free space there, or choose another state_dir.'], cause: error},
+    {
+      code: 'CANNOT_WRITE',
+      exit: 'cannotWrite',
+      suggestions: ['Free space there, or choose another state_dir.'],
+      cause: error,
+    },
   )
 
 const tailBytes = 64 * 1024

@@ -52,7 +52,10 @@ export function createRunExecutor(options: RunExecutorOptions): Executor {
     async start(request, observer) {
       const model = normalizeModel(request.model)
       const args = agentArguments({...request, model}, options.probe.flags)
-      const checks = [model && options.catalog.checkModel(model, request.cwd), options.catalog.checkAgent(request.agent, request.cwd)]
+      const checks = [
+        model && options.catalog.checkModel(model, request.cwd),
+        options.catalog.checkAgent(request.agent, request.cwd),
+      ]
       for (const check of checks) if (check) await check
       const run = new AgentRun(options, request, observer, args, model)
       run.spawn()
@@ -81,7 +84,13 @@ class AgentRun implements RunningAgent {
   #stopping: Promise<unknown> | undefined
   #retried = false
 
-  constructor(options: RunExecutorOptions, request: RunRequest, observer: RunObserver, args: string[], model: string | undefined) {
+  constructor(
+    options: RunExecutorOptions,
+    request: RunRequest,
+    observer: RunObserver,
+    args: string[],
+    model: string | undefined,
+  ) {
     this.#options = options
     this.#request = request
     this.#observer = observer
@@ -135,7 +144,8 @@ class AgentRun implements RunningAgent {
       const exit = await this.#watchUntil(exited)
       const left = await this.#end(this.#stop ? this.#request.deadlines.grace : 1000)
       await this.#stopping
-      if (left.length > 0) this.#observer.warning(`processes that cannot be ended: ${left.map(({pid}) => pid).join(', ')}`)
+      if (left.length > 0)
+        this.#observer.warning(`processes that cannot be ended: ${left.map(({pid}) => pid).join(', ')}`)
       if (await this.#again()) return
       this.#settle.resolve(this.#outcome(exit))
     } catch (error) {
@@ -241,7 +251,10 @@ class AgentRun implements RunningAgent {
 }
 
 function activityOf(fact: AgentFact): string | undefined {
-  if (fact.type === 'tool') return `${fact.tool} ${fact.title} ${fact.status}${fact.error ? `: ${fact.error}` : ''}`.replaceAll(/\s+/g, ' ').slice(0, 200)
+  if (fact.type === 'tool')
+    return `${fact.tool} ${fact.title} ${fact.status}${fact.error ? `: ${fact.error}` : ''}`
+      .replaceAll(/\s+/g, ' ')
+      .slice(0, 200)
   if (fact.type === 'text' && !fact.synthetic) return fact.text.trim().replaceAll(/\s+/g, ' ').slice(0, 200)
   if (fact.type === 'error') return `error: ${fact.message}`
   return undefined

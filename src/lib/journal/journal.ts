@@ -57,7 +57,13 @@ export class Journal implements Disposable {
   }
 
   spawned({task_id, attempt}: Key, pid: number, startTime: string): void {
-    this.#db.write('UPDATE runs SET pid=?, start_time=? WHERE task_id=? AND attempt=?', pid, startTime, task_id, attempt)
+    this.#db.write(
+      'UPDATE runs SET pid=?, start_time=? WHERE task_id=? AND attempt=?',
+      pid,
+      startTime,
+      task_id,
+      attempt,
+    )
   }
 
   session({task_id, attempt}: Key, id: string): void {

@@ -39,7 +39,11 @@ type Reader = {arguments: string[]; parse: (text: string) => string[]}
 
 const modelReader: Reader = {
   arguments: ['models'],
-  parse: (text) => text.split('\n').map((line) => line.trim()).filter((line) => /^[^\s/]+\/\S/.test(line)),
+  parse: (text) =>
+    text
+      .split('\n')
+      .map((line) => line.trim())
+      .filter((line) => /^[^\s/]+\/\S/.test(line)),
 }
 
 const agentReader: Reader = {

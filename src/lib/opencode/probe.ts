@@ -18,7 +18,10 @@ const timeoutMs = 30_000
 
 /** Asks the program for its version and for the flags of `run`. `env` is what the agent will get. */
 export async function probeOpenCode(binary: string, env: NodeJS.ProcessEnv): Promise<OpenCodeProbe> {
-  const [version, help] = await Promise.all([answer(binary, ['--version'], env), answer(binary, ['run', '--help'], env)])
+  const [version, help] = await Promise.all([
+    answer(binary, ['--version'], env),
+    answer(binary, ['run', '--help'], env),
+  ])
   const numbers = /(\d+)\.(\d+)\.(\d+)\S*/.exec(version.text)
   if (!numbers) throw noVersion(binary, version)
   const flags = new Set(help.text.match(/--[a-z][a-z-]*/g))
@@ -44,7 +47,10 @@ async function answer(binary: string, args: string[], env: NodeJS.ProcessEnv): P
     killSignal: 'SIGKILL',
     maxBuffer: 1_000_000,
   })
-  return {text: result.all ?? '', problem: result.failed ? (result.shortMessage ?? 'it failed') : 'it printed no version'}
+  return {
+    text: result.all ?? '',
+    problem: result.failed ? (result.shortMessage ?? 'it failed') : 'it printed no version',
+  }
 }
 
 const noVersion = (binary: string, {text, problem}: Answer) =>

@@ -9,7 +9,8 @@ import {finalStatuses, taskStatuses} from './statuses.ts'
 
 export {finalStatuses, isFinal, taskStatuses, type FinalStatus, type TaskStatus} from './statuses.ts'
 
-const text = (fallback = '') => v.optional(v.nullish(v.string(), fallback), fallback) as v.GenericSchema<unknown, string>
+const text = (fallback = '') =>
+  v.optional(v.nullish(v.string(), fallback), fallback) as v.GenericSchema<unknown, string>
 const nullable = v.optional(v.nullable(v.string()), null)
 const count = v.pipe(v.number(), v.integer(), v.minValue(0))
 const anyObject = v.record(v.string(), v.unknown())

@@ -11,7 +11,13 @@ import type {Ctx, Env} from './requests.ts'
 import {taskRoutes} from './task-routes.ts'
 import {workerRoutes} from './worker-routes.ts'
 
-export type AppOptions = {plane: Plane; tokens: readonly Token[]; auth: AuthMode; version: string; log: (line: string) => void}
+export type AppOptions = {
+  plane: Plane
+  tokens: readonly Token[]
+  auth: AuthMode
+  version: string
+  log: (line: string) => void
+}
 
 const open = new Set<string>([routes.health, routes.livez, routes.readyz])
 

@@ -24,7 +24,8 @@ export function parseTokens(text: string | undefined): Token[] {
 function parseToken(pair: string): Token {
   const colon = pair.indexOf(':')
   const secret = pair.slice(colon + 1)
-  const [, name = '', scope = 'admin', workerId] = /^(.*?)(?:\/([a-z]+)(?:=(.+))?)?$/s.exec(pair.slice(0, Math.max(colon, 0))) ?? []
+  const [, name = '', scope = 'admin', workerId] =
+    /^(.*?)(?:\/([a-z]+)(?:=(.+))?)?$/s.exec(pair.slice(0, Math.max(colon, 0))) ?? []
   if (secret === '' || !['admin', 'client', 'worker'].includes(scope))
     throw configError(
       `A2A_AUTH_TOKENS: the entry ${JSON.stringify(`${pair.slice(0, Math.max(colon, 0))}:…`)} cannot be used.`,
@@ -53,7 +54,8 @@ export class Authenticator {
   }
 }
 
-const workerRoutes = /^\/v1\/worker\/|^\/v1\/opencode\/workers\/(register$|[^/]+\/(heartbeat|unregister)$)|\/status$|\/output$/
+const workerRoutes =
+  /^\/v1\/worker\/|^\/v1\/opencode\/workers\/(register$|[^/]+\/(heartbeat|unregister)$)|\/status$|\/output$/
 const clientRoutes = /^\/v1\/opencode\/codebases\/[^/]+\/(tasks|trigger)$|\/cancel$/
 
 /** May a token of this scope call this route at all? Reading is open to all scopes. */

@@ -17,7 +17,8 @@ const codebaseListSchema = v.object({codebases: v.array(v.string())})
 export function claimRoutes(app: Hono<Env>, plane: Plane): void {
   app.get(routes.taskStream, (c) => {
     const workerId = callingWorker(c)
-    const name = c.req.query('agent_name') || c.req.header('x-agent-name') || plane.store.worker(workerId)?.name || workerId
+    const name =
+      c.req.query('agent_name') || c.req.header('x-agent-name') || plane.store.worker(workerId)?.name || workerId
     const lists = {codebases: listed(c, 'x-codebases'), capabilities: listed(c, 'x-capabilities')}
     plane.hub.open(c.env.outgoing as ServerResponse, {workerId, name, ...lists})
     return RESPONSE_ALREADY_SENT
@@ -28,7 +29,12 @@ export function claimRoutes(app: Hono<Env>, plane: Plane): void {
     const {task_id: taskId} = await readJson(c, claimSchema)
     const task = await plane.claim(taskId, workerId)
     const answer = {success: true, task_id: taskId, worker_id: workerId, message: 'Task claimed successfully'}
-    return c.json({...answer, attempt: task.attempt, lease_seconds: plane.timings.leaseMs / 1000, task: wire(plane, task)})
+    return c.json({
+      ...answer,
+      attempt: task.attempt,
+      lease_seconds: plane.timings.leaseMs / 1000,
+      task: wire(plane, task),
+    })
   })
 
   app.post(routes.release, async (c) => {
@@ -38,7 +44,13 @@ export function claimRoutes(app: Hono<Env>, plane: Plane): void {
     if (!task || task.worker_id !== workerId) throw new Refusal(404, `Task ${taskId} not claimed by worker ${workerId}`)
     // A release of what is final already says nothing new; one of an unfinished task gives it back.
     if (!isFinal(task.status))
-      await plane.report(taskId, {worker_id: workerId, status: isFinal(status) ? status : 'pending', result, error, attempt})
+      await plane.report(taskId, {
+        worker_id: workerId,
+        status: isFinal(status) ? status : 'pending',
+        result,
+        error,
+        attempt,
+      })
     return c.json({success: true, task_id: taskId, worker_id: workerId, status, message: 'Task released successfully'})
   })
 

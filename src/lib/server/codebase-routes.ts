@@ -28,7 +28,15 @@ export function codebaseRoutes(app: Hono<Env>, plane: Plane): void {
 }
 
 /** A registration without a worker is a task for whichever worker has the path. */
-async function deferred(plane: Plane, {name, path, description, agent_config}: {name: string; path: string; description: string; agent_config: Record<string, unknown>}) {
+async function deferred(
+  plane: Plane,
+  {
+    name,
+    path,
+    description,
+    agent_config,
+  }: {name: string; path: string; description: string; agent_config: Record<string, unknown>},
+) {
   if (plane.store.workers().length === 0)
     throw new Refusal(400, 'No workers available. Start a worker on the machine with access to this path.')
   const task = await plane.create(pendingCodebase, {
@@ -37,7 +45,12 @@ async function deferred(plane: Plane, {name, path, description, agent_config}: {
     agent_type: 'register_codebase',
     metadata: {name, path, description, agent_config},
   })
-  return {success: true, pending: true, task_id: task.id, message: 'Registration waits for a worker with access to this path'}
+  return {
+    success: true,
+    pending: true,
+    task_id: task.id,
+    message: 'Registration waits for a worker with access to this path',
+  }
 }
 
 /** The worker's path as it is, less a trailing slash: this machine's own file system says nothing about it. */

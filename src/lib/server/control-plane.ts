@@ -70,14 +70,23 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   const {port} = server.address() as AddressInfo
   let closing: Promise<void> | undefined
   const closeOnce = () => (closing ??= close())
-  return {url: `http://${host.includes(':') ? `[${host}]` : host}:${port}`, host, port, close: closeOnce, [Symbol.asyncDispose]: closeOnce}
+  return {
+    url: `http://${host.includes(':') ? `[${host}]` : host}:${port}`,
+    host,
+    port,
+    close: closeOnce,
+    [Symbol.asyncDispose]: closeOnce,
+  }
 }
 
 export const isLoopback = (host: string) => host === 'localhost' || host === '::1' || host.startsWith('127.')
 
 function refuseOpenAddress(host: string, auth: AuthMode, tokens: readonly Token[]): void {
   if (auth !== 'off' && tokens.length === 0)
-    throw configError(`Authentication is ${auth}, but there are no tokens.`, 'Set A2A_AUTH_TOKENS=name:token, or --auth off.')
+    throw configError(
+      `Authentication is ${auth}, but there are no tokens.`,
+      'Set A2A_AUTH_TOKENS=name:token, or --auth off.',
+    )
   if (isLoopback(host) || auth === 'required' || (auth === 'stream-only' && tokens.length > 0)) return
   throw configError(
     `Refusing to listen on ${host} without tokens: whoever can create a task runs code on the workers.`,
@@ -98,6 +107,9 @@ async function listen(server: Server, host: string, port: number): Promise<void>
         suggestions: ['Give another with --port, or stop what listens there.'],
         cause: error,
       })
-    throw configError(`Cannot listen on ${host}:${port}: ${code ?? String(error)}.`, 'Check --host and --port.').because(error)
+    throw configError(
+      `Cannot listen on ${host}:${port}: ${code ?? String(error)}.`,
+      'Check --host and --port.',
+    ).because(error)
   }
 }

@@ -5,7 +5,13 @@ import type {Connection, Hub} from './hub.ts'
 import type {Runs} from './runs.ts'
 import type {Store, StoredCodebase, StoredTask, StoredWorker} from './store.ts'
 
-export type Offer = {task: StoredTask; workerId: string; connectionId: string; tree: string | undefined; timer: NodeJS.Timeout}
+export type Offer = {
+  task: StoredTask
+  workerId: string
+  connectionId: string
+  tree: string | undefined
+  timer: NodeJS.Timeout
+}
 
 type Parts = {store: Store; runs: Runs; hub: Hub; clock: Clock; offerMs: number}
 
@@ -117,7 +123,9 @@ export class Dispatcher {
   suits(task: StoredTask, worker: StoredWorker, codebases?: ReadonlySet<string>): boolean {
     if (task.codebase_id === pendingCodebase) return true
     if (task.codebase_id === globalCodebase) return true
-    return codebases?.has(task.codebase_id) || this.#parts.store.codebase(task.codebase_id)?.worker_id === worker.worker_id
+    return (
+      codebases?.has(task.codebase_id) || this.#parts.store.codebase(task.codebase_id)?.worker_id === worker.worker_id
+    )
   }
 
   /** Why a pending task is not running yet, in words. */

@@ -53,7 +53,10 @@ export class Hub {
     return [...this.#byWorker.values()]
   }
 
-  open(response: ServerResponse, who: {workerId: string; name: string; codebases: string[]; capabilities: string[]}): void {
+  open(
+    response: ServerResponse,
+    who: {workerId: string; name: string; codebases: string[]; capabilities: string[]},
+  ): void {
     this.#byWorker.get(who.workerId)?.close()
     const now = isoTime(this.#clock.now())
     const connection: Connection = {

@@ -39,7 +39,14 @@ export function outputRoutes(app: Hono<Env>, plane: Plane): void {
 async function storeRaw(c: Ctx, plane: Plane): Promise<number> {
   const {worker_id: workerId, attempt, offset, length} = check(rawOutputQuerySchema, c.req.query(), 'query')
   const data = await readBytes(c, limits.outputBody)
-  return plane.append({taskId: c.req.param('task') ?? '', workerId: asWorker(c, workerId), attempt, offset, length, data})
+  return plane.append({
+    taskId: c.req.param('task') ?? '',
+    workerId: asWorker(c, workerId),
+    attempt,
+    offset,
+    length,
+    data,
+  })
 }
 
 async function storeJson(c: Ctx, plane: Plane): Promise<number> {

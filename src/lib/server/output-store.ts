@@ -63,7 +63,8 @@ export class OutputStore {
 
   /** Batches from cursor `since`, at least one where there is one, at most about `mostBytes`. */
   read(taskId: string, since: number, mostBytes: number): StoredChunk[] {
-    const sql = 'SELECT seq, attempt, position, data, worker_id, created_at FROM output WHERE task_id=? AND seq>=? ORDER BY seq'
+    const sql =
+      'SELECT seq, attempt, position, data, worker_id, created_at FROM output WHERE task_id=? AND seq>=? ORDER BY seq'
     const chunks: StoredChunk[] = []
     let bytes = 0
     for (const row of this.#db.statement(sql).iterate(taskId, since)) {

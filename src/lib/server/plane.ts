@@ -12,7 +12,13 @@ import {isMovable, Runs} from './runs.ts'
 import {Store, type StoredTask} from './store.ts'
 import {decide} from './task-rules.ts'
 
-export type Timings = {keepAliveMs: number; leaseMs: number; offerMs: number; silentWorkerMs: number; lostTimeoutMs: number}
+export type Timings = {
+  keepAliveMs: number
+  leaseMs: number
+  offerMs: number
+  silentWorkerMs: number
+  lostTimeoutMs: number
+}
 
 /** Who asked for a task to be cancelled, where nobody says. */
 const onRequest = 'cancelled on request'
@@ -42,7 +48,13 @@ export class Plane implements Disposable {
       opened: (connection) => this.#opened(connection),
       closed: (connection) => this.dispatcher.closed(connection),
     })
-    this.dispatcher = new Dispatcher({store: this.store, runs: this.runs, hub: this.hub, clock, offerMs: timings.offerMs})
+    this.dispatcher = new Dispatcher({
+      store: this.store,
+      runs: this.runs,
+      hub: this.hub,
+      clock,
+      offerMs: timings.offerMs,
+    })
     for (const task of this.store.runningTasks()) this.#hold(task, task.worker_id ?? '')
     this.#leaseTimer = setInterval(() => this.checkLeases(), Math.max(20, Math.min(1000, timings.leaseMs / 4)))
     this.#leaseTimer.unref()
@@ -78,7 +90,12 @@ export class Plane implements Disposable {
     const id = randomUUID()
     const metadata = task.metadata ?? {}
     const model = task.model ?? (typeof metadata['model'] === 'string' ? metadata['model'] : null)
-    const fields = {title: task.title, prompt: task.prompt, agent_type: task.agent_type ?? 'build', priority: task.priority ?? 0}
+    const fields = {
+      title: task.title,
+      prompt: task.prompt,
+      agent_type: task.agent_type ?? 'build',
+      priority: task.priority ?? 0,
+    }
     this.store.insertTask({id, codebase_id: codebaseId, ...fields, model, metadata}, this.now())
     if (key !== undefined) this.store.keepKey(key, id, this.#clock.now())
     this.store.touchCodebase(codebaseId, this.now())
@@ -165,7 +182,9 @@ export class Plane implements Disposable {
   async append(batch: Omit<Batch, 'attempt'> & {attempt: number | null}): Promise<number> {
     const task = this.task(batch.taskId)
     if (task.status !== 'running' || task.worker_id !== batch.workerId)
-      throw conflict(`Task ${task.id} is ${task.status}${task.worker_id ? `, held by worker ${task.worker_id}` : ''}: output refused`)
+      throw conflict(
+        `Task ${task.id} is ${task.status}${task.worker_id ? `, held by worker ${task.worker_id}` : ''}: output refused`,
+      )
     if (batch.attempt !== null && batch.attempt !== task.attempt)
       throw conflict(`Attempt ${batch.attempt} of task ${task.id} is over; it is at attempt ${task.attempt}`)
     const result = this.output.append({...batch, attempt: task.attempt}, this.now())
@@ -205,9 +224,11 @@ export class Plane implements Disposable {
     for (const run of this.runs.all()) {
       if (run.deadline > now) continue
       const task = this.task(run.taskId)
-      if (task.cancel_requested_at) this.#finish(task, 'cancelled', {error: 'cancelled; its worker did not answer any more'})
+      if (task.cancel_requested_at)
+        this.#finish(task, 'cancelled', {error: 'cancelled; its worker did not answer any more'})
       else if (run.movable) this.#requeue(task)
-      else if (run.lost) this.#finish(task, 'failed', {error: `worker lost: no sign of ${run.workerId} since ${task.lost_since}`})
+      else if (run.lost)
+        this.#finish(task, 'failed', {error: `worker lost: no sign of ${run.workerId} since ${task.lost_since}`})
       else {
         run.lost = true
         run.deadline = now + this.timings.lostTimeoutMs
@@ -279,7 +300,8 @@ export class Plane implements Disposable {
 
   #cancel(task: StoredTask, reason: string): void {
     if (task.status === 'pending') return this.#finish(task, 'cancelled', {})
-    if (!task.cancel_requested_at) this.store.changeTask(task.id, {cancel_requested_at: this.now(), updated_at: this.now()})
+    if (!task.cancel_requested_at)
+      this.store.changeTask(task.id, {cancel_requested_at: this.now(), updated_at: this.now()})
     this.#pushCancel(task, reason)
   }
 
@@ -290,7 +312,8 @@ export class Plane implements Disposable {
 
   /** A worker without the path of a registration task passes it on; it fails when no connected worker is left. */
   #declinesPath(task: StoredTask, report: StatusUpdate): boolean {
-    if (task.codebase_id !== pendingCodebase || !report.error?.startsWith('Path does not exist on this worker')) return false
+    if (task.codebase_id !== pendingCodebase || !report.error?.startsWith('Path does not exist on this worker'))
+      return false
     const without = this.#without.get(task.id) ?? new Set()
     this.#without.set(task.id, without.add(report.worker_id))
     if (this.hub.all().every(({workerId}) => without.has(workerId))) {

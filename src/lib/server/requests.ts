@@ -47,7 +47,11 @@ export async function readJson<const S extends v.GenericSchema<unknown, unknown>
 }
 
 /** Throws Refusal 422 with a list of what is wrong where. */
-export function check<const S extends v.GenericSchema<unknown, unknown>>(schema: S, value: unknown, place: string): v.InferOutput<S> {
+export function check<const S extends v.GenericSchema<unknown, unknown>>(
+  schema: S,
+  value: unknown,
+  place: string,
+): v.InferOutput<S> {
   const parsed = v.safeParse(schema, value)
   if (parsed.success) return parsed.output
   const detail = parsed.issues.map((issue) => ({

@@ -143,7 +143,10 @@ export class Store {
 
   // --------------------------------------------------------------------------------------------------- tasks
 
-  insertTask(task: Pick<Task, 'id' | 'codebase_id' | 'title' | 'prompt' | 'agent_type' | 'model' | 'priority' | 'metadata'>, now: string) {
+  insertTask(
+    task: Pick<Task, 'id' | 'codebase_id' | 'title' | 'prompt' | 'agent_type' | 'model' | 'priority' | 'metadata'>,
+    now: string,
+  ) {
     this.#db.write(
       `INSERT INTO tasks (id, codebase_id, title, prompt, agent_type, model, status, priority, metadata, created_at,
          updated_at) VALUES (?,?,?,?,?,?,'pending',?,?,?,?)`,
@@ -175,7 +178,10 @@ export class Store {
   }
 
   runningTasks(): StoredTask[] {
-    return this.#db.statement(`SELECT * FROM tasks WHERE status='running'`).all().map((row) => readTask(row as Row))
+    return this.#db
+      .statement(`SELECT * FROM tasks WHERE status='running'`)
+      .all()
+      .map((row) => readTask(row as Row))
   }
 
   /** Codebases that have pending tasks, each with its best one's priority and age: what dispatch chooses from. */
@@ -186,11 +192,20 @@ export class Store {
 
   pendingOf(codebaseId: string, most: number): StoredTask[] {
     const sql = `SELECT * FROM tasks WHERE codebase_id=? AND status='pending' ORDER BY priority DESC, seq LIMIT ?`
-    return this.#db.statement(sql).all(codebaseId, most).map((row) => readTask(row as Row))
+    return this.#db
+      .statement(sql)
+      .all(codebaseId, most)
+      .map((row) => readTask(row as Row))
   }
 
   /** By priority, then age. `after` is the seq and priority of the last one seen. */
-  listTasks(query: {status?: string; worker?: string; codebase?: string; after?: [number, number]; most: number}): StoredTask[] {
+  listTasks(query: {
+    status?: string
+    worker?: string
+    codebase?: string
+    after?: [number, number]
+    most: number
+  }): StoredTask[] {
     const where: string[] = []
     const values: (string | number)[] = []
     const add = (sql: string, ...given: (string | number)[]) => {
@@ -203,7 +218,10 @@ export class Store {
       add('(worker_id=? OR codebase_id IN (SELECT id FROM codebases WHERE worker_id=?))', query.worker, query.worker)
     if (query.after) add('(priority<? OR (priority=? AND seq>?))', query.after[0], query.after[0], query.after[1])
     const sql = `SELECT * FROM tasks ${where.length > 0 ? `WHERE ${where.join(' AND ')}` : ''} ORDER BY priority DESC, seq LIMIT ?`
-    return this.#db.statement(sql).all(...values, query.most).map((row) => readTask(row as Row))
+    return this.#db
+      .statement(sql)
+      .all(...values, query.most)
+      .map((row) => readTask(row as Row))
   }
 
   countTasks(status: string): number {

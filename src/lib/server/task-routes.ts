@@ -33,7 +33,11 @@ export function taskRoutes(app: Hono<Env>, plane: Plane): void {
     const {prompt, agent, model, files, metadata} = await readJson(c, triggerSchema)
     checkPrompt(prompt)
     const title = prompt.length > 80 ? `${prompt.slice(0, 80)}...` : prompt
-    const task = await plane.create(codebaseId, {title, prompt, agent_type: agent, metadata: {model, files, ...metadata}}, keyOf(c))
+    const task = await plane.create(
+      codebaseId,
+      {title, prompt, agent_type: agent, metadata: {model, files, ...metadata}},
+      keyOf(c),
+    )
     const message = `Task queued for worker (task: ${task.id})`
     return c.json({success: true, session_id: task.id, message, codebase_id: codebaseId, agent})
   })
@@ -51,7 +55,8 @@ export function taskRoutes(app: Hono<Env>, plane: Plane): void {
 
   app.post(routes.taskCancel, async (c) => {
     const task = await plane.cancel(c.req.param('task'))
-    const message = task.status === 'cancelled' ? 'Task cancelled' : 'Cancellation requested; the worker is told to stop it'
+    const message =
+      task.status === 'cancelled' ? 'Task cancelled' : 'Cancellation requested; the worker is told to stop it'
     return c.json({success: true, message, task: wire(plane, task)})
   })
 }
@@ -68,9 +73,11 @@ function knownCodebase(plane: Plane, id: string): string {
 }
 
 function checkPrompt(prompt: string): void {
-  if (prompt.trim() === '') throw new Refusal(422, [{type: 'string_too_short', loc: ['body', 'prompt'], msg: 'The prompt is empty', input: ''}])
+  if (prompt.trim() === '')
+    throw new Refusal(422, [{type: 'string_too_short', loc: ['body', 'prompt'], msg: 'The prompt is empty', input: ''}])
   const bytes = Buffer.byteLength(prompt)
-  if (bytes > limits.prompt) throw new Refusal(413, `The prompt has ${bytes} bytes; at most ${limits.prompt} are allowed`)
+  if (bytes > limits.prompt)
+    throw new Refusal(413, `The prompt has ${bytes} bytes; at most ${limits.prompt} are allowed`)
 }
 
 const keyOf = (c: Ctx) => c.req.header('idempotency-key') || undefined

@@ -36,7 +36,9 @@ export function workerRoutes(app: Hono<Env>, plane: Plane, bindToken: (c: Ctx, w
 
   app.get(routes.workers, (c) => c.json(plane.store.workers().map((worker) => view(plane, worker))))
   app.get(routes.worker, (c) => c.json(view(plane, found(plane, c.req.param('worker')))))
-  app.get(routes.monitorWorkers, (c) => c.json({workers: plane.store.workers().map((worker) => monitored(plane, worker))}))
+  app.get(routes.monitorWorkers, (c) =>
+    c.json({workers: plane.store.workers().map((worker) => monitored(plane, worker))}),
+  )
 }
 
 function found(plane: Plane, id: string): StoredWorker {

@@ -37,7 +37,12 @@ export class OutputView {
     this.#lines.end()
     const {input, output, reasoning, cache_read: cached, cost} = this.#record.usage
     if (input + output === 0) return
-    const details = [`${input} in`, `${output} out`, ...(reasoning ? [`${reasoning} reasoning`] : []), ...(cached ? [`${cached} cached`] : [])]
+    const details = [
+      `${input} in`,
+      `${output} out`,
+      ...(reasoning ? [`${reasoning} reasoning`] : []),
+      ...(cached ? [`${cached} cached`] : []),
+    ]
     this.#print(`Tokens: ${details.join(', ')}; cost: $${cost.toFixed(4)}`)
   }
 

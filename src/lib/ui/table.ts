@@ -2,7 +2,14 @@
 export function table(rows: readonly (readonly string[])[], heads?: readonly string[]): string {
   const all = heads && rows.length > 0 ? [heads, ...rows] : rows
   const widths = all.reduce<number[]>((most, row) => row.map((cell, i) => Math.max(most[i] ?? 0, cell.length)), [])
-  return all.map((row) => row.map((cell, i) => (i === row.length - 1 ? cell : cell.padEnd(widths[i] ?? 0))).join('  ').trimEnd()).join('\n')
+  return all
+    .map((row) =>
+      row
+        .map((cell, i) => (i === row.length - 1 ? cell : cell.padEnd(widths[i] ?? 0)))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n')
 }
 
 /** How long ago, in the largest unit that fits: `5 s`, `3 min`, `2 h`, `4 d`. */

@@ -14,7 +14,9 @@ export function workerTable(workers: readonly MonitorWorker[], now: number): str
     String(worker.codebases),
     worker.hostname ?? '-',
   ])
-  return rows.length === 0 ? 'No workers.' : table(rows, ['ID', 'NAME', 'STATE', 'SEEN', 'RUNNING', 'DONE', 'CODEBASES', 'HOST'])
+  return rows.length === 0
+    ? 'No workers.'
+    : table(rows, ['ID', 'NAME', 'STATE', 'SEEN', 'RUNNING', 'DONE', 'CODEBASES', 'HOST'])
 }
 
 /** The worker of this machine, as it tells over its socket. */
@@ -25,6 +27,14 @@ export function workerDetails(worker: WorkerStatus, now: number): string {
     ['slots', `${worker.slots - worker.free} of ${worker.slots} in use`],
   ])
   const codebases = worker.codebases.map(({id, path}) => `  ${id}  ${path}`)
-  const tasks = worker.tasks.map(({id, phase, since, title}) => `  ${id}  ${phase} for ${age(since, now)}  ${plainLine(title, 60)}`)
-  return [head, 'codebases', ...(codebases.length > 0 ? codebases : ['  none']), 'tasks', ...(tasks.length > 0 ? tasks : ['  none'])].join('\n')
+  const tasks = worker.tasks.map(
+    ({id, phase, since, title}) => `  ${id}  ${phase} for ${age(since, now)}  ${plainLine(title, 60)}`,
+  )
+  return [
+    head,
+    'codebases',
+    ...(codebases.length > 0 ? codebases : ['  none']),
+    'tasks',
+    ...(tasks.length > 0 ? tasks : ['  none']),
+  ].join('\n')
 }

@@ -55,7 +55,13 @@ export class Delivery {
         },
       })
     } catch (error) {
-      if (!signal.aborted) emit({type: 'notice', level: 'warn', taskId: run.task_id, text: `Output is kept here only: ${messageOf(error)}`})
+      if (!signal.aborted)
+        emit({
+          type: 'notice',
+          level: 'warn',
+          taskId: run.task_id,
+          text: `Output is kept here only: ${messageOf(error)}`,
+        })
     }
   }
 
@@ -86,7 +92,19 @@ export class Delivery {
     const at = {workerId, attempt, offset, length}
     const send = registration.has('output-raw')
       ? () => client.postRawOutput(taskId, bytes, at, signal)
-      : () => client.postOutput(taskId, {worker_id: workerId, output: bytes.toString('utf8'), timestamp: new Date(clock.now()).toISOString(), attempt, offset, length}, signal)
+      : () =>
+          client.postOutput(
+            taskId,
+            {
+              worker_id: workerId,
+              output: bytes.toString('utf8'),
+              timestamp: new Date(clock.now()).toISOString(),
+              attempt,
+              offset,
+              length,
+            },
+            signal,
+          )
     await this.#persist(taskId, async () => {
       try {
         await send()
@@ -105,7 +123,13 @@ export class Delivery {
       signal,
       clock,
       onFailure: ({error, failures}) => {
-        if (failures === 1) emit({type: 'notice', level: 'warn', taskId, text: `${messageOf(error)} It will be sent again until it is acknowledged.`})
+        if (failures === 1)
+          emit({
+            type: 'notice',
+            level: 'warn',
+            taskId,
+            text: `${messageOf(error)} It will be sent again until it is acknowledged.`,
+          })
       },
     })
   }

@@ -65,7 +65,7 @@ export class Intake {
 
   async #streamLoop(signal: AbortSignal): Promise<void> {
     const {clock} = this.#options
-    for (let failures = 0; !signal.aborted; ) {
+    for (let failures = 0; !signal.aborted;) {
       const reason = await this.#stream(signal, () => (failures = 0))
       if (signal.aborted) return
       this.#streamOpen = false
@@ -90,7 +90,11 @@ export class Intake {
     try {
       const codebases = registration.codebaseIds
       const about = {workerId, name, codebases, capabilities, silenceMs, lastEventId: this.#lastEventId}
-      for await (const message of taskStream(client.http, {...about, signal: own.signal, onId: (id) => (this.#lastEventId = id)})) {
+      for await (const message of taskStream(client.http, {
+        ...about,
+        signal: own.signal,
+        onId: (id) => (this.#lastEventId = id),
+      })) {
         if (message.type === 'connected') {
           onOpen()
           this.#streamOpen = true
@@ -113,7 +117,8 @@ export class Intake {
     const {onTask, onCancel, emit, clock} = this.#options
     if (message.type === 'task') onTask(message.task, 'stream', clock.monotonic())
     else if (message.type === 'cancel') onCancel(message.taskId, message.attempt, message.reason)
-    else if (message.type === 'malformed') emit({type: 'notice', level: 'warn', text: `The stream sent something odd: ${message.detail}`})
+    else if (message.type === 'malformed')
+      emit({type: 'notice', level: 'warn', text: `The stream sent something odd: ${message.detail}`})
   }
 
   async #pollLoop(signal: AbortSignal): Promise<void> {

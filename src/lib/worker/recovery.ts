@@ -34,7 +34,12 @@ export type RecoveryParts = {
 export async function recover(parts: RecoveryParts): Promise<void> {
   const {journal, runner, clock, emit} = parts
   for (const run of journal.unfinished()) {
-    emit({type: 'notice', level: 'info', taskId: run.task_id, text: `Finishing a run that an earlier process of this worker left (${run.title})`})
+    emit({
+      type: 'notice',
+      level: 'info',
+      taskId: run.task_id,
+      text: `Finishing a run that an earlier process of this worker left (${run.title})`,
+    })
     const report = await settle(run, parts)
     const done = deliver(run, report, parts)
     runner.adopt({
@@ -51,12 +56,21 @@ export async function recover(parts: RecoveryParts): Promise<void> {
 }
 
 /** The report of a run: the frozen one, else what its events say now that nothing of it runs any more. */
-async function settle(run: JournalledRun, {journal, clock, workerId, graceMs, emit}: RecoveryParts): Promise<StatusUpdate> {
+async function settle(
+  run: JournalledRun,
+  {journal, clock, workerId, graceMs, emit}: RecoveryParts,
+): Promise<StatusUpdate> {
   const sameBoot = run.boot_id === bootId()
   const root = sameBoot && run.pid !== null ? {pid: run.pid, startTime: run.start_time ?? ''} : undefined
   const traces = {root, marker: run.marker, tmpDir: join(run.run_dir, runFiles.tmp), seen: []}
   const left = await endRunProcesses({...traces, graceMs, clock})
-  if (left.length > 0) emit({type: 'notice', level: 'warn', taskId: run.task_id, text: `processes that cannot be ended: ${left.map(({pid}) => pid).join(', ')}`})
+  if (left.length > 0)
+    emit({
+      type: 'notice',
+      level: 'warn',
+      taskId: run.task_id,
+      text: `processes that cannot be ended: ${left.map(({pid}) => pid).join(', ')}`,
+    })
   const frozen = run.report === null ? undefined : parseJson(run.report)
   if (frozen) return frozen as StatusUpdate
   const record = readSpool(run)
@@ -64,7 +78,12 @@ async function settle(run: JournalledRun, {journal, clock, workerId, graceMs, em
     record,
     exit: undefined,
     stderr: readTail(join(run.run_dir, runFiles.stderr)),
-    stop: record.finished ? undefined : {status: 'failed', error: 'the worker was killed while the task ran; what the agent did until then stays in the codebase'},
+    stop: record.finished
+      ? undefined
+      : {
+          status: 'failed',
+          error: 'the worker was killed while the task ran; what the agent did until then stays in the codebase',
+        },
     model: undefined,
     isDiskFull: false,
   })

@@ -108,9 +108,15 @@ export class Registration {
           if (error instanceof RefusedError && error.detail !== 'Not Found') await this.register(signal)
         }
       },
-      {signal, clock, interval: limits.heartbeat, delay: () => 5000 + Math.random() * 5000, onFailure: ({error, failures}) => {
-        if (failures === 1) this.#notice(isUnauthorized(error) ? 'error' : 'debug', messageOf(error))
-      }},
+      {
+        signal,
+        clock,
+        interval: limits.heartbeat,
+        delay: () => 5000 + Math.random() * 5000,
+        onFailure: ({error, failures}) => {
+          if (failures === 1) this.#notice(isUnauthorized(error) ? 'error' : 'debug', messageOf(error))
+        },
+      },
     )
   }
 
@@ -118,7 +124,8 @@ export class Registration {
     const {client, emit, workerId, stateDir} = this.#options
     const problem = directoryProblem(codebase.path)
     if (problem !== undefined) {
-      if (!this.#refused.has(codebase.path)) emit({type: 'codebase.refused', name: codebase.name, path: codebase.path, reason: problem})
+      if (!this.#refused.has(codebase.path))
+        emit({type: 'codebase.refused', name: codebase.name, path: codebase.path, reason: problem})
       this.#refused.add(codebase.path)
       return
     }

@@ -27,8 +27,11 @@ export function tidyRuns(workerDir: string, runDir: string, active: ReadonlySet<
     rmSync(join(runDir, runFiles.tmp), {recursive: true, force: true})
     const names = readdirSync(folder)
     if (names.length <= keptRuns) return
-    const dated = names.filter((name) => !active.has(name)).map((name) => ({name, at: statSync(join(folder, name)).mtimeMs}))
-    for (const {name} of dated.sort((a, b) => b.at - a.at).slice(keptRuns)) rmSync(join(folder, name), {recursive: true, force: true})
+    const dated = names
+      .filter((name) => !active.has(name))
+      .map((name) => ({name, at: statSync(join(folder, name)).mtimeMs}))
+    for (const {name} of dated.sort((a, b) => b.at - a.at).slice(keptRuns))
+      rmSync(join(folder, name), {recursive: true, force: true})
   } catch {
     // Tidying is never a reason to fail a task; what is left is tried again after the next one.
   }

@@ -101,7 +101,12 @@ export class TaskRunner {
   /** A task was pushed, or seen in a poll that asked the server at `seenAt` (monotonic ms). */
   offer(task: Task, source: TaskSource, seenAt: number): void {
     if (!this.#serves(task) || this.#active.has(task.id) || this.#isRepeated(task, seenAt)) return
-    if (!isSafeId(task.id)) return void this.#parts.emit({type: 'notice', level: 'warn', text: `Ignored a task whose id cannot be used: ${JSON.stringify(task.id.slice(0, 60))}`})
+    if (!isSafeId(task.id))
+      return void this.#parts.emit({
+        type: 'notice',
+        level: 'warn',
+        text: `Ignored a task whose id cannot be used: ${JSON.stringify(task.id.slice(0, 60))}`,
+      })
     if (this.#isDraining) return this.#decline(task, 'the worker is draining', source)
     if (this.free <= 0) return this.#decline(task, 'no slot is free', source)
     const lane = this.#takeLane(task)
@@ -159,8 +164,10 @@ export class TaskRunner {
 
   #decline(task: Task, reason: string, source: TaskSource): void {
     const {client, registration, workerId, emit, signal} = this.#parts
-    if (source === 'stream' && registration.has('decline')) void client.decline(task.id, workerId, reason, signal).catch(() => {})
-    else if (!this.#isDraining && !this.#waiting.has(task.id) && this.#waiting.size < mostWaiting) this.#waiting.set(task.id, task)
+    if (source === 'stream' && registration.has('decline'))
+      void client.decline(task.id, workerId, reason, signal).catch(() => {})
+    else if (!this.#isDraining && !this.#waiting.has(task.id) && this.#waiting.size < mostWaiting)
+      this.#waiting.set(task.id, task)
     else return
     emit({type: 'task.waiting', taskId: task.id, title: task.title, reason})
   }
@@ -187,7 +194,14 @@ export class TaskRunner {
       this.#slotsUsed -= 1
     }
     task.done = this.#run(offered, task, lane, free)
-      .catch((error: unknown) => this.#parts.emit({type: 'notice', level: 'error', taskId: task.id, text: `A bug in the worker: ${error instanceof Error ? error.stack : String(error)}`}))
+      .catch((error: unknown) =>
+        this.#parts.emit({
+          type: 'notice',
+          level: 'error',
+          taskId: task.id,
+          text: `A bug in the worker: ${error instanceof Error ? error.stack : String(error)}`,
+        }),
+      )
       .finally(() => {
         free()
         this.#active.delete(task.id)
@@ -239,7 +253,12 @@ export class TaskRunner {
   }
 
   /** Runs the task to its end, its output on its way meanwhile. Never throws: what goes wrong is the outcome. */
-  async #execute(task: Task, active: ActiveTask, runDir: string, lane: Lock | undefined): Promise<{outcome: RunOutcome; output: Promise<void>}> {
+  async #execute(
+    task: Task,
+    active: ActiveTask,
+    runDir: string,
+    lane: Lock | undefined,
+  ): Promise<{outcome: RunOutcome; output: Promise<void>}> {
     const {journal, emit, delivery, config, workerId, clock} = this.#parts
     const run = {task_id: task.id, attempt: task.attempt, run_dir: runDir}
     const ended = new AbortController()
@@ -248,7 +267,8 @@ export class TaskRunner {
     let output = Promise.resolve()
     try {
       const problem = this.#policy(task) ?? directoryProblem(active.codebase)
-      if (problem) throw new Error(problem.startsWith('the path') ? `${active.codebase}: ${problem} on this worker` : problem)
+      if (problem)
+        throw new Error(problem.startsWith('the path') ? `${active.codebase}: ${problem} on this worker` : problem)
       journal.begin({...run, title: task.title, path: active.codebase, marker, boot_id: bootId()})
       if (active.stop) return {outcome: stopped(active.stop), output}
       const request = requestOf(task, active.codebase, runDir, marker, config)
@@ -256,7 +276,15 @@ export class TaskRunner {
         spawned: (process) => {
           journal.spawned(run, process.pid, process.startTime)
           lane?.handTo(process)
-          emit({type: 'task.started', taskId: task.id, attempt: task.attempt, title: task.title, path: active.codebase, agent: task.agent_type, pid: process.pid})
+          emit({
+            type: 'task.started',
+            taskId: task.id,
+            attempt: task.attempt,
+            title: task.title,
+            path: active.codebase,
+            agent: task.agent_type,
+            pid: process.pid,
+          })
           output = delivery.output(run, 0, ended.signal)
         },
         session: (id) => this.#onSession(task, active, id),
@@ -269,7 +297,10 @@ export class TaskRunner {
       return {outcome: await agent.outcome, output}
     } catch (error) {
       const outcome = stopped({status: 'failed', error: messageOf(error)})
-      return {outcome: {...outcome, usage: {...outcome.usage, duration_ms: Math.round(clock.monotonic() - started)}}, output}
+      return {
+        outcome: {...outcome, usage: {...outcome.usage, duration_ms: Math.round(clock.monotonic() - started)}},
+        output,
+      }
     } finally {
       ended.abort()
     }
@@ -284,7 +315,8 @@ export class TaskRunner {
   /** What this worker does not run, whatever the server says. */
   #policy(task: Task): string | undefined {
     const {allowed_agents: agents, allowed_models: models} = this.#parts.config
-    if (agents && !agents.includes(task.agent_type)) return `This worker does not run the agent ${task.agent_type} (allowed_agents: ${agents.join(', ')})`
+    if (agents && !agents.includes(task.agent_type))
+      return `This worker does not run the agent ${task.agent_type} (allowed_agents: ${agents.join(', ')})`
     const model = modelOf(task)
     if (models && (model === undefined || !models.includes(model)))
       return `This worker does not run ${model === undefined ? 'tasks that name no model' : `the model ${model}`} (allowed_models: ${models.join(', ')})`

@@ -57,7 +57,10 @@ const rereadMs = 10_000
  * told to stop, lets them end or ends them, reports, and leaves. Throws ExpectedError: another process has this name
  * (75), the state cannot be written (73), the server refuses the token (77).
  */
-export async function runWorker(options: WorkerOptions, onRunning: (worker: RunningWorker) => void = () => {}): Promise<void> {
+export async function runWorker(
+  options: WorkerOptions,
+  onRunning: (worker: RunningWorker) => void = () => {},
+): Promise<void> {
   const {config, name, workerId, stateDir, client, bus, clock, signals} = options
   const {emit} = bus
   const workerDir = makePrivate(workerDirectory(stateDir, name))
@@ -77,8 +80,23 @@ export async function runWorker(options: WorkerOptions, onRunning: (worker: Runn
     codebases: config.codebases,
     state: () => ({running: runner.held, free: runner.free}),
   })
-  const delivery = new Delivery({...about, registration, journal, redact: createRedactor(secrets, config.redact), signal: giveUp.signal})
-  const parts = {...about, registration, journal, delivery, config, workerDir, signal: giveUp.signal, executor: options.executor}
+  const delivery = new Delivery({
+    ...about,
+    registration,
+    journal,
+    redact: createRedactor(secrets, config.redact),
+    signal: giveUp.signal,
+  })
+  const parts = {
+    ...about,
+    registration,
+    journal,
+    delivery,
+    config,
+    workerDir,
+    signal: giveUp.signal,
+    executor: options.executor,
+  }
   const runner: TaskRunner = new TaskRunner({...parts, lanes: new Lanes(stateDir), onFree: () => intake.pollSoon()})
   const intake = new Intake({
     ...about,
@@ -137,7 +155,11 @@ async function serve(options: WorkerOptions, {registration, intake, runner, life
   if (drainMs > 0)
     void clock.sleep(drainMs, limit.signal).then(() => {
       if (limit.signal.aborted) return
-      bus.emit({type: 'notice', level: 'warn', text: `Tasks still run after ${config.drain_timeout} s (drain_timeout); ending them`})
+      bus.emit({
+        type: 'notice',
+        level: 'warn',
+        text: `Tasks still run after ${config.drain_timeout} s (drain_timeout); ending them`,
+      })
       shutDown()
     })
   await whileTasksRun(runner)
@@ -158,21 +180,35 @@ const aborted = (signal: AbortSignal) =>
     else signal.addEventListener('abort', () => resolve(), {once: true})
   })
 
-async function leaveWhenIdle({once, exitAfterIdleMs, clock}: WorkerOptions, runner: TaskRunner, leave: AbortController, signal: AbortSignal) {
+async function leaveWhenIdle(
+  {once, exitAfterIdleMs, clock}: WorkerOptions,
+  runner: TaskRunner,
+  leave: AbortController,
+  signal: AbortSignal,
+) {
   let idleSince = clock.monotonic()
   while (!signal.aborted && !leave.signal.aborted) {
     await clock.sleep(50, signal)
     if (runner.active.length > 0) idleSince = clock.monotonic()
-    else if ((once && runner.taken > 0) || (exitAfterIdleMs > 0 && clock.monotonic() - idleSince >= exitAfterIdleMs)) leave.abort()
+    else if ((once && runner.taken > 0) || (exitAfterIdleMs > 0 && clock.monotonic() - idleSince >= exitAfterIdleMs))
+      leave.abort()
   }
 }
 
 /** Reports get a while; then the worker says that it is gone, on a signal of its own, so that nothing swallows it. */
-async function goodbye({client, clock, workerId, bus}: WorkerOptions, runner: TaskRunner, giveUp: AbortController): Promise<void> {
+async function goodbye(
+  {client, clock, workerId, bus}: WorkerOptions,
+  runner: TaskRunner,
+  giveUp: AbortController,
+): Promise<void> {
   const done = new AbortController()
   const late = clock.sleep(goodbyeMs, done.signal).then(() => {
     if (done.signal.aborted) return
-    bus.emit({type: 'notice', level: 'warn', text: 'The server does not take the last reports; they are kept and sent at the next start'})
+    bus.emit({
+      type: 'notice',
+      level: 'warn',
+      text: 'The server does not take the last reports; they are kept and sent at the next start',
+    })
     giveUp.abort()
   })
   await runner.idle()
@@ -183,7 +219,13 @@ async function goodbye({client, clock, workerId, bus}: WorkerOptions, runner: Ta
 }
 
 /** The server wants a task ended. One that is not here is confirmed as ended: nothing of it runs. */
-function onCancel(taskId: string, attempt: number, reason: string, {client, workerId}: WorkerOptions, runner: TaskRunner): void {
+function onCancel(
+  taskId: string,
+  attempt: number,
+  reason: string,
+  {client, workerId}: WorkerOptions,
+  runner: TaskRunner,
+): void {
   if (runner.stop(taskId, {status: 'cancelled', error: reason})) return
   if (runner.held.some(({id}) => id === taskId)) return
   const update = {status: 'cancelled', worker_id: workerId, ...(attempt > 0 ? {attempt} : {})}
@@ -191,15 +233,21 @@ function onCancel(taskId: string, attempt: number, reason: string, {client, work
 }
 
 /** Not every server pushes a cancellation, and a push may be lost: what runs is looked up now and then. */
-async function rereadHeld({client, clock, workerId}: WorkerOptions, runner: TaskRunner, signal: AbortSignal): Promise<void> {
+async function rereadHeld(
+  {client, clock, workerId}: WorkerOptions,
+  runner: TaskRunner,
+  signal: AbortSignal,
+): Promise<void> {
   while (!signal.aborted) {
     await clock.sleep(rereadMs, signal)
     for (const {id, attempt, phase} of signal.aborted ? [] : runner.active) {
       if (phase !== 'running') continue
       try {
         const task = await client.task(id, signal)
-        if (task.status === 'cancelled' || task.cancel_requested_at !== null) runner.stop(id, {status: 'cancelled', error: 'cancelled on the server'})
-        else if (task.attempt > 0 && task.attempt !== attempt) runner.stop(id, {status: 'failed', error: 'the server has given the task to another attempt'})
+        if (task.status === 'cancelled' || task.cancel_requested_at !== null)
+          runner.stop(id, {status: 'cancelled', error: 'cancelled on the server'})
+        else if (task.attempt > 0 && task.attempt !== attempt)
+          runner.stop(id, {status: 'failed', error: 'the server has given the task to another attempt'})
         else if (task.status === 'running' && task.worker_id !== null && task.worker_id !== workerId)
           runner.stop(id, {status: 'failed', error: `worker ${task.worker_id} holds the task now`})
       } catch (error) {

@@ -1,0 +1,21 @@
+import {Config} from '@oclif/core'
+import {readFileSync} from 'node:fs'
+import {join} from 'node:path'
+import {expect, test} from 'vitest'
+import {root} from './support/cli.ts'
+
+test('the committed manifest has the commands and flags that the program has', async () => {
+  const manifest = JSON.parse(readFileSync(join(root, 'oclif.manifest.json'), 'utf8')) as {
+    version: string
+    commands: Record<string, {flags: Record<string, unknown>; summary: string}>
+  }
+  const config = await Config.load({root, ignoreManifest: true})
+  const own = config.commands.filter(({pluginName}) => pluginName === 'a2a-worker')
+  expect(Object.keys(manifest.commands).sort()).toEqual(own.map(({id}) => id).sort())
+  for (const command of own) {
+    const noted = manifest.commands[command.id]
+    expect(Object.keys(noted?.flags ?? {}).sort(), command.id).toEqual(Object.keys(command.flags).sort())
+    expect(noted?.summary, command.id).toBe(command.summary)
+    expect(command.examples?.length, `examples of ${command.id}`).toBeGreaterThan(0)
+  }
+})

@@ -1,0 +1,77 @@
+import {expect} from 'vitest'
+import type {Task} from '../../src/lib/protocol/schemas.ts'
+import {readEvents, type SseEvent} from '../../src/lib/protocol/sse.ts'
+import {startControlPlane, type ControlPlaneOptions} from '../../src/lib/server/control-plane.ts'
+
+export type Answer = {status: number; body: any; headers: Headers} // oxlint-disable-line typescript/no-explicit-any -- answers are looked at, not trusted
+
+/** A control plane on loopback with plain HTTP calls to it. */
+export async function startPlane(options: Partial<ControlPlaneOptions> = {}) {
+  const plane = await startControlPlane({host: '127.0.0.1', port: 0, database: ':memory:', ...options})
+  const call = caller(plane.url)
+  return {...call, url: plane.url, close: plane.close, [Symbol.asyncDispose]: plane.close}
+}
+
+export function caller(url: string, token?: string) {
+  const call = async (
+    method: string,
+    path: string,
+    body?: unknown,
+    headers: Record<string, string> = {},
+  ): Promise<Answer> => {
+    const response = await fetch(`${url}${path}`, {
+      method,
+      headers: {'content-type': 'application/json', ...(token ? {authorization: `Bearer ${token}`} : {}), ...headers},
+      ...(body === undefined ? {} : {body: typeof body === 'string' ? body : JSON.stringify(body)}),
+    })
+    const text = await response.text()
+    return {status: response.status, body: text === '' ? undefined : JSON.parse(text), headers: response.headers}
+  }
+  return {
+    call,
+    /** Registers a worker and a codebase; answers with the codebase's id. */
+    async codebase(
+      worker: string,
+      path: string,
+      more: Record<string, unknown> = {features: ['lease', 'fetch', 'decline']},
+    ): Promise<string> {
+      expect(
+        (await call('POST', '/v1/opencode/workers/register', {worker_id: worker, name: worker, ...more})).status,
+      ).toBe(200)
+      const answer = await call('POST', '/v1/opencode/codebases', {name: path, path, worker_id: worker})
+      return answer.body.codebase.id
+    },
+    async task(codebase: string, more: Record<string, unknown> = {}): Promise<Task> {
+      const answer = await call('POST', `/v1/opencode/codebases/${codebase}/tasks`, {title: 't', prompt: 'p', ...more})
+      expect(answer.status).toBe(200)
+      return answer.body.task
+    },
+    claim: (worker: string, task: string) =>
+      call('POST', `/v1/worker/tasks/claim?worker_id=${worker}`, {task_id: task}),
+    get: async (task: string): Promise<Task> => (await call('GET', `/v1/opencode/tasks/${task}`)).body,
+  }
+}
+
+/** An open stream whose events are read one by one, as they come. */
+export async function openStream(url: string, path: string, headers: Record<string, string> = {}) {
+  const controller = new AbortController()
+  const response = await fetch(`${url}${path}`, {headers, signal: controller.signal})
+  const events = readEvents(response.body as unknown as AsyncIterable<Uint8Array>)
+  return {
+    status: response.status,
+    headers: response.headers,
+    /** The next event of this name; undefined when the stream ended. */
+    async next(name: string): Promise<(SseEvent & {json: any}) | undefined> {
+      // oxlint-disable-line typescript/no-explicit-any -- looked at, not trusted
+      for (;;) {
+        const {value, done} = await events.next()
+        if (done) return undefined
+        if (value.event === name) return {...value, json: JSON.parse(value.data)}
+      }
+    },
+    [Symbol.dispose]: () => controller.abort(),
+  }
+}
+
+export const taskStreamOf = (url: string, worker: string, headers: Record<string, string> = {}) =>
+  openStream(url, `/v1/worker/tasks/stream?worker_id=${worker}&agent_name=${worker}`, headers)
