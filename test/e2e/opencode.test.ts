@@ -1,0 +1,111 @@
+import {once} from 'node:events'
+import {mkdirSync, readdirSync, readFileSync, existsSync} from 'node:fs'
+import type {AddressInfo} from 'node:net'
+import {join} from 'node:path'
+import {afterAll, beforeAll, expect, test} from 'vitest'
+// @ts-expect-error -- plain JavaScript, shared with the demo
+import {createFakeModel} from '../../demo/model/server.mjs'
+import {root} from '../support/cli.ts'
+import {startFleet} from '../support/fleet.ts'
+import {repository, until} from '../support/scratch.ts'
+
+/** The real OpenCode with the scripted model: what the agent prints, how it ends, and what it leaves behind. */
+const model = createFakeModel()
+let fleet: Awaited<ReturnType<typeof startFleet>>
+let codebases: {id: string; path: string}[] = []
+
+beforeAll(async () => {
+  model.server.listen(0, '127.0.0.1')
+  await once(model.server, 'listening')
+  const {port} = model.server.address() as AddressInfo
+  const limit = {context: 2_000_000, output: 8192}
+  const options = {baseURL: `http://127.0.0.1:${port}/v1`, apiKey: 'k'}
+  const provider = {fake: {npm: '@ai-sdk/openai-compatible', name: 'Fake', options, models: {x: {name: 'X', limit, cost: {input: 1, output: 2}}, small: {name: 'S', limit}}}}
+  const config = {autoupdate: false, share: 'disabled', model: 'fake/x', small_model: 'fake/small', enabled_providers: ['fake'], provider}
+  fleet = await startFleet({
+    env: {
+      OPENCODE_BIN_PATH: join(root, 'node_modules/opencode-linux-x64/bin/opencode'),
+      OPENCODE_CONFIG_CONTENT: JSON.stringify(config),
+      OPENCODE_DISABLE_MODELS_FETCH: '1',
+      OPENCODE_DISABLE_LSP_DOWNLOAD: '1',
+      npm_config_offline: 'true',
+      A2A_AUTH_TOKEN: 'token-of-the-worker',
+    },
+  })
+  mkdirSync(join(fleet.path, 'outside'))
+  const paths = ['one', 'two'].map((name) => repository(join(fleet.path, name)))
+  await fleet.worker('w', paths)
+  codebases = await Promise.all(paths.map(async (path) => ({path, id: await fleet.codebaseId(path)})))
+}, 120_000)
+afterAll(async () => {
+  await fleet[Symbol.asyncDispose]()
+  model.server.closeAllConnections()
+  model.server.close()
+})
+
+const one = () => codebases[0] ?? {id: '', path: ''}
+const two = () => codebases[1] ?? {id: '', path: ''}
+const run = async (prompt: string, more: Record<string, unknown> = {}) => fleet.ended((await fleet.http.task(one().id, {prompt, ...more})).id)
+
+function processesOf(task: string): string[] {
+  return readdirSync('/proc').filter((name) => {
+    try {
+      return /^\d+$/.test(name) && readFileSync(`/proc/${name}/environ`, 'latin1').includes(`:${task}:`)
+    } catch {
+      return false
+    }
+  })
+}
+
+test('an edit changes the code, and result, session, tokens and cost are reported', async () => {
+  const task = await run('[fake:edit path=hello.txt text="hi\\n"] [fake:text say="All good."]')
+  expect(task).toMatchObject({status: 'completed', result: 'All good.', error: null, session_id: expect.stringMatching(/^ses_/)})
+  expect(task.usage?.input).toBeGreaterThan(0)
+  expect(task.usage?.cost).toBeGreaterThan(0)
+  expect(readFileSync(join(one().path, 'hello.txt'), 'utf8')).toBe('hi\n')
+  const shown = await fleet.cli(['tasks', 'output', task.id])
+  expect(shown.stdout).toMatch(/✓ write hello\.txt\nAll good\.\nTokens: \d+ in, \d+ out; cost: \$0\.0\d+\n/)
+  const raw = await fleet.cli(['tasks', 'output', task.id, '--raw'])
+  expect(raw.stdout.trim().split('\n').map((line) => (JSON.parse(line) as {type: string}).type)).toContain('step_finish')
+})
+
+test('a prompt reaches the model as it is: quotes, newlines, a leading dash, 200 KB', async () => {
+  const prompt = `--help "quoted" 'single' \\ back\nnew line ${'x'.repeat(200_000)}`
+  expect(await run(prompt)).toMatchObject({status: 'completed', result: expect.stringContaining('You said: --help "quoted" \'single\' \\ back\nnew line xxx')})
+})
+
+test('a model that refuses the key fails the task with its words', async () => {
+  expect(await run('[fake:error status=401]')).toMatchObject({status: 'failed', error: expect.stringMatching(/Incorrect API key/)})
+})
+
+test('an unknown model is named before OpenCode starts, with the nearest ones', async () => {
+  const before = model.requests.length
+  expect(await run('hello', {metadata: {model: 'fake/smal'}})).toMatchObject({status: 'failed', error: expect.stringMatching(/no model fake\/smal; near: fake\/small/)})
+  expect(model.requests.length).toBe(before)
+})
+
+test('what would need a permission is denied to the model, and the task goes on', async () => {
+  const outside = join(fleet.path, 'outside/x.txt')
+  expect(await run(`[fake:edit path=${outside} text=no] [fake:text say=went-on]`)).toMatchObject({status: 'completed', result: 'went-on'})
+  expect(existsSync(outside)).toBe(false)
+})
+
+test("the shell of the model does not see the worker's token", async () => {
+  const task = await run('[fake:bash cmd="env | sort"] [fake:text say=seen]')
+  expect(task.status).toBe('completed')
+  const output = await fleet.output(task.id)
+  expect(output).toContain('A2A_RUN=')
+  expect(output).not.toMatch(/A2A_AUTH_TOKEN|token-of-the-worker/)
+})
+
+test('cancel in a model call, and in a shell command with a background process, leaves nothing alive', async () => {
+  const hanging = await fleet.http.task(one().id, {prompt: '[fake:hang]'})
+  const shell = await fleet.http.task(two().id, {prompt: '[fake:bash cmd="nohup sleep 599 >nohup.out 2>&1 & sleep 598"]'})
+  await until(() => model.requests.some(({step}: {step: string}) => step === 'hang'), 'the model call')
+  await until(() => existsSync(join(two().path, 'nohup.out')), 'the shell command')
+  for (const {id} of [hanging, shell]) expect((await fleet.cli(['tasks', 'cancel', id])).code).toBe(0)
+  for (const {id} of [hanging, shell]) {
+    expect((await fleet.ended(id)).status).toBe('cancelled')
+    expect(processesOf(id)).toEqual([])
+  }
+})
