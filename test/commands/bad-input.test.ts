@@ -20,15 +20,18 @@ beforeAll(async () => {
   plane = await startPlane({tokens: [{name: 't', secret: 'sesame-sesame', scope: 'admin'}]})
   const headers = {authorization: 'Bearer sesame-sesame'}
   await plane.call('POST', '/v1/opencode/workers/register', {worker_id: 'w', name: 'w'}, headers)
-  for (const name of ['website', 'backend']) await plane.call('POST', '/v1/opencode/codebases', {name, path: `/srv/${name}`, worker_id: 'w'}, headers)
+  for (const name of ['website', 'backend'])
+    await plane.call('POST', '/v1/opencode/codebases', {name, path: `/srv/${name}`, worker_id: 'w'}, headers)
 })
 afterAll(async () => {
   await plane.close()
   scratch[Symbol.dispose]()
 })
 
-const run = (args: string[], more: Record<string, string> = {}, input = '') => cli(args, {cwd: project, env: {...env, ...more}, input})
-const withPlane = (args: string[], token = 'sesame-sesame', input = '') => run(args, {A2A_SERVER_URL: plane.url, A2A_AUTH_TOKEN: token}, input)
+const run = (args: string[], more: Record<string, string> = {}, input = '') =>
+  cli(args, {cwd: project, env: {...env, ...more}, input})
+const withPlane = (args: string[], token = 'sesame-sesame', input = '') =>
+  run(args, {A2A_SERVER_URL: plane.url, A2A_AUTH_TOKEN: token}, input)
 
 function config(text: string, mode = 0o600): string {
   const path = join(scratch.path, `config-${Math.random().toString(36).slice(2)}.json`)
@@ -48,15 +51,24 @@ test('no server known: exit 69, and how to get one', async () => {
 })
 
 test('a wrong token: exit 77, and where a token comes from; also as JSON', async () => {
-  expect(await withPlane(['tasks', 'list'], 'wrong-token')).toMatchObject({code: 77, stderr: expect.stringMatching(/Invalid token[^]*A2A_AUTH_TOKEN/)})
+  expect(await withPlane(['tasks', 'list'], 'wrong-token')).toMatchObject({
+    code: 77,
+    stderr: expect.stringMatching(/Invalid token[^]*A2A_AUTH_TOKEN/),
+  })
   const {code, stdout} = await withPlane(['tasks', 'list', '--json'], 'wrong-token')
   expect(code).toBe(77)
   expect(JSON.parse(stdout)).toMatchObject({error: {code: 'FORBIDDEN', exit: 77}})
 })
 
 test('an unknown codebase: exit 2, with the nearest names; no codebase here: the choices', async () => {
-  expect(await withPlane(['tasks', 'create', 'x', '--codebase', 'webiste'])).toMatchObject({code: 2, stderr: expect.stringMatching(/Did you mean website\?/)})
-  expect(await withPlane(['tasks', 'create', 'x'])).toMatchObject({code: 2, stderr: expect.stringMatching(/No codebase holds[^]*website[^]*backend/)})
+  expect(await withPlane(['tasks', 'create', 'x', '--codebase', 'webiste'])).toMatchObject({
+    code: 2,
+    stderr: expect.stringMatching(/Did you mean website\?/),
+  })
+  expect(await withPlane(['tasks', 'create', 'x'])).toMatchObject({
+    code: 2,
+    stderr: expect.stringMatching(/No codebase holds[^]*website[^]*backend/),
+  })
 })
 
 test('a prompt that is missing, empty, double, too long or no text: exit 2', async () => {
@@ -80,13 +92,22 @@ test('a prompt that is missing, empty, double, too long or no text: exit 2', asy
 })
 
 test('a path that is no directory cannot be registered: exit 2', async () => {
-  expect(await withPlane(['register', '/nowhere'])).toMatchObject({code: 2, stderr: expect.stringMatching(/the path does not exist/)})
-  expect(await withPlane(['register', join(project, 'README.md')])).toMatchObject({code: 2, stderr: expect.stringMatching(/not a directory/)})
+  expect(await withPlane(['register', '/nowhere'])).toMatchObject({
+    code: 2,
+    stderr: expect.stringMatching(/the path does not exist/),
+  })
+  expect(await withPlane(['register', join(project, 'README.md')])).toMatchObject({
+    code: 2,
+    stderr: expect.stringMatching(/not a directory/),
+  })
 })
 
 test('OpenCode missing: exit 78, with where it was named or how to install it', async () => {
   const start = ['start', '--server', plane.url, '--codebase', project]
-  expect(await run([...start, '--opencode', '/nowhere/opencode'])).toMatchObject({code: 78, stderr: expect.stringMatching(/\/nowhere\/opencode[^]*opencode_bin/)})
+  expect(await run([...start, '--opencode', '/nowhere/opencode'])).toMatchObject({
+    code: 78,
+    stderr: expect.stringMatching(/\/nowhere\/opencode[^]*opencode_bin/),
+  })
 })
 
 test('configuration missing, broken, wrong or without a server: exit 78, naming file and key', async () => {
@@ -94,17 +115,27 @@ test('configuration missing, broken, wrong or without a server: exit 78, naming 
     ['/nowhere.json', /\/nowhere\.json does not exist/],
     [config('{"server_url": '), /is not valid JSON/],
     [config('[]'), /must hold a JSON object/],
-    [config('{"server_url": "https://x", "poll_interval": "soon"}'), /poll_interval \(.*config-.*\): must be a whole number, not "soon"/],
+    [
+      config('{"server_url": "https://x", "poll_interval": "soon"}'),
+      /poll_interval \(.*config-.*\): must be a whole number, not "soon"/,
+    ],
     [config('{"server_url": "ftp://x"}'), /server_url .*must be an address/],
     [config('{"max_concurrent_tasks": 0, "poll_interval": -1}'), /max_concurrent_tasks[^]*poll_interval/],
     [config('{"worker_name": "w"}'), /names no server[^]*--local/],
   ]
-  for (const [path, message] of cases) expect(await run(['start', '--config', path]), path).toMatchObject({code: 78, stderr: expect.stringMatching(message)})
+  for (const [path, message] of cases)
+    expect(await run(['start', '--config', path]), path).toMatchObject({
+      code: 78,
+      stderr: expect.stringMatching(message),
+    })
 })
 
 test('an unknown key is a warning with the nearest known name', async () => {
   const path = config(JSON.stringify({server_url: plane.url, auth_token: 'sesame-sesame', max_concurent_tasks: 3}))
-  expect(await run(['tasks', 'list', '--config', path])).toMatchObject({code: 0, stderr: expect.stringMatching(/unknown setting "max_concurent_tasks", did you mean "max_concurrent_tasks"/)})
+  expect(await run(['tasks', 'list', '--config', path])).toMatchObject({
+    code: 0,
+    stderr: expect.stringMatching(/unknown setting "max_concurent_tasks", did you mean "max_concurrent_tasks"/),
+  })
 })
 
 test('a token file that others may read: exit 78, with the command that mends it', async () => {
@@ -112,20 +143,31 @@ test('a token file that others may read: exit 78, with the command that mends it
   writeFileSync(token, 'sesame-sesame\n')
   chmodSync(token, 0o644)
   const path = config(JSON.stringify({server_url: plane.url, auth_token_file: token}))
-  expect(await run(['tasks', 'list', '--config', path])).toMatchObject({code: 78, stderr: expect.stringMatching(/chmod 600/)})
+  expect(await run(['tasks', 'list', '--config', path])).toMatchObject({
+    code: 78,
+    stderr: expect.stringMatching(/chmod 600/),
+  })
   chmodSync(token, 0o600)
   expect((await run(['tasks', 'list', '--config', path])).code).toBe(0)
 })
 
 test('a port in use: exit 75; an open address without tokens: exit 78; a bad port: exit 2', async () => {
   const {port} = new URL(plane.url)
-  expect(await run(['serve', '--port', port])).toMatchObject({code: 75, stderr: expect.stringMatching(/in use[^]*--port/)})
-  expect(await run(['serve', '--port', '0', '--host', '0.0.0.0'])).toMatchObject({code: 78, stderr: expect.stringMatching(/without tokens/)})
+  expect(await run(['serve', '--port', port])).toMatchObject({
+    code: 75,
+    stderr: expect.stringMatching(/in use[^]*--port/),
+  })
+  expect(await run(['serve', '--port', '0', '--host', '0.0.0.0'])).toMatchObject({
+    code: 78,
+    stderr: expect.stringMatching(/without tokens/),
+  })
   expect((await run(['serve', '--port', 'http'])).code).toBe(2)
 })
 
 test('a state directory that cannot be written: exit 73', async () => {
-  const {code, stderr} = await run(['start', '--server', plane.url, '--codebase', project], {A2A_STATE_DIR: join(project, 'README.md', 'state')})
+  const {code, stderr} = await run(['start', '--server', plane.url, '--codebase', project], {
+    A2A_STATE_DIR: join(project, 'README.md', 'state'),
+  })
   expect(code).toBe(73)
   expect(stderr).toMatch(/Cannot write to/)
 })
@@ -140,12 +182,18 @@ test('a server that answers HTML, or breaks its JSON, is named as what it is: ex
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
-  expect(await run(['tasks', 'list', '--server', url])).toMatchObject({code: 69, stderr: expect.stringMatching(/HTML page/)})
+  expect(await run(['tasks', 'list', '--server', url])).toMatchObject({
+    code: 69,
+    stderr: expect.stringMatching(/HTML page/),
+  })
   body = '[{"id": 3'
   type = 'application/json'
   expect((await run(['tasks', 'list', '--server', url])).code).toBe(69)
   body = '[{"id": 3}]'
-  expect(await run(['tasks', 'list', '--server', url])).toMatchObject({code: 69, stderr: expect.stringMatching(/not what a control plane sends/)})
+  expect(await run(['tasks', 'list', '--server', url])).toMatchObject({
+    code: 69,
+    stderr: expect.stringMatching(/not what a control plane sends/),
+  })
   server.close()
 })
 
@@ -153,5 +201,8 @@ test('an older Node is told which one is needed', async () => {
   const {readFileSync} = await import('node:fs')
   const text = readFileSync(join(import.meta.dirname, '../../bin/run.js'), 'utf8')
   expect(text).toMatch(/needs Node\.js 22\.19/)
-  expect(text.match(/^import .*$/gm)).toEqual(["import module from 'node:module'", "import {readFileSync} from 'node:fs'"])
+  expect(text.match(/^import .*$/gm)).toEqual([
+    "import module from 'node:module'",
+    "import {readFileSync} from 'node:fs'",
+  ])
 })

@@ -20,8 +20,22 @@ beforeAll(async () => {
   const {port} = model.server.address() as AddressInfo
   const limit = {context: 2_000_000, output: 8192}
   const options = {baseURL: `http://127.0.0.1:${port}/v1`, apiKey: 'k'}
-  const provider = {fake: {npm: '@ai-sdk/openai-compatible', name: 'Fake', options, models: {x: {name: 'X', limit, cost: {input: 1, output: 2}}, small: {name: 'S', limit}}}}
-  const config = {autoupdate: false, share: 'disabled', model: 'fake/x', small_model: 'fake/small', enabled_providers: ['fake'], provider}
+  const provider = {
+    fake: {
+      npm: '@ai-sdk/openai-compatible',
+      name: 'Fake',
+      options,
+      models: {x: {name: 'X', limit, cost: {input: 1, output: 2}}, small: {name: 'S', limit}},
+    },
+  }
+  const config = {
+    autoupdate: false,
+    share: 'disabled',
+    model: 'fake/x',
+    small_model: 'fake/small',
+    enabled_providers: ['fake'],
+    provider,
+  }
   fleet = await startFleet({
     env: {
       OPENCODE_BIN_PATH: join(root, 'node_modules/opencode-linux-x64/bin/opencode'),
@@ -45,7 +59,8 @@ afterAll(async () => {
 
 const one = () => codebases[0] ?? {id: '', path: ''}
 const two = () => codebases[1] ?? {id: '', path: ''}
-const run = async (prompt: string, more: Record<string, unknown> = {}) => fleet.ended((await fleet.http.task(one().id, {prompt, ...more})).id)
+const run = async (prompt: string, more: Record<string, unknown> = {}) =>
+  fleet.ended((await fleet.http.task(one().id, {prompt, ...more})).id)
 
 function processesOf(task: string): string[] {
   return readdirSync('/proc').filter((name) => {
@@ -59,34 +74,56 @@ function processesOf(task: string): string[] {
 
 test('an edit changes the code, and result, session, tokens and cost are reported', async () => {
   const task = await run('[fake:edit path=hello.txt text="hi\\n"] [fake:text say="All good."]')
-  expect(task).toMatchObject({status: 'completed', result: 'All good.', error: null, session_id: expect.stringMatching(/^ses_/)})
+  expect(task).toMatchObject({
+    status: 'completed',
+    result: 'All good.',
+    error: null,
+    session_id: expect.stringMatching(/^ses_/),
+  })
   expect(task.usage?.input).toBeGreaterThan(0)
   expect(task.usage?.cost).toBeGreaterThan(0)
   expect(readFileSync(join(one().path, 'hello.txt'), 'utf8')).toBe('hi\n')
   const shown = await fleet.cli(['tasks', 'output', task.id])
   expect(shown.stdout).toMatch(/✓ write hello\.txt\nAll good\.\nTokens: \d+ in, \d+ out; cost: \$0\.0\d+\n/)
   const raw = await fleet.cli(['tasks', 'output', task.id, '--raw'])
-  expect(raw.stdout.trim().split('\n').map((line) => (JSON.parse(line) as {type: string}).type)).toContain('step_finish')
+  expect(
+    raw.stdout
+      .trim()
+      .split('\n')
+      .map((line) => (JSON.parse(line) as {type: string}).type),
+  ).toContain('step_finish')
 })
 
 test('a prompt reaches the model as it is: quotes, newlines, a leading dash, 200 KB', async () => {
   const prompt = `--help "quoted" 'single' \\ back\nnew line ${'x'.repeat(200_000)}`
-  expect(await run(prompt)).toMatchObject({status: 'completed', result: expect.stringContaining('You said: --help "quoted" \'single\' \\ back\nnew line xxx')})
+  expect(await run(prompt)).toMatchObject({
+    status: 'completed',
+    result: expect.stringContaining('You said: --help "quoted" \'single\' \\ back\nnew line xxx'),
+  })
 })
 
 test('a model that refuses the key fails the task with its words', async () => {
-  expect(await run('[fake:error status=401]')).toMatchObject({status: 'failed', error: expect.stringMatching(/Incorrect API key/)})
+  expect(await run('[fake:error status=401]')).toMatchObject({
+    status: 'failed',
+    error: expect.stringMatching(/Incorrect API key/),
+  })
 })
 
 test('an unknown model is named before OpenCode starts, with the nearest ones', async () => {
   const before = model.requests.length
-  expect(await run('hello', {metadata: {model: 'fake/smal'}})).toMatchObject({status: 'failed', error: expect.stringMatching(/no model fake\/smal; near: fake\/small/)})
+  expect(await run('hello', {metadata: {model: 'fake/smal'}})).toMatchObject({
+    status: 'failed',
+    error: expect.stringMatching(/no model fake\/smal; near: fake\/small/),
+  })
   expect(model.requests.length).toBe(before)
 })
 
 test('what would need a permission is denied to the model, and the task goes on', async () => {
   const outside = join(fleet.path, 'outside/x.txt')
-  expect(await run(`[fake:edit path=${outside} text=no] [fake:text say=went-on]`)).toMatchObject({status: 'completed', result: 'went-on'})
+  expect(await run(`[fake:edit path=${outside} text=no] [fake:text say=went-on]`)).toMatchObject({
+    status: 'completed',
+    result: 'went-on',
+  })
   expect(existsSync(outside)).toBe(false)
 })
 
@@ -100,7 +137,9 @@ test("the shell of the model does not see the worker's token", async () => {
 
 test('cancel in a model call, and in a shell command with a background process, leaves nothing alive', async () => {
   const hanging = await fleet.http.task(one().id, {prompt: '[fake:hang]'})
-  const shell = await fleet.http.task(two().id, {prompt: '[fake:bash cmd="nohup sleep 599 >nohup.out 2>&1 & sleep 598"]'})
+  const shell = await fleet.http.task(two().id, {
+    prompt: '[fake:bash cmd="nohup sleep 599 >nohup.out 2>&1 & sleep 598"]',
+  })
   await until(() => model.requests.some(({step}: {step: string}) => step === 'hang'), 'the model call')
   await until(() => existsSync(join(two().path, 'nohup.out')), 'the shell command')
   for (const {id} of [hanging, shell]) expect((await fleet.cli(['tasks', 'cancel', id])).code).toBe(0)

@@ -7,7 +7,11 @@ import {scratchFolder, until} from './scratch.ts'
 /** A control plane and workers as processes of their own, in a scratch folder, ended when disposed. */
 export async function startFleet(options: {env?: Record<string, string>} = {}) {
   const scratch = scratchFolder()
-  const env = environment(scratch.path, {OPENCODE_BIN_PATH: stubAgent, OPENCODE_STUB_LOG: join(scratch.path, 'agent.log'), ...options.env})
+  const env = environment(scratch.path, {
+    OPENCODE_BIN_PATH: stubAgent,
+    OPENCODE_STUB_LOG: join(scratch.path, 'agent.log'),
+    ...options.env,
+  })
   mkdirSync(join(scratch.path, 'home'))
   const running = new Set<Running>()
   const serve = async (port: number): Promise<{process: Running; url: string}> => {
@@ -31,12 +35,19 @@ export async function startFleet(options: {env?: Record<string, string>} = {}) {
     },
     worker: async (name: string, codebases: string[], args: string[] = []): Promise<Running> => {
       const list = codebases.flatMap((path) => ['--codebase', path])
-      const process = start(['start', '--server', first.url, '--name', name, ...list, ...args], {cwd: scratch.path, env})
+      const process = start(['start', '--server', first.url, '--name', name, ...list, ...args], {
+        cwd: scratch.path,
+        env,
+      })
       running.add(process)
-      await until(() => process.stderr().includes('Task stream connected') || failed(process), `worker ${name} to connect`)
+      await until(
+        () => process.stderr().includes('Task stream connected') || failed(process),
+        `worker ${name} to connect`,
+      )
       return process
     },
-    cli: (args: string[], input?: string) => cli([...args, '--server', first.url], {cwd: scratch.path, env, ...(input === undefined ? {} : {input})}),
+    cli: (args: string[], input?: string) =>
+      cli([...args, '--server', first.url], {cwd: scratch.path, env, ...(input === undefined ? {} : {input})}),
     codebaseId: async (path: string): Promise<string> => {
       const all = (await fleet.http.call('GET', '/v1/opencode/codebases')).body as {id: string; path: string}[]
       return all.find((codebase) => codebase.path === path)?.id ?? ''
@@ -59,6 +70,7 @@ export async function startFleet(options: {env?: Record<string, string>} = {}) {
 }
 
 function failed(running: Running): undefined {
-  if (running.process.exitCode !== null) throw new Error(`it ended with ${running.process.exitCode}: ${running.stderr()}`)
+  if (running.process.exitCode !== null)
+    throw new Error(`it ended with ${running.process.exitCode}: ${running.stderr()}`)
   return undefined
 }

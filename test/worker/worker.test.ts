@@ -1,4 +1,4 @@
-import {existsSync, readdirSync, readFileSync} from 'node:fs'
+import {readdirSync, readFileSync} from 'node:fs'
 import {join} from 'node:path'
 import {expect, test} from 'vitest'
 import {hasVariable} from '../../src/lib/executor/processes.ts'
@@ -8,14 +8,21 @@ import {repository, until} from '../support/scratch.ts'
 
 type AgentLog = {at: string; pid: number; cwd: string; pwd: string; prompt: string; args: string[]; env: string[]}
 
-const agentLog = (path: string): AgentLog[] =>
-  existsSync(join(path, 'agent.log'))
-    ? readFileSync(join(path, 'agent.log'), 'utf8').trim().split('\n').map((line) => JSON.parse(line) as AgentLog)
-    : []
+/** What the stub agents noted so far, whole lines only. */
+function agentLog(path: string): AgentLog[] {
+  const text = readFileSafe(join(path, 'agent.log'))
+  const lines = text
+    .slice(0, text.lastIndexOf('\n') + 1)
+    .split('\n')
+    .filter((line) => line !== '')
+  return lines.map((line) => JSON.parse(line) as AgentLog)
+}
 
 /** Processes that carry the marker of a task. */
 const processesOf = (task: string) =>
-  readdirSync('/proc').filter((name) => /^\d+$/.test(name) && readFileSafe(`/proc/${name}/environ`).includes(`:${task}:`) && !isZombie(name))
+  readdirSync('/proc').filter(
+    (name) => /^\d+$/.test(name) && readFileSafe(`/proc/${name}/environ`).includes(`:${task}:`) && !isZombie(name),
+  )
 
 function readFileSafe(path: string): string {
   try {
@@ -31,16 +38,24 @@ test('a task is run in its codebase, its output arrives whole, and its outcome i
   await using fleet = await startFleet({env: {A2A_AUTH_TOKEN: 'not-for-the-agent'}})
   const path = repository(join(fleet.path, 'p'))
   await fleet.worker('w', [path])
-  const task = await fleet.http.task(await fleet.codebaseId(path), {prompt: 'say "hi"\n--help @lines=2000', title: '-t'})
+  const task = await fleet.http.task(await fleet.codebaseId(path), {
+    prompt: 'say "hi"\n--help @lines=2000',
+    title: '-t',
+  })
   expect(await fleet.ended(task.id)).toMatchObject({
     status: 'completed',
     result: expect.stringMatching(/^line 0\n[^]*line 1999$/),
     session_id: expect.stringMatching(/^ses_stub/),
     usage: {cost: 0.25, input: 10, output: 5, duration_ms: expect.any(Number)},
   })
-  const lines = (await fleet.output(task.id)).trim().split('\n').map((line) => JSON.parse(line) as {type: string; part?: {text?: string}})
+  const lines = (await fleet.output(task.id))
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as {type: string; part?: {text?: string}})
   expect(lines).toHaveLength(2002)
-  expect(lines.filter(({type}) => type === 'text').map(({part}) => part?.text)).toEqual(Array.from({length: 2000}, (_, i) => `line ${i}`))
+  expect(lines.filter(({type}) => type === 'text').map(({part}) => part?.text)).toEqual(
+    Array.from({length: 2000}, (_, i) => `line ${i}`),
+  )
   const [agent] = agentLog(fleet.path)
   expect(agent).toMatchObject({cwd: path, pwd: path, prompt: 'say "hi"\n--help @lines=2000'})
   expect(agent?.env.filter((name) => name.startsWith('A2A_'))).toEqual(['A2A_RUN'])
@@ -98,11 +113,20 @@ test('an agent that exits 0 without a terminal event has not completed its task'
   await fleet.worker('w', [path])
   const codebase = await fleet.codebaseId(path)
   const {id} = await fleet.http.task(codebase, {prompt: '@nofinish'})
-  expect(await fleet.ended(id)).toMatchObject({status: 'failed', error: expect.stringMatching(/exited with code 0 before the task was done/)})
+  expect(await fleet.ended(id)).toMatchObject({
+    status: 'failed',
+    error: expect.stringMatching(/exited with code 0 before the task was done/),
+  })
   const general = await fleet.http.task(codebase, {agent_type: 'general'})
-  expect(await fleet.ended(general.id)).toMatchObject({status: 'failed', error: expect.stringMatching(/no agent general/)})
+  expect(await fleet.ended(general.id)).toMatchObject({
+    status: 'failed',
+    error: expect.stringMatching(/no agent general/),
+  })
   const model = await fleet.http.task(codebase, {metadata: {model: 'stub/fats'}})
-  expect(await fleet.ended(model.id)).toMatchObject({status: 'failed', error: expect.stringMatching(/no model stub\/fats; near: stub\/fast/)})
+  expect(await fleet.ended(model.id)).toMatchObject({
+    status: 'failed',
+    error: expect.stringMatching(/no model stub\/fats; near: stub\/fast/),
+  })
 })
 
 test('echo and noop tasks need no agent', async () => {
@@ -141,7 +165,10 @@ test('a worker that is killed leaves nothing running after its next start, and t
   await stop(worker, 'SIGKILL')
   expect(processesOf(id)).toHaveLength(2)
   await fleet.worker('w', [path])
-  expect(await fleet.ended(id)).toMatchObject({status: 'failed', error: expect.stringMatching(/worker was killed while the task ran/)})
+  expect(await fleet.ended(id)).toMatchObject({
+    status: 'failed',
+    error: expect.stringMatching(/worker was killed while the task ran/),
+  })
   expect(processesOf(id)).toEqual([])
   expect((await fleet.output(id)).trim().split('\n')).toHaveLength(51)
 })

@@ -1,7 +1,7 @@
 /** Shorter ones would blank out ordinary words. */
 const shortest = 6
 
-const escaped = (text: string) => text.replaceAll(/[$()*+.?[\\\]^{|}/-]/g, String.raw`\$&`)
+const escaped = (text: string) => text.replaceAll(/[$()*+.?[\\\]^{|}/]/g, String.raw`\$&`)
 
 /**
  * Blanks secrets out of output before it leaves the machine: one expression for all of them, in their plain form and

@@ -1,4 +1,4 @@
-import {accessSync, closeSync, constants, openSync, readSync, realpathSync, statSync} from 'node:fs'
+import {accessSync, closeSync, constants, openSync, readFileSync, readSync, realpathSync, statSync} from 'node:fs'
 import {delimiter, dirname, join} from 'node:path'
 import {ExpectedError} from '../core/errors.ts'
 
@@ -67,7 +67,18 @@ function ancestors(folder: string): string[] {
 function behindWrapper(path: string, isExecutable: (path: string) => boolean): string {
   if (!isNodeScript(path)) return path
   const folder = dirname(realpathSync(path))
+  // Any other script was put there by somebody who wants it to be run.
+  if (!isOfOpenCode(folder)) return path
   return [join(folder, '.opencode'), ...platformPrograms(folder)].find((program) => isExecutable(program)) ?? path
+}
+
+function isOfOpenCode(folder: string): boolean {
+  try {
+    const {name} = JSON.parse(readFileSync(join(folder, '..', 'package.json'), 'utf8')) as {name?: unknown}
+    return name === 'opencode-ai'
+  } catch {
+    return false
+  }
 }
 
 function isNodeScript(path: string): boolean {

@@ -19,7 +19,10 @@ type Parts = {store: Store; runs: Runs; hub: Hub; clock: Clock; offerMs: number}
 const defaultSlots = 2
 /** How many tasks of a pseudo-codebase are looked at in one go. */
 const window = 50
-const declinePause = 30_000
+/** First pause after a worker declined; it doubles each time. */
+const declinePause = 1000
+/** How long a task is left to a worker that can only poll for it. */
+const pollPause = 30_000
 const mostPause = 60_000
 
 /** Key of a working tree: two codebases of one tree on one machine never run at once. */
@@ -213,7 +216,7 @@ export class Dispatcher {
     // The existing worker ignores an id it has seen, but polls at once, without that check, when its stream ends.
     const unheard = this.#pushed.has(key)
     if (unheard || Buffer.byteLength(JSON.stringify(full)) > limits.frame) {
-      this.#pause(task.id, connection.workerId, declinePause)
+      this.#pause(task.id, connection.workerId, pollPause)
       connection.close()
       return undefined
     }
