@@ -120,7 +120,7 @@ test('configuration missing, broken, wrong or without a server: exit 78, naming 
       /poll_interval \(.*config-.*\): must be a whole number, not "soon"/,
     ],
     [config('{"server_url": "ftp://x"}'), /server_url .*must be an address/],
-    [config('{"max_concurrent_tasks": 0, "poll_interval": -1}'), /max_concurrent_tasks[^]*poll_interval/],
+    [config('{"max_concurrent_tasks": 0, "poll_interval": -1}'), /poll_interval[^]*max_concurrent_tasks/],
     [config('{"worker_name": "w"}'), /names no server[^]*--local/],
   ]
   for (const [path, message] of cases)
