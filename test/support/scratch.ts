@@ -1,11 +1,11 @@
 import {execFileSync} from 'node:child_process'
-import {mkdirSync, mkdtempSync, rmSync, writeFileSync} from 'node:fs'
+import {mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync} from 'node:fs'
 import {tmpdir} from 'node:os'
 import {join} from 'node:path'
 
 /** A folder of its own, gone when disposed. */
 export function scratchFolder(): Disposable & {path: string} {
-  const path = mkdtempSync(join(tmpdir(), 'a2a-test-'))
+  const path = realpathSync(mkdtempSync(join(tmpdir(), 'a2a-test-')))
   return {path, [Symbol.dispose]: () => rmSync(path, {recursive: true, force: true, maxRetries: 5})}
 }
 

@@ -1,7 +1,6 @@
 import {readdirSync, readFileSync} from 'node:fs'
 import {join} from 'node:path'
 import {expect, test} from 'vitest'
-import {hasVariable} from '../../src/lib/executor/processes.ts'
 import {stop} from '../support/cli.ts'
 import {startFleet} from '../support/fleet.ts'
 import {repository, until} from '../support/scratch.ts'
@@ -232,7 +231,6 @@ test("the agent's stdout is the spool file itself, so that it outlives the worke
   const agent = await until(() => agentLog(fleet.path)[0], 'the agent to start')
   const {readlinkSync} = await import('node:fs')
   expect(readlinkSync(`/proc/${agent.pid}/fd/1`)).toBe(join(fleet.path, 'state/workers/w/runs', id, '1/stdout.ndjson'))
-  expect(hasVariable(agent.pid, 'NO_COLOR=1')).toBe(true)
 })
 
 test('without configuration start runs a control plane of its own, a second one joins it, and takes it over', async () => {

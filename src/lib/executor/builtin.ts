@@ -1,22 +1,38 @@
-import type {Executor, RunOutcome} from './executor.ts'
+import {writeFileSync} from 'node:fs'
+import {join} from 'node:path'
+import {type Executor, type RunRequest, runFiles} from './executor.ts'
+import {cannotWrite} from './run-files.ts'
 
-/** Executors that need no agent: they prove the way of a task from end to end. */
-const instant = (result: (prompt: string) => string): Executor => ({
-  start: async ({prompt}) => {
-    const usage = {
-      input: 0,
-      output: 0,
-      reasoning: 0,
-      cache_read: 0,
-      cache_write: 0,
-      cost: 0,
-      model: null,
-      duration_ms: 0,
-    }
-    const outcome: RunOutcome = {status: 'completed', result: result(prompt), error: null, sessionId: null, usage}
-    return {outcome: Promise.resolve(outcome), stop: () => {}}
-  },
-})
+/** Answers with the prompt. */
+export const echoExecutor: Executor = builtin(({prompt}) => prompt)
 
-export const echoExecutor = instant((prompt) => prompt)
-export const noopExecutor = instant(() => 'ok')
+/** Does nothing, and says that it went well. */
+export const noopExecutor: Executor = builtin(() => 'ok')
+
+/** A run with no process: over as soon as it is started. Its spool holds the answer as OpenCode would write it. */
+function builtin(answer: (request: RunRequest) => string): Executor {
+  return {
+    async start(request) {
+      const result = answer(request)
+      const line = JSON.stringify({type: 'text', timestamp: Date.now(), part: {type: 'text', text: result}})
+      try {
+        writeFileSync(join(request.runDir, runFiles.stdout), `${line}\n`, {mode: 0o600})
+      } catch (error) {
+        throw cannotWrite(request.runDir, error)
+      }
+
+      const usage = {
+        input: 0,
+        output: 0,
+        reasoning: 0,
+        cache_read: 0,
+        cache_write: 0,
+        cost: 0,
+        model: null,
+        duration_ms: 0,
+      }
+      const outcome = {status: 'completed', result, error: null, sessionId: request.sessionId ?? null, usage} as const
+      return {outcome: Promise.resolve(outcome), stop: () => {}}
+    },
+  }
+}

@@ -41,7 +41,10 @@ export type ProcessIdentity = {
 
 /** What the run tells while it goes on. Callbacks must not throw and do not block. */
 export type RunObserver = {
-  /** Once, right after the spawn, before anything else. Not called by executors that need no process. */
+  /**
+   * Right after the spawn, before anything else; again if the agent had to be started a second time. Not called by
+   * executors that need no process.
+   */
   spawned: (process: ProcessIdentity) => void
   /** As soon as it is known; again if the agent changes it. */
   session: (id: string) => void

@@ -1,95 +1,118 @@
-import {closeSync, openSync, readSync, watch, type FSWatcher} from 'node:fs'
-import {setImmediate as nextTurn} from 'node:timers/promises'
+import {type FSWatcher, watch} from 'node:fs'
+import {open} from 'node:fs/promises'
 
 export type FollowOptions = {
   path: string
+  /** Where to begin, in bytes. */
   from: number
+  /** The most that one piece has. */
   maxBytes: number
-  /** Fires when nobody writes any more: what is there is read to its end, then the following ends. */
+  /** Nothing more will be written: the file is read to its end, and that is all. */
   ended: AbortSignal
-  /** Fires to give up at once. */
+  /** Leave at once. */
   signal: AbortSignal
+  /** False: pieces end with a line, but for the last one and for lines over `maxBytes`. Default: as it comes. */
+  yieldPartial?: boolean
 }
 
-/** Under steady output the file is read at most this often, in ms; the first bytes after a silence come at once. */
+/** At most one read in this time once a first was made: a writer of many small lines costs 80 reads, not 70,000. */
 const quietMs = 5
-/** A net for file systems without inotify, and for when its watches are used up. */
+/** For what `fs.watch` does not see: network file systems, and a used-up limit of watches. */
 const pollMs = 1000
+const newline = 10
 
 /**
- * Follows a file that grows. `bytes` is one buffer that is used again: it is valid until the next pull. The watch is
- * there before the first read, so that no write is missed.
+ * Reads a file that still grows. The bytes are of one buffer that is used again: they are valid until the next piece
+ * is asked for.
  */
 export async function* follow(options: FollowOptions): AsyncGenerator<{offset: number; bytes: Buffer}> {
-  const {path, from, maxBytes, ended, signal} = options
-  const bell = new Bell()
-  const fd = openSync(path, 'r')
-  const watcher = tryWatch(path, bell.ring)
-  const poll = setInterval(bell.ring, pollMs)
-  for (const source of [ended, signal]) source.addEventListener('abort', bell.ring)
+  const {path, maxBytes, ended, signal} = options
+  const file = await open(path, 'r')
+  // Before the first read, else a write between the two would wait for the next one.
+  const bell = createBell(path, [ended, signal])
   try {
     const buffer = Buffer.allocUnsafe(maxBytes)
-    let offset = from
+    let offset = options.from
     while (!signal.aborted) {
       const isLast = ended.aborted
-      const length = readSync(fd, buffer, 0, maxBytes, offset)
-      if (length > 0) {
-        yield {offset, bytes: buffer.subarray(0, length)}
+      const readAt = performance.now()
+      bell.reset()
+      let filled = maxBytes
+      while (filled === maxBytes) {
+        filled = (await file.read(buffer, 0, maxBytes, offset)).bytesRead
+        const length = options.yieldPartial === false && !isLast ? wholeLines(buffer, filled) : filled
+        if (length > 0) yield {offset, bytes: buffer.subarray(0, length)}
+        if (signal.aborted) return
         offset += length
-        // A reader that never waits would otherwise keep the event loop to itself.
-        if (length === maxBytes) await nextTurn()
-        else if (!isLast) await bell.quiet(quietMs, ended)
-        continue
       }
 
       if (isLast) return
-      await bell.wait()
+      await bell.rung()
+      const pause = quietMs - (performance.now() - readAt)
+      if (pause > 0 && !ended.aborted && !signal.aborted) await bell.quiet(pause)
     }
   } finally {
-    for (const source of [ended, signal]) source.removeEventListener('abort', bell.ring)
-    clearInterval(poll)
-    watcher?.close()
-    closeSync(fd)
+    bell[Symbol.dispose]()
+    await file.close()
   }
 }
 
-function tryWatch(path: string, onChange: () => void): FSWatcher | undefined {
+/** How much of a piece to give: up to the last newline, or all of a full one that has none. */
+function wholeLines(buffer: Buffer, filled: number): number {
+  const end = buffer.subarray(0, filled).lastIndexOf(newline) + 1
+  return end === 0 && filled === buffer.length ? filled : end
+}
+
+/** Rings when the file changes, at each poll, and when one of the signals is aborted. */
+function createBell(path: string, signals: AbortSignal[]) {
+  let isRung = false
+  let answer = () => {}
+  const ring = () => {
+    isRung = true
+    answer()
+  }
+  let hurry = () => {}
+  const onAbort = () => {
+    ring()
+    hurry()
+  }
+  const watcher = watchFile(path, ring)
+  const timer = setInterval(ring, pollMs)
+  for (const signal of signals) signal.addEventListener('abort', onAbort)
+
+  return {
+    reset() {
+      isRung = false
+    },
+    /** Resolves once it has rung since the last reset. */
+    rung: () =>
+      new Promise<void>((resolve) => {
+        if (isRung) resolve()
+        else answer = resolve
+      }),
+    /** Resolves after `ms`, or as soon as a signal is aborted. */
+    quiet: (ms: number) =>
+      new Promise<void>((resolve) => {
+        const timeout = setTimeout(resolve, ms)
+        hurry = () => {
+          clearTimeout(timeout)
+          resolve()
+        }
+      }),
+    [Symbol.dispose]() {
+      watcher?.close()
+      clearInterval(timer)
+      for (const signal of signals) signal.removeEventListener('abort', onAbort)
+    },
+  }
+}
+
+function watchFile(path: string, onChange: () => void): FSWatcher | undefined {
   try {
     const watcher = watch(path, onChange)
     watcher.on('error', () => watcher.close())
     return watcher
   } catch {
-    return undefined
-  }
-}
-
-/** Remembers a ring until somebody waits. */
-class Bell {
-  #rang = false
-  #answer: (() => void) | undefined
-
-  readonly ring = (): void => {
-    this.#rang = true
-    this.#answer?.()
-  }
-
-  async wait(): Promise<void> {
-    if (!this.#rang) await new Promise<void>((resolve) => (this.#answer = resolve))
-    this.#answer = undefined
-    this.#rang = false
-  }
-
-  /** Lets `ms` pass, unless `until` fires. */
-  async quiet(ms: number, until: AbortSignal): Promise<void> {
-    if (until.aborted) return
-    await new Promise<void>((resolve) => {
-      const done = () => {
-        clearTimeout(timer)
-        until.removeEventListener('abort', done)
-        resolve()
-      }
-      const timer = setTimeout(done, ms)
-      until.addEventListener('abort', done)
-    })
+    return undefined // ENOSPC, EMFILE: no watch is left, so the poll has to do
   }
 }

@@ -1,78 +1,109 @@
 import type {Clock} from '../core/clock.ts'
-import {markerVariable} from '../opencode/environment.ts'
 import type {ProcessIdentity} from './executor.ts'
-import {descendantsOf, hasVariable, isAlive, listProcesses, workingDirectory, type Process} from './processes.ts'
+import {hasMarker, hasProc, listProcesses, readProcess, worksIn} from './processes.ts'
 
-/** By what the processes of a run are known. */
-export type RunTraces = {
-  /** The agent; undefined when it was never started, or its pid is not known. */
-  root: ProcessIdentity | undefined
+export type EndOptions = {
+  /** The agent itself; it may have ended already. It was started as the leader of a group. */
+  root: ProcessIdentity
   marker: string
+  /** The run's own temporary folder, without links in the path. */
   tmpDir: string
-  /** Descendants noticed while it ran: also those that shed their environment and their parents. */
+  /** Processes that descended from the agent at some time. */
   seen: Iterable<ProcessIdentity>
+  /** Between SIGTERM and SIGKILL. */
+  graceMs: number
+  clock: Clock
 }
 
-const same = (a: ProcessIdentity) => `${a.pid}/${a.startTime}`
-const isOver = (process: Process) => process.state === 'Z' || process.state === 'X'
+/** After SIGKILL; what is not gone then sits in the kernel, or belongs to another user. */
+const killMs = 2000
 
 /**
- * All processes of a run that are alive: the agent's group and descendants, whoever carries the run's marker, works
- * in its temporary folder, or was seen below it. Never ourselves.
+ * Ends all processes of a run, and looks until there is none. Resolves with those that could not be ended.
+ *
+ * No single sign finds them all: the agent's shells have groups of their own, orphans lose their parent, and
+ * `env -i` loses the marker. A process is one of the run's by any of: group, marker, descent (now, or when it was
+ * last seen), working in the run's temporary folder.
  */
-export function findRunProcesses({root, marker, tmpDir, seen}: RunTraces): ProcessIdentity[] {
-  const all = listProcesses()
-  const known = new Set([...seen].map(same))
-  const agent = root && all.find((process) => same(process) === same(root))
-  if (root) known.add(same(root))
-  for (const process of agent ? descendantsOf(agent.pid, all) : []) known.add(same(process))
-  const assignment = `${markerVariable}=${marker}`
-  const found = all.filter((process) => {
-    if (isOver(process) || process.pid === globalThis.process.pid || process.pid === 1) return false
-    // A group outlives its leader; its number is not given out again while a member lives.
-    if (known.has(same(process)) || (root && process.group === root.pid && agent !== undefined)) return true
-    return hasVariable(process.pid, assignment) || isBelow(workingDirectory(process.pid), tmpDir)
-  })
-  const rest = found.flatMap((process) => descendantsOf(process.pid, all)).filter((process) => !isOver(process))
-  return [...new Map([...found, ...rest].map((process) => [same(process), process])).values()]
-}
-
-const isBelow = (path: string | undefined, folder: string) =>
-  path === folder || (path?.startsWith(`${folder}/`) ?? false)
-
-export type EndOptions = RunTraces & {graceMs: number; clock: Clock}
-
-/** After SIGKILL the kernel needs a moment; what outlasts this is stuck in it. */
-const killWaitMs = 5000
-
-/**
- * Ends every process of a run: SIGTERM, after the grace SIGKILL, again until there is none. Answers with what is
- * left, which is empty unless the kernel holds on to something. A pid that became another process is never signalled.
- */
-export async function endRunProcesses(options: EndOptions): Promise<ProcessIdentity[]> {
+export async function endProcesses(options: EndOptions): Promise<ProcessIdentity[]> {
+  if (!hasProc) return endGroup(options)
   const {graceMs, clock} = options
-  const started = clock.monotonic()
-  const terminated = new Set<string>()
-  for (let pause = 5; ; pause = Math.min(pause * 2, 100)) {
-    const alive = findRunProcesses(options)
-    if (alive.length === 0) return []
-    const elapsed = clock.monotonic() - started
-    if (elapsed > graceMs + killWaitMs) return alive
-    for (const process of alive) {
-      if (elapsed >= graceMs) signal(process, 'SIGKILL')
-      else if (!terminated.has(same(process))) signal(process, 'SIGTERM')
-      terminated.add(same(process))
+  const known = new Map([options.root, ...options.seen].map((identity) => [keyOf(identity), identity]))
+  const asked = new Set<string>()
+  const begun = clock.monotonic()
+  for (let pause = 2; ; pause = Math.min(pause * 2, 50)) {
+    const alive = members(options, known)
+    const waited = clock.monotonic() - begun
+    if (alive.length === 0 || waited >= graceMs + killMs) return alive
+    for (const identity of alive) {
+      const key = keyOf(identity)
+      // A parent may end before its child is looked at again: from now on the child is known by itself.
+      known.set(key, identity)
+      if (waited >= graceMs) send(identity, 'SIGKILL')
+      else if (!asked.has(key)) send(identity, 'SIGTERM')
+      asked.add(key)
     }
 
-    await clock.sleep(pause)
+    await clock.sleep(waited < graceMs ? Math.min(pause, graceMs - waited) : pause)
   }
 }
 
-function signal(target: ProcessIdentity, name: NodeJS.Signals): void {
-  if (!isAlive(target)) return
+const keyOf = ({pid, startTime}: ProcessIdentity) => `${pid} ${startTime}`
+
+function members({root, marker, tmpDir}: EndOptions, known: ReadonlyMap<string, unknown>): ProcessIdentity[] {
+  const since = Number(root.startTime)
+  const all = listProcesses()
+  // Somebody else's by now, if the number is in use again: then the group of that number is too.
+  const isGroupOurs = all.every(({pid, startTime}) => pid !== root.pid || startTime === root.startTime)
+  const candidates = all.filter(({pid, startTime}) => Number(startTime) >= since && pid !== process.pid)
+  const found = new Map(
+    candidates
+      .filter(
+        (info) =>
+          known.has(keyOf(info)) ||
+          (isGroupOurs && info.group === root.pid) ||
+          hasMarker(info.pid, marker) ||
+          worksIn(info.pid, tmpDir),
+      )
+      .map(({pid, startTime}) => [pid, {pid, startTime}]),
+  )
+  for (let size = -1; size !== found.size;) {
+    size = found.size
+    for (const {pid, startTime, parent} of candidates) if (found.has(parent)) found.set(pid, {pid, startTime})
+  }
+
+  return [...found.values()]
+}
+
+function send({pid, startTime}: ProcessIdentity, signal: NodeJS.Signals): void {
+  if (readProcess(pid)?.startTime !== startTime) return
   try {
-    process.kill(target.pid, name)
+    process.kill(pid, signal)
   } catch {
-    // It ended between the look and the signal, or belongs to somebody else.
+    // It has just ended, or belongs to another user: the next look tells.
+  }
+}
+
+/** Without /proc the group is all that can be reached. */
+async function endGroup({root, graceMs, clock}: EndOptions): Promise<ProcessIdentity[]> {
+  const begun = clock.monotonic()
+  let isAsked = false
+  while (sendGroup(root.pid, 0)) {
+    const waited = clock.monotonic() - begun
+    if (waited >= graceMs + killMs) return [root]
+    if (waited >= graceMs) sendGroup(root.pid, 'SIGKILL')
+    else if (!isAsked) sendGroup(root.pid, 'SIGTERM')
+    isAsked = true
+    await clock.sleep(50)
+  }
+
+  return []
+}
+
+function sendGroup(group: number, signal: NodeJS.Signals | 0): boolean {
+  try {
+    return process.kill(-group, signal)
+  } catch {
+    return false
   }
 }

@@ -1,90 +1,116 @@
-import {readdirSync, readFileSync, readlinkSync} from 'node:fs'
+import {existsSync, readFileSync, readdirSync, readlinkSync} from 'node:fs'
+import {markerVariable} from '../opencode/environment.ts'
 import type {ProcessIdentity} from './executor.ts'
 
-/** A process as `/proc/PID/stat` shows it (proc(5)). */
-export type Process = ProcessIdentity & {state: string; ppid: number; group: number; session: number}
+/** One line of /proc. Entries vanish while they are read, and some are not ours to read: both count as not there. */
+export type ProcessInfo = ProcessIdentity & {parent: number; group: number; session: number; state: string}
 
-/** Undefined when it is gone, or where there is no /proc. */
-export function readProcess(pid: number): Process | undefined {
-  let text: string
-  try {
-    text = readFileSync(`/proc/${pid}/stat`, 'latin1')
-  } catch {
-    return undefined
-  }
+/** Without /proc (macOS) there are no start times, no markers and no descendants: only pids and groups. */
+export const hasProc = existsSync('/proc/self/stat')
+const hasChildren = existsSync('/proc/thread-self/children')
 
-  // The name, in brackets, may hold blanks and brackets itself.
-  const fields = text.slice(text.lastIndexOf(')') + 2).split(' ')
-  const [state = '?', ppid, group, session] = fields
-  return {pid, state, ppid: Number(ppid), group: Number(group), session: Number(session), startTime: fields[19] ?? ''}
+export function readProcess(pid: number): ProcessInfo | undefined {
+  const stat = readText(`/proc/${pid}/stat`)
+  // The name in the second field may hold spaces and brackets: the fields are counted from the last one.
+  const fields = stat?.slice(stat.lastIndexOf(')') + 2).split(' ')
+  const startTime = fields?.[19]
+  if (!fields || startTime === undefined) return undefined
+  const [state = '', parent, group, session] = fields
+  return {pid, startTime, state, parent: Number(parent), group: Number(group), session: Number(session)}
 }
 
-/** Every process of the machine that can be seen; none where there is no /proc. */
-export function listProcesses(): Process[] {
-  let names: string[]
-  try {
-    names = readdirSync('/proc')
-  } catch {
-    return []
-  }
+/** What tells the process `pid` from a later one of the same number. */
+export const identify = (pid: number): ProcessIdentity => ({pid, startTime: readProcess(pid)?.startTime ?? ''})
 
-  return names.filter((name) => /^\d+$/.test(name)).flatMap((name) => readProcess(Number(name)) ?? [])
-}
-
-/** Runs it still, and is it the same one? A zombie has ended, a recycled pid is another. */
+/** Whether it is that very process and still runs: a zombie does not, even if nobody ever reaps it. */
 export function isAlive({pid, startTime}: ProcessIdentity): boolean {
-  const process = readProcess(pid)
-  if (!process) return startTime === '' && isSignalable(pid)
-  return process.startTime === startTime && process.state !== 'Z' && process.state !== 'X'
+  if (!hasProc) return canSignal(pid)
+  const info = readProcess(pid)
+  return info !== undefined && info.startTime === startTime && hasNotEnded(info)
 }
 
-/** Where there is no /proc, a pid is all there is to go by. */
-function isSignalable(pid: number): boolean {
-  if (process.platform === 'linux') return false
+export const hasNotEnded = ({state}: ProcessInfo) => state !== 'Z' && state !== 'X'
+
+/** All processes that have not ended. */
+export function listProcesses(): ProcessInfo[] {
+  return pidsIn('/proc')
+    .map((pid) => readProcess(pid))
+    .filter((info) => info !== undefined && hasNotEnded(info)) as ProcessInfo[]
+}
+
+/** Whether the process was started with this very marker in its environment. */
+export function hasMarker(pid: number, marker: string): boolean {
+  const environment = readText(`/proc/${pid}/environ`, 'latin1')
+  if (!environment) return false
+  const entry = Buffer.from(`${markerVariable}=${marker}`).toString('latin1')
+  return `\0${environment}\0`.includes(`\0${entry}\0`)
+}
+
+/** Whether the process works in `folder` or below it. */
+export function worksIn(pid: number, folder: string): boolean {
   try {
-    return process.kill(pid, 0)
+    return `${readlinkSync(`/proc/${pid}/cwd`)}/`.startsWith(`${folder}/`)
   } catch {
     return false
   }
 }
 
-/** Does the environment it was started with hold this `NAME=value`? False where it may not be read. */
-export function hasVariable(pid: number, assignment: string): boolean {
-  try {
-    return `\0${readFileSync(`/proc/${pid}/environ`, 'latin1')}`.includes(`\0${assignment}\0`)
-  } catch {
-    return false
-  }
-}
-
-export function workingDirectory(pid: number): string | undefined {
-  try {
-    return readlinkSync(`/proc/${pid}/cwd`)
-  } catch {
-    return undefined
-  }
-}
-
-/** All descendants of `root` among `all`, found by parent. */
-export function descendantsOf(root: number, all: readonly Process[]): Process[] {
-  const children = Map.groupBy(all, ({ppid}) => ppid)
-  const found: Process[] = []
-  const queue = [root]
+/** All that descend from `roots` and have not ended, without the roots themselves. */
+export function descendantsOf(roots: Iterable<ProcessIdentity>): ProcessIdentity[] {
+  const found: ProcessIdentity[] = []
+  const queue = [...roots].filter((root) => isAlive(root)).map(({pid}) => pid)
+  const known = new Set(queue)
+  const children = childReader()
   for (let pid = queue.pop(); pid !== undefined; pid = queue.pop()) {
-    for (const child of children.get(pid) ?? []) {
-      found.push(child)
-      queue.push(child.pid)
+    for (const child of children(pid)) {
+      const info = known.has(child) ? undefined : readProcess(child)
+      if (!info || !hasNotEnded(info)) continue
+      known.add(child)
+      queue.push(child)
+      found.push({pid: child, startTime: info.startTime})
     }
   }
 
   return found
 }
 
-/** Tells one start of the machine from the next; empty where that is not known. */
-export function bootId(): string {
+/** The kernel's own list of children where it has one, else a look at every process. */
+function childReader(): (pid: number) => number[] {
+  if (hasChildren)
+    return (pid) =>
+      pidsIn(`/proc/${pid}/task`).flatMap((thread) => {
+        const text = readText(`/proc/${pid}/task/${thread}/children`)?.trim()
+        return text ? text.split(' ').map(Number) : []
+      })
+  const all = hasProc ? listProcesses() : []
+  return (pid) => all.filter(({parent}) => parent === pid).map((info) => info.pid)
+}
+
+/** Differs after each start of the machine; undefined where there is none. Start times count from there. */
+export const bootId = (): string | undefined => readText('/proc/sys/kernel/random/boot_id')?.trim()
+
+function pidsIn(folder: string): number[] {
   try {
-    return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
+    return readdirSync(folder)
+      .filter((name) => /^\d+$/.test(name))
+      .map(Number)
   } catch {
-    return ''
+    return []
+  }
+}
+
+function readText(path: string, encoding: 'utf8' | 'latin1' = 'utf8'): string | undefined {
+  try {
+    return readFileSync(path, encoding)
+  } catch {
+    return undefined
+  }
+}
+
+function canSignal(pid: number): boolean {
+  try {
+    return process.kill(pid, 0)
+  } catch {
+    return false
   }
 }

@@ -1,82 +1,74 @@
-import {closeSync, fstatSync, fsyncSync, mkdirSync, openSync, readSync, statfsSync, writeSync} from 'node:fs'
+import {closeSync, constants, fsync, mkdirSync, openSync, realpathSync, rmSync, writeFileSync} from 'node:fs'
 import {join} from 'node:path'
+import {promisify} from 'node:util'
 import {ExpectedError, errorCode, messageOf} from '../core/errors.ts'
 import {runFiles} from './executor.ts'
 
-/** Descriptors for the agent: the prompt to read, the spool and the log to append to. */
-export type RunDescriptors = Disposable & {stdin: number; stdout: number; stderr: number}
+export type OpenRunFiles = Disposable & {stdin: number; stdout: number; stderr: number}
 
-/**
- * Makes the files of a run in its folder and opens them. The prompt is on disk before the agent starts, and is a file
- * rather than a pipe: a pipe whose writer dies delivers half a prompt with a clean end. Throws ExpectedError (73).
- */
-export function openRunFiles(runDir: string, prompt: string): RunDescriptors {
-  const open: number[] = []
-  const keep = (fd: number) => {
-    open.push(fd)
-    return fd
-  }
+const append = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT
+const sync = promisify(fsync)
+
+/** Writes the prompt, to the disk, and makes the temporary folder. Resolves with that folder's path, without links. */
+export async function writeRunFiles(runDir: string, prompt: string): Promise<string> {
+  const tmpDir = join(runDir, runFiles.tmp)
   try {
-    mkdirSync(join(runDir, runFiles.tmp), {recursive: true, mode: 0o700})
-    writePrompt(join(runDir, runFiles.prompt), prompt)
-    const stdin = keep(openSync(join(runDir, runFiles.prompt), 'r'))
-    const stdout = keep(openSync(join(runDir, runFiles.stdout), 'a', 0o600))
-    const stderr = keep(openSync(join(runDir, runFiles.stderr), 'a', 0o600))
-    return {stdin, stdout, stderr, [Symbol.dispose]: () => open.forEach((fd) => closeSync(fd))}
-  } catch (error) {
-    for (const fd of open) closeSync(fd)
-    throw cannotPrepare(runDir, error)
-  }
-}
-
-function writePrompt(path: string, prompt: string): void {
-  const fd = openSync(path, 'w', 0o600)
-  try {
-    const bytes = Buffer.from(prompt)
-    for (let at = 0; at < bytes.length;) at += writeSync(fd, bytes, at)
-    fsyncSync(fd)
-  } finally {
-    closeSync(fd)
-  }
-}
-
-const cannotPrepare = (runDir: string, error: unknown) =>
-  new ExpectedError(
-    errorCode(error) === 'ENOSPC'
-      ? `The disk is full: the files of the run cannot be written in ${runDir}.`
-      : `The files of the run cannot be written in ${runDir}: ${messageOf(error)}.`,
-    {
-      code: 'CANNOT_WRITE',
-      exit: 'cannotWrite',
-      suggestions: ['Free space there, or choose another state_dir.'],
-      cause: error,
-    },
-  )
-
-const tailBytes = 64 * 1024
-
-/** The end of what the agent printed on stderr; empty when it cannot be read. */
-export function readTail(path: string): string {
-  try {
-    const fd = openSync(path, 'r')
+    const fd = openSync(join(runDir, runFiles.prompt), 'w', 0o600)
     try {
-      const size = fstatSync(fd).size
-      const buffer = Buffer.alloc(Math.min(size, tailBytes))
-      readSync(fd, buffer, 0, buffer.length, size - buffer.length)
-      return buffer.toString()
+      writeFileSync(fd, prompt)
+      const written = sync(fd)
+      mkdirSync(tmpDir, {recursive: true, mode: 0o700})
+      await written
     } finally {
       closeSync(fd)
     }
-  } catch {
-    return ''
+    return realpathSync(tmpDir)
+  } catch (error) {
+    throw cannotWrite(runDir, error)
   }
 }
 
-export function isDiskFull(path: string): boolean {
-  try {
-    const {bavail, bsize} = statfsSync(path)
-    return bavail * bsize < tailBytes
-  } catch {
-    return false
+/** Opens what the agent gets as its three streams; they are the child's own once it runs, so dispose of ours. */
+export function openRunFiles(runDir: string): OpenRunFiles {
+  const opened: number[] = []
+  const openFile = (name: string, flags: number) => {
+    const fd = openSync(join(runDir, name), flags, 0o600)
+    opened.push(fd)
+    return fd
   }
+  const close = () => {
+    for (const fd of opened) closeSync(fd)
+  }
+  try {
+    const stdin = openFile(runFiles.prompt, constants.O_RDONLY)
+    const stdout = openFile(runFiles.stdout, append)
+    const stderr = openFile(runFiles.stderr, append)
+    return {stdin, stdout, stderr, [Symbol.dispose]: close}
+  } catch (error) {
+    close()
+    throw cannotWrite(runDir, error)
+  }
+}
+
+/** Takes away what a run that did not begin has left. */
+export function removeRunFiles(runDir: string): void {
+  for (const name of Object.values(runFiles)) rmSync(join(runDir, name), {recursive: true, force: true})
+}
+
+const explanations: Record<string, string> = {
+  ENOSPC: 'the disk is full',
+  EDQUOT: 'the disk quota is used up',
+  EROFS: 'the file system is read-only',
+  EACCES: 'permission denied',
+  EMFILE: 'too many files are open',
+}
+
+export function cannotWrite(runDir: string, error: unknown): ExpectedError {
+  const why = explanations[errorCode(error) ?? ''] ?? messageOf(error)
+  return new ExpectedError(`cannot write the run's files in ${runDir}: ${why}`, {
+    code: 'RUN_FILES',
+    exit: 'cannotWrite',
+    suggestions: ['Check the space and the owner of the state directory (setting `state_dir`)'],
+    cause: error,
+  })
 }

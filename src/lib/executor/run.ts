@@ -1,272 +1,110 @@
-import {realpathSync} from 'node:fs'
+import {statSync} from 'node:fs'
 import {join} from 'node:path'
-import {execa} from 'execa'
 import type {Clock} from '../core/clock.ts'
-import {asDescriptor} from '../core/descriptor.ts'
-import {ExpectedError, errorCode, messageOf} from '../core/errors.ts'
+import {messageOf} from '../core/errors.ts'
 import type {Catalog} from '../opencode/catalog.ts'
 import {agentArguments, normalizeModel} from '../opencode/command.ts'
 import {agentEnvironment} from '../opencode/environment.ts'
-import {readFact, type AgentFact} from '../opencode/events.ts'
-import {lineSplitter} from '../opencode/line-splitter.ts'
 import type {OpenCodeProbe} from '../opencode/probe.ts'
-import {RunRecord} from '../opencode/record.ts'
-import {judge} from '../opencode/verdict.ts'
-import {
-  runFiles,
-  type Executor,
-  type ProcessIdentity,
-  type RunningAgent,
-  type RunObserver,
-  type RunOutcome,
-  type RunRequest,
-  type StopReason,
-} from './executor.ts'
-import {follow} from './follow.ts'
-import {endRunProcesses, type RunTraces} from './kill-tree.ts'
-import {descendantsOf, listProcesses, readProcess} from './processes.ts'
-import {isDiskFull, openRunFiles, readTail} from './run-files.ts'
-import {Watchdog} from './watchdog.ts'
+import type {Executor, RunObserver, RunOutcome, RunRequest, StopReason} from './executor.ts'
+import {runFiles} from './executor.ts'
+import {openRunFiles, removeRunFiles, writeRunFiles} from './run-files.ts'
+import {type AgentProcess, spawnAgent} from './spawn-agent.ts'
+import {type Supervised, supervise} from './supervise.ts'
 
 export type RunExecutorOptions = {
   binary: string
-  probe: OpenCodeProbe
+  probe: Pick<OpenCodeProbe, 'flags'>
   catalog: Catalog
-  /** The worker's own environment, of which the agent gets what is allowed. */
+  /** The worker's environment; the agent gets a part of it. */
   env: NodeJS.ProcessEnv
+  /** Further names that the agent may see. */
   allow: readonly string[]
-  permissions: unknown
+  /** The operator's OpenCode permissions. */
+  permissions?: unknown
   clock: Clock
 }
 
-const readSize = 64 * 1024
-/** How often descendants are noted, and the watchdog looks. */
-const lookMs = 1000
-/** A process that stays on after its last word is ended after this; its success counts. */
-const lingerMs = 10_000
-const lockedDatabase = /database is locked|Failed to execute statement/i
+type Run = RunExecutorOptions & {
+  request: RunRequest
+  observer: RunObserver
+  args: string[]
+  model: string | undefined
+  tmpDir: string
+}
 
-/** Runs each task as an OpenCode process of its own (`opencode run --format json`). */
+/** OpenCode's database is shared with all its processes, and the wait for a turn is not long under load. */
+const busyDatabase = /database is locked|Failed to execute statement/i
+const retryMs = 1000
+
+/** Runs each task in an `opencode run` of its own. */
 export function createRunExecutor(options: RunExecutorOptions): Executor {
   return {
     async start(request, observer) {
-      const model = normalizeModel(request.model)
-      const args = agentArguments({...request, model}, options.probe.flags)
-      const checks = [
-        model && options.catalog.checkModel(model, request.cwd),
-        options.catalog.checkAgent(request.agent, request.cwd),
-      ]
-      for (const check of checks) if (check) await check
-      const run = new AgentRun(options, request, observer, args, model)
-      run.spawn()
-      return run
+      const run = await prepare(options, request, observer)
+      const stop = new AbortController()
+      const startedAt = options.clock.monotonic()
+      const process = await launch(run).catch((error: unknown) => {
+        removeRunFiles(request.runDir)
+        throw error
+      })
+      return {
+        outcome: finish(run, process, startedAt, stop.signal),
+        stop: (reason) => stop.abort(reason),
+      }
     },
   }
 }
 
-type Exit = {code: number | null; signal: string | null}
-
-/** One run: the process, what is known of it, and its end. */
-class AgentRun implements RunningAgent {
-  readonly outcome: Promise<RunOutcome>
-  readonly #options: RunExecutorOptions
-  readonly #request: RunRequest
-  readonly #observer: RunObserver
-  readonly #args: string[]
-  readonly #model: string | undefined
-  readonly #seen = new Map<number, ProcessIdentity>()
-  readonly #settle: PromiseWithResolvers<RunOutcome>
-  readonly #startedAt: number
-  readonly #spool: string
-  #record = new RunRecord()
-  #root: ProcessIdentity | undefined
-  #stop: StopReason | undefined
-  #stopping: Promise<unknown> | undefined
-  #retried = false
-
-  constructor(
-    options: RunExecutorOptions,
-    request: RunRequest,
-    observer: RunObserver,
-    args: string[],
-    model: string | undefined,
-  ) {
-    this.#options = options
-    this.#request = request
-    this.#observer = observer
-    this.#args = args
-    this.#model = model
-    this.#settle = Promise.withResolvers()
-    this.outcome = this.#settle.promise
-    this.#startedAt = options.clock.monotonic()
-    this.#spool = join(request.runDir, runFiles.stdout)
-  }
-
-  /** Starts the process. Throws ExpectedError when that cannot be done. */
-  spawn(): void {
-    const {binary, env: base, allow, permissions} = this.#options
-    const {cwd, runDir, marker, prompt} = this.#request
-    const tmpDir = join(runDir, runFiles.tmp)
-    using files = openRunFiles(runDir, prompt)
-    const env = agentEnvironment({base, cwd, tmpDir: realpathSync(tmpDir), marker, allow, permissions})
-    const child = execa(binary, this.#args, {
-      cwd,
-      env,
-      extendEnv: false,
-      // The agent leads a group of its own and is never ended by our own exit: its output goes to a file, so a
-      // worker that comes back finds it.
-      detached: true,
-      cleanup: false,
-      buffer: false,
-      reject: false,
-      stdin: asDescriptor(files.stdin),
-      stdout: asDescriptor(files.stdout),
-      stderr: asDescriptor(files.stderr),
-    })
-    if (child.pid === undefined) {
-      void child.then((result) => this.#settle.reject(cannotSpawn(binary, cwd, result)))
-      return
-    }
-
-    this.#root = {pid: child.pid, startTime: readProcess(child.pid)?.startTime ?? ''}
-    this.#observer.spawned(this.#root)
-    void this.#live(child.then((result): Exit => ({code: result.exitCode ?? null, signal: result.signal ?? null})))
-  }
-
-  stop(reason: StopReason): void {
-    if (this.#stop) return
-    this.#stop = reason
-    this.#stopping = this.#end(this.#request.deadlines.grace)
-  }
-
-  async #live(exited: Promise<Exit>): Promise<void> {
-    try {
-      const exit = await this.#watchUntil(exited)
-      const left = await this.#end(this.#stop ? this.#request.deadlines.grace : 1000)
-      await this.#stopping
-      if (left.length > 0)
-        this.#observer.warning(`processes that cannot be ended: ${left.map(({pid}) => pid).join(', ')}`)
-      if (await this.#again()) return
-      this.#settle.resolve(this.#outcome(exit))
-    } catch (error) {
-      this.#settle.reject(error)
-    }
-  }
-
-  /** Reads what the agent prints and minds its deadlines until it has ended and all of it was read. */
-  async #watchUntil(exited: Promise<Exit>): Promise<Exit> {
-    const {clock} = this.#options
-    const ended = new AbortController()
-    const watchdog = new Watchdog({
-      deadlines: this.#request.deadlines,
-      clock,
-      isToolRunning: () => this.#noteDescendants() > 0,
-      onExpired: (reason) => this.stop(reason),
-      signal: ended.signal,
-    })
-    const notes = setInterval(() => this.#noteDescendants(), lookMs)
-    const lines = lineSplitter((line) => this.#take(readFact(line)))
-    let linger: NodeJS.Timeout | undefined
-    try {
-      const reading = this.#read(ended.signal, (bytes) => {
-        watchdog.sign()
-        lines.push(bytes)
-        clearTimeout(linger)
-        if (this.#record.finished) linger = setTimeout(() => void this.#end(0), lingerMs)
-      })
-      const exit = await exited
-      ended.abort()
-      await reading
-      lines.end()
-      return exit
-    } finally {
-      clearInterval(notes)
-      clearTimeout(linger)
-      ended.abort()
-    }
-  }
-
-  async #read(ended: AbortSignal, take: (bytes: Buffer) => void): Promise<void> {
-    const {signal} = new AbortController()
-    for await (const {bytes} of follow({path: this.#spool, from: 0, maxBytes: readSize, ended, signal})) take(bytes)
-  }
-
-  #take(fact: AgentFact): void {
-    const before = this.#record.sessionId
-    this.#record.add(fact)
-    const session = this.#record.sessionId
-    if (session !== null && session !== before) this.#observer.session(session)
-    const line = activityOf(fact)
-    if (line) this.#observer.activity(line)
-  }
-
-  get #traces(): RunTraces {
-    const {marker, runDir} = this.#request
-    return {root: this.#root, marker, tmpDir: join(runDir, runFiles.tmp), seen: this.#seen.values()}
-  }
-
-  #end(graceMs: number): Promise<ProcessIdentity[]> {
-    this.#noteDescendants()
-    return endRunProcesses({...this.#traces, seen: [...this.#seen.values()], graceMs, clock: this.#options.clock})
-  }
-
-  /** Remembers who runs below the agent: later they may have shed every other trace. Answers with how many do. */
-  #noteDescendants(): number {
-    if (!this.#root) return 0
-    const below = descendantsOf(this.#root.pid, listProcesses())
-    for (const {pid, startTime} of below) this.#seen.set(pid, {pid, startTime})
-    return below.length
-  }
-
-  /** OpenCode processes that start at once may find its database locked: once more then, if nothing was done yet. */
-  async #again(): Promise<boolean> {
-    if (this.#retried || this.#stop || this.#record.events > 0) return false
-    if (!lockedDatabase.test(readTail(join(this.#request.runDir, runFiles.stderr)))) return false
-    this.#retried = true
-    this.#record = new RunRecord()
-    this.#observer.warning('OpenCode found its database locked; starting it once more')
-    await this.#options.clock.sleep(1000)
-    this.spawn()
-    return true
-  }
-
-  #outcome(exit: Exit): RunOutcome {
-    const record = this.#record
-    const verdict = judge({
-      record,
-      exit,
-      stderr: readTail(join(this.#request.runDir, runFiles.stderr)),
-      stop: this.#stop,
-      model: this.#model,
-      isDiskFull: isDiskFull(this.#request.runDir),
-    })
-    const duration_ms = Math.round(this.#options.clock.monotonic() - this.#startedAt)
-    return {
-      ...verdict,
-      result: record.result,
-      sessionId: record.sessionId,
-      usage: {...record.usage, model: this.#model ?? null, duration_ms},
-    }
+/** What can be refused is refused before anything is written; the checks cost no time where the answer is known. */
+async function prepare(options: RunExecutorOptions, request: RunRequest, observer: RunObserver): Promise<Run> {
+  const {catalog, probe} = options
+  const model = normalizeModel(request.model)
+  const args = agentArguments({...request, model}, probe.flags)
+  const agentCheck = catalog.checkAgent(request.agent, request.cwd)
+  if (agentCheck) await agentCheck
+  const modelCheck = model === undefined ? undefined : catalog.checkModel(model, request.cwd)
+  if (modelCheck) await modelCheck
+  try {
+    return {...options, request, observer, args, model, tmpDir: await writeRunFiles(request.runDir, request.prompt)}
+  } catch (error) {
+    removeRunFiles(request.runDir)
+    throw error
   }
 }
 
-function activityOf(fact: AgentFact): string | undefined {
-  if (fact.type === 'tool')
-    return `${fact.tool} ${fact.title} ${fact.status}${fact.error ? `: ${fact.error}` : ''}`
-      .replaceAll(/\s+/g, ' ')
-      .slice(0, 200)
-  if (fact.type === 'text' && !fact.synthetic) return fact.text.trim().replaceAll(/\s+/g, ' ').slice(0, 200)
-  if (fact.type === 'error') return `error: ${fact.message}`
-  return undefined
+async function launch({request, observer, args, tmpDir, binary, env, allow, permissions}: Run): Promise<AgentProcess> {
+  const {cwd, marker} = request
+  using files = openRunFiles(request.runDir)
+  const {stdin, stdout, stderr} = files
+  const childEnv = agentEnvironment({base: env, cwd, tmpDir, marker, allow, permissions})
+  return await spawnAgent({binary, args, cwd, env: childEnv, stdin, stdout, stderr}, observer.spawned)
 }
 
-function cannotSpawn(binary: string, cwd: string, error: unknown): ExpectedError {
-  const code = errorCode(error) ?? errorCode((error as {cause?: unknown}).cause)
-  const why = code === 'ENOENT' ? `the program or the directory ${cwd} does not exist` : messageOf(error)
-  return new ExpectedError(`OpenCode at ${binary} cannot be started: ${why}.`, {
-    code: 'CANNOT_START_AGENT',
-    exit: 'config',
-    suggestions: ['Check opencode_bin and the codebase path.'],
-    cause: error,
-  })
+/** To the outcome; through a second start, once, where OpenCode could not get at its database in the first. */
+async function finish(run: Run, first: AgentProcess, startedAt: number, stop: AbortSignal): Promise<RunOutcome> {
+  const {clock, observer} = run
+  const ended = await see(run, first, {startedAt, stop, spoolFrom: 0, stderrFrom: 0})
+  const isBusy = ended.outcome.status === 'failed' && ended.events === 0 && busyDatabase.test(ended.stderr)
+  if (!isBusy || stop.aborted) return ended.outcome
+  observer.warning('the database of OpenCode was locked; trying once more')
+  await clock.sleep(retryMs, stop)
+  if (stop.aborted) return stoppedBetween(ended.outcome, stop.reason as StopReason)
+  const spoolFrom = sizeOf(run, runFiles.stdout)
+  const stderrFrom = sizeOf(run, runFiles.stderr)
+  try {
+    const second = await launch(run)
+    return (await see(run, second, {startedAt, stop, spoolFrom, stderrFrom})).outcome
+  } catch (error) {
+    return {...ended.outcome, error: messageOf(error)}
+  }
 }
+
+const stoppedBetween = (outcome: RunOutcome, {status, error}: StopReason): RunOutcome => ({...outcome, status, error})
+
+type Position = {startedAt: number; stop: AbortSignal; spoolFrom: number; stderrFrom: number}
+
+const see = (run: Run, {identity, exited}: AgentProcess, position: Position): Promise<Supervised> =>
+  supervise({...run, ...position, root: identity, exited})
+
+const sizeOf = ({request}: Run, name: string) => statSync(join(request.runDir, name)).size

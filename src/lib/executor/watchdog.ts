@@ -4,62 +4,81 @@ import type {Deadlines, StopReason} from './executor.ts'
 export type WatchdogOptions = {
   deadlines: Deadlines
   clock: Clock
-  /** Is a tool at work now? Asked only when the idle limit has passed. */
+  /** On the monotonic clock. */
+  startedAt: number
+  /** Asked about once a second. */
   isToolRunning: () => boolean
-  onExpired: (reason: StopReason) => void
-  /** Ends the watch. */
-  signal: AbortSignal
-  checkMs?: number
+  /** The agent's last event was the end of the task, so its process has nothing left to do. */
+  isFinished: () => boolean
 }
 
-const failed = (error: string): StopReason => ({status: 'failed', error})
-const seconds = (ms: number) => `${Math.round(ms / 1000)} s`
+export type Watchdog = {
+  /** The agent has just printed something. */
+  sawOutput(): void
+  /** Resolves with the reason when a deadline has passed; with undefined when `signal` is aborted. */
+  watch(signal: AbortSignal): Promise<StopReason | undefined>
+}
 
-/** Ends a run that does not start, goes silent, or takes too long, and says which of these it was. */
-export class Watchdog {
-  readonly #options: WatchdogOptions
-  readonly #started: number
-  #lastSign: number
-  #hasBegun = false
+const tickMs = 1000
+/** How long a process may stay after it said that it is done. */
+const lingerMs = 10_000
 
-  constructor(options: WatchdogOptions) {
-    this.#options = options
-    this.#started = options.clock.monotonic()
-    this.#lastSign = this.#started
-    void this.#watch()
-  }
+/** Notices an agent that never begins, falls silent, or takes too long: each of these waits would be for ever. */
+export function createWatchdog({deadlines, clock, startedAt, isToolRunning, isFinished}: WatchdogOptions): Watchdog {
+  const {startup, idle, tool, total} = deadlines
+  let outputAt: number | undefined
+  let toolAt = startedAt
 
-  /** Output came. */
-  sign(): void {
-    this.#hasBegun = true
-    this.#lastSign = this.#options.clock.monotonic()
-  }
-
-  async #watch(): Promise<void> {
-    const {signal, clock, onExpired, checkMs = 1000} = this.#options
-    while (!signal.aborted) {
-      const reason = this.#expired()
-      if (reason) return onExpired(reason)
-      await clock.sleep(checkMs, signal)
-    }
-  }
-
-  #expired(): StopReason | undefined {
-    const {deadlines, clock, isToolRunning} = this.#options
+  /** What is over, or how long nothing can be over yet. */
+  const check = (): StopReason | number => {
     const now = clock.monotonic()
-    const silence = now - this.#lastSign
-    if (passed(now - this.#started, deadlines.total))
-      return failed(`stopped after ${seconds(deadlines.total)}, the limit of a task (task_timeout)`)
-    if (!this.#hasBegun)
-      return passed(silence, deadlines.startup)
-        ? failed(`the agent showed no sign of life within ${seconds(deadlines.startup)} (startup_timeout)`)
-        : undefined
-    if (passed(silence, deadlines.tool))
-      return failed(`a tool ran without any output for ${seconds(deadlines.tool)} (tool_timeout)`)
-    if (passed(silence, deadlines.idle) && !isToolRunning())
-      return failed(`the agent was silent for ${seconds(deadlines.idle)} while no tool ran (idle_timeout)`)
-    return undefined
+    const silentFor = now - (outputAt ?? startedAt)
+    const hasTool = isToolRunning()
+    if (hasTool) toolAt = now
+    const isDone = isFinished()
+    // From the end of a tool too: its event comes a moment after its process has gone.
+    const idleFor = Math.min(silentFor, now - toolAt)
+    const limits: [isOn: boolean, passed: number, limit: number, error: (limit: string) => string][] = [
+      [isDone, silentFor, lingerMs, (limit) => `OpenCode was done, but did not exit within ${limit}`],
+      [true, now - startedAt, total, (limit) => `Timed out after ${limit} (task_timeout)`],
+      [
+        outputAt === undefined,
+        silentFor,
+        startup,
+        (limit) => `OpenCode printed nothing within ${limit} of its start (startup_timeout)`,
+      ],
+      [
+        outputAt !== undefined && !hasTool,
+        idleFor,
+        idle,
+        (limit) => `OpenCode printed nothing for ${limit} (idle_timeout)`,
+      ],
+      [outputAt !== undefined && hasTool, silentFor, tool, (limit) => `A tool ran for over ${limit} (tool_timeout)`],
+    ]
+    let rest = tickMs
+    for (const [isOn, passed, limit, error] of limits) {
+      if (!isOn || limit === 0) continue
+      if (passed >= limit) return {status: 'failed', error: error(seconds(limit))}
+      rest = Math.min(rest, limit - passed)
+    }
+
+    return Math.max(1, Math.ceil(rest))
+  }
+
+  return {
+    sawOutput() {
+      outputAt = clock.monotonic()
+    },
+    async watch(signal) {
+      while (!signal.aborted) {
+        const found = check()
+        if (typeof found !== 'number') return found
+        await clock.sleep(found, signal)
+      }
+
+      return undefined
+    },
   }
 }
 
-const passed = (elapsed: number, limit: number) => limit > 0 && elapsed >= limit
+const seconds = (ms: number) => `${ms / 1000} s`

@@ -19,11 +19,10 @@ export type EnvironmentOptions = {
  * What the agent needs to run as the user would run it. Everything else stays out: the model's shell sees the whole
  * environment of the agent.
  */
-const passed = [
-  ...['PATH', 'HOME', 'USER', 'LOGNAME', 'SHELL', 'TZ', 'LANG', 'LANGUAGE', 'LC_*', 'XDG_*'],
-  ...['HTTP_PROXY', 'HTTPS_PROXY', 'ALL_PROXY', 'NO_PROXY', 'http_proxy', 'https_proxy', 'all_proxy', 'no_proxy'],
-  ...['SSL_CERT_FILE', 'SSL_CERT_DIR', 'NODE_EXTRA_CA_CERTS', 'OPENCODE_*', 'npm_config_offline'],
-]
+const passed =
+  'PATH HOME USER LOGNAME SHELL TZ LANG LANGUAGE LC_* XDG_* ' +
+  'HTTP_PROXY HTTPS_PROXY ALL_PROXY NO_PROXY http_proxy https_proxy all_proxy no_proxy ' +
+  'SSL_CERT_FILE SSL_CERT_DIR NODE_EXTRA_CA_CERTS OPENCODE_* npm_config_offline'
 
 /** Never passed, whatever is allowed: our own settings (the server's token is one) and the password of a server. */
 const isPrivate = (name: string) => /^A2A_/i.test(name) || name === 'OPENCODE_SERVER_PASSWORD'
@@ -31,7 +30,7 @@ const isPrivate = (name: string) => /^A2A_/i.test(name) || name === 'OPENCODE_SE
 /** The whole environment of an agent's process. */
 export function agentEnvironment(options: EnvironmentOptions): Record<string, string> {
   const {base, cwd, tmpDir, marker, allow, permissions} = options
-  const isAllowed = nameFilter([...passed, ...allow])
+  const isAllowed = nameFilter([...passed.split(' '), ...allow])
   const env: Record<string, string> = {}
   for (const [name, value] of Object.entries(base))
     if (value !== undefined && isAllowed(name) && !isPrivate(name)) env[name] = value

@@ -2,7 +2,7 @@ import {linkSync, readFileSync, renameSync, rmSync, writeFileSync} from 'node:fs
 import * as v from 'valibot'
 import {isoTime} from '../core/clock.ts'
 import {errorCode} from '../core/errors.ts'
-import {bootId, isAlive, readProcess} from '../executor/processes.ts'
+import {bootId, identify, isAlive} from '../executor/processes.ts'
 import type {ProcessIdentity} from '../executor/executor.ts'
 import {parseJson} from '../protocol/parse.ts'
 
@@ -25,10 +25,10 @@ export type Lock = Disposable & {
  * holder that was killed leaves a file that nobody minds. Throws what the file system throws.
  */
 export function takeLock(path: string, what: string): Lock | Holder {
-  const own = identityOf(process.pid)
+  const own = identify(process.pid)
   const temporary = `${path}.${process.pid}.${Math.random().toString(36).slice(2)}`
   const text = (holder: ProcessIdentity) =>
-    `${JSON.stringify({pid: holder.pid, start_time: holder.startTime, boot_id: bootId(), since: isoTime(Date.now()), what})}\n`
+    `${JSON.stringify({pid: holder.pid, start_time: holder.startTime, boot_id: bootId() ?? '', since: isoTime(Date.now()), what})}\n`
   writeFileSync(temporary, text(own), {mode: 0o600})
   try {
     for (let tries = 0; tries < 5; tries++) {
@@ -52,10 +52,9 @@ export function takeLock(path: string, what: string): Lock | Holder {
 
 export const isLock = (result: Lock | Holder): result is Lock => 'handTo' in result
 
-const identityOf = (pid: number): ProcessIdentity => ({pid, startTime: readProcess(pid)?.startTime ?? ''})
-
 const holds = (holder: Holder) =>
-  (holder.boot_id === '' || holder.boot_id === bootId()) && isAlive({pid: holder.pid, startTime: holder.start_time})
+  (holder.boot_id === '' || holder.boot_id === (bootId() ?? '')) &&
+  isAlive({pid: holder.pid, startTime: holder.start_time})
 
 function readHolder(path: string): Holder | undefined {
   try {

@@ -2,10 +2,10 @@ import {readFileSync} from 'node:fs'
 import {join} from 'node:path'
 import type {Clock} from '../core/clock.ts'
 import type {Emit} from '../events/bus.ts'
-import {runFiles} from '../executor/executor.ts'
-import {endRunProcesses} from '../executor/kill-tree.ts'
+import {runFiles, type ProcessIdentity} from '../executor/executor.ts'
+import {endProcesses} from '../executor/kill-tree.ts'
 import {bootId} from '../executor/processes.ts'
-import {readTail} from '../executor/run-files.ts'
+import {readTail} from '../executor/stderr-tail.ts'
 import type {JournalledRun, Journal} from '../journal/journal.ts'
 import {readFact} from '../opencode/events.ts'
 import {lineSplitter} from '../opencode/line-splitter.ts'
@@ -55,15 +55,18 @@ export async function recover(parts: RecoveryParts): Promise<void> {
   }
 }
 
+/** Stands for an agent whose pid is not known: no process has this one, so the marker alone finds what there is. */
+const neverStarted: ProcessIdentity = {pid: 2 ** 31 - 1, startTime: '0'}
+
 /** The report of a run: the frozen one, else what its events say now that nothing of it runs any more. */
 async function settle(
   run: JournalledRun,
   {journal, clock, workerId, graceMs, emit}: RecoveryParts,
 ): Promise<StatusUpdate> {
-  const sameBoot = run.boot_id === bootId()
-  const root = sameBoot && run.pid !== null ? {pid: run.pid, startTime: run.start_time ?? ''} : undefined
+  const sameBoot = run.boot_id === (bootId() ?? '')
+  const root = sameBoot && run.pid !== null ? {pid: run.pid, startTime: run.start_time ?? ''} : neverStarted
   const traces = {root, marker: run.marker, tmpDir: join(run.run_dir, runFiles.tmp), seen: []}
-  const left = await endRunProcesses({...traces, graceMs, clock})
+  const left = await endProcesses({...traces, graceMs, clock})
   if (left.length > 0)
     emit({
       type: 'notice',
@@ -77,7 +80,7 @@ async function settle(
   const verdict = judge({
     record,
     exit: undefined,
-    stderr: readTail(join(run.run_dir, runFiles.stderr)),
+    stderr: readTail(join(run.run_dir, runFiles.stderr), 0),
     stop: record.finished
       ? undefined
       : {

@@ -269,7 +269,7 @@ export class TaskRunner {
       const problem = this.#policy(task) ?? directoryProblem(active.codebase)
       if (problem)
         throw new Error(problem.startsWith('the path') ? `${active.codebase}: ${problem} on this worker` : problem)
-      journal.begin({...run, title: task.title, path: active.codebase, marker, boot_id: bootId()})
+      journal.begin({...run, title: task.title, path: active.codebase, marker, boot_id: bootId() ?? ''})
       if (active.stop) return {outcome: stopped(active.stop), output}
       const request = requestOf(task, active.codebase, runDir, marker, config)
       const agent = await this.#executor(task).start(request, {

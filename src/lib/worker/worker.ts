@@ -84,7 +84,7 @@ export async function runWorker(
     ...about,
     registration,
     journal,
-    redact: createRedactor(secrets, config.redact),
+    redact: redactor(secrets, config.redact),
     signal: giveUp.signal,
   })
   const parts = {
@@ -128,6 +128,15 @@ export async function runWorker(
     throw error
   }
 }
+
+/** Undefined where there is nothing to look for: output is then sent as the bytes it is. */
+const redactor = (secrets: readonly string[], patterns: readonly string[]) =>
+  secrets.length + patterns.length === 0
+    ? undefined
+    : createRedactor(
+        secrets,
+        patterns.map((pattern) => new RegExp(pattern, 'u')),
+      )
 
 type Parts = {registration: Registration; intake: Intake; runner: TaskRunner; lifecycle: Lifecycle}
 

@@ -1,0 +1,84 @@
+import {statSync} from 'node:fs'
+import {execa} from 'execa'
+import {ExpectedError, type ExitName, errorCode, messageOf} from '../core/errors.ts'
+import {descriptor} from '../opencode/descriptor.ts'
+import type {ProcessIdentity} from './executor.ts'
+import {identify} from './processes.ts'
+
+export type AgentExit = {code: number | null; signal: string | null}
+
+export type SpawnOptions = {
+  binary: string
+  args: readonly string[]
+  cwd: string
+  env: Record<string, string>
+  stdin: number
+  stdout: number
+  stderr: number
+}
+
+export type AgentProcess = {identity: ProcessIdentity; exited: Promise<AgentExit>}
+
+/**
+ * Starts the agent as the leader of its own group, so that it lives on when the worker ends. Its streams are files,
+ * never pipes: OpenCode exits without draining a pipe, and a pipe dies with its reader. Rejects where the process could
+ * not be started.
+ */
+export async function spawnAgent(
+  options: SpawnOptions,
+  onSpawn: (identity: ProcessIdentity) => void,
+): Promise<AgentProcess> {
+  const {binary, args, cwd, env, stdin, stdout, stderr} = options
+  const child = execa(binary, args, {
+    cwd,
+    env,
+    extendEnv: false,
+    detached: true,
+    cleanup: false,
+    buffer: false,
+    reject: false,
+    stdio: [descriptor(stdin), descriptor(stdout), descriptor(stderr)],
+  })
+  if (child.pid === undefined) {
+    const {cause, message} = (await child) as {cause?: unknown; message?: string}
+    throw cannotStart(options, cause ?? new Error(message))
+  }
+
+  const identity = identify(child.pid)
+  const exited = new Promise<AgentExit>((resolve) => {
+    child.nodeChildProcess.once('exit', (code, signal) => resolve({code, signal}))
+  })
+  onSpawn(identity)
+  return {identity, exited}
+}
+
+function cannotStart({binary, cwd}: SpawnOptions, cause: unknown): ExpectedError {
+  const fail = (code: string, exit: ExitName, message: string, ...suggestions: string[]) =>
+    new ExpectedError(message, {code, exit, suggestions, cause})
+  // The system says ENOENT of the program when it is the directory that is missing.
+  if (!isDirectory(cwd))
+    return fail('CODEBASE_MISSING', 'config', `the codebase ${cwd} is not a directory that the worker can enter`)
+  switch (errorCode(cause)) {
+    case 'ENOENT':
+      return fail('OPENCODE_NOT_FOUND', 'config', `OpenCode is no longer at ${binary}`, 'npm i -g opencode-ai')
+    case 'EACCES':
+      return fail('OPENCODE_NOT_FOUND', 'config', `OpenCode at ${binary} is not executable by the worker's user`)
+    case 'E2BIG':
+      return fail('AGENT_START', 'config', 'the environment of the agent is too long for the system to start it')
+    case 'EAGAIN':
+    case 'ENOMEM':
+    case 'EMFILE':
+    case 'ENFILE':
+      return fail('AGENT_START', 'temporary', `no process is to be had for OpenCode now (${errorCode(cause)})`)
+    default:
+      return fail('AGENT_START', 'failed', `OpenCode could not be started: ${messageOf(cause)}`)
+  }
+}
+
+function isDirectory(path: string): boolean {
+  try {
+    return statSync(path).isDirectory()
+  } catch {
+    return false
+  }
+}

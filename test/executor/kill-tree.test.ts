@@ -1,0 +1,78 @@
+import {expect, test} from 'vitest'
+import {descendantsOf, isAlive} from '../../src/lib/executor/processes.ts'
+import {processesOf} from '../support/agent-run.ts'
+import {scratchFolder} from '../support/scratch.ts'
+import {shell} from '../support/shell.ts'
+import {waitFor} from '../support/wait-for.ts'
+
+const descendants = async (script: ReturnType<typeof shell>, count: number) => {
+  await waitFor(() => descendantsOf([script.root]).length === count, `${count} descendants`)
+  return descendantsOf([script.root])
+}
+
+test('ends the agent, its group, and what left the group', async () => {
+  await using script = shell('nohup sleep 300 & setsid sleep 300 & sh -c "sleep 300; true" & wait')
+  await descendants(script, 4)
+  expect(await script.end()).toEqual([])
+  expect(processesOf(script.marker)).toEqual([])
+})
+
+test('ends orphans of an agent that has ended itself', async () => {
+  await using script = shell('setsid nohup sleep 300 & sleep 0.1')
+  await script.exited
+  expect(processesOf(script.marker)).toHaveLength(1)
+  expect(await script.end()).toEqual([])
+  expect(processesOf(script.marker)).toEqual([])
+})
+
+test('ends what has shed the marker, the group and the parent, if it was seen before', async () => {
+  await using script = shell('sh -c "env -i setsid sleep 300 & sleep 0.2"; sleep 0.2; exec sleep 300')
+  const seen = await waitFor(
+    () => descendantsOf([script.root]).length >= 2 && descendantsOf([script.root]),
+    'the child',
+  )
+  await waitFor(() => descendantsOf([script.root]).length === 0, 'the orphan')
+  expect(seen.filter((identity) => isAlive(identity))).toHaveLength(1)
+  expect(await script.end(seen)).toEqual([])
+  expect(seen.filter((identity) => isAlive(identity))).toEqual([])
+})
+
+test('ends what works in the run’s temporary folder', async () => {
+  using scratch = scratchFolder()
+  await using script = shell('sleep 0.1')
+  await script.exited
+  await using stray = shell('exec sleep 300', {cwd: scratch.path})
+  expect(await script.end([], {tmpDir: scratch.path})).toEqual([])
+  await stray.exited
+})
+
+test('kills what does not go when it is asked to', async () => {
+  await using script = shell('trap "" TERM; sleep 300 & sleep 300 & wait; wait; exec sleep 300')
+  await descendants(script, 2)
+  const begun = performance.now()
+  expect(await script.end([], {graceMs: 100})).toEqual([])
+  expect(performance.now() - begun).toBeLessThan(2000)
+  await script.exited
+})
+
+test('asks first: what ends in the time of grace is not killed', async () => {
+  await using script = shell('trap "exit 7" TERM; while true; do sleep 0.02; done')
+  await waitFor(() => descendantsOf([script.root])[0], 'its start')
+  await script.end([], {graceMs: 5000})
+  expect(await script.exited).toEqual([7, null])
+})
+
+test('leaves a stranger alone that has the number of one seen before', async () => {
+  await using script = shell('sleep 0.01')
+  await using stranger = shell('exec sleep 300')
+  await script.exited
+  await script.end([{pid: stranger.root.pid, startTime: '1'}], {graceMs: 0})
+  expect(isAlive(stranger.root)).toBe(true)
+})
+
+test('leaves other runs alone', async () => {
+  await using script = shell('exec sleep 300', {marker: 'run-1'})
+  await using other = shell('exec sleep 300', {marker: 'run-10'})
+  expect(await script.end()).toEqual([])
+  expect(isAlive(other.root)).toBe(true)
+})

@@ -1,0 +1,83 @@
+import {copyFileSync, mkdirSync, symlinkSync} from 'node:fs'
+import {join} from 'node:path'
+import {expect, test} from 'vitest'
+import {
+  bootId,
+  descendantsOf,
+  hasMarker,
+  identify,
+  isAlive,
+  listProcesses,
+  readProcess,
+  worksIn,
+} from '../../src/lib/executor/processes.ts'
+import {scratchFolder} from '../support/scratch.ts'
+import {shell} from '../support/shell.ts'
+import {waitFor} from '../support/wait-for.ts'
+
+test('tells a process from a later one of the same number', () => {
+  const self = identify(process.pid)
+  expect(isAlive(self)).toBe(true)
+  expect(isAlive({...self, startTime: '1'})).toBe(false)
+})
+
+test('reads a process whose name has brackets and spaces in it', async () => {
+  using scratch = scratchFolder()
+  const program = join(scratch.path, 'a) R 1 (b')
+  copyFileSync('/bin/sleep', program)
+  await using script = shell(`exec '${program}' 300`)
+  await waitFor(() => worksIn(script.root.pid, process.cwd()), 'its start')
+  const info = await waitFor(() => readProcess(script.root.pid), 'its entry')
+  expect(info).toMatchObject({parent: process.pid, group: script.root.pid, startTime: script.root.startTime})
+})
+
+test('takes a zombie for dead', async () => {
+  await using script = shell('sleep 0 & exec sleep 300')
+  const zombie = await waitFor(() => {
+    const text = descendantOf(script.root.pid)
+    return text
+  }, 'a zombie')
+  expect(isAlive(zombie)).toBe(false)
+  expect(listProcesses().map(({pid}) => pid)).not.toContain(zombie.pid)
+})
+
+/** A child that has ended and that nobody reaps. */
+function descendantOf(parent: number) {
+  for (let pid = parent; pid < parent + 50; pid++) {
+    const info = readProcess(pid)
+    if (info?.parent === parent && info.state === 'Z') return info
+  }
+
+  return undefined
+}
+
+test('compares the marker as a whole', async () => {
+  await using script = shell('exec sleep 300', {marker: 'one-run'})
+  await waitFor(() => hasMarker(script.root.pid, 'one-run'), 'the marker')
+  expect(hasMarker(script.root.pid, 'one')).toBe(false)
+  expect(hasMarker(script.root.pid, 'one-run-more')).toBe(false)
+})
+
+test('finds descendants in other sessions too', async () => {
+  await using script = shell('setsid sleep 300 & sh -c "sleep 300; true" & wait')
+  await waitFor(() => descendantsOf([script.root]).length >= 3, 'three descendants')
+  expect(descendantsOf([{...script.root, startTime: '1'}])).toEqual([])
+})
+
+test('knows who works in a folder', async () => {
+  using scratch = scratchFolder()
+  const inner = join(scratch.path, 'inner')
+  mkdirSync(inner)
+  symlinkSync(inner, join(scratch.path, 'link'))
+  await using script = shell('exec sleep 300', {cwd: join(scratch.path, 'link')})
+  expect(worksIn(script.root.pid, scratch.path)).toBe(true)
+  expect(worksIn(script.root.pid, join(scratch.path, 'inn'))).toBe(false)
+})
+
+test('has nothing to say of processes that are not there', () => {
+  expect(readProcess(2 ** 30)).toBeUndefined()
+  expect(isAlive({pid: 2 ** 30, startTime: ''})).toBe(false)
+  expect(hasMarker(2 ** 30, 'x')).toBe(false)
+  expect(worksIn(2 ** 30, '/')).toBe(false)
+  expect(bootId()).toMatch(/^[0-9a-f-]{36}$/)
+})

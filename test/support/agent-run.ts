@@ -1,0 +1,47 @@
+import {mkdirSync} from 'node:fs'
+import {join} from 'node:path'
+import type {Deadlines, Executor, ProcessIdentity, RunObserver, RunRequest} from '../../src/lib/executor/executor.ts'
+import {hasMarker, listProcesses} from '../../src/lib/executor/processes.ts'
+
+export const relaxed: Deadlines = {startup: 60_000, idle: 60_000, tool: 60_000, total: 120_000, grace: 1000}
+
+/** What an executor told about a run. */
+export type Told = {spawned: ProcessIdentity[]; sessions: string[]; activities: string[]; warnings: string[]}
+
+export function recordingObserver(): {told: Told; observer: RunObserver} {
+  const told: Told = {spawned: [], sessions: [], activities: [], warnings: []}
+  const observer: RunObserver = {
+    spawned: (identity) => told.spawned.push(identity),
+    session: (id) => told.sessions.push(id),
+    activity: (line) => told.activities.push(line),
+    warning: (text) => told.warnings.push(text),
+  }
+  return {told, observer}
+}
+
+let runs = 0
+
+/** A run of `prompt` in `cwd`, in a new run folder below `root`, with a marker that no other run has. */
+export function requestFor(root: string, prompt: string, rest: Partial<RunRequest> = {}): RunRequest {
+  runs += 1
+  const runDir = join(root, `run-${runs}`)
+  const cwd = rest.cwd ?? join(root, 'codebase')
+  mkdirSync(runDir, {recursive: true, mode: 0o700})
+  mkdirSync(cwd, {recursive: true})
+  const marker = `test-${process.pid}-${Date.now()}-${runs}`
+  const names = {taskId: `task-${runs}`, attempt: 1, title: 'A task', agent: 'build'}
+  return {...names, prompt, cwd, runDir, marker, deadlines: relaxed, ...rest}
+}
+
+/** Starts a run and waits for its end. */
+export async function runToEnd(executor: Executor, request: RunRequest) {
+  const {told, observer} = recordingObserver()
+  const agent = await executor.start(request, observer)
+  return {told, outcome: await agent.outcome}
+}
+
+/** The processes that carry the marker and have not ended. */
+export const processesOf = (marker: string): number[] =>
+  listProcesses()
+    .filter(({pid}) => hasMarker(pid, marker))
+    .map(({pid}) => pid)

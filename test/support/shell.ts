@@ -1,0 +1,31 @@
+import {spawn} from 'node:child_process'
+import {once} from 'node:events'
+import type {ProcessIdentity} from '../../src/lib/executor/executor.ts'
+import {endProcesses} from '../../src/lib/executor/kill-tree.ts'
+import {descendantsOf, identify} from '../../src/lib/executor/processes.ts'
+import {systemClock} from '../../src/lib/core/clock.ts'
+
+/** A shell script as the leader of its own group, as agents are; what it started is ended at the end of the test. */
+export function shell(script: string, options: {marker?: string; cwd?: string} = {}) {
+  const marker = options.marker ?? `shell-${process.pid}-${Math.random()}`
+  const child = spawn('/bin/sh', ['-c', script], {
+    cwd: options.cwd,
+    detached: true,
+    env: {PATH: process.env['PATH'], A2A_RUN: marker},
+    stdio: 'ignore',
+  })
+  const exited = once(child, 'exit')
+  const root: ProcessIdentity = identify(child.pid ?? 0)
+  const end = (seen: ProcessIdentity[] = [], rest: {graceMs?: number; tmpDir?: string; marker?: string} = {}) =>
+    endProcesses({root, marker, tmpDir: '/nowhere', graceMs: 1000, clock: systemClock, seen, ...rest})
+  return {
+    root,
+    marker,
+    exited,
+    end,
+    async [Symbol.asyncDispose]() {
+      await end(descendantsOf([root]), {graceMs: 0})
+      await exited
+    },
+  }
+}
