@@ -41,10 +41,9 @@ export default class Serve extends BaseCommand {
       host: flags.host,
       port,
       database: flags.db ?? join(makePrivate(stateDir), 'server.db'),
-      tokens: parseTokens(process.env['A2A_AUTH_TOKENS']),
+      tokens: parseTokens(process.env['A2A_AUTH_TOKENS'] ?? ''),
       ...(flags.auth ? {auth: flags.auth as 'required'} : {}),
       exclusive: true,
-      version: this.config.version,
       log: (line) => this.logToStderr(line),
     })
     this.log(plane.url)

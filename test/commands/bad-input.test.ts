@@ -17,7 +17,7 @@ let plane: Awaited<ReturnType<typeof startPlane>>
 beforeAll(async () => {
   mkdirSync(home)
   repository(project)
-  plane = await startPlane({tokens: [{name: 't', secret: 'sesame-sesame', scope: 'admin'}]})
+  plane = await startPlane({tokens: [{name: 't', token: 'sesame-sesame', scope: 'admin'}]})
   const headers = {authorization: 'Bearer sesame-sesame'}
   await plane.call('POST', '/v1/opencode/workers/register', {worker_id: 'w', name: 'w'}, headers)
   for (const name of ['website', 'backend'])
@@ -159,7 +159,7 @@ test('a port in use: exit 75; an open address without tokens: exit 78; a bad por
   })
   expect(await run(['serve', '--port', '0', '--host', '0.0.0.0'])).toMatchObject({
     code: 78,
-    stderr: expect.stringMatching(/without tokens/),
+    stderr: expect.stringMatching(/no token would be asked for/),
   })
   expect((await run(['serve', '--port', 'http'])).code).toBe(2)
 })

@@ -1,174 +1,162 @@
 import {expect, test} from 'vitest'
-import {startPlane, taskStreamOf} from '../support/plane.ts'
-import {until} from '../support/scratch.ts'
+import {Api} from './support/api.ts'
+import {PythonWorker} from './support/python-worker.ts'
+import {startPlane, until} from './support/plane.ts'
 
-/** How the existing Python worker behaves towards a server: anonymous, no features, empty bodies, no claims. */
-const python = {capabilities: ['opencode']}
+// one test for each line of what the existing worker needs of a server
 
-test('it may send empty bodies with a JSON type, and gets 200 with JSON everywhere', async () => {
+test('1: every answer is 200 and application/json, and the task list is a bare array', async () => {
   await using plane = await startPlane()
-  await plane.codebase('py', '/home/u', python)
-  for (const path of ['/v1/opencode/workers/py/heartbeat', '/v1/opencode/workers/py/unregister']) {
-    const answer = await plane.call('POST', path)
-    expect(answer.status).toBe(200)
-    expect(answer.headers.get('content-type')).toMatch(/application\/json/)
-  }
-
-  expect(await plane.call('POST', '/v1/opencode/workers/nobody/heartbeat')).toMatchObject({
-    status: 404,
-    body: {detail: 'Worker not found - please re-register'},
-  })
-  expect(await plane.call('POST', '/v1/opencode/workers/nobody/unregister')).toMatchObject({
-    status: 200,
-    body: {success: false},
-  })
+  await using worker = await PythonWorker.start(plane.url)
+  expect(await worker.poll()).toEqual([])
+  expect(worker.refused).toEqual([])
 })
 
-test('a codebase keeps its id for a worker and path, also for equal paths of two workers', async () => {
-  await using plane = await startPlane()
-  const first = await plane.codebase('py', '/home/u', python)
-  expect(await plane.codebase('py', '/home/u/', python)).toBe(first)
-  expect(await plane.codebase('other', '/home/u', python)).not.toBe(first)
+test('2: empty bodies with a JSON type are fine, and only the stream asks for a token in mode stream-only', async () => {
+  const tokens = [{name: 'py', scope: 'admin' as const, token: 'secret'}]
+  await using plane = await startPlane({tokens, auth: 'stream-only'})
+  await using worker = await PythonWorker.start(plane.url, {token: 'secret'})
+  await worker.connect()
+  await worker.heartbeat()
+  await worker.stop()
+  expect(worker.refused).toEqual([])
+  await using stranger = await PythonWorker.start(plane.url)
+  await expect(stranger.connect()).rejects.toThrow('401')
 })
 
-test('it is pushed whole tasks with short lines, and takes them by reporting running, twice', async () => {
+test('3: a codebase has one id for one worker and path, the home directory too', async () => {
   await using plane = await startPlane()
-  const codebase = await plane.codebase('py', '/p', python)
-  using stream = await taskStreamOf(plane.url, 'py', {
-    'x-codebases': codebase,
-    'x-capabilities': 'opencode,build,deploy,test',
-  })
-  expect((await stream.next('connected'))?.json.worker_id).toBe('py')
-  const {id} = await plane.task(codebase, {prompt: 'do'})
-  expect((await stream.next('task_available'))?.json).toMatchObject({
-    id,
-    codebase_id: codebase,
-    prompt: 'do',
+  await using worker = await PythonWorker.start(plane.url)
+  const again = await worker.registerCodebase('renamed', '/srv/app/')
+  expect(again).toBe(worker.codebases.get('/srv/app'))
+  expect(await worker.registerCodebase('global', '/home/py')).toBe(worker.codebases.get('/home/py'))
+  await using other = await PythonWorker.start(plane.url)
+  expect(other.codebases.get('/home/py')).not.toBe(worker.codebases.get('/home/py'))
+})
+
+test('4: a repeated running, a session, and the holder’s final state are accepted', async () => {
+  await using plane = await startPlane()
+  await using worker = await PythonWorker.start(plane.url)
+  await worker.connect()
+  const api = new Api(plane.url)
+  const task = await api.create(worker.codebases.get('/srv/app') ?? '')
+  await until(async () => (await api.task(task.id)).status === 'completed')
+  expect(await api.task(task.id)).toMatchObject({session_id: 'ses_py', result: 'ran: do it', worker_id: worker.id})
+  expect(worker.refused).toEqual([])
+})
+
+test('5: pushes are whole tasks, short lines, and never further apart than the keep-alive', async () => {
+  await using plane = await startPlane({timings: {keepAliveMs: 50}})
+  await using worker = await PythonWorker.start(plane.url)
+  await worker.connect()
+  const api = new Api(plane.url)
+  const task = await api.create(worker.codebases.get('/srv/app') ?? '', {metadata: {model: 'a/b'}})
+  const frame = await until(() => worker.frames.find(({id}) => id === task.id))
+  expect(frame).toMatchObject({
+    codebase_id: task.codebase_id,
+    title: 'T',
+    prompt: 'do it',
     agent_type: 'build',
-    metadata: {},
+    metadata: {model: 'a/b'},
   })
-  const put = (body: object) => plane.call('PUT', `/v1/opencode/tasks/${id}/status`, {worker_id: 'py', ...body})
-  expect((await put({status: 'running'})).status).toBe(200)
-  expect((await put({status: 'running', session_id: 'ses_1'})).status).toBe(200)
-  expect(
-    (
-      await plane.call('POST', `/v1/opencode/tasks/${id}/output`, {
-        worker_id: 'py',
-        output: 'line',
-        timestamp: '2026-01-01T00:00:00',
-      })
-    ).status,
-  ).toBe(200)
-  expect((await put({status: 'completed', result: 'x'.repeat(5_000_000)})).status).toBe(200)
-  expect(await plane.get(id)).toMatchObject({status: 'completed', session_id: 'ses_1'})
+  expect(worker.longestLine).toBeLessThan(64 * 1024)
+  expect(worker.encoding).toBeNull()
+  await until(() => worker.events.filter((name) => name === 'heartbeat').length >= 2)
 })
 
-test('two workers with the same codebase id do not both get a task', async () => {
+test('6: a task goes to one worker only', async () => {
   await using plane = await startPlane()
-  const codebase = await plane.codebase('py', '/p', python)
-  await plane.codebase('py2', '/other', python)
-  using one = await taskStreamOf(plane.url, 'py', {'x-codebases': codebase})
-  using two = await taskStreamOf(plane.url, 'py2', {'x-codebases': codebase})
-  const {id} = await plane.task(codebase)
-  expect((await one.next('task_available'))?.json.id).toBe(id)
-  expect((await plane.call('GET', '/v1/opencode/tasks?status=pending')).body).toEqual([])
-  await plane.call('PUT', `/v1/opencode/tasks/${id}/status`, {worker_id: 'py', status: 'running'})
-  expect(
-    (await plane.call('PUT', `/v1/opencode/tasks/${id}/status`, {worker_id: 'py2', status: 'running'})).status,
-  ).toBe(409)
-  two[Symbol.dispose]()
+  await using one = await PythonWorker.start(plane.url)
+  await using two = await PythonWorker.start(plane.url)
+  await Promise.all([one.connect(), two.connect()])
+  const api = new Api(plane.url)
+  const ids: string[] = []
+  for (let i = 0; i < 6; i++) ids.push((await api.create('global')).id)
+  for (const id of ids) await until(async () => (await api.task(id)).status === 'completed')
+  expect([...one.runs, ...two.runs].sort()).toEqual(ids.sort())
 })
 
-test('what was put back is not pushed to the same process again: its stream ends, and its poll shows the task', async () => {
+test('7: what is pending is pushed on connect, and a requeued task reaches the same process by ending its stream', async () => {
+  await using plane = await startPlane({timings: {offerMs: 60}})
+  await using worker = await PythonWorker.start(plane.url, {hangs: true})
+  const api = new Api(plane.url)
+  const task = await api.create(worker.codebases.get('/srv/app') ?? '')
+  await worker.connect()
+  await until(async () => (await api.task(task.id)).status === 'running')
+  await api.report(task.id, worker.id, 'pending') // as if it had been lost
+  await until(() => worker.runs.length === 2) // the second push is dropped, the poll after the stream's end is not
+  expect(await api.task(task.id)).toMatchObject({status: 'running', attempt: 2})
+})
+
+test('8: a codebase registered while the stream is open gets its tasks', async () => {
   await using plane = await startPlane()
-  const codebase = await plane.codebase('py', '/p', python)
-  using stream = await taskStreamOf(plane.url, 'py', {'x-codebases': codebase})
-  const {id} = await plane.task(codebase)
-  await stream.next('task_available')
-  await plane.call('PUT', `/v1/opencode/tasks/${id}/status`, {worker_id: 'py', status: 'running'})
-  await plane.call('PUT', `/v1/opencode/tasks/${id}/status`, {worker_id: 'py', status: 'pending'})
-  expect(await stream.next('task_available')).toBeUndefined()
-  const polled = (await plane.call('GET', '/v1/opencode/tasks?status=pending')).body
-  expect(polled.map((task: {id: string}) => task.id)).toEqual([id])
+  await using worker = await PythonWorker.start(plane.url)
+  await worker.connect()
+  const codebase = await worker.registerCodebase('late', '/srv/late')
+  const task = await new Api(plane.url).create(codebase)
+  await until(() => worker.runs.includes(task.id))
 })
 
-test('a poll shows one task of a working tree, and none while it is busy', async () => {
+test('9: each line of output is a request, and a result of many megabytes is fine', async () => {
   await using plane = await startPlane()
-  const codebase = await plane.codebase('py', '/p', python)
-  const tasks = [await plane.task(codebase), await plane.task(codebase)]
-  const poll = async () =>
-    (await plane.call('GET', '/v1/opencode/tasks?status=pending')).body.map((task: {id: string}) => task.id)
-  expect(await poll()).toEqual([tasks[0]?.id])
-  await plane.call('PUT', `/v1/opencode/tasks/${tasks[0]?.id}/status`, {worker_id: 'py', status: 'running'})
-  expect(await poll()).toEqual([])
+  await using worker = await PythonWorker.start(plane.url, {hangs: true})
+  await worker.connect()
+  const api = new Api(plane.url)
+  const task = await api.create('global')
+  await until(() => worker.runs.includes(task.id))
+  for (let i = 0; i < 20; i++) await worker.output(task.id, `line ${i}\n`)
+  const result = 'x'.repeat(6_000_000)
+  await worker.report(task.id, 'completed', {result})
+  expect((await api.get('taskOutput', {task: task.id})).body.total).toBe(20)
+  expect((await api.task(task.id)).result).toHaveLength(result.length)
+  expect((await api.get('tasks', {}, {query: {status: 'completed'}})).body[0].result).toHaveLength(64 * 1024)
+  expect(worker.refused).toEqual([])
 })
 
-test('a long prompt is never pushed to it as a long line, but can be polled', async () => {
+test('10: silence is forgiven for long; then its tasks are lost, and begin again when it has registered anew', async () => {
+  await using plane = await startPlane({timings: {leaseMs: 20, silentWorkerMs: 250}})
+  await using worker = await PythonWorker.start(plane.url, {hangs: true})
+  const api = new Api(plane.url)
+  const task = await api.create(worker.codebases.get('/srv/app') ?? '')
+  await worker.poll()
+  await until(() => worker.runs.length === 1)
+  const since = await until(async () => (await api.task(task.id)).lost_since)
+  expect(Date.parse(since) - Date.parse((await api.task(task.id)).started_at ?? '')).toBeGreaterThanOrEqual(200)
+  expect((await api.task(task.id)).status).toBe('running')
+  await worker.register()
+  expect(await api.task(task.id)).toMatchObject({status: 'pending', attempt: 2, lost_since: null})
+})
+
+test('10: a restarted worker has another id, and still finds its codebase and what it left unfinished', async () => {
   await using plane = await startPlane()
-  const codebase = await plane.codebase('py', '/p', python)
-  using stream = await taskStreamOf(plane.url, 'py', {'x-codebases': codebase})
-  const {id} = await plane.task(codebase, {prompt: 'x'.repeat(200_000)})
-  expect(await stream.next('task_available')).toBeUndefined()
-  expect((await plane.call('GET', '/v1/opencode/tasks?status=pending')).body[0].id).toBe(id)
+  const worker = await PythonWorker.start(plane.url, {hangs: true})
+  await worker.connect()
+  const api = new Api(plane.url)
+  const codebase = worker.codebases.get('/srv/app') ?? ''
+  const task = await api.create(codebase)
+  await until(() => worker.runs.length === 1)
+  await worker.stop()
+  expect((await api.task(task.id)).lost_since).not.toBeNull()
+  await using reborn = await PythonWorker.start(plane.url)
+  expect(reborn.codebases.get('/srv/app')).toBe(codebase)
+  await reborn.connect()
+  await until(async () => (await api.task(task.id)).status === 'completed')
+  expect(await api.task(task.id)).toMatchObject({attempt: 2, worker_id: reborn.id})
 })
 
-test('it counts as lost only after a long silence, and its tasks are put back when it registers anew', async () => {
-  await using plane = await startPlane({timings: {leaseMs: 10, silentWorkerMs: 200}})
-  const codebase = await plane.codebase('py', '/p', python)
-  const {id} = await plane.task(codebase)
-  await plane.call('PUT', `/v1/opencode/tasks/${id}/status`, {worker_id: 'py', status: 'running'})
-  await plane.call('POST', '/v1/opencode/workers/py/heartbeat')
-  await until(async () => (await plane.get(id)).lost_since, 'the silence to be noticed')
-  expect((await plane.get(id)).status).toBe('running')
-  await plane.codebase('py', '/p', python)
-  expect(await plane.get(id)).toMatchObject({status: 'pending', attempt: 2})
-})
-
-test('a registration task without the path on one worker goes on to the next, and fails when none has it', async () => {
+test('11: there is no api-keys/sync, and that is a 404', async () => {
   await using plane = await startPlane()
-  expect(await plane.call('POST', '/v1/opencode/codebases', {name: 'n', path: '/x'})).toMatchObject({
-    status: 400,
-    body: {detail: 'No workers available. Start a worker on the machine with access to this path.'},
-  })
-  await plane.codebase('a', '/a', python)
-  await plane.codebase('b', '/b', python)
-  using a = await taskStreamOf(plane.url, 'a')
-  using b = await taskStreamOf(plane.url, 'b')
-  const asked = await plane.call('POST', '/v1/opencode/codebases', {name: 'n', path: '/x'})
-  expect(asked.body).toMatchObject({success: true, pending: true})
-  const id = asked.body.task_id
-  const streams = {a, b}
-  const first = await Promise.race([
-    a.next('task_available').then(() => 'a' as const),
-    b.next('task_available').then(() => 'b' as const),
-  ])
-  const second = first === 'a' ? 'b' : 'a'
-  const fail = (worker: string) =>
-    plane.call('PUT', `/v1/opencode/tasks/${id}/status`, {
-      worker_id: worker,
-      status: 'failed',
-      error: 'Path does not exist on this worker: /x',
-    })
-  await plane.call('PUT', `/v1/opencode/tasks/${id}/status`, {worker_id: first, status: 'running'})
-  await fail(first)
-  expect((await plane.get(id)).status).toBe('pending')
-  expect(streams[second]).toBeDefined()
-  await plane.call('PUT', `/v1/opencode/tasks/${id}/status`, {worker_id: second, status: 'running'})
-  await fail(second)
-  expect((await plane.get(id)).status).toBe('failed')
+  const answer = await new Api(plane.url).send('GET', '/v1/opencode/api-keys/sync?worker_id=x')
+  expect(answer).toMatchObject({status: 404, body: {detail: 'Not Found'}})
 })
 
-test('anonymous calls to the rest work where only the stream needs a token', async () => {
-  await using plane = await startPlane({auth: 'stream-only', tokens: [{name: 'n', secret: 'sssssss', scope: 'admin'}]})
-  await plane.codebase('py', '/p', python)
-  expect((await taskStreamOf(plane.url, 'py')).status).toBe(401)
-  using stream = await taskStreamOf(plane.url, 'py', {authorization: 'Bearer sssssss'})
-  expect(stream.status).toBe(200)
-  expect(stream.headers.get('content-encoding')).toBeNull()
-})
-
-test('something is sent on a quiet stream within its keep-alive time', async () => {
-  await using plane = await startPlane({timings: {keepAliveMs: 30}})
-  using stream = await taskStreamOf(plane.url, 'py')
-  expect((await stream.next('heartbeat'))?.json).toMatchObject({worker_id: 'py'})
+test('12: a missing path counts as a decline, and the next worker registers it', async () => {
+  await using plane = await startPlane()
+  await using one = await PythonWorker.start(plane.url)
+  await using two = await PythonWorker.start(plane.url, {paths: ['/data/app']})
+  await Promise.all([one.connect(), two.connect()])
+  const api = new Api(plane.url)
+  const {body} = await api.post('codebases', {}, {name: 'app', path: '/data/app'})
+  await until(async () => (await api.task(body.task_id)).status === 'completed')
+  expect(two.codebases.get('/data/app')).toBeDefined()
 })

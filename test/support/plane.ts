@@ -1,6 +1,5 @@
 import {expect} from 'vitest'
 import type {Task} from '../../src/lib/protocol/schemas.ts'
-import {readEvents, type SseEvent} from '../../src/lib/protocol/sse.ts'
 import {startControlPlane, type ControlPlaneOptions} from '../../src/lib/server/control-plane.ts'
 
 export type Answer = {status: number; body: any; headers: Headers} // oxlint-disable-line typescript/no-explicit-any -- answers are looked at, not trusted
@@ -51,27 +50,3 @@ export function caller(url: string, token?: string) {
     get: async (task: string): Promise<Task> => (await call('GET', `/v1/opencode/tasks/${task}`)).body,
   }
 }
-
-/** An open stream whose events are read one by one, as they come. */
-export async function openStream(url: string, path: string, headers: Record<string, string> = {}) {
-  const controller = new AbortController()
-  const response = await fetch(`${url}${path}`, {headers, signal: controller.signal})
-  const events = readEvents(response.body as unknown as AsyncIterable<Uint8Array>)
-  return {
-    status: response.status,
-    headers: response.headers,
-    /** The next event of this name; undefined when the stream ended. */
-    async next(name: string): Promise<(SseEvent & {json: any}) | undefined> {
-      // oxlint-disable-line typescript/no-explicit-any -- looked at, not trusted
-      for (;;) {
-        const {value, done} = await events.next()
-        if (done) return undefined
-        if (value.event === name) return {...value, json: JSON.parse(value.data)}
-      }
-    },
-    [Symbol.dispose]: () => controller.abort(),
-  }
-}
-
-export const taskStreamOf = (url: string, worker: string, headers: Record<string, string> = {}) =>
-  openStream(url, `/v1/worker/tasks/stream?worker_id=${worker}&agent_name=${worker}`, headers)

@@ -109,7 +109,7 @@ async function openCode({config, root, env, stateDir}: WorkerProcessOptions, bus
 }
 
 async function serverOf(options: WorkerProcessOptions, bus: EventBus, stack: Cleanup) {
-  const {config, stateDir, version} = options
+  const {config, stateDir} = options
   if (!options.isLocal && config.server_url !== undefined) {
     const url = new URL(config.server_url)
     const isPlain = url.protocol === 'http:' && !['localhost', '127.0.0.1', '[::1]'].includes(url.hostname)
@@ -125,7 +125,7 @@ async function serverOf(options: WorkerProcessOptions, bus: EventBus, stack: Cle
   const {embedPlane} = await import('../server/embedded.ts')
   const log = (text: string) => bus.emit({type: 'notice', level: 'info', text})
   const watching = new AbortController()
-  const plane = stack.use(await embedPlane({stateDir, version, clock: systemClock, log, signal: watching.signal}))
+  const plane = stack.use(await embedPlane({stateDir, clock: systemClock, log, signal: watching.signal}))
   stack.defer(() => watching.abort())
   log(
     `Control plane of this machine: ${plane.url} (${plane.isHost() ? 'hosted by this process' : 'hosted by another process'})`,

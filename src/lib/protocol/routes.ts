@@ -21,6 +21,7 @@ export const routes = {
   task: '/v1/opencode/tasks/:task',
   taskStatus: '/v1/opencode/tasks/:task/status',
   taskCancel: '/v1/opencode/tasks/:task/cancel',
+  taskRetry: '/v1/opencode/tasks/:task/retry',
   taskOutput: '/v1/opencode/tasks/:task/output',
   taskOutputStream: '/v1/opencode/tasks/:task/output/stream',
   taskStream: '/v1/worker/tasks/stream',
@@ -29,6 +30,7 @@ export const routes = {
   decline: '/v1/worker/tasks/decline',
   connected: '/v1/worker/connected',
   connectedWorker: '/v1/worker/connected/:worker',
+  workerCodebases: '/v1/worker/codebases',
   monitorWorkers: '/v1/monitor/workers',
 } as const
 

@@ -160,6 +160,15 @@ export const createTaskSchema = v.object({
 })
 export type CreateTask = v.InferInput<typeof createTaskSchema>
 
+/** The other way to create a task; its answer calls the task's id `session_id`. */
+export const triggerSchema = v.object({
+  prompt: required,
+  agent: v.optional(required, 'build'),
+  model: maybe,
+  files: v.optional(v.array(v.string()), []),
+  metadata: v.optional(anyObject, {}),
+})
+
 export const statusUpdateSchema = v.object({
   status: required,
   worker_id: required,
@@ -200,6 +209,11 @@ export const releaseSchema = v.object({
   attempt: v.optional(v.nullable(count), null),
 })
 export const declineSchema = v.object({task_id: required, reason: v.optional(v.string(), '')})
+
+/** `force`: also a running task, if its worker is lost. Ours. */
+export const retrySchema = v.object({force: v.optional(v.boolean(), false)})
+
+export const workerCodebasesSchema = v.object({codebases: v.array(v.string())})
 
 // ----------------------------------------------------------------------------------------------------- answers
 

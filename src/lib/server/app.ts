@@ -1,91 +1,76 @@
-import type {HttpBindings} from '@hono/node-server'
 import {Hono} from 'hono'
+import {getPath} from 'hono/utils/url'
+import {errorCode, messageOf} from '../core/errors.ts'
 import {routes} from '../protocol/routes.ts'
-import {Authenticator, mayCall, type AuthMode, type Token} from './auth.ts'
-import {claimRoutes} from './claim-routes.ts'
+import type {Gate} from './auth.ts'
 import {codebaseRoutes} from './codebase-routes.ts'
+import type {AppEnv} from './event-stream.ts'
+import {healthRoutes} from './health-routes.ts'
+import {HttpError} from './http-error.ts'
 import {outputRoutes} from './output-routes.ts'
-import type {Plane} from './plane.ts'
-import {Refusal} from './refusal.ts'
-import type {Ctx, Env} from './requests.ts'
+import type {Parts} from './parts.ts'
+import {streamRoutes} from './stream-routes.ts'
 import {taskRoutes} from './task-routes.ts'
 import {workerRoutes} from './worker-routes.ts'
 
-export type AppOptions = {
-  plane: Plane
-  tokens: readonly Token[]
-  auth: AuthMode
-  version: string
-  log: (line: string) => void
-}
+const cannotWrite = new HttpError(503, 'The database cannot be read or written now; try again')
 
-const open = new Set<string>([routes.health, routes.livez, routes.readyz])
+/** The worker API over HTTP. */
+export function createApp(parts: Parts, gate: Gate): Hono<AppEnv> {
+  const {log, commits} = parts
+  const app = new Hono<AppEnv>({getPath: (request) => withoutTrailingSlash(getPath(request))})
 
-/** The HTTP side of a plane: who may call, which route it is, and errors in the existing server's shapes. */
-export function createApp({plane, tokens, auth, version, log}: AppOptions): Hono<Env> {
-  const app = new Hono<{Bindings: HttpBindings} & Env>({strict: false})
-  const authenticator = new Authenticator(tokens)
-
-  app.onError((error, c) => {
-    if (error instanceof Refusal) return c.json({detail: error.detail, ...error.extra}, error.status)
-    log(`${c.req.method} ${c.req.path}: ${error.stack ?? error.message}`)
-    return c.json({detail: 'Internal Server Error'}, 500)
-  })
-  app.notFound((c) => {
-    const known = app.routes.some(({path, method}) => method !== 'ALL' && pathMatches(path, c.req.path))
-    return known ? c.json({detail: 'Method Not Allowed'}, 405) : c.json({detail: 'Not Found'}, 404)
-  })
   app.use(async (c, next) => {
-    const {path} = c.req
-    const guarded = auth === 'required' ? !open.has(path) : auth === 'stream-only' && path.startsWith('/v1/worker/')
-    c.set('caller', guarded ? identify(authenticator, plane, c) : {name: 'anyone', scope: 'admin'})
+    const identity = gate(c.req.header('authorization'), c.req.path)
+    if (identity?.scope === 'client' && c.req.path.startsWith('/v1/worker/'))
+      throw new HttpError(403, "The token is a client's: /v1/worker is for workers")
+    c.set('identity', identity)
     await next()
   })
 
-  const health = () => ({status: 'healthy', timestamp: plane.now(), version})
-  for (const path of open) app.get(path, (c) => c.json(health()))
-  app.get(routes.status, (c) => c.json(status(plane)))
-  workerRoutes(app, plane, (c, workerId) => bind(plane, c, workerId))
-  codebaseRoutes(app, plane)
-  taskRoutes(app, plane)
-  outputRoutes(app, plane)
-  claimRoutes(app, plane)
+  // no answer goes out before what it speaks of is on the disk
+  app.use(async (_, next) => {
+    await next()
+    await commits.settled().catch((error: unknown) => {
+      log(`commit failed: ${messageOf(error)}`)
+      throw cannotWrite
+    })
+  })
+
+  for (const add of [healthRoutes, workerRoutes, codebaseRoutes, taskRoutes, outputRoutes, streamRoutes])
+    add(app, parts)
+
+  app.notFound((c) => {
+    const allowed = allowedMethods(app, c.req.path)
+    if (allowed.length === 0) return c.json({detail: 'Not Found'}, 404)
+    return c.json({detail: 'Method Not Allowed'}, 405, {allow: allowed.join(', ')})
+  })
+
+  app.onError((error, c) => {
+    if (error instanceof HttpError) return c.json(error.body, error.status)
+    if (errorCode(error) === 'ERR_SQLITE_ERROR') {
+      log(`database: ${messageOf(error)}, at ${c.req.method} ${c.req.path}`)
+      return c.json(cannotWrite.body, cannotWrite.status)
+    }
+    log(`bug at ${c.req.method} ${c.req.path}: ${error.stack ?? error.message}`)
+    return c.json({detail: 'Internal Server Error'}, 500)
+  })
   return app
 }
 
-function identify(authenticator: Authenticator, plane: Plane, c: Ctx) {
-  const token = authenticator.identify(c.req.header('authorization'))
-  if (token === 'missing') throw new Refusal(401, 'Missing Bearer token')
-  if (token === 'invalid') throw new Refusal(403, 'Invalid token')
-  if (!mayCall(token.scope, c.req.method, c.req.path))
-    throw new Refusal(403, `A token of scope ${token.scope} may not call ${c.req.method} ${c.req.path}`)
-  const bound = token.workerId ?? (token.scope === 'worker' ? plane.store.boundWorker(token.name) : undefined)
-  return {name: token.name, scope: token.scope, ...(bound === undefined ? {} : {workerId: bound})}
+const patterns = Object.values(routes).map((route) => ({
+  route,
+  pattern: new RegExp(`^${route.replaceAll(/:[a-z]+/g, '[^/]+')}$`),
+}))
+
+function allowedMethods(app: Hono<AppEnv>, path: string): string[] {
+  const matching = new Set<string>(patterns.filter(({pattern}) => pattern.test(path)).map(({route}) => route))
+  const methods = app.routes.filter((route) => matching.has(route.path)).map(({method}) => method)
+  return [...new Set(methods)].filter((method) => method !== 'ALL')
 }
 
-/** A worker's token without an id becomes that of the worker that registers with it first. */
-function bind(plane: Plane, c: Ctx, workerId: string): void {
-  const {scope, name, workerId: own} = c.get('caller')
-  if (scope !== 'worker') return
-  const bound = own ?? plane.store.bindToken(name, workerId)
-  if (bound !== workerId) throw new Refusal(403, `This token belongs to worker ${bound}, not to ${workerId}`)
-}
-
-function status(plane: Plane) {
-  const workers = plane.hub.all().length
-  return {
-    available: workers > 0,
-    message: workers > 0 ? `${workers} worker(s) connected` : 'No worker is connected',
-    opencode_binary: null,
-    registered_codebases: plane.store.codebases().length,
-    auto_start: false,
-    runtime: null,
-    queue: {pending: plane.store.countTasks('pending'), running: plane.store.countTasks('running')},
-  }
-}
-
-function pathMatches(pattern: string, path: string): boolean {
-  const a = pattern.split('/')
-  const b = path.replace(/\/$/, '').split('/')
-  return a.length === b.length && a.every((part, i) => part.startsWith(':') || part === b[i])
+function withoutTrailingSlash(path: string): string {
+  let end = path.length
+  while (end > 1 && path[end - 1] === '/') end -= 1
+  return path.slice(0, end)
 }

@@ -1,20 +1,27 @@
 import {createHash, timingSafeEqual} from 'node:crypto'
 import {configError} from '../core/errors.ts'
+import {HttpError} from './http-error.ts'
 
-export type Scope = 'admin' | 'client' | 'worker'
-export type Token = {name: string; secret: string; scope: Scope; /** The one worker it may act as. */ workerId?: string}
+export const scopes = ['admin', 'client', 'worker'] as const
+export type Scope = (typeof scopes)[number]
+
+/** One entry of A2A_AUTH_TOKENS. `workerId`: the only worker that a worker's token may speak for. */
+export type Token = {name: string; scope: Scope; workerId?: string | undefined; token: string}
+
 export type AuthMode = 'required' | 'stream-only' | 'off'
 
-/** Who calls. Without authentication everybody may do everything. */
-export type Caller = {name: string; scope: Scope; workerId?: string}
+/** Who asks. Undefined where no token is asked for and none was shown. */
+export type Identity = Omit<Token, 'token'> & {
+  /** What the store knows the token by; the token itself is nowhere but in memory. */
+  hash: string
+}
 
 /**
- * Reads `A2A_AUTH_TOKENS`: comma-separated `name:token`, split at the first colon as the existing server does; a pair
- * without a colon is a token without a name. The name may end in a scope: `ci/client:…`, `box/worker:…`, or
- * `box/worker=ID:…` for the worker it is bound to. Throws ExpectedError (78).
+ * Reads `name:token,name/scope:token,name/worker=ID:token`. A pair without a colon is a token of an admin without a
+ * name, as the existing server has it.
  */
-export function parseTokens(text: string | undefined): Token[] {
-  return (text ?? '')
+export function parseTokens(text: string): Token[] {
+  return text
     .split(',')
     .map((pair) => pair.trim())
     .filter((pair) => pair !== '')
@@ -23,45 +30,69 @@ export function parseTokens(text: string | undefined): Token[] {
 
 function parseToken(pair: string): Token {
   const colon = pair.indexOf(':')
-  const secret = pair.slice(colon + 1)
-  const [, name = '', scope = 'admin', workerId] =
-    /^(.*?)(?:\/([a-z]+)(?:=(.+))?)?$/s.exec(pair.slice(0, Math.max(colon, 0))) ?? []
-  if (secret === '' || !['admin', 'client', 'worker'].includes(scope))
-    throw configError(
-      `A2A_AUTH_TOKENS: the entry ${JSON.stringify(`${pair.slice(0, Math.max(colon, 0))}:…`)} cannot be used.`,
-      'Write name:token, name/client:token, name/worker:token or name/worker=WORKER_ID:token.',
-    )
-  return {name, secret, scope: scope as Scope, ...(workerId ? {workerId} : {})}
+  if (colon < 0) return {name: '', scope: 'admin', token: pair}
+  const [name = '', scope = 'admin'] = pair.slice(0, colon).split(/\/(.*)/s)
+  const token = pair.slice(colon + 1)
+  const [kind, workerId] = scope.split(/=(.*)/s)
+  const form = 'A2A_AUTH_TOKENS takes name:token, name/client:token, name/worker=ID:token, separated by commas'
+  if (token === '') throw configError(`the token named ${JSON.stringify(name)} is empty`, form)
+  if (!isScope(kind) || (workerId !== undefined && (kind !== 'worker' || workerId === '')))
+    throw configError(`the token named ${JSON.stringify(name)} has an unknown scope: ${scope}`, form)
+  return {name, scope: kind, workerId, token}
 }
 
-const digest = (text: string) => createHash('sha256').update(text).digest()
+const isScope = (word: string | undefined): word is Scope => (scopes as readonly (string | undefined)[]).includes(word)
+const digest = (token: string) => createHash('sha256').update(token).digest()
 
-/** Finds the caller of a header, in time that does not depend on how much of a token is right. */
-export class Authenticator {
-  readonly #tokens: {token: Token; hash: Buffer}[]
+/** Tells who a request comes from, and refuses those it must. */
+export type Gate = (authorization: string | undefined, path: string) => Identity | undefined
 
-  constructor(tokens: readonly Token[]) {
-    this.#tokens = tokens.map((token) => ({token, hash: digest(token.secret)}))
+export function createGate(tokens: readonly Token[], mode: AuthMode): Gate {
+  const known = tokens.map(({token, ...who}) => ({digest: digest(token), who}))
+  const open = new Set(['/health', '/livez', '/readyz'])
+
+  const identify = (token: string): Identity | undefined => {
+    const shown = digest(token)
+    let found: Identity | undefined
+    // all are compared, each in constant time
+    for (const {digest, who} of known)
+      if (timingSafeEqual(digest, shown)) found ??= {...who, hash: shown.toString('hex')}
+    return found
   }
 
-  /** The token of an `Authorization` header; `missing` where there is none, `invalid` where it is unknown. */
-  identify(header: string | undefined): Token | 'missing' | 'invalid' {
-    if (!header?.startsWith('Bearer ')) return 'missing'
-    const given = digest(header.slice('Bearer '.length))
-    let found: Token | undefined
-    for (const {token, hash} of this.#tokens) if (timingSafeEqual(given, hash)) found = token
-    return found ?? 'invalid'
+  return (authorization, path) => {
+    const isNeeded = mode === 'required' ? !open.has(path) : mode === 'stream-only' && path.startsWith('/v1/worker/')
+    const token = authorization?.startsWith('Bearer ') ? authorization.slice('Bearer '.length).trim() : undefined
+    const identity = mode === 'off' || token === undefined ? undefined : identify(token)
+    if (isNeeded && token === undefined) throw new HttpError(401, 'Missing Bearer token')
+    if (isNeeded && !identity) throw new HttpError(403, 'Invalid token')
+    return identity
   }
 }
 
-const workerRoutes =
-  /^\/v1\/worker\/|^\/v1\/opencode\/workers\/(register$|[^/]+\/(heartbeat|unregister)$)|\/status$|\/output$/
-const clientRoutes = /^\/v1\/opencode\/codebases\/[^/]+\/(tasks|trigger)$|\/cancel$/
+/** Where a worker's token that names no worker is tied to the first one that registers with it. */
+export type Bindings = {binding(hash: string): string | undefined; bind(hash: string, workerId: string): void}
 
-/** May a token of this scope call this route at all? Reading is open to all scopes. */
-export function mayCall(scope: Scope, method: string, path: string): boolean {
-  if (scope === 'admin') return true
-  if (path.startsWith('/v1/worker/tasks/')) return scope === 'worker'
-  if (method === 'GET' || method === 'HEAD') return true
-  return scope === 'worker' ? !clientRoutes.test(path) : !workerRoutes.test(path)
+/** Refuses those who may not speak for this worker. `registers`: an untied token is tied by this request. */
+export function mayActAs(
+  identity: Identity | undefined,
+  workerId: string,
+  bindings: Bindings,
+  {registers = false} = {},
+): void {
+  if (!identity || identity.scope === 'admin') return
+  if (identity.scope === 'client') throw new HttpError(403, `The token ${named(identity)}is a client's, not a worker's`)
+  const bound = identity.workerId ?? bindings.binding(identity.hash)
+  if (bound === undefined && registers) return bindings.bind(identity.hash, workerId)
+  if (bound === undefined) throw new HttpError(403, `Register worker ${workerId} first: the token belongs to no worker`)
+  if (bound !== workerId)
+    throw new HttpError(403, `The token ${named(identity)}belongs to another worker, not to ${workerId}`)
 }
+
+/** Refuses workers: what they run must not give them, or others, more work. */
+export function mayManageTasks(identity: Identity | undefined): void {
+  if (identity?.scope === 'worker')
+    throw new HttpError(403, `The token ${named(identity)}is a worker's: it may not create or cancel tasks`)
+}
+
+const named = ({name}: Identity) => (name ? `"${name}" ` : '')

@@ -1,115 +1,141 @@
-import {getRequestListener} from '@hono/node-server'
 import {once} from 'node:events'
-import {createServer, type Server} from 'node:http'
+import type {Server} from 'node:http'
 import type {AddressInfo} from 'node:net'
-import {systemClock, type Clock} from '../core/clock.ts'
-import {configError, errorCode, ExpectedError} from '../core/errors.ts'
+import {createAdaptorServer} from '@hono/node-server'
+import type {Clock} from '../core/clock.ts'
+import {systemClock} from '../core/clock.ts'
+import {ExpectedError, messageOf} from '../core/errors.ts'
 import {limits} from '../protocol/limits.ts'
 import {createApp} from './app.ts'
 import type {AuthMode, Token} from './auth.ts'
-import {Database} from '../core/database.ts'
-import {Plane, type Timings} from './plane.ts'
-import {migrations} from './schema.ts'
+import {createGate} from './auth.ts'
+import {CommitGroup} from './commit-group.ts'
+import {Dispatch} from './dispatch.ts'
+import {Hub} from './hub.ts'
+import {endLapsed, takeUpLeases} from './lease-keeper.ts'
+import {Leases} from './leases.ts'
+import {checkExposure, listen} from './listen.ts'
+import {migrate} from './migrations.ts'
+import type {Parts, Timings} from './parts.ts'
+import {Roster} from './roster.ts'
+import type {Database} from './sqlite.ts'
+import {explainDatabase, openDatabase} from './sqlite.ts'
+import {sqliteStore} from './sqlite-store.ts'
 
 export type ControlPlaneOptions = {
   host: string
-  /** 0 means any. */
+  /** 0: any that is free. */
   port: number
   /** A file, or `:memory:`. */
   database: string
-  tokens?: readonly Token[]
-  /** Default: `required` where there are tokens, else `off`. */
+  tokens?: Token[]
+  /** Default: required when there are tokens, else off. */
   auth?: AuthMode
   clock?: Clock
   log?: (line: string) => void
-  version?: string
   timings?: Partial<Timings>
-  /** Hold the database alone: a second plane on it fails with DATABASE_LOCKED. */
+  /** Keep others out of the database file for as long as this process lives. Default: yes. */
   exclusive?: boolean
 }
 
-export type ControlPlane = AsyncDisposable & {url: string; host: string; port: number; close(): Promise<void>}
+export type ControlPlane = AsyncDisposable & {
+  readonly url: string
+  readonly host: string
+  readonly port: number
+  /** Ends all streams, commits what is open, closes the database. */
+  close(): Promise<void>
+}
 
-const defaultTimings: Timings = {
+const defaults: Timings = {
   keepAliveMs: limits.keepAlive,
   leaseMs: limits.lease,
   offerMs: limits.offer,
   silentWorkerMs: limits.silentWorker,
-  lostTimeoutMs: 24 * 3_600_000,
+  lostTimeoutMs: 24 * 60 * 60_000,
 }
 
-/**
- * Starts a control plane. Throws ExpectedError: the port is taken (75), the database is locked (75), cannot be
- * written (73) or read (78), or an address that others can reach would be open to them without a token (78).
- */
+/** Starts a control plane and resolves when it listens. */
 export async function startControlPlane(options: ControlPlaneOptions): Promise<ControlPlane> {
-  const {host, tokens = [], auth = tokens.length > 0 ? 'required' : 'off'} = options
-  refuseOpenAddress(host, auth, tokens)
-  const db = await Database.open({file: options.database, migrations, exclusive: options.exclusive ?? false})
-  const plane = new Plane(db, options.clock ?? systemClock, {...defaultTimings, ...options.timings})
-  const log = options.log ?? (() => {})
-  const app = createApp({plane, tokens, auth, log, version: options.version ?? '0'})
-  const server = createServer(getRequestListener(app.fetch, {overrideGlobalObjects: false}))
-  const close = async () => {
-    plane[Symbol.dispose]()
+  const {host, port, tokens = [], auth = tokens.length > 0 ? 'required' : 'off'} = options
+  checkExposure(host, tokens, auth)
+  const database = await openDatabase(options.database, {exclusive: options.exclusive ?? true})
+  try {
+    const parts = assemble(database, options)
+    const server = createAdaptorServer({
+      fetch: createApp(parts, createGate(tokens, auth)).fetch,
+      overrideGlobalObjects: false, // the plane may live in a worker's process, whose `fetch` is not ours to change
+    }) as Server
+    server.keepAliveTimeout = 75_000 // longer than clients keep an idle connection, so it is they who close it
+    await listen(server, host, port)
+    return running(server, host, {parts, database})
+  } catch (error) {
+    database.close()
+    throw error instanceof ExpectedError ? error : explainDatabase(options.database, error)
+  }
+}
+
+/** Puts the parts together and takes up what an earlier process left running. */
+function assemble(database: Database, options: ControlPlaneOptions): Parts {
+  migrate(database)
+  const {clock = systemClock, log = () => {}} = options
+  const timings = {...defaults, ...options.timings}
+  const store = sqliteStore(database)
+  const hub = new Hub(clock)
+  const leases = new Leases(clock, timings.leaseMs)
+  const roster = new Roster(store, hub)
+  const dispatch = new Dispatch({store, hub, leases, roster, clock, offerMs: timings.offerMs})
+  const commits = new CommitGroup(database, {
+    onRollback: () => rememberAnew(parts),
+    onBug: (error) => log(`bug after a commit: ${error instanceof Error ? error.stack : String(error)}`),
+  })
+  const parts: Parts = {store, commits, clock, timings, hub, leases, roster, dispatch, log}
+  takeUpLeases(parts)
+  return parts
+}
+
+/** A write failed (a full disk): what memory took for done was not. */
+function rememberAnew(parts: Parts): void {
+  const {store, leases, roster, dispatch, commits} = parts
+  roster.forget()
+  for (const {taskId, attempt} of leases.all()) {
+    const task = store.tasks.get(taskId)
+    if (task?.status !== 'running' || task.attempt !== attempt) leases.drop(taskId)
+  }
+
+  takeUpLeases(parts)
+  commits.afterCommit(() => dispatch.fillAll())
+}
+
+function running(server: Server, host: string, {parts, database}: {parts: Parts; database: Database}): ControlPlane {
+  const {hub, commits, dispatch, timings} = parts
+  const keepAlive = setInterval(() => hub.heartbeat(), timings.keepAliveMs)
+  const tick = Math.max(5, Math.min(timings.leaseMs, timings.offerMs, timings.silentWorkerMs, 5000) / 20)
+  const sweep = setInterval(() => {
+    try {
+      endLapsed(parts)
+      commits.afterCommit(() => dispatch.sweep())
+    } catch (error) {
+      parts.log(`sweep failed: ${messageOf(error)}`)
+    }
+  }, tick)
+
+  let closing: Promise<void> | undefined
+  const shutDown = async () => {
+    clearInterval(keepAlive)
+    clearInterval(sweep)
     const closed = once(server, 'close')
     server.close()
+    commits.flush()
+    await commits.settled().catch(() => {})
+    hub.closeAll()
+    await new Promise(setImmediate) // answers to what was just committed go out
     server.closeAllConnections()
     await closed
-    db[Symbol.dispose]()
+    commits.flush()
+    database.close()
   }
-
-  try {
-    await listen(server, host, options.port)
-  } catch (error) {
-    plane[Symbol.dispose]()
-    db[Symbol.dispose]()
-    throw error
-  }
-
+  const close = () => (closing ??= shutDown())
   const {port} = server.address() as AddressInfo
-  let closing: Promise<void> | undefined
-  const closeOnce = () => (closing ??= close())
-  return {
-    url: `http://${host.includes(':') ? `[${host}]` : host}:${port}`,
-    host,
-    port,
-    close: closeOnce,
-    [Symbol.asyncDispose]: closeOnce,
-  }
-}
-
-export const isLoopback = (host: string) => host === 'localhost' || host === '::1' || host.startsWith('127.')
-
-function refuseOpenAddress(host: string, auth: AuthMode, tokens: readonly Token[]): void {
-  if (auth !== 'off' && tokens.length === 0)
-    throw configError(
-      `Authentication is ${auth}, but there are no tokens.`,
-      'Set A2A_AUTH_TOKENS=name:token, or --auth off.',
-    )
-  if (isLoopback(host) || auth === 'required' || (auth === 'stream-only' && tokens.length > 0)) return
-  throw configError(
-    `Refusing to listen on ${host} without tokens: whoever can create a task runs code on the workers.`,
-    'Set A2A_AUTH_TOKENS=name:token, or listen on 127.0.0.1.',
-  )
-}
-
-async function listen(server: Server, host: string, port: number): Promise<void> {
-  try {
-    server.listen(port, host)
-    await once(server, 'listening')
-  } catch (error) {
-    const code = errorCode(error)
-    if (code === 'EADDRINUSE')
-      throw new ExpectedError(`Port ${port} on ${host} is in use.`, {
-        code: 'PORT_IN_USE',
-        exit: 'temporary',
-        suggestions: ['Give another with --port, or stop what listens there.'],
-        cause: error,
-      })
-    throw configError(
-      `Cannot listen on ${host}:${port}: ${code ?? String(error)}.`,
-      'Check --host and --port.',
-    ).because(error)
-  }
+  const reachable = ['0.0.0.0', '::'].includes(host) ? 'localhost' : host.includes(':') ? `[${host}]` : host
+  return {url: `http://${reachable}:${port}`, host, port, close, [Symbol.asyncDispose]: close}
 }

@@ -8,7 +8,6 @@ import {startControlPlane, type ControlPlane} from './control-plane.ts'
 
 export type EmbeddedOptions = {
   stateDir: string
-  version: string
   clock: Clock
   log: (line: string) => void
   /** Ends the watch for a plane to take over; a plane that runs is closed by disposing. */
@@ -57,7 +56,7 @@ async function takeOver(options: EmbeddedOptions, onHost: (hosted: Hosted) => vo
 }
 
 /** Undefined when another process is the host. */
-async function tryHost({stateDir, version, log, clock}: EmbeddedOptions): Promise<Hosted | undefined> {
+async function tryHost({stateDir, log, clock}: EmbeddedOptions): Promise<Hosted | undefined> {
   const known = readLocalPlane(stateDir)
   const token = known?.token ?? randomBytes(24).toString('base64url')
   for (let offset = 0; ; offset++) {
@@ -67,9 +66,8 @@ async function tryHost({stateDir, version, log, clock}: EmbeddedOptions): Promis
         host: '127.0.0.1',
         port,
         database: join(stateDir, 'control-plane.db'),
-        tokens: [{name: 'local', secret: token, scope: 'admin'}],
+        tokens: [{name: 'local', token, scope: 'admin'}],
         exclusive: true,
-        version,
         log,
         clock,
       })

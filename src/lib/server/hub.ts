@@ -1,101 +1,120 @@
 import {randomUUID} from 'node:crypto'
-import type {ServerResponse} from 'node:http'
-import {isoTime, type Clock} from '../core/clock.ts'
-import {encodeEvent} from '../protocol/sse.ts'
+import type {Clock} from '../core/clock.ts'
+import {isoTime} from '../core/clock.ts'
+import type {EventStream} from './event-stream.ts'
 
-/** An open task stream. Keyed by its own id: two connections of one worker are never mixed up. */
-export type Connection = {
-  readonly id: string
-  readonly workerId: string
-  readonly name: string
-  readonly codebases: Set<string>
-  readonly capabilities: ReadonlySet<string>
+export type Subscription = {
+  workerId: string
+  agentName: string
+  capabilities: readonly string[]
+  codebases: readonly string[]
+}
+
+/** One open task stream of a worker. */
+export type TaskStream = Omit<Subscription, 'codebases'> & {
+  /** Of this connection: the same worker's next connection has another. */
+  readonly connectionId: string
+  codebases: ReadonlySet<string>
   readonly connectedAt: string
-  lastFrameAt: string
+  lastHeartbeat: string
   send(event: string, data: unknown): void
   close(): void
 }
 
-/** A reader that is this far behind is cut off; it comes back and catches up. */
-const mostBuffered = 4 * 1024 * 1024
-
-export const sseHeaders = {
-  'content-type': 'text/event-stream; charset=utf-8',
-  'cache-control': 'no-cache, no-transform',
-  'x-accel-buffering': 'no',
-  connection: 'keep-alive',
-}
-
-export type HubEvents = {
-  opened: (connection: Connection) => void
-  closed: (connection: Connection) => void
-}
-
-/** All open task streams: one a worker, the newest; each hears something at least every `keepAliveMs`. */
+/** The open streams: task streams by worker, and who follows which task's output. */
 export class Hub {
-  readonly #byWorker = new Map<string, Connection>()
   readonly #clock: Clock
-  readonly #keepAliveMs: number
-  readonly #events: HubEvents
-  #lastId = 0
+  readonly #streams = new Map<string, TaskStream>()
+  readonly #byCodebase = new Map<string, Set<TaskStream>>()
+  readonly #followers = new Map<string, Set<() => void>>()
+  readonly #open = new Set<EventStream>()
+  // ids go on growing over restarts, as long as there are fewer than a thousand events a millisecond
+  #lastEventId: number
 
-  constructor(clock: Clock, keepAliveMs: number, events: HubEvents) {
+  constructor(clock: Clock) {
     this.#clock = clock
-    this.#keepAliveMs = keepAliveMs
-    this.#events = events
+    this.#lastEventId = clock.now() * 1000
   }
 
-  get(workerId: string): Connection | undefined {
-    return this.#byWorker.get(workerId)
-  }
-
-  all(): Connection[] {
-    return [...this.#byWorker.values()]
-  }
-
-  open(
-    response: ServerResponse,
-    who: {workerId: string; name: string; codebases: string[]; capabilities: string[]},
-  ): void {
-    this.#byWorker.get(who.workerId)?.close()
+  /** Registers a stream; an older one of the same worker is closed, so that none is left that nobody feeds. */
+  connect({codebases, ...who}: Subscription, events: EventStream, onClosed: (stream: TaskStream) => void): TaskStream {
     const now = isoTime(this.#clock.now())
-    const connection: Connection = {
-      id: randomUUID(),
-      workerId: who.workerId,
-      name: who.name,
-      codebases: new Set(who.codebases),
-      capabilities: new Set(who.capabilities),
+    const stream: TaskStream = {
+      ...who,
+      codebases: new Set(),
+      connectionId: randomUUID(),
       connectedAt: now,
-      lastFrameAt: now,
-      send: (event, data) => {
-        connection.lastFrameAt = isoTime(this.#clock.now())
-        response.write(encodeEvent({event, data: JSON.stringify(data), id: String(++this.#lastId)}))
-        if (response.writableLength > mostBuffered) response.destroy()
-      },
-      close: () => response.end(),
+      lastHeartbeat: now,
+      send: (event, data) => events.send({event, data: JSON.stringify(data), id: String((this.#lastEventId += 1))}),
+      close: () => events.close(),
     }
-    response.writeHead(200, sseHeaders)
-    const heartbeat = setInterval(() => connection.send('heartbeat', this.#stamp(who.workerId)), this.#keepAliveMs)
-    response.on('close', () => {
-      clearInterval(heartbeat)
-      if (this.#byWorker.get(who.workerId) === connection) this.#byWorker.delete(who.workerId)
-      this.#events.closed(connection)
+    const older = this.#streams.get(who.workerId)
+    this.#streams.set(who.workerId, stream)
+    this.setCodebases(stream, codebases)
+    this.track(events)
+    older?.close()
+    events.closed.addEventListener('abort', () => {
+      this.setCodebases(stream, [])
+      if (this.#streams.get(who.workerId) === stream) this.#streams.delete(who.workerId)
+      onClosed(stream)
     })
-    this.#byWorker.set(who.workerId, connection)
-    connection.send('connected', {
-      event: 'connected',
-      agent_name: who.name,
-      message: 'Connected to task stream',
-      ...this.#stamp(who.workerId),
-    })
-    this.#events.opened(connection)
+    return stream
+  }
+
+  setCodebases(stream: TaskStream, codebases: readonly string[]): void {
+    for (const id of stream.codebases) {
+      const streams = this.#byCodebase.get(id)
+      streams?.delete(stream)
+      if (streams?.size === 0) this.#byCodebase.delete(id)
+    }
+
+    stream.codebases = new Set(codebases)
+    for (const id of stream.codebases) this.#byCodebase.set(id, (this.#byCodebase.get(id) ?? new Set()).add(stream))
+  }
+
+  streamOf(workerId: string): TaskStream | undefined {
+    return this.#streams.get(workerId)
+  }
+
+  streams(): Iterable<TaskStream> {
+    return this.#streams.values()
+  }
+
+  /** Streams that named this codebase when they were opened. */
+  streamsFor(codebaseId: string): Iterable<TaskStream> {
+    return this.#byCodebase.get(codebaseId) ?? []
+  }
+
+  /** Something every so often on each stream: a worker takes a silent one for dead. */
+  heartbeat(): void {
+    const timestamp = isoTime(this.#clock.now())
+    for (const stream of this.#streams.values()) {
+      stream.lastHeartbeat = timestamp
+      stream.send('heartbeat', {timestamp, worker_id: stream.workerId})
+    }
+  }
+
+  /** Calls `onChange` whenever the task's output or state has changed, until the returned function is called. */
+  follow(taskId: string, onChange: () => void): () => void {
+    const followers = this.#followers.get(taskId) ?? new Set()
+    this.#followers.set(taskId, followers.add(onChange))
+    return () => {
+      followers.delete(onChange)
+      if (followers.size === 0) this.#followers.delete(taskId)
+    }
+  }
+
+  changed(taskId: string): void {
+    for (const onChange of this.#followers.get(taskId) ?? []) onChange()
+  }
+
+  /** Remembers an open stream, so that closing the plane ends it. */
+  track(events: EventStream): void {
+    this.#open.add(events)
+    events.closed.addEventListener('abort', () => this.#open.delete(events))
   }
 
   closeAll(): void {
-    for (const connection of this.#byWorker.values()) connection.close()
-  }
-
-  #stamp(workerId: string) {
-    return {worker_id: workerId, timestamp: isoTime(this.#clock.now())}
+    for (const events of this.#open) events.close()
   }
 }

@@ -1,98 +1,82 @@
-import {RESPONSE_ALREADY_SENT} from '@hono/node-server/utils/response'
-import type {Hono} from 'hono'
-import {once} from 'node:events'
-import type {ServerResponse} from 'node:http'
+import type {Context, Hono} from 'hono'
 import {limits} from '../protocol/limits.ts'
 import {routes} from '../protocol/routes.ts'
-import {isFinal, outputSchema, rawOutputQuerySchema} from '../protocol/schemas.ts'
-import {encodeComment, encodeEvent} from '../protocol/sse.ts'
-import {sseHeaders} from './hub.ts'
-import type {Plane} from './plane.ts'
-import {asWorker, check, readBytes, readJson, type Ctx, type Env} from './requests.ts'
+import type {OutputChunk} from '../protocol/schemas.ts'
+import {outputSchema, rawOutputQuerySchema} from '../protocol/schemas.ts'
+import {mayActAs} from './auth.ts'
+import {readBody, readBytes, readQuery} from './body.ts'
+import type {AppEnv} from './event-stream.ts'
+import {openEventStream} from './event-stream.ts'
+import {HttpError} from './http-error.ts'
+import {seen} from './lease-keeper.ts'
+import {followOutput} from './output-follower.ts'
+import type {OutputInput} from './output-intake.ts'
+import {takeOutput} from './output-intake.ts'
+import type {Parts} from './parts.ts'
+import {existing} from './tasks.ts'
 
-const pageBytes = 1024 * 1024
+const maxPageBytes = 1024 * 1024
 
-/** What agents print: in from workers, out by pages and as a stream. */
-export function outputRoutes(app: Hono<Env>, plane: Plane): void {
+/** Output: stored as it comes in, read by pages or followed. */
+export function outputRoutes(app: Hono<AppEnv>, parts: Parts): void {
+  const {commits, store, hub} = parts
+
   app.post(routes.taskOutput, async (c) => {
-    const raw = c.req.header('content-type')?.startsWith('application/x-ndjson') ?? false
-    const next = raw ? await storeRaw(c, plane) : await storeJson(c, plane)
+    const input = isRaw(c) ? await readRaw(c) : await readBody(c, outputSchema, {maxBytes: limits.outputBody})
+    mayActAs(c.get('identity'), input.worker_id, store.registry)
+    const next = commits.write(() => {
+      seen(parts, input.worker_id)
+      return takeOutput(parts, c.req.param('task'), input)
+    })
     return c.json({success: true, next})
   })
 
   app.get(routes.taskOutput, (c) => {
-    const {id} = plane.task(c.req.param('task') ?? '')
-    const since = Math.max(0, Number.parseInt(c.req.query('since') ?? '0', 10) || 0)
-    const chunks = plane.output.read(id, since, pageBytes)
-    const outputs = chunks.map(({seq: _, ...chunk}) => chunk)
-    return c.json({task_id: id, outputs, total: plane.output.total(id), next: since + outputs.length, truncated: false})
+    const task = existing(parts, c.req.param('task'))
+    const page = readPage(parts, task.id, position(c.req.query('since')))
+    return c.json({task_id: task.id, ...page, total: task.output_seq, truncated: false})
   })
 
   app.get(routes.taskOutputStream, (c) => {
-    const {id} = plane.task(c.req.param('task') ?? '')
-    const since = Number.parseInt(c.req.header('last-event-id') ?? c.req.query('since') ?? '0', 10) || 0
-    void follow(plane, id, Math.max(0, since), c.env.outgoing as ServerResponse)
-    return RESPONSE_ALREADY_SENT
+    const task = existing(parts, c.req.param('task'))
+    const since = position(c.req.header('last-event-id') ?? c.req.query('since'))
+    return openEventStream(c, (stream) => {
+      hub.track(stream)
+      followOutput(parts, task.id, since, stream).catch((error: unknown) => {
+        parts.log(`following the output of task ${task.id} failed: ${String(error)}`)
+        stream.close()
+      })
+    })
   })
 }
 
-async function storeRaw(c: Ctx, plane: Plane): Promise<number> {
-  const {worker_id: workerId, attempt, offset, length} = check(rawOutputQuerySchema, c.req.query(), 'query')
-  const data = await readBytes(c, limits.outputBody)
-  return plane.append({
-    taskId: c.req.param('task') ?? '',
-    workerId: asWorker(c, workerId),
-    attempt,
-    offset,
-    length,
-    data,
-  })
+const isRaw = (c: Context<AppEnv>) => c.req.header('content-type')?.startsWith('application/x-ndjson') ?? false
+
+/** Invalid UTF-8 becomes U+FFFD, as it does in the JSON form. */
+async function readRaw(c: Context<AppEnv>): Promise<OutputInput> {
+  const query = readQuery(c, rawOutputQuerySchema)
+  const bytes = await readBytes(c, limits.outputBody)
+  return {...query, output: bytes.toString('utf8'), timestamp: null}
 }
 
-async function storeJson(c: Ctx, plane: Plane): Promise<number> {
-  const {worker_id: workerId, output, attempt, offset, length} = await readJson(c, outputSchema, limits.outputBody)
-  const data = Buffer.from(output)
-  return plane.append({
-    taskId: c.req.param('task') ?? '',
-    workerId: asWorker(c, workerId),
-    attempt: attempt ?? null,
-    offset: offset ?? null,
-    length: length ?? data.length,
-    data,
-  })
-}
-
-/** Sends everything from cursor `since`, then what comes, then `done`. Reads no further than the reader takes. */
-async function follow(plane: Plane, taskId: string, since: number, response: ServerResponse): Promise<void> {
-  const gone = new AbortController()
-  response.on('close', () => gone.abort())
-  response.writeHead(200, sseHeaders)
-  response.write(encodeComment('output'))
-  const keepAlive = setInterval(() => response.write(encodeComment('keep-alive')), plane.timings.keepAliveMs)
-  let cursor = since
-  try {
-    while (!gone.signal.aborted && !plane.followers.closed) {
-      const chunks = plane.output.read(taskId, cursor, pageBytes)
-      const status = plane.store.task(taskId)?.status ?? 'failed'
-      for (const {seq, ...chunk} of chunks) {
-        cursor = seq + 1
-        if (!response.write(encodeEvent({event: 'output', data: JSON.stringify(chunk), id: String(cursor)})))
-          await once(response, 'drain', {signal: gone.signal})
-      }
-
-      if (chunks.length > 0) continue
-      if (isFinal(status)) {
-        response.write(encodeEvent({event: 'done', data: JSON.stringify({status})}))
-        return
-      }
-
-      await plane.followers.wait(taskId, gone.signal)
-    }
-  } catch (error) {
-    // The reader left while we waited for it.
-    if (!gone.signal.aborted) throw error
-  } finally {
-    clearInterval(keepAlive)
-    response.end()
+/** A page is whole pieces, one at least, up to a megabyte. */
+function readPage({store}: Parts, taskId: string, since: number): {outputs: OutputChunk[]; next: number} {
+  const outputs: OutputChunk[] = []
+  let next = since
+  let bytes = 0
+  for (const {seq, ...chunk} of store.output.read(taskId, since)) {
+    bytes += Buffer.byteLength(chunk.output)
+    if (outputs.length > 0 && bytes > maxPageBytes) break
+    outputs.push(chunk)
+    next = seq + 1
   }
+
+  return {outputs, next}
+}
+
+function position(text: string | undefined): number {
+  if (text === undefined || text === '') return 0
+  const at = Number(text)
+  if (!Number.isSafeInteger(at) || at < 0) throw new HttpError(400, 'since must be a number from 0 on')
+  return at
 }

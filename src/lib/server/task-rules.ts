@@ -1,54 +1,69 @@
-import {isFinal, taskStatuses, type FinalStatus, type StatusUpdate} from '../protocol/schemas.ts'
-import {conflict, Refusal} from './refusal.ts'
+import type {FinalStatus, TaskStatus} from '../protocol/schemas.ts'
+import {isFinal} from '../protocol/schemas.ts'
 import type {StoredTask} from './store.ts'
 
-export type Report = Pick<StatusUpdate, 'worker_id' | 'status'> & {attempt?: number | null | undefined}
+/** What somebody says about a task. `attempt` is missing in the reports of an existing worker. */
+export type Report = {status: TaskStatus; workerId: string; attempt: number | null}
 
-/** What a report means for a task. */
-export type Move =
-  | {type: 'claim'}
-  | {type: 'note'}
-  | {type: 'finish'; status: FinalStatus}
-  | {type: 'cancel'}
-  | {type: 'requeue'}
-  | {type: 'nothing'}
+export type Ruling =
+  | {do: 'claim' | 'attach' | 'release' | 'request-cancel' | 'nothing'}
+  | {do: 'finish'; status: FinalStatus}
+  | {do: 'refuse'; detail: string}
+
+type Situation = 'pending' | 'held' | 'foreign' | 'final'
+type Rule = (task: StoredTask, report: Report) => Ruling
+
+const claim: Rule = () => ({do: 'claim'})
+const attach: Rule = () => ({do: 'attach'})
+const release: Rule = () => ({do: 'release'})
+const nothing: Rule = () => ({do: 'nothing'})
+const requestCancel: Rule = () => ({do: 'request-cancel'})
+const finish: Rule = (_, {status}) =>
+  isFinal(status) ? {do: 'finish', status} : {do: 'refuse', detail: `${status} is no end`}
+const unclaimed: Rule = (task) => ({do: 'refuse', detail: `Task ${task.id} is pending: nobody holds it`})
+const foreign: Rule = (task) => ({
+  do: 'refuse',
+  detail: `Task ${task.id} is held by worker ${task.worker_id} (attempt ${task.attempt})`,
+})
+const over: Rule = (task) => ({do: 'refuse', detail: `Task ${task.id} is already ${task.status}`})
+
+/** A worker may refuse a task that it never ran; a late failure of a former run must not end the next one. */
+const failUnclaimed: Rule = (task, report) =>
+  report.attempt !== null || task.attempt === 1 ? finish(task, report) : unclaimed(task, report)
+/** The answer to a final report may have been lost: the same report again is fine. */
+const again: Rule = (task, report) =>
+  task.status === report.status && task.worker_id === report.workerId ? {do: 'nothing'} : over(task, report)
+
+type Wanted = 'running' | 'completed' | 'failed' | 'cancelled' | 'pending'
 
 /**
- * The state machine of a task: pending → running → completed | failed | cancelled, with one holder and, through
- * `requeue`, another attempt. Throws Refusal: 400 for a word that is no state, 409 for a move that is not the caller's
- * to make (a former holder's late report, a second claim, a change of a final state).
+ * Who may move a task where. `held`: running, by the reporter; `foreign`: running, by somebody else. A task that is
+ * to be cancelled while it runs stays `running` until its holder says that nothing of it is alive.
  */
-export function decide(task: StoredTask, report: Report): Move {
-  const {status} = report
-  if (!(taskStatuses as readonly string[]).includes(status) || status === 'assigned')
-    throw new Refusal(400, `Invalid status: ${status}`)
-  const late = report.attempt != null && report.attempt !== task.attempt
-  if (late) throw conflict(`Attempt ${report.attempt} of task ${task.id} is over; it is at attempt ${task.attempt}`)
-  if (isFinal(task.status)) return decideFinal(task, report)
-  if (task.status === 'pending') return decidePending(task, status)
-  return decideRunning(task, report)
+const rules: Record<Situation, Record<Wanted, Rule>> = {
+  pending: {running: claim, completed: unclaimed, failed: failUnclaimed, cancelled: finish, pending: nothing},
+  held: {running: attach, completed: finish, failed: finish, cancelled: finish, pending: release},
+  foreign: {running: foreign, completed: foreign, failed: foreign, cancelled: requestCancel, pending: foreign},
+  final: {running: over, completed: again, failed: again, cancelled: again, pending: over},
 }
 
-function decideFinal(task: StoredTask, {status, worker_id: workerId}: Report): Move {
-  if (status === task.status && workerId === task.worker_id) return {type: 'nothing'}
-  throw conflict(`Task ${task.id} is already ${task.status}`)
+/** What a report does to a task. Pure: the caller carries it out. */
+export function rule(task: StoredTask, report: Report): Ruling {
+  if (report.status === 'assigned') return {do: 'nothing'}
+  if (report.attempt !== null && report.attempt !== task.attempt)
+    return {
+      do: 'refuse',
+      detail: `Task ${task.id} is at attempt ${task.attempt}, now ${task.status}; this is a report of attempt ${report.attempt}`,
+    }
+  return rules[situation(task, report.workerId)][report.status](task, report)
 }
 
-function decidePending(task: StoredTask, status: string): Move {
-  if (status === 'running') return {type: 'claim'}
-  if (status === 'pending') return {type: 'nothing'}
-  if (status === 'cancelled') return {type: 'cancel'}
-  if (status === 'failed') return {type: 'finish', status: 'failed'}
-  throw conflict(`Task ${task.id} is pending: it cannot be ${status} before it was claimed`)
+function situation(task: StoredTask, workerId: string): Situation {
+  if (isFinal(task.status)) return 'final'
+  if (task.status !== 'running') return 'pending'
+  return task.worker_id === workerId ? 'held' : 'foreign'
 }
 
-function decideRunning(task: StoredTask, {status, worker_id: workerId}: Report): Move {
-  if (workerId !== task.worker_id) {
-    if (status === 'cancelled') return {type: 'cancel'}
-    throw conflict(`Task ${task.id} is held by worker ${task.worker_id}`)
-  }
-
-  if (status === 'running') return {type: 'note'}
-  if (status === 'pending') return {type: 'requeue'}
-  return {type: 'finish', status: status as FinalStatus}
-}
+/** Tasks of these kinds are tied to no machine: when their holder is lost, another worker takes them. */
+export const isPortable = (task: Pick<StoredTask, 'codebase_id' | 'agent_type'>) =>
+  ['global', '__pending__'].includes(task.codebase_id) || ['echo', 'noop'].includes(task.agent_type)

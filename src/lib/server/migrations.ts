@@ -1,0 +1,109 @@
+import {configError} from '../core/errors.ts'
+import type {Database} from './sqlite.ts'
+
+/** Each entry takes the database one version up; the number done is in `user_version`. Never edit one that shipped. */
+const migrations = [
+  `
+  CREATE TABLE workers (
+    worker_id TEXT PRIMARY KEY,
+    name TEXT NOT NULL,
+    capabilities TEXT NOT NULL DEFAULT '[]',
+    hostname TEXT,
+    models TEXT NOT NULL DEFAULT '[]',
+    global_codebase_id TEXT,
+    registered_at TEXT NOT NULL,
+    last_seen TEXT NOT NULL,
+    version TEXT,
+    max_concurrent_tasks INTEGER,
+    features TEXT NOT NULL DEFAULT '[]',
+    unregistered_at TEXT,
+    tasks_completed INTEGER NOT NULL DEFAULT 0
+  ) STRICT;
+  CREATE INDEX workers_name ON workers (name);
+
+  CREATE TABLE codebases (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL,
+    path TEXT NOT NULL,
+    description TEXT NOT NULL,
+    agent_config TEXT NOT NULL,
+    worker_id TEXT NOT NULL,
+    tree TEXT,
+    registered_at TEXT NOT NULL,
+    last_triggered TEXT,
+    UNIQUE (worker_id, path)
+  ) STRICT;
+  CREATE INDEX codebases_path ON codebases (path);
+
+  CREATE TABLE tasks (
+    n INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    codebase_id TEXT NOT NULL,
+    title TEXT NOT NULL,
+    prompt TEXT NOT NULL,
+    agent_type TEXT NOT NULL,
+    model TEXT,
+    status TEXT NOT NULL,
+    priority REAL NOT NULL,
+    worker_id TEXT,
+    session_id TEXT,
+    result TEXT,
+    error TEXT,
+    metadata TEXT NOT NULL,
+    created_at TEXT NOT NULL,
+    started_at TEXT,
+    completed_at TEXT,
+    updated_at TEXT NOT NULL,
+    attempt INTEGER NOT NULL DEFAULT 1,
+    cancel_requested_at TEXT,
+    lost_since TEXT,
+    usage TEXT,
+    required TEXT,
+    frame_size INTEGER NOT NULL,
+    output_next INTEGER NOT NULL DEFAULT 0,
+    output_seq INTEGER NOT NULL DEFAULT 0
+  ) STRICT;
+  CREATE INDEX tasks_queue ON tasks (status, priority DESC, n);
+  CREATE INDEX tasks_codebase ON tasks (codebase_id, status, priority DESC, n);
+  CREATE INDEX tasks_order ON tasks (priority DESC, n);
+  CREATE INDEX tasks_holder ON tasks (worker_id, status);
+  CREATE INDEX tasks_lost ON tasks (lost_since) WHERE lost_since IS NOT NULL;
+
+  CREATE TABLE outputs (
+    id INTEGER PRIMARY KEY,
+    task_id TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    attempt INTEGER NOT NULL,
+    "offset" INTEGER,
+    length INTEGER,
+    worker_id TEXT NOT NULL,
+    timestamp TEXT NOT NULL,
+    data TEXT NOT NULL
+  ) STRICT;
+  CREATE UNIQUE INDEX outputs_seq ON outputs (task_id, seq);
+  CREATE UNIQUE INDEX outputs_offset ON outputs (task_id, attempt, "offset");
+
+  CREATE TABLE token_bindings (token TEXT PRIMARY KEY, worker_id TEXT NOT NULL) STRICT;
+
+  CREATE TABLE idempotency (
+    key TEXT PRIMARY KEY,
+    request TEXT NOT NULL,
+    task_id TEXT NOT NULL,
+    created_at TEXT NOT NULL
+  ) STRICT;
+  CREATE INDEX idempotency_age ON idempotency (created_at);
+  `,
+]
+
+/** Brings the database to the newest version, all or nothing. */
+export function migrate(database: Database): void {
+  const version = Number(database.prepare('PRAGMA user_version').get()?.['user_version'] ?? 0)
+  if (version > migrations.length)
+    throw configError(
+      `the database was written by a newer version of a2a-worker (schema ${version}, known ${migrations.length})`,
+      'Update a2a-worker, or name another file with --db',
+    )
+
+  for (const [index, sql] of migrations.entries())
+    if (index >= version) database.exec(`BEGIN IMMEDIATE; ${sql}; PRAGMA user_version = ${index + 1}; COMMIT`)
+}

@@ -1,0 +1,29 @@
+import type {Clock} from '../core/clock.ts'
+import type {CommitGroup} from './commit-group.ts'
+import type {Dispatch} from './dispatch.ts'
+import type {Hub} from './hub.ts'
+import type {Leases} from './leases.ts'
+import type {Roster} from './roster.ts'
+import type {Store} from './store.ts'
+
+/** How long things take, in milliseconds; tests shorten them. */
+export type Timings = {
+  keepAliveMs: number
+  leaseMs: number
+  offerMs: number
+  silentWorkerMs: number
+  lostTimeoutMs: number
+}
+
+/** What the control plane is made of; whoever needs a part takes it from here. */
+export type Parts = {
+  store: Store
+  commits: CommitGroup
+  clock: Clock
+  timings: Timings
+  hub: Hub
+  leases: Leases
+  roster: Roster
+  dispatch: Dispatch
+  log: (line: string) => void
+}

@@ -1,0 +1,28 @@
+import type {Database} from './sqlite.ts'
+import {sqliteRegistry} from './sqlite-registry.ts'
+import {sqliteTasks, statements} from './sqlite-tasks.ts'
+import type {OutputStore, Store, StoredOutput} from './store.ts'
+
+/** The store in one SQLite database, which must have been migrated. */
+export const sqliteStore = (database: Database): Store => ({
+  tasks: sqliteTasks(database),
+  output: sqliteOutput(database),
+  registry: sqliteRegistry(database),
+})
+
+function sqliteOutput(database: Database): OutputStore {
+  const sql = statements(database)
+  const append = sql(`INSERT INTO outputs (task_id, seq, attempt, "offset", length, worker_id, timestamp, data)
+    VALUES (:task_id, :seq, :attempt, :offset, :length, :worker_id, :timestamp, :output)`)
+  const read = `SELECT seq, attempt, "offset", worker_id, timestamp, data AS output FROM outputs
+    WHERE task_id = ? AND seq >= ? ORDER BY seq`
+  return {
+    append: (output) => {
+      append.run(output)
+    },
+    *read(taskId, since) {
+      // its own statement each time: a reader may stop early while another one reads
+      for (const row of database.prepare(read).iterate(taskId, since)) yield row as StoredOutput
+    },
+  }
+}

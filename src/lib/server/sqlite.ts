@@ -1,0 +1,75 @@
+import {mkdirSync} from 'node:fs'
+import {dirname} from 'node:path'
+import type {DatabaseSync as Database} from 'node:sqlite'
+import {ExpectedError, messageOf} from '../core/errors.ts'
+
+export type {Database}
+
+/** Result codes of SQLite (sqlite.org/rescode.html), the low byte of `errcode`. */
+const busy = 5
+const readOnly = 8
+const corrupt = 11
+const cannotOpen = 14
+const notADatabase = 26
+
+/**
+ * Opens (or creates) the database so that a commit is on the disk when it returns. `exclusive` takes the lock of the
+ * operating system and keeps it: it ends with the process, however that ends.
+ */
+export async function openDatabase(file: string, {exclusive}: {exclusive: boolean}): Promise<Database> {
+  const {DatabaseSync} = await importQuietly()
+  let database: Database | undefined
+  try {
+    if (file !== ':memory:') mkdirSync(dirname(file), {recursive: true, mode: 0o700})
+    database = new DatabaseSync(file, {timeout: exclusive ? 0 : 5000})
+    if (exclusive) database.exec('PRAGMA locking_mode = EXCLUSIVE')
+    database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY')
+    database.exec('BEGIN IMMEDIATE; COMMIT') // takes the lock now, not at the first request
+    return database
+  } catch (error) {
+    database?.close()
+    throw explainDatabase(file, error)
+  }
+}
+
+/** What a failure of SQLite means to whoever named the file; any other error comes back as it is. */
+export function explainDatabase(file: string, error: unknown): Error {
+  const {errcode, code} = error as {errcode?: number; code?: string}
+  const primary = (errcode ?? 0) & 0xff
+  if (primary === busy)
+    return new ExpectedError(`another control plane holds the database ${file}`, {
+      code: 'DATABASE_LOCKED',
+      exit: 'temporary',
+      suggestions: ['Use the control plane that runs, or name another file with --db'],
+      cause: error,
+    })
+  if (primary === corrupt || primary === notADatabase)
+    return new ExpectedError(`${file} is not a usable database: ${messageOf(error)}`, {
+      code: 'DATABASE_CORRUPT',
+      exit: 'config',
+      suggestions: ['Move the file away, or restore it from a backup, and start again'],
+      cause: error,
+    })
+  if (primary === cannotOpen || primary === readOnly || code?.startsWith('E'))
+    return new ExpectedError(`cannot write the database ${file}: ${messageOf(error)}`, {
+      code: 'DATABASE_UNWRITABLE',
+      exit: 'cannotWrite',
+      suggestions: [`Make ${dirname(file)} a folder that you may write to, or name another file with --db`],
+      cause: error,
+    })
+  return error as Error
+}
+
+/** Node 22 calls `node:sqlite` experimental on stderr; that one warning is kept back, no other. */
+async function importQuietly(): Promise<typeof import('node:sqlite')> {
+  const original = process.emitWarning
+  process.emitWarning = ((warning: string | Error, ...rest: unknown[]) => {
+    const text = typeof warning === 'string' ? warning : warning.message
+    if (!text.startsWith('SQLite is an experimental feature')) Reflect.apply(original, process, [warning, ...rest])
+  }) as typeof process.emitWarning
+  try {
+    return await import('node:sqlite')
+  } finally {
+    process.emitWarning = original
+  }
+}

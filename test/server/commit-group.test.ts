@@ -1,0 +1,75 @@
+import {DatabaseSync} from 'node:sqlite'
+import {expect, test} from 'vitest'
+import {CommitGroup} from '../../src/lib/server/commit-group.ts'
+import {conflict} from '../../src/lib/server/http-error.ts'
+
+function group() {
+  const database = new DatabaseSync(':memory:')
+  database.exec('CREATE TABLE t (v BLOB)')
+  const seen = {rollbacks: 0, bugs: 0}
+  const commits = new CommitGroup(database, {onRollback: () => seen.rollbacks++, onBug: () => seen.bugs++})
+  const add = (bytes: number) => database.prepare('INSERT INTO t VALUES (zeroblob(?))').run(bytes)
+  const rows = () => database.prepare('SELECT count(*) AS n FROM t').get()?.['n']
+  return {database, commits, seen, add, rows}
+}
+
+test('writes of one turn are one transaction, and what follows it waits for it', async () => {
+  const {database, commits, add, rows} = group()
+  const order: string[] = []
+  commits.write(() => add(1))
+  commits.afterCommit(() => order.push(`after: ${database.isTransaction}`))
+  expect(() =>
+    commits.write(() => {
+      add(1)
+      throw conflict('no')
+    }),
+  ).toThrow('no')
+  commits.write(() => add(1))
+  expect(database.isTransaction).toBe(true)
+  await commits.settled()
+  order.push('settled')
+  expect(order).toEqual(['after: false', 'settled'])
+  expect(rows()).toBe(2)
+  commits.afterCommit(() => order.push('at once'))
+  expect(order).toHaveLength(3)
+})
+
+test('when the disk is full nobody is told that a write was kept, and later ones go on', async () => {
+  const {database, commits, add, rows, seen} = group()
+  database.exec('PRAGMA max_page_count = 20')
+  commits.write(() => add(10))
+  const isKept = commits.settled().then(
+    () => true,
+    () => false,
+  )
+  expect(() => commits.write(() => add(1_000_000))).toThrow('full')
+  expect(seen.rollbacks).toBeGreaterThan(0)
+  const before = (await isKept) ? 1 : 0
+  expect(rows()).toBe(before)
+  commits.write(() => add(10))
+  await commits.settled()
+  expect(rows()).toBe(before + 1)
+})
+
+test('a commit that fails is told to all that wait for it', async () => {
+  const {database, commits, seen, rows} = group()
+  database.exec(`PRAGMA foreign_keys = ON; CREATE TABLE p (id INTEGER PRIMARY KEY);
+    CREATE TABLE c (p REFERENCES p DEFERRABLE INITIALLY DEFERRED)`)
+  commits.write(() => database.exec('INSERT INTO c VALUES (1)'))
+  const other = commits.settled()
+  await expect(commits.settled()).rejects.toThrow('FOREIGN KEY')
+  await expect(other).rejects.toThrow('FOREIGN KEY')
+  expect(seen.rollbacks).toBe(1)
+  expect(rows()).toBe(0)
+  await commits.settled()
+})
+
+test('one failure after a commit keeps nobody waiting', async () => {
+  const {commits, add, seen} = group()
+  commits.write(() => add(1))
+  commits.afterCommit(() => {
+    throw new Error('a bug')
+  })
+  await commits.settled()
+  expect(seen.bugs).toBe(1)
+})

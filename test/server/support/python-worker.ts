@@ -1,0 +1,162 @@
+import {randomUUID} from 'node:crypto'
+import {Api} from './api.ts'
+import {Listener} from './events.ts'
+
+type Options = {token?: string; hangs?: boolean; paths?: string[]}
+type Frame = {id: string; codebase_id: string; agent_type: string; prompt: string; metadata: Record<string, unknown>}
+
+/**
+ * Behaves on the wire as the existing Python worker does: never claims, drops ids that it has seen on a stream, polls
+ * without its id once each time a stream has ended, ignores what it is refused. `hangs`: its runs do not end.
+ */
+export class PythonWorker implements AsyncDisposable {
+  readonly id = randomUUID().slice(0, 12)
+  readonly codebases = new Map<string, string>()
+  readonly runs: string[] = []
+  readonly refused: string[] = []
+  readonly frames: Frame[] = []
+  readonly events: string[] = []
+  longestLine = 0
+  encoding: string | null = null
+  readonly #api: Api
+  readonly #options: Options
+  readonly #known = new Set<string>()
+  readonly #work = new Set<Promise<void>>()
+  #stream: Listener | undefined
+  #isStopped = false
+
+  private constructor(url: string, options: Options) {
+    this.#api = new Api(url)
+    this.#options = options
+  }
+
+  /** Its start: the pseudo-codebase first, then itself, then its codebases. */
+  static async start(url: string, options: Options = {}): Promise<PythonWorker> {
+    const worker = new PythonWorker(url, options)
+    await worker.registerCodebase('global', '/home/py')
+    await worker.register()
+    await worker.registerCodebase('app', '/srv/app')
+    return worker
+  }
+
+  async register(): Promise<void> {
+    await this.#send('POST', '/v1/opencode/workers/register', {
+      worker_id: this.id,
+      name: 'py',
+      capabilities: ['opencode', 'build', 'deploy', 'test'],
+      hostname: 'box',
+      models: [{id: 'a/b'}],
+      global_codebase_id: this.codebases.get('/home/py'),
+    })
+  }
+
+  async registerCodebase(name: string, path: string): Promise<string> {
+    const body = {name, path, description: '', worker_id: this.id}
+    const answer = await this.#send('POST', '/v1/opencode/codebases', body)
+    const id: string = answer.codebase.id
+    this.codebases.set(path.replace(/\/$/, ''), id)
+    return id
+  }
+
+  heartbeat = () => this.#send('POST', `/v1/opencode/workers/${this.id}/heartbeat`)
+  output = (task: string, output: string) =>
+    this.#send('POST', `/v1/opencode/tasks/${task}/output`, {
+      worker_id: this.id,
+      output,
+      timestamp: '2026-01-02T03:04:05',
+    })
+  report = (task: string, status: string, more: object = {}) =>
+    this.#send('PUT', `/v1/opencode/tasks/${task}/status`, {status, worker_id: this.id, ...more})
+
+  /** Opens the stream and keeps it open: when it ends, polls once and connects again. */
+  async connect(): Promise<void> {
+    const ids = [...this.codebases.values()].join(',')
+    const headers = {
+      'x-codebases': ids,
+      'x-capabilities': 'opencode,build,deploy,test',
+      accept: 'text/event-stream',
+      ...(this.#options.token ? {authorization: `Bearer ${this.#options.token}`} : {}),
+    }
+    const path = `/v1/worker/tasks/stream?agent_name=py&worker_id=${this.id}`
+    const stream = await Listener.open(this.#api, path, headers)
+    this.#stream = stream
+    if (stream.response.status !== 200) throw new Error(`stream: ${stream.response.status}`)
+    this.encoding = stream.response.headers.get('content-encoding')
+    this.#keep(this.#read(stream))
+  }
+
+  async poll(): Promise<Frame[]> {
+    const tasks: Frame[] = await this.#send('GET', '/v1/opencode/tasks?status=pending')
+    for (const task of tasks) if (this.#isForMe(task)) this.#keep(this.#run(task))
+    return tasks
+  }
+
+  /** Its shutdown: what runs is not reported. */
+  async stop(): Promise<void> {
+    this.#isStopped = true
+    await this.#stream?.[Symbol.asyncDispose]()
+    await Promise.all(this.#work)
+    await this.#send('POST', `/v1/opencode/workers/${this.id}/unregister`)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (!this.#isStopped) await this.stop().catch(() => {}) // the plane may be gone
+  }
+
+  #isForMe = ({codebase_id}: Frame) => ['global', '__pending__', ...this.codebases.values()].includes(codebase_id)
+
+  async #read(stream: Listener): Promise<void> {
+    for (let at = 0; !this.#isStopped;) {
+      for (const event of stream.events.slice(at)) {
+        at += 1
+        this.events.push(event.event)
+        this.longestLine = Math.max(this.longestLine, event.data.length + 6)
+        if (event.event !== 'task_available') continue
+        const task = JSON.parse(event.data) as Frame
+        this.frames.push(task)
+        if (this.#known.has(task.id)) continue
+        this.#known.add(task.id)
+        if (this.#isForMe(task)) this.#keep(this.#run(task))
+      }
+
+      if (stream.isEnded && at === stream.events.length) break
+      await new Promise((resolve) => setTimeout(resolve, 2))
+    }
+    if (this.#isStopped) return
+    await this.poll()
+    await this.connect()
+  }
+
+  async #run({id, agent_type, prompt, metadata}: Frame): Promise<void> {
+    this.runs.push(id)
+    await this.report(id, 'running')
+    if (agent_type === 'register_codebase') return this.#registerPath(id, metadata)
+    await this.report(id, 'running', {session_id: 'ses_py'})
+    if (this.#options.hangs) return
+    await this.output(id, 'a line\n')
+    await this.report(id, 'completed', {result: `ran: ${prompt}`})
+  }
+
+  async #registerPath(id: string, {name, path}: Record<string, unknown>): Promise<void> {
+    if (!this.#options.paths?.includes(String(path))) {
+      await this.report(id, 'failed', {error: `Path does not exist on this worker: ${String(path)}`})
+      return
+    }
+
+    const codebase = await this.registerCodebase(String(name), String(path))
+    await this.report(id, 'completed', {result: `Codebase registered successfully with ID: ${codebase}`})
+  }
+
+  #keep(work: Promise<void>): void {
+    const settled = work.catch(() => {}).finally(() => this.#work.delete(settled))
+    this.#work.add(settled)
+  }
+
+  // oxlint-disable-next-line typescript/no-explicit-any -- as in api.ts
+  async #send(method: string, path: string, body?: unknown): Promise<any> {
+    const answer = await this.#api.send(method, path, body)
+    const isFine = answer.status === 200 && answer.headers.get('content-type')?.startsWith('application/json')
+    if (!isFine) this.refused.push(`${method} ${path}: ${answer.status} ${JSON.stringify(answer.body)}`)
+    return answer.body
+  }
+}
