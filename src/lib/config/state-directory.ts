@@ -1,4 +1,4 @@
-import {mkdirSync, readFileSync, renameSync, rmSync, writeFileSync} from 'node:fs'
+import {accessSync, constants, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync} from 'node:fs'
 import {homedir} from 'node:os'
 import {join} from 'node:path'
 import {ExpectedError, messageOf} from '../core/errors.ts'
@@ -56,3 +56,13 @@ export function readStateJson(path: string): unknown {
 
 /** The folder of one worker. Names are checked when settings are resolved, so they are safe in a path. */
 export const workerDirectory = (stateDir: string, name: string) => join(stateDir, 'workers', name)
+
+/** May this user write there? */
+export function isWritable(folder: string): boolean {
+  try {
+    accessSync(folder, constants.W_OK)
+    return true
+  } catch {
+    return false
+  }
+}

@@ -1,8 +1,7 @@
 import {createHash} from 'node:crypto'
-import {accessSync, constants} from 'node:fs'
 import {join} from 'node:path'
 import type {Environment} from '../config/file.ts'
-import {workerDirectory} from '../config/state-directory.ts'
+import {isWritable, workerDirectory} from '../config/state-directory.ts'
 
 /** A unix socket's path may have 107 bytes (sun_path, unix(7)); a longer one gets a short name. */
 const longest = 100
@@ -19,13 +18,4 @@ export function socketPath(env: Environment, stateDir: string, name: string): st
   if (Buffer.byteLength(path) <= longest) return path
   const short = `${createHash('sha256').update(path).digest('hex').slice(0, 16)}.sock`
   return join(folder && Buffer.byteLength(folder) < longest - 24 ? folder : '/tmp', `a2a-worker-${short}`)
-}
-
-function isWritable(folder: string): boolean {
-  try {
-    accessSync(folder, constants.W_OK)
-    return true
-  } catch {
-    return false
-  }
 }

@@ -1,20 +1,6 @@
-import {mkdirSync} from 'node:fs'
-import {dirname} from 'node:path'
 import type {DatabaseSync, StatementSync} from 'node:sqlite'
-import {ExpectedError, configError, messageOf} from './errors.ts'
-
-/** Node 22 warns that its SQLite is experimental; that one warning is of no use to anybody here. */
-async function loadSqlite() {
-  const original = process.emitWarning
-  process.emitWarning = ((warning: string | Error, ...rest: never[]) => {
-    if (!String(warning).includes('SQLite')) original.call(process, warning, ...rest)
-  }) as typeof process.emitWarning
-  try {
-    return await import('node:sqlite')
-  } finally {
-    process.emitWarning = original
-  }
-}
+import {configError} from './errors.ts'
+import {explainDatabase, openDatabase} from './sqlite.ts'
 
 export type DatabaseOptions = {
   file: string
@@ -41,16 +27,13 @@ export class Database implements Disposable {
 
   /** Throws ExpectedError: locked by another process (75), not writable (73), not a database of ours (78). */
   static async open({file, migrations, exclusive = false}: DatabaseOptions): Promise<Database> {
-    const {DatabaseSync} = await loadSqlite()
+    const db = await openDatabase(file, {exclusive})
     try {
-      if (file !== ':memory:') mkdirSync(dirname(file), {recursive: true, mode: 0o700})
-      const db = new DatabaseSync(file, {timeout: exclusive ? 0 : 5000})
-      if (exclusive) db.exec('PRAGMA locking_mode=EXCLUSIVE')
-      db.exec('PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=OFF')
       migrate(db, file, migrations)
       return new Database(db)
     } catch (error) {
-      throw openError(file, error)
+      db.close()
+      throw explainDatabase(file, error)
     }
   }
 
@@ -114,27 +97,4 @@ function migrate(db: DatabaseSync, file: string, migrations: readonly string[]):
     )
   for (let next = version; next < migrations.length; next++)
     db.exec(`BEGIN IMMEDIATE; ${migrations[next]}; PRAGMA user_version=${next + 1}; COMMIT`)
-}
-
-function openError(file: string, error: unknown): unknown {
-  if (error instanceof ExpectedError) return error
-  const text = messageOf(error)
-  if (/locked|busy/i.test(text))
-    return new ExpectedError(`The database ${file} is in use by another control plane.`, {
-      code: 'DATABASE_LOCKED',
-      exit: 'temporary',
-      suggestions: ['Stop the other one, or give another file.'],
-      cause: error,
-    })
-  if (/not a database|malformed|corrupt/i.test(text))
-    return configError(
-      `The database ${file} is damaged or none of ours: ${text}.`,
-      'Move it away or restore it.',
-    ).because(error)
-  return new ExpectedError(`Cannot open the database ${file}: ${text}.`, {
-    code: 'CANNOT_WRITE',
-    exit: 'cannotWrite',
-    suggestions: ['Give this user the right to write there, or choose another file with --db.'],
-    cause: error,
-  })
 }

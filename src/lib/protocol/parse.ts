@@ -12,17 +12,6 @@ export function describeIssues(issues: readonly v.BaseIssue<unknown>[]): string 
     .join('; ')
 }
 
-/** The parsed value, or an `Error` that says what of it is wrong. `what` names the thing in that message. */
-export function parseAs<const S extends v.GenericSchema<unknown, unknown>>(
-  schema: S,
-  value: unknown,
-  what: string,
-): v.InferOutput<S> {
-  const result = v.safeParse(schema, value)
-  if (!result.success) throw new Error(`${what}: ${describeIssues(result.issues)}`)
-  return result.output
-}
-
 /** `JSON.parse` whose result is unknown; undefined where the text is not JSON. */
 export function parseJson(text: string): unknown {
   try {

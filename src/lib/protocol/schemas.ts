@@ -1,5 +1,5 @@
 import * as v from 'valibot'
-import {finalStatuses, taskStatuses} from './statuses.ts'
+import {taskStatuses} from './statuses.ts'
 
 /**
  * The wire types of the CodeTether worker API and their parsers, one schema for client and server. Readers are
@@ -280,8 +280,6 @@ export const cancelEventSchema = v.pipe(
   v.transform((event: Record<string, unknown>) => ({...event, id: event['id'] ?? event['task_id']})),
   v.object({id: required, attempt: v.optional(count, 0), reason: v.optional(v.nullable(v.string()), null)}),
 )
-
-export const doneEventSchema = v.object({status: v.picklist(finalStatuses)})
 
 export const connectedWorkerSchema = v.object({
   worker_id: required,

@@ -1,5 +1,5 @@
 import {HttpError} from './http-error.ts'
-import type {Database} from './sqlite.ts'
+import type {Database} from '../core/sqlite.ts'
 
 type CommitHooks = {
   /** What was written since the last commit, or some of it, is gone: whatever memory says about it is wrong. */

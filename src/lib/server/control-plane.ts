@@ -18,8 +18,8 @@ import {checkExposure, listen} from './listen.ts'
 import {migrate} from './migrations.ts'
 import type {Parts, Timings} from './parts.ts'
 import {Roster} from './roster.ts'
-import type {Database} from './sqlite.ts'
-import {explainDatabase, openDatabase} from './sqlite.ts'
+import type {Database} from '../core/sqlite.ts'
+import {explainDatabase, openDatabase} from '../core/sqlite.ts'
 import {sqliteStore} from './sqlite-store.ts'
 
 export type ControlPlaneOptions = {

@@ -1,5 +1,5 @@
 import {configError} from '../core/errors.ts'
-import type {Database} from './sqlite.ts'
+import type {Database} from '../core/sqlite.ts'
 
 /** Each entry takes the database one version up; the number done is in `user_version`. Never edit one that shipped. */
 const migrations = [

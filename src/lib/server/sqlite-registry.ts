@@ -1,4 +1,4 @@
-import type {Database} from './sqlite.ts'
+import type {Database} from '../core/sqlite.ts'
 import {statements} from './sqlite-tasks.ts'
 import type {RegistryStore, StoredCodebase, StoredWorker} from './store.ts'
 

@@ -1,4 +1,4 @@
-import type {Database} from './sqlite.ts'
+import type {Database} from '../core/sqlite.ts'
 import {sqliteRegistry} from './sqlite-registry.ts'
 import {sqliteTasks, statements} from './sqlite-tasks.ts'
 import type {OutputStore, Store, StoredOutput} from './store.ts'

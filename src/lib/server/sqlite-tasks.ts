@@ -1,5 +1,5 @@
 import {limits} from '../protocol/limits.ts'
-import type {Database} from './sqlite.ts'
+import type {Database} from '../core/sqlite.ts'
 import type {PendingTask, StoredTask, TaskPatch, TaskQuery, TaskStore} from './store.ts'
 
 type Row = Record<string, unknown>

@@ -1,5 +1,6 @@
-import {accessSync, constants, mkdirSync, readFileSync, realpathSync, statSync} from 'node:fs'
+import {mkdirSync, readFileSync, realpathSync, statSync} from 'node:fs'
 import {dirname, join, resolve} from 'node:path'
+import {isWritable} from '../config/state-directory.ts'
 import {isLock, takeLock, type Holder, type Lock} from './lock-file.ts'
 
 /** A working tree: one task at a time works in it, whoever runs it. */
@@ -33,15 +34,6 @@ function findGit(directory: string): {top: string; folder: string} | undefined {
     }
 
     if (dirname(at) === at) return undefined
-  }
-}
-
-function isWritable(folder: string): boolean {
-  try {
-    accessSync(folder, constants.W_OK)
-    return true
-  } catch {
-    return false
   }
 }
 

@@ -1,7 +1,7 @@
 import {mkdirSync} from 'node:fs'
 import {dirname} from 'node:path'
 import type {DatabaseSync as Database} from 'node:sqlite'
-import {ExpectedError, messageOf} from '../core/errors.ts'
+import {ExpectedError, messageOf} from './errors.ts'
 
 export type {Database}
 
