@@ -1,7 +1,7 @@
 import {mkdirSync} from 'node:fs'
 import {dirname} from 'node:path'
 import type {DatabaseSync as Database} from 'node:sqlite'
-import {ExpectedError, messageOf} from './errors.ts'
+import {configError, ExpectedError, messageOf} from './errors.ts'
 
 export type {Database}
 
@@ -12,18 +12,26 @@ const corrupt = 11
 const cannotOpen = 14
 const notADatabase = 26
 
-/**
- * Opens (or creates) the database so that a commit is on the disk when it returns. `exclusive` takes the lock of the
- * operating system and keeps it: it ends with the process, however that ends.
- */
-export async function openDatabase(file: string, {exclusive}: {exclusive: boolean}): Promise<Database> {
+export type OpenOptions = {
+  /** Takes the lock of the operating system and keeps it: it ends with the process, however that ends. */
+  exclusive: boolean
+  /**
+   * What a commit outlives once it has returned: `power-cut` waits for the disk, `kill` only for the system, at a tenth
+   * of the time.
+   */
+  outlives: 'power-cut' | 'kill'
+}
+
+/** Opens (or creates) a database in WAL mode. Throws ExpectedError: locked (75), not writable (73), not usable (78). */
+export async function openDatabase(file: string, {exclusive, outlives}: OpenOptions): Promise<Database> {
   const {DatabaseSync} = await importQuietly()
   let database: Database | undefined
   try {
     if (file !== ':memory:') mkdirSync(dirname(file), {recursive: true, mode: 0o700})
     database = new DatabaseSync(file, {timeout: exclusive ? 0 : 5000})
     if (exclusive) database.exec('PRAGMA locking_mode = EXCLUSIVE')
-    database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY')
+    const synchronous = outlives === 'power-cut' ? 'FULL' : 'NORMAL'
+    database.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = ${synchronous}; PRAGMA temp_store = MEMORY`)
     database.exec('BEGIN IMMEDIATE; COMMIT') // takes the lock now, not at the first request
     return database
   } catch (error) {
@@ -32,15 +40,30 @@ export async function openDatabase(file: string, {exclusive}: {exclusive: boolea
   }
 }
 
+/**
+ * Brings a database to the newest version, each step all or nothing; the number of steps done is in `user_version`.
+ * Throws ExpectedError (78) when a newer version of this program wrote it.
+ */
+export function migrate(database: Database, file: string, migrations: readonly string[]): void {
+  const version = Number(database.prepare('PRAGMA user_version').get()?.['user_version'] ?? 0)
+  if (version > migrations.length)
+    throw configError(
+      `the database ${file} was written by a newer version of a2a-worker (schema ${version}, known ${migrations.length})`,
+      'Update a2a-worker, or name another file',
+    )
+  for (const [index, sql] of migrations.entries())
+    if (index >= version) database.exec(`BEGIN IMMEDIATE; ${sql}; PRAGMA user_version = ${index + 1}; COMMIT`)
+}
+
 /** What a failure of SQLite means to whoever named the file; any other error comes back as it is. */
 export function explainDatabase(file: string, error: unknown): Error {
   const {errcode, code} = error as {errcode?: number; code?: string}
   const primary = (errcode ?? 0) & 0xff
   if (primary === busy)
-    return new ExpectedError(`another control plane holds the database ${file}`, {
+    return new ExpectedError(`another process holds the database ${file}`, {
       code: 'DATABASE_LOCKED',
       exit: 'temporary',
-      suggestions: ['Use the control plane that runs, or name another file with --db'],
+      suggestions: ['Use the one that runs, or name another file'],
       cause: error,
     })
   if (primary === corrupt || primary === notADatabase)

@@ -1,4 +1,5 @@
-import {Database} from '../core/database.ts'
+import {CommitGroup} from '../core/commit-group.ts'
+import {migrate, openDatabase, type Database} from '../core/sqlite.ts'
 
 /** A run as it is kept from before its spawn until its final status is acknowledged. */
 export type JournalledRun = {
@@ -28,69 +29,82 @@ const migrations = [
 
 type Key = Pick<JournalledRun, 'task_id' | 'attempt'>
 
-/** What a worker must not forget: its runs, how far their output was acknowledged, and what is still to be reported. */
+const insert = `INSERT OR REPLACE INTO runs (task_id, attempt, title, path, run_dir, marker, boot_id)
+  VALUES (:task_id, :attempt, :title, :path, :run_dir, :marker, :boot_id)`
+
+/**
+ * What a worker must not forget: its runs, how far their output was acknowledged, and what is still to be reported. What
+ * was committed outlives a kill of the worker. A power cut may take the last moments; its agents are dead then, and the
+ * server puts back a task that the worker no longer knows of.
+ */
 export class Journal implements Disposable {
-  readonly #db: Database
+  readonly #database: Database
+  readonly #commits: CommitGroup
+  readonly #statements: ReturnType<typeof prepare>
 
-  private constructor(db: Database) {
-    this.#db = db
+  private constructor(database: Database) {
+    this.#database = database
+    this.#commits = new CommitGroup(database)
+    this.#statements = prepare(database)
   }
 
-  /** Throws ExpectedError as Database.open does. Held alone: only the worker itself opens its journal. */
+  /** Held alone: only the worker itself opens its journal. Throws ExpectedError as `openDatabase` and `migrate` do. */
   static async open(file: string): Promise<Journal> {
-    return new Journal(await Database.open({file, migrations, exclusive: true}))
+    const database = await openDatabase(file, {exclusive: true, outlives: 'kill'})
+    try {
+      migrate(database, file, migrations)
+      return new Journal(database)
+    } catch (error) {
+      database.close()
+      throw error
+    }
   }
 
-  /** On disk when this returns: the agent is started after it, so that a crash in between can be told. */
+  /** Committed when this returns: the agent is started after it, so that a crash in between can be told. */
   begin(run: Omit<JournalledRun, 'pid' | 'start_time' | 'session_id' | 'cursor' | 'report'>): void {
-    this.#db.write(
-      `INSERT OR REPLACE INTO runs (task_id, attempt, title, path, run_dir, marker, boot_id) VALUES (?,?,?,?,?,?,?)`,
-      run.task_id,
-      run.attempt,
-      run.title,
-      run.path,
-      run.run_dir,
-      run.marker,
-      run.boot_id,
-    )
-    this.#db.commit()
+    this.#commits.write(() => this.#statements.begin.run(run))
+    this.#commits.flush()
   }
 
   spawned({task_id, attempt}: Key, pid: number, startTime: string): void {
-    this.#db.write(
-      'UPDATE runs SET pid=?, start_time=? WHERE task_id=? AND attempt=?',
-      pid,
-      startTime,
-      task_id,
-      attempt,
-    )
+    this.#commits.write(() => this.#statements.spawned.run(pid, startTime, task_id, attempt))
   }
 
   session({task_id, attempt}: Key, id: string): void {
-    this.#db.write('UPDATE runs SET session_id=? WHERE task_id=? AND attempt=?', id, task_id, attempt)
+    this.#commits.write(() => this.#statements.session.run(id, task_id, attempt))
   }
 
   acknowledged({task_id, attempt}: Key, cursor: number): void {
-    this.#db.write('UPDATE runs SET cursor=? WHERE task_id=? AND attempt=?', cursor, task_id, attempt)
+    this.#commits.write(() => this.#statements.acknowledged.run(cursor, task_id, attempt))
   }
 
-  /** Freezes the final report: on disk when this returns, and sent until it is acknowledged. */
+  /** Freezes the final report: committed when this returns, and sent until it is acknowledged. */
   freeze({task_id, attempt}: Key, report: unknown): void {
-    const sql = 'UPDATE runs SET report=? WHERE task_id=? AND attempt=?'
-    this.#db.write(sql, JSON.stringify(report), task_id, attempt)
-    this.#db.commit()
+    this.#commits.write(() => this.#statements.freeze.run(JSON.stringify(report), task_id, attempt))
+    this.#commits.flush()
   }
 
   /** The server has acknowledged all there is to know of it, or will never take it. */
   done({task_id, attempt}: Key): void {
-    this.#db.write('DELETE FROM runs WHERE task_id=? AND attempt=?', task_id, attempt)
+    this.#commits.write(() => this.#statements.done.run(task_id, attempt))
   }
 
   unfinished(): JournalledRun[] {
-    return this.#db.statement('SELECT * FROM runs ORDER BY rowid').all() as unknown as JournalledRun[]
+    return this.#statements.unfinished.all() as unknown as JournalledRun[]
   }
 
   [Symbol.dispose](): void {
-    this.#db[Symbol.dispose]()
+    this.#commits.flush()
+    this.#database.close()
   }
 }
+
+const prepare = (database: Database) => ({
+  begin: database.prepare(insert),
+  spawned: database.prepare('UPDATE runs SET pid = ?, start_time = ? WHERE task_id = ? AND attempt = ?'),
+  session: database.prepare('UPDATE runs SET session_id = ? WHERE task_id = ? AND attempt = ?'),
+  acknowledged: database.prepare('UPDATE runs SET cursor = ? WHERE task_id = ? AND attempt = ?'),
+  freeze: database.prepare('UPDATE runs SET report = ? WHERE task_id = ? AND attempt = ?'),
+  done: database.prepare('DELETE FROM runs WHERE task_id = ? AND attempt = ?'),
+  unfinished: database.prepare('SELECT * FROM runs ORDER BY rowid'),
+})

@@ -4,22 +4,23 @@ import type {AddressInfo} from 'node:net'
 import {createAdaptorServer} from '@hono/node-server'
 import type {Clock} from '../core/clock.ts'
 import {systemClock} from '../core/clock.ts'
+import {CommitGroup} from '../core/commit-group.ts'
 import {ExpectedError, messageOf} from '../core/errors.ts'
 import {limits} from '../protocol/limits.ts'
 import {createApp} from './app.ts'
 import type {AuthMode, Token} from './auth.ts'
 import {createGate} from './auth.ts'
-import {CommitGroup} from './commit-group.ts'
 import {Dispatch} from './dispatch.ts'
+import {HttpError} from './http-error.ts'
 import {Hub} from './hub.ts'
 import {endLapsed, takeUpLeases} from './lease-keeper.ts'
 import {Leases} from './leases.ts'
 import {checkExposure, listen} from './listen.ts'
-import {migrate} from './migrations.ts'
+import {migrations} from './migrations.ts'
 import type {Parts, Timings} from './parts.ts'
 import {Roster} from './roster.ts'
 import type {Database} from '../core/sqlite.ts'
-import {explainDatabase, openDatabase} from '../core/sqlite.ts'
+import {explainDatabase, migrate, openDatabase} from '../core/sqlite.ts'
 import {sqliteStore} from './sqlite-store.ts'
 
 export type ControlPlaneOptions = {
@@ -58,7 +59,10 @@ const defaults: Timings = {
 export async function startControlPlane(options: ControlPlaneOptions): Promise<ControlPlane> {
   const {host, port, tokens = [], auth = tokens.length > 0 ? 'required' : 'off'} = options
   checkExposure(host, tokens, auth)
-  const database = await openDatabase(options.database, {exclusive: options.exclusive ?? true})
+  const database = await openDatabase(options.database, {
+    exclusive: options.exclusive ?? true,
+    outlives: 'power-cut',
+  })
   try {
     const parts = assemble(database, options)
     const server = createAdaptorServer({
@@ -76,7 +80,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
 
 /** Puts the parts together and takes up what an earlier process left running. */
 function assemble(database: Database, options: ControlPlaneOptions): Parts {
-  migrate(database)
+  migrate(database, options.database, migrations)
   const {clock = systemClock, log = () => {}} = options
   const timings = {...defaults, ...options.timings}
   const store = sqliteStore(database)
@@ -85,7 +89,8 @@ function assemble(database: Database, options: ControlPlaneOptions): Parts {
   const roster = new Roster(store, hub)
   const dispatch = new Dispatch({store, hub, leases, roster, clock, offerMs: timings.offerMs})
   const commits = new CommitGroup(database, {
-    onRollback: () => rememberAnew(parts),
+    // a request that the rules refuse has changed nothing that memory knows of
+    onRollback: (error) => error instanceof HttpError || rememberAnew(parts),
     onBug: (error) => log(`bug after a commit: ${error instanceof Error ? error.stack : String(error)}`),
   })
   const parts: Parts = {store, commits, clock, timings, hub, leases, roster, dispatch, log}
@@ -125,13 +130,12 @@ function running(server: Server, host: string, {parts, database}: {parts: Parts;
     clearInterval(sweep)
     const closed = once(server, 'close')
     server.close()
-    commits.flush()
     await commits.settled().catch(() => {})
     hub.closeAll()
     await new Promise(setImmediate) // answers to what was just committed go out
     server.closeAllConnections()
     await closed
-    commits.flush()
+    await commits.settled().catch(() => {})
     database.close()
   }
   const close = () => (closing ??= shutDown())

@@ -1,8 +1,5 @@
-import {configError} from '../core/errors.ts'
-import type {Database} from '../core/sqlite.ts'
-
 /** Each entry takes the database one version up; the number done is in `user_version`. Never edit one that shipped. */
-const migrations = [
+export const migrations = [
   `
   CREATE TABLE workers (
     worker_id TEXT PRIMARY KEY,
@@ -94,16 +91,3 @@ const migrations = [
   CREATE INDEX idempotency_age ON idempotency (created_at);
   `,
 ]
-
-/** Brings the database to the newest version, all or nothing. */
-export function migrate(database: Database): void {
-  const version = Number(database.prepare('PRAGMA user_version').get()?.['user_version'] ?? 0)
-  if (version > migrations.length)
-    throw configError(
-      `the database was written by a newer version of a2a-worker (schema ${version}, known ${migrations.length})`,
-      'Update a2a-worker, or name another file with --db',
-    )
-
-  for (const [index, sql] of migrations.entries())
-    if (index >= version) database.exec(`BEGIN IMMEDIATE; ${sql}; PRAGMA user_version = ${index + 1}; COMMIT`)
-}

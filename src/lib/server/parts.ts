@@ -1,5 +1,5 @@
 import type {Clock} from '../core/clock.ts'
-import type {CommitGroup} from './commit-group.ts'
+import type {CommitGroup} from '../core/commit-group.ts'
 import type {Dispatch} from './dispatch.ts'
 import type {Hub} from './hub.ts'
 import type {Leases} from './leases.ts'

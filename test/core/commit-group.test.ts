@@ -1,7 +1,6 @@
 import {DatabaseSync} from 'node:sqlite'
 import {expect, test} from 'vitest'
-import {CommitGroup} from '../../src/lib/server/commit-group.ts'
-import {conflict} from '../../src/lib/server/http-error.ts'
+import {CommitGroup} from '../../src/lib/core/commit-group.ts'
 
 function group() {
   const database = new DatabaseSync(':memory:')
@@ -21,7 +20,7 @@ test('writes of one turn are one transaction, and what follows it waits for it',
   expect(() =>
     commits.write(() => {
       add(1)
-      throw conflict('no')
+      throw new Error('no')
     }),
   ).toThrow('no')
   commits.write(() => add(1))

@@ -1,17 +1,19 @@
-import {HttpError} from './http-error.ts'
-import type {Database} from '../core/sqlite.ts'
+import type {Database} from './sqlite.ts'
 
 type CommitHooks = {
-  /** What was written since the last commit, or some of it, is gone: whatever memory says about it is wrong. */
-  onRollback: () => void
+  /**
+   * What was written since the last commit, or some of it, is gone: whatever memory says about it is wrong. `error` is
+   * what the work of a `write` has thrown, or why the database could not commit.
+   */
+  onRollback?: (error: unknown) => void
   /** Something that was to be done after a commit has failed. */
-  onBug: (error: unknown) => void
+  onBug?: (error: unknown) => void
 }
 
 /**
- * Group commit: all writes of one turn of the event loop share one transaction, and with it one fdatasync. Whoever
- * wrote or read in that turn waits for `settled` before it tells anybody, so nothing is acknowledged that a crash
- * could take back.
+ * Group commit: all writes of one turn of the event loop share one transaction, and with it one trip to the disk.
+ * Whoever wrote or read in that turn waits for `settled` before it tells anybody, so nothing is acknowledged that a
+ * crash could take back.
  */
 export class CommitGroup {
   readonly #database: Database
@@ -19,7 +21,7 @@ export class CommitGroup {
   #open: {promise: Promise<void>; resolve: () => void; reject: (error: unknown) => void} | undefined
   #after: (() => void)[] = []
 
-  constructor(database: Database, hooks: CommitHooks) {
+  constructor(database: Database, hooks: CommitHooks = {}) {
     this.#database = database
     this.#hooks = hooks
   }
@@ -35,7 +37,7 @@ export class CommitGroup {
     } catch (error) {
       if (this.#database.isTransaction) this.#database.exec('ROLLBACK TO step; RELEASE step')
       else this.#fail(error) // a full disk has ended the whole transaction
-      if (!(error instanceof HttpError)) this.#hooks.onRollback()
+      this.#hooks.onRollback?.(error)
       throw error
     }
   }
@@ -51,9 +53,10 @@ export class CommitGroup {
     while (this.#open) await this.#open.promise
   }
 
-  /** Commits now; what follows must not write. */
+  /** Commits now. Throws when that fails; those who wait in `settled` are told too. */
   flush(): void {
-    if (this.#open) this.#commit()
+    const failure = this.#commit()
+    if (failure) throw failure.error
   }
 
   #begin(): void {
@@ -61,17 +64,18 @@ export class CommitGroup {
     this.#database.exec('BEGIN IMMEDIATE')
     this.#open = Promise.withResolvers()
     this.#open.promise.catch(() => {}) // those who wait see it; nobody may be waiting
-    setImmediate(() => this.flush())
+    setImmediate(() => this.#commit())
   }
 
-  #commit(): void {
+  #commit(): {error: unknown} | undefined {
+    if (!this.#open) return undefined
     try {
       this.#database.exec('COMMIT')
     } catch (error) {
       if (this.#database.isTransaction) this.#database.exec('ROLLBACK')
       this.#fail(error)
-      this.#hooks.onRollback()
-      return
+      this.#hooks.onRollback?.(error)
+      return {error}
     }
 
     const [group, after] = this.#end()
@@ -79,11 +83,12 @@ export class CommitGroup {
       try {
         then()
       } catch (error) {
-        this.#hooks.onBug(error) // it is no reason to keep the others waiting
+        this.#hooks.onBug?.(error) // it is no reason to keep the others waiting
       }
     }
 
     group?.resolve()
+    return undefined
   }
 
   #fail(error: unknown): void {

@@ -1,0 +1,108 @@
+// POST of a task → the agent's first instruction, and the agent's end → `completed` can be read; each beside its floor
+// in the same run: bare Node processes without a store (floor/), and one bare POST that commits one row.
+import {spawnSync} from 'node:child_process'
+import {join} from 'node:path'
+import {startCommitFloor} from './commit-floor.ts'
+import {
+  agentLog,
+  buildAgent,
+  elapsed,
+  environment,
+  floor,
+  median,
+  nowNs,
+  quantile,
+  report,
+  scratchFolder,
+  sleep,
+  startFleet,
+  until,
+} from './support.ts'
+
+const rounds = Number(process.env['ROUNDS'] ?? 3)
+const tasksPerRound = Number(process.env['TASKS'] ?? 100)
+
+using scratch = scratchFolder()
+const agent = buildAgent(scratch.path)
+const env = environment(scratch.path, agent)
+await using fleet = await startFleet(scratch.path, env)
+await using bare = await startCommitFloor(scratch.path)
+const news = agentLog(join(scratch.path, 'agent.log'))
+
+type Dispatched = {dispatch: number; finish: number}
+
+async function oneTask(): Promise<Dispatched> {
+  const posted = nowNs()
+  const {task} = (await fleet.call('POST', `/v1/opencode/codebases/${fleet.ids[0]}/tasks`, {
+    title: 't',
+    prompt: 'x'.repeat(200),
+  })) as {task: {id: string}}
+  // the floor looks every 2 ms too; nothing else asks the server anything until the agent has begun
+  const seen = news()
+  const limit = performance.now() + 20_000
+  while (!seen.some(({ev}) => ev === 'start')) {
+    await sleep(2)
+    seen.push(...news())
+    if (performance.now() > limit) throw new Error(`the agent did not start: ${fleet.worker.stderr()}`)
+  }
+
+  let status = ''
+  while (status !== 'completed') {
+    if (performance.now() > limit) throw new Error(`the task stays ${status}: ${fleet.worker.stderr()}`)
+    const answer = (await fleet.call('GET', `/v1/opencode/tasks/${task.id}`)) as {status: string}
+    status = answer.status
+    if (['failed', 'cancelled'].includes(status)) throw new Error(`the task ${status}`)
+  }
+
+  const readable = nowNs()
+  seen.push(...(await until(() => (seen.some(({ev}) => ev === 'end') ? [] : news()), 'the end in the log')))
+  const [start, end] = ['start', 'end'].map((ev) => BigInt(seen.find((entry) => entry.ev === ev)?.t ?? 0))
+  return {dispatch: elapsed(posted, start ?? 0n), finish: elapsed(end ?? 0n, readable)}
+}
+
+function floorRound(): {p50: number; p90: number} {
+  const {stdout} = spawnSync(process.execPath, [floor, agent, String(tasksPerRound)], {encoding: 'utf8'})
+  const [, p50, p90] = /p50 ([\d.]+) p90 ([\d.]+)/.exec(stdout) ?? []
+  return {p50: Number(p50), p90: Number(p90)}
+}
+
+for (let i = 0; i < 20; i++) await oneTask()
+const floors: {p50: number; p90: number}[] = []
+const results: {p50: number; p90: number; finish: number; commit: number}[] = []
+for (let round = 0; round < rounds; round++) {
+  floors.push(floorRound())
+  const tasks: Dispatched[] = []
+  const commits: number[] = []
+  for (let i = 0; i < tasksPerRound; i++) {
+    tasks.push(await oneTask())
+    commits.push(await bare.postAndCommit())
+    await sleep(5)
+  }
+
+  const dispatches = tasks.map(({dispatch}) => dispatch)
+  const finish = median(tasks.map(({finish}) => finish))
+  results.push({p50: median(dispatches), p90: quantile(dispatches, 0.9), finish, commit: median(commits)})
+}
+
+const of = <T>(list: T[], pick: (item: T) => number) => median(list.map((item) => pick(item)))
+report(
+  'dispatch p50',
+  of(results, (r) => r.p50),
+  of(floors, (r) => r.p50),
+  'ms',
+  '≤ 1.6',
+)
+report(
+  'dispatch p90',
+  of(results, (r) => r.p90),
+  of(floors, (r) => r.p90),
+  'ms',
+  '≤ 2',
+)
+report(
+  'agent exits → completed readable',
+  of(results, (r) => r.finish),
+  of(results, (r) => r.commit),
+  'ms',
+  '≤ 2',
+)

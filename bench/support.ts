@@ -1,0 +1,182 @@
+import {spawn, spawnSync, type ChildProcess} from 'node:child_process'
+import {once} from 'node:events'
+import {existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync} from 'node:fs'
+import {tmpdir} from 'node:os'
+import {join} from 'node:path'
+
+export const root = join(import.meta.dirname, '..')
+export const program = join(root, 'bin/run.js')
+export const floor = join(root, 'bench/floor/floor.mjs')
+
+export const sleep = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms))
+
+/** A folder of its own, gone when disposed; holds what a bench needs: logs, state, the agent. */
+export function scratchFolder(): Disposable & {path: string} {
+  const path = mkdtempSync(join(tmpdir(), 'a2a-bench-'))
+  return {path, [Symbol.dispose]: () => rmSync(path, {recursive: true, force: true, maxRetries: 5})}
+}
+
+/** Compiles the agent of the floor: a program that costs next to nothing and notes when it began and ended. */
+export function buildAgent(folder: string): string {
+  const path = join(folder, 'agent')
+  const source = join(root, 'bench/floor/agent-stub.c')
+  const {status, error, stderr} = spawnSync('cc', ['-O2', '-w', '-o', path, source], {encoding: 'utf8'})
+  if (error) throw new Error('the benchmarks need a C compiler (Debian package: gcc)', {cause: error})
+  if (status !== 0) throw new Error(`cc: ${stderr}`)
+  return path
+}
+
+// ------------------------------------------------------------------------------------------------------- time
+
+let base = 0n
+/** CLOCK_REALTIME in ns, as the agent notes it: calibrated once on a tick of the millisecond clock. */
+export function nowNs(): bigint {
+  if (base === 0n) {
+    for (let i = 0; i < 20; i++) {
+      const tick = Date.now()
+      while (Date.now() === tick);
+      const offset = BigInt(Date.now()) * 1_000_000n - process.hrtime.bigint()
+      if (base === 0n || offset > base) base = offset
+    }
+  }
+
+  return base + process.hrtime.bigint()
+}
+
+/** From `start` to `end`, both in ns, in ms. */
+export const elapsed = (start: bigint, end: bigint) => Number(end - start) / 1e6
+
+// -------------------------------------------------------------------------------------------------- statistics
+
+export function quantile(values: readonly number[], q: number): number {
+  const sorted = [...values].sort((a, b) => a - b)
+  return sorted[Math.min(sorted.length - 1, Math.max(0, Math.ceil(q * sorted.length) - 1))] ?? Number.NaN
+}
+
+export const median = (values: readonly number[]) => quantile(values, 0.5)
+
+/** One line of a result: what was measured, its floor in the same run, their ratio and what it should be. */
+export function report(what: string, value: number, floorValue: number, unit: string, goal: string): void {
+  const ratio = value / floorValue
+  process.stdout.write(
+    `${what.padEnd(34)} ${value.toFixed(2).padStart(9)} ${unit.padEnd(4)} floor ${floorValue.toFixed(2).padStart(9)} ${unit.padEnd(4)} ratio ${ratio.toFixed(2)} (goal ${goal})\n`,
+  )
+}
+
+// --------------------------------------------------------------------------------------------------- processes
+
+export type Environment = Record<string, string>
+
+export function environment(folder: string, agent: string, more: Environment = {}): Environment {
+  mkdirSync(join(folder, 'home'), {recursive: true})
+  return {
+    PATH: `${join(root, 'node_modules/.bin')}:${process.env['PATH'] ?? ''}`,
+    HOME: join(folder, 'home'),
+    A2A_STATE_DIR: join(folder, 'state'),
+    OPENCODE_BIN_PATH: agent,
+    STUB_LOG: join(folder, 'agent.log'),
+    A2A_ENV_ALLOW: 'STUB_LOG',
+    A2A_LOG_LEVEL: 'warn',
+    ...(process.env['TRACE'] ? {TRACE: process.env['TRACE']} : {}),
+    ...more,
+  }
+}
+
+export type Program = AsyncDisposable & {child: ChildProcess; stderr: () => string; stdout: () => string}
+
+export function startProgram(args: string[], env: Environment, cwd: string, script = program): Program {
+  const child = spawn(process.execPath, [script, ...args], {cwd, env, stdio: ['ignore', 'pipe', 'pipe']})
+  let stdout = ''
+  let stderr = ''
+  child.stdout.on('data', (chunk: Buffer) => (stdout += String(chunk)))
+  child.stderr.on('data', (chunk: Buffer) => (stderr += String(chunk)))
+  return {
+    child,
+    stdout: () => stdout,
+    stderr: () => stderr,
+    async [Symbol.asyncDispose]() {
+      if (child.exitCode !== null || child.signalCode !== null) return
+      child.kill('SIGKILL')
+      await once(child, 'exit')
+    },
+  }
+}
+
+/** Looks until there is something. */
+export async function until<T>(look: () => T | Promise<T>, what: string, ms = 60_000): Promise<NonNullable<T>> {
+  for (const end = performance.now() + ms; performance.now() < end; await sleep(5)) {
+    const found = await look()
+    if (found) return found
+  }
+
+  throw new Error(`gave up waiting for ${what}`)
+}
+
+/** Control plane and worker as processes of their own, with codebases that are plain folders. */
+export async function startFleet(folder: string, env: Environment, {codebases = 1, slots = 2} = {}) {
+  const paths = Array.from({length: codebases}, (_, i) => join(folder, `codebase-${i}`))
+  for (const path of paths) mkdirSync(path, {recursive: true})
+  const plane = startProgram(['serve', '--port', '0'], env, folder)
+  const url = await until(() => plane.stdout().trim() || ended(plane), 'the control plane')
+  const flags = [...paths.flatMap((path) => ['--codebase', path]), '--max-concurrent-tasks', String(slots)]
+  const worker = startProgram(['start', '--server', url, '--name', 'bench', ...flags], env, folder)
+  const call = caller(url)
+  const known = await until(async () => {
+    ended(worker)
+    const connected = (await call('GET', '/v1/worker/connected')) as {count: number}
+    const all = (await call('GET', '/v1/opencode/codebases')) as {id: string; path: string}[]
+    return connected.count > 0 && all.length === codebases ? all : undefined
+  }, 'the worker')
+  return {
+    url,
+    plane,
+    worker,
+    call,
+    ids: paths.map((path) => known.find((codebase) => codebase.path === path)?.id ?? ''),
+    async [Symbol.asyncDispose]() {
+      await worker[Symbol.asyncDispose]()
+      await plane[Symbol.asyncDispose]()
+    },
+  }
+}
+
+function ended({child, stderr}: Program): undefined {
+  if (child.exitCode !== null) throw new Error(`it ended with ${child.exitCode}: ${stderr()}`)
+}
+
+export const caller =
+  (url: string) =>
+  async (method: string, path: string, body?: unknown): Promise<unknown> => {
+    const response = await fetch(url + path, {
+      method,
+      ...(body === undefined ? {} : {body: JSON.stringify(body), headers: {'content-type': 'application/json'}}),
+    })
+    if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${await response.text()}`)
+    return response.json()
+  }
+
+// ------------------------------------------------------------------------------------------------------- agent
+
+export type AgentEntry = {ev: 'start' | 'end'; t: string; pid: number; tag: string}
+
+/** Reads what the agents noted since the last look. */
+export function agentLog(path: string) {
+  let position = existsSync(path) ? statSync(path).size : 0
+  return (): AgentEntry[] => {
+    if (!existsSync(path)) return []
+    const text = readFileSync(path).subarray(position).toString('utf8')
+    const whole = text.slice(0, text.lastIndexOf('\n') + 1)
+    position += Buffer.byteLength(whole)
+    return whole
+      .split('\n')
+      .filter((line) => line !== '')
+      .map((line) => JSON.parse(line) as AgentEntry)
+  }
+}
+
+/** Resident memory of a process in MB: now, or the most it had (`peak`). */
+export function residentMb(pid: number, which: 'now' | 'peak' = 'now'): number {
+  const name = which === 'now' ? 'VmRSS' : 'VmHWM'
+  const [, kb] = new RegExp(`^${name}:\\s+(\\d+)`, 'm').exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? []
+  return Number(kb) / 1024
+}
