@@ -9,6 +9,7 @@ import {
   elapsed,
   environment,
   floor,
+  httpCaller,
   median,
   nowNs,
   quantile,
@@ -27,13 +28,14 @@ const agent = buildAgent(scratch.path)
 const env = environment(scratch.path, agent)
 await using fleet = await startFleet(scratch.path, env)
 await using bare = await startCommitFloor(scratch.path)
+const call = httpCaller(fleet.url)
 const news = agentLog(join(scratch.path, 'agent.log'))
 
 type Dispatched = {dispatch: number; finish: number}
 
 async function oneTask(): Promise<Dispatched> {
   const posted = nowNs()
-  const {task} = (await fleet.call('POST', `/v1/opencode/codebases/${fleet.ids[0]}/tasks`, {
+  const {task} = (await call('POST', `/v1/opencode/codebases/${fleet.ids[0]}/tasks`, {
     title: 't',
     prompt: 'x'.repeat(200),
   })) as {task: {id: string}}
@@ -49,7 +51,7 @@ async function oneTask(): Promise<Dispatched> {
   let status = ''
   while (status !== 'completed') {
     if (performance.now() > limit) throw new Error(`the task stays ${status}: ${fleet.worker.stderr()}`)
-    const answer = (await fleet.call('GET', `/v1/opencode/tasks/${task.id}`)) as {status: string}
+    const answer = (await call('GET', `/v1/opencode/tasks/${task.id}`)) as {status: string}
     status = answer.status
     if (['failed', 'cancelled'].includes(status)) throw new Error(`the task ${status}`)
   }

@@ -1,6 +1,7 @@
 import {spawn, spawnSync, type ChildProcess} from 'node:child_process'
 import {once} from 'node:events'
 import {existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync} from 'node:fs'
+import http from 'node:http'
 import {tmpdir} from 'node:os'
 import {join} from 'node:path'
 
@@ -154,6 +155,24 @@ export const caller =
     if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${await response.text()}`)
     return response.json()
   }
+
+/** The same as the floor does it, with `node:http`: what the client costs is then in both. */
+export function httpCaller(url: string) {
+  const agent = new http.Agent({keepAlive: true})
+  return (method: string, path: string, body?: unknown) =>
+    new Promise<unknown>((resolve, reject) => {
+      const request = http.request(url + path, {method, agent, headers: {'content-type': 'application/json'}}, (answer) => {
+        let text = ''
+        answer.on('data', (chunk: Buffer) => (text += String(chunk)))
+        answer.on('end', () =>
+          answer.statusCode === 200
+            ? resolve(JSON.parse(text))
+            : reject(new Error(`${method} ${path}: ${answer.statusCode} ${text}`)),
+        )
+      })
+      request.on('error', reject).end(body === undefined ? undefined : JSON.stringify(body))
+    })
+}
 
 // ------------------------------------------------------------------------------------------------------- agent
 

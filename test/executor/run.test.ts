@@ -6,7 +6,7 @@ import {systemClock} from '../../src/lib/core/clock.ts'
 import type {RunOutcome} from '../../src/lib/executor/executor.ts'
 import {isAlive, readProcess} from '../../src/lib/executor/processes.ts'
 import {answering, error, finish, printing, stepStart, text, tool} from '../support/agent-lines.ts'
-import {processesOf, recordingObserver, relaxed, requestFor, runToEnd} from '../support/agent-run.ts'
+import {processesOf, recordingObserver, relaxed, requestFor, runToEnd, startRun} from '../support/agent-run.ts'
 import {fastClock} from '../support/fast-clock.ts'
 import {scratchFolder} from '../support/scratch.ts'
 import {stubExecutor} from '../support/stub-executor.ts'
@@ -22,7 +22,7 @@ const request = (script: string, rest = {}) => requestFor(scratch.path, script, 
 async function started(script: string, rest = {}, by = executor) {
   const made = request(`${printing(stepStart())}${script}`, rest)
   const {told, observer} = recordingObserver()
-  const agent = await by.start(made, observer)
+  const agent = await startRun(by, made, observer)
   await waitFor(() => told.sessions.length > 0, 'the first event')
   return {request: made, told, agent}
 }
@@ -42,7 +42,7 @@ test('the agent’s streams are the run’s files, and only its owner can read t
   const made = request('exec sleep 300')
   const {observer} = recordingObserver()
   const links: string[] = []
-  const agent = await executor.start(made, {
+  const agent = await startRun(executor, made, {
     ...observer,
     spawned: ({pid}) => links.push(...[0, 1, 2].map((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`))),
   })

@@ -33,10 +33,14 @@ export function requestFor(root: string, prompt: string, rest: Partial<RunReques
   return {...names, prompt, cwd, runDir, marker, deadlines: relaxed, ...rest}
 }
 
+/** Prepares and starts a run. */
+export const startRun = async (executor: Executor, request: RunRequest, observer: RunObserver) =>
+  (await executor.prepare(request)).start(observer)
+
 /** Starts a run and waits for its end. */
 export async function runToEnd(executor: Executor, request: RunRequest) {
   const {told, observer} = recordingObserver()
-  const agent = await executor.start(request, observer)
+  const agent = await startRun(executor, request, observer)
   return {told, outcome: await agent.outcome}
 }
 

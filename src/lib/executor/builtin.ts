@@ -1,6 +1,6 @@
 import {writeFileSync} from 'node:fs'
 import {join} from 'node:path'
-import {type Executor, type RunRequest, runFiles} from './executor.ts'
+import {type Executor, noUsage, type RunningAgent, type RunRequest, runFiles} from './executor.ts'
 import {cannotWrite} from './run-files.ts'
 
 /** Answers with the prompt. */
@@ -12,27 +12,19 @@ export const noopExecutor: Executor = builtin(() => 'ok')
 /** A run with no process: over as soon as it is started. Its spool holds the answer as OpenCode would write it. */
 function builtin(answer: (request: RunRequest) => string): Executor {
   return {
-    async start(request) {
-      const result = answer(request)
-      const line = JSON.stringify({type: 'text', timestamp: Date.now(), part: {type: 'text', text: result}})
-      try {
-        writeFileSync(join(request.runDir, runFiles.stdout), `${line}\n`, {mode: 0o600})
-      } catch (error) {
-        throw cannotWrite(request.runDir, error)
-      }
-
-      const usage = {
-        input: 0,
-        output: 0,
-        reasoning: 0,
-        cache_read: 0,
-        cache_write: 0,
-        cost: 0,
-        model: null,
-        duration_ms: 0,
-      }
-      const outcome = {status: 'completed', result, error: null, sessionId: request.sessionId ?? null, usage} as const
-      return {outcome: Promise.resolve(outcome), stop: () => {}}
-    },
+    prepare: async (request) => ({start: () => run(request, answer(request)), discard: () => {}}),
   }
+}
+
+async function run(request: RunRequest, result: string): Promise<RunningAgent> {
+  const line = JSON.stringify({type: 'text', timestamp: Date.now(), part: {type: 'text', text: result}})
+  try {
+    writeFileSync(join(request.runDir, runFiles.stdout), `${line}\n`, {mode: 0o600})
+  } catch (error) {
+    throw cannotWrite(request.runDir, error)
+  }
+
+  const usage = {...noUsage, duration_ms: 0}
+  const outcome = {status: 'completed', result, error: null, sessionId: request.sessionId ?? null, usage} as const
+  return {outcome: Promise.resolve(outcome), stop: () => {}}
 }

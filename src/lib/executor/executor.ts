@@ -63,6 +63,18 @@ export type RunOutcome = {
   usage: Usage
 }
 
+/** What a run took that never came to anything. */
+export const noUsage: Usage = {
+  input: 0,
+  output: 0,
+  reasoning: 0,
+  cache_read: 0,
+  cache_write: 0,
+  cost: 0,
+  model: null,
+  duration_ms: null,
+}
+
 export type StopReason = {
   /** `cancelled`: somebody asked for it. `failed`: the worker gives up on it. */
   status: 'cancelled' | 'failed'
@@ -77,9 +89,18 @@ export type RunningAgent = {
   stop(reason: StopReason): void
 }
 
-/** Runs a task. `start` rejects, with nothing left behind, when the run cannot begin (no binary, unknown model, …). */
+/** A run of which everything is in place but the agent. */
+export type PreparedRun = {
+  /** Rejects, with nothing left behind, when the agent cannot be started. */
+  start(observer: RunObserver): Promise<RunningAgent>
+  /** Takes back what was written: the run will not be started. */
+  discard(): void
+}
+
+/** Runs a task, in two steps, so that the first can be done while the task is still being claimed. */
 export interface Executor {
-  start(request: RunRequest, observer: RunObserver): Promise<RunningAgent>
+  /** Checks what can be checked beforehand. Rejects, with nothing left behind: unknown model, disk full, … */
+  prepare(request: RunRequest): Promise<PreparedRun>
 }
 
 /** Names in a run's folder. */

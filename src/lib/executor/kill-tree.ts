@@ -1,6 +1,6 @@
 import type {Clock} from '../core/clock.ts'
 import type {ProcessIdentity} from './executor.ts'
-import {hasMarker, hasProc, listProcesses, readProcess, worksIn} from './processes.ts'
+import {hasMarker, hasProc, lastPid, listProcesses, readProcess, worksIn} from './processes.ts'
 
 export type EndOptions = {
   /** The agent itself; it may have ended already. It was started as the leader of a group. */
@@ -13,6 +13,8 @@ export type EndOptions = {
   /** Between SIGTERM and SIGKILL. */
   graceMs: number
   clock: Clock
+  /** The agent was started so shortly ago that all its processes have higher numbers than it has. Default: it was not. */
+  isRecent?: boolean
 }
 
 /** After SIGKILL; what is not gone then sits in the kernel, or belongs to another user. */
@@ -50,9 +52,9 @@ export async function endProcesses(options: EndOptions): Promise<ProcessIdentity
 
 const keyOf = ({pid, startTime}: ProcessIdentity) => `${pid} ${startTime}`
 
-function members({root, marker, tmpDir}: EndOptions, known: ReadonlyMap<string, unknown>): ProcessIdentity[] {
+function members({root, marker, tmpDir, isRecent}: EndOptions, known: ReadonlyMap<string, unknown>): ProcessIdentity[] {
   const since = Number(root.startTime)
-  const all = listProcesses()
+  const all = listProcesses(isRecent && lastPid() >= root.pid ? root.pid : 0)
   // Somebody else's by now, if the number is in use again: then the group of that number is too.
   const isGroupOurs = all.every(({pid, startTime}) => pid !== root.pid || startTime === root.startTime)
   const candidates = all.filter(({pid, startTime}) => Number(startTime) >= since && pid !== process.pid)

@@ -31,12 +31,16 @@ export function isAlive({pid, startTime}: ProcessIdentity): boolean {
 
 export const hasNotEnded = ({state}: ProcessInfo) => state !== 'Z' && state !== 'X'
 
-/** All processes that have not ended. */
-export function listProcesses(): ProcessInfo[] {
+/** All processes that have not ended, from pid `from` on. */
+export function listProcesses(from = 0): ProcessInfo[] {
   return pidsIn('/proc')
+    .filter((pid) => pid >= from)
     .map((pid) => readProcess(pid))
     .filter((info) => info !== undefined && hasNotEnded(info)) as ProcessInfo[]
 }
+
+/** The number that the youngest process of this pid namespace got; numbers grow and then come round (proc(5), loadavg). */
+export const lastPid = () => Number(readText('/proc/loadavg')?.trim().split(' ').at(-1) ?? 0)
 
 /** Whether the process was started with this very marker in its environment. */
 export function hasMarker(pid: number, marker: string): boolean {

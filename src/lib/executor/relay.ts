@@ -17,21 +17,27 @@ export type RelayOptions = {
   send: (bytes: Buffer, offset: number, length: number) => Promise<void>
   /** All up to here is acknowledged. */
   onAcknowledged: (cursor: number) => void
+  /** The last batch is not sent but handed back, to go along with the report. */
+  keepsTail: boolean
 }
+
+/** What stands for `length` bytes of the spool at `offset`. */
+export type Tail = {bytes: Buffer; offset: number; length: number}
 
 const newline = 10
 
 /**
  * Brings a spool to the server: the first line at once, then what has gathered while a request was under way, in
- * order, a batch after the other, cut at line ends where a line fits. Resolves when all of it is acknowledged.
+ * order, a batch after the other, cut at line ends where a line fits. Resolves when all of it is acknowledged but for
+ * the tail, if that was to be kept.
  */
-export async function relay(options: RelayOptions): Promise<void> {
-  const {spool, from, ended, signal, onAcknowledged} = options
+export async function relay(options: RelayOptions): Promise<Tail | undefined> {
+  const {spool, from, ended, signal, onAcknowledged, keepsTail} = options
   const batch = Buffer.allocUnsafe(limits.outputBatch)
   let held = 0
   let cursor = from
   const flush = async (length: number) => {
-    await send(batch.subarray(0, length), cursor, options)
+    await options.send(wireForm(batch.subarray(0, length), options), cursor, length)
     cursor += length
     batch.copyWithin(0, length, held)
     held -= length
@@ -44,12 +50,16 @@ export async function relay(options: RelayOptions): Promise<void> {
       held += taken
       at += taken
       const whole = batch.lastIndexOf(newline, held - 1) + 1
-      if (whole > 0 && whole <= held) await flush(whole)
+      if (keepsTail && ended.aborted && held < batch.length) continue
+      if (whole > 0) await flush(whole)
       else if (held === batch.length) await flush(characterEnd(batch))
     }
   }
 
-  if (held > 0 && !signal.aborted) await flush(held)
+  if (held === 0 || signal.aborted) return undefined
+  if (keepsTail) return {bytes: wireForm(batch.subarray(0, held), options), offset: cursor, length: held}
+  await flush(held)
+  return undefined
 }
 
 /** Where the last whole UTF-8 character ends, so that a line over a batch is not cut within one. */
@@ -66,6 +76,5 @@ function characterEnd(bytes: Buffer): number {
   return bytes.length
 }
 
-async function send(bytes: Buffer, offset: number, {redact, send}: RelayOptions): Promise<void> {
-  await send(redact ? Buffer.from(redact(bytes.toString('utf8'))) : bytes, offset, bytes.length)
-}
+const wireForm = (bytes: Buffer, {redact}: RelayOptions) =>
+  redact ? Buffer.from(redact(bytes.toString('utf8'))) : bytes

@@ -6,7 +6,7 @@ import type {Catalog} from '../opencode/catalog.ts'
 import {agentArguments, normalizeModel} from '../opencode/command.ts'
 import {agentEnvironment} from '../opencode/environment.ts'
 import type {OpenCodeProbe} from '../opencode/probe.ts'
-import type {Executor, RunObserver, RunOutcome, RunRequest, StopReason} from './executor.ts'
+import type {Executor, RunningAgent, RunObserver, RunOutcome, RunRequest, StopReason} from './executor.ts'
 import {runFiles} from './executor.ts'
 import {openRunFiles, removeRunFiles, writeRunFiles} from './run-files.ts'
 import {type AgentProcess, spawnAgent} from './spawn-agent.ts'
@@ -25,13 +25,14 @@ export type RunExecutorOptions = {
   clock: Clock
 }
 
-type Run = RunExecutorOptions & {
+type Prepared = RunExecutorOptions & {
   request: RunRequest
-  observer: RunObserver
   args: string[]
   model: string | undefined
   tmpDir: string
 }
+
+type Run = Prepared & {observer: RunObserver}
 
 /** OpenCode's database is shared with all its processes, and the wait for a turn is not long under load. */
 const busyDatabase = /database is locked|Failed to execute statement/i
@@ -40,24 +41,18 @@ const retryMs = 1000
 /** Runs each task in an `opencode run` of its own. */
 export function createRunExecutor(options: RunExecutorOptions): Executor {
   return {
-    async start(request, observer) {
-      const run = await prepare(options, request, observer)
-      const stop = new AbortController()
-      const startedAt = options.clock.monotonic()
-      const process = await launch(run).catch((error: unknown) => {
-        removeRunFiles(request.runDir)
-        throw error
-      })
+    async prepare(request) {
+      const prepared = await prepare(options, request)
       return {
-        outcome: finish(run, process, startedAt, stop.signal),
-        stop: (reason) => stop.abort(reason),
+        start: (observer) => start({...prepared, observer}),
+        discard: () => removeRunFiles(request.runDir),
       }
     },
   }
 }
 
 /** What can be refused is refused before anything is written; the checks cost no time where the answer is known. */
-async function prepare(options: RunExecutorOptions, request: RunRequest, observer: RunObserver): Promise<Run> {
+async function prepare(options: RunExecutorOptions, request: RunRequest): Promise<Prepared> {
   const {catalog, probe} = options
   const model = normalizeModel(request.model)
   const args = agentArguments({...request, model}, probe.flags)
@@ -66,10 +61,23 @@ async function prepare(options: RunExecutorOptions, request: RunRequest, observe
   const modelCheck = model === undefined ? undefined : catalog.checkModel(model, request.cwd)
   if (modelCheck) await modelCheck
   try {
-    return {...options, request, observer, args, model, tmpDir: await writeRunFiles(request.runDir, request.prompt)}
+    return {...options, request, args, model, tmpDir: await writeRunFiles(request.runDir, request.prompt)}
   } catch (error) {
     removeRunFiles(request.runDir)
     throw error
+  }
+}
+
+async function start(run: Run): Promise<RunningAgent> {
+  const stop = new AbortController()
+  const startedAt = run.clock.monotonic()
+  const process = await launch(run).catch((error: unknown) => {
+    removeRunFiles(run.request.runDir)
+    throw error
+  })
+  return {
+    outcome: finish(run, process, startedAt, stop.signal),
+    stop: (reason) => stop.abort(reason),
   }
 }
 

@@ -1,7 +1,7 @@
+import {spawn, type ChildProcess} from 'node:child_process'
+import {once} from 'node:events'
 import {statSync} from 'node:fs'
-import {execa} from 'execa'
 import {ExpectedError, type ExitName, errorCode, messageOf} from '../core/errors.ts'
-import {descriptor} from '../opencode/descriptor.ts'
 import type {ProcessIdentity} from './executor.ts'
 import {identify} from './processes.ts'
 
@@ -28,28 +28,28 @@ export async function spawnAgent(
   options: SpawnOptions,
   onSpawn: (identity: ProcessIdentity) => void,
 ): Promise<AgentProcess> {
-  const {binary, args, cwd, env, stdin, stdout, stderr} = options
-  const child = execa(binary, args, {
-    cwd,
-    env,
-    extendEnv: false,
-    detached: true,
-    cleanup: false,
-    buffer: false,
-    reject: false,
-    stdio: [descriptor(stdin), descriptor(stdout), descriptor(stderr)],
-  })
+  const child = launch(options)
   if (child.pid === undefined) {
-    const {cause, message} = (await child) as {cause?: unknown; message?: string}
-    throw cannotStart(options, cause ?? new Error(message))
+    const [cause] = (await once(child, 'error')) as [unknown]
+    throw cannotStart(options, cause)
   }
 
   const identity = identify(child.pid)
   const exited = new Promise<AgentExit>((resolve) => {
-    child.nodeChildProcess.once('exit', (code, signal) => resolve({code, signal}))
+    child.once('exit', (code, signal) => resolve({code, signal}))
   })
   onSpawn(identity)
   return {identity, exited}
+}
+
+/** Node's own `spawn`: all that is wanted is a child with these descriptors, and this is the hot path of a dispatch. */
+function launch(options: SpawnOptions): ChildProcess {
+  const {binary, args, cwd, env, stdin, stdout, stderr} = options
+  try {
+    return spawn(binary, args, {cwd, env, detached: true, stdio: [stdin, stdout, stderr]})
+  } catch (error) {
+    throw cannotStart(options, error) // E2BIG is thrown, other reasons are emitted
+  }
 }
 
 function cannotStart({binary, cwd}: SpawnOptions, cause: unknown): ExpectedError {

@@ -33,6 +33,8 @@ export type SuperviseOptions = {
   stderrFrom: number
 }
 
+/** No system starts so many processes in this time that their numbers come round to where they were. */
+const recentMs = 5000
 /** How long the end of a process is waited for after it was killed. */
 const patienceMs = 1000
 
@@ -61,7 +63,14 @@ export async function supervise(options: SuperviseOptions): Promise<Supervised> 
     observer,
     onOutput: () => watchdog.sawOutput(),
   }).catch((error: unknown) => `the output of OpenCode could not be read: ${messageOf(error)}`)
-  const end = () => endProcesses({...options, ...request, seen: family.seen(), graceMs: request.deadlines.grace})
+  const end = () =>
+    endProcesses({
+      ...options,
+      ...request,
+      seen: family.seen(),
+      graceMs: request.deadlines.grace,
+      isRecent: clock.monotonic() - startedAt < recentMs,
+    })
 
   const first = await Promise.race([
     exited.then(() => 'exit' as const),
@@ -79,10 +88,10 @@ export async function supervise(options: SuperviseOptions): Promise<Supervised> 
   }
   // A process that cannot be ended does not hold up the report.
   const exit = await Promise.race([exited, clock.sleep(patienceMs, gone.signal).then(() => undefined)])
+  const left = await end() // before the last read: what is left may still write
   gone.abort('gone')
   const unreadable = await reading
   if (unreadable) stop ??= {status: 'failed', error: unreadable}
-  const left = await end()
   if (left.length > 0)
     observer.warning(`processes of the run could not be ended: ${left.map(({pid}) => pid).join(', ')}`)
 

@@ -22,6 +22,8 @@ export const serverFeatures = [
   /** `GET /tasks?worker_id=` means the tasks that this worker may take. */
   'task-scope',
   'decline',
+  /** The final report may bring the last of the output along. */
+  'final-output',
 ] as const
 
 export type ServerFeature = (typeof serverFeatures)[number]

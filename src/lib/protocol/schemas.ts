@@ -177,6 +177,8 @@ export const statusUpdateSchema = v.object({
   error: maybe,
   attempt: v.optional(v.nullable(count), null),
   usage: v.optional(v.nullable(usageSchema), null),
+  /** The last of the output, stored before the status changes; position as in `outputSchema`. Ours. */
+  output: v.optional(v.nullable(v.object({output: v.string(), offset: count, length: count})), null),
 })
 export type StatusUpdate = v.InferInput<typeof statusUpdateSchema>
 

@@ -108,6 +108,7 @@ function rememberAnew(parts: Parts): void {
   }
 
   takeUpLeases(parts)
+  dispatch.forgetVoid()
   commits.afterCommit(() => dispatch.fillAll())
 }
 

@@ -31,12 +31,31 @@ export class Dispatch {
 
   /** Looks for a worker for this task. True if it was offered. */
   offer(taskId: string): boolean {
-    const task = this.#parts.store.tasks.get(taskId)
-    if (!task || task.status !== 'pending' || this.offers.get(taskId) || this.isTreeBusy(task.codebase_id)) return false
-    const streams = this.#parts.roster.streamsFor(task.codebase_id).filter((stream) => this.#mayTake(stream, task))
-    const best = this.#preferred(task.codebase_id, streams)
-    if (best) this.#push(task, best)
+    const [task, best] = this.#placeFor(taskId)
+    if (task && best) this.#push(task, best)
     return best !== undefined
+  }
+
+  /**
+   * Offers a task before it is committed, to a worker that claims: its claim is answered after the commit, and what
+   * takes time on its side is done meanwhile. The existing worker runs what it hears of, so it hears of it later.
+   */
+  offerEarly(taskId: string): void {
+    const [task, best] = this.#placeFor(taskId)
+    if (task && best && this.#parts.roster.profile(best.workerId).hasLeases) this.#push(task, best)
+  }
+
+  #placeFor(taskId: string): [StoredTask?, (TaskStream | undefined)?] {
+    const task = this.#parts.store.tasks.get(taskId)
+    if (!task || task.status !== 'pending' || this.offers.get(taskId) || this.isTreeBusy(task.codebase_id)) return []
+    const streams = this.#parts.roster.streamsFor(task.codebase_id).filter((stream) => this.#mayTake(stream, task))
+    return [task, this.#preferred(task.codebase_id, streams)]
+  }
+
+  /** Offers of tasks that are not pending any more, or never were because a commit failed. */
+  forgetVoid(): void {
+    for (const {taskId} of this.offers.where(({taskId}) => this.#parts.store.tasks.get(taskId)?.status !== 'pending'))
+      this.settle(taskId)
   }
 
   /** Offers the worker what waits for it, as long as it has room. */

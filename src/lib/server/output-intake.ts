@@ -1,9 +1,9 @@
 import {isoTime} from '../core/clock.ts'
+import {isFinal} from '../protocol/schemas.ts'
 import {conflict, HttpError} from './http-error.ts'
 import type {Parts} from './parts.ts'
 import type {StoredTask} from './store.ts'
 import * as moves from './task-moves.ts'
-import {existing, isOver} from './tasks.ts'
 
 export type OutputInput = {
   worker_id: string
@@ -18,8 +18,7 @@ export type OutputInput = {
 const maxPiece = 128 * 1024
 
 /** Stores output of the holder's current attempt, once and in order. Returns where the next batch begins. */
-export function takeOutput(parts: Parts, taskId: string, input: OutputInput): number {
-  const task = existing(parts, taskId)
+export function takeOutput(parts: Parts, task: StoredTask, input: OutputInput): number {
   checkSender(task, input)
   moves.renew(parts, task)
   const {offset, length} = input
@@ -28,13 +27,13 @@ export function takeOutput(parts: Parts, taskId: string, input: OutputInput): nu
   if (!Number.isSafeInteger(end)) throw new HttpError(400, 'offset and length are out of range')
   const next = task.output_next
   if (end <= next && offset < next) return next // seen before: the answer was lost
-  if (offset !== next) throw conflict(`Output of task ${taskId} goes on at ${next}, not at ${offset}`, {next})
+  if (offset !== next) throw conflict(`Output of task ${task.id} goes on at ${next}, not at ${offset}`, {next})
   return append(parts, task, input, end)
 }
 
 function checkSender(task: StoredTask, {worker_id, attempt}: OutputInput): void {
   const next = task.output_next
-  if (isOver(task)) throw conflict(`Task ${task.id} is already ${task.status}: it takes no more output`, {next})
+  if (isFinal(task.status)) throw conflict(`Task ${task.id} is already ${task.status}: it takes no more output`, {next})
   if (task.status !== 'running') throw conflict(`Task ${task.id} is pending: nobody holds it`, {next})
   if (task.worker_id !== worker_id)
     throw conflict(`Task ${task.id} is held by worker ${task.worker_id} (attempt ${task.attempt})`, {next})

@@ -26,7 +26,7 @@ export function outputRoutes(app: Hono<AppEnv>, parts: Parts): void {
     mayActAs(c.get('identity'), input.worker_id, store.registry)
     const next = commits.write(() => {
       seen(parts, input.worker_id)
-      return takeOutput(parts, c.req.param('task'), input)
+      return takeOutput(parts, existing(parts, c.req.param('task')), input)
     })
     return c.json({success: true, next})
   })

@@ -5,6 +5,7 @@ import type {TaskStatus} from '../protocol/schemas.ts'
 import {finalStatuses, isFinal, taskStatuses} from '../protocol/schemas.ts'
 import {conflict, HttpError, notFound} from './http-error.ts'
 import type {Parts} from './parts.ts'
+import {takeOutput} from './output-intake.ts'
 import {missesPath, passRegistrationOn} from './registration-tasks.ts'
 import type {StoredTask} from './store.ts'
 import * as moves from './task-moves.ts'
@@ -41,6 +42,7 @@ export function createTask(parts: Parts, input: TaskInput): StoredTask {
     frame_size: frameSize(input),
   })
   store.registry.triggered(input.codebase_id, created_at)
+  dispatch.offerEarly(id)
   commits.afterCommit(() => dispatch.offer(id))
   return existing(parts, id)
 }
@@ -65,7 +67,13 @@ export function claimTask(parts: Parts, id: string, workerId: string): StoredTas
   return reportStatus(parts, task, {status: 'running', worker_id: workerId, attempt: null})
 }
 
-export type StatusReport = Outcome & {status: string; worker_id: string; attempt: number | null}
+export type StatusReport = Outcome & {
+  status: string
+  worker_id: string
+  attempt: number | null
+  /** The last of the output. */
+  output?: {output: string; offset: number; length: number} | null
+}
 
 /** Carries out what a worker reports, if the rules allow it, and answers with the task as it is then. */
 export function reportStatus(parts: Parts, task: StoredTask, report: StatusReport): StoredTask {
@@ -90,6 +98,7 @@ export function reportStatus(parts: Parts, task: StoredTask, report: StatusRepor
       moves.cancel(parts, task, `cancelled by ${workerId}`)
       break
     case 'finish':
+      if (report.output) takeOutput(parts, task, {...report, timestamp: null, ...report.output})
       if (missesPath(task, ruling.status, report.error)) passRegistrationOn(parts, task, workerId, String(report.error))
       else moves.finish(parts, task, ruling.status, report)
       break

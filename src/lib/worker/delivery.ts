@@ -6,7 +6,7 @@ import type {Clock} from '../core/clock.ts'
 import {messageOf} from '../core/errors.ts'
 import type {Emit} from '../events/bus.ts'
 import {runFiles} from '../executor/executor.ts'
-import {relay} from '../executor/relay.ts'
+import {relay, type Tail} from '../executor/relay.ts'
 import type {Journal} from '../journal/journal.ts'
 import {isFinal, type StatusUpdate} from '../protocol/schemas.ts'
 import type {Registration} from './registration.ts'
@@ -23,6 +23,8 @@ export type DeliveryParts = {
   signal: AbortSignal
 }
 
+export type {Tail}
+
 export type DeliveredRun = {task_id: string; attempt: number; run_dir: string}
 
 /** Cursor changes are kept at most this often: the server drops what it has seen anyway. */
@@ -36,17 +38,22 @@ export class Delivery {
     this.#parts = parts
   }
 
-  /** Relays the spool until `ended` and everything was acknowledged. A refusal for good ends it; output then stays here. */
-  async output(run: DeliveredRun, from: number, ended: AbortSignal): Promise<void> {
-    const {journal, clock, emit, signal, redact} = this.#parts
+  /**
+   * Relays the spool until `ended` and everything was acknowledged, but for a tail where the server takes that along
+   * with the report: what an agent prints last and how it ended are then one request. A refusal for good ends it; output
+   * then stays here.
+   */
+  async output(run: DeliveredRun, from: number, ended: AbortSignal): Promise<Tail | undefined> {
+    const {journal, clock, emit, signal, redact, registration} = this.#parts
     let kept = clock.monotonic()
     try {
-      await relay({
+      return await relay({
         spool: join(run.run_dir, runFiles.stdout),
         from,
         ended,
         signal,
         redact,
+        keepsTail: registration.has('final-output'),
         send: (bytes, offset, length) => this.#send(run, bytes, offset, length),
         onAcknowledged: (cursor) => {
           if (clock.monotonic() - kept < cursorMs) return
@@ -62,15 +69,17 @@ export class Delivery {
           taskId: run.task_id,
           text: `Output is kept here only: ${messageOf(error)}`,
         })
+      return undefined
     }
   }
 
   /** Sends the frozen report until it is acknowledged or refused for good. False: not delivered, it stays journalled. */
-  async report(run: DeliveredRun, report: StatusUpdate): Promise<boolean> {
+  async report(run: DeliveredRun, report: StatusUpdate, tail?: Tail): Promise<boolean> {
     const {client, registration, emit, workerId, signal, journal} = this.#parts
     const {task_id: taskId} = run
     try {
-      await this.#persist(taskId, () => client.updateStatus(taskId, report, signal))
+      if (!tail || !(await this.#reportWith(tail, run, report)))
+        await this.#persist(taskId, () => client.updateStatus(taskId, report, signal))
       if (isFinal(report.status)) emit({type: 'task.reported', taskId, status: report.status})
     } catch (error) {
       if (signal.aborted) return false
@@ -84,6 +93,21 @@ export class Delivery {
 
     journal.done(run)
     return true
+  }
+
+  /** One request for both. False: the server knows more, or less, of the output than we think; the tail was sent alone. */
+  async #reportWith(tail: Tail, run: DeliveredRun, report: StatusUpdate): Promise<boolean> {
+    const {client, signal} = this.#parts
+    const {bytes, offset, length} = tail
+    const output = {output: bytes.toString('utf8'), offset, length}
+    try {
+      await this.#persist(run.task_id, () => client.updateStatus(run.task_id, {...report, output}, signal))
+      return true
+    } catch (error) {
+      if (!(error instanceof RefusedError) || error.next === undefined) throw error
+      await this.#send(run, bytes, offset, length)
+      return false
+    }
   }
 
   async #send(run: DeliveredRun, bytes: Buffer, offset: number, length: number): Promise<void> {

@@ -1,5 +1,5 @@
-import {mkdirSync, readdirSync, rmSync, statSync} from 'node:fs'
-import {join} from 'node:path'
+import {mkdirSync, readdirSync, rmdirSync, rmSync, statSync} from 'node:fs'
+import {dirname, join} from 'node:path'
 import {cannotWrite} from '../config/state-directory.ts'
 import {runFiles} from '../executor/executor.ts'
 
@@ -15,6 +15,17 @@ export function makeRunDirectory(workerDir: string, taskId: string, attempt: num
     return path
   } catch (error) {
     throw cannotWrite(path, error)
+  }
+}
+
+/** Takes a run's folder away that will not be needed: the task went to somebody else. */
+export function removeRunDirectory(path: string): void {
+  if (path === '') return
+  try {
+    rmSync(path, {recursive: true, force: true})
+    rmdirSync(dirname(path)) // the task's, unless an earlier attempt is in it
+  } catch {
+    // Tidied with the next runs.
   }
 }
 

@@ -1,52 +1,31 @@
-import {normalizeModel} from '../opencode/command.ts'
+import type {Clock} from '../core/clock.ts'
 import type {ControlPlaneClient} from '../client/control-plane.ts'
 import type {Config} from '../config/settings.ts'
-import type {Clock} from '../core/clock.ts'
-import {messageOf} from '../core/errors.ts'
 import type {Emit} from '../events/bus.ts'
 import type {TaskSource} from '../events/worker-event.ts'
-import {echoExecutor, noopExecutor} from '../executor/builtin.ts'
-import type {Executor, RunningAgent, RunOutcome, StopReason} from '../executor/executor.ts'
-import {bootId} from '../executor/processes.ts'
-import type {Journal} from '../journal/journal.ts'
-import {isFinal, type StatusUpdate, type Task} from '../protocol/schemas.ts'
-import {claim} from './claim.ts'
-import {Delivery} from './delivery.ts'
+import type {StopReason} from '../executor/executor.ts'
+import type {Task} from '../protocol/schemas.ts'
 import type {Lanes} from './lanes.ts'
 import type {Lock} from './lock-file.ts'
-import {directoryProblem, type Registration} from './registration.ts'
-import {isSafeId, makeRunDirectory, tidyRuns} from './run-directory.ts'
+import type {Registration} from './registration.ts'
+import {isSafeId} from './run-directory.ts'
+import type {ActiveTask, RunTask} from './run-task.ts'
+import {isBuiltin} from './task-request.ts'
 
 export type RunnerParts = {
   client: ControlPlaneClient
   registration: Registration
-  journal: Journal
   lanes: Lanes
-  executor: Executor
-  delivery: Delivery
   config: Config
   clock: Clock
   emit: Emit
   workerId: string
-  workerDir: string
   /** Aborted when nothing may go on, not even reports. */
   signal: AbortSignal
+  /** Takes a task from its claim to its acknowledged report. */
+  run: RunTask
   /** A task has ended and its slot is free. */
   onFree: () => void
-}
-
-/** A task in hand, from the moment its slot is taken until its end is reported. */
-export type ActiveTask = {
-  id: string
-  title: string
-  attempt: number
-  codebase: string
-  phase: 'claiming' | 'starting' | 'running' | 'reporting'
-  since: number
-  sessionId: string | null
-  agent?: RunningAgent
-  stop?: StopReason
-  done: Promise<void>
 }
 
 const mostFinished = 10_000
@@ -193,21 +172,22 @@ export class TaskRunner {
       lane?.[Symbol.dispose]()
       this.#slotsUsed -= 1
     }
-    task.done = this.#run(offered, task, lane, free)
-      .catch((error: unknown) =>
-        this.#parts.emit({
-          type: 'notice',
-          level: 'error',
-          taskId: task.id,
-          text: `A bug in the worker: ${error instanceof Error ? error.stack : String(error)}`,
-        }),
-      )
-      .finally(() => {
-        free()
-        this.#active.delete(task.id)
-        this.#next()
-        this.#parts.onFree()
-      })
+    task.done = this.#see(offered, task, {lane, free})
+  }
+
+  async #see(offered: Task, task: ActiveTask, hold: {lane: Lock | undefined; free: () => void}): Promise<void> {
+    const {run, emit, onFree} = this.#parts
+    try {
+      if (await run(offered, task, hold)) this.#remember(task)
+    } catch (error) {
+      const text = `A bug in the worker: ${error instanceof Error ? error.stack : String(error)}`
+      emit({type: 'notice', level: 'error', taskId: task.id, text})
+    }
+
+    hold.free()
+    this.#active.delete(task.id)
+    this.#next()
+    onFree()
   }
 
   #next(): void {
@@ -218,177 +198,11 @@ export class TaskRunner {
     }
   }
 
-  // ------------------------------------------------------------------------------------------------- running
-
-  async #run(offered: Task, active: ActiveTask, lane: Lock | undefined, free: () => void): Promise<void> {
-    const {emit, clock, delivery, journal, workerDir, registration} = this.#parts
-    const claimed = await claim(offered, this.#parts)
-    if ('dropped' in claimed) {
-      emit({type: 'task.dropped', taskId: offered.id, reason: claimed.dropped})
-      if (!registration.has('claim-task')) this.#parts.onFree()
-      return
-    }
-
-    const {task} = claimed
-    active.attempt = task.attempt
-    active.phase = 'starting'
-    const run = {task_id: task.id, attempt: task.attempt, run_dir: makeRunDirectory(workerDir, task.id, task.attempt)}
-    const {outcome, output} = await this.#execute(task, active, run.run_dir, lane)
-    emit({
-      type: 'task.finished',
-      taskId: task.id,
-      status: outcome.status,
-      ms: outcome.usage.duration_ms ?? 0,
-      error: outcome.error,
-      cost: outcome.usage.cost,
-    })
-    active.phase = 'reporting'
-    const report = reportOf(task, outcome, this.#parts.workerId)
-    journal.freeze(run, report)
-    await output
-    // The tree is free before the server hears of it: its next offer may come before its answer.
-    free()
-    if (await delivery.report(run, report)) this.#remember(task, clock.monotonic())
-    tidyRuns(workerDir, run.run_dir, new Set(this.#active.keys()))
-  }
-
-  /** Runs the task to its end, its output on its way meanwhile. Never throws: what goes wrong is the outcome. */
-  async #execute(
-    task: Task,
-    active: ActiveTask,
-    runDir: string,
-    lane: Lock | undefined,
-  ): Promise<{outcome: RunOutcome; output: Promise<void>}> {
-    const {journal, emit, delivery, config, workerId, clock} = this.#parts
-    const run = {task_id: task.id, attempt: task.attempt, run_dir: runDir}
-    const ended = new AbortController()
-    const marker = `${workerId}:${task.id}:${task.attempt}`
-    const started = clock.monotonic()
-    let output = Promise.resolve()
-    try {
-      const problem = this.#policy(task) ?? directoryProblem(active.codebase)
-      if (problem)
-        throw new Error(problem.startsWith('the path') ? `${active.codebase}: ${problem} on this worker` : problem)
-      journal.begin({...run, title: task.title, path: active.codebase, marker, boot_id: bootId() ?? ''})
-      if (active.stop) return {outcome: stopped(active.stop), output}
-      const request = requestOf(task, active.codebase, runDir, marker, config)
-      const agent = await this.#executor(task).start(request, {
-        spawned: (process) => {
-          journal.spawned(run, process.pid, process.startTime)
-          lane?.handTo(process)
-          emit({
-            type: 'task.started',
-            taskId: task.id,
-            attempt: task.attempt,
-            title: task.title,
-            path: active.codebase,
-            agent: task.agent_type,
-            pid: process.pid,
-          })
-          output = delivery.output(run, 0, ended.signal)
-        },
-        session: (id) => this.#onSession(task, active, id),
-        activity: (line) => emit({type: 'task.activity', taskId: task.id, line}),
-        warning: (text) => emit({type: 'notice', level: 'warn', taskId: task.id, text}),
-      })
-      active.agent = agent
-      active.phase = 'running'
-      if (active.stop) agent.stop(active.stop)
-      return {outcome: await agent.outcome, output}
-    } catch (error) {
-      const outcome = stopped({status: 'failed', error: messageOf(error)})
-      return {
-        outcome: {...outcome, usage: {...outcome.usage, duration_ms: Math.round(clock.monotonic() - started)}},
-        output,
-      }
-    } finally {
-      ended.abort()
-    }
-  }
-
-  #executor(task: Task): Executor {
-    if (task.agent_type === 'echo') return echoExecutor
-    if (task.agent_type === 'noop') return noopExecutor
-    return this.#parts.executor
-  }
-
-  /** What this worker does not run, whatever the server says. */
-  #policy(task: Task): string | undefined {
-    const {allowed_agents: agents, allowed_models: models} = this.#parts.config
-    if (agents && !agents.includes(task.agent_type))
-      return `This worker does not run the agent ${task.agent_type} (allowed_agents: ${agents.join(', ')})`
-    const model = modelOf(task)
-    if (models && (model === undefined || !models.includes(model)))
-      return `This worker does not run ${model === undefined ? 'tasks that name no model' : `the model ${model}`} (allowed_models: ${models.join(', ')})`
-    return task.prompt.trim() === '' ? 'The task has no prompt' : undefined
-  }
-
-  #onSession(task: Task, active: ActiveTask, id: string): void {
-    const {journal, emit, client, workerId, signal} = this.#parts
-    active.sessionId = id
-    journal.session({task_id: task.id, attempt: task.attempt}, id)
-    emit({type: 'task.session', taskId: task.id, sessionId: id})
-    const update = {status: 'running', worker_id: workerId, session_id: id, ...attemptOf(task)}
-    // Once more with the final report, so a failure here costs nothing.
-    void client.updateStatus(task.id, update, signal).catch(() => {})
-  }
-
-  #remember(task: Task, at: number): void {
-    this.#finished.set(keyOf(task), at)
+  #remember(task: Pick<Task, 'id' | 'attempt'>): void {
+    this.#finished.set(keyOf(task), this.#parts.clock.monotonic())
     const oldest = this.#finished.keys().next().value
     if (this.#finished.size > mostFinished && oldest !== undefined) this.#finished.delete(oldest)
   }
 }
 
-const isBuiltin = (task: Task) => task.agent_type === 'echo' || task.agent_type === 'noop'
-
-const keyOf = ({id, attempt}: Task) => `${id}/${attempt}`
-
-const attemptOf = ({attempt}: Task) => (attempt > 0 ? {attempt} : {})
-
-const textOf = (value: unknown) => (typeof value === 'string' && value !== '' ? value : undefined)
-
-const modelOf = (task: Task) => normalizeModel(textOf(task.metadata['model']) ?? task.model)
-
-function requestOf(task: Task, cwd: string, runDir: string, marker: string, config: Config) {
-  return {
-    taskId: task.id,
-    attempt: task.attempt,
-    title: task.title,
-    prompt: task.prompt,
-    agent: task.agent_type,
-    model: modelOf(task),
-    sessionId: textOf(task.metadata['resume_session_id']),
-    cwd,
-    runDir,
-    marker,
-    deadlines: {
-      startup: config.startup_timeout * 1000,
-      idle: config.idle_timeout * 1000,
-      tool: config.tool_timeout * 1000,
-      total: config.task_timeout * 1000,
-      grace: config.cancel_grace * 1000,
-    },
-  }
-}
-
-const stopped = ({status, error}: StopReason): RunOutcome => ({
-  status,
-  result: null,
-  error,
-  sessionId: null,
-  usage: {input: 0, output: 0, reasoning: 0, cache_read: 0, cache_write: 0, cost: 0, model: null, duration_ms: 0},
-})
-
-function reportOf(task: Task, outcome: RunOutcome, workerId: string): StatusUpdate {
-  if (!isFinal(outcome.status)) throw new Error(`a run cannot end as ${outcome.status as string}`)
-  return {
-    status: outcome.status,
-    worker_id: workerId,
-    result: outcome.result,
-    error: outcome.error,
-    session_id: outcome.sessionId,
-    usage: outcome.usage,
-    ...attemptOf(task),
-  }
-}
+const keyOf = ({id, attempt}: Pick<Task, 'id' | 'attempt'>) => `${id}/${attempt}`

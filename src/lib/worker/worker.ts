@@ -17,6 +17,7 @@ import {Lifecycle} from './lifecycle.ts'
 import {isLock, takeLock} from './lock-file.ts'
 import {recover} from './recovery.ts'
 import {Registration} from './registration.ts'
+import {taskRun} from './run-task.ts'
 import {TaskRunner} from './task-runner.ts'
 
 export type WorkerOptions = {
@@ -97,7 +98,12 @@ export async function runWorker(
     signal: giveUp.signal,
     executor: options.executor,
   }
-  const runner: TaskRunner = new TaskRunner({...parts, lanes: new Lanes(stateDir), onFree: () => intake.pollSoon()})
+  const runner: TaskRunner = new TaskRunner({
+    ...parts,
+    lanes: new Lanes(stateDir),
+    run: taskRun({...parts, inHand: () => new Set(runner.active.map(({id}) => id))}),
+    onFree: () => intake.pollSoon(),
+  })
   const intake = new Intake({
     ...about,
     registration,
