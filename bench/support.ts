@@ -161,15 +161,19 @@ export function httpCaller(url: string) {
   const agent = new http.Agent({keepAlive: true})
   return (method: string, path: string, body?: unknown) =>
     new Promise<unknown>((resolve, reject) => {
-      const request = http.request(url + path, {method, agent, headers: {'content-type': 'application/json'}}, (answer) => {
-        let text = ''
-        answer.on('data', (chunk: Buffer) => (text += String(chunk)))
-        answer.on('end', () =>
-          answer.statusCode === 200
-            ? resolve(JSON.parse(text))
-            : reject(new Error(`${method} ${path}: ${answer.statusCode} ${text}`)),
-        )
-      })
+      const request = http.request(
+        url + path,
+        {method, agent, headers: {'content-type': 'application/json'}},
+        (answer) => {
+          let text = ''
+          answer.on('data', (chunk: Buffer) => (text += String(chunk)))
+          answer.on('end', () =>
+            answer.statusCode === 200
+              ? resolve(JSON.parse(text))
+              : reject(new Error(`${method} ${path}: ${answer.statusCode} ${text}`)),
+          )
+        },
+      )
       request.on('error', reject).end(body === undefined ? undefined : JSON.stringify(body))
     })
 }

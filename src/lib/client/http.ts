@@ -1,9 +1,9 @@
-import {Agent, request} from 'undici'
 import * as v from 'valibot'
 import {ExpectedError, errorCode, messageOf} from '../core/errors.ts'
 import {operation} from '../core/operation.ts'
 import {describeIssues, parseJson} from '../protocol/parse.ts'
 import {errorBodySchema} from '../protocol/schemas.ts'
+import {Agent, request} from './undici.ts'
 
 /** The server answered, and the answer is no. */
 export class RefusedError extends ExpectedError {
@@ -79,11 +79,16 @@ const maxAnswer = 72 * 1024 * 1024
 /** One control plane over HTTP: keep-alive connections, bounded answers, errors that say what to do. */
 export class HttpClient implements AsyncDisposable {
   readonly baseUrl: string
+  readonly #origin: string
+  readonly #prefix: string
   readonly #token: string | undefined
   readonly #agent = new Agent({connections: 64, keepAliveTimeout: 30_000, keepAliveMaxTimeout: 60_000, pipelining: 1})
 
   constructor({baseUrl, token}: HttpOptions) {
     this.baseUrl = baseUrl.replace(/\/+$/, '')
+    const {origin, pathname} = new URL(this.baseUrl)
+    this.#origin = origin
+    this.#prefix = pathname === '/' ? '' : pathname
     this.#token = token
   }
 
@@ -116,8 +121,9 @@ export class HttpClient implements AsyncDisposable {
   /** Opens a stream: the body is handed over once the server answered 200 with events. Throws as `call` does. */
   async open(call: Call & {silenceMs: number; signal: AbortSignal}): Promise<AsyncIterable<Uint8Array>> {
     try {
-      const response = await request(`${this.baseUrl}${call.path}`, {
-        dispatcher: this.#agent,
+      const response = await request(this.#agent, {
+        ...this.#target(call),
+        method: 'GET',
         headers: this.#headers({...call, headers: {accept: 'text/event-stream', ...call.headers}}),
         signal: call.signal,
         headersTimeout: call.timeoutMs ?? 30_000,
@@ -145,8 +151,8 @@ export class HttpClient implements AsyncDisposable {
 
   async #exchange(call: Call, signal: AbortSignal) {
     try {
-      const response = await request(`${this.baseUrl}${call.path}`, {
-        dispatcher: this.#agent,
+      const response = await request(this.#agent, {
+        ...this.#target(call),
         method: call.method ?? 'GET',
         headers: this.#headers(call),
         body: call.raw ? call.raw.body : call.json === undefined ? null : JSON.stringify(call.json),
@@ -157,6 +163,10 @@ export class HttpClient implements AsyncDisposable {
       // What a timed out or cancelled request rejects with is the signal's reason.
       throw this.#wrapped(call, signal.aborted ? signal.reason : error)
     }
+  }
+
+  #target({path}: Call) {
+    return {origin: this.#origin, path: `${this.#prefix}${path}`}
   }
 
   #headers(call: Call): Record<string, string> {

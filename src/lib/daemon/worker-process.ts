@@ -12,6 +12,7 @@ import {socketPath} from '../control/socket-path.ts'
 import {serveSocket} from '../control/socket-server.ts'
 import {Cleanup} from '../core/cleanup.ts'
 import {systemClock} from '../core/clock.ts'
+import {compactHeap} from '../core/compact-heap.ts'
 import {exitCodes} from '../core/errors.ts'
 import {onTermination, StopLadder} from '../core/signals.ts'
 import {EventBus} from '../events/bus.ts'
@@ -70,6 +71,7 @@ export async function startWorker(options: WorkerProcessOptions): Promise<void> 
   let socket: AsyncDisposable | undefined
   stack.defer(() => socket?.[Symbol.asyncDispose]())
   const opening: Promise<void>[] = []
+  compactHeap()
   await runWorker(
     {...about, signals: ladder, once: options.once, exitAfterIdleMs: options.exitAfterIdleMs},
     (worker) => {

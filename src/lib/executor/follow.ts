@@ -1,5 +1,5 @@
-import {type FSWatcher, watch} from 'node:fs'
-import {open} from 'node:fs/promises'
+import {closeSync, type FSWatcher, openSync, readSync, watch} from 'node:fs'
+import {setImmediate as nextTurn} from 'node:timers/promises'
 
 export type FollowOptions = {
   path: string
@@ -22,12 +22,13 @@ const pollMs = 1000
 const newline = 10
 
 /**
- * Reads a file that still grows. The bytes are of one buffer that is used again: they are valid until the next piece
+ * Reads a file that still grows. Reads are synchronous: what was just written is in memory, and a piece takes 20 µs there
+ * against 300 µs by way of the thread pool. Between full pieces others have their turn. The bytes are of one buffer that is used again: they are valid until the next piece
  * is asked for.
  */
 export async function* follow(options: FollowOptions): AsyncGenerator<{offset: number; bytes: Buffer}> {
   const {path, maxBytes, ended, signal} = options
-  const file = await open(path, 'r')
+  const file = openSync(path, 'r')
   // Before the first read, else a write between the two would wait for the next one.
   const bell = createBell(path, [ended, signal])
   try {
@@ -39,11 +40,12 @@ export async function* follow(options: FollowOptions): AsyncGenerator<{offset: n
       bell.reset()
       let filled = maxBytes
       while (filled === maxBytes) {
-        filled = (await file.read(buffer, 0, maxBytes, offset)).bytesRead
+        filled = readSync(file, buffer, 0, maxBytes, offset)
         const length = options.yieldPartial === false && !isLast ? wholeLines(buffer, filled) : filled
         if (length > 0) yield {offset, bytes: buffer.subarray(0, length)}
         if (signal.aborted) return
         offset += length
+        if (filled === maxBytes) await nextTurn()
       }
 
       if (isLast) return
@@ -53,7 +55,7 @@ export async function* follow(options: FollowOptions): AsyncGenerator<{offset: n
     }
   } finally {
     bell[Symbol.dispose]()
-    await file.close()
+    closeSync(file)
   }
 }
 

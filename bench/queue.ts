@@ -1,0 +1,60 @@
+// 200 trivial tasks over 8 codebases with 2 slots, against a bare loop that starts the same program two at a time.
+import {spawn} from 'node:child_process'
+import {once} from 'node:events'
+import {mkdirSync} from 'node:fs'
+import {join} from 'node:path'
+import {buildAgent, environment, httpCaller, median, report, scratchFolder, startFleet, until} from './support.ts'
+
+const tasks = Number(process.env['TASKS'] ?? 200)
+const rounds = Number(process.env['ROUNDS'] ?? 3)
+using scratch = scratchFolder()
+const agent = buildAgent(scratch.path)
+const env = environment(scratch.path, agent)
+await using fleet = await startFleet(scratch.path, env, {codebases: 8, slots: 2})
+const call = httpCaller(fleet.url)
+const cwd = join(scratch.path, 'bare')
+mkdirSync(cwd)
+
+/** Tasks a second. */
+async function product(): Promise<number> {
+  const begun = performance.now()
+  const created = await Promise.all(
+    Array.from({length: tasks}, (_, i) =>
+      call('POST', `/v1/opencode/codebases/${fleet.ids[i % 8]}/tasks`, {title: `task ${i}`, prompt: 'x'}),
+    ),
+  )
+  const last = new Set(created.map((answer) => (answer as {task: {id: string}}).task.id))
+  await until(async () => {
+    const open = await Promise.all(
+      ['pending', 'running'].map((status) => call('GET', `/v1/opencode/tasks?status=${status}&limit=1000`)),
+    )
+    return open.flat().length === 0
+  }, 'the tasks to end')
+  const took = performance.now() - begun
+  for (const id of last) {
+    const {status} = (await call('GET', `/v1/opencode/tasks/${id}`)) as {status: string}
+    if (status !== 'completed') throw new Error(`a task ${status}`)
+  }
+
+  return (1000 * tasks) / took
+}
+
+async function bare(): Promise<number> {
+  const begun = performance.now()
+  let left = tasks
+  const slot = async () => {
+    while (left-- > 0) await once(spawn(agent, ['run', 'x'], {cwd, env, stdio: 'ignore', detached: true}), 'exit')
+  }
+  await Promise.all([slot(), slot()])
+  return (1000 * tasks) / (performance.now() - begun)
+}
+
+await product()
+const rates: number[] = []
+const floors: number[] = []
+for (let round = 0; round < rounds; round++) {
+  floors.push(await bare())
+  rates.push(await product())
+}
+
+report(`${tasks} tasks, 2 slots, 8 codebases`, median(rates), median(floors), '/s', '≥ 0.6')
