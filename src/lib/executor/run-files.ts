@@ -22,7 +22,7 @@ export async function writeRunFiles(runDir: string, prompt: string): Promise<str
     } finally {
       closeSync(fd)
     }
-    return realpathSync(tmpDir)
+    return realpathSync.native(tmpDir)
   } catch (error) {
     throw cannotWrite(runDir, error)
   }

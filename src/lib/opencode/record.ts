@@ -1,7 +1,7 @@
 import {limits} from '../protocol/limits.ts'
 import type {Usage} from '../protocol/schemas.ts'
 import type {AgentFact} from './events.ts'
-import {keepTail} from './tail.ts'
+import {TextTail} from './tail.ts'
 
 const rejection = /^The user rejected permission/
 
@@ -20,8 +20,8 @@ export class RunRecord {
   rejectedTool: string | undefined
   readonly usage = {input: 0, output: 0, reasoning: 0, cache_read: 0, cache_write: 0, cost: 0} satisfies Partial<Usage>
   #messageId = ''
-  #text: string[] = []
-  #before: string[] = []
+  #text = new TextTail(limits.result)
+  #before = this.#text
 
   add(fact: AgentFact): void {
     if (fact.type !== 'other') this.events += 1
@@ -53,19 +53,17 @@ export class RunRecord {
 
   /** The text of the last message that has one; null without. Of a long one the end is kept. */
   get result(): string | null {
-    const text = this.#text.join('\n')
-    return text === '' ? null : keepTail(text, limits.result)
+    return this.#text.text || null
   }
 
   #addText(messageId: string, text: string): void {
     if (text.trim() === '') return
     if (messageId !== this.#messageId) {
       this.#before = this.#text
-      this.#text = []
+      this.#text = new TextTail(limits.result)
     }
     this.#messageId = messageId
-    // Twice the limit: what a later cut leaves out is then counted almost right, and memory is bounded.
-    this.#text = [keepTail([...this.#text, text].join('\n'), 2 * limits.result)]
+    this.#text.add(text)
   }
 
   /**

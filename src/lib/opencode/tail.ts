@@ -1,13 +1,44 @@
 /** The end of a text that is over `maxBytes` in UTF-8, with a line before it that says how much is missing. */
-export function keepTail(text: string, maxBytes: number): string {
-  const length = Buffer.byteLength(text)
-  if (length <= maxBytes) return text
-  const room = maxBytes - 64
-  const bytes = Buffer.from(text)
-  let from = length - room
-  // A cut within a character would leave a replacement character.
-  while (from < length && ((bytes[from] ?? 0) & 0xc0) === 0x80) from += 1
-  return `[… the first ${from} bytes are left out]\n${bytes.toString('utf8', from)}`
+export const keepTail = (text: string, maxBytes: number): string => {
+  const tail = new TextTail(maxBytes)
+  tail.add(text)
+  return tail.text
+}
+
+/** Texts, each on lines of its own, of which the end is kept: neither memory nor time grows with what was said before. */
+export class TextTail {
+  readonly #maxBytes: number
+  #parts: string[] = []
+  #bytes = 0
+  #dropped = 0
+
+  constructor(maxBytes: number) {
+    this.#maxBytes = maxBytes
+  }
+
+  add(text: string): void {
+    this.#parts.push(text)
+    this.#bytes += Buffer.byteLength(text) + 1
+    // Cut now and then: each cut looks at no more than twice what has come since the last one.
+    if (this.#bytes > 4 * this.#maxBytes) this.#cutTo(2 * this.#maxBytes)
+  }
+
+  /** At most `maxBytes` in UTF-8; where that is not all, the first line says how much is missing. */
+  get text(): string {
+    if (this.#dropped === 0 && this.#bytes - 1 <= this.#maxBytes) return this.#parts.join('\n')
+    this.#cutTo(this.#maxBytes - 64)
+    return `[… the first ${this.#dropped} bytes are left out]\n${this.#parts.join('\n')}`
+  }
+
+  #cutTo(bytes: number): void {
+    const all = Buffer.from(this.#parts.join('\n'))
+    let from = Math.max(0, all.length - bytes)
+    // A cut within a character would leave a replacement character.
+    while (from < all.length && ((all[from] ?? 0) & 0xc0) === 0x80) from += 1
+    this.#dropped += from
+    this.#parts = [all.toString('utf8', from)]
+    this.#bytes = all.length - from + 1
+  }
 }
 
 /** The last few lines of what a program printed for people, without colours, in at most `maxChars`. */

@@ -12,7 +12,7 @@ export type Lane = {
 
 /** The lane of a codebase: its git tree, else the directory itself. Throws when the directory is not there. */
 export function laneOf(path: string, stateDir: string): Lane {
-  const directory = realpathSync(path)
+  const directory = realpathSync.native(path)
   const git = findGit(directory)
   const top = git?.top ?? directory
   const {dev, ino} = statSync(top)

@@ -1,4 +1,4 @@
-import {linkSync, readFileSync, renameSync, rmSync, writeFileSync} from 'node:fs'
+import {linkSync, readFileSync, renameSync, rmSync, unlinkSync, writeFileSync} from 'node:fs'
 import * as v from 'valibot'
 import {isoTime} from '../core/clock.ts'
 import {errorCode} from '../core/errors.ts'
@@ -44,7 +44,7 @@ export function takeLock(path: string, what: string): Lock | Holder {
       }
     }
   } finally {
-    rmSync(temporary, {force: true})
+    unlinkSync(temporary)
   }
 
   return readHolder(path) ?? {pid: 0, start_time: '', boot_id: '', since: '', what: 'another process'}

@@ -1,49 +1,90 @@
-import {mkdirSync, readdirSync, rmdirSync, rmSync, statSync} from 'node:fs'
+import {mkdirSync, rmdirSync, rmSync} from 'node:fs'
+import {readdir, rm, stat} from 'node:fs/promises'
 import {dirname, join} from 'node:path'
 import {cannotWrite} from '../config/state-directory.ts'
+import type {Clock} from '../core/clock.ts'
+import {errorCode} from '../core/errors.ts'
 import {runFiles} from '../executor/executor.ts'
 
 /** Ids come from the server; in a path they are taken only as what they should be. */
 export const isSafeId = (id: string) => /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/.test(id)
 
-/** The folder of one run, made anew and private. Throws ExpectedError (73). */
-export function makeRunDirectory(workerDir: string, taskId: string, attempt: number): string {
-  const path = join(workerDir, 'runs', taskId, String(attempt))
-  try {
-    rmSync(path, {recursive: true, force: true})
-    mkdirSync(path, {recursive: true, mode: 0o700})
-    return path
-  } catch (error) {
-    throw cannotWrite(path, error)
+/** So many tasks' folders stay, for people to look into. */
+const keptTasks = 50
+/** Tidying is never in the way of a task: it is done in the background, at most this often. */
+const tidyMs = 5000
+
+/** The folders of a worker's runs: `runs/<task>/<attempt>/`. */
+export class RunFolders {
+  readonly #root: string
+  readonly #clock: Clock
+  readonly #inHand: () => ReadonlySet<string>
+  #isTidying = false
+
+  /** `inHand` tells the ids of the tasks whose folders are in use. */
+  constructor(workerDir: string, clock: Clock, inHand: () => ReadonlySet<string>) {
+    this.#root = join(workerDir, 'runs')
+    this.#clock = clock
+    this.#inHand = inHand
   }
-}
 
-/** Takes a run's folder away that will not be needed: the task went to somebody else. */
-export function removeRunDirectory(path: string): void {
-  if (path === '') return
-  try {
-    rmSync(path, {recursive: true, force: true})
-    rmdirSync(dirname(path)) // the task's, unless an earlier attempt is in it
-  } catch {
-    // Tidied with the next runs.
+  /** The folder of one run, made anew and private. Throws ExpectedError (73). */
+  make(taskId: string, attempt: number): string {
+    const path = join(this.#root, taskId, String(attempt))
+    try {
+      mkdirSync(dirname(path), {recursive: true, mode: 0o700})
+      try {
+        mkdirSync(path, {mode: 0o700})
+      } catch (error) {
+        if (errorCode(error) !== 'EEXIST') throw error
+        rmSync(path, {recursive: true, force: true})
+        mkdirSync(path, {mode: 0o700})
+      }
+
+      return path
+    } catch (error) {
+      throw cannotWrite(path, error)
+    }
   }
-}
 
-const keptRuns = 50
+  /** Takes the folder of a run away that will not be: the task went to somebody else. */
+  discard(path: string): void {
+    if (path === '') return
+    try {
+      rmSync(path, {recursive: true, force: true})
+      rmdirSync(dirname(path)) // the task's, unless an earlier attempt is in it
+    } catch {
+      // Tidied with the next runs.
+    }
+  }
 
-/** After a run: its temporary folder goes, and of all runs only the newest stay, for people to look into. */
-export function tidyRuns(workerDir: string, runDir: string, active: ReadonlySet<string>): void {
-  const folder = join(workerDir, 'runs')
-  try {
-    rmSync(join(runDir, runFiles.tmp), {recursive: true, force: true})
-    const names = readdirSync(folder)
-    if (names.length <= keptRuns) return
-    const dated = names
-      .filter((name) => !active.has(name))
-      .map((name) => ({name, at: statSync(join(folder, name)).mtimeMs}))
-    for (const {name} of dated.sort((a, b) => b.at - a.at).slice(keptRuns))
-      rmSync(join(folder, name), {recursive: true, force: true})
-  } catch {
-    // Tidying is never a reason to fail a task; what is left is tried again after the next one.
+  /** A run is over: its temporary files go, and of all tasks only the newest keep their folders. */
+  ended(path: string): void {
+    try {
+      rmdirSync(join(path, runFiles.tmp)) // mostly it is empty
+    } catch {
+      void rm(join(path, runFiles.tmp), {recursive: true, force: true}).catch(() => {})
+    }
+
+    if (this.#isTidying) return
+    this.#isTidying = true
+    // What is left, or cannot be tidied, is tried again after the next run.
+    void this.#tidy()
+      .catch(() => {})
+      .finally(() => (this.#isTidying = false))
+  }
+
+  async #tidy(): Promise<void> {
+    const names = await readdir(this.#root)
+    if (names.length > keptTasks) {
+      const inHand = this.#inHand()
+      const dated: {name: string; at: number}[] = []
+      for (const name of names)
+        if (!inHand.has(name)) dated.push({name, at: (await stat(join(this.#root, name))).mtimeMs})
+      for (const {name} of dated.sort((a, b) => b.at - a.at).slice(keptTasks))
+        await rm(join(this.#root, name), {recursive: true, force: true})
+    }
+
+    await this.#clock.sleep(tidyMs)
   }
 }

@@ -13,7 +13,7 @@ import {claim} from './claim.ts'
 import type {Delivery, Tail} from './delivery.ts'
 import type {Lock} from './lock-file.ts'
 import type {Registration} from './registration.ts'
-import {makeRunDirectory, removeRunDirectory, tidyRuns} from './run-directory.ts'
+import type {RunFolders} from './run-directory.ts'
 import {attemptOf, refusalOf, reportOf, requestOf} from './task-request.ts'
 
 /** A task in hand, from the moment its slot is taken until its end is reported. */
@@ -40,11 +40,9 @@ export type RunParts = {
   clock: Clock
   emit: Emit
   workerId: string
-  workerDir: string
+  folders: RunFolders
   /** Aborted when nothing may go on, not even reports. */
   signal: AbortSignal
-  /** Ids of the tasks in hand: their files stay. */
-  inHand: () => ReadonlySet<string>
 }
 
 /** What a task holds while it runs: its lane, and, with it, its slot. */
@@ -79,7 +77,7 @@ export const taskRun =
     parts.journal.begin({...run, title: task.title, path: active.codebase, marker, boot_id: bootId() ?? ''})
     const {outcome, output} = await execute(task, active, {preparation, lane: hold.lane, begun}, parts)
     await finish(task, active, {run, outcome, output, free: hold.free}, parts)
-    tidyRuns(parts.workerDir, run.run_dir, parts.inHand())
+    parts.folders.ended(run.run_dir)
     return true
   }
 
@@ -95,17 +93,17 @@ async function take(
   parts.emit({type: 'task.dropped', taskId: active.id, reason: claimed.dropped})
   const preparation = await early
   if (preparation && 'ready' in preparation) preparation.ready.discard()
-  if (preparation) removeRunDirectory(preparation.runDir)
+  if (preparation) parts.folders.discard(preparation.runDir)
   return undefined
 }
 
 /** Never rejects: what is wrong becomes the task's error once it is ours. */
 async function prepare(task: Task, active: ActiveTask, parts: RunParts): Promise<Preparation> {
-  const {config, workerId, workerDir} = parts
+  const {config, workerId, folders} = parts
   const marker = `${workerId}:${task.id}:${task.attempt}`
   let runDir = ''
   try {
-    runDir = makeRunDirectory(workerDir, task.id, task.attempt)
+    runDir = folders.make(task.id, task.attempt)
     const refusal = refusalOf(task, active.codebase, config)
     if (refusal !== undefined) return {marker, runDir, failure: refusal}
     const request = requestOf(task, {cwd: active.codebase, runDir, marker, config})

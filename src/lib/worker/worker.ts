@@ -17,6 +17,7 @@ import {Lifecycle} from './lifecycle.ts'
 import {isLock, takeLock} from './lock-file.ts'
 import {recover} from './recovery.ts'
 import {Registration} from './registration.ts'
+import {RunFolders} from './run-directory.ts'
 import {taskRun} from './run-task.ts'
 import {TaskRunner} from './task-runner.ts'
 
@@ -94,15 +95,16 @@ export async function runWorker(
     journal,
     delivery,
     config,
-    workerDir,
     signal: giveUp.signal,
     executor: options.executor,
   }
+  const folders = new RunFolders(workerDir, clock, () => new Set(runner.active.map(({id}) => id)))
   const runner: TaskRunner = new TaskRunner({
     ...parts,
     lanes: new Lanes(stateDir),
-    run: taskRun({...parts, inHand: () => new Set(runner.active.map(({id}) => id))}),
-    onFree: () => intake.pollSoon(),
+    run: taskRun({...parts, folders}),
+    // A server with leases offers what waits by itself when a slot becomes free.
+    onFree: () => registration.has('lease') || intake.pollSoon(),
   })
   const intake = new Intake({
     ...about,
