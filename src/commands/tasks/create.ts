@@ -99,7 +99,11 @@ export default class TasksCreate extends BaseCommand {
   }
 
   async #interrupted(client: ControlPlaneClient, id: string, cancel: boolean): Promise<never> {
-    if (cancel) await client.cancelTask(id)
+    if (cancel) {
+      const {cancelTask} = await import('../../lib/client/cancel-task.ts')
+      await cancelTask(client, id, false, this.signal)
+    }
+
     this.logToStderr(cancel ? `Task ${id} is being cancelled.` : `Task ${id} goes on. ${hints(id).join(' ')}`)
     return this.exit(exitCodes.interrupted)
   }
