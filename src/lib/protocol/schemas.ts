@@ -288,6 +288,8 @@ export const connectedWorkerSchema = v.object({
   codebases: v.optional(v.array(v.string()), []),
 })
 
+export const connectedWorkersSchema = v.object({workers: v.array(connectedWorkerSchema)})
+
 export const healthSchema = v.object({status: v.string(), version: v.optional(v.string())})
 
 export const monitorWorkersSchema = v.object({
