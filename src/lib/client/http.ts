@@ -207,12 +207,11 @@ export class HttpClient implements AsyncDisposable {
         `redirects to ${String(headers['location'] ?? 'elsewhere')}; give that address`,
         'REDIRECTED',
       )
-    if (
-      !parsed.success &&
-      (/^\s*</.test(text) || String(headers['content-type'] ?? '').includes('html')) &&
-      status < 500
-    )
-      return this.#notOurs(call, String(headers['content-type'] ?? ''), text)
+    const type = String(headers['content-type'] ?? '')
+    const isPage = /^\s*</.test(text) || type.includes('html')
+    // A control plane says in JSON that something is not there; a proxy that has lost its server says it in its own way.
+    const isOfProxy = (isPage && status < 500) || status === 404 || status === 405
+    if (!parsed.success && isOfProxy) return this.#notOurs(call, type, text)
     const retryAfter = Number(headers['retry-after'])
     return new RefusedError(call.what, {
       status,
