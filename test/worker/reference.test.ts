@@ -1,7 +1,7 @@
-import {readFileSync} from 'node:fs'
+import {existsSync, readFileSync, writeFileSync} from 'node:fs'
 import {join} from 'node:path'
 import {expect, test} from 'vitest'
-import {answering} from '../support/agent-lines.ts'
+import {answering, printing, stepStart, text, finish} from '../support/agent-lines.ts'
 import {ReferenceServer} from '../support/reference-server.ts'
 import {repository, scratchFolder, until} from '../support/scratch.ts'
 import {workHere} from '../support/worker-here.ts'
@@ -101,6 +101,24 @@ test('2: a server that was emptied gives codebases new ids, and pushes their tas
   await until(() => server.streams.entries.get('worker-here')?.codebases.has(id), 'the stream to name the new id')
 })
 
+test('2: a codebase that the server will not have is named once, and the others are served', async () => {
+  await using server = await ReferenceServer.start()
+  using scratch = scratchFolder()
+  const [bad = '', good = ''] = ['bad', 'good'].map((name) => repository(join(scratch.path, name)))
+  server.odd = ({method, body}) =>
+    method === 'POST' && body?.path === bad
+      ? {status: 400, type: 'application/json', text: '{"detail": "not this one"}'}
+      : undefined
+  await using worker = await workHere(server.url, [bad, good])
+  await isConnected(server)
+  await until(() => server.calls('POST', /workers\/register$/).length === 2, 'the next registration')
+  const task = server.trigger(server.codebaseId(good), {prompt: answering('served')})
+  expect(await ended(server, task)).toMatchObject({status: 'completed'})
+  expect(worker.events.filter(({type}) => type === 'codebase.refused')).toMatchObject([
+    {path: bad, reason: expect.stringMatching(/not this one/)},
+  ])
+})
+
 test('3: a task that is pushed twice, in two shapes, and polled too, is run once', async () => {
   await using server = await ReferenceServer.start({pushes: 2})
   await using shop = openWorkshop()
@@ -135,9 +153,8 @@ test('4: what waits is found at the start, and after the stream was lost', async
   await using server = await ReferenceServer.start()
   await using shop = openWorkshop()
   const path = repository(join(shop.path, 'p'))
-  const {id} = server.registerCodebase({name: 'p', path, worker_id: 'earlier'})
   server.workers.set('earlier', {worker_id: 'earlier', name: 'earlier', last_seen: new Date()})
-  server.registerCodebase({name: 'p', path, worker_id: 'earlier'})
+  const {id} = server.registerCodebase({name: 'p', path, worker_id: 'earlier'})
   const first = server.createSilently(id, {prompt: 'before'})
   const worker = await shop.worker(server.url, 'w', [path])
   expect((await ended(server, first)).status).toBe('completed')
@@ -227,6 +244,7 @@ test('6: with an open stream a task is claimed before it runs, and released afte
     'POST claim',
     `GET ${task.id}`,
     'PUT status running',
+    `GET ${task.id}`,
     'PUT status running',
     'PUT status completed',
     'POST release completed',
@@ -244,17 +262,18 @@ test('6: without a stream tasks are taken by their status alone, as a claim woul
   expect(server.calls('POST', /\/claim$/)).toEqual([])
 })
 
-test('6: a stream that is lost under a claim costs a new stream, not the task', async () => {
+test('6: a claim that is refused as the server has lost the stream costs a new stream, not the task', async () => {
   await using server = await ReferenceServer.start({heartbeatMs: 20})
   using scratch = scratchFolder()
   const path = repository(join(scratch.path, 'p'))
-  await using worker = await workHere(server.url, [path], {factor: 20})
+  await using worker = await workHere(server.url, [path], {factor: 1})
   await isConnected(server)
   server.zombie(worker.id)
   const task = server.createSilently(server.codebaseId(path), {prompt: answering('done')})
   worker.running.intake.pollSoon()
-  expect(await ended(server, task)).toMatchObject({status: 'completed'})
-  expect(server.calls('POST', /\/claim$/).map(({status}) => status)).toEqual([409, 200])
+  expect(await ended(server, task)).toMatchObject({status: 'completed', result: 'done'})
+  expect(server.calls('POST', /\/claim$/).map(({status}) => status)).toEqual([409])
+  await isConnected(server)
 })
 
 test('6: a task that another worker has claimed is left alone, and looked at again now and then', async () => {
@@ -285,6 +304,7 @@ test('7: running is reported twice, then with the session; the final report come
     method === 'PUT' && body?.status === 'running' && body.session_id ? {own: true, afterMs: 700} : undefined
   const task = server.trigger(server.codebaseId(path), {prompt: 'hello'})
   await until(() => server.calls('POST', /\/release$/).length > 0, 'the release')
+  await until(() => server.calls('PUT', /\/status$/).every(({status}) => status === 200), 'the slow answer')
   expect(
     server.reports(task.id).map(({status, session_id}) => `${status} ${session_id ? 'with' : 'without'} session`),
   ).toEqual(['running without session', 'running with session', 'completed with session'])
@@ -327,6 +347,20 @@ test('8: output is followed once and in order, without hammering a server whose 
   expect(late.stdout).toBe(server.output(task.id))
 })
 
+test('8: a list that is full of the tasks of others does not hide ours', async () => {
+  await using server = await ReferenceServer.start()
+  await using shop = openWorkshop()
+  const path = repository(join(shop.path, 'p'))
+  server.workers.set('other', {worker_id: 'other', name: 'other', last_seen: new Date()})
+  const {id: foreign} = server.registerCodebase({name: 'x', path: '/srv/x', worker_id: 'other'})
+  const {id} = server.registerCodebase({name: 'p', path, worker_id: 'other'})
+  for (let i = 0; i < 100; i++) server.createSilently(foreign, {prompt: 'not ours'})
+  const task = server.createSilently(id, {prompt: 'ours'})
+  await shop.worker(server.url, 'w', [path])
+  expect((await ended(server, task)).status).toBe('completed')
+  expect(runs(shop)).toBe(1)
+})
+
 test('9: a cancellation is believed when the record shows it, and the worker ends the agent when it reads so', async () => {
   await using server = await ReferenceServer.start()
   await using shop = openWorkshop()
@@ -342,6 +376,21 @@ test('9: a cancellation is believed when the record shows it, and the worker end
   expect(server.task(task.id).status).toBe('cancelled')
   const unknown = await shop.cli(['tasks', 'cancel', 'no-such-task', '--server', server.url])
   expect(unknown).toMatchObject({code: 1, stderr: expect.stringMatching(/Task not found/)})
+})
+
+test('9: a task that was cancelled before its agent had a session is not set back to running', async () => {
+  await using server = await ReferenceServer.start()
+  using scratch = scratchFolder()
+  const path = repository(join(scratch.path, 'p'))
+  await using worker = await workHere(server.url, [path], {factor: 1})
+  await isConnected(server)
+  const prompt = `touch here; while [ ! -e go ]; do sleep 0.02; done; ${printing(stepStart())} sleep 600`
+  const task = server.trigger(server.codebaseId(path), {prompt})
+  await until(() => existsSync(join(path, 'here')), 'the agent')
+  task.status = 'cancelled'
+  writeFileSync(join(path, 'go'), '')
+  await until(() => worker.running.runner.active.length === 0, 'the run to end')
+  expect(server.reports(task.id).map(({status}) => status)).toEqual(['running', 'cancelled'])
 })
 
 test('9: Ctrl-C with --cancel-on-interrupt cancels a task also where cancelling does nothing', async () => {
@@ -367,20 +416,31 @@ test('10: no messages are posted of a session that the server has not heard of',
   expect(server.lostMessages).toEqual([])
 })
 
-test('a server that is down for a while, or answers nonsense, costs no output and no report', async () => {
+test('a server that breaks off, or a proxy that answers in its place, costs no output and no report', async () => {
   await using server = await ReferenceServer.start()
-  await using shop = openWorkshop()
-  const path = repository(join(shop.path, 'p'))
-  await shop.worker(server.url, 'w', [path])
-  const task = server.trigger(server.codebaseId(path), {prompt: '@lines=200'})
-  let answers = 0
-  server.odd = ({path: at}) => {
-    if (!at.includes(task.id) || answers++ > 12) return undefined
-    const all = [{cut: true}, {status: 404, type: 'text/plain', text: '404 page not found'}, {text: '<html>'}]
-    return all[answers % all.length]
+  using scratch = scratchFolder()
+  const path = repository(join(scratch.path, 'p'))
+  await using _worker = await workHere(server.url, [path])
+  await isConnected(server)
+  const answers = [
+    {cut: true},
+    {status: 404, type: 'text/plain', text: '404 page not found'},
+    {text: '<html>hello</html>'},
+    {type: 'application/json', text: '{"success": '},
+    {status: 502, text: '<html>Bad Gateway</html>'},
+  ]
+  const seen = new Map<string, number>()
+  server.odd = ({path: at, method, body}) => {
+    const kind = `${method} ${at.split('/').at(-1)} ${body?.status}`
+    const times = seen.get(kind) ?? 0
+    seen.set(kind, times + 1)
+    return /output|status|claim/.test(at) ? answers[times] : undefined
   }
+  const lines = Array.from({length: 200}, (_, i) => text(`line ${i}`))
+  const prompt = printing(stepStart(), ...lines, finish())
+  const task = server.trigger(server.codebaseId(path), {prompt})
   expect((await ended(server, task)).status).toBe('completed')
-  expect(server.output(task.id).match(/line \d+/g)).toEqual(Array.from({length: 200}, (_, i) => `line ${i}`))
+  expect(server.output(task.id)).toBe(`${[stepStart(), ...lines, finish()].join('\n')}\n`)
 })
 
 function readPid(path: string): number {

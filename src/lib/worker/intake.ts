@@ -27,6 +27,8 @@ export type IntakeOptions = {
 const safetyPollMs = 30_000
 const zombieCheckMs = 30_000
 const reconnectPauseMs = 300
+/** The most rows that the existing server lists. */
+const fullPage = 100
 
 /** Two wake-up sources for one worker: the stream, and polling, which rests while the stream is healthy. */
 export class Intake {
@@ -147,14 +149,27 @@ export class Intake {
     signal.removeEventListener('abort', stop)
   }
 
-  /** The union, by id, of what the two meanings of `worker_id` in a poll give. */
   async #poll(signal: AbortSignal): Promise<void> {
-    const {client, registration, workerId, onTask, clock} = this.#options
+    const {onTask, clock} = this.#options
     const seenAt = clock.monotonic()
-    const lists = [await client.tasks({status: 'pending', worker_id: workerId}, signal)]
-    if (!registration.has('task-scope')) lists.push(await client.tasks({status: 'pending'}, signal))
-    const tasks = new Map(lists.flatMap(({tasks}) => tasks).map((task) => [task.id, task]))
-    for (const task of tasks.values()) if (task.status === 'pending') onTask(task, 'poll', seenAt)
+    for (const task of await this.#pending(signal)) if (task.status === 'pending') onTask(task, 'poll', seenAt)
+  }
+
+  /**
+   * The union, by id, of what the two meanings of `worker_id` in a poll give. The existing server has no second page,
+   * so where others' tasks fill the first one each codebase is asked for.
+   */
+  async #pending(signal: AbortSignal): Promise<Iterable<Task>> {
+    const {client, registration, workerId} = this.#options
+    const ask = async (query: {worker_id?: string; codebase_id?: string}) =>
+      (await client.tasks({status: 'pending', ...query}, signal)).tasks
+    const found = await ask({worker_id: workerId})
+    if (registration.has('task-scope')) return found
+    const all = await ask({})
+    found.push(...all)
+    if (all.length >= fullPage)
+      for (const codebase_id of registration.codebaseIds) found.push(...(await ask({codebase_id})))
+    return new Map(found.map((task) => [task.id, task])).values()
   }
 
   /** A stream that the server has forgotten goes on with heartbeats and brings no tasks. */

@@ -1,7 +1,7 @@
 import {statSync} from 'node:fs'
 import {hostname} from 'node:os'
 import type {ControlPlaneClient} from '../client/control-plane.ts'
-import {isAbsent, isUnauthorized, RefusedError} from '../client/http.ts'
+import {isAbsent, isTransient, isUnauthorized, RefusedError} from '../client/http.ts'
 import type {ConfiguredCodebase} from '../config/settings.ts'
 import type {Clock} from '../core/clock.ts'
 import {messageOf} from '../core/errors.ts'
@@ -25,6 +25,8 @@ export type RegistrationOptions = {
   codebases: readonly ConfiguredCodebase[]
   /** What a heartbeat says. */
   state: () => Heartbeat
+  /** The ids of the codebases are not the ones from before: an open stream names the wrong ones. */
+  onCodebases: () => void
 }
 
 const againMs = 60_000
@@ -63,7 +65,7 @@ export class Registration {
     )
     this.#features = new Set(answer.features)
     emit({type: 'worker.registered', workerId, name, server: client.url, first: !this.#registered})
-    for (const codebase of this.#codebases) await this.#registerCodebase(codebase, signal)
+    await this.#registerCodebases(this.#codebases, signal)
     this.#registered = true
     this.#last = clock.monotonic()
   }
@@ -71,7 +73,7 @@ export class Registration {
   /** Serves one more codebase from now on. */
   async add(codebase: ConfiguredCodebase, signal: AbortSignal): Promise<void> {
     if (!this.#codebases.some(({path}) => path === codebase.path)) this.#codebases.push(codebase)
-    await this.#registerCodebase(codebase, signal)
+    await this.#registerCodebases([codebase], signal)
   }
 
   /** Registers until it worked; what only a person can mend (401, 403) ends it. */
@@ -100,13 +102,15 @@ export class Registration {
     const {clock, client, workerId, state} = this.#options
     await loop(
       async () => {
-        if (clock.monotonic() - this.#last >= againMs) await this.register(signal)
+        // Signs of life first: a registration that fails must not make the worker look dead.
         try {
           await client.heartbeat(workerId, this.has('lease') ? state() : undefined, signal)
         } catch (error) {
           if (!isAbsent(error)) throw error
-          if (error instanceof RefusedError && error.detail !== 'Not Found') await this.register(signal)
+          if (error instanceof RefusedError && error.detail !== 'Not Found') return await this.register(signal)
         }
+
+        if (clock.monotonic() - this.#last >= againMs) await this.register(signal)
       },
       {
         signal,
@@ -120,23 +124,38 @@ export class Registration {
     )
   }
 
-  async #registerCodebase(codebase: ConfiguredCodebase, signal: AbortSignal): Promise<void> {
-    const {client, emit, workerId, stateDir} = this.#options
-    const problem = directoryProblem(codebase.path)
-    if (problem !== undefined) {
-      if (!this.#refused.has(codebase.path))
-        emit({type: 'codebase.refused', name: codebase.name, path: codebase.path, reason: problem})
-      this.#refused.add(codebase.path)
-      return
+  async #registerCodebases(codebases: readonly ConfiguredCodebase[], signal: AbortSignal): Promise<void> {
+    const before = this.codebaseIds.join(',')
+    try {
+      for (const codebase of codebases) await this.#registerCodebase(codebase, signal)
+    } finally {
+      if (this.codebaseIds.join(',') !== before) this.#options.onCodebases()
     }
+  }
 
-    this.#refused.delete(codebase.path)
+  async #registerCodebase(codebase: ConfiguredCodebase, signal: AbortSignal): Promise<void> {
+    const problem = directoryProblem(codebase.path)
+    if (problem !== undefined) return this.#refuse(codebase, problem)
+    const {client, emit, workerId, stateDir} = this.#options
     const tree = laneOf(codebase.path, stateDir).key
-    const {id} = await client.registerCodebase({...codebase, worker_id: workerId, tree}, signal)
-    if (this.paths.get(id) === codebase.path) return
-    for (const [old, path] of this.paths) if (path === codebase.path) this.paths.delete(old)
-    this.paths.set(id, codebase.path)
-    emit({type: 'codebase.registered', codebaseId: id, name: codebase.name, path: codebase.path})
+    try {
+      const {id} = await client.registerCodebase({...codebase, worker_id: workerId, tree}, signal)
+      this.#refused.delete(codebase.path)
+      if (this.paths.get(id) === codebase.path) return
+      for (const [old, path] of this.paths) if (path === codebase.path) this.paths.delete(old)
+      this.paths.set(id, codebase.path)
+      emit({type: 'codebase.registered', codebaseId: id, name: codebase.name, path: codebase.path})
+    } catch (error) {
+      // One that the server will not have is no reason to leave the others unserved.
+      if (isTransient(error) || isUnauthorized(error)) throw error
+      this.#refuse(codebase, messageOf(error))
+    }
+  }
+
+  /** Said once, until it is served again. */
+  #refuse({name, path}: ConfiguredCodebase, reason: string): void {
+    if (!this.#refused.has(path)) this.#options.emit({type: 'codebase.refused', name, path, reason})
+    this.#refused.add(path)
   }
 
   #notice(level: 'debug' | 'warn' | 'error', text: string): void {

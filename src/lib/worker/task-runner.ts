@@ -10,8 +10,9 @@ import type {Executor, RunningAgent, RunOutcome, StopReason} from '../executor/e
 import {bootId} from '../executor/processes.ts'
 import type {Journal} from '../journal/journal.ts'
 import {isFinal, type StatusUpdate, type Task} from '../protocol/schemas.ts'
-import {claim} from './claim.ts'
+import {claim, type TaskStreamState} from './claim.ts'
 import {Delivery} from './delivery.ts'
+import {reasonToStop} from './held-task.ts'
 import type {Lanes} from './lanes.ts'
 import type {Lock} from './lock-file.ts'
 import {directoryProblem, type Registration} from './registration.ts'
@@ -31,6 +32,7 @@ export type RunnerParts = {
   workerDir: string
   /** Aborted when nothing may go on, not even reports. */
   signal: AbortSignal
+  stream: TaskStreamState
   /** A task has ended and its slot is free. */
   onFree: () => void
 }
@@ -46,11 +48,15 @@ export type ActiveTask = {
   sessionId: string | null
   agent?: RunningAgent
   stop?: StopReason
+  /** Settles when the server has been told the session, or has not. */
+  attached?: Promise<void>
   done: Promise<void>
 }
 
-const mostFinished = 10_000
+const mostRemembered = 10_000
 const mostWaiting = 1000
+/** A task that could not be taken is left alone for so long: a list of what is pending may show it at once again. */
+const dropMs = 2000
 
 /** One dedupe, the slots and the lanes: what reaches the worker from any source is taken once, or not at all. */
 export class TaskRunner {
@@ -58,6 +64,8 @@ export class TaskRunner {
   readonly #active = new Map<string, ActiveTask>()
   /** Key of each run that ended here, with the monotonic time of it. */
   readonly #finished = new Map<string, number>()
+  /** The same of each that could not be taken. */
+  readonly #dropped = new Map<string, number>()
   /** What a server that cannot be told `not now` has pushed. */
   readonly #waiting = new Map<string, Task>()
   #slotsUsed = 0
@@ -101,6 +109,7 @@ export class TaskRunner {
   /** A task was pushed, or seen in a poll that asked the server at `seenAt` (monotonic ms). */
   offer(task: Task, source: TaskSource, seenAt: number): void {
     if (!this.#serves(task) || this.#active.has(task.id) || this.#isRepeated(task, seenAt)) return
+    if (source === 'poll' && seenAt - (this.#dropped.get(keyOf(task)) ?? -Infinity) < dropMs) return
     if (!isSafeId(task.id))
       return void this.#parts.emit({
         type: 'notice',
@@ -221,12 +230,11 @@ export class TaskRunner {
   // ------------------------------------------------------------------------------------------------- running
 
   async #run(offered: Task, active: ActiveTask, lane: Lock | undefined, free: () => void): Promise<void> {
-    const {emit, clock, delivery, journal, workerDir, registration} = this.#parts
+    const {emit, clock, delivery, journal, workerDir} = this.#parts
     const claimed = await claim(offered, this.#parts)
     if ('dropped' in claimed) {
       emit({type: 'task.dropped', taskId: offered.id, reason: claimed.dropped})
-      if (!registration.has('claim-task')) this.#parts.onFree()
-      return
+      return remember(this.#dropped, offered, clock.monotonic())
     }
 
     const {task} = claimed
@@ -246,9 +254,11 @@ export class TaskRunner {
     const report = reportOf(task, outcome, this.#parts.workerId)
     journal.freeze(run, report)
     await output
+    // A server without attempts lets a late `running` undo the final state.
+    if (task.attempt === 0) await active.attached
     // The tree is free before the server hears of it: its next offer may come before its answer.
     free()
-    if (await delivery.report(run, report)) this.#remember(task, clock.monotonic())
+    if (await delivery.report(run, report)) remember(this.#finished, task, clock.monotonic())
     tidyRuns(workerDir, run.run_dir, new Set(this.#active.keys()))
   }
 
@@ -324,25 +334,35 @@ export class TaskRunner {
   }
 
   #onSession(task: Task, active: ActiveTask, id: string): void {
-    const {journal, emit, client, workerId, signal} = this.#parts
+    const {journal, emit} = this.#parts
     active.sessionId = id
     journal.session({task_id: task.id, attempt: task.attempt}, id)
     emit({type: 'task.session', taskId: task.id, sessionId: id})
-    const update = {status: 'running', worker_id: workerId, session_id: id, ...attemptOf(task)}
     // Once more with the final report, so a failure here costs nothing.
-    void client.updateStatus(task.id, update, signal).catch(() => {})
+    active.attached = this.#attach(task, id).catch(() => {})
   }
 
-  #remember(task: Task, at: number): void {
-    this.#finished.set(keyOf(task), at)
-    const oldest = this.#finished.keys().next().value
-    if (this.#finished.size > mostFinished && oldest !== undefined) this.#finished.delete(oldest)
+  async #attach({id, attempt}: Task, sessionId: string): Promise<void> {
+    const {client, workerId, signal} = this.#parts
+    // A server without attempts would take `running` for the end of a cancellation that came meanwhile.
+    const reason = attempt === 0 ? reasonToStop(await client.task(id, signal), attempt, workerId) : undefined
+    if (reason) return void this.stop(id, reason)
+    const update = {status: 'running', worker_id: workerId, session_id: sessionId}
+    await client.updateStatus(id, attempt > 0 ? {...update, attempt} : update, signal)
   }
 }
 
 const isBuiltin = (task: Task) => task.agent_type === 'echo' || task.agent_type === 'noop'
 
 const keyOf = ({id, attempt}: Task) => `${id}/${attempt}`
+
+/** The newest only: their number does not grow with the days. */
+function remember(runs: Map<string, number>, task: Task, at: number): void {
+  runs.delete(keyOf(task))
+  runs.set(keyOf(task), at)
+  const oldest = runs.keys().next().value
+  if (runs.size > mostRemembered && oldest !== undefined) runs.delete(oldest)
+}
 
 const attemptOf = ({attempt}: Task) => (attempt > 0 ? {attempt} : {})
 
