@@ -124,7 +124,7 @@ export class HttpClient implements AsyncDisposable {
         bodyTimeout: call.silenceMs,
       })
       const type = String(response.headers['content-type'] ?? '')
-      if (response.statusCode === 200 && type.includes('text/event-stream')) return response.body
+      if (response.statusCode === 200 && type.includes('text/event-stream')) return this.#read(call, response.body)
       const text = await readBounded(response.body, 64 * 1024)
       if (response.statusCode === 200) throw this.#notOurs(call, type, text)
       throw this.#refused(
@@ -134,6 +134,15 @@ export class HttpClient implements AsyncDisposable {
         type.includes('json') ? parseJson(text) : undefined,
         text,
       )
+    } catch (error) {
+      throw this.#wrapped(call, error)
+    }
+  }
+
+  /** A body whose breaking is told as any other failure is. */
+  async *#read(call: Call, body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+    try {
+      yield* body
     } catch (error) {
       throw this.#wrapped(call, error)
     }
@@ -190,11 +199,15 @@ export class HttpClient implements AsyncDisposable {
   }
 
   #notOurs(call: Call, type: string, text: string): UnreachableError {
-    const html = /^\s*</.test(text) || type.includes('html')
-    const kind = html ? 'an HTML page' : type ? `${type.split(';')[0]}` : 'something without a content type'
+    const name = type.split(';')[0] ?? ''
+    const kind = isPage(type, text)
+      ? 'an HTML page'
+      : type.includes('json')
+        ? 'malformed JSON'
+        : name || 'something without a content type'
     return this.#unreachable(
       call,
-      `answered ${kind} where a control plane answers JSON; is a proxy or another site in between?`,
+      `answered ${kind}, which no control plane does: a proxy or another site may be in between`,
       'NOT_A_CONTROL_PLANE',
     )
   }
@@ -208,9 +221,8 @@ export class HttpClient implements AsyncDisposable {
         'REDIRECTED',
       )
     const type = String(headers['content-type'] ?? '')
-    const isPage = /^\s*</.test(text) || type.includes('html')
     // A control plane says in JSON that something is not there; a proxy that has lost its server says it in its own way.
-    const isOfProxy = (isPage && status < 500) || status === 404 || status === 405
+    const isOfProxy = (isPage(type, text) && status < 500) || status === 404 || status === 405
     if (!parsed.success && isOfProxy) return this.#notOurs(call, type, text)
     const retryAfter = Number(headers['retry-after'])
     return new RefusedError(call.what, {
@@ -229,6 +241,8 @@ const detailText = (detail: Detail): string =>
   typeof detail === 'string'
     ? detail.replace(/\.$/, '')
     : detail.map(({loc, msg}) => `${loc.filter((part) => part !== 'body').join('.')}: ${msg}`).join('; ')
+
+const isPage = (type: string, text: string) => /^\s*</.test(text) || type.includes('html')
 
 const oneLine = (text: string) =>
   text

@@ -217,13 +217,13 @@ export const workerCodebasesSchema = v.object({codebases: v.array(v.string())})
 
 // ----------------------------------------------------------------------------------------------------- answers
 
-export const taskListSchema = v.union([
-  v.array(taskSchema),
-  v.pipe(
-    v.object({tasks: v.array(taskSchema)}),
-    v.transform(({tasks}) => tasks),
-  ),
-])
+const wrappedTasksSchema = v.pipe(
+  v.object({tasks: v.array(taskSchema)}),
+  v.transform(({tasks}) => tasks),
+)
+const bareTasksSchema = v.array(taskSchema)
+/** Both spellings that servers have. Not a union: of one that fails the reader learns nothing. */
+export const taskListSchema = v.lazy((input) => (Array.isArray(input) ? bareTasksSchema : wrappedTasksSchema))
 export const workerListSchema = v.array(workerSchema)
 export const codebaseListSchema = v.array(codebaseSchema)
 
