@@ -27,6 +27,8 @@ export type IntakeOptions = {
 const safetyPollMs = 30_000
 const zombieCheckMs = 30_000
 const reconnectPauseMs = 300
+/** A stream that ends before this is no sign that the next one will hold. */
+const steadyMs = 10_000
 /** The most rows that the existing server lists. */
 const fullPage = 100
 
@@ -40,6 +42,8 @@ export class Intake {
   #wakePoll = () => {}
   #pollAsked = false
   #dropStream: (reason: string) => void = () => {}
+  /** Why polling has failed since it last worked. */
+  readonly #told = new Set<string>()
 
   constructor(options: IntakeOptions) {
     this.#options = options
@@ -68,18 +72,20 @@ export class Intake {
   async #streamLoop(signal: AbortSignal): Promise<void> {
     const {clock} = this.#options
     for (let failures = 0; !signal.aborted;) {
-      const reason = await this.#stream(signal, () => (failures = 0))
+      const startedAt = clock.monotonic()
+      const reason = await this.#stream(signal)
       if (signal.aborted) return
+      const wasSteady = this.#streamOpen && clock.monotonic() - startedAt >= steadyMs
       this.#streamOpen = false
       this.#setLink('poll', reason)
       this.pollSoon()
-      failures += 1
+      failures = wasSteady ? 1 : failures + 1
       await clock.sleep(reconnectPauseMs + this.#backoff(failures), signal)
     }
   }
 
   /** One stream from its opening to its end; answers with why it ended. */
-  async #stream(signal: AbortSignal, onOpen: () => void): Promise<string> {
+  async #stream(signal: AbortSignal): Promise<string> {
     const {client, registration, workerId, name, capabilities, silenceMs} = this.#options
     const own = new AbortController()
     const stop = () => own.abort(signal.reason)
@@ -98,7 +104,6 @@ export class Intake {
         onId: (id) => (this.#lastEventId = id),
       })) {
         if (message.type === 'connected') {
-          onOpen()
           this.#streamOpen = true
           this.#setLink('stream', 'connected')
           this.pollSoon()
@@ -130,10 +135,11 @@ export class Intake {
       if (signal.aborted) return
       try {
         await this.#poll(signal)
+        this.#told.clear()
         if (!this.#streamOpen) this.#setLink('poll', 'the stream is down')
       } catch (error) {
         if (signal.aborted) return
-        if (!this.#streamOpen) this.#setLink('down', messageOf(error))
+        this.#complain(messageOf(error))
       }
     }
   }
@@ -181,6 +187,13 @@ export class Intake {
       const connected = await client.isConnected(workerId, signal).catch(() => undefined)
       if (connected === false && this.#streamOpen) this.reconnect('the server does not know this stream any more')
     }
+  }
+
+  /** Polling fails. Each reason is said once, until it works again. */
+  #complain(reason: string): void {
+    if (!this.#streamOpen && this.#link !== 'down') this.#setLink('down', reason)
+    else if (!this.#told.has(reason)) this.#options.emit({type: 'notice', level: 'warn', text: reason})
+    this.#told.add(reason)
   }
 
   #setLink(link: Link, reason: string): void {

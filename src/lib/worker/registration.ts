@@ -1,7 +1,7 @@
 import {statSync} from 'node:fs'
 import {hostname} from 'node:os'
 import type {ControlPlaneClient} from '../client/control-plane.ts'
-import {isAbsent, isTransient, isUnauthorized, RefusedError} from '../client/http.ts'
+import {isAbsent, isTransient, isUnauthorized, RefusedError, UnreachableError} from '../client/http.ts'
 import type {ConfiguredCodebase} from '../config/settings.ts'
 import type {Clock} from '../core/clock.ts'
 import {messageOf} from '../core/errors.ts'
@@ -118,7 +118,10 @@ export class Registration {
         interval: limits.heartbeat,
         delay: () => 5000 + Math.random() * 5000,
         onFailure: ({error, failures}) => {
-          if (failures === 1) this.#notice(isUnauthorized(error) ? 'error' : 'debug', messageOf(error))
+          if (failures > 1) return
+          // That nothing answers is said of the link already.
+          const isSilence = error instanceof UnreachableError && error.code === 'SERVER_UNREACHABLE'
+          this.#notice(isUnauthorized(error) ? 'error' : isSilence ? 'debug' : 'warn', messageOf(error))
         },
       },
     )
