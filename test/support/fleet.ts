@@ -29,8 +29,9 @@ export async function startFleet(options: {env?: Record<string, string>} = {}) {
     /** A worker that reaches the control plane by another address. */
     workerAt: workshop.worker,
     start: (args: string[]) => workshop.start([...args, '--server', first.url]),
-    cli: (args: string[], input?: string) =>
-      workshop.cli([...args, '--server', first.url], input === undefined ? {} : {input}),
+    run: (args: string[], options: Parameters<typeof workshop.cli>[1]) =>
+      workshop.cli([...args, '--server', first.url], options),
+    cli: (args: string[], input?: string) => fleet.run(args, input === undefined ? {} : {input}),
     codebaseId: async (path: string): Promise<string> => {
       const all = (await fleet.http.call('GET', '/v1/opencode/codebases')).body as {id: string; path: string}[]
       return all.find((codebase) => codebase.path === path)?.id ?? ''

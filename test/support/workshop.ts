@@ -9,7 +9,7 @@ export type Workshop = AsyncDisposable & {
   /** Starts the program; it is ended at the end of the test. */
   start(args: string[], options?: {cwd?: string}): Running
   /** Runs the program to its end. */
-  cli(args: string[], options?: {cwd?: string; input?: string}): Promise<Finished>
+  cli(args: string[], options?: {cwd?: string; input?: string; by?: readonly string[]}): Promise<Finished>
   /** Starts a worker and waits until its stream is open. */
   worker(server: string, name: string, codebases: string[], args?: string[]): Promise<Running>
 }
@@ -33,7 +33,7 @@ export function openWorkshop(more: Record<string, string> = {}): Workshop {
     path: scratch.path,
     env,
     start: launch,
-    cli: (args, {cwd = scratch.path, input} = {}) => cli(args, {cwd, env, ...(input === undefined ? {} : {input})}),
+    cli: (args, options = {}) => cli(args, {cwd: scratch.path, env, ...options}),
     async worker(server, name, codebases, args = []) {
       const list = codebases.flatMap((path) => ['--codebase', path])
       const process = launch(['start', '--server', server, '--name', name, ...list, ...args])

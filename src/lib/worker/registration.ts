@@ -65,15 +65,19 @@ export class Registration {
     )
     this.#features = new Set(answer.features)
     emit({type: 'worker.registered', workerId, name, server: client.url, first: !this.#registered})
-    await this.#registerCodebases(this.#codebases, signal)
+    await this.#watchingIds(async () => {
+      for (const codebase of this.#codebases) await this.#registerOrRefuse(codebase, signal)
+    })
     this.#registered = true
     this.#last = clock.monotonic()
   }
 
-  /** Serves one more codebase from now on. */
+  /** Serves one more codebase from now on. Throws, and does not, when it cannot be registered. */
   async add(codebase: ConfiguredCodebase, signal: AbortSignal): Promise<void> {
+    const problem = directoryProblem(codebase.path)
+    if (problem !== undefined) throw new Error(`${codebase.path}: ${problem}`)
+    await this.#watchingIds(() => this.#registerCodebase(codebase, signal))
     if (!this.#codebases.some(({path}) => path === codebase.path)) this.#codebases.push(codebase)
-    await this.#registerCodebases([codebase], signal)
   }
 
   /** Registers until it worked; what only a person can mend (401, 403) ends it. */
@@ -127,32 +131,36 @@ export class Registration {
     )
   }
 
-  async #registerCodebases(codebases: readonly ConfiguredCodebase[], signal: AbortSignal): Promise<void> {
+  async #watchingIds(register: () => Promise<void>): Promise<void> {
     const before = this.codebaseIds.join(',')
     try {
-      for (const codebase of codebases) await this.#registerCodebase(codebase, signal)
+      await register()
     } finally {
       if (this.codebaseIds.join(',') !== before) this.#options.onCodebases()
     }
   }
 
-  async #registerCodebase(codebase: ConfiguredCodebase, signal: AbortSignal): Promise<void> {
+  /** One that is not there, or that the server will not have, is no reason to leave the others unserved. */
+  async #registerOrRefuse(codebase: ConfiguredCodebase, signal: AbortSignal): Promise<void> {
     const problem = directoryProblem(codebase.path)
     if (problem !== undefined) return this.#refuse(codebase, problem)
-    const {client, emit, workerId, stateDir} = this.#options
-    const tree = laneOf(codebase.path, stateDir).key
     try {
-      const {id} = await client.registerCodebase({...codebase, worker_id: workerId, tree}, signal)
-      this.#refused.delete(codebase.path)
-      if (this.paths.get(id) === codebase.path) return
-      for (const [old, path] of this.paths) if (path === codebase.path) this.paths.delete(old)
-      this.paths.set(id, codebase.path)
-      emit({type: 'codebase.registered', codebaseId: id, name: codebase.name, path: codebase.path})
+      await this.#registerCodebase(codebase, signal)
     } catch (error) {
-      // One that the server will not have is no reason to leave the others unserved.
       if (isTransient(error) || isUnauthorized(error)) throw error
       this.#refuse(codebase, messageOf(error))
     }
+  }
+
+  async #registerCodebase(codebase: ConfiguredCodebase, signal: AbortSignal): Promise<void> {
+    const {client, emit, workerId, stateDir} = this.#options
+    const tree = laneOf(codebase.path, stateDir).key
+    const {id} = await client.registerCodebase({...codebase, worker_id: workerId, tree}, signal)
+    this.#refused.delete(codebase.path)
+    if (this.paths.get(id) === codebase.path) return
+    for (const [old, path] of this.paths) if (path === codebase.path) this.paths.delete(old)
+    this.paths.set(id, codebase.path)
+    emit({type: 'codebase.registered', codebaseId: id, name: codebase.name, path: codebase.path})
   }
 
   /** Said once, until it is served again. */
