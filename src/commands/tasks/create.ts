@@ -104,7 +104,10 @@ export default class TasksCreate extends BaseCommand {
       await cancelTask(client, id, false, this.signal)
     }
 
-    this.logToStderr(cancel ? `Task ${id} is being cancelled.` : `Task ${id} goes on. ${hints(id).join(' ')}`)
+    const lines = cancel
+      ? [`Task ${id} is being cancelled.`]
+      : [`Task ${id} goes on.`, ...hints(id).map((hint) => `  → ${hint}`)]
+    this.logToStderr(lines.join('\n'))
     return this.exit(exitCodes.interrupted)
   }
 }
