@@ -52,7 +52,7 @@ export default class Status extends BaseCommand {
       const {listWorkers} = await import('../lib/client/list-workers.ts')
       await client.health()
       const [workers, pending, running] = await Promise.all([
-        listWorkers(client),
+        listWorkers(client, Date.now()),
         client.tasks({status: 'pending', limit: 1000}),
         client.tasks({status: 'running', limit: 1000}),
       ])

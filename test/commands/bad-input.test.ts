@@ -1,10 +1,12 @@
-import {chmodSync, mkdirSync, writeFileSync} from 'node:fs'
+import {spawnSync} from 'node:child_process'
+import {chmodSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync} from 'node:fs'
 import {createServer} from 'node:http'
 import {once} from 'node:events'
 import type {AddressInfo} from 'node:net'
 import {join} from 'node:path'
 import {afterAll, beforeAll, expect, test} from 'vitest'
-import {cli, environment, stubAgent} from '../support/cli.ts'
+import {cli, environment, program, stubAgent} from '../support/cli.ts'
+import {subjectToPermissions} from '../support/permissions.ts'
 import {startPlane} from '../support/plane.ts'
 import {repository, scratchFolder} from '../support/scratch.ts'
 
@@ -74,6 +76,8 @@ test('an unknown codebase: exit 2, with the nearest names; no codebase here: the
 test('a prompt that is missing, empty, double, too long or no text: exit 2', async () => {
   const file = join(scratch.path, 'binary')
   writeFileSync(file, Buffer.from([0xff, 0xfe, 0x00]))
+  const long = join(scratch.path, 'long')
+  writeFileSync(long, 'x'.repeat(1024 * 1024 + 1))
   const cases: [string[], string, RegExp][] = [
     [[], '', /There is no prompt/],
     [['  '], '', /The prompt is empty/],
@@ -82,6 +86,8 @@ test('a prompt that is missing, empty, double, too long or no text: exit 2', asy
     [['-'], 'x'.repeat(1024 * 1024 + 1), /at most 1048576/],
     [['--file', file], '', /not UTF-8/],
     [['--file', '/nowhere'], '', /\/nowhere cannot be read/],
+    [['--file', long], '', /has 1048577 bytes; at most 1048576/],
+    [['--file', scratch.path], '', /cannot be read: EISDIR/],
     [['x', '--metadata', 'nothing'], '', /KEY=VALUE/],
     [['x', '--nonsense'], '', /Nonexistent flag/],
   ]
@@ -108,6 +114,46 @@ test('OpenCode missing: exit 78, with where it was named or how to install it', 
     code: 78,
     stderr: expect.stringMatching(/\/nowhere\/opencode[^]*opencode_bin/),
   })
+  expect(await run([...start, '--opencode', '/bin/true'])).toMatchObject({
+    code: 78,
+    stderr: expect.stringMatching(/\/bin\/true does not tell its version/),
+  })
+})
+
+test('a missing ripgrep is a warning, and no more', async () => {
+  const bin = join(scratch.path, 'bin')
+  mkdirSync(bin)
+  symlinkSync(process.execPath, join(bin, 'node'))
+  const args = ['start', '--server', plane.url, '--codebase', project, '--exit-after-idle', '1', '--name', 'no-rg']
+  const {code, stderr} = await run(args, {PATH: bin, A2A_AUTH_TOKEN: 'sesame-sesame'})
+  expect(stderr).toMatch(/WARN +`rg` is not on PATH[^]*WARN +`git` is not on PATH[^]*Worker is running/)
+  expect(code).toBe(0)
+})
+
+test('a worker with a wrong token does not start: exit 77', async () => {
+  const args = ['start', '--server', plane.url, '--codebase', project, '--name', 'stranger']
+  expect(await run(args, {A2A_AUTH_TOKEN: 'wrong-token'})).toMatchObject({
+    code: 77,
+    stderr: expect.stringMatching(/Invalid token[^]*A2A_AUTH_TOKEN/),
+  })
+})
+
+test('a codebase that is not there, or is no directory, is named, and the others are served', async () => {
+  const paths = ['/nowhere', join(project, 'README.md'), project].flatMap((path) => ['--codebase', path])
+  const args = ['start', '--server', plane.url, ...paths, '--exit-after-idle', '1', '--name', 'some']
+  const {code, stderr} = await run(args, {A2A_AUTH_TOKEN: 'sesame-sesame'})
+  expect(stderr).toMatch(/'nowhere' at \/nowhere is not served: the path does not exist/)
+  expect(stderr).toMatch(/README\.md is not served: it is not a directory/)
+  expect(stderr).toMatch(/Registered codebase 'project'/)
+  expect(code).toBe(0)
+})
+
+test('the home directory and the root are not served by accident: exit 2', async () => {
+  for (const cwd of [home, '/'])
+    expect(await cli(['start'], {cwd, env})).toMatchObject({
+      code: 2,
+      stderr: expect.stringMatching(/Not serving .* as a codebase[^]*--codebase PATH/),
+    })
 })
 
 test('configuration missing, broken, wrong or without a server: exit 78, naming file and key', async () => {
@@ -128,6 +174,36 @@ test('configuration missing, broken, wrong or without a server: exit 78, naming 
       code: 78,
       stderr: expect.stringMatching(message),
     })
+})
+
+test('configuration that is there and may not be read: exit 78, or a hint where no server is known', async () => {
+  const by = subjectToPermissions
+  const named = config('{"server_url": "http://127.0.0.1:9"}', 0o000)
+  chmodSync(named, 0o000)
+  expect(await cli(['tasks', 'list', '--config', named], {cwd: project, env, by})).toMatchObject({
+    code: 78,
+    stderr: expect.stringMatching(/config-.* cannot be read: EACCES[^]*--config/),
+  })
+  const folder = join(home, '.config/a2a-worker')
+  mkdirSync(folder, {recursive: true})
+  const user = join(folder, 'config.json')
+  writeFileSync(user, '{}', {mode: 0o000})
+  try {
+    expect(await cli(['start'], {cwd: project, env, by})).toMatchObject({
+      code: 78,
+      stderr: expect.stringMatching(/config\.json may not be read by this user, and no server was named/),
+    })
+    expect(await cli(['tasks', 'list'], {cwd: project, env, by})).toMatchObject({
+      code: 69,
+      stderr: expect.stringMatching(
+        /No control plane is known[^]*config\.json is there, but this user may not read it/,
+      ),
+    })
+    const given = {...env, A2A_SERVER_URL: plane.url, A2A_AUTH_TOKEN: 'sesame-sesame'}
+    expect((await cli(['tasks', 'list'], {cwd: project, env: given, by})).code).toBe(0)
+  } finally {
+    rmSync(user)
+  }
 })
 
 test('an unknown key is a warning with the nearest known name', async () => {
@@ -170,6 +246,14 @@ test('a state directory that cannot be written: exit 73', async () => {
   })
   expect(code).toBe(73)
   expect(stderr).toMatch(/Cannot write to/)
+  const closed = join(scratch.path, 'closed')
+  mkdirSync(closed)
+  chmodSync(closed, 0o500)
+  const start = ['start', '--server', plane.url, '--codebase', project]
+  for (const state of [closed, join(closed, 'state')])
+    expect(
+      await cli(start, {cwd: project, env: {...env, A2A_STATE_DIR: state}, by: subjectToPermissions}),
+    ).toMatchObject({code: 73, stderr: expect.stringMatching(/Cannot write to .*EACCES[^]*A2A_STATE_DIR/)})
 })
 
 test('a server that answers HTML, or breaks its JSON, is named as what it is: exit 69', async () => {
@@ -197,12 +281,27 @@ test('a server that answers HTML, or breaks its JSON, is named as what it is: ex
   server.close()
 })
 
-test('an older Node is told which one is needed', async () => {
-  const {readFileSync} = await import('node:fs')
-  const text = readFileSync(join(import.meta.dirname, '../../bin/run.js'), 'utf8')
+test('an older Node is told which one is needed: exit 78', async () => {
+  const old = ['/usr/bin/node', '/usr/local/bin/node'].find(isOlder)
+  if (old !== undefined) {
+    const {status, stdout, stderr} = spawnSync(old, [program, 'tasks', 'list'], {encoding: 'utf8'})
+    expect({status, stdout}).toEqual({status: 78, stdout: ''})
+    expect(stderr).toMatch(
+      /^a2a-worker needs Node\.js 22\.19 or newer; this is \d+\.\d+\.\d+ \(.*\)\.\n {2}→ Try: .*\n$/,
+    )
+  }
+
+  // Whatever else is imported statically may fail on that Node before anything can be said.
+  const text = readFileSync(program, 'utf8')
   expect(text).toMatch(/needs Node\.js 22\.19/)
   expect(text.match(/^import .*$/gm)).toEqual([
     "import module from 'node:module'",
     "import {readFileSync} from 'node:fs'",
   ])
 })
+
+function isOlder(node: string): boolean {
+  const [, major = '99', minor = '0'] =
+    /^v(\d+)\.(\d+)/.exec(spawnSync(node, ['--version']).stdout?.toString() ?? '') ?? []
+  return Number(major) < 22 || (Number(major) === 22 && Number(minor) < 19)
+}

@@ -1,76 +1,25 @@
-import {once} from 'node:events'
-import {mkdirSync, readdirSync, readFileSync, existsSync} from 'node:fs'
-import type {AddressInfo} from 'node:net'
+import {existsSync, readFileSync} from 'node:fs'
 import {join} from 'node:path'
 import {afterAll, beforeAll, expect, test} from 'vitest'
-// @ts-expect-error -- plain JavaScript, shared with the demo
-import {createFakeModel} from '../../demo/model/server.mjs'
-import {root} from '../support/cli.ts'
-import {startFleet} from '../support/fleet.ts'
+import {processesOf, startOpenCodeFleet} from '../support/opencode-fleet.ts'
 import {repository, until} from '../support/scratch.ts'
 
 /** The real OpenCode with the scripted model: what the agent prints, how it ends, and what it leaves behind. */
-const model = createFakeModel()
-let fleet: Awaited<ReturnType<typeof startFleet>>
+let fleet: Awaited<ReturnType<typeof startOpenCodeFleet>>
 let codebases: {id: string; path: string}[] = []
 
 beforeAll(async () => {
-  model.server.listen(0, '127.0.0.1')
-  await once(model.server, 'listening')
-  const {port} = model.server.address() as AddressInfo
-  const limit = {context: 2_000_000, output: 8192}
-  const options = {baseURL: `http://127.0.0.1:${port}/v1`, apiKey: 'k'}
-  const provider = {
-    fake: {
-      npm: '@ai-sdk/openai-compatible',
-      name: 'Fake',
-      options,
-      models: {x: {name: 'X', limit, cost: {input: 1, output: 2}}, small: {name: 'S', limit}},
-    },
-  }
-  const config = {
-    autoupdate: false,
-    share: 'disabled',
-    model: 'fake/x',
-    small_model: 'fake/small',
-    enabled_providers: ['fake'],
-    provider,
-  }
-  fleet = await startFleet({
-    env: {
-      OPENCODE_BIN_PATH: join(root, 'node_modules/opencode-linux-x64/bin/opencode'),
-      OPENCODE_CONFIG_CONTENT: JSON.stringify(config),
-      OPENCODE_DISABLE_MODELS_FETCH: '1',
-      OPENCODE_DISABLE_LSP_DOWNLOAD: '1',
-      npm_config_offline: 'true',
-      A2A_AUTH_TOKEN: 'token-of-the-worker',
-    },
-  })
-  mkdirSync(join(fleet.path, 'outside'))
+  fleet = await startOpenCodeFleet()
   const paths = ['one', 'two'].map((name) => repository(join(fleet.path, name)))
   await fleet.worker('w', paths)
   codebases = await Promise.all(paths.map(async (path) => ({path, id: await fleet.codebaseId(path)})))
 }, 120_000)
-afterAll(async () => {
-  await fleet[Symbol.asyncDispose]()
-  model.server.closeAllConnections()
-  model.server.close()
-})
+afterAll(() => fleet[Symbol.asyncDispose]())
 
 const one = () => codebases[0] ?? {id: '', path: ''}
 const two = () => codebases[1] ?? {id: '', path: ''}
 const run = async (prompt: string, more: Record<string, unknown> = {}) =>
   fleet.ended((await fleet.http.task(one().id, {prompt, ...more})).id)
-
-function processesOf(task: string): string[] {
-  return readdirSync('/proc').filter((name) => {
-    try {
-      return /^\d+$/.test(name) && readFileSync(`/proc/${name}/environ`, 'latin1').includes(`:${task}:`)
-    } catch {
-      return false
-    }
-  })
-}
 
 test('an edit changes the code, and result, session, tokens and cost are reported', async () => {
   const task = await run('[fake:edit path=hello.txt text="hi\\n"] [fake:text say="All good."]')
@@ -102,6 +51,15 @@ test('a prompt reaches the model as it is: quotes, newlines, a leading dash, 200
   })
 })
 
+test('a question gets its answer, and a task that continues the session has what was said before it', async () => {
+  const first = await run('[fake:text say="My name is Ada."]')
+  expect(first).toMatchObject({status: 'completed', result: 'My name is Ada.'})
+  const asked = fleet.requests.at(-1)?.messages ?? 0
+  const next = await run('[fake:text say=Ada]', {metadata: {resume_session_id: first.session_id}})
+  expect(next).toMatchObject({status: 'completed', result: 'Ada', session_id: first.session_id})
+  expect(fleet.requests.at(-1)?.messages).toBe(asked + 2)
+})
+
 test('a model that refuses the key fails the task with its words', async () => {
   expect(await run('[fake:error status=401]')).toMatchObject({
     status: 'failed',
@@ -110,12 +68,12 @@ test('a model that refuses the key fails the task with its words', async () => {
 })
 
 test('an unknown model is named before OpenCode starts, with the nearest ones', async () => {
-  const before = model.requests.length
+  const before = fleet.requests.length
   expect(await run('hello', {metadata: {model: 'fake/smal'}})).toMatchObject({
     status: 'failed',
     error: expect.stringMatching(/no model fake\/smal; near: fake\/small/),
   })
-  expect(model.requests.length).toBe(before)
+  expect(fleet.requests.length).toBe(before)
 })
 
 test('what would need a permission is denied to the model, and the task goes on', async () => {
@@ -140,7 +98,7 @@ test('cancel in a model call, and in a shell command with a background process, 
   const shell = await fleet.http.task(two().id, {
     prompt: '[fake:bash cmd="nohup sleep 599 >nohup.out 2>&1 & sleep 598"]',
   })
-  await until(() => model.requests.some(({step}: {step: string}) => step === 'hang'), 'the model call')
+  await until(() => fleet.requests.some(({step}) => step === 'hang'), 'the model call')
   await until(() => existsSync(join(two().path, 'nohup.out')), 'the shell command')
   for (const {id} of [hanging, shell]) expect((await fleet.cli(['tasks', 'cancel', id])).code).toBe(0)
   for (const {id} of [hanging, shell]) {

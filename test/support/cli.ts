@@ -19,7 +19,13 @@ export function environment(scratch: string, more: Record<string, string> = {}):
 
 export type Finished = {code: number | null; stdout: string; stderr: string}
 
-export type Options = {cwd: string; env: Record<string, string>; input?: string}
+export type Options = {
+  cwd: string
+  env: Record<string, string>
+  input?: string
+  /** Put before the program: what it is run by. */
+  by?: readonly string[]
+}
 
 /** Runs the program to its end. */
 export async function cli(args: string[], options: Options): Promise<Finished> {
@@ -31,8 +37,9 @@ export async function cli(args: string[], options: Options): Promise<Finished> {
 export type Running = {process: ChildProcess; finished: Promise<Finished>; stdout: () => string; stderr: () => string}
 
 /** Starts the program; `finished` resolves when it has ended. */
-export function start(args: string[], {cwd, env}: Options): Running {
-  const child = spawn(process.execPath, [program, ...args], {cwd, env, stdio: ['pipe', 'pipe', 'pipe']})
+export function start(args: string[], {cwd, env, by = []}: Options): Running {
+  const [command = '', ...rest] = [...by, process.execPath, program, ...args]
+  const child = spawn(command, rest, {cwd, env, stdio: ['pipe', 'pipe', 'pipe']})
   let stdout = ''
   let stderr = ''
   child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text))

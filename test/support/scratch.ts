@@ -22,12 +22,16 @@ export function repository(path: string, files: Record<string, string> = {'READM
 }
 
 /** Waits until `look` gives something; throws with `what` after the limit. */
-export async function until<T>(look: () => T | Promise<T>, what: string, limitMs = 30_000): Promise<NonNullable<T>> {
+export async function until<T>(
+  look: () => T | Promise<T>,
+  what: string | (() => string),
+  limitMs = 30_000,
+): Promise<NonNullable<T>> {
   const deadline = Date.now() + limitMs
   for (;;) {
     const value = await look()
     if (value) return value
-    if (Date.now() > deadline) throw new Error(`gave up waiting for ${what}`)
+    if (Date.now() > deadline) throw new Error(`gave up waiting for ${typeof what === 'string' ? what : what()}`)
     await new Promise((resolve) => setTimeout(resolve, 20))
   }
 }

@@ -99,8 +99,15 @@ export default class TasksCreate extends BaseCommand {
   }
 
   async #interrupted(client: ControlPlaneClient, id: string, cancel: boolean): Promise<never> {
-    if (cancel) await client.cancelTask(id)
-    this.logToStderr(cancel ? `Task ${id} is being cancelled.` : `Task ${id} goes on. ${hints(id).join(' ')}`)
+    if (cancel) {
+      const {cancelTask} = await import('../../lib/client/cancel-task.ts')
+      await cancelTask(client, id, false, this.signal)
+    }
+
+    const lines = cancel
+      ? [`Task ${id} is being cancelled.`]
+      : [`Task ${id} goes on.`, ...hints(id).map((hint) => `  → ${hint}`)]
+    this.logToStderr(lines.join('\n'))
     return this.exit(exitCodes.interrupted)
   }
 }

@@ -12,7 +12,7 @@ export default class WorkersList extends BaseCommand {
       import('../../lib/ui/worker-view.ts'),
     ])
     await using client = await this.controlPlane(await this.context(flags))
-    const workers = await listWorkers(client)
+    const workers = await listWorkers(client, Date.now())
     this.log(workerTable(workers, Date.now()))
     return workers
   }

@@ -97,6 +97,12 @@ export class ControlPlaneClient implements AsyncDisposable {
     }
   }
 
+  /** Those whose task stream is open. */
+  async connectedWorkers(signal?: Signal) {
+    const what = 'Cannot list open task streams'
+    return (await this.http.call(wire.connectedWorkersSchema, {what, path: pathTo('connected'), signal})).workers
+  }
+
   // ----------------------------------------------------------------------------------------------- codebases
 
   codebases(signal?: Signal): Promise<wire.Codebase[]> {

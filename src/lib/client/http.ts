@@ -130,7 +130,7 @@ export class HttpClient implements AsyncDisposable {
         bodyTimeout: call.silenceMs,
       })
       const type = String(response.headers['content-type'] ?? '')
-      if (response.statusCode === 200 && type.includes('text/event-stream')) return response.body
+      if (response.statusCode === 200 && type.includes('text/event-stream')) return this.#read(call, response.body)
       const text = await readBounded(response.body, 64 * 1024)
       if (response.statusCode === 200) throw this.#notOurs(call, type, text)
       throw this.#refused(
@@ -140,6 +140,15 @@ export class HttpClient implements AsyncDisposable {
         type.includes('json') ? parseJson(text) : undefined,
         text,
       )
+    } catch (error) {
+      throw this.#wrapped(call, error)
+    }
+  }
+
+  /** A body whose breaking is told as any other failure is. */
+  async *#read(call: Call, body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+    try {
+      yield* body
     } catch (error) {
       throw this.#wrapped(call, error)
     }
@@ -200,11 +209,15 @@ export class HttpClient implements AsyncDisposable {
   }
 
   #notOurs(call: Call, type: string, text: string): UnreachableError {
-    const html = /^\s*</.test(text) || type.includes('html')
-    const kind = html ? 'an HTML page' : type ? `${type.split(';')[0]}` : 'something without a content type'
+    const name = type.split(';')[0] ?? ''
+    const kind = isPage(type, text)
+      ? 'an HTML page'
+      : type.includes('json')
+        ? 'malformed JSON'
+        : name || 'something without a content type'
     return this.#unreachable(
       call,
-      `answered ${kind} where a control plane answers JSON; is a proxy or another site in between?`,
+      `answered ${kind}, which no control plane does: a proxy or another site may be in between`,
       'NOT_A_CONTROL_PLANE',
     )
   }
@@ -217,12 +230,10 @@ export class HttpClient implements AsyncDisposable {
         `redirects to ${String(headers['location'] ?? 'elsewhere')}; give that address`,
         'REDIRECTED',
       )
-    if (
-      !parsed.success &&
-      (/^\s*</.test(text) || String(headers['content-type'] ?? '').includes('html')) &&
-      status < 500
-    )
-      return this.#notOurs(call, String(headers['content-type'] ?? ''), text)
+    const type = String(headers['content-type'] ?? '')
+    // A control plane says in JSON that something is not there; a proxy that has lost its server says it in its own way.
+    const isOfProxy = (isPage(type, text) && status < 500) || status === 404 || status === 405
+    if (!parsed.success && isOfProxy) return this.#notOurs(call, type, text)
     const retryAfter = Number(headers['retry-after'])
     return new RefusedError(call.what, {
       status,
@@ -240,6 +251,8 @@ const detailText = (detail: Detail): string =>
   typeof detail === 'string'
     ? detail.replace(/\.$/, '')
     : detail.map(({loc, msg}) => `${loc.filter((part) => part !== 'body').join('.')}: ${msg}`).join('; ')
+
+const isPage = (type: string, text: string) => /^\s*</.test(text) || type.includes('html')
 
 const oneLine = (text: string) =>
   text

@@ -3,17 +3,22 @@ import Conf from 'conf'
 import {ExpectedError, messageOf} from '../core/errors.ts'
 import {userFile, type Environment} from './file.ts'
 import type {ConfiguredCodebase} from './settings.ts'
+import {isWritable, makePrivate} from './state-directory.ts'
+
+export type UserConfig = {
+  file: string
+  /** Adds a codebase, or changes the entry of its path. False when it was there already as it is. */
+  add(codebase: ConfiguredCodebase): boolean
+}
 
 /**
- * Adds a codebase to this user's configuration file, or changes the entry of that path. Answers with what was written
- * where; false when it was there already as it is. Throws ExpectedError (73).
+ * This user's configuration file, to be written. That it can be read and written is looked at here, before anything
+ * else is done for it. Throws ExpectedError (73), as `add` does.
  */
-export function writeCodebase(
-  env: Environment,
-  {name, path, description}: ConfiguredCodebase,
-): {file: string; changed: boolean} {
+export function openUserConfig(env: Environment): UserConfig {
   const file = userFile(env)
-  try {
+  return attempt(file, () => {
+    if (!isWritable(makePrivate(dirname(file)))) throw new Error('its directory may not be written')
     const conf = new Conf<Record<string, unknown>>({
       cwd: dirname(file),
       configName: 'config',
@@ -21,13 +26,23 @@ export function writeCodebase(
       configFileMode: 0o600,
       serialize: (value) => `${JSON.stringify(value, null, 2)}\n`,
     })
-    const known = conf.get('codebases')
-    const entries = Array.isArray(known) ? (known as {path?: unknown}[]) : []
-    const entry = {name, path, ...(description ? {description} : {})}
-    const index = entries.findIndex((other) => other.path === path)
-    if (index >= 0 && JSON.stringify(entries[index]) === JSON.stringify(entry)) return {file, changed: false}
-    conf.set('codebases', index >= 0 ? entries.with(index, entry) : [...entries, entry])
-    return {file, changed: true}
+    return {file, add: (codebase) => attempt(file, () => addTo(conf, codebase))}
+  })
+}
+
+function addTo(conf: Conf<Record<string, unknown>>, {name, path, description}: ConfiguredCodebase): boolean {
+  const known = conf.get('codebases')
+  const entries = Array.isArray(known) ? (known as {path?: unknown}[]) : []
+  const entry = {name, path, ...(description ? {description} : {})}
+  const index = entries.findIndex((other) => other.path === path)
+  if (index >= 0 && JSON.stringify(entries[index]) === JSON.stringify(entry)) return false
+  conf.set('codebases', index >= 0 ? entries.with(index, entry) : [...entries, entry])
+  return true
+}
+
+function attempt<T>(file: string, step: () => T): T {
+  try {
+    return step()
   } catch (error) {
     throw new ExpectedError(`Cannot write ${file}: ${messageOf(error)}.`, {
       code: 'CANNOT_WRITE',

@@ -42,6 +42,9 @@ export async function registerCodebase(codebase: ConfiguredCodebase, options: Re
     return {path: codebase.path, codebase: null, file, worker: worker?.name ?? null}
   }
 
+  // First, so that nothing is registered that the next start would not know of.
+  const {openUserConfig} = await import('../config/user-config.ts')
+  const userConfig = openUserConfig(env)
   let registered: Codebase | null = null
   if (worker) {
     await ask(socketPath(env, stateDir, worker.name), {op: 'add-codebase', ...codebase})
@@ -55,9 +58,7 @@ export async function registerCodebase(codebase: ConfiguredCodebase, options: Re
       )
   }
 
-  const {writeCodebase} = await import('../config/user-config.ts')
-  const written = writeCodebase(env, codebase)
-  tell(written.changed ? `Written to ${written.file}.` : `${written.file} has it already.`)
+  tell(userConfig.add(codebase) ? `Written to ${file}.` : `${file} has it already.`)
   return {path: codebase.path, codebase: registered, file, worker: worker?.name ?? null}
 }
 

@@ -180,10 +180,7 @@ async function openSocket(
     status,
     drain: () => ladder.drainNow(),
     cancel: (taskId) => worker.runner.stop(taskId, {status: 'cancelled', error: 'cancelled on this machine'}),
-    addCodebase: async (codebase) => {
-      await worker.registration.add(codebase, AbortSignal.timeout(20_000))
-      worker.intake.reconnect('a codebase was added')
-    },
+    addCodebase: (codebase) => worker.registration.add(codebase, AbortSignal.timeout(20_000)),
     onEvent: (listener) => bus.on(listener),
   })
 }

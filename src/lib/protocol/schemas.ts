@@ -219,13 +219,13 @@ export const workerCodebasesSchema = v.object({codebases: v.array(v.string())})
 
 // ----------------------------------------------------------------------------------------------------- answers
 
-export const taskListSchema = v.union([
-  v.array(taskSchema),
-  v.pipe(
-    v.object({tasks: v.array(taskSchema)}),
-    v.transform(({tasks}) => tasks),
-  ),
-])
+const wrappedTasksSchema = v.pipe(
+  v.object({tasks: v.array(taskSchema)}),
+  v.transform(({tasks}) => tasks),
+)
+const bareTasksSchema = v.array(taskSchema)
+/** Both spellings that servers have. Not a union: of one that fails the reader learns nothing. */
+export const taskListSchema = v.lazy((input) => (Array.isArray(input) ? bareTasksSchema : wrappedTasksSchema))
 export const workerListSchema = v.array(workerSchema)
 export const codebaseListSchema = v.array(codebaseSchema)
 
@@ -289,6 +289,8 @@ export const connectedWorkerSchema = v.object({
   is_busy: v.optional(v.boolean(), false),
   codebases: v.optional(v.array(v.string()), []),
 })
+
+export const connectedWorkersSchema = v.object({workers: v.array(connectedWorkerSchema)})
 
 export const healthSchema = v.object({status: v.string(), version: v.optional(v.string())})
 

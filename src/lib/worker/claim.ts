@@ -4,8 +4,19 @@ import type {Clock} from '../core/clock.ts'
 import {messageOf} from '../core/errors.ts'
 import {fullJitter} from '../core/loop.ts'
 import type {Task} from '../protocol/schemas.ts'
+import type {Registration} from './registration.ts'
 
-export type ClaimParts = {client: ControlPlaneClient; workerId: string; clock: Clock; signal: AbortSignal}
+export type ClaimParts = {
+  client: ControlPlaneClient
+  workerId: string
+  clock: Clock
+  signal: AbortSignal
+  registration: Pick<Registration, 'has'>
+  stream: TaskStreamState
+}
+
+/** What a claim must know of the task stream, on which the existing server's claims hang. */
+export type TaskStreamState = {isOpen: () => boolean; reopen: (reason: string) => void}
 
 /** The task is ours and `running`, or the reason why it is not. */
 export type Claimed = {task: Task} | {dropped: string}
@@ -15,11 +26,12 @@ const pause = fullJitter(100, 4000)
 
 /**
  * Takes a task, safe with both kinds of server. Ours answers a claim with the task, and the claim is the move to
- * `running`. With the existing one: claim where it has claims, read the task anew (a push may be old, short, or
- * double), then report it `running`; only what is still pending is taken.
+ * `running`. With the existing one: claim while our stream is open, as it refuses every other claim; read the task anew
+ * (a push may be old, short, or double), then report it `running`; only what is still pending is taken.
  */
 export async function claim(offered: Task, parts: ClaimParts): Promise<Claimed> {
-  const {client, workerId, signal} = parts
+  const {client, workerId, signal, registration, stream} = parts
+  if (!registration.has('claim-task') && !stream.isOpen()) return takeByStatus(offered, parts)
   try {
     const answer = await insist(() => client.claim(offered.id, workerId, signal), parts)
     if (answer.task) return {task: {...answer.task, attempt: answer.attempt ?? answer.task.attempt}}
@@ -33,19 +45,22 @@ export async function claim(offered: Task, parts: ClaimParts): Promise<Claimed> 
 }
 
 /** Undefined: go on without a claim. */
-async function judgeRefusal(error: unknown, {client, workerId, signal}: ClaimParts): Promise<string | undefined> {
+async function judgeRefusal(error: unknown, parts: ClaimParts): Promise<string | undefined> {
   if (isAbsent(error) || isUnauthorized(error)) {
     const noSuchTask = error instanceof RefusedError && error.detail.startsWith('Task ')
     return noSuchTask ? error.detail : undefined
   }
 
-  // The existing server says 409 also when it has lost our stream.
-  if (error instanceof RefusedError && error.status === 409 && /another worker/.test(error.detail)) {
-    const connected = await client.isConnected(workerId, signal).catch(() => undefined)
-    if (connected === false) return 'the server does not know this stream; it will be opened anew'
-  }
+  return (await isStreamLost(error, parts)) ? undefined : messageOf(error)
+}
 
-  return messageOf(error)
+/** The existing server calls a task taken also when all it has lost is our stream, which is then opened anew. */
+async function isStreamLost(error: unknown, parts: ClaimParts): Promise<boolean> {
+  const {client, workerId, signal, registration, stream} = parts
+  if (!(error instanceof RefusedError) || error.status !== 409 || registration.has('claim-task')) return false
+  const connected = await client.isConnected(workerId, signal).catch(() => undefined)
+  if (connected === false) stream.reopen('the server does not know this stream any more')
+  return connected === false
 }
 
 async function takeByStatus(offered: Task, parts: ClaimParts): Promise<Claimed> {

@@ -27,6 +27,10 @@ export type IntakeOptions = {
 const safetyPollMs = 30_000
 const zombieCheckMs = 30_000
 const reconnectPauseMs = 300
+/** A stream that ends before this is no sign that the next one will hold. */
+const steadyMs = 10_000
+/** The most rows that the existing server lists. */
+const fullPage = 100
 
 /** Two wake-up sources for one worker: the stream, and polling, which rests while the stream is healthy. */
 export class Intake {
@@ -38,6 +42,8 @@ export class Intake {
   #wakePoll = () => {}
   #pollAsked = false
   #dropStream: (reason: string) => void = () => {}
+  /** Why polling has failed since it last worked. */
+  readonly #told = new Set<string>()
 
   constructor(options: IntakeOptions) {
     this.#options = options
@@ -66,18 +72,20 @@ export class Intake {
   async #streamLoop(signal: AbortSignal): Promise<void> {
     const {clock} = this.#options
     for (let failures = 0; !signal.aborted;) {
-      const reason = await this.#stream(signal, () => (failures = 0))
+      const startedAt = clock.monotonic()
+      const reason = await this.#stream(signal)
       if (signal.aborted) return
+      const wasSteady = this.#streamOpen && clock.monotonic() - startedAt >= steadyMs
       this.#streamOpen = false
       this.#setLink('poll', reason)
       this.pollSoon()
-      failures += 1
+      failures = wasSteady ? 1 : failures + 1
       await clock.sleep(reconnectPauseMs + this.#backoff(failures), signal)
     }
   }
 
   /** One stream from its opening to its end; answers with why it ended. */
-  async #stream(signal: AbortSignal, onOpen: () => void): Promise<string> {
+  async #stream(signal: AbortSignal): Promise<string> {
     const {client, registration, workerId, name, capabilities, silenceMs} = this.#options
     const own = new AbortController()
     const stop = () => own.abort(signal.reason)
@@ -96,7 +104,6 @@ export class Intake {
         onId: (id) => (this.#lastEventId = id),
       })) {
         if (message.type === 'connected') {
-          onOpen()
           this.#streamOpen = true
           this.#setLink('stream', 'connected')
           this.pollSoon()
@@ -128,10 +135,11 @@ export class Intake {
       if (signal.aborted) return
       try {
         await this.#poll(signal)
+        this.#told.clear()
         if (!this.#streamOpen) this.#setLink('poll', 'the stream is down')
       } catch (error) {
         if (signal.aborted) return
-        if (!this.#streamOpen) this.#setLink('down', messageOf(error))
+        this.#complain(messageOf(error))
       }
     }
   }
@@ -147,14 +155,27 @@ export class Intake {
     signal.removeEventListener('abort', stop)
   }
 
-  /** The union, by id, of what the two meanings of `worker_id` in a poll give. */
   async #poll(signal: AbortSignal): Promise<void> {
-    const {client, registration, workerId, onTask, clock} = this.#options
+    const {onTask, clock} = this.#options
     const seenAt = clock.monotonic()
-    const lists = [await client.tasks({status: 'pending', worker_id: workerId}, signal)]
-    if (!registration.has('task-scope')) lists.push(await client.tasks({status: 'pending'}, signal))
-    const tasks = new Map(lists.flatMap(({tasks}) => tasks).map((task) => [task.id, task]))
-    for (const task of tasks.values()) if (task.status === 'pending') onTask(task, 'poll', seenAt)
+    for (const task of await this.#pending(signal)) if (task.status === 'pending') onTask(task, 'poll', seenAt)
+  }
+
+  /**
+   * The union, by id, of what the two meanings of `worker_id` in a poll give. The existing server has no second page,
+   * so where others' tasks fill the first one each codebase is asked for.
+   */
+  async #pending(signal: AbortSignal): Promise<Iterable<Task>> {
+    const {client, registration, workerId} = this.#options
+    const ask = async (query: {worker_id?: string; codebase_id?: string}) =>
+      (await client.tasks({status: 'pending', ...query}, signal)).tasks
+    const found = await ask({worker_id: workerId})
+    if (registration.has('task-scope')) return found
+    const all = await ask({})
+    found.push(...all)
+    if (all.length >= fullPage)
+      for (const codebase_id of registration.codebaseIds) found.push(...(await ask({codebase_id})))
+    return new Map(found.map((task) => [task.id, task])).values()
   }
 
   /** A stream that the server has forgotten goes on with heartbeats and brings no tasks. */
@@ -166,6 +187,13 @@ export class Intake {
       const connected = await client.isConnected(workerId, signal).catch(() => undefined)
       if (connected === false && this.#streamOpen) this.reconnect('the server does not know this stream any more')
     }
+  }
+
+  /** Polling fails. Each reason is said once, until it works again. */
+  #complain(reason: string): void {
+    if (!this.#streamOpen && this.#link !== 'down') this.#setLink('down', reason)
+    else if (!this.#told.has(reason)) this.#options.emit({type: 'notice', level: 'warn', text: reason})
+    this.#told.add(reason)
   }
 
   #setLink(link: Link, reason: string): void {

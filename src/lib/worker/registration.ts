@@ -1,7 +1,7 @@
 import {statSync} from 'node:fs'
 import {hostname} from 'node:os'
 import type {ControlPlaneClient} from '../client/control-plane.ts'
-import {isAbsent, isUnauthorized, RefusedError} from '../client/http.ts'
+import {isAbsent, isTransient, isUnauthorized, RefusedError, UnreachableError} from '../client/http.ts'
 import type {ConfiguredCodebase} from '../config/settings.ts'
 import type {Clock} from '../core/clock.ts'
 import {messageOf} from '../core/errors.ts'
@@ -25,6 +25,8 @@ export type RegistrationOptions = {
   codebases: readonly ConfiguredCodebase[]
   /** What a heartbeat says. */
   state: () => Heartbeat
+  /** The ids of the codebases are not the ones from before: an open stream names the wrong ones. */
+  onCodebases: () => void
 }
 
 const againMs = 60_000
@@ -63,15 +65,19 @@ export class Registration {
     )
     this.#features = new Set(answer.features)
     emit({type: 'worker.registered', workerId, name, server: client.url, first: !this.#registered})
-    for (const codebase of this.#codebases) await this.#registerCodebase(codebase, signal)
+    await this.#watchingIds(async () => {
+      for (const codebase of this.#codebases) await this.#registerOrRefuse(codebase, signal)
+    })
     this.#registered = true
     this.#last = clock.monotonic()
   }
 
-  /** Serves one more codebase from now on. */
+  /** Serves one more codebase from now on. Throws, and does not, when it cannot be registered. */
   async add(codebase: ConfiguredCodebase, signal: AbortSignal): Promise<void> {
+    const problem = directoryProblem(codebase.path)
+    if (problem !== undefined) throw new Error(`${codebase.path}: ${problem}`)
+    await this.#watchingIds(() => this.#registerCodebase(codebase, signal))
     if (!this.#codebases.some(({path}) => path === codebase.path)) this.#codebases.push(codebase)
-    await this.#registerCodebase(codebase, signal)
   }
 
   /** Registers until it worked; what only a person can mend (401, 403) ends it. */
@@ -100,13 +106,15 @@ export class Registration {
     const {clock, client, workerId, state} = this.#options
     await loop(
       async () => {
-        if (clock.monotonic() - this.#last >= againMs) await this.register(signal)
+        // Signs of life first: a registration that fails must not make the worker look dead.
         try {
           await client.heartbeat(workerId, this.has('lease') ? state() : undefined, signal)
         } catch (error) {
           if (!isAbsent(error)) throw error
-          if (error instanceof RefusedError && error.detail !== 'Not Found') await this.register(signal)
+          if (error instanceof RefusedError && error.detail !== 'Not Found') return await this.register(signal)
         }
+
+        if (clock.monotonic() - this.#last >= againMs) await this.register(signal)
       },
       {
         signal,
@@ -114,29 +122,51 @@ export class Registration {
         interval: limits.heartbeat,
         delay: () => 5000 + Math.random() * 5000,
         onFailure: ({error, failures}) => {
-          if (failures === 1) this.#notice(isUnauthorized(error) ? 'error' : 'debug', messageOf(error))
+          if (failures > 1) return
+          // That nothing answers is said of the link already.
+          const isSilence = error instanceof UnreachableError && error.code === 'SERVER_UNREACHABLE'
+          this.#notice(isUnauthorized(error) ? 'error' : isSilence ? 'debug' : 'warn', messageOf(error))
         },
       },
     )
   }
 
+  async #watchingIds(register: () => Promise<void>): Promise<void> {
+    const before = this.codebaseIds.join(',')
+    try {
+      await register()
+    } finally {
+      if (this.codebaseIds.join(',') !== before) this.#options.onCodebases()
+    }
+  }
+
+  /** One that is not there, or that the server will not have, is no reason to leave the others unserved. */
+  async #registerOrRefuse(codebase: ConfiguredCodebase, signal: AbortSignal): Promise<void> {
+    const problem = directoryProblem(codebase.path)
+    if (problem !== undefined) return this.#refuse(codebase, problem)
+    try {
+      await this.#registerCodebase(codebase, signal)
+    } catch (error) {
+      if (isTransient(error) || isUnauthorized(error)) throw error
+      this.#refuse(codebase, messageOf(error))
+    }
+  }
+
   async #registerCodebase(codebase: ConfiguredCodebase, signal: AbortSignal): Promise<void> {
     const {client, emit, workerId, stateDir} = this.#options
-    const problem = directoryProblem(codebase.path)
-    if (problem !== undefined) {
-      if (!this.#refused.has(codebase.path))
-        emit({type: 'codebase.refused', name: codebase.name, path: codebase.path, reason: problem})
-      this.#refused.add(codebase.path)
-      return
-    }
-
-    this.#refused.delete(codebase.path)
     const tree = laneOf(codebase.path, stateDir).key
     const {id} = await client.registerCodebase({...codebase, worker_id: workerId, tree}, signal)
+    this.#refused.delete(codebase.path)
     if (this.paths.get(id) === codebase.path) return
     for (const [old, path] of this.paths) if (path === codebase.path) this.paths.delete(old)
     this.paths.set(id, codebase.path)
     emit({type: 'codebase.registered', codebaseId: id, name: codebase.name, path: codebase.path})
+  }
+
+  /** Said once, until it is served again. */
+  #refuse({name, path}: ConfiguredCodebase, reason: string): void {
+    if (!this.#refused.has(path)) this.#options.emit({type: 'codebase.refused', name, path, reason})
+    this.#refused.add(path)
   }
 
   #notice(level: 'debug' | 'warn' | 'error', text: string): void {

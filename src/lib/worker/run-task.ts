@@ -9,8 +9,9 @@ import type {Executor, PreparedRun, RunningAgent, RunObserver, RunOutcome, StopR
 import {bootId} from '../executor/processes.ts'
 import type {Journal} from '../journal/journal.ts'
 import type {Task} from '../protocol/schemas.ts'
-import {claim} from './claim.ts'
+import {claim, type TaskStreamState} from './claim.ts'
 import type {Delivery, Tail} from './delivery.ts'
+import {reasonToStop} from './held-task.ts'
 import type {Lock} from './lock-file.ts'
 import type {Registration} from './registration.ts'
 import type {RunFolders} from './run-directory.ts'
@@ -27,6 +28,8 @@ export type ActiveTask = {
   sessionId: string | null
   agent?: RunningAgent
   stop?: StopReason
+  /** Settles when the server has been told the session, or has not. */
+  attached?: Promise<void>
   done: Promise<void>
 }
 
@@ -41,6 +44,7 @@ export type RunParts = {
   emit: Emit
   workerId: string
   folders: RunFolders
+  stream: TaskStreamState
   /** Aborted when nothing may go on, not even reports. */
   signal: AbortSignal
 }
@@ -54,7 +58,7 @@ export type RunTask = (offered: Task, active: ActiveTask, hold: Hold) => Promise
 /** Everything is in place for the agent, or the reason why it cannot be started. */
 type Preparation = {marker: string; runDir: string} & ({ready: PreparedRun} | {failure: string})
 
-/** The session is told at once where a run goes on; one that ends sooner tells it with its report. */
+/** Our own server is told the session of a run that goes on; one that ends sooner tells it with its report. */
 const sessionAfterMs = 100
 
 /** Takes a task from its claim to its acknowledged report. */
@@ -165,19 +169,33 @@ function observe(task: Task, active: ActiveTask, {lane, ended, relay}: Observed,
       active.sessionId = id
       journal.session({task_id: taskId, attempt}, id)
       emit({type: 'task.session', taskId, sessionId: id})
-      void tellSession(task, id, ended, parts)
+      // Once more with the final report, so a failure here costs nothing.
+      active.attached = attachSession(task, active, id, ended, parts).catch(() => {})
     },
     activity: (line) => emit({type: 'task.activity', taskId, line}),
     warning: (text) => emit({type: 'notice', level: 'warn', taskId, text}),
   }
 }
 
-async function tellSession(task: Task, id: string, ended: AbortSignal, {client, clock, workerId, signal}: RunParts) {
-  await clock.sleep(sessionAfterMs, ended)
-  if (ended.aborted || signal.aborted) return
-  const update = {status: 'running', worker_id: workerId, session_id: id, ...attemptOf(task)}
-  // Once more with the final report, so a failure here costs nothing.
-  await client.updateStatus(task.id, update, signal).catch(() => {})
+async function attachSession(
+  {id, attempt}: Task,
+  active: ActiveTask,
+  sessionId: string,
+  ended: AbortSignal,
+  {client, clock, workerId, signal}: RunParts,
+): Promise<void> {
+  if (attempt > 0) await clock.sleep(sessionAfterMs, ended)
+  if (attempt > 0 && (ended.aborted || signal.aborted)) return
+  // A server without attempts would take `running` for the end of a cancellation that came meanwhile.
+  const reason = attempt === 0 ? reasonToStop(await client.task(id, signal), attempt, workerId) : undefined
+  if (reason) {
+    active.stop ??= reason
+    active.agent?.stop(reason)
+    return
+  }
+
+  const update = {status: 'running', worker_id: workerId, session_id: sessionId, ...attemptOf({attempt})}
+  await client.updateStatus(id, update, signal)
 }
 
 type Ending = Executed & {run: {task_id: string; attempt: number; run_dir: string}; free: () => void}
@@ -190,6 +208,8 @@ async function finish(task: Task, active: ActiveTask, {run, outcome, output, fre
   const report = reportOf(task, outcome, workerId)
   journal.freeze(run, report)
   const tail = await output
+  // A server without attempts lets a late `running` undo the final state.
+  if (task.attempt === 0) await active.attached
   // The tree is free before the server hears of it: its next offer may come before its answer.
   free()
   await delivery.report(run, report, tail)

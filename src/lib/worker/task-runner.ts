@@ -28,8 +28,10 @@ export type RunnerParts = {
   onFree: () => void
 }
 
-const mostFinished = 10_000
+const mostRemembered = 10_000
 const mostWaiting = 1000
+/** A task that could not be taken is left alone for so long: a list of what is pending may show it at once again. */
+const dropMs = 2000
 
 /** One dedupe, the slots and the lanes: what reaches the worker from any source is taken once, or not at all. */
 export class TaskRunner {
@@ -37,6 +39,8 @@ export class TaskRunner {
   readonly #active = new Map<string, ActiveTask>()
   /** Key of each run that ended here, with the monotonic time of it. */
   readonly #finished = new Map<string, number>()
+  /** The same of each that could not be taken. */
+  readonly #dropped = new Map<string, number>()
   /** What a server that cannot be told `not now` has pushed. */
   readonly #waiting = new Map<string, Task>()
   #slotsUsed = 0
@@ -80,6 +84,7 @@ export class TaskRunner {
   /** A task was pushed, or seen in a poll that asked the server at `seenAt` (monotonic ms). */
   offer(task: Task, source: TaskSource, seenAt: number): void {
     if (!this.#serves(task) || this.#active.has(task.id) || this.#isRepeated(task, seenAt)) return
+    if (source === 'poll' && seenAt - (this.#dropped.get(keyOf(task)) ?? -Infinity) < dropMs) return
     if (!isSafeId(task.id))
       return void this.#parts.emit({
         type: 'notice',
@@ -178,7 +183,8 @@ export class TaskRunner {
   async #see(offered: Task, task: ActiveTask, hold: {lane: Lock | undefined; free: () => void}): Promise<void> {
     const {run, emit, onFree} = this.#parts
     try {
-      if (await run(offered, task, hold)) this.#remember(task)
+      const isOurs = await run(offered, task, hold)
+      remember(isOurs ? this.#finished : this.#dropped, task, this.#parts.clock.monotonic())
     } catch (error) {
       const text = `A bug in the worker: ${error instanceof Error ? error.stack : String(error)}`
       emit({type: 'notice', level: 'error', taskId: task.id, text})
@@ -197,12 +203,16 @@ export class TaskRunner {
       this.offer(task, 'poll', this.#parts.clock.monotonic())
     }
   }
-
-  #remember(task: Pick<Task, 'id' | 'attempt'>): void {
-    this.#finished.set(keyOf(task), this.#parts.clock.monotonic())
-    const oldest = this.#finished.keys().next().value
-    if (this.#finished.size > mostFinished && oldest !== undefined) this.#finished.delete(oldest)
-  }
 }
 
-const keyOf = ({id, attempt}: Pick<Task, 'id' | 'attempt'>) => `${id}/${attempt}`
+type Run = Pick<Task, 'id' | 'attempt'>
+
+const keyOf = ({id, attempt}: Run) => `${id}/${attempt}`
+
+/** The newest only: their number does not grow with the days. */
+function remember(runs: Map<string, number>, run: Run, at: number): void {
+  runs.delete(keyOf(run))
+  runs.set(keyOf(run), at)
+  const oldest = runs.keys().next().value
+  if (runs.size > mostRemembered && oldest !== undefined) runs.delete(oldest)
+}

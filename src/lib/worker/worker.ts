@@ -11,6 +11,7 @@ import type {Executor} from '../executor/executor.ts'
 import {createRedactor} from '../executor/redact.ts'
 import {Journal} from '../journal/journal.ts'
 import {Delivery} from './delivery.ts'
+import {reasonToStop} from './held-task.ts'
 import {Intake} from './intake.ts'
 import {Lanes} from './lanes.ts'
 import {Lifecycle} from './lifecycle.ts'
@@ -81,6 +82,7 @@ export async function runWorker(
     stateDir,
     codebases: config.codebases,
     state: () => ({running: runner.held, free: runner.free}),
+    onCodebases: () => intake.reconnect('the codebases have changed'),
   })
   const delivery = new Delivery({
     ...about,
@@ -99,10 +101,11 @@ export async function runWorker(
     executor: options.executor,
   }
   const folders = new RunFolders(workerDir, clock, () => new Set(runner.active.map(({id}) => id)))
+  const stream = {isOpen: () => intake.link === 'stream', reopen: (reason: string) => intake.reconnect(reason)}
   const runner: TaskRunner = new TaskRunner({
     ...parts,
     lanes: new Lanes(stateDir),
-    run: taskRun({...parts, folders}),
+    run: taskRun({...parts, folders, stream}),
     // A server with leases offers what waits by itself when a slot becomes free.
     onFree: () => registration.has('lease') || intake.pollSoon(),
   })
@@ -260,13 +263,8 @@ async function rereadHeld(
     for (const {id, attempt, phase} of signal.aborted ? [] : runner.active) {
       if (phase !== 'running') continue
       try {
-        const task = await client.task(id, signal)
-        if (task.status === 'cancelled' || task.cancel_requested_at !== null)
-          runner.stop(id, {status: 'cancelled', error: 'cancelled on the server'})
-        else if (task.attempt > 0 && task.attempt !== attempt)
-          runner.stop(id, {status: 'failed', error: 'the server has given the task to another attempt'})
-        else if (task.status === 'running' && task.worker_id !== null && task.worker_id !== workerId)
-          runner.stop(id, {status: 'failed', error: `worker ${task.worker_id} holds the task now`})
+        const reason = reasonToStop(await client.task(id, signal), attempt, workerId)
+        if (reason) runner.stop(id, reason)
       } catch (error) {
         if (isAbsent(error)) runner.stop(id, {status: 'failed', error: 'the server does not know the task any more'})
       }

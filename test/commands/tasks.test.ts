@@ -1,0 +1,183 @@
+import {join} from 'node:path'
+import {afterAll, beforeAll, expect, test} from 'vitest'
+import type {Running} from '../support/cli.ts'
+import {startFleet} from '../support/fleet.ts'
+import {repository, until} from '../support/scratch.ts'
+import {says} from '../support/workshop.ts'
+
+/** One plane and one worker, with a codebase that it serves and one that nobody does. */
+let fleet: Awaited<ReturnType<typeof startFleet>>
+let served = ''
+let idle = ''
+
+beforeAll(async () => {
+  fleet = await startFleet()
+  const path = repository(join(fleet.path, 'served'))
+  await fleet.worker('w', [path])
+  served = await fleet.codebaseId(path)
+  idle = await fleet.http.codebase('absent', '/srv/idle')
+})
+afterAll(() => fleet[Symbol.asyncDispose]())
+
+const create = (prompt: string, ...args: string[]) => ['tasks', 'create', prompt, '--codebase', served, ...args]
+
+/** The id of the task that a waiting command has created, once the task runs. */
+async function runningTask(waiting: Running): Promise<string> {
+  await says(waiting, /^Task \S+$/m)
+  const [, id = ''] = /^Task (\S+)$/m.exec(waiting.stderr()) ?? []
+  await until(async () => (await fleet.http.get(id)).status === 'running', 'the task to run')
+  return id
+}
+
+test('create prints the id; with --wait the result, and exits by the outcome', async () => {
+  const created = await fleet.cli(create('@lines=1'))
+  expect(created.stdout).toMatch(/^\S+\n$/)
+  expect((await fleet.ended(created.stdout.trim())).status).toBe('completed')
+  expect(await fleet.cli(create('@lines=2', '--wait'))).toMatchObject({code: 0, stdout: 'line 0\nline 1\n'})
+  expect(await fleet.cli(create('@nofinish', '--wait'))).toMatchObject({
+    code: 1,
+    stderr: expect.stringMatching(/^failed: .*exited with code 0/m),
+  })
+})
+
+test('create --follow shows what the agent does while it does it', async () => {
+  const following = fleet.start(create('@lines=2 @ms=800', '--follow'))
+  await until(() => following.stdout() === 'line 0\nline 1\n', 'the output')
+  expect(following.process.exitCode).toBeNull()
+  expect(await following.finished).toMatchObject({
+    code: 0,
+    stdout: 'line 0\nline 1\nTokens: 10 in, 5 out; cost: $0.2500\n',
+  })
+})
+
+test('create --json prints the task, at its end with --wait, and exits by the outcome', async () => {
+  const created = await fleet.cli(create('@ms=100', '--json', '--title', 'Mine', '--metadata', 'a=b=c'))
+  expect(JSON.parse(created.stdout)).toMatchObject({title: 'Mine', status: 'pending', metadata: {a: 'b=c'}})
+  const waited = await fleet.cli(create('@nofinish', '--wait', '--json'))
+  expect(waited.code).toBe(1)
+  expect(JSON.parse(waited.stdout)).toMatchObject({status: 'failed', error: expect.any(String)})
+})
+
+test('create --wait says why a task waits, and exits 3 when somebody cancels it', async () => {
+  const waiting = fleet.start(['tasks', 'create', 'x', '--codebase', idle, '--wait'])
+  await says(waiting, /No worker serves .*idle now; the task waits until one does\.[^]*^Waiting: /m)
+  const [, id = ''] = /^Task (\S+)$/m.exec(waiting.stderr()) ?? []
+  expect(await fleet.cli(['tasks', 'cancel', id])).toMatchObject({code: 0, stdout: `Task ${id} is cancelled.\n`})
+  expect((await waiting.finished).code).toBe(3)
+})
+
+test('Ctrl-C while waiting leaves the task running, says how to go on, and exits 130', async () => {
+  const waiting = fleet.start(create('@ms=700 @lines=1', '--wait'))
+  const id = await runningTask(waiting)
+  waiting.process.kill('SIGINT')
+  expect((await waiting.finished).code).toBe(130)
+  expect(waiting.stderr()).toContain(
+    `Task ${id} goes on.
+  → Follow it: a2a-worker tasks output ${id} --follow
+  → Cancel it: a2a-worker tasks cancel ${id}\n`,
+  )
+  expect((await fleet.ended(id)).status).toBe('completed')
+})
+
+test('Ctrl-C with --cancel-on-interrupt cancels the task', async () => {
+  const waiting = fleet.start(create('@hang', '--wait', '--cancel-on-interrupt'))
+  const id = await runningTask(waiting)
+  waiting.process.kill('SIGINT')
+  expect((await waiting.finished).code).toBe(130)
+  expect((await fleet.ended(id)).status).toBe('cancelled')
+})
+
+test('--timeout bounds the wait, not the task: exit 75', async () => {
+  const {code, stderr} = await fleet.cli(create('@ms=1500', '--wait', '--timeout', '1'))
+  expect(code).toBe(75)
+  const [, id = ''] = /Task (\S+) has not ended within 1 s; it goes on\./.exec(stderr) ?? []
+  expect(stderr).toContain(`a2a-worker tasks output ${id} --follow`)
+  expect((await fleet.ended(id)).status).toBe('completed')
+})
+
+test('output --follow goes on until the end, through a restart of the server, and exits by the outcome', async () => {
+  const {id} = await fleet.http.task(served, {prompt: '@lines=3 @ms=2500 @nofinish'})
+  await until(async () => (await fleet.output(id)).includes('line 2'), 'the output')
+  const following = fleet.start(['tasks', 'output', id, '--follow'])
+  await until(() => following.stdout().includes('line 2'), 'what there is')
+  await fleet.killPlane()
+  await says(following, /Trying again/)
+  await fleet.restartPlane()
+  expect(await following.finished).toMatchObject({code: 1, stdout: 'line 0\nline 1\nline 2\n'})
+  expect(following.stderr()).toMatch(/^failed: .*exited with code 0/m)
+})
+
+test("output --raw gives the agent's events as they are, --json the pieces", async () => {
+  const {id} = await fleet.http.task(served, {prompt: '@lines=3'})
+  await fleet.ended(id)
+  const raw = await fleet.cli(['tasks', 'output', id, '--raw'])
+  expect(raw).toMatchObject({code: 0, stdout: await fleet.output(id)})
+  expect(raw.stdout.trim().split('\n')).toHaveLength(5)
+  const followed = await fleet.cli(['tasks', 'output', id, '--raw', '--follow'])
+  expect(followed).toMatchObject({code: 0, stdout: raw.stdout})
+  const json = JSON.parse((await fleet.cli(['tasks', 'output', id, '--json'])).stdout) as {outputs: {output: string}[]}
+  expect(json.outputs.map(({output}) => output).join('')).toBe(raw.stdout)
+})
+
+test('a signal ends output --follow with 130, and the task goes on', async () => {
+  const {id} = await fleet.http.task(served, {prompt: '@hang @lines=1'})
+  const following = fleet.start(['tasks', 'output', id, '--follow'])
+  await until(() => following.stdout() === 'line 0\n', 'the output')
+  following.process.kill('SIGINT')
+  expect((await following.finished).code).toBe(130)
+  expect((await fleet.http.get(id)).status).toBe('running')
+  expect((await fleet.cli(['tasks', 'cancel', id, '--wait'])).code).toBe(0)
+})
+
+test('cancel ends a waiting task at once, a running one when nothing of it runs; one that has ended stays as it is', async () => {
+  const waiting = await fleet.http.task(idle)
+  const cancel = (id: string, ...args: string[]) => fleet.cli(['tasks', 'cancel', id, ...args])
+  expect(await cancel(waiting.id)).toMatchObject({code: 0, stdout: `Task ${waiting.id} is cancelled.\n`})
+  const running = await fleet.http.task(served, {prompt: '@hang'})
+  await until(async () => (await fleet.http.get(running.id)).session_id, 'the task to run')
+  const cancelled = await cancel(running.id, '--wait', '--json')
+  expect(cancelled.code).toBe(0)
+  expect(JSON.parse(cancelled.stdout)).toMatchObject({id: running.id, status: 'cancelled'})
+  const done = await fleet.http.task(served)
+  await fleet.ended(done.id)
+  for (const [id, status] of [
+    [done.id, 'completed'],
+    [waiting.id, 'cancelled'],
+  ] as const) {
+    expect(await cancel(id)).toMatchObject({code: 1, stderr: expect.stringContaining(`already ${status}`)})
+    expect((await fleet.http.get(id)).status).toBe(status)
+  }
+
+  expect(await cancel('nothing')).toMatchObject({code: 1, stderr: expect.stringMatching(/Task not found/)})
+})
+
+test('list reads page after page up to its limit, by status, codebase and worker', async () => {
+  const many = await fleet.http.codebase('absent', '/srv/many')
+  for (let i = 0; i < 520; i += 20)
+    await Promise.all(Array.from({length: 20}, (_, j) => fleet.http.task(many, {title: `n ${i + j}`})))
+  const ids = async (...args: string[]) => {
+    const {code, stdout} = await fleet.cli(['tasks', 'list', '--json', ...args])
+    expect(code).toBe(0)
+    return (JSON.parse(stdout) as {id: string; codebase_id: string; status: string}[]).map((task) => task.id)
+  }
+  expect(new Set(await ids('--codebase', many, '--limit', '1000')).size).toBe(520)
+  expect(await ids('--codebase', '/srv/many', '--limit', '510')).toHaveLength(510)
+  expect(await ids('--codebase', many)).toHaveLength(100)
+  expect(await ids('--codebase', many, '--status', 'running')).toEqual([])
+  const mine = await fleet.http.task(many, {title: 'urgent', priority: 9})
+  expect(await ids('--worker', 'absent', '--status', 'pending', '--limit', '1')).toEqual([mine.id])
+  const text = await fleet.cli(['tasks', 'list', '--codebase', many, '--limit', '2'])
+  expect(text.stdout).toMatch(/^ID +STATUS +AGE +TITLE\n\S+ +pending +\d+ s +urgent.*\n\S+ +pending +\d+ s +n \d+.*\n$/)
+  expect(await fleet.cli(['tasks', 'list', '--codebase', 'manny'])).toMatchObject({code: 2})
+  expect((await fleet.cli(['tasks', 'list', '--status', 'done'])).code).toBe(2)
+})
+
+test('get shows a task; of one that there is not the server says so: exit 1', async () => {
+  const {id} = await fleet.http.task(served, {title: 'Shown'})
+  await fleet.ended(id)
+  expect((await fleet.cli(['tasks', 'get', id])).stdout).toMatch(/title +Shown\nstatus +completed[^]*cost +\$0\.2500/)
+  expect(await fleet.cli(['tasks', 'get', 'nothing'])).toMatchObject({
+    code: 1,
+    stderr: expect.stringMatching(/Task not found/),
+  })
+})

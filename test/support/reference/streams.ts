@@ -1,0 +1,105 @@
+import type {ServerResponse} from 'node:http'
+
+export type Stream = {
+  workerId: string
+  agentName: string
+  capabilities: string[]
+  codebases: Set<string>
+  currentTask: string | null
+  connectedAt: Date
+  response: ServerResponse
+}
+
+/** The open task streams by worker, and the claims: all of it in memory, with the defects of the original. */
+export class Streams {
+  /** One a worker, the newest, unless an older one has ended since. */
+  readonly entries = new Map<string, Stream>()
+  readonly claims = new Map<string, string>()
+  readonly #open = new Set<Stream>()
+  readonly #heartbeatMs: number
+
+  constructor(heartbeatMs: number) {
+    this.#heartbeatMs = heartbeatMs
+  }
+
+  /** How many connections are open, the forgotten ones among them. */
+  get openCount(): number {
+    return this.#open.size
+  }
+
+  /** Nothing that waits is pushed here. The end of any stream removes the worker's entry, whosever stream it is. */
+  connect(stream: Stream): void {
+    const {workerId, agentName, response} = stream
+    this.entries.set(workerId, stream)
+    this.#open.add(stream)
+    response.writeHead(200, {
+      'content-type': 'text/event-stream; charset=utf-8',
+      'cache-control': 'no-cache',
+      'x-accel-buffering': 'no',
+    })
+    const message = 'Connected to task stream'
+    const timestamp = new Date().toISOString().slice(0, -1)
+    send(stream, 'connected', {event: 'connected', worker_id: workerId, agent_name: agentName, message, timestamp})
+    const timer = setInterval(() => send(stream, 'heartbeat', {timestamp, worker_id: workerId}), this.#heartbeatMs)
+    response.on('close', () => {
+      clearInterval(timer)
+      this.#open.delete(stream)
+      this.forget(workerId)
+    })
+  }
+
+  /** The worker's entry and claims go; a stream of it that is open stays so, is not fed, and has its heartbeats. */
+  forget(workerId: string): void {
+    this.entries.delete(workerId)
+    for (const [task, holder] of this.claims) if (holder === workerId) this.claims.delete(task)
+  }
+
+  /** To every stream that matches and is not busy; what a busy one misses is not repeated. */
+  push(codebaseId: string, data: object): void {
+    for (const stream of this.entries.values()) {
+      const matches = ['global', '__pending__'].includes(codebaseId) || stream.codebases.has(codebaseId)
+      if (matches && stream.currentTask === null) send(stream, 'task_available', data)
+    }
+  }
+
+  /** Text that no server should send. */
+  sendRaw(text: string): void {
+    for (const {response} of this.#open) response.write(text)
+  }
+
+  /** False: another has it, or the worker has no stream here. */
+  claim(taskId: string, workerId: string): boolean {
+    const holder = this.claims.get(taskId)
+    const stream = this.entries.get(workerId)
+    if (!stream || (holder !== undefined && holder !== workerId)) return false
+    this.claims.set(taskId, workerId)
+    stream.currentTask = taskId
+    return true
+  }
+
+  release(taskId: string, workerId: string): boolean {
+    if (this.claims.get(taskId) !== workerId) return false
+    this.claims.delete(taskId)
+    const stream = this.entries.get(workerId)
+    if (stream) stream.currentTask = null
+    return true
+  }
+
+  drop(): void {
+    for (const {response} of this.#open) response.destroy()
+  }
+}
+
+const send = ({response}: Stream, event: string, data: object) =>
+  response.write(`event: ${event}\ndata: ${JSON.stringify(data)}\n\n`)
+
+export const streamView = (stream: Stream) => ({
+  worker_id: stream.workerId,
+  agent_name: stream.agentName,
+  connected_at: stream.connectedAt.toISOString(),
+  last_heartbeat: new Date().toISOString(),
+  is_busy: stream.currentTask !== null,
+  current_task_id: stream.currentTask,
+  capabilities: stream.capabilities,
+  codebases: [...stream.codebases],
+})

@@ -1,0 +1,74 @@
+import {mkdirSync} from 'node:fs'
+import {join} from 'node:path'
+import {ControlPlaneClient} from '../../src/lib/client/control-plane.ts'
+import {resolveConfig} from '../../src/lib/config/resolve.ts'
+import {StopLadder} from '../../src/lib/core/signals.ts'
+import {EventBus} from '../../src/lib/events/bus.ts'
+import {logReporter} from '../../src/lib/events/log-reporter.ts'
+import type {WorkerEvent} from '../../src/lib/events/worker-event.ts'
+import {runWorker, type RunningWorker} from '../../src/lib/worker/worker.ts'
+import {fastClock} from './fast-clock.ts'
+import {scratchFolder, until} from './scratch.ts'
+import {stubExecutor} from './stub-executor.ts'
+
+export type WorkerHere = AsyncDisposable & {
+  id: string
+  events: WorkerEvent[]
+  /** What it logs, the debug lines too. */
+  log: () => string
+  running: RunningWorker
+}
+
+/**
+ * A worker in this process whose time passes `factor` times as fast, for what it does each half a minute: its sockets
+ * and its agents, which run their prompt as a shell script, are real and take real time. It is ended when disposed.
+ */
+export async function workHere(
+  server: string,
+  codebases: string[],
+  {factor = 100, settings = {}}: {factor?: number; settings?: Record<string, unknown>} = {},
+): Promise<WorkerHere> {
+  const scratch = scratchFolder()
+  mkdirSync(join(scratch.path, 'state'))
+  const clock = fastClock(factor)
+  const bus = new EventBus(clock)
+  const events: WorkerEvent[] = []
+  let log = ''
+  bus.on((event) => events.push(event))
+  bus.on(logReporter({format: 'text', level: 'debug', write: (text) => (log += text)}))
+  const {config} = resolveConfig({flags: {codebases, ...settings}, env: {}, files: [], cwd: scratch.path})
+  const client = new ControlPlaneClient({baseUrl: server, token: config.auth_token})
+  const signals = new StopLadder(() => {})
+  const id = 'worker-here'
+  let running: RunningWorker | undefined
+  const about = {config, name: 'here', workerId: id, version: '0', stateDir: join(scratch.path, 'state')}
+  const ended = runWorker(
+    {
+      ...about,
+      client,
+      executor: stubExecutor(scratch.path),
+      secrets: [],
+      bus,
+      clock,
+      signals,
+      once: false,
+      exitAfterIdleMs: 0,
+    },
+    (worker) => (running = worker),
+  )
+  const worker = await Promise.race([until(() => running, 'the worker to start'), ended])
+  if (!worker) throw new Error('the worker ended at once')
+  return {
+    id,
+    events,
+    log: () => log,
+    running: worker,
+    async [Symbol.asyncDispose]() {
+      signals.step()
+      signals.step()
+      await ended
+      await client[Symbol.asyncDispose]()
+      scratch[Symbol.dispose]()
+    },
+  }
+}

@@ -1,0 +1,64 @@
+import {mkdirSync} from 'node:fs'
+import {join} from 'node:path'
+import {cli, environment, start, stop, stubAgent, type Finished, type Running} from './cli.ts'
+import {scratchFolder, until} from './scratch.ts'
+
+export type Workshop = AsyncDisposable & {
+  path: string
+  env: Record<string, string>
+  /** Starts the program; it is ended at the end of the test. */
+  start(args: string[], options?: {cwd?: string}): Running
+  /** Runs the program to its end. */
+  cli(args: string[], options?: {cwd?: string; input?: string; by?: readonly string[]}): Promise<Finished>
+  /** Starts a worker and waits until its stream is open. */
+  worker(server: string, name: string, codebases: string[], args?: string[]): Promise<Running>
+}
+
+/** A scratch folder with the stub agent in which the program is run; what still runs in the end is killed. */
+export function openWorkshop(more: Record<string, string> = {}): Workshop {
+  const scratch = scratchFolder()
+  const env = environment(scratch.path, {
+    OPENCODE_BIN_PATH: stubAgent,
+    OPENCODE_STUB_LOG: join(scratch.path, 'agent.log'),
+    ...more,
+  })
+  mkdirSync(join(scratch.path, 'home'))
+  const running = new Set<Running>()
+  const launch: Workshop['start'] = (args, {cwd = scratch.path} = {}) => {
+    const process = start(args, {cwd, env})
+    running.add(process)
+    return process
+  }
+  return {
+    path: scratch.path,
+    env,
+    start: launch,
+    cli: (args, options = {}) => cli(args, {cwd: scratch.path, env, ...options}),
+    async worker(server, name, codebases, args = []) {
+      const list = codebases.flatMap((path) => ['--codebase', path])
+      const process = launch(['start', '--server', server, '--name', name, ...list, ...args])
+      await says(process, 'Task stream connected')
+      return process
+    },
+    async [Symbol.asyncDispose]() {
+      for (const process of running) if (process.process.exitCode === null) await stop(process, 'SIGKILL')
+      scratch[Symbol.dispose]()
+    },
+  }
+}
+
+/** Waits until the program has written this to stderr; throws when it ends before. */
+export const says = (running: Running, text: string | RegExp) =>
+  until(
+    () => isSaid(running.stderr(), text) || failed(running),
+    () => `${text} in:\n${running.stderr()}`,
+  )
+
+const isSaid = (all: string, text: string | RegExp) => (typeof text === 'string' ? all.includes(text) : text.test(all))
+
+/** Throws when the program has ended. */
+export function failed(running: Running): undefined {
+  if (running.process.exitCode !== null)
+    throw new Error(`it ended with ${running.process.exitCode}: ${running.stderr()}`)
+  return undefined
+}
