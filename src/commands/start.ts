@@ -11,6 +11,7 @@ const settings = [
   'poll_interval',
   'max_concurrent_tasks',
   'sse_heartbeat_timeout',
+  'redis_url',
   'opencode_bin',
   'log_level',
   'log_format',

@@ -1,5 +1,6 @@
 import {configError} from '../core/errors.ts'
 import {nearest} from '../core/nearest.ts'
+import {brokerUrlProblem} from '../protocol/broker.ts'
 import type {ConfigFile, Environment} from './file.ts'
 import {readValue, ValueProblem} from './read-value.ts'
 import type {Config, ConfiguredCodebase, SettingKey} from './settings.ts'
@@ -92,6 +93,8 @@ function contradictions(config: Config, sources: Sources): string[] {
     if (problem) found.push(`server_url (${sources.server_url}): ${problem}`)
   }
 
+  const broker = config.redis_url === undefined ? undefined : brokerUrlProblem(config.redis_url)
+  if (broker) found.push(`redis_url (${sources.redis_url}): ${broker}`)
   for (const pattern of config.redact) {
     try {
       RegExp(pattern, 'u')

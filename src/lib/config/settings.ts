@@ -147,7 +147,12 @@ export const settings = {
     options: ['text', 'json'],
     default: 'text',
   },
-  redis_url: {type: 'string', description: 'Redis for wake-ups', reserved: true, secret: true},
+  redis_url: {
+    type: 'string',
+    description: 'Redis whose announcements wake the worker (default: what the server announces, if it does)',
+    flag: 'redis-url',
+    secret: true,
+  },
   opencode_storage_path: {
     type: 'path',
     description: "OpenCode's session storage",

@@ -16,6 +16,10 @@ export function logLine(event: WorkerEvent): LogLine {
       return {level: event.to === 'failed' ? 'error' : 'info', text: `Worker is ${event.to}`}
     case 'link.changed':
       return linkLine(event)
+    case 'broker.changed':
+      return event.isUp
+        ? {level: 'info', text: 'Broker connected: its announcements wake this worker'}
+        : {level: 'warn', text: `Broker out of reach (${event.reason}): tasks come by stream or polling`}
     case 'worker.registered':
       return {
         level: event.first ? 'info' : 'debug',
@@ -36,6 +40,7 @@ export function logLine(event: WorkerEvent): LogLine {
 
 function linkLine({link, reason}: Extract<WorkerEvent, {type: 'link.changed'}>): LogLine {
   if (link === 'stream') return {level: 'info', text: 'Task stream connected'}
+  if (link === 'broker') return {level: 'warn', text: `Task stream lost, polling at the broker's word: ${reason}`}
   if (link === 'poll') return {level: 'warn', text: `Falling back to polling: ${reason}`}
   return {level: 'warn', text: `Server out of reach, neither stream nor polling works: ${reason}`}
 }

@@ -4,12 +4,13 @@ import type {FinalStatus} from '../protocol/schemas.ts'
 export type Phase = 'idle' | 'starting' | 'running' | 'draining' | 'stopping' | 'stopped' | 'failed'
 
 /** How tasks reach the worker now. */
-export type Link = 'stream' | 'poll' | 'down'
+export type Link = 'stream' | 'broker' | 'poll' | 'down'
 
 /** Everything a worker can tell the world. Plain JSON: it is logged, drawn, and streamed as it is. `at` is ms since 1970. */
 export type WorkerEvent = {at: number} & (
   | {type: 'phase.changed'; from: Phase; to: Phase}
   | {type: 'link.changed'; link: Link; reason: string}
+  | {type: 'broker.changed'; isUp: boolean; reason: string}
   | {type: 'worker.registered'; workerId: string; name: string; server: string; first: boolean}
   | {type: 'codebase.registered'; codebaseId: string; name: string; path: string}
   | {type: 'codebase.refused'; name: string; path: string; reason: string}

@@ -231,6 +231,8 @@ export const codebaseListSchema = v.array(codebaseSchema)
 
 export const registerWorkerAnswerSchema = v.object({
   features: v.optional(v.array(v.string()), []),
+  /** A broker that workers may listen to. Ours. */
+  redis_url: nullable,
 })
 
 /** The id is in `codebase.id`, or at the top level. */

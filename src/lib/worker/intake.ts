@@ -1,4 +1,5 @@
 import type {ControlPlaneClient} from '../client/control-plane.ts'
+import {listenToBroker, type Wake} from '../client/task-broker.ts'
 import {taskStream, type StreamMessage} from '../client/task-stream.ts'
 import type {Clock} from '../core/clock.ts'
 import {messageOf} from '../core/errors.ts'
@@ -6,6 +7,8 @@ import {fullJitter} from '../core/loop.ts'
 import type {Emit} from '../events/bus.ts'
 import type {Link} from '../events/worker-event.ts'
 import type {Task} from '../protocol/schemas.ts'
+import {LinkState} from './link.ts'
+import {Poller} from './poller.ts'
 import type {Registration} from './registration.ts'
 
 export type IntakeOptions = {
@@ -18,50 +21,59 @@ export type IntakeOptions = {
   capabilities: readonly string[]
   pollMs: number
   silenceMs: number
+  /** The broker that was configured; without one, the server's word is taken. */
+  brokerUrl: string | undefined
   /** `seenAt` is the monotonic time at which the server was asked; a push is of now. */
   onTask: (task: Task, source: 'stream' | 'poll', seenAt: number) => void
   onCancel: (taskId: string, attempt: number, reason: string) => void
+  /** Somebody says that a task was cancelled: worth a look. */
+  onCancelHint: (taskId: string) => void
 }
 
-/** While the stream is well, a poll now and then finds what a server forgot to push. */
-const safetyPollMs = 30_000
 const zombieCheckMs = 30_000
 const reconnectPauseMs = 300
 /** A stream that ends before this is no sign that the next one will hold. */
 const steadyMs = 10_000
-/** The most rows that the existing server lists. */
-const fullPage = 100
+/** While the stream is well it tells of the task too: only what it did not tell is asked for. */
+const benefitOfDoubtMs = 500
+const brokerCheckMs = 60_000
 
-/** Two wake-up sources for one worker: the stream, and polling, which rests while the stream is healthy. */
+/** Three ways to hear of tasks: the stream, the broker's announcements, and polling, which rests while one of them is well. */
 export class Intake {
   readonly #options: IntakeOptions
   readonly #backoff = fullJitter(1000, 30_000)
-  #link: Link = 'down'
-  #streamOpen = false
+  readonly #link: LinkState
+  readonly #poller: Poller
   #lastEventId: string | undefined
-  #wakePoll = () => {}
-  #pollAsked = false
   #dropStream: (reason: string) => void = () => {}
-  /** Why polling has failed since it last worked. */
-  readonly #told = new Set<string>()
 
   constructor(options: IntakeOptions) {
     this.#options = options
+    this.#link = new LinkState(options.emit)
+    this.#poller = new Poller({
+      ...options,
+      link: this.#link,
+      onTask: (task, seenAt) => options.onTask(task, 'poll', seenAt),
+    })
   }
 
   get link(): Link {
-    return this.#link
+    return this.#link.value
   }
 
   /** Runs until aborted. */
   async run(signal: AbortSignal): Promise<void> {
-    await Promise.all([this.#streamLoop(signal), this.#pollLoop(signal), this.#zombieLoop(signal)])
+    await Promise.all([
+      this.#streamLoop(signal),
+      this.#poller.run(signal),
+      this.#zombieLoop(signal),
+      this.#brokerLoop(signal),
+    ])
   }
 
   /** Asks the server for tasks now: a slot became free, or something may have been missed. */
   pollSoon(): void {
-    this.#pollAsked = true
-    this.#wakePoll()
+    this.#poller.soon()
   }
 
   /** Opens the stream anew, with the codebases as they are now. */
@@ -69,15 +81,17 @@ export class Intake {
     this.#dropStream(reason)
   }
 
+  // -------------------------------------------------------------------------------------------------- stream
+
   async #streamLoop(signal: AbortSignal): Promise<void> {
     const {clock} = this.#options
     for (let failures = 0; !signal.aborted;) {
       const startedAt = clock.monotonic()
       const reason = await this.#stream(signal)
       if (signal.aborted) return
-      const wasSteady = this.#streamOpen && clock.monotonic() - startedAt >= steadyMs
-      this.#streamOpen = false
-      this.#setLink('poll', reason)
+      const wasSteady = this.#link.isStreaming && clock.monotonic() - startedAt >= steadyMs
+      // Until a poll says otherwise: the reason is the stream's.
+      this.#link.set({stream: false, polls: true}, reason)
       this.pollSoon()
       failures = wasSteady ? 1 : failures + 1
       await clock.sleep(reconnectPauseMs + this.#backoff(failures), signal)
@@ -104,8 +118,7 @@ export class Intake {
         onId: (id) => (this.#lastEventId = id),
       })) {
         if (message.type === 'connected') {
-          this.#streamOpen = true
-          this.#setLink('stream', 'connected')
+          this.#link.set({stream: true}, 'connected')
           this.pollSoon()
         } else this.#take(message)
       }
@@ -128,77 +141,47 @@ export class Intake {
       emit({type: 'notice', level: 'warn', text: `The stream sent something odd: ${message.detail}`})
   }
 
-  async #pollLoop(signal: AbortSignal): Promise<void> {
-    while (!signal.aborted) {
-      if (!this.#pollAsked) await this.#restUntilPoll(signal)
-      this.#pollAsked = false
-      if (signal.aborted) return
-      try {
-        await this.#poll(signal)
-        this.#told.clear()
-        if (!this.#streamOpen) this.#setLink('poll', 'the stream is down')
-      } catch (error) {
-        if (signal.aborted) return
-        this.#complain(messageOf(error))
-      }
-    }
-  }
-
-  async #restUntilPoll(signal: AbortSignal): Promise<void> {
-    const {clock, pollMs} = this.#options
-    const wake = new AbortController()
-    this.#wakePoll = () => wake.abort()
-    const interval = this.#streamOpen ? safetyPollMs : pollMs * (0.9 + Math.random() * 0.2)
-    const stop = () => wake.abort()
-    signal.addEventListener('abort', stop, {once: true})
-    await clock.sleep(interval, wake.signal)
-    signal.removeEventListener('abort', stop)
-  }
-
-  async #poll(signal: AbortSignal): Promise<void> {
-    const {onTask, clock} = this.#options
-    const seenAt = clock.monotonic()
-    for (const task of await this.#pending(signal)) if (task.status === 'pending') onTask(task, 'poll', seenAt)
-  }
-
-  /**
-   * The union, by id, of what the two meanings of `worker_id` in a poll give. The existing server has no second page,
-   * so where others' tasks fill the first one each codebase is asked for.
-   */
-  async #pending(signal: AbortSignal): Promise<Iterable<Task>> {
-    const {client, registration, workerId} = this.#options
-    const ask = async (query: {worker_id?: string; codebase_id?: string}) =>
-      (await client.tasks({status: 'pending', ...query}, signal)).tasks
-    const found = await ask({worker_id: workerId})
-    if (registration.has('task-scope')) return found
-    const all = await ask({})
-    found.push(...all)
-    if (all.length >= fullPage)
-      for (const codebase_id of registration.codebaseIds) found.push(...(await ask({codebase_id})))
-    return new Map(found.map((task) => [task.id, task])).values()
-  }
-
   /** A stream that the server has forgotten goes on with heartbeats and brings no tasks. */
   async #zombieLoop(signal: AbortSignal): Promise<void> {
     const {client, workerId, clock} = this.#options
     while (!signal.aborted) {
       await clock.sleep(zombieCheckMs, signal)
-      if (signal.aborted || !this.#streamOpen) continue
+      if (signal.aborted || !this.#link.isStreaming) continue
       const connected = await client.isConnected(workerId, signal).catch(() => undefined)
-      if (connected === false && this.#streamOpen) this.reconnect('the server does not know this stream any more')
+      if (connected === false && this.#link.isStreaming) this.reconnect('the server does not know this stream any more')
     }
   }
 
-  /** Polling fails. Each reason is said once, until it works again. */
-  #complain(reason: string): void {
-    if (!this.#streamOpen && this.#link !== 'down') this.#setLink('down', reason)
-    else if (!this.#told.has(reason)) this.#options.emit({type: 'notice', level: 'warn', text: reason})
-    this.#told.add(reason)
+  // -------------------------------------------------------------------------------------------------- broker
+
+  /** The broker that was configured, or the one that the server announces, should it ever announce one. */
+  async #brokerLoop(signal: AbortSignal): Promise<void> {
+    const {brokerUrl, registration, clock, emit} = this.#options
+    while (!signal.aborted) {
+      const url = brokerUrl ?? registration.brokerUrl
+      if (url === undefined) {
+        await clock.sleep(brokerCheckMs, signal)
+        continue
+      }
+
+      await listenToBroker({
+        url,
+        signal,
+        onWake: (wake) => void this.#wake(wake, signal),
+        onState: (isUp, reason) => {
+          emit({type: 'broker.changed', isUp, reason})
+          this.#link.set({broker: isUp}, isUp ? 'the broker tells of tasks' : `the broker is lost: ${reason}`)
+          if (isUp) this.pollSoon() // what was announced meanwhile was not heard
+        },
+      })
+    }
   }
 
-  #setLink(link: Link, reason: string): void {
-    if (this.#link === link) return
-    this.#link = link
-    this.#options.emit({type: 'link.changed', link, reason})
+  async #wake({type, taskId, codebaseId}: Wake, signal: AbortSignal): Promise<void> {
+    const {registration, clock, onCancelHint} = this.#options
+    if (type === 'cancelled') return onCancelHint(taskId)
+    if (!registration.mayServe(codebaseId)) return
+    if (this.#link.isStreaming) await clock.sleep(benefitOfDoubtMs, signal)
+    this.pollSoon()
   }
 }

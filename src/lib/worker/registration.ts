@@ -7,6 +7,7 @@ import type {Clock} from '../core/clock.ts'
 import {messageOf} from '../core/errors.ts'
 import {fullJitter, loop} from '../core/loop.ts'
 import type {Emit} from '../events/bus.ts'
+import {brokerUrlProblem} from '../protocol/broker.ts'
 import {workerFeatures, type ServerFeature} from '../protocol/features.ts'
 import {limits} from '../protocol/limits.ts'
 import type {Heartbeat} from '../protocol/schemas.ts'
@@ -39,6 +40,7 @@ export class Registration {
   readonly paths = new Map<string, string>()
   readonly #refused = new Set<string>()
   #features: ReadonlySet<string> = new Set()
+  #brokerUrl: string | undefined
   #registered = false
   #last = 0
 
@@ -49,6 +51,16 @@ export class Registration {
 
   has(feature: ServerFeature): boolean {
     return this.#features.has(feature)
+  }
+
+  /** The broker that the server wants its workers to listen to. */
+  get brokerUrl(): string | undefined {
+    return this.#brokerUrl
+  }
+
+  /** Whether tasks of this codebase are ours to take. */
+  mayServe(codebaseId: string): boolean {
+    return this.paths.has(codebaseId)
   }
 
   get codebaseIds(): string[] {
@@ -64,6 +76,7 @@ export class Registration {
       signal,
     )
     this.#features = new Set(answer.features)
+    this.#brokerUrl = brokerOf(answer.redis_url)
     emit({type: 'worker.registered', workerId, name, server: client.url, first: !this.#registered})
     await this.#watchingIds(async () => {
       for (const codebase of this.#codebases) await this.#registerOrRefuse(codebase, signal)
@@ -173,6 +186,9 @@ export class Registration {
     this.#options.emit({type: 'notice', level, text})
   }
 }
+
+/** An address that is none is the server's mistake, and costs latency only. */
+const brokerOf = (url: string | null) => (url !== null && brokerUrlProblem(url) === undefined ? url : undefined)
 
 /** Why a path cannot be worked in; undefined when it can. */
 export function directoryProblem(path: string): string | undefined {

@@ -116,8 +116,10 @@ export async function runWorker(
     capabilities: config.capabilities,
     pollMs: config.poll_interval * 1000,
     silenceMs: config.sse_heartbeat_timeout * 1000,
+    brokerUrl: config.redis_url,
     onTask: (task, source, seenAt) => runner.offer(task, source, seenAt),
     onCancel: (taskId, attempt, reason) => onCancel(taskId, attempt, reason, options, runner),
+    onCancelHint: (taskId) => void lookUp(taskId, options, runner, giveUp.signal),
   })
 
   try {
@@ -253,22 +255,27 @@ function onCancel(
 }
 
 /** Not every server pushes a cancellation, and a push may be lost: what runs is looked up now and then. */
-async function rereadHeld(
-  {client, clock, workerId}: WorkerOptions,
+async function rereadHeld(options: WorkerOptions, runner: TaskRunner, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) {
+    await options.clock.sleep(rereadMs, signal)
+    for (const {id} of signal.aborted ? [] : runner.active) await lookUp(id, options, runner, signal)
+  }
+}
+
+/** Ends a task that runs here if it is not ours to run any more, by what the server says of it now. */
+async function lookUp(
+  taskId: string,
+  {client, workerId}: WorkerOptions,
   runner: TaskRunner,
   signal: AbortSignal,
 ): Promise<void> {
-  while (!signal.aborted) {
-    await clock.sleep(rereadMs, signal)
-    for (const {id, attempt, phase} of signal.aborted ? [] : runner.active) {
-      if (phase !== 'running') continue
-      try {
-        const reason = reasonToStop(await client.task(id, signal), attempt, workerId)
-        if (reason) runner.stop(id, reason)
-      } catch (error) {
-        if (isAbsent(error)) runner.stop(id, {status: 'failed', error: 'the server does not know the task any more'})
-      }
-    }
+  const held = runner.active.find(({id}) => id === taskId)
+  if (held?.phase !== 'running') return
+  try {
+    const reason = reasonToStop(await client.task(taskId, signal), held.attempt, workerId)
+    if (reason) runner.stop(taskId, reason)
+  } catch (error) {
+    if (isAbsent(error)) runner.stop(taskId, {status: 'failed', error: 'the server does not know the task any more'})
   }
 }
 
