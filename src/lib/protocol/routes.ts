@@ -15,6 +15,7 @@ export const routes = {
   codebases: '/v1/opencode/codebases',
   codebaseList: '/v1/opencode/codebases/list',
   codebase: '/v1/opencode/codebases/:codebase',
+  codebaseStatus: '/v1/opencode/codebases/:codebase/status',
   codebaseTasks: '/v1/opencode/codebases/:codebase/tasks',
   trigger: '/v1/opencode/codebases/:codebase/trigger',
   tasks: '/v1/opencode/tasks',

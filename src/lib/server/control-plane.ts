@@ -17,6 +17,7 @@ import {Leases} from './leases.ts'
 import {checkExposure, listen} from './listen.ts'
 import {migrate} from './migrations.ts'
 import type {Parts, Timings} from './parts.ts'
+import {endRegistrations} from './registration-tasks.ts'
 import {Roster} from './roster.ts'
 import type {Database} from '../core/sqlite.ts'
 import {explainDatabase, openDatabase} from '../core/sqlite.ts'
@@ -113,6 +114,7 @@ function running(server: Server, host: string, {parts, database}: {parts: Parts;
   const sweep = setInterval(() => {
     try {
       endLapsed(parts)
+      endRegistrations(parts)
       commits.afterCommit(() => dispatch.sweep())
     } catch (error) {
       parts.log(`sweep failed: ${messageOf(error)}`)

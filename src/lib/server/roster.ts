@@ -99,5 +99,6 @@ export class Roster {
   }
 }
 
-const isPseudo = (codebaseId: string) => codebaseId === globalCodebase || codebaseId === pendingCodebase
+/** A codebase that no worker registers: its tasks may go to several. */
+export const isPseudo = (codebaseId: string) => codebaseId === globalCodebase || codebaseId === pendingCodebase
 const treeKey = ({worker_id, tree, path}: StoredCodebase) => `${worker_id}\n${tree ?? path}`

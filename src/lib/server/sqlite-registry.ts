@@ -26,7 +26,7 @@ export const sqliteRegistry = (database: Database): RegistryStore => ({
 
 function workerTable(
   database: Database,
-): Part<'putWorker' | 'worker' | 'workers' | 'seen' | 'unregister' | 'completed' | 'namesakes'> {
+): Part<'putWorker' | 'worker' | 'workers' | 'hasWorkers' | 'seen' | 'unregister' | 'completed' | 'namesakes'> {
   const sql = statements(database)
   const put = sql(`INSERT INTO workers (worker_id, name, capabilities, hostname, models, global_codebase_id,
       registered_at, last_seen, version, max_concurrent_tasks, features)
@@ -52,6 +52,7 @@ function workerTable(
       sql(`SELECT * FROM workers ${all ? '' : 'WHERE unregistered_at IS NULL'} ORDER BY registered_at, worker_id`)
         .all()
         .map(toWorker),
+    hasWorkers: () => sql('SELECT 1 FROM workers WHERE unregistered_at IS NULL LIMIT 1').get() !== undefined,
     seen: (id, at) => sql('UPDATE workers SET last_seen = ? WHERE worker_id = ?').run(at, id).changes > 0,
     unregister: (id, at) => {
       sql('UPDATE workers SET unregistered_at = ? WHERE worker_id = ?').run(at, id)
@@ -68,7 +69,7 @@ function workerTable(
 
 function codebaseTable(
   database: Database,
-): Part<'putCodebase' | 'codebase' | 'codebases' | 'codebasesOf' | 'codebaseAt' | 'triggered'> {
+): Part<'putCodebase' | 'codebase' | 'codebases' | 'codebasesOf' | 'codebaseAt' | 'triggered' | 'removeCodebase'> {
   const sql = statements(database)
   const put = sql(`INSERT INTO codebases (id, name, path, description, agent_config, worker_id, tree, registered_at,
       last_triggered)
@@ -92,6 +93,9 @@ function codebaseTable(
     },
     triggered: (id, at) => {
       sql('UPDATE codebases SET last_triggered = ? WHERE id = ?').run(at, id)
+    },
+    removeCodebase: (id) => {
+      sql('DELETE FROM codebases WHERE id = ?').run(id)
     },
   }
 }

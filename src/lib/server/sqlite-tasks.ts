@@ -62,12 +62,11 @@ export function sqliteTasks(database: Database): TaskStore {
         .all(workerId)
         .map(toTask),
     lostBefore: (time) => lost.all(time).map((row) => String(row['id'])),
-    counts: () =>
-      Object.fromEntries(
-        statement('SELECT status, count(*) AS tasks FROM tasks GROUP BY status')
-          .all()
-          .map((row) => [String(row['status']), Number(row['tasks'])]),
-      ),
+    counts(codebaseId) {
+      const counting = (where: string) => statement(`SELECT status, count(*) AS n FROM tasks ${where} GROUP BY status`)
+      const rows = codebaseId === undefined ? counting('').all() : counting('WHERE codebase_id = ?').all(codebaseId)
+      return Object.fromEntries(rows.map(({status, n}) => [String(status), Number(n)]))
+    },
   }
 }
 

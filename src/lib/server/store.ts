@@ -28,7 +28,7 @@ export type NewTask = Pick<
   | 'frame_size'
 > & {created_at: string}
 
-export type TaskPatch = Partial<Omit<StoredTask, 'n' | 'id' | 'codebase_id' | 'prompt' | 'metadata' | 'required'>>
+export type TaskPatch = Partial<Omit<StoredTask, 'n' | 'id' | 'codebase_id' | 'prompt' | 'required'>>
 
 /** The little that dispatch must know of a pending task to place it. */
 export type PendingTask = Pick<StoredTask, 'n' | 'id' | 'codebase_id' | 'priority' | 'frame_size' | 'required'>
@@ -54,7 +54,8 @@ export interface TaskStore {
   runningOf(workerId: string): StoredTask[]
   /** Ids of running tasks whose holder has been lost since before `time`. */
   lostBefore(time: string): string[]
-  counts(): Record<string, number>
+  /** How many there are in each state, of one codebase or in all. */
+  counts(codebaseId?: string): Record<string, number>
 }
 
 export type NewOutput = Omit<OutputChunk, 'worker_id' | 'timestamp'> & {
@@ -88,6 +89,7 @@ export interface RegistryStore {
   worker(id: string): StoredWorker | undefined
   /** All that are not unregistered; with `all`, those too. */
   workers(options?: {all: boolean}): StoredWorker[]
+  hasWorkers(): boolean
   /** False when there is no such worker. */
   seen(workerId: string, at: string): boolean
   unregister(workerId: string, at: string): void
@@ -101,6 +103,7 @@ export interface RegistryStore {
   codebasesOf(workerId: string): StoredCodebase[]
   codebaseAt(workerId: string, path: string): StoredCodebase | undefined
   triggered(codebaseId: string, at: string): void
+  removeCodebase(id: string): void
 
   binding(token: string): string | undefined
   bind(token: string, workerId: string): void

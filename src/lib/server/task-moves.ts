@@ -9,6 +9,7 @@ export type Outcome = {
   error?: string | null
   session_id?: string | null
   usage?: Usage | null
+  metadata?: Record<string, unknown>
 }
 
 /** pending → running, in the hands of this worker. */
@@ -53,6 +54,7 @@ export function finish(parts: Parts, task: StoredTask, status: FinalStatus, outc
     ...(outcome.error ? {error: outcome.error} : {}),
     ...(outcome.session_id ? {session_id: outcome.session_id} : {}),
     ...(outcome.usage ? {usage: outcome.usage} : {}),
+    ...(outcome.metadata ? {metadata: outcome.metadata} : {}),
   })
   if (status === 'completed' && task.worker_id) store.registry.completed(task.worker_id)
   free(parts, task)

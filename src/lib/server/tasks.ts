@@ -5,7 +5,7 @@ import type {TaskStatus} from '../protocol/schemas.ts'
 import {finalStatuses, isFinal, taskStatuses} from '../protocol/schemas.ts'
 import {conflict, HttpError, notFound} from './http-error.ts'
 import type {Parts} from './parts.ts'
-import {missesPath, passRegistrationOn} from './registration-tasks.ts'
+import {isRegistration, missesPath, passRegistrationOn, withCodebase} from './registration-tasks.ts'
 import type {StoredTask} from './store.ts'
 import * as moves from './task-moves.ts'
 import type {Outcome} from './task-moves.ts'
@@ -91,13 +91,18 @@ export function reportStatus(parts: Parts, task: StoredTask, report: StatusRepor
       break
     case 'finish':
       if (missesPath(task, ruling.status, report.error)) passRegistrationOn(parts, task, workerId, String(report.error))
-      else moves.finish(parts, task, ruling.status, report)
+      else moves.finish(parts, task, ruling.status, outcomeOf(parts, task, report))
       break
     case 'nothing':
       break
   }
 
   return existing(parts, task.id)
+}
+
+function outcomeOf(parts: Parts, task: StoredTask, report: StatusReport): Outcome {
+  if (!isRegistration(task) || report.status !== 'completed') return report
+  return withCodebase(parts, task, report.worker_id, report)
 }
 
 /** Gives a task up: with a final status that is its end, else it goes back to the queue. */
