@@ -22,6 +22,8 @@ export const serverFeatures = [
   /** `GET /tasks?worker_id=` means the tasks that this worker may take. */
   'task-scope',
   'decline',
+  /** Sessions and messages may be synced by what changed: `partial`, with the ids of what was `deleted`. */
+  'sessions-delta',
 ] as const
 
 export type ServerFeature = (typeof serverFeatures)[number]

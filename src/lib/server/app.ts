@@ -9,6 +9,7 @@ import {healthRoutes} from './health-routes.ts'
 import {HttpError} from './http-error.ts'
 import {outputRoutes} from './output-routes.ts'
 import type {Parts} from './parts.ts'
+import {sessionRoutes} from './session-routes.ts'
 import {streamRoutes} from './stream-routes.ts'
 import {taskRoutes} from './task-routes.ts'
 import {workerRoutes} from './worker-routes.ts'
@@ -37,8 +38,8 @@ export function createApp(parts: Parts, gate: Gate): Hono<AppEnv> {
     })
   })
 
-  for (const add of [healthRoutes, workerRoutes, codebaseRoutes, taskRoutes, outputRoutes, streamRoutes])
-    add(app, parts)
+  const all = [healthRoutes, workerRoutes, codebaseRoutes, sessionRoutes, taskRoutes, outputRoutes, streamRoutes]
+  for (const add of all) add(app, parts)
 
   app.notFound((c) => {
     const allowed = allowedMethods(app, c.req.path)

@@ -95,4 +95,10 @@ export function mayManageTasks(identity: Identity | undefined): void {
     throw new HttpError(403, `The token ${named(identity)}is a worker's: it may not create or cancel tasks`)
 }
 
+/** The only worker whose things the asker may see; undefined: everybody's. */
+export function onlyWorkerOf(identity: Identity | undefined, bindings: Bindings): string | undefined {
+  if (identity?.scope !== 'worker') return undefined
+  return identity.workerId ?? bindings.binding(identity.hash) ?? ''
+}
+
 const named = ({name}: Identity) => (name ? `"${name}" ` : '')

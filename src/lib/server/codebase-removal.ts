@@ -22,6 +22,7 @@ export function removeCodebase(parts: Parts, id: string): void {
     if (task) moves.finish(parts, task, 'cancelled', {error})
   }
 
+  store.sessions.removeHome(id)
   store.registry.removeCodebase(id)
   roster.forget(codebase.worker_id)
 }

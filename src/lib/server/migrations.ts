@@ -93,6 +93,38 @@ const migrations = [
   ) STRICT;
   CREATE INDEX idempotency_age ON idempotency (created_at);
   `,
+  // home: a codebase's id; global:WORKER for what a worker that has no global codebase ran outside of codebases
+  `
+  CREATE TABLE sessions (
+    home TEXT NOT NULL,
+    id TEXT NOT NULL,
+    worker_id TEXT NOT NULL,
+    title TEXT NOT NULL,
+    directory TEXT,
+    project_id TEXT,
+    version TEXT,
+    summary TEXT,
+    created_at TEXT,
+    updated_at TEXT NOT NULL,
+    message_count INTEGER,
+    message_bytes INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (home, id)
+  ) STRICT;
+  CREATE INDEX sessions_order ON sessions (home, updated_at, id);
+
+  CREATE TABLE messages (
+    n INTEGER PRIMARY KEY,
+    home TEXT NOT NULL,
+    session_id TEXT NOT NULL,
+    id TEXT NOT NULL,
+    at TEXT NOT NULL,
+    data TEXT NOT NULL
+  ) STRICT;
+  CREATE UNIQUE INDEX messages_id ON messages (home, session_id, id);
+  CREATE INDEX messages_order ON messages (home, session_id, at);
+
+  CREATE TABLE session_syncs (home TEXT PRIMARY KEY, synced_at TEXT NOT NULL) STRICT;
+  `,
 ]
 
 /** Brings the database to the newest version, all or nothing. */

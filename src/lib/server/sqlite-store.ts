@@ -1,5 +1,6 @@
 import type {Database} from '../core/sqlite.ts'
 import {sqliteRegistry} from './sqlite-registry.ts'
+import {sqliteSessions} from './sqlite-sessions.ts'
 import {sqliteTasks, statements} from './sqlite-tasks.ts'
 import type {OutputStore, Store, StoredOutput} from './store.ts'
 
@@ -8,6 +9,7 @@ export const sqliteStore = (database: Database): Store => ({
   tasks: sqliteTasks(database),
   output: sqliteOutput(database),
   registry: sqliteRegistry(database),
+  sessions: sqliteSessions(database),
 })
 
 function sqliteOutput(database: Database): OutputStore {

@@ -112,8 +112,54 @@ export interface RegistryStore {
   forgetBefore(time: string): void
 }
 
+/** A session, in its home: a codebase, or what a worker without a global codebase keeps apart. */
+export type StoredSession = {
+  home: string
+  id: string
+  worker_id: string
+  title: string
+  directory: string | null
+  project_id: string | null
+  version: string | null
+  /** JSON. */
+  summary: string | null
+  created_at: string | null
+  updated_at: string
+  message_count: number | null
+}
+/** Without `updated_at` a session keeps the one that it has. */
+export type NewSession = Omit<StoredSession, 'updated_at'> & {updated_at: string | null}
+/** `at`: when it was written, if that is known. `data`: the message as JSON. */
+export type NewMessage = {home: string; session_id: string; id: string; at: string | null; data: string}
+export type StoredMessage = {n: number; at: string; data: string}
+
+export interface SessionStore {
+  /** `now` stands in where the session has no time. */
+  put(session: NewSession, now: string): void
+  putMessage(message: NewMessage, now: string): void
+  /** Removes what is not among these ids. */
+  keepOnly(home: string, ids: readonly string[]): void
+  keepOnlyMessages(home: string, sessionId: string, ids: readonly string[]): void
+  /** Sessions with their messages. */
+  remove(home: string, ids: readonly string[]): void
+  removeHome(home: string): void
+  /** Drops what rested longest, down to these bounds. */
+  trim(home: string, bounds: {sessions: number; messageBytes: number}): void
+  /** Drops the oldest messages of a session, and notes how much the rest takes. */
+  trimMessages(home: string, sessionId: string, messages: number): void
+  synced(home: string, at: string): void
+  syncedAt(homes: readonly string[]): string | null
+  get(homes: readonly string[], id: string): StoredSession | undefined
+  /** Newest first, lazily, after this place in the order. */
+  list(homes: readonly string[] | 'all', after?: SessionPlace): Iterable<StoredSession>
+  /** Newest first, lazily. */
+  messages(home: string, sessionId: string, before?: {at: string; n: number}): Iterable<StoredMessage>
+  count(): number
+}
+export type SessionPlace = Pick<StoredSession, 'updated_at' | 'id' | 'home'>
+
 /**
  * Where the control plane keeps its state. Calls are synchronous and see each other's effects at once; the plane
  * groups them into transactions (`CommitGroup`), and a rule is checked and applied in one turn of the event loop.
  */
-export type Store = {tasks: TaskStore; output: OutputStore; registry: RegistryStore}
+export type Store = {tasks: TaskStore; output: OutputStore; registry: RegistryStore; sessions: SessionStore}

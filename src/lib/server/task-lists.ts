@@ -8,7 +8,10 @@ import {wireTask} from './task-view.ts'
 import {whyWaiting} from './waiting.ts'
 
 const defaultLimit = 100
-const cursorSchema = v.tuple([v.number(), v.number()])
+const place = v.pipe(
+  v.tuple([v.number(), v.number()]),
+  v.transform(([priority, n]) => ({priority, n})),
+)
 /** A page ends early when its texts are this long: prompts may have a megabyte each. */
 const maxPageChars = 8 * 1024 * 1024
 
@@ -18,8 +21,7 @@ export type ListQuery = Omit<TaskQuery, 'after'> & {limit?: string | undefined; 
 export function listTasks(parts: Parts, {limit, cursor, ...query}: ListQuery): {tasks: Task[]; next?: string} {
   const tasks: Task[] = []
   const most = readLimit(limit, defaultLimit)
-  const [priority, n] = readCursor(cursor, cursorSchema) ?? []
-  const after = priority === undefined || n === undefined ? undefined : {priority, n}
+  const after = readCursor(cursor, place)
   let last: StoredTask | undefined
   let chars = 0
   for (const task of parts.store.tasks.list({...query, after})) {
