@@ -12,6 +12,7 @@ export const routes = {
   worker: '/v1/opencode/workers/:worker',
   heartbeat: '/v1/opencode/workers/:worker/heartbeat',
   unregister: '/v1/opencode/workers/:worker/unregister',
+  models: '/v1/opencode/models',
   codebases: '/v1/opencode/codebases',
   codebaseList: '/v1/opencode/codebases/list',
   codebase: '/v1/opencode/codebases/:codebase',

@@ -7,6 +7,7 @@ import {readBody} from './body.ts'
 import type {AppEnv} from './event-stream.ts'
 import {notFound} from './http-error.ts'
 import {takeHeartbeat} from './lease-keeper.ts'
+import {listModels} from './model-list.ts'
 import {pageOf} from './paging.ts'
 import type {Parts} from './parts.ts'
 import {registerWorker, unregisterWorker} from './registration.ts'
@@ -63,6 +64,8 @@ export function workerRoutes(app: Hono<AppEnv>, parts: Parts): void {
     if (!worker || worker.unregistered_at !== null) throw notFound('Worker not found')
     return c.json(wireWorker(parts, worker))
   })
+
+  app.get(routes.models, (c) => c.json(listModels(registry.workers())))
 
   app.get(routes.monitorWorkers, (c) =>
     c.json({workers: pageOf(c, registry.workers({all: true}), keyOf).map((worker) => monitorWorker(parts, worker))}),
