@@ -44,6 +44,7 @@ export default class Serve extends BaseCommand {
       tokens: parseTokens(process.env['A2A_AUTH_TOKENS'] ?? ''),
       ...(flags.auth ? {auth: flags.auth as 'required'} : {}),
       exclusive: true,
+      version: this.config.version,
       log: (line) => this.logToStderr(line),
     })
     this.log(plane.url)

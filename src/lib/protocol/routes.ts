@@ -17,6 +17,7 @@ export const routes = {
   codebaseList: '/v1/opencode/codebases/list',
   codebase: '/v1/opencode/codebases/:codebase',
   codebaseStatus: '/v1/opencode/codebases/:codebase/status',
+  codebaseEvents: '/v1/opencode/codebases/:codebase/events',
   codebaseTasks: '/v1/opencode/codebases/:codebase/tasks',
   sessions: '/v1/opencode/codebases/:codebase/sessions',
   sessionsSync: '/v1/opencode/codebases/:codebase/sessions/sync',
@@ -40,6 +41,20 @@ export const routes = {
   connectedWorker: '/v1/worker/connected/:worker',
   workerCodebases: '/v1/worker/codebases',
   monitorWorkers: '/v1/monitor/workers',
+  monitorStats: '/v1/monitor/stats',
+  monitorAgents: '/v1/monitor/agents',
+  monitorMessages: '/v1/monitor/messages',
+  monitorMessageCount: '/v1/monitor/messages/count',
+  monitorSearch: '/v1/monitor/messages/search',
+  monitorStream: '/v1/monitor/stream',
+  monitorIntervene: '/v1/monitor/intervene',
+  monitorExportJson: '/v1/monitor/export/json',
+  monitorExportCsv: '/v1/monitor/export/csv',
+  databaseStatus: '/v1/opencode/database/status',
+  databaseWorkers: '/v1/opencode/database/workers',
+  databaseCodebases: '/v1/opencode/database/codebases',
+  databaseSessions: '/v1/opencode/database/sessions',
+  agentCard: '/.well-known/agent-card.json',
 } as const
 
 export type Route = keyof typeof routes

@@ -45,7 +45,7 @@ function theGlobalOne({store, roster}: Parts): Codebase {
  */
 export function listCodebases(parts: Parts, {includeDuplicates}: {includeDuplicates: boolean}): Codebase[] {
   const {registry} = parts.store
-  const workers = new Map(registry.workers({all: true}).map((worker) => [worker.worker_id, worker]))
+  const workers = new Map(registry.workers({all: true, withModels: false}).map((worker) => [worker.worker_id, worker]))
   const entries = registry.codebases().map((codebase): Entry => {
     const owner = workers.get(codebase.worker_id)
     return {shown: wireCodebase(parts, codebase, owner), owner}

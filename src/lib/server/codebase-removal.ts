@@ -9,7 +9,7 @@ import * as moves from './task-moves.ts'
  * it anew, under another id. 409 while a task of it runs.
  */
 export function removeCodebase(parts: Parts, id: string): void {
-  const {store, roster} = parts
+  const {store, roster, commits, hub} = parts
   if (isPseudo(id)) throw conflict(`${id} belongs to no worker: it cannot be removed`)
   const codebase = existingCodebase(parts, id)
   const [running] = store.tasks.list({status: 'running', codebase_id: id})
@@ -25,4 +25,5 @@ export function removeCodebase(parts: Parts, id: string): void {
   store.sessions.removeHome(id)
   store.registry.removeCodebase(id)
   roster.forget(codebase.worker_id)
+  commits.afterCommit(() => hub.codebaseChanged(id))
 }

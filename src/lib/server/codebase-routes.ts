@@ -3,9 +3,12 @@ import {routes} from '../protocol/routes.ts'
 import {registerCodebaseSchema} from '../protocol/schemas.ts'
 import {mayActAs, mayManageTasks} from './auth.ts'
 import {readBody} from './body.ts'
+import type {Position} from './codebase-events.ts'
+import {followCodebase} from './codebase-events.ts'
 import {listCodebases, shownCodebase} from './codebase-list.ts'
 import {removeCodebase} from './codebase-removal.ts'
 import type {AppEnv} from './event-stream.ts'
+import {openEventStream} from './event-stream.ts'
 import {seen} from './lease-keeper.ts'
 import {pageOf} from './paging.ts'
 import type {Parts} from './parts.ts'
@@ -51,6 +54,18 @@ export function codebaseRoutes(app: Hono<AppEnv>, parts: Parts): void {
     return c.json({...shownCodebase(parts, id), tasks: store.tasks.counts(id), recent_messages: []})
   })
 
+  app.get(routes.codebaseEvents, (c) => {
+    const {id} = shownCodebase(parts, c.req.param('codebase'))
+    const resumed = readPosition(c.req.header('last-event-id') ?? c.req.query('since'))
+    return openEventStream(c, (stream) => {
+      parts.hub.track(stream)
+      followCodebase(parts, id, stream, resumed).catch((error: unknown) => {
+        parts.log(`following codebase ${id} failed: ${String(error)}`)
+        stream.close()
+      })
+    })
+  })
+
   app.delete(routes.codebase, (c) => {
     mayManageTasks(c.get('identity'))
     commits.write(() => removeCodebase(parts, c.req.param('codebase')))
@@ -59,3 +74,9 @@ export function codebaseRoutes(app: Hono<AppEnv>, parts: Parts): void {
 }
 
 const isTrue = (text: string | undefined) => ['true', '1', 'yes', 'on'].includes(text?.toLowerCase() ?? '')
+
+/** The id of an `output` event; another one says nothing about where its reader was. */
+function readPosition(id: string | undefined): Position | undefined {
+  const [, taskId, since] = /^(.+):(\d{1,15})$/.exec(id ?? '') ?? []
+  return taskId === undefined ? undefined : {taskId, since: Number(since)}
+}

@@ -16,6 +16,7 @@ import {endLapsed, takeUpLeases} from './lease-keeper.ts'
 import {Leases} from './leases.ts'
 import {checkExposure, listen} from './listen.ts'
 import {migrate} from './migrations.ts'
+import {MonitorLog} from './monitor-log.ts'
 import type {Parts, Timings} from './parts.ts'
 import {endRegistrations} from './registration-tasks.ts'
 import {Roster} from './roster.ts'
@@ -34,6 +35,8 @@ export type ControlPlaneOptions = {
   auth?: AuthMode
   clock?: Clock
   log?: (line: string) => void
+  /** Of the program, for those who ask. */
+  version?: string
   timings?: Partial<Timings>
   /** Keep others out of the database file for as long as this process lives. Default: yes. */
   exclusive?: boolean
@@ -78,7 +81,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
 /** Puts the parts together and takes up what an earlier process left running. */
 function assemble(database: Database, options: ControlPlaneOptions): Parts {
   migrate(database)
-  const {clock = systemClock, log = () => {}} = options
+  const {clock = systemClock, log = () => {}, version, tokens = []} = options
+  const asksForTokens = tokens.length > 0 && options.auth !== 'off'
   const timings = {...defaults, ...options.timings}
   const store = sqliteStore(database)
   const hub = new Hub(clock)
@@ -89,7 +93,21 @@ function assemble(database: Database, options: ControlPlaneOptions): Parts {
     onRollback: () => rememberAnew(parts),
     onBug: (error) => log(`bug after a commit: ${error instanceof Error ? error.stack : String(error)}`),
   })
-  const parts: Parts = {store, commits, clock, timings, hub, leases, roster, dispatch, log}
+  const monitor = new MonitorLog(clock)
+  const parts: Parts = {
+    store,
+    commits,
+    clock,
+    timings,
+    hub,
+    leases,
+    roster,
+    dispatch,
+    monitor,
+    log,
+    version,
+    asksForTokens,
+  }
   takeUpLeases(parts)
   return parts
 }
@@ -129,6 +147,7 @@ function running(server: Server, host: string, {parts, database}: {parts: Parts;
     server.close()
     commits.flush()
     await commits.settled().catch(() => {})
+    parts.monitor.close()
     hub.closeAll()
     await new Promise(setImmediate) // answers to what was just committed go out
     server.closeAllConnections()

@@ -111,6 +111,7 @@ const migrations = [
     PRIMARY KEY (home, id)
   ) STRICT;
   CREATE INDEX sessions_order ON sessions (home, updated_at, id);
+  CREATE INDEX sessions_newest ON sessions (updated_at, id, home);
 
   CREATE TABLE messages (
     n INTEGER PRIMARY KEY,

@@ -64,6 +64,6 @@ export function withCodebase({store}: Parts, task: StoredTask, workerId: string,
 /** Have all workers declined that are there now, with a stream or polling? Nobody there: somebody may come. */
 function hasAllOf({hub, store, leases}: Parts, decliners: ReadonlyMap<string, string>): boolean {
   const isThere = (workerId: string) => hub.streamOf(workerId) || leases.silence(workerId) < presentMs
-  const there = store.registry.workers().filter(({worker_id}) => isThere(worker_id))
+  const there = store.registry.workers({withModels: false}).filter(({worker_id}) => isThere(worker_id))
   return there.length > 0 && there.every(({worker_id}) => lacksPath(decliners.get(worker_id)))
 }

@@ -28,7 +28,7 @@ export function homeFor(parts: Parts, codebaseId: string, workerId: string): str
 export function homesOf(parts: Parts, codebaseId: string, only?: string): string[] {
   if (codebaseId === globalCodebase) {
     const homes = parts.store.registry
-      .workers({all: true})
+      .workers({all: true, withModels: false})
       .filter(({worker_id}) => only === undefined || worker_id === only)
       .flatMap((worker) => [apart(worker.worker_id), globalHomeOf(parts, worker) ?? []].flat())
     if (homes.length === 0) throw notFound('Codebase not found')

@@ -13,7 +13,7 @@ const maxPageChars = 8 * 1024 * 1024
 
 /** `only`: the worker whose sessions may be seen; undefined: all. */
 export type Reader = {codebaseId: string; only: string | undefined}
-export type PageQuery = {limit?: string | undefined; cursor?: string | undefined}
+export type PageQuery = {limit?: string | undefined; cursor?: string | undefined; offset?: number}
 
 /** A session under the names of the existing server's lists and of its database. */
 export function wireSession({home, summary, message_count, ...session}: StoredSession) {
@@ -44,11 +44,15 @@ export function listSessions(parts: Parts, {codebaseId, only}: Reader, {limit, c
 }
 
 /** A page of the sessions of these homes, or of all. */
-export function pageOfSessions({store}: Parts, homes: readonly string[] | 'all', {limit, cursor}: PageQuery) {
+export function pageOfSessions(
+  {store}: Parts,
+  homes: readonly string[] | 'all',
+  {limit, cursor, offset = 0}: PageQuery,
+) {
   const after = readCursor(cursor, sessionPlace)
   const most = readLimit(limit, defaultLimit)
   const page: StoredSession[] = []
-  for (const session of store.sessions.list(homes, after)) {
+  for (const session of store.sessions.list(homes, {after, offset})) {
     const last = page.at(-1)
     if (last && page.length >= most) return {page, next: toCursor([last.updated_at, last.id, last.home])}
     page.push(session)

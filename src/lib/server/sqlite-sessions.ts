@@ -112,12 +112,13 @@ function reading(database: Database): Part<'syncedAt' | 'get' | 'list' | 'messag
         homes: JSON.stringify(homes),
         id,
       }) as StoredSession | undefined,
-    *list(homes, after) {
+    *list(homes, {after, offset = 0} = {}) {
       const where = homes === 'all' ? ['1'] : [among]
       if (after) where.push('(updated_at, id, home) < (:updated_at, :id, :home)')
       // its own statement each time: a reader may stop early while another one reads
-      const rows = database.prepare(`SELECT ${columns} FROM sessions WHERE ${where.join(' AND ')} ${order}`)
-      const parameters = {...(homes === 'all' ? {} : {homes: JSON.stringify(homes)}), ...after}
+      const rows = database.prepare(`SELECT ${columns} FROM sessions WHERE ${where.join(' AND ')} ${order}
+        LIMIT -1 OFFSET :offset`)
+      const parameters = {...(homes === 'all' ? {} : {homes: JSON.stringify(homes)}), ...after, offset}
       for (const row of rows.iterate(parameters)) yield row as StoredSession
     },
     *messages(home, sessionId, before) {

@@ -10,7 +10,14 @@ export const sqliteStore = (database: Database): Store => ({
   output: sqliteOutput(database),
   registry: sqliteRegistry(database),
   sessions: sqliteSessions(database),
+  size: sizeOf(database),
 })
+
+function sizeOf(database: Database): () => number {
+  const used = database.prepare(`SELECT (page_count - freelist_count) * page_size AS bytes
+    FROM pragma_page_count, pragma_freelist_count, pragma_page_size`)
+  return () => Number(used.get()?.['bytes'])
+}
 
 function sqliteOutput(database: Database): OutputStore {
   const sql = statements(database)

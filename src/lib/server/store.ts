@@ -87,9 +87,10 @@ export type StoredCodebase = Pick<
 export interface RegistryStore {
   putWorker(worker: Omit<StoredWorker, 'unregistered_at' | 'tasks_completed'>): void
   worker(id: string): StoredWorker | undefined
-  /** All that are not unregistered; with `all`, those too. */
-  workers(options?: {all: boolean}): StoredWorker[]
+  /** All that are not unregistered; with `all`, those too. Lists of models are long: leave them out if you can. */
+  workers(options?: {all?: boolean; withModels?: boolean}): StoredWorker[]
   hasWorkers(): boolean
+  counts(): {workers: number; codebases: number}
   /** False when there is no such worker. */
   seen(workerId: string, at: string): boolean
   unregister(workerId: string, at: string): void
@@ -150,8 +151,11 @@ export interface SessionStore {
   synced(home: string, at: string): void
   syncedAt(homes: readonly string[]): string | null
   get(homes: readonly string[], id: string): StoredSession | undefined
-  /** Newest first, lazily, after this place in the order. */
-  list(homes: readonly string[] | 'all', after?: SessionPlace): Iterable<StoredSession>
+  /** Newest first, lazily, after this place in the order and without the first ones. */
+  list(
+    homes: readonly string[] | 'all',
+    from?: {after?: SessionPlace | undefined; offset?: number},
+  ): Iterable<StoredSession>
   /** Newest first, lazily. */
   messages(home: string, sessionId: string, before?: {at: string; n: number}): Iterable<StoredMessage>
   count(): number
@@ -162,4 +166,11 @@ export type SessionPlace = Pick<StoredSession, 'updated_at' | 'id' | 'home'>
  * Where the control plane keeps its state. Calls are synchronous and see each other's effects at once; the plane
  * groups them into transactions (`CommitGroup`), and a rule is checked and applied in one turn of the event loop.
  */
-export type Store = {tasks: TaskStore; output: OutputStore; registry: RegistryStore; sessions: SessionStore}
+export type Store = {
+  tasks: TaskStore
+  output: OutputStore
+  registry: RegistryStore
+  sessions: SessionStore
+  /** What the store takes, in bytes; what was freed and is used again later does not count. */
+  size(): number
+}

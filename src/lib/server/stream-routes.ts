@@ -36,8 +36,10 @@ function openTaskStream(c: Context<AppEnv>, parts: Parts): Response {
     const who = {workerId, agentName, capabilities: capabilities.length > 0 ? capabilities : registered}
     const stream = hub.connect({...who, codebases: words(c.req.header('x-codebases'))}, events, (ended) => {
       if (roster.isKnown(workerId)) leases.sign(workerId)
+      noteWorker(parts, ended, 'disconnected')
       commits.afterCommit(() => dispatch.disconnected(ended))
     })
+    noteWorker(parts, stream, 'connected')
     const timestamp = isoTime(clock.now())
     const message = 'Connected to task stream'
     stream.send('connected', {event: 'connected', worker_id: workerId, agent_name: agentName, message, timestamp})
@@ -48,6 +50,11 @@ function openTaskStream(c: Context<AppEnv>, parts: Parts): Response {
 
     commits.afterCommit(() => dispatch.returned(workerId))
   })
+}
+
+function noteWorker({monitor, roster}: Parts, stream: TaskStream, change: 'connected' | 'disconnected'): void {
+  const {workerId, agentName: name} = stream
+  monitor.note({type: 'worker', change, workerId, name, hostname: roster.profile(workerId).hostname})
 }
 
 function claiming(app: Hono<AppEnv>, parts: Parts): void {

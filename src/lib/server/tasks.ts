@@ -23,7 +23,7 @@ export type TaskInput = {
 }
 
 export function createTask(parts: Parts, input: TaskInput): StoredTask {
-  const {store, commits, dispatch, clock} = parts
+  const {store, commits, dispatch, hub, monitor, clock} = parts
   checkSizes(input)
   const id = randomUUID()
   const {metadata, title, model = null, priority = 0} = input
@@ -41,8 +41,13 @@ export function createTask(parts: Parts, input: TaskInput): StoredTask {
     frame_size: frameSize(input),
   })
   store.registry.triggered(input.codebase_id, created_at)
-  commits.afterCommit(() => dispatch.offer(id))
-  return existing(parts, id)
+  const task = existing(parts, id)
+  commits.afterCommit(() => {
+    dispatch.offer(id)
+    hub.changed(task)
+    monitor.note({type: 'task', task, change: 'created'})
+  })
+  return task
 }
 
 function checkSizes({prompt, title}: TaskInput): void {

@@ -68,6 +68,10 @@ export function workerRoutes(app: Hono<AppEnv>, parts: Parts): void {
   app.get(routes.models, (c) => c.json(listModels(registry.workers())))
 
   app.get(routes.monitorWorkers, (c) =>
-    c.json({workers: pageOf(c, registry.workers({all: true}), keyOf).map((worker) => monitorWorker(parts, worker))}),
+    c.json({
+      workers: pageOf(c, registry.workers({all: true, withModels: false}), keyOf).map((worker) =>
+        monitorWorker(parts, worker),
+      ),
+    }),
   )
 }
