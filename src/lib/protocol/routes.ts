@@ -6,6 +6,7 @@ export const routes = {
   health: '/health',
   livez: '/livez',
   readyz: '/readyz',
+  openapi: '/openapi.json',
   status: '/v1/opencode/status',
   workers: '/v1/opencode/workers',
   registerWorker: '/v1/opencode/workers/register',

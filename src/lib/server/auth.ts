@@ -46,12 +46,14 @@ function parseToken(pair: string): Token {
 const isScope = (word: string | undefined): word is Scope => (scopes as readonly (string | undefined)[]).includes(word)
 const digest = (token: string) => createHash('sha256').update(token).digest()
 
+/** Where no token is ever asked for: whoever watches the process has none, and A2A clients come without one. */
+export const openPaths: ReadonlySet<string> = new Set([routes.health, routes.livez, routes.readyz, routes.agentCard])
+
 /** Tells who a request comes from, and refuses those it must. */
 export type Gate = (authorization: string | undefined, path: string) => Identity | undefined
 
 export function createGate(tokens: readonly Token[], mode: AuthMode): Gate {
   const known = tokens.map(({token, ...who}) => ({digest: digest(token), who}))
-  const open = new Set<string>([routes.health, routes.livez, routes.readyz, routes.agentCard])
   const guarded = ['/v1/worker/', '/v1/monitor/export/']
 
   const identify = (token: string): Identity | undefined => {
@@ -65,7 +67,7 @@ export function createGate(tokens: readonly Token[], mode: AuthMode): Gate {
 
   return (authorization, path) => {
     const isGuarded = guarded.some((prefix) => path.startsWith(prefix))
-    const isNeeded = mode === 'required' ? !open.has(path) : mode === 'stream-only' && isGuarded
+    const isNeeded = mode === 'required' ? !openPaths.has(path) : mode === 'stream-only' && isGuarded
     const token = authorization?.startsWith('Bearer ') ? authorization.slice('Bearer '.length).trim() : undefined
     const identity = mode === 'off' || token === undefined ? undefined : identify(token)
     if (isNeeded && token === undefined) throw new HttpError(401, 'Missing Bearer token')

@@ -1,6 +1,7 @@
 import type {Hono} from 'hono'
 import {isoTime} from '../core/clock.ts'
 import {routes} from '../protocol/routes.ts'
+import {openPaths} from './auth.ts'
 import {agentCard} from './agent-card.ts'
 import type {AppEnv} from './event-stream.ts'
 import type {Parts} from './parts.ts'
@@ -18,6 +19,11 @@ export function healthRoutes(app: Hono<AppEnv>, {store, clock, version, asksForT
     const url = new URL('/', c.req.url).href
     return c.json(agentCard({url, version: version ?? 'unknown', asksForTokens}))
   })
+  let document: Promise<Record<string, unknown>> | undefined
+  app.get(routes.openapi, async (c) => {
+    document ??= describeApi({version: version ?? 'unknown', asksForTokens})
+    return c.json(await document)
+  })
   app.get(routes.status, (c) =>
     c.json({
       available: true,
@@ -29,4 +35,10 @@ export function healthRoutes(app: Hono<AppEnv>, {store, clock, version, asksForT
       tasks: store.tasks.counts(),
     }),
   )
+}
+
+/** Made at the first request: few ask, and a start should not wait for it. */
+async function describeApi(facts: {version: string; asksForTokens: boolean}): Promise<Record<string, unknown>> {
+  const {openApiDocument} = await import('./openapi.ts')
+  return openApiDocument({...facts, isOpen: (path) => openPaths.has(path)})
 }

@@ -9,6 +9,7 @@ import {openEventStream} from './event-stream.ts'
 import {HttpError, notFound} from './http-error.ts'
 import type {TaskStream} from './hub.ts'
 import {seen} from './lease-keeper.ts'
+import {pageOf} from './paging.ts'
 import type {Parts} from './parts.ts'
 import {declineTask} from './registration-tasks.ts'
 import {tellCancelled} from './task-moves.ts'
@@ -112,8 +113,9 @@ function connections(app: Hono<AppEnv>, parts: Parts): void {
   const {hub, commits, dispatch} = parts
 
   app.get(routes.connected, (c) => {
-    const workers = [...hub.streams()].map((stream) => connection(parts, stream))
-    return c.json({workers, count: workers.length, timestamp: isoTime(parts.clock.now())})
+    const streams = [...hub.streams()]
+    const workers = pageOf(c, streams, ({workerId}) => [workerId]).map((stream) => connection(parts, stream))
+    return c.json({workers, count: streams.length, timestamp: isoTime(parts.clock.now())})
   })
 
   app.get(routes.connectedWorker, (c) => {
