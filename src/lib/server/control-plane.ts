@@ -1,5 +1,6 @@
 import {once} from 'node:events'
 import type {Server} from 'node:http'
+import {createServer as createSecureServer} from 'node:https'
 import type {AddressInfo} from 'node:net'
 import {createAdaptorServer} from '@hono/node-server'
 import type {Clock} from '../core/clock.ts'
@@ -23,6 +24,8 @@ import {Roster} from './roster.ts'
 import type {Database} from '../core/sqlite.ts'
 import {explainDatabase, openDatabase} from '../core/sqlite.ts'
 import {sqliteStore} from './sqlite-store.ts'
+import type {TlsFiles} from './tls.ts'
+import {readTls} from './tls.ts'
 
 export type ControlPlaneOptions = {
   host: string
@@ -30,6 +33,8 @@ export type ControlPlaneOptions = {
   port: number
   /** A file, or `:memory:`. */
   database: string
+  /** Without it the plane speaks plain HTTP. */
+  tls?: TlsFiles
   tokens?: Token[]
   /** Default: required when there are tokens, else off. */
   auth?: AuthMode
@@ -62,16 +67,18 @@ const defaults: Timings = {
 export async function startControlPlane(options: ControlPlaneOptions): Promise<ControlPlane> {
   const {host, port, tokens = [], auth = tokens.length > 0 ? 'required' : 'off'} = options
   checkExposure(host, tokens, auth)
+  const tls = options.tls && readTls(options.tls)
   const database = await openDatabase(options.database, {exclusive: options.exclusive ?? true})
   try {
     const parts = assemble(database, options)
     const server = createAdaptorServer({
       fetch: createApp(parts, createGate(tokens, auth)).fetch,
       overrideGlobalObjects: false, // the plane may live in a worker's process, whose `fetch` is not ours to change
+      ...(tls ? {createServer: createSecureServer, serverOptions: tls} : {}),
     }) as Server
     server.keepAliveTimeout = 75_000 // longer than clients keep an idle connection, so it is they who close it
     await listen(server, host, port)
-    return running(server, host, {parts, database})
+    return running(server, {parts, database, host, scheme: tls ? 'https' : 'http'})
   } catch (error) {
     database.close()
     throw error instanceof ExpectedError ? error : explainDatabase(options.database, error)
@@ -125,7 +132,9 @@ function rememberAnew(parts: Parts): void {
   commits.afterCommit(() => dispatch.fillAll())
 }
 
-function running(server: Server, host: string, {parts, database}: {parts: Parts; database: Database}): ControlPlane {
+type Running = {parts: Parts; database: Database; host: string; scheme: string}
+
+function running(server: Server, {parts, database, host, scheme}: Running): ControlPlane {
   const {hub, commits, dispatch, timings} = parts
   const keepAlive = setInterval(() => hub.heartbeat(), timings.keepAliveMs)
   const tick = Math.max(5, Math.min(timings.leaseMs, timings.offerMs, timings.silentWorkerMs, 5000) / 20)
@@ -158,5 +167,5 @@ function running(server: Server, host: string, {parts, database}: {parts: Parts;
   const close = () => (closing ??= shutDown())
   const {port} = server.address() as AddressInfo
   const reachable = ['0.0.0.0', '::'].includes(host) ? 'localhost' : host.includes(':') ? `[${host}]` : host
-  return {url: `http://${reachable}:${port}`, host, port, close, [Symbol.asyncDispose]: close}
+  return {url: `${scheme}://${reachable}:${port}`, host, port, close, [Symbol.asyncDispose]: close}
 }
