@@ -20,6 +20,8 @@ import {migrate} from './migrations.ts'
 import {MonitorLog} from './monitor-log.ts'
 import type {Parts, Timings} from './parts.ts'
 import {endRegistrations} from './registration-tasks.ts'
+import type {Retention} from './retention.ts'
+import {defaultRetention, keepTidy} from './retention.ts'
 import {Roster} from './roster.ts'
 import type {Database} from '../core/sqlite.ts'
 import {explainDatabase, openDatabase} from '../core/sqlite.ts'
@@ -43,6 +45,8 @@ export type ControlPlaneOptions = {
   /** Of the program, for those who ask. */
   version?: string
   timings?: Partial<Timings>
+  /** Default: 30 days, 2 GiB. */
+  retention?: Partial<Retention>
   /** Keep others out of the database file for as long as this process lives. Default: yes. */
   exclusive?: boolean
 }
@@ -78,7 +82,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     }) as Server
     server.keepAliveTimeout = 75_000 // longer than clients keep an idle connection, so it is they who close it
     await listen(server, host, port)
-    return running(server, {parts, database, host, scheme: tls ? 'https' : 'http'})
+    const retention = {...defaultRetention, ...options.retention}
+    return running(server, {parts, database, retention, host, scheme: tls ? 'https' : 'http'})
   } catch (error) {
     database.close()
     throw error instanceof ExpectedError ? error : explainDatabase(options.database, error)
@@ -132,9 +137,9 @@ function rememberAnew(parts: Parts): void {
   commits.afterCommit(() => dispatch.fillAll())
 }
 
-type Running = {parts: Parts; database: Database; host: string; scheme: string}
+type Running = {parts: Parts; database: Database; retention: Retention; host: string; scheme: string}
 
-function running(server: Server, {parts, database, host, scheme}: Running): ControlPlane {
+function running(server: Server, {parts, database, retention, host, scheme}: Running): ControlPlane {
   const {hub, commits, dispatch, timings} = parts
   const keepAlive = setInterval(() => hub.heartbeat(), timings.keepAliveMs)
   const tick = Math.max(5, Math.min(timings.leaseMs, timings.offerMs, timings.silentWorkerMs, 5000) / 20)
@@ -148,10 +153,13 @@ function running(server: Server, {parts, database, host, scheme}: Running): Cont
     }
   }, tick)
 
+  const stopTidying = keepTidy(parts, retention)
+
   let closing: Promise<void> | undefined
   const shutDown = async () => {
     clearInterval(keepAlive)
     clearInterval(sweep)
+    stopTidying()
     const closed = once(server, 'close')
     server.close()
     commits.flush()

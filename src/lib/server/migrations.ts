@@ -126,6 +126,13 @@ const migrations = [
 
   CREATE TABLE session_syncs (home TEXT PRIMARY KEY, synced_at TEXT NOT NULL) STRICT;
   `,
+  // output_first: the first piece that is still there; output_chars: what is kept of a task, its result included
+  `
+  ALTER TABLE tasks ADD COLUMN output_first INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE tasks ADD COLUMN output_chars INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE tasks ADD COLUMN output_dropped INTEGER NOT NULL DEFAULT 0;
+  CREATE INDEX tasks_kept ON tasks (completed_at, output_chars) WHERE completed_at IS NOT NULL AND output_dropped = 0;
+  `,
 ]
 
 /** Brings the database to the newest version, all or nothing. */

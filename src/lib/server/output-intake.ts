@@ -65,7 +65,8 @@ function append(
     seq += 1
   }
 
-  store.tasks.update(task.id, {output_seq: seq, output_next: end})
+  const output_chars = task.output_chars + input.output.length
+  store.tasks.update(task.id, {output_seq: seq, output_next: end, output_chars})
   commits.afterCommit(() => {
     hub.changed(task)
     monitor.note({type: 'output', task, output: input.output})

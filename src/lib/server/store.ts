@@ -10,8 +10,11 @@ export type StoredTask = Omit<Task, 'waiting'> & {
   frame_size: number
   /** Where the next output of this attempt begins in its spool. */
   output_next: number
-  /** How many pieces of output are stored, over all attempts. */
+  /** How many pieces of output there are, over all attempts; the first of them may have been dropped. */
   output_seq: number
+  output_first: number
+  /** What is kept of it, its result included, in UTF-16 units. */
+  output_chars: number
 }
 
 export type NewTask = Pick<
@@ -28,7 +31,10 @@ export type NewTask = Pick<
   | 'frame_size'
 > & {created_at: string}
 
-export type TaskPatch = Partial<Omit<StoredTask, 'n' | 'id' | 'codebase_id' | 'prompt' | 'required'>>
+export type TaskPatch = Partial<Omit<StoredTask, 'n' | 'id' | 'codebase_id' | 'prompt' | 'required'>> & {
+  /** 0: its output is to be dropped again one day. */
+  output_dropped?: 0
+}
 
 /** The little that dispatch must know of a pending task to place it. */
 export type PendingTask = Pick<StoredTask, 'n' | 'id' | 'codebase_id' | 'priority' | 'frame_size' | 'required'>
@@ -71,6 +77,15 @@ export interface OutputStore {
   append(output: NewOutput): void
   /** Pieces from `since` on, in order, lazily. */
   read(taskId: string, since: number): Iterable<StoredOutput>
+  /** How much is kept of tasks that have ended. */
+  kept(): number
+  /** Of the tasks of which something is kept, the one that ended first. */
+  oldest(): {task_id: string; completed_at: string} | undefined
+  /**
+   * Drops a piece of a task's output from its beginning, about this much; when there is none left, also what its result
+   * has beyond what a list shows. Returns how much that was.
+   */
+  drop(taskId: string, bytes: number): number
 }
 
 export type StoredWorker = Omit<Worker, 'connected' | 'running' | 'status' | 'registered_at' | 'last_seen'> & {

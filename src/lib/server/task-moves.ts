@@ -51,7 +51,7 @@ export function finish(parts: Parts, task: StoredTask, status: FinalStatus, outc
     completed_at: now,
     updated_at: now,
     lost_since: null,
-    ...(outcome.result ? {result: outcome.result} : {}),
+    ...(outcome.result ? {result: outcome.result, output_chars: task.output_chars + outcome.result.length} : {}),
     ...(outcome.error ? {error: outcome.error} : {}),
     ...(outcome.session_id ? {session_id: outcome.session_id} : {}),
     ...(outcome.usage ? {usage: outcome.usage} : {}),
@@ -80,7 +80,8 @@ export function requeue(parts: Parts, task: StoredTask): void {
 
 /** Back to pending whatever it was, with nothing left of the former run but its output and session. */
 export function restart(parts: Parts, task: StoredTask): void {
-  parts.store.tasks.update(task.id, {cancel_requested_at: null, completed_at: null, result: null, error: null})
+  const clean = {cancel_requested_at: null, completed_at: null, result: null, error: null, output_dropped: 0} as const
+  parts.store.tasks.update(task.id, clean)
   requeue(parts, {...task, cancel_requested_at: null})
 }
 
