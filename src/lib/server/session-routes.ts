@@ -47,26 +47,23 @@ function placeToResume(parts: Parts, codebaseId: string, sessionId: string): str
 
 function syncing(app: Hono<AppEnv>, parts: Parts): void {
   const {commits, store} = parts
-  const as = (c: Context<AppEnv>, workerId: string) => {
-    mayActAs(c.get('identity'), workerId, store.registry)
-    seen(parts, workerId)
-  }
+  const as = (c: Context<AppEnv>, workerId: string) =>
+    commits.write(() => {
+      mayActAs(c.get('identity'), workerId, store.registry)
+      seen(parts, workerId)
+    })
 
   app.post(routes.sessionsSync, async (c) => {
     const sync = await readBody(c, syncSessionsSchema, {maxBytes: limits.syncBody})
-    commits.write(() => {
-      as(c, sync.worker_id)
-      syncSessions(parts, c.req.param('codebase'), sync)
-    })
+    as(c, sync.worker_id)
+    await syncSessions(parts, c.req.param('codebase'), sync)
     return c.json({success: true, sessions_count: sync.sessions.length, synced: sync.sessions.length})
   })
 
   app.post(routes.messagesSync, async (c) => {
     const sync = await readBody(c, syncMessagesSchema, {maxBytes: limits.syncBody})
-    commits.write(() => {
-      as(c, sync.worker_id)
-      syncMessages(parts, c.req.param('codebase'), c.req.param('session'), sync)
-    })
+    as(c, sync.worker_id)
+    await syncMessages(parts, c.req.param('codebase'), c.req.param('session'), sync)
     return c.json({success: true, messages_count: sync.messages.length, synced: sync.messages.length})
   })
 }

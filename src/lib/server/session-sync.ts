@@ -13,38 +13,78 @@ const untitled = 'Untitled'
 type SessionSync = {worker_id: string; sessions: SessionInput[]; partial: boolean; deleted: string[]}
 
 /** Takes a worker's list of a codebase's sessions, or what changed in it. */
-export function syncSessions(parts: Parts, codebaseId: string, sync: SessionSync): void {
+export async function syncSessions(parts: Parts, codebaseId: string, sync: SessionSync): Promise<void> {
   const {sessions: store} = parts.store
-  const home = homeFor(parts, codebaseId, sync.worker_id)
+  const home = () => homeFor(parts, codebaseId, sync.worker_id)
   const now = isoTime(parts.clock.now())
-  const sessions = newest(sync.sessions.map((session) => toStored(home, sync.worker_id, session)))
-  for (const session of sessions) store.put(session, now)
-  if (sync.partial) store.remove(home, sync.deleted)
-  else store.keepOnly(home, idsOf(sessions))
-  settle(parts, home, now)
+  const sessions = newest(sync.sessions)
+  await writeInTurns(parts, sessions, home, (session, at) => {
+    store.put(toStored(at, sync.worker_id, session), now)
+    return sessionWeight
+  })
+  parts.commits.write(() => {
+    const at = home()
+    if (sync.partial) store.remove(at, sync.deleted)
+    else store.keepOnly(at, idsOf(sessions))
+    settle(parts, at, now)
+  })
 }
 
 type MessageSync = {worker_id: string; messages: MessageInput[]; partial: boolean}
 
 /** Takes the messages of a session, or those that are new or have changed; it need not have been listed before. */
-export function syncMessages(parts: Parts, codebaseId: string, sessionId: string, sync: MessageSync): void {
+export async function syncMessages(
+  parts: Parts,
+  codebaseId: string,
+  sessionId: string,
+  sync: MessageSync,
+): Promise<void> {
   const {sessions: store} = parts.store
-  const home = homeFor(parts, codebaseId, sync.worker_id)
+  const home = () => homeFor(parts, codebaseId, sync.worker_id)
   const now = isoTime(parts.clock.now())
-  if (!store.get([home], sessionId)) store.put(unlisted(home, sessionId, sync), now)
   const messages = sync.messages.slice(-limits.messages)
-  for (const message of messages) store.putMessage(toStoredMessage(home, sessionId, message), now)
-  if (!sync.partial) store.keepOnlyMessages(home, sessionId, idsOf(messages))
-  store.trimMessages(home, sessionId, limits.messages)
-  settle(parts, home, now)
+  await writeInTurns(parts, messages, home, (message, at) => {
+    const stored = toStoredMessage(at, sessionId, message)
+    store.putMessage(stored, now)
+    return stored.data.length
+  })
+  parts.commits.write(() => {
+    const at = home()
+    if (!store.get([at], sessionId)) store.put(unlisted(at, sessionId, sync), now)
+    if (!sync.partial) store.keepOnlyMessages(at, sessionId, idsOf(messages))
+    store.trimMessages(at, sessionId, limits.messages)
+    settle(parts, at, now)
+  })
+}
+
+/** Written in one turn of the event loop; then others have theirs. */
+const turnWeight = 1024 * 1024
+const sessionWeight = 4096
+
+/** Writes the items, some a turn. `home` is asked anew each turn: the codebase may be another's, or gone. */
+async function writeInTurns<T>(
+  {commits}: Parts,
+  items: readonly T[],
+  home: () => string,
+  write: (item: T, home: string) => number,
+): Promise<void> {
+  let next = 0
+  const turn = () =>
+    commits.write(() => {
+      const at = home()
+      for (let weight = 0; weight < turnWeight && next < items.length; next++) weight += write(items[next] as T, at)
+      return next < items.length
+    })
+  while (turn()) await new Promise(setImmediate)
 }
 
 const idsOf = (items: readonly {id: string}[]) => items.map(({id}) => id)
 
 /** No more than are kept. */
-function newest(sessions: NewSession[]): NewSession[] {
+function newest(sessions: SessionInput[]): SessionInput[] {
   if (sessions.length <= limits.sessions) return sessions
-  return sessions.toSorted((a, b) => ((a.updated_at ?? '') < (b.updated_at ?? '') ? 1 : -1)).slice(0, limits.sessions)
+  const timeOf = ({updated, updated_at}: SessionInput) => updated ?? updated_at ?? ''
+  return sessions.toSorted((a, b) => (timeOf(a) < timeOf(b) ? 1 : -1)).slice(0, limits.sessions)
 }
 
 function settle({store}: Parts, home: string, now: string): void {
