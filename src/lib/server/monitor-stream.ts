@@ -21,7 +21,7 @@ export async function followMonitor(parts: Parts, stream: EventStream, after: nu
   try {
     tell({type: 'connected', timestamp: isoTime(clock.now())})
     tellAgents(parts, stream)
-    let at = after ?? monitor.last
+    let at = Math.min(after ?? monitor.last, monitor.last) // a clock may have been put back meanwhile
     while (!stream.closed.aborted) {
       await stream.drained()
       if (stream.closed.aborted) return
