@@ -7,10 +7,11 @@ import {fileURLToPath} from 'node:url'
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const has = (program) => spawnSync(program, ['--version'], {stdio: 'ignore'}).error === undefined
 
-if (!has('git')) {
-  process.stderr.write('The tests need git (Debian package: git).\n')
-  process.exit(1)
-}
+for (const program of ['git', 'openssl'])
+  if (!has(program)) {
+    process.stderr.write(`The tests need ${program} (Debian package: ${program}).\n`)
+    process.exit(1)
+  }
 
 if (!has('rg'))
   process.stderr.write('Warning: ripgrep is missing (Debian package: ripgrep); OpenCode cannot search without it.\n')

@@ -9,6 +9,7 @@ export default class Serve extends BaseCommand {
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     'A2A_AUTH_TOKENS=me:secret <%= config.bin %> <%= command.id %> --host 0.0.0.0 --port 8000',
+    'A2A_AUTH_TOKENS=me:secret <%= config.bin %> <%= command.id %> --host 0.0.0.0 --tls-cert plane.crt --tls-key plane.key',
   ]
   static override flags = {
     host: Flags.string({summary: 'Address to listen on (A2A_HOST)', env: 'A2A_HOST', default: '127.0.0.1'}),
@@ -17,6 +18,16 @@ export default class Serve extends BaseCommand {
       summary: 'Database file (OPENCODE_DB_PATH; default: in the state directory)',
       env: 'OPENCODE_DB_PATH',
       helpValue: 'FILE',
+    }),
+    'tls-cert': Flags.string({
+      summary: 'Certificate with its chain, PEM: serve HTTPS',
+      helpValue: 'FILE',
+      dependsOn: ['tls-key'],
+    }),
+    'tls-key': Flags.string({
+      summary: 'Private key of the certificate, PEM',
+      helpValue: 'FILE',
+      dependsOn: ['tls-cert'],
     }),
     auth: Flags.string({
       summary: 'Which routes need a token (default: all, when there are tokens)',
@@ -36,14 +47,17 @@ export default class Serve extends BaseCommand {
       import('../lib/core/signals.ts'),
       import('node:path'),
     ])
+    const {'tls-cert': cert, 'tls-key': key} = flags
     const {stateDir} = await this.context(flags)
     const plane = await startControlPlane({
       host: flags.host,
       port,
       database: flags.db ?? join(makePrivate(stateDir), 'server.db'),
       tokens: parseTokens(process.env['A2A_AUTH_TOKENS'] ?? ''),
+      ...(cert !== undefined && key !== undefined ? {tls: {certFile: cert, keyFile: key}} : {}),
       ...(flags.auth ? {auth: flags.auth as 'required'} : {}),
       exclusive: true,
+      version: this.config.version,
       log: (line) => this.logToStderr(line),
     })
     this.log(plane.url)

@@ -113,6 +113,60 @@ test('9: each line of output is a request, and a result of many megabytes is fin
   expect(worker.refused).toEqual([])
 })
 
+test('9: all sessions of each codebase come every minute, those of global tasks under that word', async () => {
+  await using plane = await startPlane()
+  await using worker = await PythonWorker.start(plane.url)
+  const app = worker.codebases.get('/srv/app') ?? ''
+  const home = worker.codebases.get('/home/py') ?? ''
+  const session = (id: string) => ({
+    id,
+    title: 'Untitled',
+    created: '2024-12-10T19:40:00',
+    updated: null,
+    messageCount: 3,
+    directory: '/srv/app',
+    project_id: 'p',
+    summary: {},
+    version: '1.0.0',
+  })
+  const message = {
+    id: 'msg_001',
+    sessionID: 'ses_g',
+    role: 'user',
+    time: {created: '2024-12-10T19:40:00'},
+    agent: 'build',
+    model: null,
+    cost: null,
+    tokens: null,
+    tool_calls: [],
+    parts: [{id: 'prt_001', type: 'text', text: 'hello'}],
+  }
+  for (let minute = 0; minute < 2; minute++) {
+    await worker.syncSessions(app, [session('ses_a'), session('ses_b')])
+    await worker.syncSessions(home, [session('ses_g')])
+    await worker.syncMessages('global', 'ses_g', [message])
+  }
+
+  expect(worker.refused).toEqual([])
+  const api = new Api(plane.url)
+  expect((await api.get('sessions', {codebase: app})).body.sessions).toHaveLength(2)
+  expect((await api.get('sessions', {codebase: 'global'})).body.sessions).toMatchObject([{id: 'ses_g'}])
+  const messages = await api.get('messages', {codebase: home, session: 'ses_g'})
+  expect(messages.body.messages).toMatchObject([{id: 'msg_001', time: {created: '2024-12-10T19:40:00.000Z'}}])
+})
+
+test('9: a sync of a codebase that was removed is a 404, which makes it register the codebase again', async () => {
+  await using plane = await startPlane()
+  await using worker = await PythonWorker.start(plane.url)
+  const app = worker.codebases.get('/srv/app') ?? ''
+  await new Api(plane.url).send('DELETE', `/v1/opencode/codebases/${app}`)
+  await worker.syncSessions(app, [{id: 'ses_a'}])
+  expect(worker.refused).toHaveLength(1)
+  expect(worker.refused[0]).toContain('404')
+  await worker.syncSessions(await worker.registerCodebase('app', '/srv/app'), [{id: 'ses_a'}])
+  expect(worker.refused).toHaveLength(1)
+})
+
 test('10: silence is forgiven for long; then its tasks are lost, and begin again when it has registered anew', async () => {
   await using plane = await startPlane({timings: {leaseMs: 20, silentWorkerMs: 250}})
   await using worker = await PythonWorker.start(plane.url, {hangs: true})

@@ -11,7 +11,7 @@ import type {Codebase} from '../protocol/schemas.ts'
 export function findCodebase(all: readonly Codebase[], wanted: string | undefined, cwd: string): Codebase {
   if (wanted === undefined) return holding(all, cwd)
   const path = wanted.length > 1 ? wanted.replace(/\/+$/, '') : wanted
-  const exact = all.filter(({id}) => id === wanted)
+  const exact = all.filter(({id, aliases}) => id === wanted || aliases?.includes(wanted))
   const found = exact.length > 0 ? exact : all.filter((codebase) => codebase.name === wanted || codebase.path === path)
   const best = found.length > 1 ? preferred(found) : found
   if (best.length === 1 && best[0]) return best[0]

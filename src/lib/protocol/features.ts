@@ -24,6 +24,8 @@ export const serverFeatures = [
   'decline',
   /** The final report may bring the last of the output along. */
   'final-output',
+  /** Sessions and messages may be synced by what changed: `partial`, with the ids of what was `deleted`. */
+  'sessions-delta',
 ] as const
 
 export type ServerFeature = (typeof serverFeatures)[number]

@@ -12,6 +12,14 @@ export const limits = {
   jsonBody: 4 * MiB,
   statusBody: 64 * MiB,
   outputBody: 16 * MiB,
+  syncBody: 16 * MiB,
+  /** Sessions that are kept of one codebase, and messages of one session: the newest. */
+  sessions: 5000,
+  messages: 2000,
+  /** A longer message goes without its parts. */
+  message: MiB,
+  /** What the messages of one codebase may take; those of the sessions that rested longest go first. */
+  codebaseMessages: 128 * MiB,
   /** The result that our own worker reports; a longer one keeps its tail. */
   result: 64 * KiB,
   /** One `data:` line of the task stream; the existing Python worker breaks above 128 KiB. */

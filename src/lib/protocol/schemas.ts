@@ -108,6 +108,11 @@ export const codebaseSchema = v.object({
   /** Ours: does a worker that is connected now serve it, and on which host. */
   served: v.optional(v.nullable(v.boolean()), null),
   hostname: nullable,
+  /** Ids of others that are the same directory and that no worker serves any more. */
+  aliases: v.optional(v.array(v.string())),
+  duplicate_count: v.optional(v.number()),
+  /** How many tasks of it there are, by state; where one codebase is asked for by its status. Ours. */
+  tasks: v.optional(v.record(v.string(), v.number())),
 })
 export type Codebase = v.InferOutput<typeof codebaseSchema>
 

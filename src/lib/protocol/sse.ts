@@ -6,9 +6,14 @@ export type SseEvent = {event: string; data: string; id?: string | undefined}
 /** The longest event that is read; a longer one ends the stream with an error. In characters. */
 const maxEventLength = 8 * 1024 * 1024
 
-/** The wire form of an event (WHATWG HTML, server-sent events). `data` must be one line, as JSON is. */
-export const encodeEvent = ({event, data, id}: SseEvent): Buffer =>
-  Buffer.from(`${id === undefined ? '' : `id: ${id}\n`}event: ${event}\ndata: ${data}\n\n`)
+/**
+ * The wire form of an event (WHATWG HTML, server-sent events). `data` must be one line, as JSON is. An event that is
+ * called `message` goes without a name: readers take it for that.
+ */
+export const encodeEvent = ({event, data, id}: SseEvent): Buffer => {
+  const name = event === 'message' ? '' : `event: ${event}\n`
+  return Buffer.from(`${id === undefined ? '' : `id: ${id}\n`}${name}data: ${data}\n\n`)
+}
 
 export const encodeComment = (text: string): Buffer => Buffer.from(`: ${text}\n\n`)
 

@@ -4,16 +4,31 @@ import {errorCode, messageOf} from '../core/errors.ts'
 import {routes} from '../protocol/routes.ts'
 import type {Gate} from './auth.ts'
 import {codebaseRoutes} from './codebase-routes.ts'
+import {databaseRoutes} from './database-routes.ts'
 import type {AppEnv} from './event-stream.ts'
 import {healthRoutes} from './health-routes.ts'
 import {HttpError} from './http-error.ts'
+import {monitorRoutes} from './monitor-routes.ts'
 import {outputRoutes} from './output-routes.ts'
 import type {Parts} from './parts.ts'
+import {sessionRoutes} from './session-routes.ts'
 import {streamRoutes} from './stream-routes.ts'
 import {taskRoutes} from './task-routes.ts'
 import {workerRoutes} from './worker-routes.ts'
 
 const cannotWrite = new HttpError(503, 'The database cannot be read or written now; try again')
+
+const allRoutes = [
+  healthRoutes,
+  workerRoutes,
+  codebaseRoutes,
+  sessionRoutes,
+  taskRoutes,
+  outputRoutes,
+  streamRoutes,
+  monitorRoutes,
+  databaseRoutes,
+]
 
 /** The worker API over HTTP. */
 export function createApp(parts: Parts, gate: Gate): Hono<AppEnv> {
@@ -37,8 +52,7 @@ export function createApp(parts: Parts, gate: Gate): Hono<AppEnv> {
     })
   })
 
-  for (const add of [healthRoutes, workerRoutes, codebaseRoutes, taskRoutes, outputRoutes, streamRoutes])
-    add(app, parts)
+  for (const add of allRoutes) add(app, parts)
 
   app.notFound((c) => {
     const allowed = allowedMethods(app, c.req.path)

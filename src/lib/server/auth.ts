@@ -1,5 +1,6 @@
 import {createHash, timingSafeEqual} from 'node:crypto'
 import {configError} from '../core/errors.ts'
+import {routes} from '../protocol/routes.ts'
 import {HttpError} from './http-error.ts'
 
 export const scopes = ['admin', 'client', 'worker'] as const
@@ -8,6 +9,7 @@ export type Scope = (typeof scopes)[number]
 /** One entry of A2A_AUTH_TOKENS. `workerId`: the only worker that a worker's token may speak for. */
 export type Token = {name: string; scope: Scope; workerId?: string | undefined; token: string}
 
+/** `stream-only`: what the existing worker can show a token for, and dumps of everything. */
 export type AuthMode = 'required' | 'stream-only' | 'off'
 
 /** Who asks. Undefined where no token is asked for and none was shown. */
@@ -44,12 +46,15 @@ function parseToken(pair: string): Token {
 const isScope = (word: string | undefined): word is Scope => (scopes as readonly (string | undefined)[]).includes(word)
 const digest = (token: string) => createHash('sha256').update(token).digest()
 
+/** Where no token is ever asked for: whoever watches the process has none, and A2A clients come without one. */
+export const openPaths: ReadonlySet<string> = new Set([routes.health, routes.livez, routes.readyz, routes.agentCard])
+
 /** Tells who a request comes from, and refuses those it must. */
 export type Gate = (authorization: string | undefined, path: string) => Identity | undefined
 
 export function createGate(tokens: readonly Token[], mode: AuthMode): Gate {
   const known = tokens.map(({token, ...who}) => ({digest: digest(token), who}))
-  const open = new Set(['/health', '/livez', '/readyz'])
+  const guarded = ['/v1/worker/', '/v1/monitor/export/']
 
   const identify = (token: string): Identity | undefined => {
     const shown = digest(token)
@@ -61,7 +66,8 @@ export function createGate(tokens: readonly Token[], mode: AuthMode): Gate {
   }
 
   return (authorization, path) => {
-    const isNeeded = mode === 'required' ? !open.has(path) : mode === 'stream-only' && path.startsWith('/v1/worker/')
+    const isGuarded = guarded.some((prefix) => path.startsWith(prefix))
+    const isNeeded = mode === 'required' ? !openPaths.has(path) : mode === 'stream-only' && isGuarded
     const token = authorization?.startsWith('Bearer ') ? authorization.slice('Bearer '.length).trim() : undefined
     const identity = mode === 'off' || token === undefined ? undefined : identify(token)
     if (isNeeded && token === undefined) throw new HttpError(401, 'Missing Bearer token')
@@ -93,6 +99,18 @@ export function mayActAs(
 export function mayManageTasks(identity: Identity | undefined): void {
   if (identity?.scope === 'worker')
     throw new HttpError(403, `The token ${named(identity)}is a worker's: it may not create or cancel tasks`)
+}
+
+/** Refuses workers: what they run must not read what others do. */
+export function mayWatchAll(identity: Identity | undefined): void {
+  if (identity?.scope === 'worker')
+    throw new HttpError(403, `The token ${named(identity)}is a worker's: it may not read what all others do`)
+}
+
+/** The only worker whose things the asker may see; undefined: everybody's. */
+export function onlyWorkerOf(identity: Identity | undefined, bindings: Bindings): string | undefined {
+  if (identity?.scope !== 'worker') return undefined
+  return identity.workerId ?? bindings.binding(identity.hash) ?? ''
 }
 
 const named = ({name}: Identity) => (name ? `"${name}" ` : '')

@@ -1,5 +1,6 @@
 import {once} from 'node:events'
 import type {Server} from 'node:http'
+import {createServer as createSecureServer} from 'node:https'
 import type {AddressInfo} from 'node:net'
 import {createAdaptorServer} from '@hono/node-server'
 import type {Clock} from '../core/clock.ts'
@@ -17,11 +18,17 @@ import {endLapsed, takeUpLeases} from './lease-keeper.ts'
 import {Leases} from './leases.ts'
 import {checkExposure, listen} from './listen.ts'
 import {migrations} from './migrations.ts'
+import {MonitorLog} from './monitor-log.ts'
 import type {Parts, Timings} from './parts.ts'
+import {endRegistrations} from './registration-tasks.ts'
+import type {Retention} from './retention.ts'
+import {defaultRetention, keepTidy} from './retention.ts'
 import {Roster} from './roster.ts'
 import type {Database} from '../core/sqlite.ts'
 import {explainDatabase, migrate, openDatabase} from '../core/sqlite.ts'
 import {sqliteStore} from './sqlite-store.ts'
+import type {TlsFiles} from './tls.ts'
+import {readTls} from './tls.ts'
 
 export type ControlPlaneOptions = {
   host: string
@@ -29,12 +36,18 @@ export type ControlPlaneOptions = {
   port: number
   /** A file, or `:memory:`. */
   database: string
+  /** Without it the plane speaks plain HTTP. */
+  tls?: TlsFiles
   tokens?: Token[]
   /** Default: required when there are tokens, else off. */
   auth?: AuthMode
   clock?: Clock
   log?: (line: string) => void
+  /** Of the program, for those who ask. */
+  version?: string
   timings?: Partial<Timings>
+  /** Default: 30 days, 2 GiB. */
+  retention?: Partial<Retention>
   /** Keep others out of the database file for as long as this process lives. Default: yes. */
   exclusive?: boolean
 }
@@ -59,6 +72,7 @@ const defaults: Timings = {
 export async function startControlPlane(options: ControlPlaneOptions): Promise<ControlPlane> {
   const {host, port, tokens = [], auth = tokens.length > 0 ? 'required' : 'off'} = options
   checkExposure(host, tokens, auth)
+  const tls = options.tls && readTls(options.tls)
   const database = await openDatabase(options.database, {
     exclusive: options.exclusive ?? true,
     outlives: 'power-cut',
@@ -68,10 +82,12 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     const server = createAdaptorServer({
       fetch: createApp(parts, createGate(tokens, auth)).fetch,
       overrideGlobalObjects: false, // the plane may live in a worker's process, whose `fetch` is not ours to change
+      ...(tls ? {createServer: createSecureServer, serverOptions: tls} : {}),
     }) as Server
     server.keepAliveTimeout = 75_000 // longer than clients keep an idle connection, so it is they who close it
     await listen(server, host, port)
-    return running(server, host, {parts, database})
+    const retention = {...defaultRetention, ...options.retention}
+    return running(server, {parts, database, retention, host, scheme: tls ? 'https' : 'http'})
   } catch (error) {
     database.close()
     throw error instanceof ExpectedError ? error : explainDatabase(options.database, error)
@@ -81,7 +97,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
 /** Puts the parts together and takes up what an earlier process left running. */
 function assemble(database: Database, options: ControlPlaneOptions): Parts {
   migrate(database, options.database, migrations)
-  const {clock = systemClock, log = () => {}} = options
+  const {clock = systemClock, log = () => {}, version, tokens = []} = options
+  const asksForTokens = tokens.length > 0 && options.auth !== 'off'
   const timings = {...defaults, ...options.timings}
   const store = sqliteStore(database)
   const hub = new Hub(clock)
@@ -93,7 +110,21 @@ function assemble(database: Database, options: ControlPlaneOptions): Parts {
     onRollback: (error) => error instanceof HttpError || rememberAnew(parts),
     onBug: (error) => log(`bug after a commit: ${error instanceof Error ? error.stack : String(error)}`),
   })
-  const parts: Parts = {store, commits, clock, timings, hub, leases, roster, dispatch, log}
+  const monitor = new MonitorLog(clock)
+  const parts: Parts = {
+    store,
+    commits,
+    clock,
+    timings,
+    hub,
+    leases,
+    roster,
+    dispatch,
+    monitor,
+    log,
+    version,
+    asksForTokens,
+  }
   takeUpLeases(parts)
   return parts
 }
@@ -112,26 +143,33 @@ function rememberAnew(parts: Parts): void {
   commits.afterCommit(() => dispatch.fillAll())
 }
 
-function running(server: Server, host: string, {parts, database}: {parts: Parts; database: Database}): ControlPlane {
+type Running = {parts: Parts; database: Database; retention: Retention; host: string; scheme: string}
+
+function running(server: Server, {parts, database, retention, host, scheme}: Running): ControlPlane {
   const {hub, commits, dispatch, timings} = parts
   const keepAlive = setInterval(() => hub.heartbeat(), timings.keepAliveMs)
   const tick = Math.max(5, Math.min(timings.leaseMs, timings.offerMs, timings.silentWorkerMs, 5000) / 20)
   const sweep = setInterval(() => {
     try {
       endLapsed(parts)
+      endRegistrations(parts)
       commits.afterCommit(() => dispatch.sweep())
     } catch (error) {
       parts.log(`sweep failed: ${messageOf(error)}`)
     }
   }, tick)
 
+  const stopTidying = keepTidy(parts, retention)
+
   let closing: Promise<void> | undefined
   const shutDown = async () => {
     clearInterval(keepAlive)
     clearInterval(sweep)
+    stopTidying()
     const closed = once(server, 'close')
     server.close()
     await commits.settled().catch(() => {})
+    parts.monitor.close()
     hub.closeAll()
     await new Promise(setImmediate) // answers to what was just committed go out
     server.closeAllConnections()
@@ -142,5 +180,5 @@ function running(server: Server, host: string, {parts, database}: {parts: Parts;
   const close = () => (closing ??= shutDown())
   const {port} = server.address() as AddressInfo
   const reachable = ['0.0.0.0', '::'].includes(host) ? 'localhost' : host.includes(':') ? `[${host}]` : host
-  return {url: `http://${reachable}:${port}`, host, port, close, [Symbol.asyncDispose]: close}
+  return {url: `${scheme}://${reachable}:${port}`, host, port, close, [Symbol.asyncDispose]: close}
 }

@@ -92,8 +92,8 @@ export class Dispatch {
   }
 
   /** The worker gives the task back at once; the next one gets it. */
-  decline(taskId: string, workerId: string, reason: string): void {
-    const until = this.#parts.clock.monotonic() + declineMs
+  decline(taskId: string, workerId: string, reason: string, {untilMs = declineMs} = {}): void {
+    const until = this.#parts.clock.monotonic() + untilMs
     if (this.offers.get(taskId)?.workerId === workerId) this.offers.remove(taskId)
     this.holdoffs.declined(taskId, workerId, {until, reason})
   }

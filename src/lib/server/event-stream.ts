@@ -34,6 +34,11 @@ export class EventStream {
     return this.#closed.signal
   }
 
+  /** Nothing can be sent any more, even if the reader has not noticed yet. */
+  get isEnded(): boolean {
+    return this.closed.aborted || this.#response.writableEnded
+  }
+
   send(event: SseEvent): void {
     this.#write(encodeEvent(event))
   }
@@ -73,7 +78,7 @@ export class EventStream {
   }
 
   #write(bytes: Buffer): void {
-    if (this.closed.aborted || this.#response.writableEnded) return
+    if (this.isEnded) return
     this.#response.write(bytes)
     if (this.#response.writableLength > maxQueued) this.close()
   }

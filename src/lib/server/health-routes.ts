@@ -1,27 +1,44 @@
 import type {Hono} from 'hono'
 import {isoTime} from '../core/clock.ts'
 import {routes} from '../protocol/routes.ts'
+import {openPaths} from './auth.ts'
+import {agentCard} from './agent-card.ts'
 import type {AppEnv} from './event-stream.ts'
 import type {Parts} from './parts.ts'
 
 /** For those who watch the plane itself. */
-export function healthRoutes(app: Hono<AppEnv>, {store, clock}: Parts): void {
+export function healthRoutes(app: Hono<AppEnv>, {store, clock, version, asksForTokens}: Parts): void {
   const timestamp = () => isoTime(clock.now())
-  app.get(routes.health, (c) => c.json({status: 'healthy', timestamp: timestamp()}))
+  app.get(routes.health, (c) => c.json({status: 'healthy', version, timestamp: timestamp()}))
   app.get(routes.livez, (c) => c.json({status: 'alive', timestamp: timestamp()}))
   // asks the store, so a database that cannot be read is an error here and not at the next task
   app.get(routes.readyz, (c) =>
-    c.json({status: 'ready', workers: store.registry.workers().length, timestamp: timestamp()}),
+    c.json({status: 'ready', workers: store.registry.counts().workers, timestamp: timestamp()}),
   )
+  app.get(routes.agentCard, (c) => {
+    const url = new URL('/', c.req.url).href
+    return c.json(agentCard({url, version: version ?? 'unknown', asksForTokens}))
+  })
+  let document: Promise<Record<string, unknown>> | undefined
+  app.get(routes.openapi, async (c) => {
+    document ??= describeApi({version: version ?? 'unknown', asksForTokens})
+    return c.json(await document)
+  })
   app.get(routes.status, (c) =>
     c.json({
       available: true,
       message: 'Control plane ready; OpenCode runs on the workers',
       opencode_binary: null,
-      registered_codebases: store.registry.codebases().length,
+      registered_codebases: store.registry.counts().codebases,
       auto_start: false,
       runtime: null,
       tasks: store.tasks.counts(),
     }),
   )
+}
+
+/** Made at the first request: few ask, and a start should not wait for it. */
+async function describeApi(facts: {version: string; asksForTokens: boolean}): Promise<Record<string, unknown>> {
+  const {openApiDocument} = await import('./openapi.ts')
+  return openApiDocument({...facts, isOpen: (path) => openPaths.has(path)})
 }

@@ -65,6 +65,11 @@ export class Holdoffs {
     return reasons
   }
 
+  /** The same of each task. */
+  *allDecliners(): Generator<[taskId: string, decliners: Map<string, string>]> {
+    for (const taskId of this.#byTask.keys()) yield [taskId, this.decliners(taskId)]
+  }
+
   #set(taskId: string, workerId: string, holdoff: Holdoff): void {
     this.#byTask.set(taskId, (this.#byTask.get(taskId) ?? new Map()).set(workerId, holdoff))
   }

@@ -26,7 +26,8 @@ export class Hub {
   readonly #clock: Clock
   readonly #streams = new Map<string, TaskStream>()
   readonly #byCodebase = new Map<string, Set<TaskStream>>()
-  readonly #followers = new Map<string, Set<() => void>>()
+  readonly #taskFollowers = new Followers()
+  readonly #codebaseFollowers = new Followers()
   readonly #open = new Set<EventStream>()
   // ids go on growing over restarts, as long as there are fewer than a thousand events a millisecond
   #lastEventId: number
@@ -96,16 +97,21 @@ export class Hub {
 
   /** Calls `onChange` whenever the task's output or state has changed, until the returned function is called. */
   follow(taskId: string, onChange: () => void): () => void {
-    const followers = this.#followers.get(taskId) ?? new Set()
-    this.#followers.set(taskId, followers.add(onChange))
-    return () => {
-      followers.delete(onChange)
-      if (followers.size === 0) this.#followers.delete(taskId)
-    }
+    return this.#taskFollowers.add(taskId, onChange)
   }
 
-  changed(taskId: string): void {
-    for (const onChange of this.#followers.get(taskId) ?? []) onChange()
+  /** The same for all tasks of a codebase; without a task when the codebase itself is another, or gone. */
+  followCodebase(codebaseId: string, onChange: OnChange): () => void {
+    return this.#codebaseFollowers.add(codebaseId, onChange)
+  }
+
+  changed({id, codebase_id}: {id: string; codebase_id: string}): void {
+    this.#taskFollowers.tell(id, id)
+    this.#codebaseFollowers.tell(codebase_id, id)
+  }
+
+  codebaseChanged(codebaseId: string): void {
+    this.#codebaseFollowers.tell(codebaseId)
   }
 
   /** Remembers an open stream, so that closing the plane ends it. */
@@ -116,5 +122,25 @@ export class Hub {
 
   closeAll(): void {
     for (const events of this.#open) events.close()
+  }
+}
+
+type OnChange = (taskId: string | undefined) => void
+
+/** Who wants to hear of what. */
+class Followers {
+  readonly #byKey = new Map<string, Set<OnChange>>()
+
+  add(key: string, onChange: OnChange): () => void {
+    const followers = this.#byKey.get(key) ?? new Set()
+    this.#byKey.set(key, followers.add(onChange))
+    return () => {
+      followers.delete(onChange)
+      if (followers.size === 0) this.#byKey.delete(key)
+    }
+  }
+
+  tell(key: string, taskId?: string): void {
+    for (const onChange of this.#byKey.get(key) ?? []) onChange(taskId)
   }
 }

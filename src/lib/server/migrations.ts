@@ -90,4 +90,44 @@ export const migrations = [
   ) STRICT;
   CREATE INDEX idempotency_age ON idempotency (created_at);
   `,
+  // home: a codebase's id; global:WORKER for what a worker that has no global codebase ran outside of codebases
+  `
+  CREATE TABLE sessions (
+    home TEXT NOT NULL,
+    id TEXT NOT NULL,
+    worker_id TEXT NOT NULL,
+    title TEXT NOT NULL,
+    directory TEXT,
+    project_id TEXT,
+    version TEXT,
+    summary TEXT,
+    created_at TEXT,
+    updated_at TEXT NOT NULL,
+    message_count INTEGER,
+    message_bytes INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (home, id)
+  ) STRICT;
+  CREATE INDEX sessions_order ON sessions (home, updated_at, id);
+  CREATE INDEX sessions_newest ON sessions (updated_at, id, home);
+
+  CREATE TABLE messages (
+    n INTEGER PRIMARY KEY,
+    home TEXT NOT NULL,
+    session_id TEXT NOT NULL,
+    id TEXT NOT NULL,
+    at TEXT NOT NULL,
+    data TEXT NOT NULL
+  ) STRICT;
+  CREATE UNIQUE INDEX messages_id ON messages (home, session_id, id);
+  CREATE INDEX messages_order ON messages (home, session_id, at);
+
+  CREATE TABLE session_syncs (home TEXT PRIMARY KEY, synced_at TEXT NOT NULL) STRICT;
+  `,
+  // output_first: the first piece that is still there; output_chars: what is kept of a task, its result included
+  `
+  ALTER TABLE tasks ADD COLUMN output_first INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE tasks ADD COLUMN output_chars INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE tasks ADD COLUMN output_dropped INTEGER NOT NULL DEFAULT 0;
+  CREATE INDEX tasks_kept ON tasks (completed_at, output_chars) WHERE completed_at IS NOT NULL AND output_dropped = 0;
+  `,
 ]

@@ -1,18 +1,14 @@
 import {isFinal} from '../protocol/schemas.ts'
 import type {EventStream} from './event-stream.ts'
+import {batchChars, changesOf, keepStreamAlive} from './following.ts'
 import type {Parts} from './parts.ts'
-
-/** A reader that takes nothing for this many keep-alive intervals is let go. */
-const patience = 8
-/** Written without a pause between; then others have their turn. */
-const batchChars = 256 * 1024
 
 /**
  * Sends a task's output as it comes, from piece `since` on, and `done` when there will be no more. Reads from the store
  * only what the reader has room for, so a slow one costs a position and no memory.
  */
 export async function followOutput(parts: Parts, taskId: string, since: number, stream: EventStream): Promise<void> {
-  const changes = changesOf(parts, taskId, stream)
+  const changes = changesOf(stream, (notice) => parts.hub.follow(taskId, notice))
   const keepAlive = keepStreamAlive(stream, parts.timings.keepAliveMs)
   try {
     let next = since
@@ -49,32 +45,4 @@ function sendBatch({store}: Parts, taskId: string, since: number, stream: EventS
   }
 
   return next
-}
-
-/** `next` resolves at the next change, at once if there was one since it was last asked, or when the stream ends. */
-function changesOf({hub}: Parts, taskId: string, stream: EventStream) {
-  let isChanged = false
-  let wake = () => {}
-  const notice = () => {
-    isChanged = true
-    wake()
-  }
-  const unfollow = hub.follow(taskId, notice)
-  stream.closed.addEventListener('abort', notice)
-  return {
-    async next(): Promise<void> {
-      if (!isChanged) await new Promise<void>((resolve) => (wake = resolve))
-      isChanged = false
-    },
-    stop: unfollow,
-  }
-}
-
-function keepStreamAlive(stream: EventStream, everyMs: number): NodeJS.Timeout {
-  let unread = 0
-  return setInterval(() => {
-    unread = stream.isReady ? 0 : unread + 1
-    if (unread >= patience) stream.close()
-    else if (unread === 0) stream.comment('keep-alive')
-  }, everyMs)
 }

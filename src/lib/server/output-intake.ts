@@ -41,7 +41,12 @@ function checkSender(task: StoredTask, {worker_id, attempt}: OutputInput): void 
     throw conflict(`Task ${task.id} is at attempt ${task.attempt}; this is output of attempt ${attempt}`, {next})
 }
 
-function append({store, clock, commits, hub}: Parts, task: StoredTask, input: OutputInput, end: number): number {
+function append(
+  {store, clock, commits, hub, monitor}: Parts,
+  task: StoredTask,
+  input: OutputInput,
+  end: number,
+): number {
   const timestamp = input.timestamp ?? isoTime(clock.now())
   let seq = task.output_seq
   for (const piece of pieces(input.output)) {
@@ -59,8 +64,12 @@ function append({store, clock, commits, hub}: Parts, task: StoredTask, input: Ou
     seq += 1
   }
 
-  store.tasks.update(task.id, {output_seq: seq, output_next: end})
-  commits.afterCommit(() => hub.changed(task.id))
+  const output_chars = task.output_chars + input.output.length
+  store.tasks.update(task.id, {output_seq: seq, output_next: end, output_chars})
+  commits.afterCommit(() => {
+    hub.changed(task)
+    monitor.note({type: 'output', task, output: input.output})
+  })
   return end
 }
 

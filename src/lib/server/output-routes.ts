@@ -33,8 +33,9 @@ export function outputRoutes(app: Hono<AppEnv>, parts: Parts): void {
 
   app.get(routes.taskOutput, (c) => {
     const task = existing(parts, c.req.param('task'))
-    const page = readPage(parts, task.id, position(c.req.query('since')))
-    return c.json({task_id: task.id, ...page, total: task.output_seq, truncated: false})
+    const since = position(c.req.query('since'))
+    const page = readPage(parts, task.id, Math.max(since, task.output_first))
+    return c.json({task_id: task.id, ...page, total: task.output_seq, truncated: since < task.output_first})
   })
 
   app.get(routes.taskOutputStream, (c) => {

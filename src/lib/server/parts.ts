@@ -3,6 +3,7 @@ import type {CommitGroup} from '../core/commit-group.ts'
 import type {Dispatch} from './dispatch.ts'
 import type {Hub} from './hub.ts'
 import type {Leases} from './leases.ts'
+import type {MonitorLog} from './monitor-log.ts'
 import type {Roster} from './roster.ts'
 import type {Store} from './store.ts'
 
@@ -25,5 +26,9 @@ export type Parts = {
   leases: Leases
   roster: Roster
   dispatch: Dispatch
+  monitor: MonitorLog
   log: (line: string) => void
+  /** Of the program; undefined where it does not say. */
+  version: string | undefined
+  asksForTokens: boolean
 }

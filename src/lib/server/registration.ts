@@ -1,12 +1,14 @@
 import {randomBytes} from 'node:crypto'
-import {posix} from 'node:path'
 import {isoTime} from '../core/clock.ts'
+import {limits} from '../protocol/limits.ts'
 import {pendingCodebase} from '../protocol/routes.ts'
 import {HttpError} from './http-error.ts'
 import type {Parts} from './parts.ts'
 import type {StoredCodebase, StoredTask, StoredWorker} from './store.ts'
+import type {Once} from './task-creation.ts'
+import {onceOnly} from './task-creation.ts'
 import * as moves from './task-moves.ts'
-import {createTask} from './tasks.ts'
+import {tidyPath} from './tidy-path.ts'
 
 type WorkerInput = Omit<
   StoredWorker,
@@ -74,16 +76,21 @@ export function registerCodebase(parts: Parts, workerId: string, input: Codebase
 }
 
 /** Asks the workers, one after the other, to register a path that the caller cannot place. */
-export function requestRegistration(parts: Parts, {name, path, description, agent_config}: CodebaseInput): StoredTask {
-  if (parts.store.registry.workers().length === 0)
+export function requestRegistration(
+  parts: Parts,
+  {name, path, description, agent_config}: CodebaseInput,
+  once: Once,
+): StoredTask {
+  if (!parts.store.registry.hasWorkers())
     throw new HttpError(400, 'No workers available. Start a worker on the machine with access to this path.')
-  return createTask(parts, {
+  const input = {
     codebase_id: pendingCodebase,
-    title: `Register codebase: ${name}`.slice(0, 1000),
+    title: `Register codebase: ${name}`.slice(0, limits.title),
     prompt: `Register the codebase at ${path}`,
     agent_type: 'register_codebase',
     metadata: {name, path, description, agent_config},
-  })
+  }
+  return onceOnly(parts, input, once)
 }
 
 /**
@@ -107,9 +114,6 @@ function requeueLost(parts: Parts, workerId: string, concerns: (task: StoredTask
   for (const task of parts.store.tasks.runningOf(workerId))
     if (task.lost_since !== null && concerns(task)) moves.requeue(parts, task)
 }
-
-/** `~` is the worker's business: only it knows its home. */
-const tidyPath = (path: string) => posix.normalize(path).replace(/(?<=[^/])\/$/, '')
 
 function newCodebaseId({store}: Parts): string {
   for (;;) {

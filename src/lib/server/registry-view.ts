@@ -16,7 +16,11 @@ export function wireWorker({hub, leases, ...parts}: Parts, worker: StoredWorker)
 }
 
 /** A codebase as the wire shows it, with whether somebody is there to work on it. */
-export function wireCodebase({store, roster, leases}: Parts, codebase: StoredCodebase): Codebase {
+export function wireCodebase(
+  {store, roster, leases}: Parts,
+  codebase: StoredCodebase,
+  owner = store.registry.worker(codebase.worker_id),
+): Codebase {
   const {tree: _tree, ...shown} = codebase
   const tree = roster.treeOf(codebase.id)
   return {
@@ -27,7 +31,7 @@ export function wireCodebase({store, roster, leases}: Parts, codebase: StoredCod
     watch_mode: false,
     watch_interval: 5,
     served: roster.streamsFor(codebase.id).length > 0,
-    hostname: store.registry.worker(codebase.worker_id)?.hostname ?? null,
+    hostname: owner?.hostname ?? null,
   }
 }
 
@@ -46,7 +50,11 @@ export function monitorWorker(parts: Parts, worker: StoredWorker): MonitorWorker
   }
 }
 
-function statusOf({clock}: Parts, worker: StoredWorker): 'active' | 'stale' | 'offline' {
+function statusOf(parts: Parts, worker: StoredWorker): 'active' | 'stale' | 'offline' {
   if (worker.unregistered_at !== null) return 'offline'
-  return clock.now() - (parseTime(worker.last_seen) ?? 0) <= 3 * limits.heartbeat ? 'active' : 'stale'
+  return isActive(parts, worker) ? 'active' : 'stale'
 }
+
+/** Heard of lately, as a worker is that sends heartbeats. */
+export const isActive = ({clock}: Pick<Parts, 'clock'>, worker: StoredWorker): boolean =>
+  worker.unregistered_at === null && clock.now() - (parseTime(worker.last_seen) ?? 0) <= 3 * limits.heartbeat

@@ -5,6 +5,7 @@ import type {Store, StoredCodebase} from './store.ts'
 /** What dispatch must know of a worker, without reading its list of models each time. */
 type Profile = {
   name: string
+  hostname: string | null
   slots: number
   /** Its claims are leases and its heartbeats say what it holds. The Python worker's do not. */
   hasLeases: boolean
@@ -34,6 +35,7 @@ export class Roster {
     const worker = this.#store.registry.worker(workerId)
     const profile = {
       name: worker?.name ?? workerId,
+      hostname: worker?.hostname ?? null,
       slots: worker?.max_concurrent_tasks ?? defaultSlots,
       hasLeases: worker?.features.includes('lease') ?? false,
       fetches: worker?.features.includes('fetch') ?? false,
@@ -99,5 +101,6 @@ export class Roster {
   }
 }
 
-const isPseudo = (codebaseId: string) => codebaseId === globalCodebase || codebaseId === pendingCodebase
+/** A codebase that no worker registers: its tasks may go to several. */
+export const isPseudo = (codebaseId: string) => codebaseId === globalCodebase || codebaseId === pendingCodebase
 const treeKey = ({worker_id, tree, path}: StoredCodebase) => `${worker_id}\n${tree ?? path}`

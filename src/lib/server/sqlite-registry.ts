@@ -15,6 +15,9 @@ const toWorker = (row: Row) =>
 const toCodebase = (row: Row) =>
   ({...row, agent_config: JSON.parse(String(row['agent_config'])) as unknown}) as StoredCodebase
 
+const withoutModels = `worker_id, name, capabilities, hostname, '[]' AS models, global_codebase_id, registered_at,
+  last_seen, version, max_concurrent_tasks, features, unregistered_at, tasks_completed`
+
 type Part<K extends keyof RegistryStore> = Pick<RegistryStore, K>
 
 /** Workers, codebases and small facts in SQLite. */
@@ -26,7 +29,9 @@ export const sqliteRegistry = (database: Database): RegistryStore => ({
 
 function workerTable(
   database: Database,
-): Part<'putWorker' | 'worker' | 'workers' | 'seen' | 'unregister' | 'completed' | 'namesakes'> {
+): Part<
+  'putWorker' | 'worker' | 'workers' | 'hasWorkers' | 'counts' | 'seen' | 'unregister' | 'completed' | 'namesakes'
+> {
   const sql = statements(database)
   const put = sql(`INSERT INTO workers (worker_id, name, capabilities, hostname, models, global_codebase_id,
       registered_at, last_seen, version, max_concurrent_tasks, features)
@@ -48,10 +53,15 @@ function workerTable(
       const row = sql('SELECT * FROM workers WHERE worker_id = ?').get(id)
       return row && toWorker(row)
     },
-    workers: ({all} = {all: false}) =>
-      sql(`SELECT * FROM workers ${all ? '' : 'WHERE unregistered_at IS NULL'} ORDER BY registered_at, worker_id`)
+    workers: ({all = false, withModels = true} = {}) =>
+      sql(`SELECT ${withModels ? '*' : withoutModels} FROM workers
+        ${all ? '' : 'WHERE unregistered_at IS NULL'} ORDER BY registered_at, worker_id`)
         .all()
         .map(toWorker),
+    hasWorkers: () => sql('SELECT 1 FROM workers WHERE unregistered_at IS NULL LIMIT 1').get() !== undefined,
+    counts: () =>
+      sql(`SELECT (SELECT count(*) FROM workers WHERE unregistered_at IS NULL) AS workers,
+        (SELECT count(*) FROM codebases) AS codebases`).get() as {workers: number; codebases: number},
     seen: (id, at) => sql('UPDATE workers SET last_seen = ? WHERE worker_id = ?').run(at, id).changes > 0,
     unregister: (id, at) => {
       sql('UPDATE workers SET unregistered_at = ? WHERE worker_id = ?').run(at, id)
@@ -68,7 +78,7 @@ function workerTable(
 
 function codebaseTable(
   database: Database,
-): Part<'putCodebase' | 'codebase' | 'codebases' | 'codebasesOf' | 'codebaseAt' | 'triggered'> {
+): Part<'putCodebase' | 'codebase' | 'codebases' | 'codebasesOf' | 'codebaseAt' | 'triggered' | 'removeCodebase'> {
   const sql = statements(database)
   const put = sql(`INSERT INTO codebases (id, name, path, description, agent_config, worker_id, tree, registered_at,
       last_triggered)
@@ -92,6 +102,9 @@ function codebaseTable(
     },
     triggered: (id, at) => {
       sql('UPDATE codebases SET last_triggered = ? WHERE id = ?').run(at, id)
+    },
+    removeCodebase: (id) => {
+      sql('DELETE FROM codebases WHERE id = ?').run(id)
     },
   }
 }

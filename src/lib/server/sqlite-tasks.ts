@@ -7,7 +7,7 @@ type Parameters = Record<string, string | number | null>
 
 const columns = `n, id, codebase_id, title, prompt, agent_type, model, status, priority, worker_id, session_id, metadata,
   created_at, started_at, completed_at, updated_at, attempt, cancel_requested_at, lost_since, usage, required,
-  frame_size, output_next, output_seq`
+  frame_size, output_next, output_seq, output_first, output_chars`
 const order = 'ORDER BY priority DESC, n'
 /** A list of tasks with megabytes of result each helps nobody; a single task is answered whole. */
 const listed = `${columns}, substr(result, -${limits.result}) AS result, substr(error, -${limits.result}) AS error`
@@ -62,12 +62,11 @@ export function sqliteTasks(database: Database): TaskStore {
         .all(workerId)
         .map(toTask),
     lostBefore: (time) => lost.all(time).map((row) => String(row['id'])),
-    counts: () =>
-      Object.fromEntries(
-        statement('SELECT status, count(*) AS tasks FROM tasks GROUP BY status')
-          .all()
-          .map((row) => [String(row['status']), Number(row['tasks'])]),
-      ),
+    counts(codebaseId) {
+      const counting = (where: string) => statement(`SELECT status, count(*) AS n FROM tasks ${where} GROUP BY status`)
+      const rows = codebaseId === undefined ? counting('').all() : counting('WHERE codebase_id = ?').all(codebaseId)
+      return Object.fromEntries(rows.map(({status, n}) => [String(status), Number(n)]))
+    },
   }
 }
 

@@ -10,8 +10,11 @@ export type StoredTask = Omit<Task, 'waiting'> & {
   frame_size: number
   /** Where the next output of this attempt begins in its spool. */
   output_next: number
-  /** How many pieces of output are stored, over all attempts. */
+  /** How many pieces of output there are, over all attempts; the first of them may have been dropped. */
   output_seq: number
+  output_first: number
+  /** What is kept of it, its result included, in UTF-16 units. */
+  output_chars: number
 }
 
 export type NewTask = Pick<
@@ -28,7 +31,10 @@ export type NewTask = Pick<
   | 'frame_size'
 > & {created_at: string}
 
-export type TaskPatch = Partial<Omit<StoredTask, 'n' | 'id' | 'codebase_id' | 'prompt' | 'metadata' | 'required'>>
+export type TaskPatch = Partial<Omit<StoredTask, 'n' | 'id' | 'codebase_id' | 'prompt' | 'required'>> & {
+  /** 0: its output is to be dropped again one day. */
+  output_dropped?: 0
+}
 
 /** The little that dispatch must know of a pending task to place it. */
 export type PendingTask = Pick<StoredTask, 'n' | 'id' | 'codebase_id' | 'priority' | 'frame_size' | 'required'>
@@ -54,7 +60,8 @@ export interface TaskStore {
   runningOf(workerId: string): StoredTask[]
   /** Ids of running tasks whose holder has been lost since before `time`. */
   lostBefore(time: string): string[]
-  counts(): Record<string, number>
+  /** How many there are in each state, of one codebase or in all. */
+  counts(codebaseId?: string): Record<string, number>
 }
 
 export type NewOutput = Omit<OutputChunk, 'worker_id' | 'timestamp'> & {
@@ -70,6 +77,15 @@ export interface OutputStore {
   append(output: NewOutput): void
   /** Pieces from `since` on, in order, lazily. */
   read(taskId: string, since: number): Iterable<StoredOutput>
+  /** How much is kept of tasks that have ended. */
+  kept(): number
+  /** Of the tasks of which something is kept, the one that ended first. */
+  oldest(): {task_id: string; completed_at: string} | undefined
+  /**
+   * Drops a piece of a task's output from its beginning, about this much; when there is none left, also what its result
+   * has beyond what a list shows. Returns how much that was.
+   */
+  drop(taskId: string, bytes: number): number
 }
 
 export type StoredWorker = Omit<Worker, 'connected' | 'running' | 'status' | 'registered_at' | 'last_seen'> & {
@@ -86,8 +102,10 @@ export type StoredCodebase = Pick<
 export interface RegistryStore {
   putWorker(worker: Omit<StoredWorker, 'unregistered_at' | 'tasks_completed'>): void
   worker(id: string): StoredWorker | undefined
-  /** All that are not unregistered; with `all`, those too. */
-  workers(options?: {all: boolean}): StoredWorker[]
+  /** All that are not unregistered; with `all`, those too. Lists of models are long: leave them out if you can. */
+  workers(options?: {all?: boolean; withModels?: boolean}): StoredWorker[]
+  hasWorkers(): boolean
+  counts(): {workers: number; codebases: number}
   /** False when there is no such worker. */
   seen(workerId: string, at: string): boolean
   unregister(workerId: string, at: string): void
@@ -101,6 +119,7 @@ export interface RegistryStore {
   codebasesOf(workerId: string): StoredCodebase[]
   codebaseAt(workerId: string, path: string): StoredCodebase | undefined
   triggered(codebaseId: string, at: string): void
+  removeCodebase(id: string): void
 
   binding(token: string): string | undefined
   bind(token: string, workerId: string): void
@@ -109,8 +128,64 @@ export interface RegistryStore {
   forgetBefore(time: string): void
 }
 
+/** A session, in its home: a codebase, or what a worker without a global codebase keeps apart. */
+export type StoredSession = {
+  home: string
+  id: string
+  worker_id: string
+  title: string
+  directory: string | null
+  project_id: string | null
+  version: string | null
+  /** JSON. */
+  summary: string | null
+  created_at: string | null
+  updated_at: string
+  message_count: number | null
+}
+/** Without `updated_at` a session keeps the one that it has. */
+export type NewSession = Omit<StoredSession, 'updated_at'> & {updated_at: string | null}
+/** `at`: when it was written, if that is known. `data`: the message as JSON. */
+export type NewMessage = {home: string; session_id: string; id: string; at: string | null; data: string}
+export type StoredMessage = {n: number; at: string; data: string}
+
+export interface SessionStore {
+  /** `now` stands in where the session has no time. */
+  put(session: NewSession, now: string): void
+  putMessage(message: NewMessage, now: string): void
+  /** Removes what is not among these ids. */
+  keepOnly(home: string, ids: readonly string[]): void
+  keepOnlyMessages(home: string, sessionId: string, ids: readonly string[]): void
+  /** Sessions with their messages. */
+  remove(home: string, ids: readonly string[]): void
+  removeHome(home: string): void
+  /** Drops what rested longest, down to these bounds. */
+  trim(home: string, bounds: {sessions: number; messageBytes: number}): void
+  /** Drops the oldest messages of a session, and notes how much the rest takes. */
+  trimMessages(home: string, sessionId: string, messages: number): void
+  synced(home: string, at: string): void
+  syncedAt(homes: readonly string[]): string | null
+  get(homes: readonly string[], id: string): StoredSession | undefined
+  /** Newest first, lazily, after this place in the order and without the first ones. */
+  list(
+    homes: readonly string[] | 'all',
+    from?: {after?: SessionPlace | undefined; offset?: number},
+  ): Iterable<StoredSession>
+  /** Newest first, lazily. */
+  messages(home: string, sessionId: string, before?: {at: string; n: number}): Iterable<StoredMessage>
+  count(): number
+}
+export type SessionPlace = Pick<StoredSession, 'updated_at' | 'id' | 'home'>
+
 /**
  * Where the control plane keeps its state. Calls are synchronous and see each other's effects at once; the plane
  * groups them into transactions (`CommitGroup`), and a rule is checked and applied in one turn of the event loop.
  */
-export type Store = {tasks: TaskStore; output: OutputStore; registry: RegistryStore}
+export type Store = {
+  tasks: TaskStore
+  output: OutputStore
+  registry: RegistryStore
+  sessions: SessionStore
+  /** What the store takes, in bytes; what was freed and is used again later does not count. */
+  size(): number
+}

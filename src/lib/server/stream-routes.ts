@@ -9,6 +9,7 @@ import {openEventStream} from './event-stream.ts'
 import {HttpError, notFound} from './http-error.ts'
 import type {TaskStream} from './hub.ts'
 import {seen} from './lease-keeper.ts'
+import {pageOf} from './paging.ts'
 import type {Parts} from './parts.ts'
 import {declineTask} from './registration-tasks.ts'
 import {tellCancelled} from './task-moves.ts'
@@ -36,8 +37,10 @@ function openTaskStream(c: Context<AppEnv>, parts: Parts): Response {
     const who = {workerId, agentName, capabilities: capabilities.length > 0 ? capabilities : registered}
     const stream = hub.connect({...who, codebases: words(c.req.header('x-codebases'))}, events, (ended) => {
       if (roster.isKnown(workerId)) leases.sign(workerId)
+      noteWorker(parts, ended, 'disconnected')
       commits.afterCommit(() => dispatch.disconnected(ended))
     })
+    noteWorker(parts, stream, 'connected')
     const timestamp = isoTime(clock.now())
     const message = 'Connected to task stream'
     stream.send('connected', {event: 'connected', worker_id: workerId, agent_name: agentName, message, timestamp})
@@ -48,6 +51,11 @@ function openTaskStream(c: Context<AppEnv>, parts: Parts): Response {
 
     commits.afterCommit(() => dispatch.returned(workerId))
   })
+}
+
+function noteWorker({monitor, roster}: Parts, stream: TaskStream, change: 'connected' | 'disconnected'): void {
+  const {workerId, agentName: name} = stream
+  monitor.note({type: 'worker', change, workerId, name, hostname: roster.profile(workerId).hostname})
 }
 
 function claiming(app: Hono<AppEnv>, parts: Parts): void {
@@ -105,8 +113,9 @@ function connections(app: Hono<AppEnv>, parts: Parts): void {
   const {hub, commits, dispatch} = parts
 
   app.get(routes.connected, (c) => {
-    const workers = [...hub.streams()].map((stream) => connection(parts, stream))
-    return c.json({workers, count: workers.length, timestamp: isoTime(parts.clock.now())})
+    const streams = [...hub.streams()]
+    const workers = pageOf(c, streams, ({workerId}) => [workerId]).map((stream) => connection(parts, stream))
+    return c.json({workers, count: streams.length, timestamp: isoTime(parts.clock.now())})
   })
 
   app.get(routes.connectedWorker, (c) => {

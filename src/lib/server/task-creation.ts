@@ -9,17 +9,20 @@ import {createTask, existing} from './tasks.ts'
 
 const keptMs = 24 * 60 * 60_000
 
+/** What a repeated request is known by: its Idempotency-Key, and who sends it. */
+export type Once = {key: string | undefined; client: string}
+
+/** Creates a task of a codebase that is known, or finds the one that the same request created before. */
+export function createTaskOnce(parts: Parts, input: TaskInput, once: Once): StoredTask {
+  checkCodebase(parts, input.codebase_id)
+  return onceOnly(parts, alsoInMetadata(input), once)
+}
+
 /** Creates a task, or finds the one that the same request with the same key created before. */
-export function createTaskOnce(
-  parts: Parts,
-  input: TaskInput,
-  {key, client}: {key: string | undefined; client: string},
-): StoredTask {
+export function onceOnly(parts: Parts, input: TaskInput, {key, client}: Once): StoredTask {
   const {store, clock} = parts
   const {registry} = store
-  checkCodebase(parts, input.codebase_id)
-  const withModel = alsoInMetadata(input)
-  if (!key) return createTask(parts, withModel)
+  if (!key) return createTask(parts, input)
   if (key.length > 255) throw new HttpError(400, 'Idempotency-Key is longer than 255 characters')
 
   registry.forgetBefore(isoTime(clock.now() - keptMs))
@@ -28,14 +31,13 @@ export function createTaskOnce(
   if (before && before.request !== entry.request)
     throw conflict(`Idempotency-Key ${key} was used for another task (${before.task_id})`)
   if (before) return existing(parts, before.task_id)
-  const task = createTask(parts, withModel)
+  const task = createTask(parts, input)
   registry.remember({...entry, task_id: task.id, created_at: isoTime(clock.now())})
   return task
 }
 
 function checkCodebase({store}: Parts, id: string): void {
-  const isKnown =
-    id === globalCodebase ? store.registry.workers().length > 0 : store.registry.codebase(id) !== undefined
+  const isKnown = id === globalCodebase ? store.registry.hasWorkers() : store.registry.codebase(id) !== undefined
   if (!isKnown) throw notFound('Codebase not found')
 }
 

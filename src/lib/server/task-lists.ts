@@ -1,13 +1,17 @@
+import * as v from 'valibot'
 import {globalCodebase, pendingCodebase} from '../protocol/routes.ts'
 import type {Task} from '../protocol/schemas.ts'
-import {HttpError} from './http-error.ts'
+import {readCursor, readLimit, toCursor} from './paging.ts'
 import type {Parts} from './parts.ts'
 import type {PendingTask, StoredTask, TaskQuery} from './store.ts'
 import {wireTask} from './task-view.ts'
 import {whyWaiting} from './waiting.ts'
 
 const defaultLimit = 100
-const maxLimit = 1000
+const place = v.pipe(
+  v.tuple([v.number(), v.number()]),
+  v.transform(([priority, n]) => ({priority, n})),
+)
 /** A page ends early when its texts are this long: prompts may have a megabyte each. */
 const maxPageChars = 8 * 1024 * 1024
 
@@ -16,30 +20,18 @@ export type ListQuery = Omit<TaskQuery, 'after'> & {limit?: string | undefined; 
 /** A page of tasks, and where the next one begins. */
 export function listTasks(parts: Parts, {limit, cursor, ...query}: ListQuery): {tasks: Task[]; next?: string} {
   const tasks: Task[] = []
-  const most = readLimit(limit)
+  const most = readLimit(limit, defaultLimit)
+  const after = readCursor(cursor, place)
   let last: StoredTask | undefined
   let chars = 0
-  for (const task of parts.store.tasks.list({...query, after: readCursor(cursor)})) {
-    if (last && (tasks.length >= most || chars > maxPageChars)) return {tasks, next: `${last.priority}:${last.n}`}
+  for (const task of parts.store.tasks.list({...query, after})) {
+    if (last && (tasks.length >= most || chars > maxPageChars)) return {tasks, next: toCursor([last.priority, last.n])}
     tasks.push(wireTask(task, whyWaiting(task, parts)))
     chars += task.prompt.length + (task.result?.length ?? 0)
     last = task
   }
 
   return {tasks}
-}
-
-function readLimit(text: string | undefined): number {
-  if (text === undefined) return defaultLimit
-  if (!/^[1-9]\d*$/.test(text)) throw new HttpError(400, 'limit must be a number from 1 on')
-  return Math.min(Number(text), maxLimit)
-}
-
-function readCursor(text: string | undefined): TaskQuery['after'] {
-  if (text === undefined) return undefined
-  const [priority = Number.NaN, n = Number.NaN] = text.split(':').map(Number)
-  if (Number.isNaN(priority) || Number.isNaN(n)) throw new HttpError(400, 'cursor is none of ours')
-  return {priority, n}
 }
 
 /**

@@ -1,5 +1,6 @@
-import {isoTime} from '../core/clock.ts'
+import {isoTime, parseTime} from '../core/clock.ts'
 import type {FinalStatus, Usage} from '../protocol/schemas.ts'
+import type {Happening} from './happenings.ts'
 import type {Parts} from './parts.ts'
 import type {StoredTask} from './store.ts'
 import {isPortable} from './task-rules.ts'
@@ -9,6 +10,7 @@ export type Outcome = {
   error?: string | null
   session_id?: string | null
   usage?: Usage | null
+  metadata?: Record<string, unknown>
 }
 
 /** pending → running, in the hands of this worker. */
@@ -24,7 +26,7 @@ export function start(parts: Parts, task: StoredTask, workerId: string, sessionI
   })
   dispatch.taken(task)
   leases.hold({taskId: task.id, attempt: task.attempt, workerId, tree: roster.treeOf(task.codebase_id)})
-  announce(parts, task)
+  announce(parts, {...task, worker_id: workerId}, {change: 'running'})
 }
 
 /** The holder shows that it is at it: the lease begins anew, and a lost task is found. */
@@ -49,13 +51,16 @@ export function finish(parts: Parts, task: StoredTask, status: FinalStatus, outc
     completed_at: now,
     updated_at: now,
     lost_since: null,
-    ...(outcome.result ? {result: outcome.result} : {}),
+    ...(outcome.result ? {result: outcome.result, output_chars: task.output_chars + outcome.result.length} : {}),
     ...(outcome.error ? {error: outcome.error} : {}),
     ...(outcome.session_id ? {session_id: outcome.session_id} : {}),
     ...(outcome.usage ? {usage: outcome.usage} : {}),
+    ...(outcome.metadata ? {metadata: outcome.metadata} : {}),
   })
   if (status === 'completed' && task.worker_id) store.registry.completed(task.worker_id)
-  free(parts, task)
+  const {error, usage} = outcome
+  const started = parseTime(task.started_at)
+  free(parts, task, {change: status, error, usage, ms: started === undefined ? undefined : clock.now() - started})
 }
 
 /** Back to pending as the next attempt, for anybody who may take it; or cancelled, if that was wanted. */
@@ -69,13 +74,14 @@ export function requeue(parts: Parts, task: StoredTask): void {
     output_next: 0,
     updated_at: isoTime(parts.clock.now()),
   })
-  free(parts, task)
+  free(parts, task, {change: 'pending'})
   parts.commits.afterCommit(() => parts.dispatch.offer(task.id))
 }
 
 /** Back to pending whatever it was, with nothing left of the former run but its output and session. */
 export function restart(parts: Parts, task: StoredTask): void {
-  parts.store.tasks.update(task.id, {cancel_requested_at: null, completed_at: null, result: null, error: null})
+  const clean = {cancel_requested_at: null, completed_at: null, result: null, error: null, output_dropped: 0} as const
+  parts.store.tasks.update(task.id, clean)
   requeue(parts, {...task, cancel_requested_at: null})
 }
 
@@ -87,7 +93,7 @@ export function lapse(parts: Parts, task: StoredTask): void {
   parts.store.tasks.update(task.id, {lost_since: now, updated_at: now})
   const held = parts.leases.get(task.id)
   if (held) held.isLost = true
-  announce(parts, task)
+  announce(parts, task, {change: 'lost'})
 }
 
 /** A pending task is cancelled at once; a running one when its holder says so, or is lost. */
@@ -96,7 +102,7 @@ export function cancel(parts: Parts, task: StoredTask, reason: string): void {
   if (task.cancel_requested_at !== null) return
   const now = isoTime(parts.clock.now())
   parts.store.tasks.update(task.id, {cancel_requested_at: now, updated_at: now})
-  announce(parts, task)
+  announce(parts, task, {change: 'cancelling'})
   parts.commits.afterCommit(() => tellCancelled(parts, task.worker_id, task, reason))
 }
 
@@ -111,11 +117,11 @@ export function tellCancelled(
 }
 
 /** The worker's slot and the working tree are free again: somebody else's task may go there. */
-function free(parts: Parts, task: StoredTask): void {
+function free(parts: Parts, task: StoredTask, news: News): void {
   const {leases, dispatch, commits} = parts
   leases.drop(task.id)
   dispatch.settle(task.id)
-  announce(parts, task)
+  announce(parts, task, news)
   commits.afterCommit(() => {
     // the worker first: it chooses fairly among its codebases
     if (task.worker_id !== null) dispatch.fill(task.worker_id)
@@ -123,6 +129,11 @@ function free(parts: Parts, task: StoredTask): void {
   })
 }
 
-function announce({commits, hub}: Parts, {id}: StoredTask): void {
-  commits.afterCommit(() => hub.changed(id))
+type News = Omit<Happening & {type: 'task'}, 'type' | 'task'>
+
+function announce({commits, hub, monitor}: Parts, task: StoredTask, news: News): void {
+  commits.afterCommit(() => {
+    hub.changed(task)
+    monitor.note({type: 'task', task, ...news})
+  })
 }

@@ -7,12 +7,13 @@ import {readBody} from './body.ts'
 import type {AppEnv} from './event-stream.ts'
 import {notFound} from './http-error.ts'
 import {seen} from './lease-keeper.ts'
+import {nextCursorHeader} from './paging.ts'
 import type {Parts} from './parts.ts'
+import {isPseudo} from './roster.ts'
 import type {StoredTask} from './store.ts'
-import {createTaskOnce} from './task-creation.ts'
 import {listTasks, takeableTasks} from './task-lists.ts'
+import {requestTask} from './task-requests.ts'
 import {wireTask} from './task-view.ts'
-import type {TaskInput} from './tasks.ts'
 import {cancelTask, existing, reportStatus, retryTask} from './tasks.ts'
 import {whyWaiting} from './waiting.ts'
 
@@ -24,16 +25,9 @@ export function taskRoutes(app: Hono<AppEnv>, parts: Parts): void {
 }
 
 function creation(app: Hono<AppEnv>, parts: Parts): void {
-  const create = (c: Context<AppEnv>, input: TaskInput): StoredTask => {
-    const identity = c.get('identity')
-    mayManageTasks(identity)
-    const once = {key: c.req.header('idempotency-key'), client: identity?.hash ?? ''}
-    return parts.commits.write(() => createTaskOnce(parts, input, once))
-  }
-
   app.post(routes.codebaseTasks, async (c) => {
     const body = await readBody(c, createTaskSchema)
-    const task = create(c, {...body, codebase_id: c.req.param('codebase')})
+    const task = requestTask(c, parts, {...body, codebase_id: c.req.param('codebase')})
     return c.json({success: true, task: wireTask(task)})
   })
 
@@ -41,7 +35,13 @@ function creation(app: Hono<AppEnv>, parts: Parts): void {
     const {prompt, agent, model, files, metadata} = await readBody(c, triggerSchema)
     const codebase_id = c.req.param('codebase')
     const title = prompt.length > 80 ? `${prompt.slice(0, 80)}...` : prompt
-    const task = create(c, {codebase_id, title, prompt, agent_type: agent, metadata: {model, files, ...metadata}})
+    const task = requestTask(c, parts, {
+      codebase_id,
+      title,
+      prompt,
+      agent_type: agent,
+      metadata: {model, files, ...metadata},
+    })
     const message = `Task queued for worker (task: ${task.id})`
     return c.json({success: true, session_id: task.id, message, codebase_id, agent})
   })
@@ -59,8 +59,7 @@ function reading(app: Hono<AppEnv>, parts: Parts): void {
 
   app.get(routes.codebaseTasks, (c) => {
     const codebase_id = c.req.param('codebase')
-    if (!parts.roster.serves('', codebase_id) && !parts.store.registry.codebase(codebase_id))
-      throw notFound('Codebase not found')
+    if (!isPseudo(codebase_id) && !parts.store.registry.codebase(codebase_id)) throw notFound('Codebase not found')
     const {status, limit, cursor} = c.req.query()
     return page(c, {status, codebase_id, limit, cursor})
   })
@@ -69,7 +68,7 @@ function reading(app: Hono<AppEnv>, parts: Parts): void {
 
   function page(c: Context<AppEnv>, query: Parameters<typeof listTasks>[1]) {
     const {tasks, next} = listTasks(parts, query)
-    if (next) c.header('X-Next-Cursor', next)
+    if (next) c.header(nextCursorHeader, next)
     return c.json(tasks)
   }
 }

@@ -4,7 +4,8 @@ import type {StoredTask} from './store.ts'
 
 /** The task as the wire shows it. */
 export function wireTask(task: StoredTask, waiting: string | null = null): Task {
-  const {n: _n, required: _required, frame_size: _size, output_next: _next, output_seq: _seq, ...shown} = task
+  const {n: _n, required: _required, frame_size: _size, ...withOutput} = task
+  const {output_next: _next, output_seq: _seq, output_first: _first, output_chars: _chars, ...shown} = withOutput
   return {...shown, waiting}
 }
 

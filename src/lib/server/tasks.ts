@@ -6,7 +6,7 @@ import {finalStatuses, isFinal, taskStatuses} from '../protocol/schemas.ts'
 import {conflict, HttpError, notFound} from './http-error.ts'
 import type {Parts} from './parts.ts'
 import {takeOutput} from './output-intake.ts'
-import {missesPath, passRegistrationOn} from './registration-tasks.ts'
+import {isRegistration, missesPath, passRegistrationOn, withCodebase} from './registration-tasks.ts'
 import type {StoredTask} from './store.ts'
 import * as moves from './task-moves.ts'
 import type {Outcome} from './task-moves.ts'
@@ -24,7 +24,7 @@ export type TaskInput = {
 }
 
 export function createTask(parts: Parts, input: TaskInput): StoredTask {
-  const {store, commits, dispatch, clock} = parts
+  const {store, commits, dispatch, hub, monitor, clock} = parts
   checkSizes(input)
   const id = randomUUID()
   const {metadata, title, model = null, priority = 0} = input
@@ -43,8 +43,13 @@ export function createTask(parts: Parts, input: TaskInput): StoredTask {
   })
   store.registry.triggered(input.codebase_id, created_at)
   dispatch.offerEarly(id)
-  commits.afterCommit(() => dispatch.offer(id))
-  return existing(parts, id)
+  const task = existing(parts, id)
+  commits.afterCommit(() => {
+    dispatch.offer(id)
+    hub.changed(task)
+    monitor.note({type: 'task', task, change: 'created'})
+  })
+  return task
 }
 
 function checkSizes({prompt, title}: TaskInput): void {
@@ -100,13 +105,18 @@ export function reportStatus(parts: Parts, task: StoredTask, report: StatusRepor
     case 'finish':
       if (report.output) takeOutput(parts, task, {...report, timestamp: null, ...report.output})
       if (missesPath(task, ruling.status, report.error)) passRegistrationOn(parts, task, workerId, String(report.error))
-      else moves.finish(parts, task, ruling.status, report)
+      else moves.finish(parts, task, ruling.status, outcomeOf(parts, task, report))
       break
     case 'nothing':
       break
   }
 
   return existing(parts, task.id)
+}
+
+function outcomeOf(parts: Parts, task: StoredTask, report: StatusReport): Outcome {
+  if (!isRegistration(task) || report.status !== 'completed') return report
+  return withCodebase(parts, task, report.worker_id, report)
 }
 
 /** Gives a task up: with a final status that is its end, else it goes back to the queue. */

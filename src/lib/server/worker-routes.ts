@@ -7,12 +7,17 @@ import {readBody} from './body.ts'
 import type {AppEnv} from './event-stream.ts'
 import {notFound} from './http-error.ts'
 import {takeHeartbeat} from './lease-keeper.ts'
+import {listModels} from './model-list.ts'
+import {pageOf} from './paging.ts'
 import type {Parts} from './parts.ts'
 import {registerWorker, unregisterWorker} from './registration.ts'
 import {monitorWorker, wireWorker} from './registry-view.ts'
+import type {StoredWorker} from './store.ts'
 
 /** More than any worker takes at once; keeps a slip of the pen out of the arithmetic. */
 const mostSlots = 1000
+
+const keyOf = ({registered_at, worker_id}: StoredWorker) => [registered_at, worker_id]
 
 /** Workers: registration, signs of life, who there is. */
 export function workerRoutes(app: Hono<AppEnv>, parts: Parts): void {
@@ -50,7 +55,9 @@ export function workerRoutes(app: Hono<AppEnv>, parts: Parts): void {
     return c.json({success: isKnown, message: isKnown ? 'Worker unregistered' : 'Worker not found'})
   })
 
-  app.get(routes.workers, (c) => c.json(registry.workers().map((worker) => wireWorker(parts, worker))))
+  app.get(routes.workers, (c) =>
+    c.json(pageOf(c, registry.workers(), keyOf).map((worker) => wireWorker(parts, worker))),
+  )
 
   app.get(routes.worker, (c) => {
     const worker = registry.worker(c.req.param('worker'))
@@ -58,7 +65,13 @@ export function workerRoutes(app: Hono<AppEnv>, parts: Parts): void {
     return c.json(wireWorker(parts, worker))
   })
 
+  app.get(routes.models, (c) => c.json(listModels(registry.workers())))
+
   app.get(routes.monitorWorkers, (c) =>
-    c.json({workers: registry.workers({all: true}).map((worker) => monitorWorker(parts, worker))}),
+    c.json({
+      workers: pageOf(c, registry.workers({all: true, withModels: false}), keyOf).map((worker) =>
+        monitorWorker(parts, worker),
+      ),
+    }),
   )
 }

@@ -68,6 +68,14 @@ export class PythonWorker implements AsyncDisposable {
   report = (task: string, status: string, more: object = {}) =>
     this.#send('PUT', `/v1/opencode/tasks/${task}/status`, {status, worker_id: this.id, ...more})
 
+  syncSessions = (codebase: string, sessions: object[]) =>
+    this.#send('POST', `/v1/opencode/codebases/${codebase}/sessions/sync`, {worker_id: this.id, sessions})
+  syncMessages = (codebase: string, session: string, messages: object[]) =>
+    this.#send('POST', `/v1/opencode/codebases/${codebase}/sessions/${session}/messages/sync`, {
+      worker_id: this.id,
+      messages,
+    })
+
   /** Opens the stream and keeps it open: when it ends, polls once and connects again. */
   async connect(): Promise<void> {
     const ids = [...this.codebases.values()].join(',')
