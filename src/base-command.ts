@@ -21,7 +21,7 @@ export abstract class BaseCommand extends Command {
 
   readonly #interrupt = new AbortController()
 
-  /** Aborted by Ctrl-C and SIGTERM, for commands that do not handle these themselves. */
+  /** Aborted by `interrupt`, which commands call at Ctrl-C and SIGTERM where there is more to do than to leave. */
   protected get signal(): AbortSignal {
     return this.#interrupt.signal
   }

@@ -55,16 +55,25 @@ export default class TasksCreate extends BaseCommand {
       priority,
       metadata: {...metadata, ...(model ? {model} : {})},
     }
-    const {task, note} = await createTask(client, codebase.id, request, this.signal)
+    const isWaiting = flags.wait || flags.follow
+    // From before the task is made: whoever interrupts is told of it, or has it cancelled.
+    using _signals = isWaiting ? await this.#handleSignals() : undefined
+    const {task, note} = await createTask(client, codebase.id, request, new AbortController().signal)
     if (note) this.logToStderr(note)
     if (codebase.served === false)
       this.logToStderr(`No worker serves ${codebase.name} now; the task waits until one does.`)
-    if (!flags.wait && !flags.follow) {
+    if (!isWaiting) {
       this.log(task.id)
       return task
     }
 
     return await this.#wait(client, task, flags)
+  }
+
+  /** The first ends the wait; the second leaves at once, whatever that is busy with. */
+  async #handleSignals(): Promise<Disposable> {
+    const {onTermination} = await import('../../lib/core/signals.ts')
+    return onTermination(() => (this.signal.aborted ? process.exit(exitCodes.interrupted) : this.interrupt()))
   }
 
   async #wait(
@@ -80,6 +89,7 @@ export default class TasksCreate extends BaseCommand {
     this.logToStderr(`Task ${created.id}`)
     const end = await waitForTask(created.id, {
       client,
+      signal: this.signal,
       timeoutMs: (flags.timeout ?? 0) * 1000,
       print: shown ? (text) => this.log(text) : undefined,
       tell: (text) => this.logToStderr(text),
@@ -101,7 +111,7 @@ export default class TasksCreate extends BaseCommand {
   async #interrupted(client: ControlPlaneClient, id: string, cancel: boolean): Promise<never> {
     if (cancel) {
       const {cancelTask} = await import('../../lib/client/cancel-task.ts')
-      await cancelTask(client, id, false, this.signal)
+      await cancelTask(client, id, false, AbortSignal.timeout(30_000))
     }
 
     const lines = cancel

@@ -1,5 +1,4 @@
 import {systemClock} from '../core/clock.ts'
-import {onTermination} from '../core/signals.ts'
 import type {Task} from '../protocol/schemas.ts'
 import {OutputView} from './output-view.ts'
 import type {ControlPlaneClient} from '../client/control-plane.ts'
@@ -7,6 +6,8 @@ import {watchTask} from '../client/watch-task.ts'
 
 export type WaitOptions = {
   client: ControlPlaneClient
+  /** Ends the wait, not the task. */
+  signal: AbortSignal
   /** 0 waits for as long as it takes. */
   timeoutMs: number
   /** Shows the output as it comes, a line at a time. */
@@ -18,17 +19,17 @@ export type WaitOptions = {
 export type WaitEnd = {type: 'ended'; task: Task} | {type: 'interrupted'} | {type: 'timeout'}
 
 /** Waits for the end of a task as a person at the keyboard, or a pipeline, does: until it ends, a signal, or the limit. */
-export async function waitForTask(taskId: string, {client, timeoutMs, print, tell}: WaitOptions): Promise<WaitEnd> {
-  const stop = new AbortController()
-  using _signals = onTermination(() => stop.abort('interrupted'))
-  const timer = timeoutMs > 0 ? setTimeout(() => stop.abort('timeout'), timeoutMs) : undefined
+export async function waitForTask(taskId: string, options: WaitOptions): Promise<WaitEnd> {
+  const {client, signal, timeoutMs, print, tell} = options
+  const stop = timeoutMs > 0 ? AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]) : signal
   const view = print && new OutputView(print)
   let told = ''
   try {
+    stop.throwIfAborted()
     const task = await watchTask(taskId, {
       client,
       clock: systemClock,
-      signal: stop.signal,
+      signal: stop,
       onOutput: view && ((chunk) => view.add(chunk)),
       onTask: ({waiting}) => {
         if (waiting && waiting !== told && !waiting.startsWith('offered')) tell(`Waiting: ${waiting}`)
@@ -39,9 +40,8 @@ export async function waitForTask(taskId: string, {client, timeoutMs, print, tel
     view?.end()
     return {type: 'ended', task}
   } catch (error) {
-    if (!stop.signal.aborted) throw error
-    return {type: stop.signal.reason === 'timeout' ? 'timeout' : 'interrupted'}
-  } finally {
-    clearTimeout(timer)
+    if (signal.aborted) return {type: 'interrupted'}
+    if (stop.aborted) return {type: 'timeout'}
+    throw error
   }
 }
