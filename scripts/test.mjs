@@ -1,20 +1,33 @@
-// Looks for what the tests need of the machine, then runs them. What is missing is named with its Debian package.
+// Sees to what the tests need of the machine, then runs them. What is missing is installed where that is possible (root
+// and apt), and is else named with its Debian package.
 import {spawnSync} from 'node:child_process'
 import {existsSync} from 'node:fs'
 import {dirname, join} from 'node:path'
 import {fileURLToPath} from 'node:url'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
-const has = (program) => spawnSync(program, ['--version'], {stdio: 'ignore'}).error === undefined
+/** Programs and the Debian packages that they are in. */
+const needs = {git: 'git', openssl: 'openssl', rg: 'ripgrep', 'redis-server': 'redis-server', tmux: 'tmux'}
 
-for (const program of ['git', 'openssl'])
-  if (!has(program)) {
-    process.stderr.write(`The tests need ${program} (Debian package: ${program}).\n`)
-    process.exit(1)
-  }
+const paths = (process.env.PATH ?? '').split(':')
+const has = (program) => paths.some((folder) => existsSync(join(folder, program)))
+const missing = () => Object.keys(needs).filter((program) => !has(program))
 
-if (!has('rg'))
-  process.stderr.write('Warning: ripgrep is missing (Debian package: ripgrep); OpenCode cannot search without it.\n')
+if (missing().length > 0 && process.getuid?.() === 0 && has('apt-get')) {
+  const packages = missing().map((program) => needs[program])
+  process.stderr.write(`Installing what the tests need: ${packages.join(' ')}\n`)
+  const env = {...process.env, DEBIAN_FRONTEND: 'noninteractive', RUNLEVEL: '1'}
+  const quiet = {stdio: ['ignore', 'ignore', 'inherit'], env}
+  spawnSync('apt-get', ['update', '-qq'], quiet)
+  spawnSync('apt-get', ['install', '-y', '-qq', '--no-install-recommends', ...packages], quiet)
+}
+
+if (missing().length > 0) {
+  for (const program of missing())
+    process.stderr.write(`The tests need ${program} (Debian package: ${needs[program]}).\n`)
+  process.exit(1)
+}
+
 if (
   process.platform === 'linux' &&
   process.arch === 'x64' &&

@@ -29,6 +29,16 @@ export default class Serve extends BaseCommand {
       helpValue: 'FILE',
       dependsOn: ['tls-cert'],
     }),
+    'redis-url': Flags.string({
+      summary: 'Redis on which tasks are announced (A2A_REDIS_URL)',
+      env: 'A2A_REDIS_URL',
+      helpValue: 'URL',
+    }),
+    'redis-public-url': Flags.string({
+      summary: 'The same as workers reach it: they are told of it (A2A_REDIS_PUBLIC_URL)',
+      env: 'A2A_REDIS_PUBLIC_URL',
+      helpValue: 'URL',
+    }),
     auth: Flags.string({
       summary: 'Which routes need a token (default: all, when there are tokens)',
       options: ['required', 'stream-only', 'off'],
@@ -56,6 +66,8 @@ export default class Serve extends BaseCommand {
       tokens: parseTokens(process.env['A2A_AUTH_TOKENS'] ?? ''),
       ...(cert !== undefined && key !== undefined ? {tls: {certFile: cert, keyFile: key}} : {}),
       ...(flags.auth ? {auth: flags.auth as 'required'} : {}),
+      ...(flags['redis-url'] ? {brokerUrl: flags['redis-url']} : {}),
+      ...(flags['redis-public-url'] ? {brokerPublicUrl: flags['redis-public-url']} : {}),
       exclusive: true,
       version: this.config.version,
       log: (line) => this.logToStderr(line),

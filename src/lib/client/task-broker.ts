@@ -1,3 +1,4 @@
+import type {Redis} from 'ioredis'
 import * as v from 'valibot'
 import {messageOf} from '../core/errors.ts'
 import {brokerChannels, brokerMessageSchema} from '../protocol/broker.ts'
@@ -12,10 +13,11 @@ export type TaskBrokerOptions = {
   onWake: (wake: Wake) => void
   /** Each change, once: subscribed, or out of reach and why. */
   onState: (isUp: boolean, reason: string) => void
+  /** How often the connection has to give a sign of life, and how long it may take for it. */
+  pingMs?: number
+  answerMs?: number
 }
 
-const pingMs = 15_000
-const answerMs = 5000
 const firstRetryMs = 200
 const mostRetryMs = 10_000
 
@@ -24,10 +26,10 @@ const mostRetryMs = 10_000
  * password or go silent: it is tried again, with jitter, for as long as it takes, and subscribed again each time.
  */
 export async function listenToBroker(options: TaskBrokerOptions): Promise<void> {
-  const {url, signal, onState} = options
-  const {Redis} = await import('ioredis')
+  const {url, signal, onState, pingMs = 15_000, answerMs = 5000} = options
+  const ioredis = await import('ioredis')
   const state = changes(onState)
-  const redis = new Redis(url, {
+  const redis = new ioredis.Redis(url, {
     lazyConnect: true,
     autoResubscribe: false, // it is done below, where a refusal is noticed
     maxRetriesPerRequest: null,
@@ -58,7 +60,7 @@ export async function listenToBroker(options: TaskBrokerOptions): Promise<void> 
     )
   })
   redis.connect().catch(() => {}) // told by `error`; it goes on trying
-  const heart = setInterval(() => void beat(redis, (silence) => state.down(silence)), pingMs)
+  const heart = setInterval(() => void beat(redis, answerMs, (silence) => state.down(silence)), pingMs)
   await new Promise<void>((resolve) => {
     if (signal.aborted) resolve()
     else signal.addEventListener('abort', () => resolve(), {once: true})
@@ -68,7 +70,7 @@ export async function listenToBroker(options: TaskBrokerOptions): Promise<void> 
 }
 
 /** A half-open connection never says anything again: only an answer is a sign of life. */
-async function beat(redis: InstanceType<typeof import('ioredis').Redis>, onSilence: (reason: string) => void) {
+async function beat(redis: Redis, answerMs: number, onSilence: (reason: string) => void): Promise<void> {
   if (redis.status !== 'ready') return
   const late = setTimeout(() => {
     onSilence('it does not answer')

@@ -8,6 +8,7 @@ import {systemClock} from '../core/clock.ts'
 import {CommitGroup} from '../core/commit-group.ts'
 import {ExpectedError, messageOf} from '../core/errors.ts'
 import {limits} from '../protocol/limits.ts'
+import {noAnnouncer, redisAnnouncer, type Announcer} from './announcer.ts'
 import {createApp} from './app.ts'
 import type {AuthMode, Token} from './auth.ts'
 import {createGate} from './auth.ts'
@@ -48,6 +49,10 @@ export type ControlPlaneOptions = {
   timings?: Partial<Timings>
   /** Default: 30 days, 2 GiB. */
   retention?: Partial<Retention>
+  /** The Redis on which tasks are announced. */
+  brokerUrl?: string
+  /** The same, as workers reach it: they are told of it when they register. */
+  brokerPublicUrl?: string
   /** Keep others out of the database file for as long as this process lives. Default: yes. */
   exclusive?: boolean
 }
@@ -78,7 +83,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     outlives: 'power-cut',
   })
   try {
-    const parts = assemble(database, options)
+    const parts = assemble(database, options, await announcerOf(options))
     const server = createAdaptorServer({
       fetch: createApp(parts, createGate(tokens, auth)).fetch,
       overrideGlobalObjects: false, // the plane may live in a worker's process, whose `fetch` is not ours to change
@@ -94,8 +99,11 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   }
 }
 
+const announcerOf = async ({brokerUrl, clock = systemClock, log = () => {}}: ControlPlaneOptions) =>
+  brokerUrl === undefined ? noAnnouncer : redisAnnouncer(brokerUrl, clock, log)
+
 /** Puts the parts together and takes up what an earlier process left running. */
-function assemble(database: Database, options: ControlPlaneOptions): Parts {
+function assemble(database: Database, options: ControlPlaneOptions, announcer: Announcer): Parts {
   migrate(database, options.database, migrations)
   const {clock = systemClock, log = () => {}, version, tokens = []} = options
   const asksForTokens = tokens.length > 0 && options.auth !== 'off'
@@ -121,9 +129,11 @@ function assemble(database: Database, options: ControlPlaneOptions): Parts {
     roster,
     dispatch,
     monitor,
+    announcer,
     log,
     version,
     asksForTokens,
+    brokerUrl: options.brokerPublicUrl,
   }
   takeUpLeases(parts)
   return parts
@@ -170,6 +180,7 @@ function running(server: Server, {parts, database, retention, host, scheme}: Run
     server.close()
     await commits.settled().catch(() => {})
     parts.monitor.close()
+    parts.announcer.close()
     hub.closeAll()
     await new Promise(setImmediate) // answers to what was just committed go out
     server.closeAllConnections()

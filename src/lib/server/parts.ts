@@ -1,5 +1,6 @@
 import type {Clock} from '../core/clock.ts'
 import type {CommitGroup} from '../core/commit-group.ts'
+import type {Announcer} from './announcer.ts'
 import type {Dispatch} from './dispatch.ts'
 import type {Hub} from './hub.ts'
 import type {Leases} from './leases.ts'
@@ -27,8 +28,11 @@ export type Parts = {
   roster: Roster
   dispatch: Dispatch
   monitor: MonitorLog
+  announcer: Announcer
   log: (line: string) => void
   /** Of the program; undefined where it does not say. */
   version: string | undefined
   asksForTokens: boolean
+  /** The broker that workers are told of; undefined when there is none for them. */
+  brokerUrl: string | undefined
 }

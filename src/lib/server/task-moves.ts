@@ -131,9 +131,14 @@ function free(parts: Parts, task: StoredTask, news: News): void {
 
 type News = Omit<Happening & {type: 'task'}, 'type' | 'task'>
 
-function announce({commits, hub, monitor}: Parts, task: StoredTask, news: News): void {
+/** Tells whoever follows the task, watches the plane or listens to the broker, once it is on the disk. */
+export function announce(parts: Parts, task: StoredTask, news: News): void {
+  const {commits, hub, monitor, announcer, store} = parts
   commits.afterCommit(() => {
     hub.changed(task)
     monitor.note({type: 'task', task, ...news})
+    if (news.change === 'created') announcer.available(task)
+    if (news.change === 'pending') announcer.available(store.tasks.get(task.id) ?? task)
+    if (news.change === 'cancelling' || news.change === 'cancelled') announcer.cancelled(task)
   })
 }

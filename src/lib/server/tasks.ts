@@ -24,7 +24,7 @@ export type TaskInput = {
 }
 
 export function createTask(parts: Parts, input: TaskInput): StoredTask {
-  const {store, commits, dispatch, hub, monitor, clock} = parts
+  const {store, commits, dispatch, clock} = parts
   checkSizes(input)
   const id = randomUUID()
   const {metadata, title, model = null, priority = 0} = input
@@ -44,11 +44,8 @@ export function createTask(parts: Parts, input: TaskInput): StoredTask {
   store.registry.triggered(input.codebase_id, created_at)
   dispatch.offerEarly(id)
   const task = existing(parts, id)
-  commits.afterCommit(() => {
-    dispatch.offer(id)
-    hub.changed(task)
-    monitor.note({type: 'task', task, change: 'created'})
-  })
+  commits.afterCommit(() => dispatch.offer(id))
+  moves.announce(parts, task, {change: 'created'})
   return task
 }
 

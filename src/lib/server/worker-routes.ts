@@ -37,6 +37,7 @@ export function workerRoutes(app: Hono<AppEnv>, parts: Parts): void {
       worker_id: worker.worker_id,
       message: 'Worker registered',
       features: serverFeatures,
+      ...(parts.brokerUrl ? {redis_url: parts.brokerUrl} : {}),
     })
   })
 

@@ -1,0 +1,57 @@
+import {spawn, type ChildProcess} from 'node:child_process'
+import {once} from 'node:events'
+import {createServer, type AddressInfo} from 'node:net'
+import {until} from './scratch.ts'
+
+export type RedisServer = AsyncDisposable & {
+  url: string
+  port: number
+  process: ChildProcess
+  /** Ends it, and starts it again on the same port. */
+  stop(): Promise<void>
+  start(): Promise<void>
+}
+
+/** A real redis-server on a free port of loopback, without persistence, ended when disposed. */
+export async function startRedis({password}: {password?: string} = {}): Promise<RedisServer> {
+  const port = await freePort()
+  const args = ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no']
+  const launch = async () => {
+    const child = spawn('redis-server', [...args, ...(password ? ['--requirepass', password] : [])], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+    let said = ''
+    child.stdout.on('data', (chunk: Buffer) => (said += String(chunk)))
+    await until(
+      () => said.includes('Ready to accept connections'),
+      () => `redis-server to start: ${said}`,
+    )
+    return child
+  }
+  const redis: RedisServer = {
+    url: `redis://${password ? `:${password}@` : ''}127.0.0.1:${port}`,
+    port,
+    process: await launch(),
+    async stop() {
+      if (redis.process.exitCode !== null || redis.process.signalCode !== null) return
+      const exited = once(redis.process, 'exit')
+      redis.process.kill('SIGKILL')
+      await exited
+    },
+    async start() {
+      redis.process = await launch()
+    },
+    [Symbol.asyncDispose]: () => redis.stop(),
+  }
+  return redis
+}
+
+/** A port that nobody listens on now. */
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const {port} = server.address() as AddressInfo
+  server.close()
+  await once(server, 'close')
+  return port
+}
