@@ -26,7 +26,11 @@ export type WorkerHere = AsyncDisposable & {
 export async function workHere(
   server: string,
   codebases: string[],
-  {factor = 100, settings = {}}: {factor?: number; settings?: Record<string, unknown>} = {},
+  {
+    factor = 100,
+    settings = {},
+    globalPath,
+  }: {factor?: number; settings?: Record<string, unknown>; globalPath?: string} = {},
 ): Promise<WorkerHere> {
   const scratch = scratchFolder()
   mkdirSync(join(scratch.path, 'state'))
@@ -45,6 +49,7 @@ export async function workHere(
   const ended = runWorker(
     {
       ...about,
+      globalPath,
       client,
       executor: stubExecutor(scratch.path),
       secrets: [],

@@ -49,6 +49,7 @@ export class ControlPlaneClient implements AsyncDisposable {
     const path = pathTo('heartbeat', {worker: workerId})
     await this.http.call(v.unknown(), {
       what: 'Heartbeat failed',
+      optional: 'heartbeat',
       method: 'POST',
       path,
       ...(state ? {json: state} : {}),
@@ -61,6 +62,7 @@ export class ControlPlaneClient implements AsyncDisposable {
     const path = pathTo('unregister', {worker: workerId})
     await this.http.call(v.unknown(), {
       what: 'Cannot unregister the worker',
+      optional: 'unregister',
       method: 'POST',
       path,
       timeoutMs: 5000,
@@ -86,6 +88,7 @@ export class ControlPlaneClient implements AsyncDisposable {
     try {
       await this.http.call(wire.connectedWorkerSchema, {
         what: 'Cannot check the stream',
+        optional: 'connectedWorker',
         path,
         timeoutMs: 10_000,
         signal,
@@ -116,6 +119,18 @@ export class ControlPlaneClient implements AsyncDisposable {
       path: pathTo('codebases'),
       json: codebase,
       signal,
+    })
+  }
+
+  /** What the worker's open stream is to bring tasks of. */
+  async announceCodebases(workerId: string, codebases: readonly string[], signal?: Signal): Promise<void> {
+    await this.http.call(v.unknown(), {
+      what: 'Cannot announce the codebases',
+      method: 'PUT',
+      path: pathTo('workerCodebases', {}, {worker_id: workerId}),
+      json: {codebases},
+      signal,
+      optional: 'workerCodebases',
     })
   }
 
@@ -185,6 +200,7 @@ export class ControlPlaneClient implements AsyncDisposable {
   claim(taskId: string, workerId: string, signal?: Signal): Promise<wire.ClaimAnswer> {
     return this.http.call(wire.claimAnswerSchema, {
       what: `Cannot claim task ${taskId}`,
+      optional: 'claim',
       method: 'POST',
       path: pathTo('claim', {}, {worker_id: workerId}),
       json: {task_id: taskId},
@@ -200,6 +216,7 @@ export class ControlPlaneClient implements AsyncDisposable {
     const path = pathTo('release', {}, {worker_id: workerId})
     await this.http.call(v.unknown(), {
       what: `Cannot release task ${body.task_id}`,
+      optional: 'release',
       method: 'POST',
       path,
       json: body,
@@ -211,7 +228,15 @@ export class ControlPlaneClient implements AsyncDisposable {
     const path = pathTo('decline', {}, {worker_id: workerId})
     const json = {task_id: taskId, reason}
     try {
-      await this.http.call(v.unknown(), {what: `Cannot decline task ${taskId}`, method: 'POST', path, json, signal})
+      const call = {
+        what: `Cannot decline task ${taskId}`,
+        optional: 'decline',
+        method: 'POST',
+        path,
+        json,
+        signal,
+      } as const
+      await this.http.call(v.unknown(), call)
     } catch (error) {
       if (!isAbsent(error)) throw error
     }

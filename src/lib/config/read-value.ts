@@ -22,7 +22,7 @@ export function readValue(key: SettingKey, raw: unknown, origin: Origin): unknow
     case 'string':
       return readString(raw, setting.options)
     case 'path':
-      return readPath(raw, origin)
+      return setting.words?.includes(String(raw)) ? raw : readPath(raw, origin)
     case 'integer':
       return readInteger(raw, setting.minimum ?? 0, setting.maximum ?? Number.MAX_SAFE_INTEGER)
     case 'boolean':
@@ -31,6 +31,8 @@ export function readValue(key: SettingKey, raw: unknown, origin: Origin): unknow
       throw new ValueProblem(`must be true or false, not ${show(raw)}`)
     case 'list':
       return readList(raw)
+    case 'paths':
+      return readList(raw).map((path) => readPath(path, origin))
     case 'object':
       return readObject(raw)
     case 'codebases':

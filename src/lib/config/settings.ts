@@ -18,10 +18,11 @@ type Base = {
 type Setting = Base &
   (
     | {type: 'string'; default?: string; options?: readonly string[]}
-    | {type: 'path'; default?: string}
+    | {type: 'path'; default?: string; /** Taken as they are. */ words?: readonly string[]}
     | {type: 'integer'; default?: number; minimum?: number; maximum?: number}
     | {type: 'boolean'; default?: boolean}
     | {type: 'list'; default?: readonly string[]}
+    | {type: 'paths'; default?: readonly string[]}
     | {type: 'object'; default?: undefined}
     | {type: 'codebases'; default?: readonly ConfiguredCodebase[]}
   )
@@ -45,6 +46,17 @@ export const settings = {
     flag: 'codebase',
     char: 'b',
     default: [],
+  },
+  global_codebase: {
+    type: 'path',
+    description:
+      "Directory of tasks that belong to no codebase, or none (default: the user's home, for a named server)",
+    words: ['none'],
+  },
+  registration_roots: {
+    type: 'paths',
+    description:
+      'Directories below which the server may have codebases registered (default: beside the configured ones)',
   },
   capabilities: {
     type: 'list',
@@ -179,7 +191,7 @@ type Value<S> = S extends {type: 'integer'}
   ? number
   : S extends {type: 'boolean'}
     ? boolean
-    : S extends {type: 'list'}
+    : S extends {type: 'list' | 'paths'}
       ? readonly string[]
       : S extends {type: 'object'}
         ? Readonly<Record<string, unknown>>

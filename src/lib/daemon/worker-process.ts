@@ -67,7 +67,8 @@ export async function startWorker(options: WorkerProcessOptions): Promise<void> 
   const client = stack.use(new ControlPlaneClient(server))
   process.title = `a2a-worker ${name}`
   const secrets = secretsOf(options, server.token)
-  const about = {config, name, workerId, version, stateDir, client, executor, secrets, bus, clock}
+  const globalPath = globalPathOf(options)
+  const about = {config, name, workerId, version, stateDir, globalPath, client, executor, secrets, bus, clock}
   let socket: AsyncDisposable | undefined
   stack.defer(() => socket?.[Symbol.asyncDispose]())
   const opening: Promise<void>[] = []
@@ -79,6 +80,12 @@ export async function startWorker(options: WorkerProcessOptions): Promise<void> 
     },
   )
   await Promise.all(opening)
+}
+
+/** Tasks of no codebase are taken for a server that somebody named; on this machine alone nobody asks for them. */
+function globalPathOf({config, env, isLocal}: WorkerProcessOptions): string | undefined {
+  const path = config.global_codebase ?? (isLocal ? 'none' : env['HOME'] || homedir())
+  return path === 'none' ? undefined : path
 }
 
 /** The agent, looked at once: what can be wrong with it is said now, not at each task. */
@@ -165,7 +172,7 @@ async function openSocket(
     server,
     slots: config.max_concurrent_tasks,
     free: worker.runner.free,
-    codebases: [...worker.registration.paths].map(([id, path]) => ({id, path})),
+    codebases: worker.codebases.entries.map(([id, path]) => ({id, path})),
     tasks: worker.runner.active.map(({id, title, attempt, phase, codebase, since, sessionId}) => ({
       id,
       title,
@@ -180,7 +187,9 @@ async function openSocket(
     status,
     drain: () => ladder.drainNow(),
     cancel: (taskId) => worker.runner.stop(taskId, {status: 'cancelled', error: 'cancelled on this machine'}),
-    addCodebase: (codebase) => worker.registration.add(codebase, AbortSignal.timeout(20_000)),
+    addCodebase: async (codebase) => {
+      await worker.registration.add(codebase, {isKept: false, signal: AbortSignal.timeout(20_000)})
+    },
     onEvent: (listener) => bus.on(listener),
   })
 }

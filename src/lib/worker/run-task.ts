@@ -13,6 +13,7 @@ import {claim, type TaskStreamState} from './claim.ts'
 import type {Delivery, Tail} from './delivery.ts'
 import {reasonToStop} from './held-task.ts'
 import type {Lock} from './lock-file.ts'
+import {isRegistration} from './registrar.ts'
 import type {Registration} from './registration.ts'
 import type {RunFolders} from './run-directory.ts'
 import {attemptOf, refusalOf, reportOf, requestOf} from './task-request.ts'
@@ -39,6 +40,7 @@ export type RunParts = {
   journal: Journal
   delivery: Delivery
   executor: Executor
+  registrar: (task: Task) => Executor
   config: Config
   clock: Clock
   emit: Emit
@@ -117,9 +119,10 @@ async function prepare(task: Task, active: ActiveTask, parts: RunParts): Promise
   }
 }
 
-function executorOf({agent_type}: Task, {executor}: RunParts): Executor {
-  if (agent_type === 'echo') return echoExecutor
-  return agent_type === 'noop' ? noopExecutor : executor
+function executorOf(task: Task, {executor, registrar}: RunParts): Executor {
+  if (isRegistration(task)) return registrar(task)
+  if (task.agent_type === 'echo') return echoExecutor
+  return task.agent_type === 'noop' ? noopExecutor : executor
 }
 
 type Start = {preparation: Preparation; lane: Lock | undefined; begun: number}

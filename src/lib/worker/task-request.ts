@@ -2,6 +2,7 @@ import type {Config} from '../config/settings.ts'
 import type {RunOutcome, RunRequest} from '../executor/executor.ts'
 import {normalizeModel} from '../opencode/command.ts'
 import {isFinal, type StatusUpdate, type Task} from '../protocol/schemas.ts'
+import {isRegistration} from './registrar.ts'
 import {directoryProblem} from './registration.ts'
 
 /** Kinds of tasks that need neither agent nor codebase. */
@@ -16,6 +17,7 @@ export const attemptOf = ({attempt}: Pick<Task, 'attempt'>) => (attempt > 0 ? {a
 
 /** Why this worker does not run a task that it was given, whatever the server says; undefined when it does. */
 export function refusalOf(task: Task, codebase: string, config: Config): string | undefined {
+  if (isRegistration(task)) return undefined
   const {allowed_agents: agents, allowed_models: models} = config
   if (agents && !agents.includes(task.agent_type))
     return `This worker does not run the agent ${task.agent_type} (allowed_agents: ${agents.join(', ')})`

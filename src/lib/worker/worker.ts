@@ -10,6 +10,7 @@ import type {EventBus} from '../events/bus.ts'
 import type {Executor} from '../executor/executor.ts'
 import {createRedactor} from '../executor/redact.ts'
 import {Journal} from '../journal/journal.ts'
+import {Codebases} from './codebases.ts'
 import {Delivery} from './delivery.ts'
 import {reasonToStop} from './held-task.ts'
 import {Intake} from './intake.ts'
@@ -17,7 +18,9 @@ import {Lanes} from './lanes.ts'
 import {Lifecycle} from './lifecycle.ts'
 import {isLock, takeLock} from './lock-file.ts'
 import {recover} from './recovery.ts'
+import {registrar} from './registrar.ts'
 import {Registration} from './registration.ts'
+import {registrationRoots} from './registration-roots.ts'
 import {RunFolders} from './run-directory.ts'
 import {taskRun} from './run-task.ts'
 import {TaskRunner} from './task-runner.ts'
@@ -28,6 +31,8 @@ export type WorkerOptions = {
   workerId: string
   version: string
   stateDir: string
+  /** Where tasks run that belong to no codebase; undefined: they are not taken. */
+  globalPath: string | undefined
   client: ControlPlaneClient
   executor: Executor
   /** Blanked out of output, beside what `redact` names. */
@@ -43,6 +48,7 @@ export type WorkerOptions = {
 
 /** A worker that runs, as the local socket shows it. */
 export type RunningWorker = {
+  codebases: Codebases
   name: string
   workerId: string
   lifecycle: Lifecycle
@@ -72,7 +78,13 @@ export async function runWorker(
   const lifecycle = new Lifecycle(emit)
   const giveUp = new AbortController()
   const secrets = [...options.secrets, ...(config.auth_token ? [config.auth_token] : [])]
-  const about = {client, clock, emit, workerId}
+  const codebases = new Codebases({
+    configured: config.codebases,
+    global: options.globalPath,
+    roots: registrationRoots(config.registration_roots, config.codebases),
+    workerDir,
+  })
+  const about = {client, clock, emit, workerId, codebases}
   const registration = new Registration({
     ...about,
     name,
@@ -80,9 +92,8 @@ export async function runWorker(
     capabilities: config.capabilities,
     slots: config.max_concurrent_tasks,
     stateDir,
-    codebases: config.codebases,
     state: () => ({running: runner.held, free: runner.free}),
-    onCodebases: () => intake.reconnect('the codebases have changed'),
+    onCodebases: () => void intake.announce(),
   })
   const delivery = new Delivery({
     ...about,
@@ -105,7 +116,7 @@ export async function runWorker(
   const runner: TaskRunner = new TaskRunner({
     ...parts,
     lanes: new Lanes(stateDir),
-    run: taskRun({...parts, folders, stream}),
+    run: taskRun({...parts, folders, stream, registrar: registrar(parts)}),
     // A server with leases offers what waits by itself when a slot becomes free.
     onFree: () => registration.has('lease') || intake.pollSoon(),
   })
@@ -124,7 +135,7 @@ export async function runWorker(
 
   try {
     lifecycle.to('starting')
-    onRunning({name, workerId, lifecycle, intake, registration, runner})
+    onRunning({name, workerId, lifecycle, intake, registration, codebases, runner})
     await registration.registerUntilDone(signals.drain)
     if (!signals.drain.aborted) {
       await recover({...about, journal, delivery, runner, graceMs: config.cancel_grace * 1000})
