@@ -60,6 +60,8 @@ export type RunningWorker = {
 /** How long reports may take once everything has ended and somebody waits for us to leave. */
 const goodbyeMs = 20_000
 const rereadMs = 10_000
+const nothingServed =
+  'No codebase is served, so no task will come: add one with `a2a-worker register PATH`, or start with --codebase PATH'
 
 /**
  * A worker's whole life, top to bottom: it registers, finishes what an earlier process left, takes tasks until it is
@@ -138,6 +140,7 @@ export async function runWorker(
     onRunning({name, workerId, lifecycle, intake, registration, codebases, runner})
     await registration.registerUntilDone(signals.drain)
     if (!signals.drain.aborted) {
+      if (registration.paths.size === 0) emit({type: 'notice', level: 'warn', text: nothingServed})
       await recover({...about, journal, delivery, runner, graceMs: config.cancel_grace * 1000})
       lifecycle.to('running')
       await serve(options, {registration, intake, runner, lifecycle})
