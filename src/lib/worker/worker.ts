@@ -140,7 +140,7 @@ export async function runWorker(
     onRunning({name, workerId, lifecycle, intake, registration, codebases, runner})
     await registration.registerUntilDone(signals.drain)
     if (!signals.drain.aborted) {
-      if (registration.paths.size === 0) emit({type: 'notice', level: 'warn', text: nothingServed})
+      if (codebases.ids.length === 0) emit({type: 'notice', level: 'warn', text: nothingServed})
       await recover({...about, journal, delivery, runner, graceMs: config.cancel_grace * 1000})
       lifecycle.to('running')
       await serve(options, {registration, intake, runner, lifecycle})
