@@ -13,15 +13,18 @@ import {requestSchema, type ControlRequest, type WorkerStatus} from './messages.
 export type ControlHandlers = {
   status: () => WorkerStatus
   drain: () => void
+  setPaused: (isPaused: boolean) => void
   /** False when the task is not here. */
   cancel: (taskId: string) => boolean
   addCodebase: (codebase: {name: string; path: string; description: string}) => Promise<void>
-  /** Listens until disposed. */
-  onEvent: (listener: (event: WorkerEvent) => void) => Disposable
+  /** Tells of each event until disposed. */
+  watch: (listener: (event: WorkerEvent) => void) => Disposable
 }
 
 const longestRequest = 64 * 1024
-const mostBuffered = 1024 * 1024
+const mostBuffered = 4 * 1024 * 1024
+/** Events of so long are one write: agents may say a thousand things a second. */
+const gatherMs = 50
 
 /** Answers local commands on a unix socket that only this user can open. Throws ExpectedError (73). */
 export async function serveSocket(path: string, handlers: ControlHandlers): Promise<AsyncDisposable> {
@@ -60,6 +63,14 @@ async function converse(socket: Socket, handlers: ControlHandlers): Promise<void
     // A reader that does not read is let go rather than remembered.
     if (socket.writableLength > mostBuffered) socket.destroy()
   }
+  const sayGathered = (event: WorkerEvent) => {
+    if (socket.writableCorked === 0) {
+      socket.cork()
+      setTimeout(() => socket.uncork(), gatherMs)
+    }
+
+    say(event)
+  }
   const listening: Disposable[] = []
   socket.on('close', () => {
     for (const listener of listening.splice(0)) listener[Symbol.dispose]()
@@ -71,7 +82,7 @@ async function converse(socket: Socket, handlers: ControlHandlers): Promise<void
     for await (const line of createInterface({input: socket})) {
       const request = v.safeParse(requestSchema, parseJson(line))
       if (!request.success) say({ok: false, error: 'not a request that this worker knows'})
-      else if (request.output.op === 'events') listening.push(handlers.onEvent((event) => say(event)))
+      else if (request.output.op === 'events') listening.push(handlers.watch(sayGathered))
       else say(await answer(request.output, handlers))
     }
   } catch {
@@ -86,6 +97,10 @@ async function answer(request: Exclude<ControlRequest, {op: 'events'}>, handlers
         return {ok: true, value: handlers.status()}
       case 'drain':
         handlers.drain()
+        return {ok: true}
+      case 'pause':
+      case 'resume':
+        handlers.setPaused(request.op === 'pause')
         return {ok: true}
       case 'cancel':
         return handlers.cancel(request.task_id)

@@ -7,7 +7,6 @@ import {defaultWorkerName, workerIdentity} from '../config/identity.ts'
 import type {Config} from '../config/settings.ts'
 import {makePrivate} from '../config/state-directory.ts'
 import {authToken} from '../config/token.ts'
-import type {WorkerStatus} from '../control/messages.ts'
 import {socketPath} from '../control/socket-path.ts'
 import {serveSocket} from '../control/socket-server.ts'
 import {Cleanup} from '../core/cleanup.ts'
@@ -23,7 +22,12 @@ import {createCatalog} from '../opencode/catalog.ts'
 import {agentEnvironment} from '../opencode/environment.ts'
 import {locateOpenCode} from '../opencode/locate.ts'
 import {probeOpenCode} from '../opencode/probe.ts'
-import {runWorker, type RunningWorker} from '../worker/worker.ts'
+import type {OpenDashboard} from '../ui/controls.ts'
+import {ViewStore} from '../ui/view-store.ts'
+import {emptyView} from '../ui/view.ts'
+import {runWorker} from '../worker/worker.ts'
+import {socketHandlers, type LocalControlParts} from './local-control.ts'
+import {WorkerScreen} from './worker-screen.ts'
 
 export type WorkerProcessOptions = {
   config: Config
@@ -39,6 +43,9 @@ export type WorkerProcessOptions = {
   /** Takes log lines. */
   write: (text: string) => void
   exit: (code: number) => void
+  dashboard?: OpenDashboard | undefined
+  /** Log lines go on while the dashboard is shown: they go elsewhere. */
+  logsBeside?: boolean
 }
 
 const hints = {
@@ -53,13 +60,17 @@ export async function startWorker(options: WorkerProcessOptions): Promise<void> 
   const clock = systemClock
   makePrivate(stateDir)
   const bus = new EventBus(clock)
-  bus.on(logReporter({format: config.log_format, level: config.log_level, write: options.write}))
-  const ladder = new StopLadder(() => options.exit(exitCodes.interrupted))
-  using _signals = onTermination((signal) => {
-    const step = ladder.step()
-    bus.emit({type: 'stop.requested', step, by: signal, hint: hints[step]})
-  })
   const name = config.worker_name ?? defaultWorkerName(options.isLocal ? config.codebases[0]?.path : undefined)
+  const store = viewStore(config, name, clock.now())
+  const screen = new WorkerScreen(options, store)
+  bus.on(logReporter({format: config.log_format, level: config.log_level, write: screen.write}))
+  bus.on(store.push)
+  const ladder = new StopLadder(() => options.exit(exitCodes.interrupted))
+  const step = (by: string) => {
+    const reached = ladder.step()
+    bus.emit({type: 'stop.requested', step: reached, by, hint: hints[reached]})
+  }
+  using _signals = onTermination(step)
   const workerId = workerIdentity(stateDir, name, config.worker_id)
   const executor = await openCode(options, bus)
   await using stack = new Cleanup()
@@ -71,16 +82,26 @@ export async function startWorker(options: WorkerProcessOptions): Promise<void> 
   const about = {config, name, workerId, version, stateDir, globalPath, client, executor, secrets, bus, clock}
   let socket: AsyncDisposable | undefined
   stack.defer(() => socket?.[Symbol.asyncDispose]())
+  stack.defer(() => screen.close())
   const opening: Promise<void>[] = []
   compactHeap()
   await runWorker(
     {...about, signals: ladder, once: options.once, exitAfterIdleMs: options.exitAfterIdleMs},
     (worker) => {
-      opening.push(openSocket(worker, options, client.url, bus, ladder).then((opened) => void (socket = opened)))
+      const parts: LocalControlParts = {worker, store, bus, ladder, step, server: client.url, version}
+      const path = socketPath(options.env, stateDir, name)
+      opening.push(serveSocket(path, socketHandlers(parts)).then((opened) => void (socket = opened)))
+      screen.open(parts)
     },
   )
   await Promise.all(opening)
 }
+
+const viewStore = (
+  {server_url: server = '', log_level: logLevel, max_concurrent_tasks: slots}: Config,
+  name: string,
+  now: number,
+) => new ViewStore(emptyView({name, server, slots, logLevel, now}))
 
 /** Tasks of no codebase are taken for a server that somebody named; on this machine alone nobody asks for them. */
 function globalPathOf({config, env, isLocal}: WorkerProcessOptions): string | undefined {
@@ -152,44 +173,4 @@ function secretsOf({env, config}: WorkerProcessOptions, token: string | undefine
     ...(token ? [token] : []),
     ...allowed.flatMap(([name, value]) => (telling.test(name) && value ? [value] : [])),
   ]
-}
-
-async function openSocket(
-  worker: RunningWorker,
-  options: WorkerProcessOptions,
-  server: string,
-  bus: EventBus,
-  ladder: StopLadder,
-) {
-  const {config, stateDir, env, version} = options
-  const status = (): WorkerStatus => ({
-    name: worker.name,
-    worker_id: worker.workerId,
-    pid: process.pid,
-    version,
-    phase: worker.lifecycle.phase,
-    link: worker.intake.link,
-    server,
-    slots: config.max_concurrent_tasks,
-    free: worker.runner.free,
-    codebases: worker.codebases.entries.map(([id, path]) => ({id, path})),
-    tasks: worker.runner.active.map(({id, title, attempt, phase, codebase, since, sessionId}) => ({
-      id,
-      title,
-      attempt,
-      phase,
-      codebase,
-      since,
-      session_id: sessionId,
-    })),
-  })
-  return serveSocket(socketPath(env, stateDir, worker.name), {
-    status,
-    drain: () => ladder.drainNow(),
-    cancel: (taskId) => worker.runner.stop(taskId, {status: 'cancelled', error: 'cancelled on this machine'}),
-    addCodebase: async (codebase) => {
-      await worker.registration.add(codebase, {isKept: false, signal: AbortSignal.timeout(20_000)})
-    },
-    onEvent: (listener) => bus.on(listener),
-  })
 }

@@ -16,8 +16,11 @@ export function logReporter({format, level, write}: LogOptions): (event: WorkerE
     const line = logLine(event)
     if (logLevels.indexOf(line.level) < least) return
     const time = isoTime(event.at)
-    if (format === 'json') write(`${JSON.stringify({time, level: line.level, msg: line.text, ...event})}\n`)
-    else
+    if (format === 'json') {
+      // What an agent says at length is for those who watch it; the log has its first line.
+      const fields = event.type === 'task.activity' ? {...event, text: undefined} : event
+      write(`${JSON.stringify({time, level: line.level, msg: line.text, ...fields})}\n`)
+    } else
       write(
         `${time} ${line.level.toUpperCase().padEnd(5)} ${line.taskId ? `[${line.taskId.slice(0, 8)}] ` : ''}${plain(line.text)}\n`,
       )

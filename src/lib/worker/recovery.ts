@@ -12,7 +12,7 @@ import {lineSplitter} from '../opencode/line-splitter.ts'
 import {RunRecord} from '../opencode/record.ts'
 import {judge} from '../opencode/verdict.ts'
 import {parseJson} from '../protocol/parse.ts'
-import type {StatusUpdate} from '../protocol/schemas.ts'
+import {isFinal, type StatusUpdate} from '../protocol/schemas.ts'
 import type {Delivery} from './delivery.ts'
 import type {TaskRunner} from './task-runner.ts'
 
@@ -40,7 +40,10 @@ export async function recover(parts: RecoveryParts): Promise<void> {
       taskId: run.task_id,
       text: `Finishing a run that an earlier process of this worker left (${run.title})`,
     })
+    const {task_id: taskId, title, attempt, path} = run
+    emit({type: 'task.received', taskId, title, source: 'recovery', attempt, path})
     const report = await settle(run, parts)
+    emit({type: 'task.finished', taskId, ...endOf(report)})
     const done = deliver(run, report, parts)
     runner.adopt({
       id: run.task_id,
@@ -54,6 +57,13 @@ export async function recover(parts: RecoveryParts): Promise<void> {
     })
   }
 }
+
+const endOf = ({status, usage, error}: StatusUpdate) => ({
+  status: isFinal(status) ? status : 'failed',
+  ms: usage?.duration_ms ?? 0,
+  error: error ?? null,
+  cost: usage?.cost ?? 0,
+})
 
 /** Stands for an agent whose pid is not known: no process has this one, so the marker alone finds what there is. */
 const neverStarted: ProcessIdentity = {pid: 2 ** 31 - 1, startTime: '0'}

@@ -95,7 +95,10 @@ async function take(
   parts: RunParts,
 ): Promise<Task | undefined> {
   const claimed = await claim(offered, parts)
-  if ('task' in claimed) return claimed.task
+  if ('task' in claimed) {
+    parts.emit({type: 'task.claimed', taskId: active.id, attempt: claimed.task.attempt})
+    return claimed.task
+  }
   parts.emit({type: 'task.dropped', taskId: active.id, reason: claimed.dropped})
   const preparation = await early
   if (preparation && 'ready' in preparation) preparation.ready.discard()
@@ -175,7 +178,7 @@ function observe(task: Task, active: ActiveTask, {lane, ended, relay}: Observed,
       // Once more with the final report, so a failure here costs nothing.
       active.attached = attachSession(task, active, id, ended, parts).catch(() => {})
     },
-    activity: (line) => emit({type: 'task.activity', taskId, line}),
+    activity: (line, text) => emit({type: 'task.activity', taskId, line, ...(text === undefined ? {} : {text})}),
     warning: (text) => emit({type: 'notice', level: 'warn', taskId, text}),
   }
 }

@@ -17,6 +17,7 @@ import {Intake} from './intake.ts'
 import {Lanes} from './lanes.ts'
 import {Lifecycle} from './lifecycle.ts'
 import {isLock, takeLock} from './lock-file.ts'
+import {QueueWatch} from './queue-watch.ts'
 import {recover} from './recovery.ts'
 import {registrar} from './registrar.ts'
 import {Registration} from './registration.ts'
@@ -55,6 +56,9 @@ export type RunningWorker = {
   intake: Intake
   registration: Registration
   runner: TaskRunner
+  queue: QueueWatch
+  /** Takes no tasks for a while; the server hears of it at once. */
+  setPaused: (isPaused: boolean) => void
 }
 
 /** How long reports may take once everything has ended and somebody waits for us to leave. */
@@ -134,16 +138,21 @@ export async function runWorker(
     onCancel: (taskId, attempt, reason) => onCancel(taskId, attempt, reason, options, runner),
     onCancelHint: (taskId) => void lookUp(taskId, options, runner, giveUp.signal),
   })
+  const queue = new QueueWatch(about)
+  const setPaused = (isPaused: boolean) => {
+    runner.setPaused(isPaused)
+    void registration.sayNow(giveUp.signal)
+  }
 
   try {
     lifecycle.to('starting')
-    onRunning({name, workerId, lifecycle, intake, registration, codebases, runner})
+    onRunning({name, workerId, lifecycle, intake, registration, codebases, runner, queue, setPaused})
     await registration.registerUntilDone(signals.drain)
     if (!signals.drain.aborted) {
       if (codebases.ids.length === 0) emit({type: 'notice', level: 'warn', text: nothingServed})
       await recover({...about, journal, delivery, runner, graceMs: config.cancel_grace * 1000})
       lifecycle.to('running')
-      await serve(options, {registration, intake, runner, lifecycle})
+      await serve(options, {registration, intake, runner, lifecycle, queue})
     }
 
     lifecycle.to('stopping')
@@ -165,10 +174,10 @@ const redactor = (secrets: readonly string[], patterns: readonly string[]) =>
         patterns.map((pattern) => new RegExp(pattern, 'u')),
       )
 
-type Parts = {registration: Registration; intake: Intake; runner: TaskRunner; lifecycle: Lifecycle}
+type Parts = Pick<RunningWorker, 'registration' | 'intake' | 'runner' | 'lifecycle' | 'queue'>
 
 /** Takes tasks until drained, then waits for those in hand, or ends them. */
-async function serve(options: WorkerOptions, {registration, intake, runner, lifecycle}: Parts): Promise<void> {
+async function serve(options: WorkerOptions, {registration, intake, runner, lifecycle, queue}: Parts): Promise<void> {
   const {config, clock, signals, bus} = options
   const background = new AbortController()
   const leave = new AbortController()
@@ -178,6 +187,7 @@ async function serve(options: WorkerOptions, {registration, intake, runner, life
     registration.keep(background.signal),
     intake.run(background.signal),
     rereadHeld(options, runner, background.signal),
+    queue.run(background.signal),
   ])
   if (options.once || options.exitAfterIdleMs > 0) void leaveWhenIdle(options, runner, leave, background.signal)
   await Promise.race([aborted(stopTaking), work])
