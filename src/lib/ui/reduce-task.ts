@@ -92,7 +92,7 @@ function finished(view: View, event: Extract<TaskEvent, {type: 'task.finished'}>
     at,
     lines,
   }
-  const before = view.ended.filter((known) => known.id !== id || known.attempt !== attempt)
+  const before = view.ended.filter((known) => known.id !== id)
   const {totals} = view
   return {
     ...withTask(view, id, () => ({phase: 'reporting'})),

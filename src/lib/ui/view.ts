@@ -41,6 +41,8 @@ export type EndedTask = {
   readonly lines: Tail<string>
 }
 
+export type AnyTask = TaskView | WaitingTask | EndedTask
+
 export type CodebaseView = {
   /** The server's; null while it is not served. */
   readonly id: string | null
