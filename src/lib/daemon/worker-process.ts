@@ -26,7 +26,7 @@ import type {OpenDashboard} from '../ui/controls.ts'
 import {ViewStore} from '../ui/view-store.ts'
 import {emptyView} from '../ui/view.ts'
 import {runWorker} from '../worker/worker.ts'
-import {socketHandlers, type LocalControlParts} from './local-control.ts'
+import {ownControls, socketHandlers, type LocalControlParts} from './local-control.ts'
 import {WorkerScreen} from './worker-screen.ts'
 
 export type WorkerProcessOptions = {
@@ -91,7 +91,7 @@ export async function startWorker(options: WorkerProcessOptions): Promise<void> 
       const parts: LocalControlParts = {worker, store, bus, ladder, step, server: client.url, version}
       const path = socketPath(options.env, stateDir, name)
       opening.push(serveSocket(path, socketHandlers(parts)).then((opened) => void (socket = opened)))
-      screen.open(parts)
+      screen.open(ownControls(parts), {watch: () => worker.queue.watch(), emit: bus.emit})
     },
   )
   await Promise.all(opening)

@@ -1,7 +1,7 @@
 import {messageOf} from '../core/errors.ts'
-import type {OpenDashboard, OpenedDashboard} from '../ui/controls.ts'
+import type {Emit} from '../events/bus.ts'
+import type {Controls, OpenDashboard, OpenedDashboard} from '../ui/controls.ts'
 import type {ViewStore} from '../ui/view-store.ts'
-import {ownControls, type LocalControlParts} from './local-control.ts'
 
 export type WorkerScreenOptions = {
   /** None: log lines are all there is. */
@@ -28,17 +28,17 @@ export class WorkerScreen {
   }
 
   /** From now on the dashboard is shown, where there is one. That it fails is no reason for the worker to end. */
-  open(parts: LocalControlParts): void {
+  open(controls: Controls, {watch, emit}: {watch: () => Disposable; emit: Emit}): void {
     const {dashboard} = this.#options
     if (!dashboard) return
-    const watching = parts.worker.queue.watch()
-    const opened = dashboard({store: this.#store, controls: ownControls(parts)})
+    const watching = watch()
+    const opened = dashboard({store: this.#store, controls})
     this.#dashboard = opened
     void opened.closed
       .catch((error: unknown) => {
         this.#dashboard = undefined
         const text = `The dashboard has failed and the worker goes on without: ${messageOf(error)}`
-        parts.bus.emit({type: 'notice', level: 'error', text})
+        emit({type: 'notice', level: 'error', text})
       })
       .finally(() => watching[Symbol.dispose]())
   }
