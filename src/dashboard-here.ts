@@ -1,7 +1,19 @@
+import {readFileSync} from 'node:fs'
 import type {OpenDashboard} from './lib/ui/controls.ts'
 
-/** Can a dashboard be shown? */
-export const hasTerminal = (): boolean => process.stdin.isTTY && process.stdout.isTTY && process.env['TERM'] !== 'dumb'
+/** Is there a terminal to show a dashboard on, and is it ours? */
+export const hasTerminal = (): boolean =>
+  process.stdin.isTTY && process.stdout.isTTY && process.env['TERM'] !== 'dumb' && isInForeground()
+
+/** A job in the background (`start &`) would be stopped as soon as it touched the terminal's modes. */
+function isInForeground(): boolean {
+  try {
+    const [, , group, , , foreground] = readFileSync('/proc/self/stat', 'latin1').split(') ').at(-1)?.split(' ') ?? []
+    return group === foreground
+  } catch {
+    return true // not Linux: nobody can tell
+  }
+}
 
 /**
  * The dashboard on this process's terminal. Loaded only when it is wanted: it takes a third of a second and 30 MB that a

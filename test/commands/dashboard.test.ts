@@ -69,7 +69,7 @@ test('an attached dashboard waits for a worker that has ended and is there again
   terminal.run('dashboard')
   await terminal.shows('w running')
   const {id} = await fleet.http.task(await fleet.codebaseId(path), {title: 'Hanging', prompt: '@hang'})
-  await terminal.shows('Hanging')
+  await terminal.shows(/running +\d+:.* Hanging/)
   await stop(first, 'SIGKILL')
   await terminal.shows(/w stopped .*down since .*it does not run; this waits for its next start/)
   await terminal.hides('Hanging')
@@ -142,4 +142,6 @@ test('a worker without a dashboard loads nothing that only a dashboard, or a com
   terminal.run('start', '--server', fleet.url, '--codebase', path, '--name', 'w')
   await terminal.shows('w running')
   expect(loaded().filter((url) => heavy.test(url)).length).toBeGreaterThan(10)
+  // The one for development is looked at by the loader, and many times slower when it is run.
+  expect(loaded().join('\n')).toContain('react-reconciler.production.js')
 })

@@ -143,6 +143,8 @@ test('pause, resume, drain and leave reach the worker, the last two after a ques
   await screen.shows('Leave? No more tasks are taken, and none is in hand.')
   await screen.press('y', '\u0003')
   await expect.poll(() => screen.done).toEqual(['pause', 'resume', 'drain', 'leave', 'leave'])
+  await screen.press('\u000c', '\u001a')
+  await expect.poll(() => screen.done.slice(5)).toEqual(['repaint', 'stop'])
 })
 
 test('a dashboard that is not the worker’s own is left without a question', async () => {

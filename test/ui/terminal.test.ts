@@ -204,10 +204,15 @@ test('without the dashboard there are log lines; where stderr leads elsewhere th
   const [path = ''] = twoCodebases(fleet)
   using terminal = await openTerminal({cwd: fleet.path, env: fleet.env, columns: 160})
   const base = ['start', '--server', fleet.url, '--codebase', path, '--name', 'w']
-  for (const args of [['--no-dashboard'], ['--log-format', 'json'], ['2>&1', '|', 'cat']]) {
+  for (const args of [['--no-dashboard'], ['--log-format', 'json'], ['2>&1', '|', 'cat'], ['&']]) {
     terminal.run(...base, ...args)
     await terminal.shows(/Task stream connected/)
     expect(terminal.isAlternate()).toBe(false)
+    if (args.includes('&')) {
+      terminal.run('status; fg')
+      await terminal.shows('in use')
+    }
+
     terminal.press('C-c')
     await isEnded(terminal)
     terminal.type('clear')

@@ -4,9 +4,8 @@ import type {Environment} from '../config/file.ts'
 import {userFile} from '../config/file.ts'
 import {defaultWorkerName, workerIdentity} from '../config/identity.ts'
 import type {Config, ConfiguredCodebase} from '../config/settings.ts'
-import {localWorkers} from '../control/local-workers.ts'
+import {findWorkers} from '../control/local-workers.ts'
 import {ask} from '../control/socket-client.ts'
-import {socketPath} from '../control/socket-path.ts'
 import {workerFeatures} from '../protocol/features.ts'
 import type {Codebase} from '../protocol/schemas.ts'
 import {laneOf} from '../worker/lanes.ts'
@@ -30,7 +29,8 @@ export async function registerCodebase(codebase: ConfiguredCodebase, options: Re
   const {context, env, tell, isDryRun} = options
   const {config, stateDir} = context
   const file = userFile(env)
-  const running = await localWorkers(env, stateDir, config.worker_name)
+  const found = await findWorkers(env, stateDir, config.worker_name)
+  const running = found.flatMap(({socket, status}) => (status ? [{...status, socket}] : []))
   const worker = running.length === 1 ? running[0] : undefined
   if (isDryRun) {
     tell(
@@ -47,7 +47,7 @@ export async function registerCodebase(codebase: ConfiguredCodebase, options: Re
   const userConfig = openUserConfig(env)
   let registered: Codebase | null = null
   if (worker) {
-    await ask(socketPath(env, stateDir, worker.name), {op: 'add-codebase', ...codebase})
+    await ask(worker.socket, {op: 'add-codebase', ...codebase})
     tell(`The running worker ${worker.name} (pid ${worker.pid}) serves ${codebase.path} from now on.`)
   } else {
     registered = await withServer(codebase, options)

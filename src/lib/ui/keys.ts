@@ -57,7 +57,7 @@ function command(screen: Screen, key: Key, {view, isDetachable}: Surroundings): 
 const ask = (screen: Screen, text: string, action: Action): Pressed => ({screen: {...screen, question: {text, action}}})
 
 function leaveText({phase, farewell, tasks}: View): string {
-  if (phase === 'running' && farewell === null)
+  if (farewell === null && phase !== 'draining' && phase !== 'stopping')
     return `Leave? No more tasks are taken, and ${tasks.length === 0 ? 'none is in hand' : `the ${tasks.length} in hand may end`}.`
   return 'Leave sooner? The tasks in hand are ended.'
 }
