@@ -36,6 +36,12 @@ export async function openTerminal({cwd, env, columns = 80, rows = 24}: Terminal
       const shell = tmux('display-message', '-p', '#{pane_pid}').trim()
       return readFileSync(`/proc/${shell}/task/${shell}/children`, 'utf8').split(' ').filter(Boolean).map(Number)
     },
+    /** Does what is typed go to this process? */
+    isForeground(pid: number): boolean {
+      const [, , group, , , foreground] =
+        readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ').at(-1)?.split(' ') ?? []
+      return group === foreground
+    },
     isAlternate: () => tmux('display-message', '-p', '#{alternate_on}').trim() === '1',
     shows: (what: string | RegExp) =>
       until(

@@ -209,8 +209,12 @@ test('without the dashboard there are log lines; where stderr leads elsewhere th
     await terminal.shows(/Task stream connected/)
     expect(terminal.isAlternate()).toBe(false)
     if (args.includes('&')) {
-      terminal.run('status; fg')
+      const [pid = 0] = terminal.jobs()
+      terminal.run('status')
       await terminal.shows('in use')
+      terminal.type('fg')
+      terminal.press('Enter')
+      await until(() => terminal.isForeground(pid), 'the worker to be in the foreground')
     }
 
     terminal.press('C-c')
