@@ -39,7 +39,7 @@ export async function workHere(
   const events: WorkerEvent[] = []
   let log = ''
   bus.on((event) => events.push(event))
-  bus.on(logReporter({format: 'text', level: 'debug', write: (text) => (log += text)}))
+  bus.on(await logReporter({format: 'text', level: 'debug', write: (text) => (log += text)}))
   const {config} = resolveConfig({flags: {codebases, ...settings}, env: {}, files: [], cwd: scratch.path})
   const client = new ControlPlaneClient({baseUrl: server, token: config.auth_token})
   const signals = new StopLadder(() => {})

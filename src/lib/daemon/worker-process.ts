@@ -1,4 +1,4 @@
-import {mkdirSync, realpathSync} from 'node:fs'
+import {fstatSync, mkdirSync, realpathSync} from 'node:fs'
 import {homedir} from 'node:os'
 import {join} from 'node:path'
 import {ControlPlaneClient} from '../client/control-plane.ts'
@@ -53,7 +53,8 @@ export async function startWorker(options: WorkerProcessOptions): Promise<void> 
   const clock = systemClock
   makePrivate(stateDir)
   const bus = new EventBus(clock)
-  bus.on(logReporter({format: config.log_format, level: config.log_level, write: options.write}))
+  const format = config.log_format === 'text' && writesToJournal(options.env) ? 'journal' : config.log_format
+  bus.on(await logReporter({format, level: config.log_level, write: options.write}))
   const ladder = new StopLadder(() => options.exit(exitCodes.interrupted))
   using _signals = onTermination((signal) => {
     const step = ladder.step()
@@ -80,6 +81,12 @@ export async function startWorker(options: WorkerProcessOptions): Promise<void> 
     },
   )
   await Promise.all(opening)
+}
+
+/** systemd names the device and inode of its journal's stream; stderr may have been led elsewhere (sd_journal(3)). */
+function writesToJournal(env: Environment): boolean {
+  const {dev, ino} = fstatSync(process.stderr.fd)
+  return env['JOURNAL_STREAM'] === `${dev}:${ino}`
 }
 
 /** Tasks of no codebase are taken for a server that somebody named; on this machine alone nobody asks for them. */
