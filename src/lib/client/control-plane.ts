@@ -1,4 +1,5 @@
 import * as v from 'valibot'
+import {modelListSchema} from '../protocol/model-schemas.ts'
 import {pathTo} from '../protocol/routes.ts'
 import * as wire from '../protocol/schemas.ts'
 import {HttpClient, isAbsent, RefusedError, type HttpOptions} from './http.ts'
@@ -134,6 +135,20 @@ export class ControlPlaneClient implements AsyncDisposable {
     })
   }
 
+  async removeCodebase(id: string, signal?: Signal): Promise<void> {
+    await this.http.call(v.unknown(), {
+      what: `Cannot remove codebase ${id}`,
+      method: 'DELETE',
+      path: pathTo('codebase', {codebase: id}),
+      signal,
+    })
+  }
+
+  /** Those of all workers, each once. */
+  models(signal?: Signal) {
+    return this.http.call(modelListSchema, {what: 'Cannot list models', path: pathTo('models'), signal})
+  }
+
   // --------------------------------------------------------------------------------------------------- tasks
 
   createTask(codebaseId: string, task: wire.CreateTask, idempotencyKey: string, signal?: Signal): Promise<wire.Task> {
@@ -186,6 +201,17 @@ export class ControlPlaneClient implements AsyncDisposable {
       method: 'PUT',
       path: pathTo('taskStatus', {task: taskId}),
       json: update,
+      signal,
+    })
+  }
+
+  /** Puts a task that has ended back, as the next attempt; with `force` one whose worker is lost, too. */
+  retryTask(taskId: string, force: boolean, signal?: Signal): Promise<wire.Task> {
+    return this.http.call(wire.createTaskAnswerSchema, {
+      what: `Cannot retry task ${taskId}`,
+      method: 'POST',
+      path: pathTo('taskRetry', {task: taskId}),
+      json: {force},
       signal,
     })
   }

@@ -49,7 +49,7 @@ export function resolveConfig(input: ResolveInput): Resolved {
     sources[key] = candidates[0]?.source ?? (defaultOf(key) === undefined ? 'unset' : 'default')
   }
 
-  problems.push(...contradictions(config as Config, sources))
+  problems.push(...exposedSecrets(input.files), ...contradictions(config as Config, sources))
   if (problems.length > 0)
     throw configError(
       problems.length === 1
@@ -86,7 +86,8 @@ function mergeCodebases(lists: readonly ConfiguredCodebase[][]): ConfiguredCodeb
   return [...byPath.values()]
 }
 
-function contradictions(config: Config, sources: Sources): string[] {
+/** What is wrong with values that each are well formed, as `<key> (<source>): <problem>`. */
+export function contradictions(config: Config, sources: Sources): string[] {
   const found: string[] = []
   if (config.server_url !== undefined) {
     const problem = serverUrlProblem(config.server_url)
@@ -109,6 +110,19 @@ function contradictions(config: Config, sources: Sources): string[] {
     )
   return found
 }
+
+/** A token in a file that everybody on the machine may read is everybody's. */
+const exposedSecrets = (files: readonly ConfigFile[]): string[] =>
+  files
+    .filter(({isPublic}) => isPublic)
+    .flatMap(({content, path}) =>
+      settingKeys
+        .filter((key) => settingOf(key).secret && holdsSecret(content[key]))
+        .map((key) => `${key} (${path}): every user of this machine may read the file; run: chmod 600 ${path}`),
+    )
+
+const holdsSecret = (value: unknown) =>
+  typeof value === 'string' && (!URL.canParse(value) || new URL(value).password !== '')
 
 /** A worker's name is part of paths. */
 export const isGoodName = (name: string) => /^[\p{L}\p{N}_][\p{L}\p{N}._ -]{0,99}$/u.test(name)

@@ -1,6 +1,5 @@
-import {fstatSync, mkdirSync, realpathSync} from 'node:fs'
+import {fstatSync} from 'node:fs'
 import {homedir} from 'node:os'
-import {join} from 'node:path'
 import {ControlPlaneClient} from '../client/control-plane.ts'
 import type {Environment} from '../config/file.ts'
 import {defaultWorkerName, workerIdentity} from '../config/identity.ts'
@@ -20,8 +19,8 @@ import {logReporter} from '../events/log-reporter.ts'
 import type {Executor} from '../executor/executor.ts'
 import {createRunExecutor} from '../executor/run.ts'
 import {createCatalog} from '../opencode/catalog.ts'
-import {agentEnvironment} from '../opencode/environment.ts'
-import {locateOpenCode} from '../opencode/locate.ts'
+import {askOptions, dataDirectory} from './opencode-here.ts'
+import {createModelSource, type ModelSource} from '../opencode/models.ts'
 import {probeOpenCode} from '../opencode/probe.ts'
 import {runWorker, type RunningWorker} from '../worker/worker.ts'
 
@@ -62,14 +61,14 @@ export async function startWorker(options: WorkerProcessOptions): Promise<void> 
   })
   const name = config.worker_name ?? defaultWorkerName(options.isLocal ? config.codebases[0]?.path : undefined)
   const workerId = workerIdentity(stateDir, name, config.worker_id)
-  const executor = await openCode(options, bus)
+  const agent = await openCode(options, bus)
   await using stack = new Cleanup()
   const server = await serverOf(options, bus, stack)
   const client = stack.use(new ControlPlaneClient(server))
   process.title = `a2a-worker ${name}`
   const secrets = secretsOf(options, server.token)
   const globalPath = globalPathOf(options)
-  const about = {config, name, workerId, version, stateDir, globalPath, client, executor, secrets, bus, clock}
+  const about = {config, name, workerId, version, stateDir, globalPath, client, ...agent, secrets, bus, clock}
   let socket: AsyncDisposable | undefined
   stack.defer(() => socket?.[Symbol.asyncDispose]())
   const opening: Promise<void>[] = []
@@ -96,32 +95,22 @@ function globalPathOf({config, env, isLocal}: WorkerProcessOptions): string | un
 }
 
 /** The agent, looked at once: what can be wrong with it is said now, not at each task. */
-async function openCode({config, root, env, stateDir}: WorkerProcessOptions, bus: EventBus): Promise<Executor> {
-  const {path, source} = locateOpenCode({
-    explicit: config.opencode_bin === undefined ? undefined : {path: config.opencode_bin, source: 'opencode_bin'},
-    env,
-    home: env['HOME'] || homedir(),
-    projectRoot: root,
-  })
-  const scratchDir = join(stateDir, 'scratch')
-  mkdirSync(scratchDir, {recursive: true, mode: 0o700})
-  const allow = config.env_allow
-  const scratch = realpathSync(scratchDir)
-  const agentEnv = (cwd: string) =>
-    agentEnvironment({base: env, cwd, tmpDir: scratch, marker: 'probe', allow, permissions: config.permissions})
-  const probe = await probeOpenCode(path, agentEnv(scratch))
-  bus.emit({type: 'notice', level: 'info', text: `OpenCode ${probe.version} at ${path} (${source})`})
+async function openCode(
+  options: WorkerProcessOptions,
+  bus: EventBus,
+): Promise<{executor: Executor; models: ModelSource}> {
+  const {config, env} = options
+  const ask = askOptions(options)
+  const probe = await probeOpenCode(ask.binary, ask.env(ask.scratchDir))
+  bus.emit({type: 'notice', level: 'info', text: `OpenCode ${probe.version} at ${ask.binary} (${ask.source})`})
   for (const text of probe.warnings) bus.emit({type: 'notice', level: 'warn', text})
-  const catalog = createCatalog({binary: path, env: agentEnv, clock: systemClock, scratchDir})
-  return createRunExecutor({
-    binary: path,
-    probe,
-    catalog,
-    env,
-    allow,
-    permissions: config.permissions,
-    clock: systemClock,
-  })
+  const about = {...ask, clock: systemClock}
+  const catalog = createCatalog(about)
+  const {permissions, env_allow: allow} = config
+  return {
+    executor: createRunExecutor({binary: ask.binary, probe, catalog, env, allow, permissions, clock: systemClock}),
+    models: createModelSource({...about, directory: ask.scratchDir, dataDir: dataDirectory(env)}),
+  }
 }
 
 async function serverOf(options: WorkerProcessOptions, bus: EventBus, stack: Cleanup) {

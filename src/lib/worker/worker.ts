@@ -8,6 +8,7 @@ import {ExpectedError} from '../core/errors.ts'
 import type {StopSignals} from '../core/signals.ts'
 import type {EventBus} from '../events/bus.ts'
 import type {Executor} from '../executor/executor.ts'
+import type {ModelSource} from '../opencode/models.ts'
 import {createRedactor} from '../executor/redact.ts'
 import {Journal} from '../journal/journal.ts'
 import {Codebases} from './codebases.ts'
@@ -35,6 +36,8 @@ export type WorkerOptions = {
   globalPath: string | undefined
   client: ControlPlaneClient
   executor: Executor
+  /** Undefined: no models are announced. */
+  models: ModelSource | undefined
   /** Blanked out of output, beside what `redact` names. */
   secrets: readonly string[]
   bus: EventBus
@@ -60,6 +63,9 @@ export type RunningWorker = {
 /** How long reports may take once everything has ended and somebody waits for us to leave. */
 const goodbyeMs = 20_000
 const rereadMs = 10_000
+/** When the agent's models are asked for, and how often it is looked whether they may have changed. */
+const firstModelsMs = 3000
+const modelsMs = 60_000
 const nothingServed =
   'No codebase is served, so no task will come: add one with `a2a-worker register PATH`, or start with --codebase PATH'
 
@@ -178,6 +184,7 @@ async function serve(options: WorkerOptions, {registration, intake, runner, life
     registration.keep(background.signal),
     intake.run(background.signal),
     rereadHeld(options, runner, background.signal),
+    announceModels(options, registration, background.signal),
   ])
   if (options.once || options.exitAfterIdleMs > 0) void leaveWhenIdle(options, runner, leave, background.signal)
   await Promise.race([aborted(stopTaking), work])
@@ -273,6 +280,20 @@ async function rereadHeld(options: WorkerOptions, runner: TaskRunner, signal: Ab
   while (!signal.aborted) {
     await options.clock.sleep(rereadMs, signal)
     for (const {id} of signal.aborted ? [] : runner.active) await lookUp(id, options, runner, signal)
+  }
+}
+
+/** In the background: to ask the agent takes it seconds, in which tasks are taken already. */
+async function announceModels(
+  {models, clock}: WorkerOptions,
+  registration: Registration,
+  signal: AbortSignal,
+): Promise<void> {
+  if (!models) return
+  await clock.sleep(firstModelsMs, signal)
+  while (!signal.aborted) {
+    registration.setModels(await models.get())
+    await clock.sleep(modelsMs, signal)
   }
 }
 
