@@ -15,6 +15,7 @@ const order = [
   'worker',
   'control',
   'server',
+  'doctor',
   'ui',
   'daemon',
 ]

@@ -35,7 +35,7 @@ export default class Models extends BaseCommand {
 
   async #local(flags: object): Promise<readonly ListedModel[]> {
     const [{askOptions, dataDirectory}, {createModelSource}, {systemClock}] = await Promise.all([
-      import('../lib/daemon/opencode-here.ts'),
+      import('../lib/opencode/here.ts'),
       import('../lib/opencode/models.ts'),
       import('../lib/core/clock.ts'),
     ])

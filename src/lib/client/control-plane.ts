@@ -33,6 +33,14 @@ export class ControlPlaneClient implements AsyncDisposable {
     })
   }
 
+  /** The health, and what time it is there. */
+  async healthWithDate(): Promise<{version: string | undefined; date: string | undefined}> {
+    const call = {what: 'Cannot ask for the health', path: pathTo('health'), timeoutMs: 10_000}
+    const {value, headers} = await this.http.callWithHeaders(wire.healthSchema, call)
+    const date = headers['date']
+    return {version: value.version, date: typeof date === 'string' ? date : undefined}
+  }
+
   // ------------------------------------------------------------------------------------------------- workers
 
   registerWorker(worker: wire.RegisterWorker, signal?: Signal) {

@@ -3,9 +3,9 @@ import {homedir} from 'node:os'
 import {join} from 'node:path'
 import type {Environment} from '../config/file.ts'
 import type {Config} from '../config/settings.ts'
-import type {AskOptions} from '../opencode/ask.ts'
-import {agentEnvironment} from '../opencode/environment.ts'
-import {locateOpenCode} from '../opencode/locate.ts'
+import type {AskOptions} from './ask.ts'
+import {agentEnvironment} from './environment.ts'
+import {locateOpenCode} from './locate.ts'
 
 export type Here = {
   config: Pick<Config, 'opencode_bin' | 'env_allow' | 'permissions'>
