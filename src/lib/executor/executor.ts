@@ -46,6 +46,8 @@ export type RunObserver = {
    * executors that need no process.
    */
   spawned: (process: ProcessIdentity) => void
+  /** The agent's process has ended; what is left of the run is looked after now. */
+  exited: () => void
   /** As soon as it is known; again if the agent changes it. */
   session: (id: string) => void
   /** One line for people about what the agent does now: a tool call that ended, a text. */

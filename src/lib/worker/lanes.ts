@@ -1,6 +1,7 @@
 import {mkdirSync, readFileSync, realpathSync, statSync} from 'node:fs'
 import {dirname, join, resolve} from 'node:path'
 import {isWritable} from '../config/state-directory.ts'
+import {errorCode} from '../core/errors.ts'
 import {isLock, takeLock, type Holder, type Lock} from './lock-file.ts'
 
 /** A working tree: one task at a time works in it, whoever runs it. */
@@ -25,15 +26,20 @@ export function laneOf(path: string, stateDir: string): Lane {
 function findGit(directory: string): {top: string; folder: string} | undefined {
   for (let at = directory; ; at = dirname(at)) {
     const marker = join(at, '.git')
-    try {
-      if (statSync(marker).isDirectory()) return {top: at, folder: marker}
-      const [, target] = /^gitdir: (.+)$/m.exec(readFileSync(marker, 'utf8')) ?? []
-      if (target) return {top: at, folder: resolve(at, target)}
-    } catch {
-      // No marker here: look further up.
-    }
-
+    const found = statSync(marker, {throwIfNoEntry: false})
+    if (found?.isDirectory()) return {top: at, folder: marker}
+    const target = found && worktreeOf(marker)
+    if (target) return {top: at, folder: resolve(at, target)}
     if (dirname(at) === at) return undefined
+  }
+}
+
+/** Where the file that stands for the git folder of a linked worktree points. */
+function worktreeOf(marker: string): string | undefined {
+  try {
+    return /^gitdir: (.+)$/m.exec(readFileSync(marker, 'utf8'))?.[1]
+  } catch {
+    return undefined
   }
 }
 
@@ -51,8 +57,7 @@ export class Lanes {
     const lane = laneOf(path, this.#stateDir)
     const other = this.#taken.get(lane.key)
     if (other !== undefined) return `task ${other} runs in its working tree`
-    mkdirSync(dirname(lane.lockFile), {recursive: true, mode: 0o700})
-    const lock = takeLock(lane.lockFile, `task ${taskId}`)
+    const lock = take(lane.lockFile, `task ${taskId}`)
     if (!isLock(lock)) return describe(lock)
     this.#taken.set(lane.key, taskId)
     return {
@@ -62,6 +67,17 @@ export class Lanes {
         lock[Symbol.dispose]()
       },
     }
+  }
+}
+
+/** The folder of lanes without git is made when it is first needed. */
+function take(file: string, what: string): Lock | Holder {
+  try {
+    return takeLock(file, what)
+  } catch (error) {
+    if (errorCode(error) !== 'ENOENT') throw error
+    mkdirSync(dirname(file), {recursive: true, mode: 0o700})
+    return takeLock(file, what)
   }
 }
 

@@ -119,7 +119,7 @@ function readSpool(run: JournalledRun): RunRecord {
 async function deliver(run: JournalledRun, report: StatusUpdate, {delivery, journal}: RecoveryParts): Promise<void> {
   const ended = AbortSignal.abort()
   try {
-    await delivery.output(run, run.cursor, ended)
+    await delivery.output(run, run.cursor, {isClosing: () => true, ended})
     await delivery.report(run, report)
   } catch {
     journal.done(run)

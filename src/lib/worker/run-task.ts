@@ -139,11 +139,18 @@ async function execute(
   const ended = new AbortController()
   let output: Promise<Tail | undefined> = Promise.resolve(undefined)
   const run = {task_id: task.id, attempt: task.attempt, run_dir: preparation.runDir}
-  const relay = () => (output = parts.delivery.output(run, 0, ended.signal))
+  const life = {isGone: false}
+  const end = {isClosing: () => life.isGone, ended: ended.signal}
+  let isRelayed = false
+  const relay = () => {
+    // A second start goes on in the same spool.
+    if (!isRelayed) output = parts.delivery.output(run, 0, end)
+    isRelayed = true
+  }
   try {
     if ('failure' in preparation) throw new Error(preparation.failure)
     if (active.stop) return {outcome: ofNothing(active.stop), output}
-    active.agent = await preparation.ready.start(observe(task, active, {lane, ended: ended.signal, relay}, parts))
+    active.agent = await preparation.ready.start(observe(task, active, {lane, life, ended: ended.signal, relay}, parts))
     active.phase = 'running'
     if (active.stop) active.agent.stop(active.stop)
     return {outcome: await active.agent.outcome, output}
@@ -155,10 +162,10 @@ async function execute(
   }
 }
 
-type Observed = {lane: Lock | undefined; ended: AbortSignal; relay: () => void}
+type Observed = {lane: Lock | undefined; life: {isGone: boolean}; ended: AbortSignal; relay: () => void}
 
 /** Writes down and passes on what a run tells of itself. */
-function observe(task: Task, active: ActiveTask, {lane, ended, relay}: Observed, parts: RunParts): RunObserver {
+function observe(task: Task, active: ActiveTask, {lane, life, ended, relay}: Observed, parts: RunParts): RunObserver {
   const {journal, emit} = parts
   const {id: taskId, attempt, title, agent_type: agent} = task
   return {
@@ -166,8 +173,10 @@ function observe(task: Task, active: ActiveTask, {lane, ended, relay}: Observed,
       journal.spawned({task_id: taskId, attempt}, pid, startTime)
       lane?.handTo({pid, startTime})
       emit({type: 'task.started', taskId, attempt, title, path: active.codebase, agent, pid})
+      life.isGone = false
       relay()
     },
+    exited: () => (life.isGone = true),
     session: (id) => {
       active.sessionId = id
       journal.session({task_id: taskId, attempt}, id)
