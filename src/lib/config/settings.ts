@@ -107,6 +107,19 @@ export const settings = {
   },
   allowed_agents: {type: 'list', description: 'Agents that tasks may name (default: any)'},
   allowed_models: {type: 'list', description: 'Models that tasks may name (default: any)'},
+  on_interrupt: {
+    type: 'string',
+    description:
+      'What becomes of a task whose agent died with the worker: its session goes on, it begins again, it fails',
+    options: ['resume', 'requeue', 'fail'],
+    default: 'resume',
+  },
+  max_attempts: {
+    type: 'integer',
+    description: 'How often a task is begun, or continued, in all',
+    default: 3,
+    minimum: 1,
+  },
   task_timeout: {
     type: 'integer',
     description: 'Seconds a task may take; 0 means no limit',

@@ -10,6 +10,8 @@ export type RunRequest = {
   model?: string | undefined
   /** An OpenCode session to continue. */
   sessionId?: string | undefined
+  /** The run goes on: what an earlier agent printed stays in the spool, and this one's comes behind it. */
+  continues?: boolean
   /** The codebase: the agent's working directory. */
   cwd: string
   /** This run's own folder (0700, exists): `prompt`, `stdout.ndjson`, `stderr.log`, `tmp/`. */

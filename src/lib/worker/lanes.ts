@@ -2,7 +2,8 @@ import {mkdirSync, readFileSync, realpathSync, statSync} from 'node:fs'
 import {dirname, join, resolve} from 'node:path'
 import {isWritable} from '../config/state-directory.ts'
 import {errorCode} from '../core/errors.ts'
-import {isLock, takeLock, type Holder, type Lock} from './lock-file.ts'
+import type {ProcessIdentity} from '../executor/executor.ts'
+import {isLock, takeLock, takeOver, type Holder, type Lock} from './lock-file.ts'
 
 /** A working tree: one task at a time works in it, whoever runs it. */
 export type Lane = {
@@ -52,6 +53,20 @@ export class Lanes {
     this.#stateDir = stateDir
   }
 
+  /**
+   * Takes the lane of a path that a live agent of ours holds already, or that nobody holds; undefined where somebody else
+   * has it, or where the path is not there any more.
+   */
+  retake(path: string, taskId: string, agent: ProcessIdentity | undefined): Lock | undefined {
+    try {
+      const {key, lockFile} = laneOf(path, this.#stateDir)
+      const lock = (agent && takeOver(lockFile, agent, `task ${taskId}`)) ?? take(lockFile, `task ${taskId}`)
+      return isLock(lock) ? this.#hold(key, taskId, lock) : undefined
+    } catch {
+      return undefined
+    }
+  }
+
   /** Takes the lane of a path for a task, or says in words why that cannot be. Throws when the path is not there. */
   take(path: string, taskId: string): Lock | string {
     const lane = laneOf(path, this.#stateDir)
@@ -59,11 +74,15 @@ export class Lanes {
     if (other !== undefined) return `task ${other} runs in its working tree`
     const lock = take(lane.lockFile, `task ${taskId}`)
     if (!isLock(lock)) return describe(lock)
-    this.#taken.set(lane.key, taskId)
+    return this.#hold(lane.key, taskId, lock)
+  }
+
+  #hold(key: string, taskId: string, lock: Lock): Lock {
+    this.#taken.set(key, taskId)
     return {
       handTo: (process) => lock.handTo(process),
       [Symbol.dispose]: () => {
-        this.#taken.delete(lane.key)
+        this.#taken.delete(key)
         lock[Symbol.dispose]()
       },
     }

@@ -55,6 +55,13 @@ export function takeLock(path: string, what: string): Lock | Holder {
   return holderOf(path) ?? nobody
 }
 
+/** The lock that this process holds by name, as ours again: an earlier process of ours had handed it over. */
+export function takeOver(path: string, {pid, startTime}: ProcessIdentity, what: string): Lock | undefined {
+  const holder = holderOf(path)
+  if (holder?.pid !== pid || holder.start_time !== startTime) return undefined
+  return createLock(path, openSync(path, 'r+'), what)
+}
+
 export const isLock = (result: Lock | Holder): result is Lock => 'handTo' in result
 
 /** In place: a text this short is written, and read, in one go. */

@@ -120,10 +120,11 @@ export async function runWorker(
     executor: options.executor,
   }
   const folders = new RunFolders(workerDir, clock, () => new Set(runner.active.map(({id}) => id)))
+  const lanes = new Lanes(stateDir)
   const stream = {isOpen: () => intake.link === 'stream', reopen: (reason: string) => intake.reconnect(reason)}
   const runner: TaskRunner = new TaskRunner({
     ...parts,
-    lanes: new Lanes(stateDir),
+    lanes,
     run: taskRun({...parts, folders, stream, registrar: registrar(parts)}),
     // A server with leases offers what waits by itself when a slot becomes free.
     onFree: () => registration.has('lease') || intake.pollSoon(),
@@ -147,7 +148,7 @@ export async function runWorker(
     await registration.registerUntilDone(signals.drain)
     if (!signals.drain.aborted) {
       if (codebases.ids.length === 0) emit({type: 'notice', level: 'warn', text: nothingServed})
-      await recover({...about, journal, delivery, runner, graceMs: config.cancel_grace * 1000})
+      recover({...parts, folders, lanes, runner})
       lifecycle.to('running')
       await serve(options, {registration, intake, runner, lifecycle})
     }
