@@ -1,6 +1,4 @@
-import {mkdirSync, realpathSync} from 'node:fs'
 import {homedir} from 'node:os'
-import {join} from 'node:path'
 import {ControlPlaneClient} from '../client/control-plane.ts'
 import type {Environment} from '../config/file.ts'
 import {defaultWorkerName, workerIdentity} from '../config/identity.ts'
@@ -20,10 +18,10 @@ import {logReporter} from '../events/log-reporter.ts'
 import type {Executor} from '../executor/executor.ts'
 import {createRunExecutor} from '../executor/run.ts'
 import {createCatalog} from '../opencode/catalog.ts'
-import {agentEnvironment} from '../opencode/environment.ts'
-import {locateOpenCode} from '../opencode/locate.ts'
 import {probeOpenCode} from '../opencode/probe.ts'
+import type {CommandOptions} from '../opencode/session-commands.ts'
 import {runWorker, type RunningWorker} from '../worker/worker.ts'
+import {locateAgent} from './locate-agent.ts'
 
 export type WorkerProcessOptions = {
   config: Config
@@ -61,13 +59,14 @@ export async function startWorker(options: WorkerProcessOptions): Promise<void> 
   })
   const name = config.worker_name ?? defaultWorkerName(options.isLocal ? config.codebases[0]?.path : undefined)
   const workerId = workerIdentity(stateDir, name, config.worker_id)
-  const executor = await openCode(options, bus)
+  const {executor, commands} = await openCode(options, bus)
   await using stack = new Cleanup()
   const server = await serverOf(options, bus, stack)
   const client = stack.use(new ControlPlaneClient(server))
   process.title = `a2a-worker ${name}`
   const secrets = secretsOf(options, server.token)
-  const about = {config, name, workerId, version, stateDir, client, executor, secrets, bus, clock}
+  const agent = {env: options.env, home: options.env['HOME'] || homedir(), commands}
+  const about = {config, name, workerId, version, stateDir, client, executor, agent, secrets, bus, clock}
   let socket: AsyncDisposable | undefined
   stack.defer(() => socket?.[Symbol.asyncDispose]())
   const opening: Promise<void>[] = []
@@ -81,25 +80,17 @@ export async function startWorker(options: WorkerProcessOptions): Promise<void> 
   await Promise.all(opening)
 }
 
+type Agent = {executor: Executor; commands: CommandOptions}
+
 /** The agent, looked at once: what can be wrong with it is said now, not at each task. */
-async function openCode({config, root, env, stateDir}: WorkerProcessOptions, bus: EventBus): Promise<Executor> {
-  const {path, source} = locateOpenCode({
-    explicit: config.opencode_bin === undefined ? undefined : {path: config.opencode_bin, source: 'opencode_bin'},
-    env,
-    home: env['HOME'] || homedir(),
-    projectRoot: root,
-  })
-  const scratchDir = join(stateDir, 'scratch')
-  mkdirSync(scratchDir, {recursive: true, mode: 0o700})
+async function openCode({config, root, env, stateDir}: WorkerProcessOptions, bus: EventBus): Promise<Agent> {
+  const {path, source, scratch, agentEnv} = locateAgent({config, root, env, stateDir})
   const allow = config.env_allow
-  const scratch = realpathSync(scratchDir)
-  const agentEnv = (cwd: string) =>
-    agentEnvironment({base: env, cwd, tmpDir: scratch, marker: 'probe', allow, permissions: config.permissions})
   const probe = await probeOpenCode(path, agentEnv(scratch))
   bus.emit({type: 'notice', level: 'info', text: `OpenCode ${probe.version} at ${path} (${source})`})
   for (const text of probe.warnings) bus.emit({type: 'notice', level: 'warn', text})
-  const catalog = createCatalog({binary: path, env: agentEnv, clock: systemClock, scratchDir})
-  return createRunExecutor({
+  const catalog = createCatalog({binary: path, env: agentEnv, clock: systemClock, scratchDir: scratch})
+  const executor = createRunExecutor({
     binary: path,
     probe,
     catalog,
@@ -108,6 +99,7 @@ async function openCode({config, root, env, stateDir}: WorkerProcessOptions, bus
     permissions: config.permissions,
     clock: systemClock,
   })
+  return {executor, commands: {binary: path, env: agentEnv(scratch), scratchDir: scratch}}
 }
 
 async function serverOf(options: WorkerProcessOptions, bus: EventBus, stack: Cleanup) {
@@ -180,6 +172,7 @@ async function openSocket(
     status,
     drain: () => ladder.drainNow(),
     cancel: (taskId) => worker.runner.stop(taskId, {status: 'cancelled', error: 'cancelled on this machine'}),
+    syncSessions: async (all) => (await worker.sessions?.now(new AbortController().signal, {all})) ?? [],
     addCodebase: (codebase) => worker.registration.add(codebase, AbortSignal.timeout(20_000)),
     onEvent: (listener) => bus.on(listener),
   })

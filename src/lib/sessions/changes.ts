@@ -83,7 +83,8 @@ export function changedMessages(source: SessionSource, question: MessagesQuestio
   })
   // A server cannot be told that a message is gone, as after an undo: it gets all of them anew.
   const isUndone = missing(known, new Set(ids)).length > 0
-  const isAnew = isUndone || known.size === 0
+  // What it has of older messages it may keep, where only the newest are told.
+  const isAnew = isUndone || (known.size === 0 && ids.length === window.length)
   const changed = isUndone ? items : items.filter(({id, print}) => known.get(id) !== print)
   if (changed.length === 0 && !isUndone) return nothing(question.ledger)
 

@@ -22,5 +22,9 @@ export function writeLedger(known: ReadonlyMap<string, string>): Ledger {
   return lines.join('\n')
 }
 
+export const isInLedger = (text: Ledger, id: string) => text.startsWith(`${id} `) || text.includes(`\n${id} `)
+
+export const countOf = (text: Ledger) => (text === '' ? 0 : text.split('\n').length)
+
 /** 72 bits: the chance that a change is not seen is one in 10^21. */
 export const fingerprint = (...texts: string[]) => hash('sha256', texts.join('\0'), 'base64url').slice(0, 12)

@@ -5,11 +5,12 @@ import type {Config} from '../config/settings.ts'
 import {makePrivate, workerDirectory} from '../config/state-directory.ts'
 import type {Clock} from '../core/clock.ts'
 import {ExpectedError} from '../core/errors.ts'
+import {createRedactor} from '../core/redact.ts'
 import type {StopSignals} from '../core/signals.ts'
 import type {EventBus} from '../events/bus.ts'
 import type {Executor} from '../executor/executor.ts'
-import {createRedactor} from '../core/redact.ts'
 import {Journal} from '../journal/journal.ts'
+import type {SessionSync} from '../sessions/session-sync.ts'
 import {Delivery} from './delivery.ts'
 import {reasonToStop} from './held-task.ts'
 import {Intake} from './intake.ts'
@@ -21,6 +22,7 @@ import {Registration} from './registration.ts'
 import {RunFolders} from './run-directory.ts'
 import {taskRun} from './run-task.ts'
 import {TaskRunner} from './task-runner.ts'
+import {sessionSync, type AgentStorage} from './worker-sessions.ts'
 
 export type WorkerOptions = {
   config: Config
@@ -30,7 +32,9 @@ export type WorkerOptions = {
   stateDir: string
   client: ControlPlaneClient
   executor: Executor
-  /** Blanked out of output, beside what `redact` names. */
+  /** Where the agent keeps its sessions; undefined: they are not synced. */
+  agent?: AgentStorage | undefined
+  /** Blanked out of output and sessions, beside what `redact` names. */
   secrets: readonly string[]
   bus: EventBus
   clock: Clock
@@ -49,6 +53,7 @@ export type RunningWorker = {
   intake: Intake
   registration: Registration
   runner: TaskRunner
+  sessions: SessionSync | undefined
 }
 
 /** How long reports may take once everything has ended and somebody waits for us to leave. */
@@ -121,15 +126,16 @@ export async function runWorker(
     onCancel: (taskId, attempt, reason) => onCancel(taskId, attempt, reason, options, runner),
     onCancelHint: (taskId) => void lookUp(taskId, options, runner, giveUp.signal),
   })
+  await using sessions = sessionSync(options, {workerDir, secrets, registration, runner})
 
   try {
     lifecycle.to('starting')
-    onRunning({name, workerId, lifecycle, intake, registration, runner})
+    onRunning({name, workerId, lifecycle, intake, registration, runner, sessions})
     await registration.registerUntilDone(signals.drain)
     if (!signals.drain.aborted) {
       await recover({...about, journal, delivery, runner, graceMs: config.cancel_grace * 1000})
       lifecycle.to('running')
-      await serve(options, {registration, intake, runner, lifecycle})
+      await serve(options, {registration, intake, runner, lifecycle, sessions})
     }
 
     lifecycle.to('stopping')
@@ -151,10 +157,19 @@ const redactor = (secrets: readonly string[], patterns: readonly string[]) =>
         patterns.map((pattern) => new RegExp(pattern, 'u')),
       )
 
-type Parts = {registration: Registration; intake: Intake; runner: TaskRunner; lifecycle: Lifecycle}
+type Parts = {
+  registration: Registration
+  intake: Intake
+  runner: TaskRunner
+  lifecycle: Lifecycle
+  sessions: SessionSync | undefined
+}
 
 /** Takes tasks until drained, then waits for those in hand, or ends them. */
-async function serve(options: WorkerOptions, {registration, intake, runner, lifecycle}: Parts): Promise<void> {
+async function serve(
+  options: WorkerOptions,
+  {registration, intake, runner, lifecycle, sessions}: Parts,
+): Promise<void> {
   const {config, clock, signals, bus} = options
   const background = new AbortController()
   const leave = new AbortController()
@@ -163,6 +178,7 @@ async function serve(options: WorkerOptions, {registration, intake, runner, life
     // Heartbeats go on while tasks drain: their leases are kept until the end.
     registration.keep(background.signal),
     intake.run(background.signal),
+    sessions?.run(background.signal),
     rereadHeld(options, runner, background.signal),
   ])
   if (options.once || options.exitAfterIdleMs > 0) void leaveWhenIdle(options, runner, leave, background.signal)
@@ -279,7 +295,8 @@ async function lookUp(
   }
 }
 
-function takeNameLock(workerDir: string, name: string): Disposable {
+/** Throws ExpectedError (75): another process has this name. */
+export function takeNameLock(workerDir: string, name: string): Disposable {
   const lock = takeLock(join(workerDir, 'lock'), `worker ${name}`)
   if (isLock(lock)) return lock
   throw new ExpectedError(`A worker named '${name}' runs already: pid ${lock.pid}, since ${lock.since}.`, {
