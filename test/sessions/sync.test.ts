@@ -1,7 +1,8 @@
 import {mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync} from 'node:fs'
 import {join} from 'node:path'
 import {expect, test} from 'vitest'
-import {agentTree} from '../support/agent-storage.ts'
+import {agentDatabase, agentTree} from '../support/agent-storage.ts'
+import {fastClock} from '../support/fast-clock.ts'
 import {startPlane} from '../support/plane.ts'
 import {startProxy} from '../support/proxy.ts'
 import {ReferenceServer} from '../support/reference-server.ts'
@@ -332,4 +333,41 @@ test('while a task runs its session is synced at once and at each change, and on
   stop.abort()
   await running
   expect(await one.texts('ses_1')).toEqual(['a b c d', 'the end'])
+})
+
+test('what keeps sessions from being read is said once, until it has been well again', async () => {
+  await using one = await ours({clock: fastClock(1000)})
+  const setting = join(one.path, 'later')
+  const problems = () => one.notices.filter((text) => text.includes('does not exist'))
+  await one.restart({storage: {setting, env: {}, home: one.path}})
+  const stop = new AbortController()
+  const running = one.run(stop.signal)
+  // Syncs of three minutes.
+  const looks = fastClock(1000).sleep(200_000)
+  await until(() => problems().length > 0, 'the warning')
+  await looks
+  expect(problems()).toEqual([expect.stringMatching(/later does not exist\. Correct opencode_storage_path/)])
+  using there = agentDatabase(join(setting, 'opencode.db'))
+  there.session({id: 'ses_1', directory: one.code})
+  await until(async () => (await one.listed()).length === 1, 'the sessions')
+  there.database.close()
+  rmSync(setting, {recursive: true})
+  await until(() => problems().length === 2, 'the warning once more')
+  stop.abort()
+  await running
+})
+
+test('a storage that stays busy is worth a warning after a while', async () => {
+  await using one = await ours({clock: fastClock(1000)})
+  one.agent.session({id: 'ses_1', directory: one.code})
+  const file = join(one.data, 'opencode.db')
+  one.agent.database.exec('PRAGMA journal_mode = DELETE')
+  one.agent.database.exec('BEGIN EXCLUSIVE')
+  const stop = new AbortController()
+  const running = one.run(stop.signal)
+  await until(() => one.notices.some((text) => text.includes(`${file} cannot be read now: database is locked`)), 'it')
+  one.agent.database.exec('COMMIT')
+  await until(async () => (await one.listed()).length === 1, 'the sessions')
+  stop.abort()
+  await running
 })

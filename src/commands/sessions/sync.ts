@@ -34,7 +34,7 @@ export default class SessionsSync extends BaseCommand {
       cwd: process.cwd(),
       version: this.config.version,
       root: this.config.root,
-      all: flags.all,
+      all: Boolean(flags.all),
       controlPlane: () => this.controlPlane(context),
       warn: (text) => this.logToStderr(`Warning: ${text}`),
     })

@@ -89,7 +89,7 @@ function answer(args: string[], cwd: string, {binary, env, scratchDir}: CommandO
     })
     if (status === 0) return readFileSync(file, 'utf8')
     const reason = error ? messageOf(error) : lastLines(stderr) || `exit ${status}`
-    throw new StorageProblem('busy', `\`opencode ${args.slice(0, 2).join(' ')}\` failed: ${reason}`)
+    throw new StorageProblem('busy', `\`opencode ${args.slice(0, 2).join(' ')}\` failed: ${reason}.`)
   } finally {
     closeSync(fd)
     rmSync(folder, {recursive: true, force: true})

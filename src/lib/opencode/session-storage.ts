@@ -35,14 +35,16 @@ type Places = {database?: string; tree?: string}
  */
 export async function findStorage(options: StorageOptions): Promise<SessionStorage | undefined> {
   const {database, tree} = await placesOf(options)
-  const [log, main, newestFile] = await Promise.all([
-    database === undefined ? undefined : lookAt(`${database}-wal`),
+  const [main, log, index, newestFile] = await Promise.all([
     database === undefined ? undefined : lookAt(database),
+    database === undefined ? undefined : lookAt(`${database}-wal`),
+    database === undefined ? undefined : lookAt(`${database}-shm`),
     tree === undefined ? undefined : treeTime(tree),
   ])
   const changed = main && (log && log.mtimeNs > main.mtimeNs ? log.mtimeNs : main.mtimeNs)
   if (database !== undefined && changed !== undefined && changed >= (newestFile ?? 0n)) {
-    await mustBeReadable([database, ...(log ? [`${database}-wal`] : [])], database)
+    const beside = [...(log ? ['-wal'] : []), ...(index ? ['-shm'] : [])].map((ending) => database + ending)
+    await mustBeReadable([database, ...beside], database)
     return {kind: 'database', path: database, stamp: [main, log].map(stampOf).join(' ')}
   }
 

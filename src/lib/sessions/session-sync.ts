@@ -48,6 +48,8 @@ export const sessionFile = 'sessions.json'
 const everyMs = 60_000
 /** Each look with OpenCode's commands costs seconds of processor time. */
 const everyByCommandsMs = 5 * 60_000
+/** A storage that cannot be read now is worth a warning once that has gone on for so long. */
+const patienceMs = 5 * 60_000
 const goodbyeMs = 5000
 
 /**
@@ -61,7 +63,8 @@ export class SessionSync implements AsyncDisposable {
   readonly #teller: Teller
   #storagePath = ''
   #problem = ''
-  #commandsSince: number | undefined
+  #busySince: number | undefined
+  #isByCommands = false
   #isFailing = false
   #whole: Promise<unknown> = Promise.resolve()
 
@@ -75,8 +78,12 @@ export class SessionSync implements AsyncDisposable {
       emit: bus.emit,
       reader: this.#reader,
       state: this.#state,
-      onCommands: (reason) => this.#nowByCommands(reason),
+      onCommands: (reason) => this.#byCommands(reason),
     })
+  }
+
+  get #pauseMs(): number {
+    return this.#isByCommands ? everyByCommandsMs : everyMs
   }
 
   /** Runs until aborted; what then has just ended is still synced. */
@@ -109,8 +116,8 @@ export class SessionSync implements AsyncDisposable {
       {
         signal,
         clock: this.#options.clock,
-        interval: () => (this.#commandsSince === undefined ? everyMs : everyByCommandsMs),
-        delay: () => everyMs,
+        interval: () => this.#pauseMs,
+        delay: () => this.#pauseMs,
         onFailure: ({error}) => this.#failed(error),
       },
     )
@@ -133,6 +140,7 @@ export class SessionSync implements AsyncDisposable {
     }
 
     this.#problem = ''
+    this.#busySince = undefined
     await this.#save()
     if (refused !== undefined) throw refused
     return told
@@ -170,7 +178,7 @@ export class SessionSync implements AsyncDisposable {
       intervalMs: activeMs,
       goodbyeMs,
       look: async (session, until) => {
-        if (this.#commandsSince !== undefined && !session.isOver) return
+        if (this.#isByCommands && !session.isOver) return
         await this.#follow(session, until)
       },
       onFailure: (error) => this.#failed(error),
@@ -197,10 +205,10 @@ export class SessionSync implements AsyncDisposable {
     return storage
   }
 
-  #nowByCommands(reason: string): void {
-    if (this.#commandsSince === undefined)
+  #byCommands(reason: string | undefined): void {
+    if (reason !== undefined && !this.#isByCommands)
       this.#notice('warn', `${reason} OpenCode itself is asked, every few minutes.`)
-    this.#commandsSince ??= this.#options.clock.monotonic()
+    this.#isByCommands = reason !== undefined
   }
 
   /** Each thing once, until it has been well again. */
@@ -215,8 +223,12 @@ export class SessionSync implements AsyncDisposable {
 
   #complain(problem: StorageProblem): void {
     const text = [problem.message, ...problem.suggestions].join(' ')
-    if (text !== this.#problem) this.#notice(problem.kind === 'busy' ? 'debug' : 'warn', text)
+    const now = this.#options.clock.monotonic()
+    this.#busySince = problem.kind === 'busy' ? (this.#busySince ?? now) : undefined
+    if (this.#busySince !== undefined && now - this.#busySince < patienceMs) return
+    if (text !== this.#problem) this.#notice('warn', text)
     this.#problem = text
+    this.#isByCommands ||= problem.kind === 'unknown'
   }
 
   async #save(): Promise<void> {

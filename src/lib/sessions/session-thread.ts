@@ -49,9 +49,9 @@ parentPort?.on('message', (request: Request) => void reply(request))
 async function reply({id, storage, name, ask}: Request): Promise<void> {
   try {
     using opened = await open(storage)
-    const value = answer(opened.source, name, ask)
+    const value = opened.unknown ? byCommands(opened, name, ask) : answer(opened.source, name, ask)
     const bytes = 'body' in value && value.body ? [value.body.buffer] : []
-    parentPort?.postMessage({id, value, warning: opened.warning} satisfies Reply, bytes)
+    parentPort?.postMessage({id, value, warning: opened.unknown?.message} satisfies Reply, bytes)
   } catch (error) {
     const said: Reply =
       error instanceof StorageProblem
@@ -61,22 +61,28 @@ async function reply({id, storage, name, ask}: Request): Promise<void> {
   }
 }
 
-type Opened = Disposable & {source: SessionSource; warning: string | undefined}
+/** When these fail too, both is said. */
+function byCommands({source, unknown}: Opened, name: QuestionName, ask: Request['ask']) {
+  try {
+    return answer(source, name, ask)
+  } catch (error) {
+    if (!(error instanceof StorageProblem) || !unknown) throw error
+    throw new StorageProblem('unknown', `${unknown.message} Asked instead, ${error.message}`, unknown.suggestions)
+  }
+}
+
+type Opened = Disposable & {source: SessionSource; unknown?: StorageProblem}
+
+const opened = (source: SessionSource): Opened => ({source, [Symbol.dispose]: () => source[Symbol.dispose]()})
 
 /** A storage of a kind that is not known here is left to OpenCode's own commands, where there are any. */
-async function open(storage: SessionStorage): Promise<Opened> {
-  let warning: string | undefined
-  const source = storage.kind === 'tree' ? sessionTree(storage.path) : await database(storage.path)
-  return {source, warning, [Symbol.dispose]: () => source[Symbol.dispose]()}
-
-  async function database(path: string) {
-    try {
-      return await sessionDatabase(path)
-    } catch (error) {
-      if (!(error instanceof StorageProblem) || error.kind !== 'unknown' || !commands) throw error
-      warning = error.message
-      return sessionCommands(commands)
-    }
+async function open({kind, path}: SessionStorage): Promise<Opened> {
+  if (kind === 'tree') return opened(sessionTree(path))
+  try {
+    return opened(await sessionDatabase(path))
+  } catch (error) {
+    if (!(error instanceof StorageProblem) || error.kind !== 'unknown' || !commands) throw error
+    return {...opened(sessionCommands(commands)), unknown: error}
   }
 }
 

@@ -21,8 +21,8 @@ export type TellerParts = {
   isDelta: () => boolean
   /** The newest sessions that are synced with messages, and their newest messages; 0: no messages. */
   most: {sessions: number; messages: number}
-  /** OpenCode's commands had to be asked, for this reason. */
-  onCommands: (reason: string) => void
+  /** Whether OpenCode's commands had to be asked, and then why. */
+  onCommands: (reason: string | undefined) => void
 }
 
 /** What a sync of one codebase came to. */
@@ -138,7 +138,7 @@ export class Teller {
       const page = await this.#inTurn(async () => {
         signal.throwIfAborted()
         const {page, send, keep} = await next()
-        if (page.warning !== undefined) onCommands(page.warning)
+        onCommands(page.warning)
         if (page.body && !(await this.#send(kind, send, page.body))) return undefined
         keep()
         return page
