@@ -11,6 +11,7 @@ const order = [
   'opencode',
   'client',
   'journal',
+  'sessions',
   'executor',
   'worker',
   'control',

@@ -10,7 +10,7 @@ import {startFleet} from './fleet.ts'
 type ModelRequest = {step: string; messages: number; lastUser: string}
 
 /** A fleet whose agent is the real OpenCode, with the scripted model behind it. */
-export async function startOpenCodeFleet() {
+export async function startOpenCodeFleet(more: Record<string, string> = {}) {
   const model = createFakeModel()
   model.server.listen(0, '127.0.0.1')
   await once(model.server, 'listening')
@@ -23,6 +23,7 @@ export async function startOpenCodeFleet() {
       OPENCODE_DISABLE_LSP_DOWNLOAD: '1',
       npm_config_offline: 'true',
       A2A_AUTH_TOKEN: 'token-of-the-worker',
+      ...more,
     },
   })
   mkdirSync(join(fleet.path, 'outside'))

@@ -2,6 +2,7 @@ import * as v from 'valibot'
 import {modelListSchema} from '../protocol/model-schemas.ts'
 import {pathTo} from '../protocol/routes.ts'
 import * as wire from '../protocol/schemas.ts'
+import {sessionListSchema, type Session} from '../protocol/session-schemas.ts'
 import {HttpClient, isAbsent, RefusedError, type HttpOptions} from './http.ts'
 
 type Signal = AbortSignal | undefined
@@ -155,6 +156,44 @@ export class ControlPlaneClient implements AsyncDisposable {
   /** Those of all workers, each once. */
   models(signal?: Signal) {
     return this.http.call(modelListSchema, {what: 'Cannot list models', path: pathTo('models'), signal})
+  }
+
+  // ------------------------------------------------------------------------------------------------ sessions
+
+  /** `body` is the JSON of a SyncSessions. */
+  async syncSessions(codebaseId: string, body: Buffer, signal?: Signal): Promise<void> {
+    await this.http.call(v.unknown(), {
+      what: 'Cannot sync sessions',
+      method: 'POST',
+      path: pathTo('sessionsSync', {codebase: codebaseId}),
+      raw: {type: 'application/json', body},
+      signal,
+    })
+  }
+
+  /** `body` is the JSON of a SyncMessages. */
+  async syncMessages(codebaseId: string, sessionId: string, body: Buffer, signal?: Signal): Promise<void> {
+    await this.http.call(v.unknown(), {
+      what: `Cannot sync the messages of session ${sessionId}`,
+      method: 'POST',
+      path: pathTo('messagesSync', {codebase: codebaseId, session: sessionId}),
+      raw: {type: 'application/json', body},
+      signal,
+    })
+  }
+
+  async sessions(
+    codebaseId: string,
+    query: {limit?: number; cursor?: string} = {},
+    signal?: Signal,
+  ): Promise<{sessions: Session[]; next: string | undefined}> {
+    const {value, headers} = await this.http.callWithHeaders(sessionListSchema, {
+      what: 'Cannot list sessions',
+      path: pathTo('sessions', {codebase: codebaseId}, query),
+      signal,
+    })
+    const next = headers['x-next-cursor']
+    return {sessions: value.sessions, next: typeof next === 'string' ? next : undefined}
   }
 
   // --------------------------------------------------------------------------------------------------- tasks

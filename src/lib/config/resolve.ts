@@ -57,7 +57,7 @@ export function resolveConfig(input: ResolveInput): Resolved {
         : `Bad settings:\n${problems.map((p) => `- ${p}`).join('\n')}`,
       'Correct the value where it was given, as named in brackets.',
     )
-  return {config: config as Config, sources, warnings: warningsFor(input, sources)}
+  return {config: config as Config, sources, warnings: warningsFor(input)}
 }
 
 const defaultOf = (key: SettingKey): unknown => settingOf(key).default
@@ -135,7 +135,7 @@ function serverUrlProblem(text: string): string | undefined {
   return undefined
 }
 
-function warningsFor({files, env}: ResolveInput, sources: Sources): string[] {
+function warningsFor({files, env}: ResolveInput): string[] {
   const unknown = files.flatMap(({content, path}) =>
     Object.keys(content)
       .filter((key) => !(key in settings) && !key.startsWith('$') && !key.startsWith('_'))
@@ -144,9 +144,6 @@ function warningsFor({files, env}: ResolveInput, sources: Sources): string[] {
         return `${path}: unknown setting ${JSON.stringify(key)}${near ? `, did you mean "${near}"?` : ''}`
       }),
   )
-  const reserved = settingKeys
-    .filter((key) => settingOf(key).reserved && sources[key] !== 'unset')
-    .map((key) => `${key} (${sources[key]}) is accepted but has no effect in this version`)
   const url = env['A2A_SERVER'] && !env['A2A_SERVER_URL'] ? ['A2A_SERVER is not read; use A2A_SERVER_URL'] : []
-  return [...unknown, ...reserved, ...url]
+  return [...unknown, ...url]
 }

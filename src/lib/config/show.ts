@@ -55,9 +55,10 @@ function schemaOf(key: SettingKey): Record<string, unknown> {
   }
   switch (setting.type) {
     case 'integer':
+    case 'number':
       return {
         ...about,
-        type: 'integer',
+        type: setting.type,
         ...(setting.minimum === undefined ? {} : {minimum: setting.minimum}),
         ...(setting.maximum === undefined ? {} : {maximum: setting.maximum}),
       }

@@ -2,6 +2,7 @@ import {fstatSync} from 'node:fs'
 import {homedir} from 'node:os'
 import {ControlPlaneClient} from '../client/control-plane.ts'
 import type {Environment} from '../config/file.ts'
+import {globalCodebasePath} from '../config/global-codebase.ts'
 import {defaultWorkerName, workerIdentity} from '../config/identity.ts'
 import type {Config} from '../config/settings.ts'
 import {makePrivate} from '../config/state-directory.ts'
@@ -22,6 +23,7 @@ import {createCatalog} from '../opencode/catalog.ts'
 import {askOptions, dataDirectory} from '../opencode/here.ts'
 import {createModelSource, type ModelSource} from '../opencode/models.ts'
 import {probeOpenCode} from '../opencode/probe.ts'
+import type {CommandOptions} from '../opencode/session-commands.ts'
 import {runWorker, type RunningWorker} from '../worker/worker.ts'
 
 export type WorkerProcessOptions = {
@@ -61,14 +63,15 @@ export async function startWorker(options: WorkerProcessOptions): Promise<void> 
   })
   const name = config.worker_name ?? defaultWorkerName(options.isLocal ? config.codebases[0]?.path : undefined)
   const workerId = workerIdentity(stateDir, name, config.worker_id)
-  const agent = await openCode(options, bus)
+  const {commands, ...agent} = await openCode(options, bus)
   await using stack = new Cleanup()
   const server = await serverOf(options, bus, stack)
   const client = stack.use(new ControlPlaneClient(server))
   process.title = `a2a-worker ${name}`
   const secrets = secretsOf(options, server.token)
-  const globalPath = globalPathOf(options)
-  const about = {config, name, workerId, version, stateDir, globalPath, client, ...agent, secrets, bus, clock}
+  const globalPath = globalCodebasePath(config, options.env, options.isLocal)
+  const storage = {env: options.env, home: options.env['HOME'] || homedir(), commands}
+  const about = {config, name, workerId, version, stateDir, globalPath, client, ...agent, storage, secrets, bus, clock}
   let socket: AsyncDisposable | undefined
   stack.defer(() => socket?.[Symbol.asyncDispose]())
   const opening: Promise<void>[] = []
@@ -88,17 +91,11 @@ function writesToJournal(env: Environment): boolean {
   return env['JOURNAL_STREAM'] === `${dev}:${ino}`
 }
 
-/** Tasks of no codebase are taken for a server that somebody named; on this machine alone nobody asks for them. */
-function globalPathOf({config, env, isLocal}: WorkerProcessOptions): string | undefined {
-  const path = config.global_codebase ?? (isLocal ? 'none' : env['HOME'] || homedir())
-  return path === 'none' ? undefined : path
-}
-
 /** The agent, looked at once: what can be wrong with it is said now, not at each task. */
 async function openCode(
   options: WorkerProcessOptions,
   bus: EventBus,
-): Promise<{executor: Executor; models: ModelSource}> {
+): Promise<{executor: Executor; models: ModelSource; commands: CommandOptions}> {
   const {config, env} = options
   const ask = askOptions(options)
   const probe = await probeOpenCode(ask.binary, ask.env(ask.scratchDir))
@@ -110,6 +107,7 @@ async function openCode(
   return {
     executor: createRunExecutor({binary: ask.binary, probe, catalog, env, allow, permissions, clock: systemClock}),
     models: createModelSource({...about, directory: ask.scratchDir, dataDir: dataDirectory(env)}),
+    commands: {...ask, env: ask.env(ask.scratchDir)},
   }
 }
 
@@ -183,6 +181,7 @@ async function openSocket(
     status,
     drain: () => ladder.drainNow(),
     cancel: (taskId) => worker.runner.stop(taskId, {status: 'cancelled', error: 'cancelled on this machine'}),
+    syncSessions: async (all) => (await worker.sessions?.now(new AbortController().signal, {all})) ?? [],
     addCodebase: async (codebase) => {
       await worker.registration.add(codebase, {isKept: false, signal: AbortSignal.timeout(20_000)})
     },

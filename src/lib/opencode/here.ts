@@ -18,7 +18,12 @@ export type Here = {
 const homeOf = (env: Environment) => env['HOME'] || homedir()
 
 /** The OpenCode of this machine, and how to ask it something. Throws ExpectedError (78) when there is none. */
-export function askOptions({config, stateDir, root, env}: Here): AskOptions & {source: string} {
+export function askOptions({
+  config,
+  stateDir,
+  root,
+  env,
+}: Here): AskOptions & {source: string; env: (directory: string) => Record<string, string>} {
   const {path: binary, source} = locateOpenCode({
     explicit: config.opencode_bin === undefined ? undefined : {path: config.opencode_bin, source: 'opencode_bin'},
     env,
@@ -33,7 +38,7 @@ export function askOptions({config, stateDir, root, env}: Here): AskOptions & {s
     binary,
     source,
     scratchDir,
-    env: (cwd) => agentEnvironment({base: env, cwd, tmpDir: scratchDir, marker: 'probe', allow, permissions}),
+    env: (cwd: string) => agentEnvironment({base: env, cwd, tmpDir: scratchDir, marker: 'probe', allow, permissions}),
   }
 }
 

@@ -5,12 +5,13 @@ import type {Config} from '../config/settings.ts'
 import {makePrivate, workerDirectory} from '../config/state-directory.ts'
 import type {Clock} from '../core/clock.ts'
 import {ExpectedError} from '../core/errors.ts'
+import {createRedactor} from '../core/redact.ts'
 import type {StopSignals} from '../core/signals.ts'
 import type {EventBus} from '../events/bus.ts'
 import type {Executor} from '../executor/executor.ts'
 import type {ModelSource} from '../opencode/models.ts'
-import {createRedactor} from '../executor/redact.ts'
 import {Journal} from '../journal/journal.ts'
+import type {SessionSync} from '../sessions/session-sync.ts'
 import {Codebases} from './codebases.ts'
 import {Delivery} from './delivery.ts'
 import {reasonToStop} from './held-task.ts'
@@ -25,6 +26,7 @@ import {registrationRoots} from './registration-roots.ts'
 import {RunFolders} from './run-directory.ts'
 import {taskRun} from './run-task.ts'
 import {TaskRunner} from './task-runner.ts'
+import {sessionSync, type AgentStorage} from './worker-sessions.ts'
 
 export type WorkerOptions = {
   config: Config
@@ -38,7 +40,9 @@ export type WorkerOptions = {
   executor: Executor
   /** Undefined: no models are announced. */
   models: ModelSource | undefined
-  /** Blanked out of output, beside what `redact` names. */
+  /** Where the agent keeps its sessions; undefined: they are not synced. */
+  storage?: AgentStorage | undefined
+  /** Blanked out of output and sessions, beside what `redact` names. */
   secrets: readonly string[]
   bus: EventBus
   clock: Clock
@@ -58,6 +62,7 @@ export type RunningWorker = {
   intake: Intake
   registration: Registration
   runner: TaskRunner
+  sessions: SessionSync | undefined
 }
 
 /** How long reports may take once everything has ended and somebody waits for us to leave. */
@@ -141,16 +146,17 @@ export async function runWorker(
     onCancel: (taskId, attempt, reason) => onCancel(taskId, attempt, reason, options, runner),
     onCancelHint: (taskId) => void lookUp(taskId, options, runner, giveUp.signal),
   })
+  await using sessions = sessionSync(options, {workerDir, secrets, registration, codebases, runner})
 
   try {
     lifecycle.to('starting')
-    onRunning({name, workerId, lifecycle, intake, registration, codebases, runner})
+    onRunning({name, workerId, lifecycle, intake, registration, codebases, runner, sessions})
     await registration.registerUntilDone(signals.drain)
     if (!signals.drain.aborted) {
       if (codebases.ids.length === 0) emit({type: 'notice', level: 'warn', text: nothingServed})
       recover({...parts, folders, lanes, runner})
       lifecycle.to('running')
-      await serve(options, {registration, intake, runner, lifecycle})
+      await serve(options, {registration, intake, runner, lifecycle, sessions})
     }
 
     lifecycle.to('stopping')
@@ -172,10 +178,19 @@ const redactor = (secrets: readonly string[], patterns: readonly string[]) =>
         patterns.map((pattern) => new RegExp(pattern, 'u')),
       )
 
-type Parts = {registration: Registration; intake: Intake; runner: TaskRunner; lifecycle: Lifecycle}
+type Parts = {
+  registration: Registration
+  intake: Intake
+  runner: TaskRunner
+  lifecycle: Lifecycle
+  sessions: SessionSync | undefined
+}
 
 /** Takes tasks until drained, then waits for those in hand, or ends them. */
-async function serve(options: WorkerOptions, {registration, intake, runner, lifecycle}: Parts): Promise<void> {
+async function serve(
+  options: WorkerOptions,
+  {registration, intake, runner, lifecycle, sessions}: Parts,
+): Promise<void> {
   const {config, clock, signals, bus} = options
   const background = new AbortController()
   const leave = new AbortController()
@@ -184,6 +199,7 @@ async function serve(options: WorkerOptions, {registration, intake, runner, life
     // Heartbeats go on while tasks drain: their leases are kept until the end.
     registration.keep(background.signal),
     intake.run(background.signal),
+    sessions?.run(background.signal),
     rereadHeld(options, runner, background.signal),
     announceModels(options, registration, background.signal),
   ])
@@ -315,7 +331,8 @@ async function lookUp(
   }
 }
 
-function takeNameLock(workerDir: string, name: string): Disposable {
+/** Throws ExpectedError (75): another process has this name. */
+export function takeNameLock(workerDir: string, name: string): Disposable {
   const lock = takeLock(join(workerDir, 'lock'), `worker ${name}`)
   if (isLock(lock)) return lock
   throw new ExpectedError(`A worker named '${name}' runs already: pid ${lock.pid}, since ${lock.since}.`, {
