@@ -3,6 +3,7 @@ import type {Config} from '../config/settings.ts'
 import {messageOf} from '../core/errors.ts'
 import {loop} from '../core/loop.ts'
 import type {EventBus} from '../events/bus.ts'
+import {isAgentId, type AgentSession} from '../opencode/agent-session.ts'
 import type {CommandOptions} from '../opencode/session-commands.ts'
 import {findStorage, StorageProblem, type SessionStorage, type StorageOptions} from '../opencode/session-storage.ts'
 import {followSessions, type FollowedSession, type RunningTask} from './follow-sessions.ts'
@@ -100,6 +101,15 @@ export class SessionSync implements AsyncDisposable {
     })
     this.#whole = mine.catch(() => {})
     return mine
+  }
+
+  /** The session of this id, wherever it was begun. Rejects with StorageProblem where that cannot be told. */
+  async find(id: string): Promise<AgentSession | undefined> {
+    const storage = await findStorage(this.#options.storage)
+    if (!storage) throw new StorageProblem('missing', 'OpenCode has no sessions here yet.')
+    if (!isAgentId(id)) return undefined
+    const {sessions} = await this.#reader.ask('list', storage, {scope: {outside: []}, most: 1, only: id})
+    return sessions[0]
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -19,7 +19,8 @@ import {
 export type ThreadData = {secrets: readonly string[]; patterns: readonly string[]; commands: CommandOptions | undefined}
 
 export type Questions = {
-  list: {ask: {scope: SessionScope; most: number}; answer: {sessions: AgentSession[]}}
+  /** `only`: none but the one of this id. */
+  list: {ask: {scope: SessionScope; most: number; only?: string}; answer: {sessions: AgentSession[]}}
   sessions: {ask: SessionsQuestion; answer: SessionPage}
   messages: {ask: MessagesQuestion; answer: Page}
 }
@@ -89,8 +90,8 @@ async function open({kind, path}: SessionStorage): Promise<Opened> {
 function answer(source: SessionSource, name: QuestionName, ask: Request['ask']): Questions[QuestionName]['answer'] {
   if (name === 'sessions') return changedSessions(source, ask as SessionsQuestion, redact)
   if (name === 'list') {
-    const {scope, most} = ask as Questions['list']['ask']
-    return {sessions: source.sessions(scope).slice(0, most)}
+    const {scope, most, only} = ask as Questions['list']['ask']
+    return {sessions: source.sessions(scope, only).slice(0, most)}
   }
 
   const question = ask as MessagesQuestion

@@ -8,16 +8,18 @@ import {claim, type TaskStreamState} from './claim.ts'
 import type {Lock} from './lock-file.ts'
 import {isRegistration} from './registrar.ts'
 import type {Registration} from './registration.ts'
+import {resumeProblem, type ResumeParts} from './resume-check.ts'
 import {seeRun, type ActiveTask, type SeeParts} from './see-run.ts'
 import {modelOf, refusalOf, requestOf} from './task-request.ts'
 
-export type RunParts = SeeParts & {
-  registration: Registration
-  executor: Executor
-  registrar: (task: Task) => Executor
-  config: Config
-  stream: TaskStreamState
-}
+export type RunParts = SeeParts &
+  ResumeParts & {
+    registration: Registration
+    executor: Executor
+    registrar: (task: Task) => Executor
+    config: Config
+    stream: TaskStreamState
+  }
 
 /** What a task holds while it runs: its lane, and, with it, its slot. */
 export type Hold = {lane: Lock | undefined; free: () => void}
@@ -101,11 +103,16 @@ async function prepare(task: Task, active: ActiveTask, parts: RunParts): Promise
     const refusal = refusalOf(task, active.codebase, config)
     if (refusal !== undefined) return {marker, runDir, failure: refusal}
     const request = requestOf(task, {cwd: active.codebase, runDir, marker, config})
+    const problem = request.sessionId && (await resumeProblem(request.sessionId, placeOf(task, active), parts))
+    if (problem) return {marker, runDir, failure: problem}
+    active.sessionId = request.sessionId ?? null
     return {marker, runDir, ready: await executorOf(task, parts).prepare(request)}
   } catch (error) {
     return {marker, runDir, failure: messageOf(error)}
   }
 }
+
+const placeOf = (task: Task, {codebase}: ActiveTask) => ({taskId: task.id, directory: codebase})
 
 function executorOf(task: Task, {executor, registrar}: RunParts): Executor {
   if (isRegistration(task)) return registrar(task)

@@ -130,7 +130,14 @@ export async function runWorker(
   const runner: TaskRunner = new TaskRunner({
     ...parts,
     lanes,
-    run: taskRun({...parts, folders, stream, registrar: registrar(parts)}),
+    run: taskRun({
+      ...parts,
+      folders,
+      stream,
+      registrar: registrar(parts),
+      findSession: options.storage && ((id) => (sessions ? sessions.find(id) : Promise.resolve(undefined))),
+      inHand: () => runner.active,
+    }),
     // A server with leases offers what waits by itself when a slot becomes free.
     onFree: () => registration.has('lease') || intake.pollSoon(),
   })
