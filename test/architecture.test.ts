@@ -16,6 +16,7 @@ const order = [
   'control',
   'server',
   'ui',
+  'service',
   'daemon',
 ]
 const lib = join(import.meta.dirname, '../src/lib')
