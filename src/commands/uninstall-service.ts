@@ -31,6 +31,7 @@ export default class UninstallService extends BaseCommand {
       machine: new Machine({root: flags.root, env: process.env}),
       layout: layoutOf({isUser: flags.user, name, hostname: os.hostname(), env: process.env}),
       uid: os.userInfo().uid,
+      hostname: os.hostname(),
       isDryRun: flags['dry-run'],
       purge: flags.purge,
       tell: (text) => this.log(text),

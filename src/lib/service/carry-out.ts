@@ -81,8 +81,7 @@ async function write(step: Exclude<Step, {kind: 'verify' | 'run'}>, machine: Mac
     case 'remove':
       return rmSync(machine.real(step.path), {recursive: true, force: true})
     case 'tidy':
-      if (machine.list(step.path).length === 0) rmdirSync(machine.real(step.path))
-      return undefined
+      return rmdirSync(machine.real(step.path))
     case 'program':
       mkdirSync(dirname(machine.real(step.place.app)), {recursive: true})
       return installProgram(step.program, realPlace(step.place, machine))

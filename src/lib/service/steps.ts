@@ -8,7 +8,7 @@ export type Step =
   | {kind: 'file'; path: string; text: string; mode: number; owner: Owner}
   | {kind: 'move'; from: string; to: string}
   | {kind: 'remove'; path: string}
-  /** Removes a folder that is empty by then. */
+  /** Removes a folder that is empty by then, and only such a one. */
   | {kind: 'tidy'; path: string}
   | {kind: 'program'; program: Program; place: ProgramPlace}
   | {kind: 'verify'; files: {path: string; text: string}[]; scope: 'system' | 'user'}
@@ -25,9 +25,8 @@ export function describe(step: Step): string {
     case 'move':
       return `move ${step.from} to ${step.to}`
     case 'remove':
-      return `remove ${step.path}`
     case 'tidy':
-      return `remove ${step.path} if it is empty`
+      return `remove ${step.path}`
     case 'program':
       return `copy ${step.program.root} to ${step.place.app}, ${step.program.node} to ${step.place.node}`
     case 'verify':

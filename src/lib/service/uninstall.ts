@@ -7,6 +7,7 @@ import {sysusersFile, tmpfilesFile} from './install-plan.ts'
 import {agentsFile, appDir, dropInFile, nodeFile, serviceUser, unitFile, type Layout} from './layout.ts'
 import type {Machine} from './machine.ts'
 import {pending, perform} from './perform.ts'
+import {readConfig} from './service-config.ts'
 import {describe, type Step} from './steps.ts'
 import {checkSystemd, systemctl} from './systemd.ts'
 import {marker} from './units.ts'
@@ -15,6 +16,7 @@ export type UninstallOptions = {
   machine: Machine
   layout: Layout
   uid: number
+  hostname: string
   isDryRun: boolean
   /** Takes configuration and state too. */
   purge: boolean
@@ -35,7 +37,8 @@ export async function uninstallService(options: UninstallOptions): Promise<Servi
   const isLast = otherServices(options).length === 0
   const steps = [
     ...(existing.kind === 'ours' ? stopSteps(options) : []),
-    ...(await pending([...unitFiles(layout), ...(isLast ? sharedFiles(layout) : [])], machine)),
+    ...(await removal(unitFiles(layout), machine)),
+    ...(isLast ? await removal(sharedFiles(layout), machine) : []),
     ...(machine.isLive && existing.kind === 'ours' ? [run(systemctl(layout, 'daemon-reload'))] : []),
     ...(purge ? await purgeSteps(options, isLast) : []),
   ]
@@ -59,9 +62,20 @@ const kept = ({configFile, envFile, stateDir}: Layout) =>
 
 const run = (command: string[], mayFail?: true): Step => ({kind: 'run', command, ...(mayFail ? {mayFail} : {})})
 
-const remove = (path: string): Step => ({kind: 'remove', path})
+/** Files and folders that are ours, and folders, inner ones first, that go when nothing else is in them. */
+type Own = {files: string[]; folders: string[]}
 
-const tidy = (path: string): Step => ({kind: 'tidy', path})
+async function removal({files, folders}: Own, machine: Machine): Promise<Step[]> {
+  const isEmptied = (folder: string) =>
+    machine.list(folder).every((name) => [...files, ...folders].includes(join(folder, name)))
+  return pending(
+    [
+      ...files.map((path): Step => ({kind: 'remove', path})),
+      ...folders.filter(isEmptied).map((path): Step => ({kind: 'tidy', path})),
+    ],
+    machine,
+  )
+}
 
 /** Units of ours beside this one. */
 const otherServices = ({machine, layout}: UninstallOptions): string[] =>
@@ -83,27 +97,31 @@ function stopSteps({machine, layout}: UninstallOptions): Step[] {
   ]
 }
 
-const unitFiles = (layout: Layout): Step[] => [
-  remove(unitFile(layout)),
-  remove(agentsFile(layout)),
-  remove(dropInFile(layout)),
-  tidy(dirname(dropInFile(layout))),
-]
+const unitFiles = (layout: Layout): Own => ({
+  files: [unitFile(layout), agentsFile(layout), dropInFile(layout)],
+  folders: [dirname(dropInFile(layout))],
+})
 
-const sharedFiles = (layout: Layout): Step[] => [
-  remove(appDir(layout)),
-  remove(nodeFile(layout)),
-  tidy(dirname(nodeFile(layout))),
-  tidy(layout.programDir),
-  ...(layout.scope === 'system' ? [sysusersFile, tmpfilesFile, serviceFolder].map((path) => remove(path)) : []),
-]
+const sharedFiles = (layout: Layout): Own => ({
+  files: [
+    appDir(layout),
+    nodeFile(layout),
+    ...(layout.scope === 'system' ? [sysusersFile, tmpfilesFile, serviceFolder] : []),
+  ],
+  folders: [dirname(nodeFile(layout)), layout.programDir],
+})
 
-/** State is shared by all services; with others there, only what is this one's alone goes. */
-async function purgeSteps({machine, layout}: UninstallOptions, isLast: boolean): Promise<Step[]> {
-  const {instance, stateDir, tmp, scope} = layout
-  const own = instance === undefined ? [] : [join(stateDir, 'workers', instance)]
-  const state = isLast ? [stateDir] : [...own, ...(scope === 'system' ? [join(dirname(stateDir), tmp)] : [])]
-  const files = [...[layout.configFile, layout.envFile, ...state].map((path) => remove(path)), tidy(layout.configDir)]
-  const hasUser = machine.isLive && scope === 'system' && isLast && (await machine.ids('service'))?.uid !== -1
-  return [...(await pending(files, machine)), ...(hasUser ? [run(['userdel', serviceUser])] : [])]
+/** The state of all services of the machine goes with the last of them; what others share with this one stays. */
+async function purgeSteps({machine, layout, hostname}: UninstallOptions, isLast: boolean): Promise<Step[]> {
+  const {instance, stateDir, tmp, scope, configFile, envFile, configDir} = layout
+  const configured = readConfig(machine, configFile)?.content['worker_name']
+  const name = instance ?? (typeof configured === 'string' ? configured : hostname)
+  const isAll = isLast && scope === 'system'
+  const own = [join(stateDir, 'workers', name), ...(scope === 'system' ? [join(dirname(stateDir), tmp)] : [])]
+  const files = [configFile, envFile, ...(isAll ? [stateDir] : own)]
+  const hasUser = machine.isLive && isAll && (await machine.ids('service'))?.uid !== -1
+  return [
+    ...(await removal({files, folders: [configDir]}, machine)),
+    ...(hasUser ? [run(['userdel', serviceUser])] : []),
+  ]
 }
