@@ -7,7 +7,7 @@ export type PythonSettings = {
   /** Its Environment= lines. */
   env: Record<string, string>
   /** Flags on its command line, by setting. */
-  flags: Partial<Record<SettingKey, string | string[]>>
+  flags: Partial<Record<SettingKey, string | number | string[]>>
   /** The configuration file that its command line names. */
   configFile: string | undefined
   /** What cannot be taken over, for people. */
@@ -51,8 +51,8 @@ function readCommand(words: string[], settings: PythonSettings): void {
     if (value === undefined) continue
     if (word === '--config' || word === '-c') settings.configFile = value
     const key = settingKeys.find((known) => isFlagOf(known, word))
-    if (key === 'codebases') settings.flags.codebases = [...(settings.flags.codebases ?? []), value]
-    else if (key) settings.flags[key] = value
+    if (key === 'codebases') settings.flags.codebases = [settings.flags.codebases ?? [], value].flat().map(String)
+    else if (key) settings.flags[key] = settingOf(key).type === 'integer' ? Number(value) : value
   }
 }
 

@@ -66,15 +66,14 @@ const run = (command: string[], mayFail?: true): Step => ({kind: 'run', command,
 type Own = {files: string[]; folders: string[]}
 
 async function removal({files, folders}: Own, machine: Machine): Promise<Step[]> {
-  const isEmptied = (folder: string) =>
-    machine.list(folder).every((name) => [...files, ...folders].includes(join(folder, name)))
-  return pending(
-    [
-      ...files.map((path): Step => ({kind: 'remove', path})),
-      ...folders.filter(isEmptied).map((path): Step => ({kind: 'tidy', path})),
-    ],
-    machine,
-  )
+  const gone = new Set(files)
+  for (const folder of folders) if (machine.list(folder).every((name) => gone.has(join(folder, name)))) gone.add(folder)
+  const emptied = folders.filter((folder) => gone.has(folder))
+  const steps: Step[] = [
+    ...files.map((path) => ({kind: 'remove' as const, path})),
+    ...emptied.map((path) => ({kind: 'tidy' as const, path})),
+  ]
+  return pending(steps, machine)
 }
 
 /** Units of ours beside this one. */
