@@ -45,3 +45,13 @@ export function flagsBySetting(
 ): Partial<Record<SettingKey, unknown>> {
   return Object.fromEntries(keys.map((key) => [key, flags[settingOf(key).flag ?? key]]))
 }
+
+/** What `install-service` and `uninstall-service` share. */
+export const serviceFlags = {
+  user: Flags.boolean({summary: "A service of this user, in the user's own systemd; needs no root"}),
+  root: Flags.string({
+    summary: 'Write below this folder and run nothing, as for a package',
+    helpValue: 'DIR',
+  }),
+  'dry-run': Flags.boolean({summary: 'Show everything that would be written and run, and do nothing'}),
+}

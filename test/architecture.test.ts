@@ -18,6 +18,7 @@ const order = [
   'server',
   'doctor',
   'ui',
+  'service',
   'daemon',
 ]
 const lib = join(import.meta.dirname, '../src/lib')

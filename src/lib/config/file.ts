@@ -75,7 +75,8 @@ function readConfigFile(path: string): ConfigFile | undefined {
   return {path, directory: dirname(path), content: parseConfig(path, text), isPublic}
 }
 
-function parseConfig(path: string, text: string): Record<string, unknown> {
+/** The JSON object in the text of a configuration file. Throws ExpectedError (78). */
+export function parseConfig(path: string, text: string): Record<string, unknown> {
   let value: unknown
   try {
     value = JSON.parse(text.replace(/^\uFEFF/, ''))

@@ -1,22 +1,58 @@
 import {readdirSync} from 'node:fs'
 import {join} from 'node:path'
 import type {Environment} from '../config/file.ts'
+import {errorCode} from '../core/errors.ts'
 import type {WorkerStatus} from './messages.ts'
 import {workerStatus} from './socket-client.ts'
-import {socketPath} from './socket-path.ts'
+import {serviceFolder, socketPath} from './socket-path.ts'
 
-/** The workers of this user that run now, as they tell over their sockets. */
-export async function localWorkers(env: Environment, stateDir: string, name?: string): Promise<WorkerStatus[]> {
-  const names = name === undefined ? knownNames(stateDir) : [name]
+export type LocalWorker = WorkerStatus & {
+  socket: string
+  /** It runs as a service of the machine. */
+  isService: boolean
+}
+
+/**
+ * The workers of this machine that run now and that this user may ask, as they tell over their sockets: the user's own,
+ * and the services, for root and the members of their group.
+ */
+export async function localWorkers(
+  env: Environment,
+  stateDir: string,
+  name?: string,
+  services = serviceFolder,
+): Promise<LocalWorker[]> {
+  const names = name === undefined ? list(join(stateDir, 'workers')) : [name]
+  const own = names.map((known) => socketPath(env, stateDir, known))
+  const serviceSocket = (known: string) => socketPath({RUNTIME_DIRECTORY: services}, stateDir, known)
+  const ofServices =
+    name === undefined
+      ? list(services)
+          .filter((file) => file.endsWith('.sock'))
+          .map((file) => join(services, file))
+      : [serviceSocket(name)]
   const answers = await Promise.all(
-    names.map((known) => workerStatus(socketPath(env, stateDir, known)).catch(() => undefined)),
+    [...new Set([...own, ...ofServices])].map(async (socket) => {
+      const status = await workerStatus(socket).catch(() => undefined)
+      return status && {...status, socket, isService: ofServices.includes(socket)}
+    }),
   )
   return answers.filter((answer) => answer !== undefined)
 }
 
-function knownNames(stateDir: string): string[] {
+/** Whether there are services of this machine that this user may not ask. */
+export function servicesAreClosed(services = serviceFolder): boolean {
   try {
-    return readdirSync(join(stateDir, 'workers'))
+    readdirSync(services)
+    return false
+  } catch (error) {
+    return errorCode(error) === 'EACCES'
+  }
+}
+
+function list(folder: string): string[] {
+  try {
+    return readdirSync(folder)
   } catch {
     return []
   }

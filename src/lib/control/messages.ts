@@ -5,6 +5,7 @@ export const requestSchema = v.variant('op', [
   v.object({op: v.literal('status')}),
   v.object({op: v.literal('events')}),
   v.object({op: v.literal('drain')}),
+  v.object({op: v.literal('detach')}),
   v.object({op: v.literal('cancel'), task_id: v.string()}),
   v.object({op: v.literal('sync-sessions'), all: v.boolean()}),
   v.object({op: v.literal('add-codebase'), name: v.string(), path: v.string(), description: v.string()}),

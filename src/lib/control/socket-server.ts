@@ -13,6 +13,8 @@ import {requestSchema, type ControlRequest, type Synced, type WorkerStatus} from
 export type ControlHandlers = {
   status: () => WorkerStatus
   drain: () => void
+  /** Leaves at once; agents go on. */
+  detach: () => void
   /** False when the task is not here. */
   cancel: (taskId: string) => boolean
   /** Answers with what came of it, a codebase each; `all`: as if nothing had been sent before. */
@@ -25,8 +27,8 @@ export type ControlHandlers = {
 const longestRequest = 64 * 1024
 const mostBuffered = 1024 * 1024
 
-/** Answers local commands on a unix socket that only this user can open. Throws ExpectedError (73). */
-export async function serveSocket(path: string, handlers: ControlHandlers): Promise<AsyncDisposable> {
+/** Answers local commands on a unix socket with these permissions. Throws ExpectedError (73). */
+export async function serveSocket(path: string, mode: number, handlers: ControlHandlers): Promise<AsyncDisposable> {
   const sockets = new Set<Socket>()
   const server = createServer((socket) => {
     sockets.add(socket)
@@ -40,7 +42,7 @@ export async function serveSocket(path: string, handlers: ControlHandlers): Prom
     rmSync(path, {force: true})
     server.listen(path)
     await once(server, 'listening')
-    chmodSync(path, 0o600)
+    chmodSync(path, mode)
   } catch (error) {
     throw cannotWrite(path, error)
   }
@@ -88,6 +90,9 @@ async function answer(request: Exclude<ControlRequest, {op: 'events'}>, handlers
         return {ok: true, value: handlers.status()}
       case 'drain':
         handlers.drain()
+        return {ok: true}
+      case 'detach':
+        handlers.detach()
         return {ok: true}
       case 'cancel':
         return handlers.cancel(request.task_id)

@@ -6,7 +6,6 @@ import {defaultWorkerName, workerIdentity} from '../config/identity.ts'
 import type {Config, ConfiguredCodebase} from '../config/settings.ts'
 import {localWorkers} from '../control/local-workers.ts'
 import {ask} from '../control/socket-client.ts'
-import {socketPath} from '../control/socket-path.ts'
 import {workerFeatures} from '../protocol/features.ts'
 import type {Codebase} from '../protocol/schemas.ts'
 import {laneOf} from '../worker/lanes.ts'
@@ -47,7 +46,7 @@ export async function registerCodebase(codebase: ConfiguredCodebase, options: Re
   const userConfig = openUserConfig(env)
   let registered: Codebase | null = null
   if (worker) {
-    await ask(socketPath(env, stateDir, worker.name), {op: 'add-codebase', ...codebase})
+    await ask(worker.socket, {op: 'add-codebase', ...codebase})
     tell(`The running worker ${worker.name} (pid ${worker.pid}) serves ${codebase.path} from now on.`)
   } else {
     registered = await withServer(codebase, options)

@@ -8,13 +8,13 @@ import type {Config} from '../config/settings.ts'
 import {makePrivate} from '../config/state-directory.ts'
 import {authToken} from '../config/token.ts'
 import type {WorkerStatus} from '../control/messages.ts'
-import {socketPath} from '../control/socket-path.ts'
+import {socketMode, socketPath} from '../control/socket-path.ts'
 import {serveSocket} from '../control/socket-server.ts'
 import {Cleanup} from '../core/cleanup.ts'
 import {systemClock} from '../core/clock.ts'
 import {compactHeap} from '../core/compact-heap.ts'
 import {exitCodes} from '../core/errors.ts'
-import {onTermination, StopLadder} from '../core/signals.ts'
+import {onTermination, StopLadder, type StopStep} from '../core/signals.ts'
 import {EventBus} from '../events/bus.ts'
 import {logReporter} from '../events/log-reporter.ts'
 import type {Executor} from '../executor/executor.ts'
@@ -24,6 +24,7 @@ import {askOptions, dataDirectory} from '../opencode/here.ts'
 import {createModelSource, type ModelSource} from '../opencode/models.ts'
 import {probeOpenCode} from '../opencode/probe.ts'
 import type {CommandOptions} from '../opencode/session-commands.ts'
+import {isNotifyService, reportToManager} from '../service/manager.ts'
 import {runWorker, type RunningWorker} from '../worker/worker.ts'
 
 export type WorkerProcessOptions = {
@@ -43,24 +44,38 @@ export type WorkerProcessOptions = {
 }
 
 const hints = {
-  drain: 'no more tasks are taken and those in hand may end; again: end them',
+  drain: {
+    cancel: 'no more tasks are taken and those in hand may end; again: end them',
+    detach: 'no more tasks are taken and those in hand may end; again: leave at once, agents go on',
+  },
   cancel: 'ending the tasks in hand; again: leave at once',
+  detach: 'leaving at once; agents go on, and the next start finds them',
   exit: 'leaving at once; agents are left to the next start',
 }
 
-/** The whole process behind `start`: control plane where there is none, agent, socket, signals, worker. */
+/**
+ * The whole process behind `start`: control plane where there is none, agent, socket, signals, worker.
+ *
+ * A service manager ends this process to stop it and to restart it alike, and only in the first case are its agents to
+ * end: that is done by the manager, so under one the worker leaves what still runs after the drain alone.
+ */
 export async function startWorker(options: WorkerProcessOptions): Promise<void> {
+  const second = isNotifyService(options.env) ? 'detach' : 'cancel'
+  const ladder = new StopLadder(() => options.exit(exitCodes.interrupted), second)
+  await work(options, ladder)
+  // Agents that go on are children of this process, which would wait for them.
+  if (ladder.detach.aborted) options.exit(exitCodes.ok)
+}
+
+async function work(options: WorkerProcessOptions, ladder: StopLadder): Promise<void> {
   const {config, stateDir, version} = options
   const clock = systemClock
   makePrivate(stateDir)
   const bus = new EventBus(clock)
   const format = config.log_format === 'text' && writesToJournal(options.env) ? 'journal' : config.log_format
   bus.on(await logReporter({format, level: config.log_level, write: options.write}))
-  const ladder = new StopLadder(() => options.exit(exitCodes.interrupted))
-  using _signals = onTermination((signal) => {
-    const step = ladder.step()
-    bus.emit({type: 'stop.requested', step, by: signal, hint: hints[step]})
-  })
+  await using _manager = reportToManager(bus, {env: options.env, pid: process.pid})
+  using _signals = handleSignals(ladder, bus)
   const name = config.worker_name ?? defaultWorkerName(options.isLocal ? config.codebases[0]?.path : undefined)
   const workerId = workerIdentity(stateDir, name, config.worker_id)
   const {commands, ...agent} = await openCode(options, bus)
@@ -89,6 +104,20 @@ export async function startWorker(options: WorkerProcessOptions): Promise<void> 
 function writesToJournal(env: Environment): boolean {
   const {dev, ino} = fstatSync(process.stderr.fd)
   return env['JOURNAL_STREAM'] === `${dev}:${ino}`
+}
+
+function handleSignals(ladder: StopLadder, bus: EventBus): Disposable {
+  const said = (step: StopStep, by: string) => {
+    const hint = step === 'drain' ? hints.drain[ladder.second] : hints[step]
+    bus.emit({type: 'stop.requested', step, by, hint})
+  }
+  return onTermination(
+    (signal) => said(ladder.step(), signal),
+    (signal) => {
+      said('detach', signal)
+      ladder.detachNow()
+    },
+  )
 }
 
 /** The agent, looked at once: what can be wrong with it is said now, not at each task. */
@@ -177,9 +206,10 @@ async function openSocket(
       session_id: sessionId,
     })),
   })
-  return serveSocket(socketPath(env, stateDir, worker.name), {
+  return serveSocket(socketPath(env, stateDir, worker.name), socketMode(env), {
     status,
     drain: () => ladder.drainNow(),
+    detach: () => ladder.detachNow(),
     cancel: (taskId) => worker.runner.stop(taskId, {status: 'cancelled', error: 'cancelled on this machine'}),
     syncSessions: async (all) => (await worker.sessions?.now(new AbortController().signal, {all})) ?? [],
     addCodebase: async (codebase) => {

@@ -32,7 +32,7 @@ export type WorkerEvent = {at: number} & (
   | {type: 'task.finished'; taskId: string; status: FinalStatus; ms: number; error: string | null; cost: number}
   | {type: 'task.reported'; taskId: string; status: FinalStatus}
   | {type: 'task.refused'; taskId: string; reason: string}
-  | {type: 'stop.requested'; step: 'drain' | 'cancel' | 'exit'; by: string; hint: string}
+  | {type: 'stop.requested'; step: 'drain' | 'cancel' | 'detach' | 'exit'; by: string; hint: string}
   | {type: 'notice'; level: 'debug' | 'info' | 'warn' | 'error'; text: string; taskId?: string}
 )
 

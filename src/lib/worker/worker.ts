@@ -25,6 +25,7 @@ import {Registration} from './registration.ts'
 import {registrationRoots} from './registration-roots.ts'
 import {RunFolders} from './run-directory.ts'
 import {taskRun} from './run-task.ts'
+import type {ActiveTask} from './see-run.ts'
 import {TaskRunner} from './task-runner.ts'
 import {sessionSync, type AgentStorage} from './worker-sessions.ts'
 
@@ -73,11 +74,13 @@ const firstModelsMs = 3000
 const modelsMs = 60_000
 const nothingServed =
   'No codebase is served, so no task will come: add one with `a2a-worker register PATH`, or start with --codebase PATH'
+/** How often a task that is just being started is looked at again when the worker is to leave at once. */
+const mostLooks = 20
 
 /**
  * A worker's whole life, top to bottom: it registers, finishes what an earlier process left, takes tasks until it is
- * told to stop, lets them end or ends them, reports, and leaves. Throws ExpectedError: another process has this name
- * (75), the state cannot be written (73), the server refuses the token (77).
+ * told to stop, lets them end, ends them or leaves them to go on, reports, and leaves. Throws ExpectedError: another
+ * process has this name (75), the state cannot be written (73), the server refuses the token (77).
  */
 export async function runWorker(
   options: WorkerOptions,
@@ -222,23 +225,32 @@ async function serve(
   if (drainMs > 0)
     void clock.sleep(drainMs, limit.signal).then(() => {
       if (limit.signal.aborted) return
+      signals.endDrain()
+      const what = signals.detach.aborted ? 'leaving them to go on' : 'ending them'
       bus.emit({
         type: 'notice',
         level: 'warn',
-        text: `Tasks still run after ${config.drain_timeout} s (drain_timeout); ending them`,
+        text: `Tasks still run after ${config.drain_timeout} s (drain_timeout); ${what}`,
       })
-      shutDown()
     })
-  await whileTasksRun(runner)
+  await whileTasksRun(runner, signals.detach)
   limit.abort()
   background.abort()
   await work
 }
 
-/** Resolves when nothing runs; what remains are reports. */
-async function whileTasksRun(runner: TaskRunner): Promise<void> {
-  while (runner.active.some(({phase}) => phase !== 'reporting'))
+/**
+ * Resolves when nothing runs; what remains are reports. Detached, it waits only for tasks that have been claimed and
+ * have no agent yet, and for them not long: the next process would find nothing to take over.
+ */
+async function whileTasksRun(runner: TaskRunner, detach: AbortSignal): Promise<void> {
+  const mayWait = (phase: ActiveTask['phase']) =>
+    detach.aborted ? phase === 'claiming' || phase === 'starting' : phase !== 'reporting'
+  let looks = 0
+  while (looks < mostLooks && runner.active.some(({phase}) => mayWait(phase))) {
     await Promise.race([...runner.active.map(({done}) => done), new Promise((resolve) => setTimeout(resolve, 50))])
+    if (detach.aborted) looks += 1
+  }
 }
 
 const aborted = (signal: AbortSignal) =>
@@ -262,9 +274,12 @@ async function leaveWhenIdle(
   }
 }
 
-/** Reports get a while; then the worker says that it is gone, on a signal of its own, so that nothing swallows it. */
+/**
+ * Reports get a while; then the worker says that it is gone, on a signal of its own, so that nothing swallows it. One
+ * that is to leave at once does neither: its next process has the reports, and the agents that go on, in its journal.
+ */
 async function goodbye(
-  {client, clock, workerId, bus}: WorkerOptions,
+  {client, clock, workerId, bus, signals: {detach}}: WorkerOptions,
   runner: TaskRunner,
   giveUp: AbortController,
 ): Promise<void> {
@@ -278,12 +293,18 @@ async function goodbye(
     })
     giveUp.abort()
   })
-  await runner.idle()
+  await Promise.race([runner.idle(), aborted(detach)])
   done.abort()
   await late
-  await client.unregister(workerId, AbortSignal.timeout(3000)).catch(() => {})
+  if (detach.aborted) bus.emit({type: 'notice', level: 'info', text: leftBehind(runner.active.length)})
+  else await client.unregister(workerId, AbortSignal.timeout(3000)).catch(() => {})
   giveUp.abort()
 }
+
+const leftBehind = (tasks: number) =>
+  tasks === 0
+    ? 'Leaving at once; no task was in hand'
+    : `Leaving ${tasks} task${tasks === 1 ? '' : 's'} to the next start`
 
 /** The server wants a task ended. One that is not here is confirmed as ended: nothing of it runs. */
 function onCancel(

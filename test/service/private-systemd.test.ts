@@ -1,0 +1,182 @@
+import {chmodSync, copyFileSync, existsSync, linkSync, mkdirSync, readFileSync, statSync, writeFileSync} from 'node:fs'
+import {dirname, join} from 'node:path'
+import {afterAll, beforeAll, describe, expect, test} from 'vitest'
+import type {StatusReport} from '../../src/commands/status.ts'
+import {envLine} from '../../src/lib/service/env-file.ts'
+import type {Finished} from '../support/cli.ts'
+import {openCode, processesOf, startModel} from '../support/opencode-fleet.ts'
+import {bootProblem, insideProgram} from '../support/private-systemd/boot.ts'
+import {inhabit, sayIfSkipped, unit} from '../support/private-systemd/inhabit.ts'
+import {repository, until} from '../support/scratch.ts'
+
+const isSkipped = sayIfSkipped('the service under a real systemd', bootProblem())
+
+/** A path that needs every kind of quoting that a unit file has. */
+const codebase = '/home/dev/my app: 100%'
+const look = 'ls -A /home/dev; touch /home/dev/x /etc/x /opt/x; echo kept >/tmp/kept; id -un; pwd\n'
+const agentProgram = '/home/dev/.opencode/bin/opencode'
+
+describe.skipIf(isSkipped)('the service under a real systemd', () => {
+  let place: Awaited<ReturnType<typeof inhabit>>
+  let model: Awaited<ReturnType<typeof startModel>>
+
+  beforeAll(async () => {
+    ;[place, model] = await Promise.all([inhabit(), startModel()])
+    const {systemd} = place
+    repository(systemd.outside(codebase), {'look.sh': look})
+    chmodSync(systemd.outside('/home/dev'), 0o700)
+    link(openCode, systemd.outside(agentProgram))
+    mkdirSync(systemd.outside('/etc/a2a-worker'))
+    const env = Object.entries(model.env).map(([name, value]) => envLine(name, value))
+    writeFileSync(systemd.outside('/etc/a2a-worker/env'), `${env.join('\n')}\n`)
+    const config = {drain_timeout: 1, cancel_grace: 1, opencode_bin: agentProgram}
+    writeFileSync(systemd.outside('/etc/a2a-worker/config.json'), JSON.stringify(config))
+    const dropIn = systemd.outside(`/etc/systemd/system/${unit}.service.d/test.conf`)
+    mkdirSync(dirname(dropIn), {recursive: true})
+    writeFileSync(dropIn, '[Service]\nWatchdogSec=3\nRestartSec=1\n')
+  })
+  afterAll(async () => {
+    await place[Symbol.asyncDispose]()
+    await model[Symbol.asyncDispose]()
+  })
+
+  const read = (path: string) => readFileSync(place.systemd.outside(path), 'utf8')
+  /** A task whose agent does not end by itself. */
+  const hang = async () => {
+    const asked = model.requests.length
+    const {id} = await place.fleet.http.task(await place.codebaseId(codebase), {prompt: '[fake:hang]'})
+    await until(() => model.requests.slice(asked).some(({step}) => step === 'hang'), 'the agent to be at work')
+    return id
+  }
+
+  test('it is installed, is ready, and its unit says which server it works for', async () => {
+    const done = await place.program(
+      'install-service',
+      '--server',
+      place.fleet.url,
+      '--codebase',
+      `app:${codebase}`,
+      '--start',
+    )
+    expect(done).toMatchObject({code: 0, stdout: expect.stringContaining(`${unit} runs.`)})
+    expect(done.stdout).toContain(`Warning: the user a2a-worker may not write in ${codebase}; let it: setfacl`)
+    expect(await place.property('ActiveState')).toBe('active')
+    await until(async () => (await place.property('StatusText')) === '0 tasks run; tasks come by stream', 'the status')
+    const shown = await place.systemd.run(['sh', '-c', `systemctl cat ${unit} | grep A2A_SERVER_URL`])
+    expect(shown.stdout).toBe(`Environment=A2A_SERVER_URL=${place.fleet.url}\n`)
+    expect(await place.systemctl('is-enabled', unit)).toBe('enabled')
+    const rights = ['config.json', 'env'].map((name) => statSync(place.systemd.outside(`/etc/a2a-worker/${name}`)))
+    expect(rights.map(({mode}) => mode & 0o777)).toEqual([0o600, 0o600])
+    expect(rights.map(({uid}) => uid === 0)).toEqual([false, true])
+  })
+
+  test('a second installation changes nothing and says so', async () => {
+    expect((await place.program('install-service', '--start')).stdout).toMatch(
+      /^a2a-agent-worker is installed as it should be; nothing was/,
+    )
+    expect(await place.property('NRestarts')).toBe('0')
+  })
+
+  test('the real OpenCode works in the sandbox: in its codebase, and nowhere else', async () => {
+    const owner = statSync(place.systemd.outside('/etc/a2a-worker/config.json'))
+    await place.systemd.run(['chown', '-R', `${owner.uid}:${owner.gid}`, codebase])
+    const {id} = await place.fleet.http.task(await place.codebaseId(codebase), {
+      prompt: `[fake:edit path=made.txt text="hi\\n"] [fake:bash cmd="sh look.sh"] [fake:text say=done]`,
+    })
+    expect(await place.fleet.ended(id)).toMatchObject({status: 'completed', result: 'done', error: null})
+    expect(read(join(codebase, 'made.txt'))).toBe('hi\n')
+    const output = await place.fleet.output(id)
+    expect(output).toMatch(/\.opencode\\nmy app: 100%\\n/)
+    for (const path of ['/etc/x', '/opt/x']) expect(output).toContain(`cannot touch '${path}': Read-only file system`)
+    expect(output).toMatch(new RegExp(`\\\\na2a-worker\\\\n${codebase}`))
+    expect(existsSync(place.systemd.outside('/home/dev/x'))).toBe(false)
+    expect(read('/var/lib/a2a-worker/tmp/kept')).toBe('kept\n')
+  })
+
+  test('status finds it, for root and for members of its group, and tells others that it is there', async () => {
+    const {gid} = statSync(place.systemd.outside('/etc/a2a-worker/config.json'))
+    const as = (groups: string) => ['setpriv', '--reuid', 'nobody', '--regid', 'nogroup', ...groups.split(' ')]
+    const status = async (by: string[], ...args: string[]) =>
+      place.systemd.run([...by, ...insideProgram, 'status', ...args], {HOME: by.length === 0 ? '/root' : '/nowhere'})
+    const found = {state: 'healthy', server: place.fleet.url, local: [{isService: true, phase: 'running'}]}
+    for (const by of [[], as(`--groups ${gid}`)]) expect(parsed(await status(by, '--json'))).toMatchObject(found)
+    expect((await status(as('--clear-groups'))).stdout).toContain('There are services of this machine')
+  })
+
+  test('its watchdog is told that it lives', async () => {
+    const before = await place.property('WatchdogTimestampMonotonic')
+    await until(async () => (await place.property('WatchdogTimestampMonotonic')) !== before, 'a sign of life')
+  })
+
+  test('a change is taken over by a running worker, which is replaced while its agent goes on', async () => {
+    const before = await place.property('MainPID')
+    const id = await hang()
+    const [agent = ''] = processesOf(id)
+    const second = '/home/dev/second'
+    repository(place.systemd.outside(second))
+    const installing = place.program('install-service', '--codebase', second, '--start')
+    await until(async () => (await place.property('SubState')) === 'auto-restart', 'the worker to leave')
+    expect(processesOf(id)).toContain(agent)
+    expect((await installing).stdout).toContain(`${unit} runs.`)
+    await place.started(before)
+    await place.codebaseId(second)
+    await settle(id)
+  })
+
+  test('kill -9 of the worker leaves the agent alive, and the unit starts again', async () => {
+    const before = await place.property('MainPID')
+    const id = await hang()
+    const [agent = ''] = processesOf(id)
+    await place.systemd.run(['kill', '-KILL', before])
+    await until(async () => (await place.property('SubState')) === 'auto-restart', 'the worker to be gone')
+    expect(processesOf(id)).toContain(agent)
+    await place.started(before)
+    expect(await place.property('NRestarts')).not.toBe('0')
+    await settle(id)
+  })
+
+  test('a stop lets the drain have its time and leaves nothing of the agent', async () => {
+    const id = await hang()
+    expect(processesOf(id)).not.toEqual([])
+    await place.systemctl('stop', unit)
+    await until(() => processesOf(id).length === 0, 'the agent to end', 2000)
+    expect(await place.property('ActiveState')).toBe('inactive')
+    expect(await place.property('Result')).toBe('success')
+  })
+
+  test('uninstalling takes back what was installed, and keeps configuration and state', async () => {
+    const done = await place.program('uninstall-service')
+    expect(done).toMatchObject({code: 0, stdout: expect.stringContaining('Kept: /etc/a2a-worker/config.json')})
+    expect(await place.property('LoadState')).toBe('not-found')
+    expect(await place.systemctl('list-units', '--plain', '--no-legend', 'a2a-*')).toBe('')
+    const gone = ['/opt/a2a-worker', '/run/a2a-worker', '/etc/sysusers.d/a2a-worker.conf']
+    expect((await place.systemd.run(['ls', ...gone])).stdout).toBe('')
+    for (const path of ['/etc/a2a-worker/env', '/var/lib/a2a-worker/workers'])
+      expect(existsSync(place.systemd.outside(path))).toBe(true)
+    expect((await place.program('uninstall-service')).stdout).toBe(
+      'a2a-agent-worker is not installed; nothing was changed.\n',
+    )
+  })
+
+  /** However the next worker sees to a run that it finds, it comes to an end. */
+  async function settle(id: string): Promise<void> {
+    await place.fleet.cli(['tasks', 'cancel', id])
+    await place.fleet.ended(id)
+    await until(() => processesOf(id).length === 0, 'the agent to end')
+  }
+})
+
+function parsed({stdout, stderr}: Finished): StatusReport {
+  expect(stderr).toBe('')
+  return JSON.parse(stdout) as StatusReport
+}
+
+/** Puts a program there without copying it, where that can be. */
+function link(from: string, to: string): void {
+  mkdirSync(dirname(to), {recursive: true})
+  try {
+    linkSync(from, to)
+  } catch {
+    copyFileSync(from, to)
+  }
+}
