@@ -9,7 +9,11 @@ function settingFlag(key: SettingKey) {
   const options = {
     summary: `${description} (${envNames(key)[0]}${fallback})`,
     ...(char ? {char: char as 's'} : {}),
-    ...(rest.type === 'integer' ? {helpValue: 'N'} : rest.type === 'path' ? {helpValue: 'PATH'} : {}),
+    ...(rest.type === 'integer' || rest.type === 'number'
+      ? {helpValue: 'N'}
+      : rest.type === 'path'
+        ? {helpValue: 'PATH'}
+        : {}),
     ...(rest.type === 'string' && rest.options ? {helpValue: rest.options.join('|')} : {}),
   }
   if (!flag) throw new Error(`the setting ${key} has no flag`)

@@ -148,6 +148,13 @@ test('a codebase that is not there, or is no directory, is named, and the others
   expect(code).toBe(0)
 })
 
+test('a worker that serves nothing says so, and how to change that', async () => {
+  const args = ['start', '--server', plane.url, '--exit-after-idle', '1', '--name', 'idle']
+  const {code, stderr} = await run(args, {A2A_AUTH_TOKEN: 'sesame-sesame'})
+  expect(stderr).toMatch(/WARN +No codebase is served, so no task will come: add one with `a2a-worker register PATH`/)
+  expect(code).toBe(0)
+})
+
 test('the home directory and the root are not served by accident: exit 2', async () => {
   for (const cwd of [home, '/'])
     expect(await cli(['start'], {cwd, env})).toMatchObject({

@@ -174,7 +174,12 @@ test('a bad configuration is reported with its key, and nothing is written', asy
 
 test('a file given with --config becomes the configuration where there is none, and is not taken where there is', async () => {
   const machine = scratchMachine()
-  const given = (level: string) => ({path: '/tmp/c.json', directory: '/tmp', content: {log_level: level}})
+  const given = (level: string) => ({
+    path: '/tmp/c.json',
+    directory: '/tmp',
+    content: {log_level: level},
+    isPublic: false,
+  })
   await machine.install({configFile: given('debug')})
   expect(JSON.parse(machine.read('/etc/a2a-worker/config.json'))).toEqual({log_level: 'debug'})
   const {warnings} = await machine.install({configFile: given('warn')})

@@ -103,7 +103,8 @@ test('what is shipped is what the code renders (npm run manifest)', () => {
 test('the example of a configuration is one: all of it is known and good', () => {
   const path = join(root, 'config.example.json')
   const content = JSON.parse(readFileSync(path, 'utf8')) as Record<string, unknown>
-  const {warnings, config} = resolveConfig({flags: {}, env: {}, files: [{path, directory: root, content}], cwd: '/'})
+  const files = [{path, directory: root, content, isPublic: true}]
+  const {warnings, config} = resolveConfig({flags: {}, env: {}, files, cwd: '/'})
   expect(warnings).toEqual([])
   expect(config).toMatchObject({worker_name: 'build-box', codebases: [{name: 'api', path: '/srv/api'}]})
 })

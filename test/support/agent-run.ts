@@ -12,6 +12,7 @@ export function recordingObserver(): {told: Told; observer: RunObserver} {
   const told: Told = {spawned: [], sessions: [], activities: [], warnings: []}
   const observer: RunObserver = {
     spawned: (identity) => told.spawned.push(identity),
+    exited: () => {},
     session: (id) => told.sessions.push(id),
     activity: (line) => told.activities.push(line),
     warning: (text) => told.warnings.push(text),

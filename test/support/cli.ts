@@ -12,6 +12,7 @@ export function environment(scratch: string, more: Record<string, string> = {}):
     PATH: `${join(root, 'node_modules/.bin')}:${process.env['PATH'] ?? ''}`,
     HOME: join(scratch, 'home'),
     A2A_STATE_DIR: join(scratch, 'state'),
+    A2A_GLOBAL_CODEBASE: 'none',
     NO_COLOR: '1',
     ...more,
   }

@@ -34,9 +34,9 @@ export async function startModel() {
 }
 
 /** A fleet whose agent is the real OpenCode, with the scripted model behind it. */
-export async function startOpenCodeFleet() {
+export async function startOpenCodeFleet(more: Record<string, string> = {}) {
   const model = await startModel()
-  const env = {...model.env, OPENCODE_BIN_PATH: openCode, A2A_AUTH_TOKEN: 'token-of-the-worker'}
+  const env = {...model.env, OPENCODE_BIN_PATH: openCode, A2A_AUTH_TOKEN: 'token-of-the-worker', ...more}
   const fleet = await startFleet({env})
   mkdirSync(join(fleet.path, 'outside'))
   return {

@@ -16,7 +16,7 @@ export type Asked = {
   purge?: boolean
   /** Settings as flags give them. */
   settings?: Record<string, unknown>
-  configFile?: {path: string; directory: string; content: Record<string, unknown>}
+  configFile?: {path: string; directory: string; content: Record<string, unknown>; isPublic: boolean}
 }
 
 /** A folder that stands for a machine, and a small program that is installed there. Gone at the end of the test. */

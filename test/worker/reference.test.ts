@@ -378,6 +378,21 @@ test('9: a cancellation is believed when the record shows it, and the worker end
   expect(unknown).toMatchObject({code: 1, stderr: expect.stringMatching(/Task not found/)})
 })
 
+test('9: a report that crosses a cancellation does not undo it', async () => {
+  await using server = await ReferenceServer.start()
+  await using shop = openWorkshop()
+  const {id} = server.registerCodebase({name: 'p', path: '/srv/p', worker_id: 'w'})
+  const task = server.createSilently(id, {prompt: 'x'})
+  task.status = 'running'
+  server.odd = ({method, path}) => {
+    const isSecondRead = method === 'GET' && path.endsWith(task.id) && server.reports(task.id).length === 1
+    if (isSecondRead) task.status = 'running' // as a worker would just have reported
+    return undefined
+  }
+  expect((await shop.cli(['tasks', 'cancel', task.id, '--server', server.url])).code).toBe(0)
+  expect(task.status).toBe('cancelled')
+})
+
 test('9: a task that was cancelled before its agent had a session is not set back to running', async () => {
   await using server = await ReferenceServer.start()
   using scratch = scratchFolder()

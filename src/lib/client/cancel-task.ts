@@ -17,7 +17,8 @@ export async function cancelTask(
 ): Promise<Task> {
   await client.cancelTask(id, signal)
   let task = await client.task(id, signal)
-  if (task.status !== 'cancelled' && task.cancel_requested_at === null && !isFinal(task.status)) {
+  // More than once, as a report of its worker that it runs may cross ours and win.
+  for (let tries = 0; tries < 3 && task.cancel_requested_at === null && !isFinal(task.status); tries++) {
     await client.updateStatus(id, {status: 'cancelled', worker_id: 'cli'}, signal)
     task = await client.task(id, signal)
   }

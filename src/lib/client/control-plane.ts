@@ -1,6 +1,8 @@
 import * as v from 'valibot'
+import {modelListSchema} from '../protocol/model-schemas.ts'
 import {pathTo} from '../protocol/routes.ts'
 import * as wire from '../protocol/schemas.ts'
+import {sessionListSchema, type Session} from '../protocol/session-schemas.ts'
 import {HttpClient, isAbsent, RefusedError, type HttpOptions} from './http.ts'
 
 type Signal = AbortSignal | undefined
@@ -32,6 +34,14 @@ export class ControlPlaneClient implements AsyncDisposable {
     })
   }
 
+  /** The health, and what time it is there. */
+  async healthWithDate(): Promise<{version: string | undefined; date: string | undefined}> {
+    const call = {what: 'Cannot ask for the health', path: pathTo('health'), timeoutMs: 10_000}
+    const {value, headers} = await this.http.callWithHeaders(wire.healthSchema, call)
+    const date = headers['date']
+    return {version: value.version, date: typeof date === 'string' ? date : undefined}
+  }
+
   // ------------------------------------------------------------------------------------------------- workers
 
   registerWorker(worker: wire.RegisterWorker, signal?: Signal) {
@@ -49,6 +59,7 @@ export class ControlPlaneClient implements AsyncDisposable {
     const path = pathTo('heartbeat', {worker: workerId})
     await this.http.call(v.unknown(), {
       what: 'Heartbeat failed',
+      optional: 'heartbeat',
       method: 'POST',
       path,
       ...(state ? {json: state} : {}),
@@ -61,6 +72,7 @@ export class ControlPlaneClient implements AsyncDisposable {
     const path = pathTo('unregister', {worker: workerId})
     await this.http.call(v.unknown(), {
       what: 'Cannot unregister the worker',
+      optional: 'unregister',
       method: 'POST',
       path,
       timeoutMs: 5000,
@@ -86,6 +98,7 @@ export class ControlPlaneClient implements AsyncDisposable {
     try {
       await this.http.call(wire.connectedWorkerSchema, {
         what: 'Cannot check the stream',
+        optional: 'connectedWorker',
         path,
         timeoutMs: 10_000,
         signal,
@@ -117,6 +130,70 @@ export class ControlPlaneClient implements AsyncDisposable {
       json: codebase,
       signal,
     })
+  }
+
+  /** What the worker's open stream is to bring tasks of. */
+  async announceCodebases(workerId: string, codebases: readonly string[], signal?: Signal): Promise<void> {
+    await this.http.call(v.unknown(), {
+      what: 'Cannot announce the codebases',
+      method: 'PUT',
+      path: pathTo('workerCodebases', {}, {worker_id: workerId}),
+      json: {codebases},
+      signal,
+      optional: 'workerCodebases',
+    })
+  }
+
+  async removeCodebase(id: string, signal?: Signal): Promise<void> {
+    await this.http.call(v.unknown(), {
+      what: `Cannot remove codebase ${id}`,
+      method: 'DELETE',
+      path: pathTo('codebase', {codebase: id}),
+      signal,
+    })
+  }
+
+  /** Those of all workers, each once. */
+  models(signal?: Signal) {
+    return this.http.call(modelListSchema, {what: 'Cannot list models', path: pathTo('models'), signal})
+  }
+
+  // ------------------------------------------------------------------------------------------------ sessions
+
+  /** `body` is the JSON of a SyncSessions. */
+  async syncSessions(codebaseId: string, body: Buffer, signal?: Signal): Promise<void> {
+    await this.http.call(v.unknown(), {
+      what: 'Cannot sync sessions',
+      method: 'POST',
+      path: pathTo('sessionsSync', {codebase: codebaseId}),
+      raw: {type: 'application/json', body},
+      signal,
+    })
+  }
+
+  /** `body` is the JSON of a SyncMessages. */
+  async syncMessages(codebaseId: string, sessionId: string, body: Buffer, signal?: Signal): Promise<void> {
+    await this.http.call(v.unknown(), {
+      what: `Cannot sync the messages of session ${sessionId}`,
+      method: 'POST',
+      path: pathTo('messagesSync', {codebase: codebaseId, session: sessionId}),
+      raw: {type: 'application/json', body},
+      signal,
+    })
+  }
+
+  async sessions(
+    codebaseId: string,
+    query: {limit?: number; cursor?: string} = {},
+    signal?: Signal,
+  ): Promise<{sessions: Session[]; next: string | undefined}> {
+    const {value, headers} = await this.http.callWithHeaders(sessionListSchema, {
+      what: 'Cannot list sessions',
+      path: pathTo('sessions', {codebase: codebaseId}, query),
+      signal,
+    })
+    const next = headers['x-next-cursor']
+    return {sessions: value.sessions, next: typeof next === 'string' ? next : undefined}
   }
 
   // --------------------------------------------------------------------------------------------------- tasks
@@ -175,6 +252,17 @@ export class ControlPlaneClient implements AsyncDisposable {
     })
   }
 
+  /** Puts a task that has ended back, as the next attempt; with `force` one whose worker is lost, too. */
+  retryTask(taskId: string, force: boolean, signal?: Signal): Promise<wire.Task> {
+    return this.http.call(wire.createTaskAnswerSchema, {
+      what: `Cannot retry task ${taskId}`,
+      method: 'POST',
+      path: pathTo('taskRetry', {task: taskId}),
+      json: {force},
+      signal,
+    })
+  }
+
   async cancelTask(taskId: string, signal?: Signal): Promise<void> {
     const path = pathTo('taskCancel', {task: taskId})
     await this.http.call(v.unknown(), {what: `Cannot cancel task ${taskId}`, method: 'POST', path, signal})
@@ -185,6 +273,7 @@ export class ControlPlaneClient implements AsyncDisposable {
   claim(taskId: string, workerId: string, signal?: Signal): Promise<wire.ClaimAnswer> {
     return this.http.call(wire.claimAnswerSchema, {
       what: `Cannot claim task ${taskId}`,
+      optional: 'claim',
       method: 'POST',
       path: pathTo('claim', {}, {worker_id: workerId}),
       json: {task_id: taskId},
@@ -200,6 +289,7 @@ export class ControlPlaneClient implements AsyncDisposable {
     const path = pathTo('release', {}, {worker_id: workerId})
     await this.http.call(v.unknown(), {
       what: `Cannot release task ${body.task_id}`,
+      optional: 'release',
       method: 'POST',
       path,
       json: body,
@@ -211,7 +301,15 @@ export class ControlPlaneClient implements AsyncDisposable {
     const path = pathTo('decline', {}, {worker_id: workerId})
     const json = {task_id: taskId, reason}
     try {
-      await this.http.call(v.unknown(), {what: `Cannot decline task ${taskId}`, method: 'POST', path, json, signal})
+      const call = {
+        what: `Cannot decline task ${taskId}`,
+        optional: 'decline',
+        method: 'POST',
+        path,
+        json,
+        signal,
+      } as const
+      await this.http.call(v.unknown(), call)
     } catch (error) {
       if (!isAbsent(error)) throw error
     }

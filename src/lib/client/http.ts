@@ -27,6 +27,11 @@ export class RefusedError extends ExpectedError {
     this.next = answer.next
     this.plain = answer.plain
   }
+
+  /** It is not the thing that is missing, but the route: `Not Found` are the existing server's words for that. */
+  get hasNoRoute(): boolean {
+    return this.status === 405 || (this.status === 404 && this.detail === 'Not Found')
+  }
 }
 
 /** No answer, or one that no control plane gives. Worth another try. */
@@ -72,7 +77,11 @@ export type Call = {
   headers?: Record<string, string>
   signal?: AbortSignal | undefined
   timeoutMs?: number
+  /** The route, where not every server has it: one that does not is not asked again for an hour. */
+  optional?: string
 }
+
+const lackingMs = 60 * 60_000
 
 const maxAnswer = 72 * 1024 * 1024
 
@@ -82,6 +91,7 @@ export class HttpClient implements AsyncDisposable {
   readonly #origin: string
   readonly #prefix: string
   readonly #token: string | undefined
+  readonly #lacking = new Map<string, {refusal: Error; until: number}>()
   readonly #agent = new Agent({connections: 64, keepAliveTimeout: 30_000, keepAliveMaxTimeout: 60_000, pipelining: 1})
 
   constructor({baseUrl, token}: HttpOptions) {
@@ -102,11 +112,12 @@ export class HttpClient implements AsyncDisposable {
     schema: S,
     call: Call,
   ): Promise<{value: v.InferOutput<S>; headers: Record<string, string | string[] | undefined>}> {
+    this.#checkLacking(call)
     using op = operation(call.signal, call.timeoutMs ?? 30_000)
     const {status, headers, text} = await this.#exchange(call, op.signal)
     const type = String(headers['content-type'] ?? '')
     const body = type.includes('json') ? parseJson(text) : undefined
-    if (status !== 200) throw this.#refused(call, status, headers, body, text)
+    if (status !== 200) throw this.#noteLacking(call, this.#refused(call, status, headers, body, text))
     if (body === undefined) throw this.#notOurs(call, type, text)
     const parsed = v.safeParse(schema, body)
     if (!parsed.success)
@@ -152,6 +163,18 @@ export class HttpClient implements AsyncDisposable {
     } catch (error) {
       throw this.#wrapped(call, error)
     }
+  }
+
+  #checkLacking({optional = ''}: Call): void {
+    const known = this.#lacking.get(optional)
+    if (known && performance.now() < known.until) throw known.refusal
+  }
+
+  /** A server that has no such route at all says so in these words, or with 405. */
+  #noteLacking({optional}: Call, refusal: Error): Error {
+    const isLacking = isAbsent(refusal) && (refusal as RefusedError).hasNoRoute
+    if (optional && isLacking) this.#lacking.set(optional, {refusal, until: performance.now() + lackingMs})
+    return refusal
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -4,7 +4,7 @@ import {settingKeys, settingOf} from './settings.ts'
 export function exampleConfig(): Record<string, unknown> {
   const defaults = settingKeys
     .map((key) => [key, settingOf(key)] as const)
-    .filter(([, setting]) => setting.default !== undefined && setting.type !== 'codebases' && !setting.reserved)
+    .filter(([, setting]) => setting.default !== undefined && setting.type !== 'codebases')
     .map(([key, setting]) => [key, setting.default])
   return {
     server_url: 'https://plane.example',

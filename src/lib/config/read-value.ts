@@ -22,15 +22,19 @@ export function readValue(key: SettingKey, raw: unknown, origin: Origin): unknow
     case 'string':
       return readString(raw, setting.options)
     case 'path':
-      return readPath(raw, origin)
+      return setting.words?.includes(String(raw)) ? raw : readPath(raw, origin)
     case 'integer':
       return readInteger(raw, setting.minimum ?? 0, setting.maximum ?? Number.MAX_SAFE_INTEGER)
+    case 'number':
+      return readNumber(raw, setting.minimum ?? 0, setting.maximum ?? Number.MAX_VALUE)
     case 'boolean':
       if (raw === true || raw === 'true' || raw === '1') return true
       if (raw === false || raw === 'false' || raw === '0') return false
       throw new ValueProblem(`must be true or false, not ${show(raw)}`)
     case 'list':
       return readList(raw)
+    case 'paths':
+      return readList(raw).map((path) => readPath(path, origin))
     case 'object':
       return readObject(raw)
     case 'codebases':
@@ -58,6 +62,13 @@ function readInteger(raw: unknown, minimum: number, maximum: number): number {
         ? `must be at least ${minimum}, not ${value}`
         : `must be from ${minimum} to ${maximum}, not ${value}`,
     )
+  return value
+}
+
+function readNumber(raw: unknown, minimum: number, maximum: number): number {
+  const value = typeof raw === 'string' && raw.trim() !== '' ? Number(raw) : raw
+  if (typeof value !== 'number' || Number.isNaN(value)) throw new ValueProblem(`must be a number, not ${show(raw)}`)
+  if (value < minimum || value > maximum) throw new ValueProblem(`must be from ${minimum} to ${maximum}, not ${value}`)
   return value
 }
 

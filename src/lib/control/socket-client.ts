@@ -4,12 +4,21 @@ import {createInterface} from 'node:readline'
 import * as v from 'valibot'
 import {ExpectedError, errorCode} from '../core/errors.ts'
 import {parseJson} from '../protocol/parse.ts'
-import {answerSchema, workerStatusSchema, type ControlRequest, type WorkerStatus} from './messages.ts'
-
-const timeoutMs = 10_000
+import {
+  answerSchema,
+  syncedSchema,
+  workerStatusSchema,
+  type ControlRequest,
+  type Synced,
+  type WorkerStatus,
+} from './messages.ts'
 
 /** Asks the worker at this socket. Undefined when none listens there. Throws ExpectedError when it says no. */
-export async function ask(path: string, request: ControlRequest): Promise<{value: unknown} | undefined> {
+export async function ask(
+  path: string,
+  request: ControlRequest,
+  timeoutMs = 10_000,
+): Promise<{value: unknown} | undefined> {
   const socket = createConnection(path)
   socket.setTimeout(timeoutMs, () =>
     socket.destroy(new Error(`the worker did not answer within ${timeoutMs / 1000} s`)),
@@ -33,6 +42,14 @@ export async function ask(path: string, request: ControlRequest): Promise<{value
   }
 
   return undefined
+}
+
+/** A first sync of many sessions takes its time. */
+const syncMs = 10 * 60_000
+
+export async function syncByWorker(path: string, all: boolean): Promise<Synced | undefined> {
+  const answer = await ask(path, {op: 'sync-sessions', all}, syncMs)
+  return answer && v.parse(syncedSchema, answer.value)
 }
 
 export async function workerStatus(path: string): Promise<WorkerStatus | undefined> {

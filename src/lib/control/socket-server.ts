@@ -8,7 +8,7 @@ import {cannotWrite} from '../config/state-directory.ts'
 import {messageOf} from '../core/errors.ts'
 import type {WorkerEvent} from '../events/worker-event.ts'
 import {parseJson} from '../protocol/parse.ts'
-import {requestSchema, type ControlRequest, type WorkerStatus} from './messages.ts'
+import {requestSchema, type ControlRequest, type Synced, type WorkerStatus} from './messages.ts'
 
 export type ControlHandlers = {
   status: () => WorkerStatus
@@ -17,6 +17,8 @@ export type ControlHandlers = {
   detach: () => void
   /** False when the task is not here. */
   cancel: (taskId: string) => boolean
+  /** Answers with what came of it, a codebase each; `all`: as if nothing had been sent before. */
+  syncSessions: (all: boolean) => Promise<Synced>
   addCodebase: (codebase: {name: string; path: string; description: string}) => Promise<void>
   /** Listens until disposed. */
   onEvent: (listener: (event: WorkerEvent) => void) => Disposable
@@ -96,6 +98,8 @@ async function answer(request: Exclude<ControlRequest, {op: 'events'}>, handlers
         return handlers.cancel(request.task_id)
           ? {ok: true}
           : {ok: false, error: `task ${request.task_id} does not run here`}
+      case 'sync-sessions':
+        return {ok: true, value: await handlers.syncSessions(request.all)}
       case 'add-codebase':
         await handlers.addCodebase(request)
         return {ok: true}

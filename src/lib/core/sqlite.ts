@@ -84,7 +84,7 @@ export function explainDatabase(file: string, error: unknown): Error {
 }
 
 /** Node 22 calls `node:sqlite` experimental on stderr; that one warning is kept back, no other. */
-async function importQuietly(): Promise<typeof import('node:sqlite')> {
+export async function importQuietly(): Promise<typeof import('node:sqlite')> {
   const original = process.emitWarning
   process.emitWarning = ((warning: string | Error, ...rest: unknown[]) => {
     const text = typeof warning === 'string' ? warning : warning.message

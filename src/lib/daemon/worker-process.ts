@@ -1,8 +1,8 @@
-import {mkdirSync, realpathSync} from 'node:fs'
+import {fstatSync} from 'node:fs'
 import {homedir} from 'node:os'
-import {join} from 'node:path'
 import {ControlPlaneClient} from '../client/control-plane.ts'
 import type {Environment} from '../config/file.ts'
+import {globalCodebasePath} from '../config/global-codebase.ts'
 import {defaultWorkerName, workerIdentity} from '../config/identity.ts'
 import type {Config} from '../config/settings.ts'
 import {makePrivate} from '../config/state-directory.ts'
@@ -20,9 +20,10 @@ import {logReporter} from '../events/log-reporter.ts'
 import type {Executor} from '../executor/executor.ts'
 import {createRunExecutor} from '../executor/run.ts'
 import {createCatalog} from '../opencode/catalog.ts'
-import {agentEnvironment} from '../opencode/environment.ts'
-import {locateOpenCode} from '../opencode/locate.ts'
+import {askOptions, dataDirectory} from '../opencode/here.ts'
+import {createModelSource, type ModelSource} from '../opencode/models.ts'
 import {probeOpenCode} from '../opencode/probe.ts'
+import type {CommandOptions} from '../opencode/session-commands.ts'
 import {isNotifyService, reportToManager} from '../service/manager.ts'
 import {runWorker, type RunningWorker} from '../worker/worker.ts'
 
@@ -71,18 +72,21 @@ async function work(options: WorkerProcessOptions, ladder: StopLadder): Promise<
   const clock = systemClock
   makePrivate(stateDir)
   const bus = new EventBus(clock)
-  bus.on(logReporter({format: config.log_format, level: config.log_level, write: options.write}))
+  const format = config.log_format === 'text' && writesToJournal(options.env) ? 'journal' : config.log_format
+  bus.on(await logReporter({format, level: config.log_level, write: options.write}))
   await using _manager = reportToManager(bus, {env: options.env, pid: process.pid})
   using _signals = handleSignals(ladder, bus)
   const name = config.worker_name ?? defaultWorkerName(options.isLocal ? config.codebases[0]?.path : undefined)
   const workerId = workerIdentity(stateDir, name, config.worker_id)
-  const executor = await openCode(options, bus)
+  const {commands, ...agent} = await openCode(options, bus)
   await using stack = new Cleanup()
   const server = await serverOf(options, bus, stack)
   const client = stack.use(new ControlPlaneClient(server))
   process.title = `a2a-worker ${name}`
   const secrets = secretsOf(options, server.token)
-  const about = {config, name, workerId, version, stateDir, client, executor, secrets, bus, clock}
+  const globalPath = globalCodebasePath(config, options.env, options.isLocal)
+  const storage = {env: options.env, home: options.env['HOME'] || homedir(), commands}
+  const about = {config, name, workerId, version, stateDir, globalPath, client, ...agent, storage, secrets, bus, clock}
   let socket: AsyncDisposable | undefined
   stack.defer(() => socket?.[Symbol.asyncDispose]())
   const opening: Promise<void>[] = []
@@ -94,6 +98,12 @@ async function work(options: WorkerProcessOptions, ladder: StopLadder): Promise<
     },
   )
   await Promise.all(opening)
+}
+
+/** systemd names the device and inode of its journal's stream; stderr may have been led elsewhere (sd_journal(3)). */
+function writesToJournal(env: Environment): boolean {
+  const {dev, ino} = fstatSync(process.stderr.fd)
+  return env['JOURNAL_STREAM'] === `${dev}:${ino}`
 }
 
 function handleSignals(ladder: StopLadder, bus: EventBus): Disposable {
@@ -111,32 +121,23 @@ function handleSignals(ladder: StopLadder, bus: EventBus): Disposable {
 }
 
 /** The agent, looked at once: what can be wrong with it is said now, not at each task. */
-async function openCode({config, root, env, stateDir}: WorkerProcessOptions, bus: EventBus): Promise<Executor> {
-  const {path, source} = locateOpenCode({
-    explicit: config.opencode_bin === undefined ? undefined : {path: config.opencode_bin, source: 'opencode_bin'},
-    env,
-    home: env['HOME'] || homedir(),
-    projectRoot: root,
-  })
-  const scratchDir = join(stateDir, 'scratch')
-  mkdirSync(scratchDir, {recursive: true, mode: 0o700})
-  const allow = config.env_allow
-  const scratch = realpathSync(scratchDir)
-  const agentEnv = (cwd: string) =>
-    agentEnvironment({base: env, cwd, tmpDir: scratch, marker: 'probe', allow, permissions: config.permissions})
-  const probe = await probeOpenCode(path, agentEnv(scratch))
-  bus.emit({type: 'notice', level: 'info', text: `OpenCode ${probe.version} at ${path} (${source})`})
+async function openCode(
+  options: WorkerProcessOptions,
+  bus: EventBus,
+): Promise<{executor: Executor; models: ModelSource; commands: CommandOptions}> {
+  const {config, env} = options
+  const ask = askOptions(options)
+  const probe = await probeOpenCode(ask.binary, ask.env(ask.scratchDir))
+  bus.emit({type: 'notice', level: 'info', text: `OpenCode ${probe.version} at ${ask.binary} (${ask.source})`})
   for (const text of probe.warnings) bus.emit({type: 'notice', level: 'warn', text})
-  const catalog = createCatalog({binary: path, env: agentEnv, clock: systemClock, scratchDir})
-  return createRunExecutor({
-    binary: path,
-    probe,
-    catalog,
-    env,
-    allow,
-    permissions: config.permissions,
-    clock: systemClock,
-  })
+  const about = {...ask, clock: systemClock}
+  const catalog = createCatalog(about)
+  const {permissions, env_allow: allow} = config
+  return {
+    executor: createRunExecutor({binary: ask.binary, probe, catalog, env, allow, permissions, clock: systemClock}),
+    models: createModelSource({...about, directory: ask.scratchDir, dataDir: dataDirectory(env)}),
+    commands: {...ask, env: ask.env(ask.scratchDir)},
+  }
 }
 
 async function serverOf(options: WorkerProcessOptions, bus: EventBus, stack: Cleanup) {
@@ -194,7 +195,7 @@ async function openSocket(
     server,
     slots: config.max_concurrent_tasks,
     free: worker.runner.free,
-    codebases: [...worker.registration.paths].map(([id, path]) => ({id, path})),
+    codebases: worker.codebases.entries.map(([id, path]) => ({id, path})),
     tasks: worker.runner.active.map(({id, title, attempt, phase, codebase, since, sessionId}) => ({
       id,
       title,
@@ -210,7 +211,10 @@ async function openSocket(
     drain: () => ladder.drainNow(),
     detach: () => ladder.detachNow(),
     cancel: (taskId) => worker.runner.stop(taskId, {status: 'cancelled', error: 'cancelled on this machine'}),
-    addCodebase: (codebase) => worker.registration.add(codebase, AbortSignal.timeout(20_000)),
+    syncSessions: async (all) => (await worker.sessions?.now(new AbortController().signal, {all})) ?? [],
+    addCodebase: async (codebase) => {
+      await worker.registration.add(codebase, {isKept: false, signal: AbortSignal.timeout(20_000)})
+    },
     onEvent: (listener) => bus.on(listener),
   })
 }

@@ -44,7 +44,7 @@ export function serviceSettings(layout: Layout, content: ConfigContent, envText:
   return resolveConfig({
     flags: {},
     env: {HOME: home, ...parseEnvFile(envText)},
-    files: [{path: configFile, directory: configDir, content}],
+    files: [{path: configFile, directory: configDir, content, isPublic: false}], // it is written for its owner alone
     cwd: home,
   })
 }

@@ -7,6 +7,8 @@ import {fullJitter} from '../core/loop.ts'
 import type {Emit} from '../events/bus.ts'
 import type {Link} from '../events/worker-event.ts'
 import type {Task} from '../protocol/schemas.ts'
+import {pendingCodebase} from '../protocol/routes.ts'
+import type {Codebases} from './codebases.ts'
 import {LinkState} from './link.ts'
 import {Poller} from './poller.ts'
 import type {Registration} from './registration.ts'
@@ -14,6 +16,7 @@ import type {Registration} from './registration.ts'
 export type IntakeOptions = {
   client: ControlPlaneClient
   registration: Registration
+  codebases: Codebases
   clock: Clock
   emit: Emit
   workerId: string
@@ -81,6 +84,17 @@ export class Intake {
     this.#dropStream(reason)
   }
 
+  /** Tells the server the codebases as they are now: by the open stream where that works, else by a new one. */
+  async announce(): Promise<void> {
+    const {client, workerId, codebases} = this.#options
+    if (!this.#link.isStreaming) return // the next one names them
+    try {
+      await client.announceCodebases(workerId, codebases.ids)
+    } catch {
+      this.reconnect('the codebases have changed')
+    }
+  }
+
   // -------------------------------------------------------------------------------------------------- stream
 
   async #streamLoop(signal: AbortSignal): Promise<void> {
@@ -100,7 +114,7 @@ export class Intake {
 
   /** One stream from its opening to its end; answers with why it ended. */
   async #stream(signal: AbortSignal): Promise<string> {
-    const {client, registration, workerId, name, capabilities, silenceMs} = this.#options
+    const {client, workerId, name, capabilities, silenceMs} = this.#options
     const own = new AbortController()
     const stop = () => own.abort(signal.reason)
     let dropped = ''
@@ -110,7 +124,7 @@ export class Intake {
     }
     signal.addEventListener('abort', stop, {once: true})
     try {
-      const codebases = registration.codebaseIds
+      const codebases = this.#options.codebases.ids
       const about = {workerId, name, codebases, capabilities, silenceMs, lastEventId: this.#lastEventId}
       for await (const message of taskStream(client.http, {
         ...about,
@@ -178,9 +192,9 @@ export class Intake {
   }
 
   async #wake({type, taskId, codebaseId}: Wake, signal: AbortSignal): Promise<void> {
-    const {registration, clock, onCancelHint} = this.#options
+    const {codebases, clock, onCancelHint} = this.#options
     if (type === 'cancelled') return onCancelHint(taskId)
-    if (!registration.mayServe(codebaseId)) return
+    if (codebaseId !== pendingCodebase && codebases.pathOf(codebaseId) === undefined) return
     if (this.#link.isStreaming) await clock.sleep(benefitOfDoubtMs, signal)
     this.pollSoon()
   }

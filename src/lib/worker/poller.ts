@@ -3,12 +3,14 @@ import type {Clock} from '../core/clock.ts'
 import {messageOf} from '../core/errors.ts'
 import type {Emit} from '../events/bus.ts'
 import type {Task} from '../protocol/schemas.ts'
+import type {Codebases} from './codebases.ts'
 import type {LinkState} from './link.ts'
 import type {Registration} from './registration.ts'
 
 export type PollerOptions = {
   client: ControlPlaneClient
   registration: Registration
+  codebases: Codebases
   clock: Clock
   emit: Emit
   workerId: string
@@ -82,15 +84,14 @@ export class Poller {
    * so where others' tasks fill the first one each codebase is asked for.
    */
   async #pending(signal: AbortSignal): Promise<Iterable<Task>> {
-    const {client, registration, workerId} = this.#options
+    const {client, registration, codebases, workerId} = this.#options
     const ask = async (query: {worker_id?: string; codebase_id?: string}) =>
       (await client.tasks({status: 'pending', ...query}, signal)).tasks
     const found = await ask({worker_id: workerId})
     if (registration.has('task-scope')) return found
     const all = await ask({})
     found.push(...all)
-    if (all.length >= fullPage)
-      for (const codebase_id of registration.codebaseIds) found.push(...(await ask({codebase_id})))
+    if (all.length >= fullPage) for (const codebase_id of codebases.ids) found.push(...(await ask({codebase_id})))
     return new Map(found.map((task) => [task.id, task])).values()
   }
 

@@ -7,10 +7,12 @@ import type {Clock} from '../core/clock.ts'
 import {messageOf} from '../core/errors.ts'
 import {fullJitter, loop} from '../core/loop.ts'
 import type {Emit} from '../events/bus.ts'
+import type {AgentModel} from '../opencode/models.ts'
 import {brokerUrlProblem} from '../protocol/broker.ts'
 import {workerFeatures, type ServerFeature} from '../protocol/features.ts'
 import {limits} from '../protocol/limits.ts'
 import type {Heartbeat} from '../protocol/schemas.ts'
+import type {Codebases} from './codebases.ts'
 import {laneOf} from './lanes.ts'
 
 export type RegistrationOptions = {
@@ -23,7 +25,7 @@ export type RegistrationOptions = {
   capabilities: readonly string[]
   slots: number
   stateDir: string
-  codebases: readonly ConfiguredCodebase[]
+  codebases: Codebases
   /** What a heartbeat says. */
   state: () => Heartbeat
   /** The ids of the codebases are not the ones from before: an open stream names the wrong ones. */
@@ -35,18 +37,14 @@ const againMs = 60_000
 /** Makes the worker and its codebases known, keeps them known, and says that it is alive. */
 export class Registration {
   readonly #options: RegistrationOptions
-  readonly #codebases: ConfiguredCodebase[]
-  /** Path of each codebase by the server's id. */
-  readonly paths = new Map<string, string>()
-  readonly #refused = new Set<string>()
   #features: ReadonlySet<string> = new Set()
   #brokerUrl: string | undefined
+  #models: readonly AgentModel[] = []
   #registered = false
   #last = 0
 
   constructor(options: RegistrationOptions) {
     this.#options = options
-    this.#codebases = [...options.codebases]
   }
 
   has(feature: ServerFeature): boolean {
@@ -58,39 +56,61 @@ export class Registration {
     return this.#brokerUrl
   }
 
-  /** Whether tasks of this codebase are ours to take. */
-  mayServe(codebaseId: string): boolean {
-    return this.paths.has(codebaseId)
-  }
-
-  get codebaseIds(): string[] {
-    return [...this.paths.keys()]
-  }
-
-  /** The worker first, then its codebases. Throws as the client does. */
+  /** The worker first, then its codebases; and again, should the server call the global one by another id. */
   async register(signal: AbortSignal): Promise<void> {
-    const {client, emit, workerId, name, version, capabilities, slots, clock} = this.#options
-    const worker = {worker_id: workerId, name, version, capabilities: [...capabilities], hostname: hostname()}
-    const answer = await client.registerWorker(
-      {...worker, max_concurrent_tasks: slots, features: [...workerFeatures], models: [], global_codebase_id: null},
-      signal,
-    )
-    this.#features = new Set(answer.features)
-    this.#brokerUrl = brokerOf(answer.redis_url)
+    const {emit, workerId, name, client, clock, codebases} = this.#options
+    const announced = this.#globalId
+    await this.#registerWorker(signal)
     emit({type: 'worker.registered', workerId, name, server: client.url, first: !this.#registered})
     await this.#watchingIds(async () => {
-      for (const codebase of this.#codebases) await this.#registerOrRefuse(codebase, signal)
+      const all = [...(codebases.global ? [codebases.global] : []), ...codebases.list]
+      for (const codebase of all) await this.#registerOrRefuse(codebase, signal)
     })
+    if (this.#globalId !== announced) await this.#registerWorker(signal)
     this.#registered = true
     this.#last = clock.monotonic()
   }
 
-  /** Serves one more codebase from now on. Throws, and does not, when it cannot be registered. */
-  async add(codebase: ConfiguredCodebase, signal: AbortSignal): Promise<void> {
+  /** Serves one more codebase from now on; answers with its id. Throws, and does not, when it cannot be registered. */
+  async add(codebase: ConfiguredCodebase, {isKept, signal}: {isKept: boolean; signal: AbortSignal}): Promise<string> {
     const problem = directoryProblem(codebase.path)
     if (problem !== undefined) throw new Error(`${codebase.path}: ${problem}`)
+    const {codebases} = this.#options
     await this.#watchingIds(() => this.#registerCodebase(codebase, signal))
-    if (!this.#codebases.some(({path}) => path === codebase.path)) this.#codebases.push(codebase)
+    codebases.add(codebase, isKept)
+    return codebases.idOf(codebase.path) ?? ''
+  }
+
+  get #globalId(): string | null {
+    const {codebases} = this.#options
+    return codebases.global ? (codebases.idOf(codebases.global.path) ?? null) : null
+  }
+
+  async #registerWorker(signal: AbortSignal): Promise<void> {
+    const {client, workerId, name, version, capabilities, slots} = this.#options
+    const answer = await client.registerWorker(
+      {
+        worker_id: workerId,
+        name,
+        version,
+        capabilities: [...capabilities],
+        hostname: hostname(),
+        max_concurrent_tasks: slots,
+        features: [...workerFeatures],
+        models: [...this.#models],
+        global_codebase_id: this.#globalId,
+      },
+      signal,
+    )
+    this.#features = new Set(answer.features)
+    this.#brokerUrl = brokerOf(answer.redis_url)
+  }
+
+  /** What the agent can use now; the server hears of it with the next heartbeat. */
+  setModels(models: readonly AgentModel[]): void {
+    if (JSON.stringify(models) === JSON.stringify(this.#models)) return
+    this.#models = models
+    this.#last = Number.NEGATIVE_INFINITY
   }
 
   /** Registers until it worked; what only a person can mend (401, 403) ends it. */
@@ -145,11 +165,12 @@ export class Registration {
   }
 
   async #watchingIds(register: () => Promise<void>): Promise<void> {
-    const before = this.codebaseIds.join(',')
+    const {codebases} = this.#options
+    const before = codebases.ids.join(',')
     try {
       await register()
     } finally {
-      if (this.codebaseIds.join(',') !== before) this.#options.onCodebases()
+      if (codebases.ids.join(',') !== before) this.#options.onCodebases()
     }
   }
 
@@ -166,20 +187,17 @@ export class Registration {
   }
 
   async #registerCodebase(codebase: ConfiguredCodebase, signal: AbortSignal): Promise<void> {
-    const {client, emit, workerId, stateDir} = this.#options
+    const {client, emit, workerId, stateDir, codebases} = this.#options
     const tree = laneOf(codebase.path, stateDir).key
     const {id} = await client.registerCodebase({...codebase, worker_id: workerId, tree}, signal)
-    this.#refused.delete(codebase.path)
-    if (this.paths.get(id) === codebase.path) return
-    for (const [old, path] of this.paths) if (path === codebase.path) this.paths.delete(old)
-    this.paths.set(id, codebase.path)
-    emit({type: 'codebase.registered', codebaseId: id, name: codebase.name, path: codebase.path})
+    if (codebases.registered(codebase, id))
+      emit({type: 'codebase.registered', codebaseId: id, name: codebase.name, path: codebase.path})
   }
 
   /** Said once, until it is served again. */
-  #refuse({name, path}: ConfiguredCodebase, reason: string): void {
-    if (!this.#refused.has(path)) this.#options.emit({type: 'codebase.refused', name, path, reason})
-    this.#refused.add(path)
+  #refuse(codebase: ConfiguredCodebase, reason: string): void {
+    const {name, path} = codebase
+    if (this.#options.codebases.refused(codebase)) this.#options.emit({type: 'codebase.refused', name, path, reason})
   }
 
   #notice(level: 'debug' | 'warn' | 'error', text: string): void {

@@ -19,7 +19,7 @@ export class RunFolders {
   readonly #root: string
   readonly #clock: Clock
   readonly #inHand: () => ReadonlySet<string>
-  #isTidying = false
+  #tidiedAt = Number.NEGATIVE_INFINITY
 
   /** `inHand` tells the ids of the tasks whose folders are in use. */
   constructor(workerDir: string, clock: Clock, inHand: () => ReadonlySet<string>) {
@@ -66,25 +66,19 @@ export class RunFolders {
       void rm(join(path, runFiles.tmp), {recursive: true, force: true}).catch(() => {})
     }
 
-    if (this.#isTidying) return
-    this.#isTidying = true
-    // What is left, or cannot be tidied, is tried again after the next run.
-    void this.#tidy()
-      .catch(() => {})
-      .finally(() => (this.#isTidying = false))
+    if (this.#clock.monotonic() - this.#tidiedAt < tidyMs) return
+    this.#tidiedAt = this.#clock.monotonic()
+    void this.#tidy().catch(() => {}) // what is left is tried again after another run
   }
 
   async #tidy(): Promise<void> {
     const names = await readdir(this.#root)
-    if (names.length > keptTasks) {
-      const inHand = this.#inHand()
-      const dated: {name: string; at: number}[] = []
-      for (const name of names)
-        if (!inHand.has(name)) dated.push({name, at: (await stat(join(this.#root, name))).mtimeMs})
-      for (const {name} of dated.sort((a, b) => b.at - a.at).slice(keptTasks))
-        await rm(join(this.#root, name), {recursive: true, force: true})
-    }
-
-    await this.#clock.sleep(tidyMs)
+    if (names.length <= keptTasks) return
+    const inHand = this.#inHand()
+    const dated: {name: string; at: number}[] = []
+    for (const name of names)
+      if (!inHand.has(name)) dated.push({name, at: (await stat(join(this.#root, name))).mtimeMs})
+    for (const {name} of dated.sort((a, b) => b.at - a.at).slice(keptTasks))
+      await rm(join(this.#root, name), {recursive: true, force: true})
   }
 }

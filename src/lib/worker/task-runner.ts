@@ -5,16 +5,20 @@ import type {Emit} from '../events/bus.ts'
 import type {TaskSource} from '../events/worker-event.ts'
 import type {StopReason} from '../executor/executor.ts'
 import type {Task} from '../protocol/schemas.ts'
+import type {Codebases} from './codebases.ts'
 import type {Lanes} from './lanes.ts'
 import type {Lock} from './lock-file.ts'
 import type {Registration} from './registration.ts'
 import {isSafeId} from './run-directory.ts'
-import type {ActiveTask, RunTask} from './run-task.ts'
+import type {RunTask} from './run-task.ts'
+import type {ActiveTask} from './see-run.ts'
+import {isRegistration, wantedPath} from './registrar.ts'
 import {isBuiltin} from './task-request.ts'
 
 export type RunnerParts = {
   client: ControlPlaneClient
   registration: Registration
+  codebases: Codebases
   lanes: Lanes
   config: Config
   clock: Clock
@@ -75,15 +79,31 @@ export class TaskRunner {
     this.#waiting.clear()
   }
 
-  /** Counts a run that was found at the start as held, until `done` settles. */
-  adopt(task: ActiveTask): void {
+  /** Counts a run that was found at the start as held; with `slot` it takes one until it says that it is free. */
+  adopt(task: ActiveTask, slot: boolean, see: (free: () => void) => Promise<void>): void {
     this.#active.set(task.id, task)
-    void task.done.finally(() => this.#active.delete(task.id))
+    let isHeld = slot
+    if (slot) this.#slotsUsed += 1
+    const free = () => {
+      if (isHeld) this.#slotsUsed -= 1
+      isHeld = false
+    }
+    task.done = see(free).finally(() => {
+      free()
+      remember(this.#finished, task, this.#parts.clock.monotonic())
+      this.#active.delete(task.id)
+      this.#next()
+      this.#parts.onFree()
+    })
   }
 
   /** A task was pushed, or seen in a poll that asked the server at `seenAt` (monotonic ms). */
   offer(task: Task, source: TaskSource, seenAt: number): void {
-    if (!this.#serves(task) || this.#active.has(task.id) || this.#isRepeated(task, seenAt)) return
+    if (!this.#serves(task) || this.#isRepeated(task, seenAt)) return
+    const known = this.#active.get(task.id)
+    // Its next attempt may be offered before the report of this one is answered.
+    if (known && task.attempt > known.attempt) this.#waiting.set(task.id, task)
+    if (known) return
     if (source === 'poll' && seenAt - (this.#dropped.get(keyOf(task)) ?? -Infinity) < dropMs) return
     if (!isSafeId(task.id))
       return void this.#parts.emit({
@@ -91,6 +111,8 @@ export class TaskRunner {
         level: 'warn',
         text: `Ignored a task whose id cannot be used: ${JSON.stringify(task.id.slice(0, 60))}`,
       })
+    const lacks = this.#lacksPath(task)
+    if (lacks !== undefined) return this.#passOn(task, lacks)
     if (this.#isDraining) return this.#decline(task, 'the worker is draining', source)
     if (this.free <= 0) return this.#decline(task, 'no slot is free', source)
     const lane = this.#takeLane(task)
@@ -122,7 +144,7 @@ export class TaskRunner {
   // -------------------------------------------------------------------------------------------------- taking
 
   #serves(task: Task): boolean {
-    return this.#parts.registration.paths.has(task.codebase_id)
+    return isRegistration(task) || this.#parts.codebases.pathOf(task.codebase_id) !== undefined
   }
 
   /**
@@ -136,14 +158,27 @@ export class TaskRunner {
   }
 
   #takeLane(task: Task): Lock | string | undefined {
-    const path = this.#parts.registration.paths.get(task.codebase_id) ?? ''
-    if (isBuiltin(task)) return undefined
+    const path = this.#parts.codebases.pathOf(task.codebase_id) ?? ''
+    if (isBuiltin(task) || isRegistration(task)) return undefined
     try {
       return this.#parts.lanes.take(path, task.id)
     } catch {
       // The directory is gone: the task is taken, and fails with that reason.
       return undefined
     }
+  }
+
+  /** A path that is not here, or not allowed, is another worker's to register. */
+  #lacksPath(task: Task): string | undefined {
+    const path = isRegistration(task) ? wantedPath(task) : undefined
+    return path === undefined ? undefined : this.#parts.codebases.problemWith(path)
+  }
+
+  #passOn(task: Task, reason: string): void {
+    const {client, registration, workerId, emit, signal, clock} = this.#parts
+    if (!this.#dropped.has(keyOf(task))) emit({type: 'task.dropped', taskId: task.id, reason})
+    remember(this.#dropped, task, clock.monotonic())
+    if (registration.has('decline')) void client.decline(task.id, workerId, reason, signal).catch(() => {})
   }
 
   #decline(task: Task, reason: string, source: TaskSource): void {
@@ -161,7 +196,7 @@ export class TaskRunner {
       id: offered.id,
       title: offered.title,
       attempt: offered.attempt,
-      codebase: this.#parts.registration.paths.get(offered.codebase_id) ?? '',
+      codebase: this.#parts.codebases.pathOf(offered.codebase_id) ?? '',
       phase: 'claiming',
       since: this.#parts.clock.now(),
       sessionId: null,

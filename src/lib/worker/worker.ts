@@ -5,11 +5,14 @@ import type {Config} from '../config/settings.ts'
 import {makePrivate, workerDirectory} from '../config/state-directory.ts'
 import type {Clock} from '../core/clock.ts'
 import {ExpectedError} from '../core/errors.ts'
+import {createRedactor} from '../core/redact.ts'
 import type {StopSignals} from '../core/signals.ts'
 import type {EventBus} from '../events/bus.ts'
 import type {Executor} from '../executor/executor.ts'
-import {createRedactor} from '../executor/redact.ts'
+import type {ModelSource} from '../opencode/models.ts'
 import {Journal} from '../journal/journal.ts'
+import type {SessionSync} from '../sessions/session-sync.ts'
+import {Codebases} from './codebases.ts'
 import {Delivery} from './delivery.ts'
 import {reasonToStop} from './held-task.ts'
 import {Intake} from './intake.ts'
@@ -17,10 +20,14 @@ import {Lanes} from './lanes.ts'
 import {Lifecycle} from './lifecycle.ts'
 import {isLock, takeLock} from './lock-file.ts'
 import {recover} from './recovery.ts'
+import {registrar} from './registrar.ts'
 import {Registration} from './registration.ts'
+import {registrationRoots} from './registration-roots.ts'
 import {RunFolders} from './run-directory.ts'
-import {taskRun, type ActiveTask} from './run-task.ts'
+import {taskRun} from './run-task.ts'
+import type {ActiveTask} from './see-run.ts'
 import {TaskRunner} from './task-runner.ts'
+import {sessionSync, type AgentStorage} from './worker-sessions.ts'
 
 export type WorkerOptions = {
   config: Config
@@ -28,9 +35,15 @@ export type WorkerOptions = {
   workerId: string
   version: string
   stateDir: string
+  /** Where tasks run that belong to no codebase; undefined: they are not taken. */
+  globalPath: string | undefined
   client: ControlPlaneClient
   executor: Executor
-  /** Blanked out of output, beside what `redact` names. */
+  /** Undefined: no models are announced. */
+  models: ModelSource | undefined
+  /** Where the agent keeps its sessions; undefined: they are not synced. */
+  storage?: AgentStorage | undefined
+  /** Blanked out of output and sessions, beside what `redact` names. */
   secrets: readonly string[]
   bus: EventBus
   clock: Clock
@@ -43,17 +56,24 @@ export type WorkerOptions = {
 
 /** A worker that runs, as the local socket shows it. */
 export type RunningWorker = {
+  codebases: Codebases
   name: string
   workerId: string
   lifecycle: Lifecycle
   intake: Intake
   registration: Registration
   runner: TaskRunner
+  sessions: SessionSync | undefined
 }
 
 /** How long reports may take once everything has ended and somebody waits for us to leave. */
 const goodbyeMs = 20_000
 const rereadMs = 10_000
+/** When the agent's models are asked for, and how often it is looked whether they may have changed. */
+const firstModelsMs = 3000
+const modelsMs = 60_000
+const nothingServed =
+  'No codebase is served, so no task will come: add one with `a2a-worker register PATH`, or start with --codebase PATH'
 /** How often a task that is just being started is looked at again when the worker is to leave at once. */
 const mostLooks = 20
 
@@ -74,7 +94,13 @@ export async function runWorker(
   const lifecycle = new Lifecycle(emit)
   const giveUp = new AbortController()
   const secrets = [...options.secrets, ...(config.auth_token ? [config.auth_token] : [])]
-  const about = {client, clock, emit, workerId}
+  const codebases = new Codebases({
+    configured: config.codebases,
+    global: options.globalPath,
+    roots: registrationRoots(config.registration_roots, config.codebases),
+    workerDir,
+  })
+  const about = {client, clock, emit, workerId, codebases}
   const registration = new Registration({
     ...about,
     name,
@@ -82,9 +108,8 @@ export async function runWorker(
     capabilities: config.capabilities,
     slots: config.max_concurrent_tasks,
     stateDir,
-    codebases: config.codebases,
     state: () => ({running: runner.held, free: runner.free}),
-    onCodebases: () => intake.reconnect('the codebases have changed'),
+    onCodebases: () => void intake.announce(),
   })
   const delivery = new Delivery({
     ...about,
@@ -103,11 +128,19 @@ export async function runWorker(
     executor: options.executor,
   }
   const folders = new RunFolders(workerDir, clock, () => new Set(runner.active.map(({id}) => id)))
+  const lanes = new Lanes(stateDir)
   const stream = {isOpen: () => intake.link === 'stream', reopen: (reason: string) => intake.reconnect(reason)}
   const runner: TaskRunner = new TaskRunner({
     ...parts,
-    lanes: new Lanes(stateDir),
-    run: taskRun({...parts, folders, stream}),
+    lanes,
+    run: taskRun({
+      ...parts,
+      folders,
+      stream,
+      registrar: registrar(parts),
+      findSession: options.storage && ((id) => (sessions ? sessions.find(id) : Promise.resolve(undefined))),
+      inHand: () => runner.active,
+    }),
     // A server with leases offers what waits by itself when a slot becomes free.
     onFree: () => registration.has('lease') || intake.pollSoon(),
   })
@@ -123,15 +156,17 @@ export async function runWorker(
     onCancel: (taskId, attempt, reason) => onCancel(taskId, attempt, reason, options, runner),
     onCancelHint: (taskId) => void lookUp(taskId, options, runner, giveUp.signal),
   })
+  await using sessions = sessionSync(options, {workerDir, secrets, registration, codebases, runner})
 
   try {
     lifecycle.to('starting')
-    onRunning({name, workerId, lifecycle, intake, registration, runner})
+    onRunning({name, workerId, lifecycle, intake, registration, codebases, runner, sessions})
     await registration.registerUntilDone(signals.drain)
     if (!signals.drain.aborted) {
-      await recover({...about, journal, delivery, runner, graceMs: config.cancel_grace * 1000})
+      if (codebases.ids.length === 0) emit({type: 'notice', level: 'warn', text: nothingServed})
+      recover({...parts, folders, lanes, runner})
       lifecycle.to('running')
-      await serve(options, {registration, intake, runner, lifecycle})
+      await serve(options, {registration, intake, runner, lifecycle, sessions})
     }
 
     lifecycle.to('stopping')
@@ -153,10 +188,19 @@ const redactor = (secrets: readonly string[], patterns: readonly string[]) =>
         patterns.map((pattern) => new RegExp(pattern, 'u')),
       )
 
-type Parts = {registration: Registration; intake: Intake; runner: TaskRunner; lifecycle: Lifecycle}
+type Parts = {
+  registration: Registration
+  intake: Intake
+  runner: TaskRunner
+  lifecycle: Lifecycle
+  sessions: SessionSync | undefined
+}
 
 /** Takes tasks until drained, then waits for those in hand, or ends them. */
-async function serve(options: WorkerOptions, {registration, intake, runner, lifecycle}: Parts): Promise<void> {
+async function serve(
+  options: WorkerOptions,
+  {registration, intake, runner, lifecycle, sessions}: Parts,
+): Promise<void> {
   const {config, clock, signals, bus} = options
   const background = new AbortController()
   const leave = new AbortController()
@@ -165,7 +209,9 @@ async function serve(options: WorkerOptions, {registration, intake, runner, life
     // Heartbeats go on while tasks drain: their leases are kept until the end.
     registration.keep(background.signal),
     intake.run(background.signal),
+    sessions?.run(background.signal),
     rereadHeld(options, runner, background.signal),
+    announceModels(options, registration, background.signal),
   ])
   if (options.once || options.exitAfterIdleMs > 0) void leaveWhenIdle(options, runner, leave, background.signal)
   await Promise.race([aborted(stopTaking), work])
@@ -282,6 +328,20 @@ async function rereadHeld(options: WorkerOptions, runner: TaskRunner, signal: Ab
   }
 }
 
+/** In the background: to ask the agent takes it seconds, in which tasks are taken already. */
+async function announceModels(
+  {models, clock}: WorkerOptions,
+  registration: Registration,
+  signal: AbortSignal,
+): Promise<void> {
+  if (!models) return
+  await clock.sleep(firstModelsMs, signal)
+  while (!signal.aborted) {
+    registration.setModels(await models.get())
+    await clock.sleep(modelsMs, signal)
+  }
+}
+
 /** Ends a task that runs here if it is not ours to run any more, by what the server says of it now. */
 async function lookUp(
   taskId: string,
@@ -299,7 +359,8 @@ async function lookUp(
   }
 }
 
-function takeNameLock(workerDir: string, name: string): Disposable {
+/** Throws ExpectedError (75): another process has this name. */
+export function takeNameLock(workerDir: string, name: string): Disposable {
   const lock = takeLock(join(workerDir, 'lock'), `worker ${name}`)
   if (isLock(lock)) return lock
   throw new ExpectedError(`A worker named '${name}' runs already: pid ${lock.pid}, since ${lock.since}.`, {
