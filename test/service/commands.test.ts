@@ -73,7 +73,7 @@ test('below a folder the whole program is written, and what was written runs', a
   const [node, run] = ['bin/node', 'app/bin/run.js'].map((path) => join(root, 'opt/a2a-worker', path))
   const help = execFileSync(node ?? '', [run ?? '', 'tasks', 'create', '--help'], {cwd: '/', encoding: 'utf8', env: {}})
   expect(help).toContain('Create a task')
-  expect(readdirSync(root).sort()).toEqual(['etc', 'opt'])
+  expect(readdirSync(root).sort()).toEqual(['etc', 'opt', 'var'])
   expect((await work.run(['install-service', '--root', root])).stdout).toBe(
     'a2a-agent-worker is installed as it should be; nothing was changed.\n',
   )

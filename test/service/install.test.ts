@@ -44,6 +44,7 @@ test('an installation writes program, configuration and units where they belong,
   for (const name of ['config.json', 'env'])
     expect(statSync(machine.path(`/etc/a2a-worker/${name}`)).mode & 0o777).toBe(0o600)
   expect(machine.read('/etc/sysusers.d/a2a-worker.conf')).toContain('\nu a2a-worker ')
+  expect(machine.read('/var/lib/a2a-worker/home/.gitconfig')).toContain('directory = *')
 })
 
 test('a second installation changes nothing and says so; a new program is copied, and nothing else', async () => {

@@ -13,7 +13,8 @@ const isSkipped = sayIfSkipped('the service under a real systemd', bootProblem()
 
 /** A path that needs every kind of quoting that a unit file has. */
 const codebase = '/home/dev/my app: 100%'
-const look = 'ls -A /home/dev; touch /home/dev/x /etc/x /opt/x; echo kept >/tmp/kept; id -un; pwd\n'
+const look =
+  'ls -A /home/dev; touch /home/dev/x /etc/x /opt/x; echo kept >/tmp/kept; id -un; git rev-parse --show-toplevel\n'
 const agentProgram = '/home/dev/.opencode/bin/opencode'
 
 describe.skipIf(isSkipped)('the service under a real systemd', () => {
@@ -33,7 +34,7 @@ describe.skipIf(isSkipped)('the service under a real systemd', () => {
     writeFileSync(systemd.outside('/etc/a2a-worker/config.json'), JSON.stringify(config))
     const dropIn = systemd.outside(`/etc/systemd/system/${unit}.service.d/test.conf`)
     mkdirSync(dirname(dropIn), {recursive: true})
-    writeFileSync(dropIn, '[Service]\nWatchdogSec=3\nRestartSec=1\n')
+    writeFileSync(dropIn, '[Service]\nWatchdogSec=8\nRestartSec=1\n')
   })
   afterAll(async () => {
     await place[Symbol.asyncDispose]()
@@ -78,8 +79,8 @@ describe.skipIf(isSkipped)('the service under a real systemd', () => {
   })
 
   test('the real OpenCode works in the sandbox: in its codebase, and nowhere else', async () => {
-    const owner = statSync(place.systemd.outside('/etc/a2a-worker/config.json'))
-    await place.systemd.run(['chown', '-R', `${owner.uid}:${owner.gid}`, codebase])
+    // It belongs to root: an owner that is not the service's user.
+    await place.systemd.run(['chmod', '-R', 'a+rwX', codebase])
     const {id} = await place.fleet.http.task(await place.codebaseId(codebase), {
       prompt: `[fake:edit path=made.txt text="hi\\n"] [fake:bash cmd="sh look.sh"] [fake:text say=done]`,
     })
@@ -101,6 +102,16 @@ describe.skipIf(isSkipped)('the service under a real systemd', () => {
     const found = {state: 'healthy', server: place.fleet.url, local: [{isService: true, phase: 'running'}]}
     for (const by of [[], as(`--groups ${gid}`)]) expect(parsed(await status(by, '--json'))).toMatchObject(found)
     expect((await status(as('--clear-groups'))).stdout).toContain('There are services of this machine')
+  })
+
+  test('a codebase is not registered with it behind the back of its sandbox: the way to open that is told', async () => {
+    const {code, stderr} = await place.program('register', '/home/dev/.opencode')
+    expect({code, stderr}).toEqual({
+      code: 77,
+      stderr: expect.stringContaining(
+        "sudo a2a-worker install-service --codebase '.opencode:/home/dev/.opencode' --start",
+      ),
+    })
   })
 
   test('its watchdog is told that it lives', async () => {

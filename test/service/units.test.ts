@@ -40,7 +40,9 @@ function written(layout: Layout) {
   return {unit, agents, [Symbol.dispose]: () => scratch[Symbol.dispose]()}
 }
 
-test.each(Object.entries(layouts))('systemd accepts the units of a service %s', (_, layout) => {
+const onLinux = test.skipIf(process.platform !== 'linux')
+
+onLinux.each(Object.entries(layouts))('systemd accepts the units of a service %s', (_, layout) => {
   using files = written(layout)
   const scope = layout.scope === 'user' ? ['--user'] : []
   const {status, stderr} = spawnSync('systemd-analyze', [...scope, 'verify', files.unit, files.agents], {
@@ -50,7 +52,7 @@ test.each(Object.entries(layouts))('systemd accepts the units of a service %s', 
   expect({status, stderr}).toEqual({status: 0, stderr: ''})
 })
 
-test('systemd rates the exposure of the service, with its drop-in, under 2.0', () => {
+onLinux('systemd rates the exposure of the service, with its drop-in, under 2.0', () => {
   using files = written(systemLayout())
   const {status, stdout} = spawnSync('systemd-analyze', ['security', '--offline=true', '--threshold=20', files.unit], {
     encoding: 'utf8',

@@ -9,7 +9,7 @@ import {pending} from './perform.ts'
 import type {Program} from './program.ts'
 import type {Step} from './steps.ts'
 import {isEnabled, systemctl} from './systemd.ts'
-import {agentsUnit, sysusers, tmpfiles, workerUnit} from './units.ts'
+import {agentsUnit, gitConfig, marker, sysusers, tmpfiles, workerUnit} from './units.ts'
 
 export const sysusersFile = '/etc/sysusers.d/a2a-worker.conf'
 export const tmpfilesFile = '/etc/tmpfiles.d/a2a-worker.conf'
@@ -32,7 +32,7 @@ export async function planInstall(findings: Findings, options: PlanOptions): Pro
     ...(await pending(programSteps(options), machine)),
     ...live(...(isChanged ? [verifyStep(units, layout)] : [])),
     ...moved,
-    ...(await pending(configSteps(findings, layout), machine)),
+    ...(await pending([...configSteps(findings, layout), ...homeSteps(findings, options)], machine)),
     ...pendingUnits,
     ...live(...(isChanged ? [run(systemctl(layout, 'daemon-reload'))] : [])),
     ...live(
@@ -75,6 +75,18 @@ function configSteps({configText: text, envText}: Findings, layout: Layout): Ste
     ...(isSystem
       ? [{kind: 'file' as const, path: tmpfilesFile, text: tmpfiles, mode: 0o644, owner: 'root' as const}]
       : []),
+  ]
+}
+
+/** The service's home, unless it has another one; what somebody wrote there is left alone. */
+function homeSteps({envText}: Findings, {machine, layout: {scope, stateDir, home}}: PlanOptions): Step[] {
+  const path = join(home, '.gitconfig')
+  const isOurs = machine.read(path)?.startsWith(marker) ?? true
+  if (scope === 'user' || (parseEnvFile(envText)['HOME'] ?? home) !== home || !isOurs) return []
+  return [
+    {kind: 'folder', path: stateDir, mode: 0o700, owner: 'service'},
+    {kind: 'folder', path: home, mode: 0o700, owner: 'service'},
+    {kind: 'file', path, text: gitConfig, mode: 0o600, owner: 'service'},
   ]
 }
 

@@ -73,6 +73,7 @@ async function startService(options: InstallOptions, isChanged: boolean): Promis
     : systemctl(layout, 'start', '--no-block', unit)
   tell(`${isDryRun ? 'would run' : 'ran'} ${command.join(' ')}`)
   if (isDryRun) return []
+  await machine.run(systemctl(layout, 'reset-failed', unit))
   await machine.mustRun(command)
   const waiting = await whenActive(machine, layout, {before: isRunning ? invocation : '', clock})
   if (waiting !== undefined) return [`it is not ready yet: ${waiting}`]

@@ -73,7 +73,7 @@ function watchdogInterval(env: Environment, pid: number): number | undefined {
 /** A server that cannot be reached keeps a worker starting: that is no reason to give up on it. */
 const signOfLife = (phase: Phase, hasWatchdog: boolean) => ({
   ...(hasWatchdog ? {WATCHDOG: '1'} : {}),
-  ...(phase === 'starting' ? {EXTEND_TIMEOUT_USEC: String(moreStartMs * 1000)} : {}),
+  ...(phase === 'idle' || phase === 'starting' ? {EXTEND_TIMEOUT_USEC: String(moreStartMs * 1000)} : {}),
 })
 
 const signalsOf = (phase: Phase): Record<string, string> => {

@@ -52,7 +52,7 @@ export async function unitState(machine: Machine, layout: Layout): Promise<UnitS
 }
 
 /** How long a start is waited for; one that takes longer waits for its server, and goes on without us. */
-const startMs = 30_000
+const startMs = 60_000
 
 /**
  * Waits until the unit is active, and not as it was `before`. Resolves with what it waits for, if it takes long. Throws
@@ -65,6 +65,8 @@ export async function whenActive(
 ): Promise<string | undefined> {
   const deadline = clock.monotonic() + startMs
   for (;;) {
+    // The job has only been queued: a look at once would see what was before it.
+    await clock.sleep(200)
     const state = await unitState(machine, layout)
     if (state.active === 'active' && state.invocation !== before) return undefined
     const hasFailed = state.active === 'failed' || (state.sub === 'auto-restart' && state.result !== 'success')
@@ -75,6 +77,5 @@ export async function whenActive(
         suggestions: [`See why: journalctl ${layout.scope === 'user' ? '--user ' : ''}-u ${layout.unit} -n 50`],
       })
     if (clock.monotonic() > deadline) return state.status || `${state.active} (${state.sub})`
-    await clock.sleep(200)
   }
 }

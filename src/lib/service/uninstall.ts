@@ -42,6 +42,7 @@ export async function uninstallService(options: UninstallOptions): Promise<Servi
     ...(machine.isLive && existing.kind === 'ours' ? [run(systemctl(layout, 'daemon-reload'))] : []),
     ...(purge ? await purgeSteps(options, isLast) : []),
   ]
+  if (!isDryRun && machine.isLive && existing.kind === 'ours') tell('Stopping it; tasks in hand may end first.')
   await perform(steps, options)
   if (steps.length === 0) tell(`${layout.unit} is not installed; nothing was changed.`)
   const next = purge || steps.length === 0 ? [] : [kept(layout)]

@@ -136,3 +136,9 @@ export const tmpfiles = `${marker}
 z /etc/a2a-worker/*.json 0600 ${serviceUser} ${serviceUser} -
 e /var/lib/a2a-worker/tmp* 0700 ${serviceUser} ${serviceUser} 10d
 `
+
+/** For git as the service runs it: it would not work in a tree that belongs to somebody else, as codebases do. */
+export const gitConfig = `${marker}
+[safe]
+\tdirectory = *
+`
