@@ -64,7 +64,7 @@ export class Journal implements Disposable {
 
   /** Held alone: only the worker itself opens its journal. Throws ExpectedError as `openDatabase` and `migrate` do. */
   static async open(file: string): Promise<Journal> {
-    const database = await openDatabase(file, {exclusive: true, outlives: 'kill'})
+    const database = await openDatabase(file, {exclusive: true})
     try {
       migrate(database, file, migrations)
       return new Journal(database)
