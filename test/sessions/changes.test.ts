@@ -104,15 +104,15 @@ test('another server gets the whole list, and only when something in it has chan
   expect(sessions()).toEqual([{worker_id: 'w', sessions: []}])
 })
 
-test('a long list goes in pages of bounded size, no longer than what a server keeps', () => {
+test('a long list goes in pages of bounded size', () => {
   const {there, sessions} = watched(true)
   const title = 'ü'.repeat(200)
-  there.sessions = Array.from({length: limits.sessions + 100}, (_, i) => session(`ses_${i}`, {title}))
+  there.sessions = Array.from({length: 3000}, (_, i) => session(`ses_${i}`, {title}))
   const pages = sessions()
-  expect(pages.length).toBeGreaterThan(5)
+  expect(pages.length).toBeGreaterThan(4)
   expect(Math.max(...pages.map((page) => JSON.stringify(page).length))).toBeLessThan(300 * 1024)
   const ids = pages.flatMap((page) => page['sessions'].map(({id}: {id: string}) => id))
-  expect(ids).toEqual(there.sessions.slice(0, limits.sessions).map(({id}) => id))
+  expect(ids).toEqual(there.sessions.map(({id}) => id))
   expect(sessions()).toEqual([])
 })
 

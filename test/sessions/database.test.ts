@@ -4,6 +4,7 @@ import {copyFileSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, 
 import {join} from 'node:path'
 import {expect, test} from 'vitest'
 import {sessionDatabase} from '../../src/lib/opencode/session-database.ts'
+import {limits} from '../../src/lib/protocol/limits.ts'
 import {agentDatabase, type AgentDatabase} from '../support/agent-storage.ts'
 import {scratchFolder} from '../support/scratch.ts'
 
@@ -64,6 +65,16 @@ test('clones of a repository are one project and have sessions of their own; the
   using source = await sessionDatabase(one.file)
   const rest = source.sessions({outside: ['/a', '/clone of a']}).map(({directory}) => directory)
   expect(rest.sort()).toEqual(['/a/below', '/elsewhere'])
+})
+
+test('no more are read than a server keeps, the newest of them', async () => {
+  using one = made()
+  one.agent.database.exec('BEGIN')
+  for (let i = 0; i < limits.sessions + 10; i++) one.agent.session({id: `ses_${i}`, directory: '/a', updated: i})
+  one.agent.database.exec('COMMIT')
+  const ids = await idsIn(one.file, '/a')
+  expect(ids).toHaveLength(limits.sessions)
+  expect([ids[0], ids.at(-1)]).toEqual([`ses_${limits.sessions + 9}`, 'ses_10'])
 })
 
 test("subagents' sessions and hostile ids are left out", async () => {

@@ -371,3 +371,21 @@ test('a storage that stays busy is worth a warning after a while', async () => {
   stop.abort()
   await running
 })
+
+test('a database that is none is said once, however often it is looked at, and never touched', async () => {
+  await using one = await ours({clock: fastClock(1000)})
+  one.agent.database.close()
+  const file = join(one.path, 'broken.db')
+  writeFileSync(file, 'no database '.repeat(1000))
+  await one.restart({storage: {setting: file, env: {}, home: one.path}})
+  const stop = new AbortController()
+  const running = one.run(stop.signal)
+  const problems = () => one.notices.filter((text) => text.includes('file is not a database'))
+  await until(() => problems().length > 0, 'the warning')
+  const before = one.naps()
+  await until(() => one.naps() > before + 5, 'some more looks')
+  stop.abort()
+  await running
+  expect(problems()).toHaveLength(1)
+  expect(readFileSync(file, 'utf8')).toBe('no database '.repeat(1000))
+})

@@ -1,7 +1,9 @@
+import {chmodSync} from 'node:fs'
 import {join} from 'node:path'
 import {expect, test} from 'vitest'
 import {agentDatabase} from '../support/agent-storage.ts'
 import {stop} from '../support/cli.ts'
+import {subjectToPermissions} from '../support/permissions.ts'
 import {ReferenceServer} from '../support/reference-server.ts'
 import {repository, until} from '../support/scratch.ts'
 import {openWorkshop, says} from '../support/workshop.ts'
@@ -67,4 +69,31 @@ test('a storage is named by flag or variable', async () => {
   const named = await one.shop.worker(one.server.url, 'w', [one.code])
   await says(named, `Using OpenCode storage at: ${join(data, 'opencode.db')}`)
   await until(() => one.lists().length === 1, 'the list')
+})
+
+test('a storage that this user may not read is a warning with the command that grants it; tasks are taken all the same', async () => {
+  await using one = await atWork()
+  await stop(one.worker)
+  const data = join(one.shop.path, 'home/.local/share/opencode')
+  chmodSync(data, 0)
+  const args = [
+    'start',
+    '--server',
+    one.server.url,
+    '--name',
+    'other',
+    '--codebase',
+    one.code,
+    '--exit-after-idle',
+    '2',
+  ]
+  const {code, stderr} = await one.shop.cli(args, {by: subjectToPermissions})
+  chmodSync(data, 0o755)
+  expect(code).toBe(0)
+  expect(stderr).toContain('Task stream connected')
+  expect(stderr.split('\n').filter((line) => line.includes('may not read'))).toEqual([
+    expect.stringMatching(
+      / WARN .*As its owner or root: setfacl -m u:\w+:x .*opencode && setfacl -m d:u:\w+:r .*\.db\*$/,
+    ),
+  ])
 })

@@ -13,7 +13,10 @@ import {scratchFolder} from './scratch.ts'
 export type SyncingOptions = Partial<SyncOptions> & {withRest?: boolean}
 
 /** OpenCode's database, and what syncs it to a server where worker `w` has the codebase `code`. */
-export async function syncing(server: string, {withRest = false, ...more}: SyncingOptions = {}) {
+export async function syncing(
+  server: string,
+  {withRest = false, clock: time = systemClock, ...more}: SyncingOptions = {},
+) {
   const scratch = scratchFolder()
   const code = join(scratch.path, 'code')
   mkdirSync(code)
@@ -36,9 +39,9 @@ export async function syncing(server: string, {withRest = false, ...more}: Synci
   await register()
   let naps = 0
   const clock: Clock = {
-    ...systemClock,
+    ...time,
     sleep: async (ms, signal) => {
-      await systemClock.sleep(ms, signal)
+      await time.sleep(ms, signal)
       naps += 1
     },
   }

@@ -1,4 +1,5 @@
 import * as v from 'valibot'
+import {limits} from '../protocol/limits.ts'
 import {parseJson} from '../protocol/parse.ts'
 
 /** A session as OpenCode keeps it, from whatever kind of storage. Times are ms since 1970. */
@@ -29,7 +30,7 @@ export const isInScope = (directory: string, scope: SessionScope) =>
  * methods block: they are for a thread of their own. They throw StorageProblem.
  */
 export interface SessionSource extends Disposable {
-  /** The newest first; `only`: none but this one. */
+  /** The newest first, no more than a server keeps; `only`: none but this one. */
   sessions(scope: SessionScope, only?: string): AgentSession[]
   /** The oldest first. */
   messageIds(sessionId: string): string[]
@@ -40,9 +41,9 @@ export interface SessionSource extends Disposable {
 /** Ids become parts of paths and addresses. */
 export const isAgentId = (id: unknown): id is string => typeof id === 'string' && /^[A-Za-z0-9_-]{1,255}$/.test(id)
 
-/** The newest first. */
-export const byUpdate = (a: AgentSession, b: AgentSession) =>
-  (b.updated ?? 0) - (a.updated ?? 0) || (a.id < b.id ? 1 : -1)
+/** The newest first, no more than a server keeps. */
+export const newestOf = (sessions: AgentSession[]): AgentSession[] =>
+  sessions.sort((a, b) => (b.updated ?? 0) - (a.updated ?? 0) || (a.id < b.id ? 1 : -1)).slice(0, limits.sessions)
 
 export const maybeText = v.fallback(v.nullable(v.string()), null)
 export const maybeNumber = v.fallback(v.nullable(v.pipe(v.number(), v.finite())), null)

@@ -5,11 +5,11 @@ import * as v from 'valibot'
 import {messageOf} from '../core/errors.ts'
 import {parseJson} from '../protocol/parse.ts'
 import {
-  byUpdate,
   isAgentId,
   isInScope,
   maybeNumber,
   maybeText,
+  newestOf,
   type AgentMessage,
   type AgentSession,
   type SessionSource,
@@ -65,7 +65,7 @@ export function sessionCommands(options: CommandOptions): SessionSource {
         const text = answer(['session', 'list', '--format', 'json'], directory, options)
         return readList(text).filter((session) => isInScope(session.directory, {inside: [directory]}))
       })
-      return found.filter(({id}) => only === undefined || id === only).sort(byUpdate)
+      return newestOf(found.filter(({id}) => only === undefined || id === only))
     },
     messageIds: (sessionId) => messagesOf(sessionId).map(({id}) => id),
     message: (sessionId, id) => messagesOf(sessionId).find((message) => message.id === id),

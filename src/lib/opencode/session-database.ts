@@ -2,7 +2,8 @@ import {closeSync, openSync, readSync, statSync} from 'node:fs'
 import {pathToFileURL} from 'node:url'
 import {errorCode, messageOf} from '../core/errors.ts'
 import {importQuietly, type Database} from '../core/sqlite.ts'
-import {byUpdate, isAgentId, type AgentSession, type SessionScope, type SessionSource} from './agent-session.ts'
+import {limits} from '../protocol/limits.ts'
+import {isAgentId, newestOf, type AgentSession, type SessionScope, type SessionSource} from './agent-session.ts'
 import {forbidden, isForbidden, StorageProblem} from './session-storage.ts'
 
 const patienceMs = 2000
@@ -111,7 +112,9 @@ function reading(path: string, database: Database, columns: Columns): SessionSou
   const whose = `typeof(s.id) = 'text' AND typeof(s.directory) = 'text' ${session.has('parent_id') ? 'AND s.parent_id IS NULL' : ''}
     AND (s.directory IN (SELECT value FROM json_each(:directories))) = :inside AND (:only IS NULL OR s.id = :only)`
   const order = message.has('time_created') ? 'time_created, id' : 'id'
-  const rows = database.prepare(`SELECT ${fields} FROM session s WHERE ${whose}`)
+  const rows = database.prepare(
+    `SELECT ${fields} FROM session s WHERE ${whose} ORDER BY updated DESC LIMIT ${limits.sessions}`,
+  )
   const counts = database.prepare(
     `SELECT s.id AS id, count(*) AS n FROM session s JOIN message m ON m.session_id = s.id WHERE ${whose} GROUP BY s.id`,
   )
@@ -126,7 +129,7 @@ function reading(path: string, database: Database, columns: Columns): SessionSou
         const wanted = parametersOf(scope, only)
         const messages = new Map(counts.all(wanted).map(({id, n}) => [id, Number(n)]))
         const found = rows.all(wanted).filter(({id}) => isAgentId(id))
-        return found.map((row) => toSession(row, messages.get(row['id'] ?? null) ?? 0)).sort(byUpdate)
+        return newestOf(found.map((row) => toSession(row, messages.get(row['id'] ?? null) ?? 0)))
       }),
     messageIds: (sessionId) =>
       guard(() =>

@@ -3,9 +3,9 @@ import {join} from 'node:path'
 import {errorCode, messageOf} from '../core/errors.ts'
 import {parseJson} from '../protocol/parse.ts'
 import {
-  byUpdate,
   isAgentId,
   isInScope,
+  newestOf,
   readSessionJson,
   type AgentSession,
   type SessionScope,
@@ -38,7 +38,7 @@ export function sessionTree(storage: string): SessionSource {
             found.push({...session, messages: names('message', id).length})
         }
 
-      return found.sort(byUpdate)
+      return newestOf(found)
     },
     // Ids of messages and parts ascend with time.
     messageIds: (sessionId) => names('message', sessionId),

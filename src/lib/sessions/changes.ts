@@ -1,5 +1,4 @@
 import {isAgentId, type SessionScope, type SessionSource} from '../opencode/agent-session.ts'
-import {limits} from '../protocol/limits.ts'
 import {fingerprint, readLedger, writeLedger, type Ledger} from './ledger.ts'
 import {wireMessage, wireSession, type Redact} from './wire-session.ts'
 
@@ -41,13 +40,16 @@ export type MessagesQuestion = Question & {sessionId: string; most: number}
 /** What is to be told of the sessions in scope: a page of it. */
 export function changedSessions(source: SessionSource, question: SessionsQuestion, redact: Redact): SessionPage {
   const {scope, only, workerId, isDelta} = question
-  const sessions = source.sessions(scope, only).slice(0, limits.sessions)
+  const sessions = source.sessions(scope, only)
   const known = readLedger(question.ledger)
-  const items = sessions.map((session) => {
-    const wire = wireSession(session)
-    const print = fingerprint(JSON.stringify(wire))
-    return {id: wire.id, print, json: () => JSON.stringify({...wire, title: redact(wire.title)})}
-  })
+  const items = sessions.map((session) => ({
+    id: session.id,
+    print: fingerprint(JSON.stringify(session)),
+    json: () => {
+      const wire = wireSession(session)
+      return JSON.stringify({...wire, title: redact(wire.title)})
+    },
+  }))
   const gone = only === undefined ? missing(known, new Set(items.map(({id}) => id))) : []
   const changed = items.filter(({id, print}) => known.get(id) !== print)
   const about = {total: sessions.length, newest: sessions.slice(0, question.newest).map(({id}) => id)}

@@ -26,9 +26,14 @@ export class SessionReader implements AsyncDisposable {
     this.#data = data
   }
 
-  /** Rejects with StorageProblem. */
-  async ask<N extends QuestionName>(name: N, storage: SessionStorage, ask: Questions[N]['ask']): Promise<Answer<N>> {
-    const reply = await this.#exchange({id: ++this.#lastId, name, storage, ask})
+  /** Rejects with StorageProblem, or, as soon as `signal` is aborted, with its reason. */
+  async ask<N extends QuestionName>(
+    name: N,
+    storage: SessionStorage,
+    ask: Questions[N]['ask'],
+    signal?: AbortSignal,
+  ): Promise<Answer<N>> {
+    const reply = await this.#exchange({id: ++this.#lastId, name, storage, ask}, signal)
     if ('bug' in reply) throw new Error(reply.bug)
     if ('problem' in reply)
       throw new StorageProblem(reply.problem.kind, reply.problem.message, reply.problem.suggestions)
@@ -39,18 +44,24 @@ export class SessionReader implements AsyncDisposable {
     await this.#end(new Error('the reader of sessions was closed'))
   }
 
-  #exchange(request: Request): Promise<Reply> {
+  async #exchange(request: Request, signal: AbortSignal | undefined): Promise<Reply> {
     clearTimeout(this.#rest)
     const thread = (this.#thread ??= this.#start())
     thread.ref()
-    return new Promise<Reply>((resolve, reject) => {
-      const timer = setTimeout(() => {
-        const {path} = request.storage
-        void this.#end(new StorageProblem('busy', `OpenCode's sessions at ${path} were not read in time.`))
-      }, patienceMs)
-      this.#waiting.set(request.id, {resolve, reject, timer})
-      thread.postMessage(request)
-    })
+    const {promise, resolve, reject} = Promise.withResolvers<Reply>()
+    const timer = setTimeout(() => {
+      const {path} = request.storage
+      void this.#end(new StorageProblem('busy', `OpenCode's sessions at ${path} were not read in time.`))
+    }, patienceMs)
+    const leave = () => reject(signal?.reason)
+    signal?.addEventListener('abort', leave, {once: true})
+    this.#waiting.set(request.id, {resolve, reject, timer})
+    thread.postMessage(request)
+    try {
+      return await promise
+    } finally {
+      signal?.removeEventListener('abort', leave)
+    }
   }
 
   #start(): Worker {

@@ -1,6 +1,5 @@
-import {isUnauthorized, RefusedError, UnreachableError} from '../client/http.ts'
+import {RefusedError} from '../client/http.ts'
 import type {Config} from '../config/settings.ts'
-import {messageOf} from '../core/errors.ts'
 import {loop} from '../core/loop.ts'
 import type {EventBus} from '../events/bus.ts'
 import {isAgentId, type AgentSession} from '../opencode/agent-session.ts'
@@ -9,6 +8,7 @@ import {findStorage, StorageProblem, type SessionStorage, type StorageOptions} f
 import {followSessions, type FollowedSession, type RunningTask} from './follow-sessions.ts'
 import {homeOf, scoped, type Home, type ScopedHome} from './homes.ts'
 import {SessionReader} from './session-reader.ts'
+import {SyncNotices} from './sync-notices.ts'
 import {SyncState} from './sync-state.ts'
 import {isStranger, Teller, type Told, type TellerParts} from './teller.ts'
 
@@ -49,8 +49,6 @@ export const sessionFile = 'sessions.json'
 const everyMs = 60_000
 /** Each look with OpenCode's commands costs seconds of processor time. */
 const everyByCommandsMs = 5 * 60_000
-/** A storage that cannot be read now is worth a warning once that has gone on for so long. */
-const patienceMs = 5 * 60_000
 const goodbyeMs = 5000
 
 /**
@@ -62,16 +60,13 @@ export class SessionSync implements AsyncDisposable {
   readonly #reader: SessionReader
   readonly #state: SyncState
   readonly #teller: Teller
-  #storagePath = ''
-  #problem = ''
-  #busySince: number | undefined
-  #isByCommands = false
-  #isFailing = false
+  readonly #notices: SyncNotices
   #whole: Promise<unknown> = Promise.resolve()
 
   constructor(options: SyncOptions) {
-    const {secrets, patterns, commands, file, client, bus} = options
+    const {secrets, patterns, commands, file, client, bus, clock} = options
     this.#options = options
+    this.#notices = new SyncNotices(bus.emit, clock)
     this.#reader = new SessionReader({secrets, patterns, commands})
     this.#state = new SyncState(file, {server: client.url, patterns})
     this.#teller = new Teller({
@@ -79,12 +74,12 @@ export class SessionSync implements AsyncDisposable {
       emit: bus.emit,
       reader: this.#reader,
       state: this.#state,
-      onCommands: (reason) => this.#byCommands(reason),
+      onRead: (byCommands) => this.#notices.read(byCommands),
     })
   }
 
   get #pauseMs(): number {
-    return this.#isByCommands ? everyByCommandsMs : everyMs
+    return this.#notices.isByCommands ? everyByCommandsMs : everyMs
   }
 
   /** Runs until aborted; what then has just ended is still synced. */
@@ -121,14 +116,14 @@ export class SessionSync implements AsyncDisposable {
     await loop(
       async () => {
         await this.now(signal)
-        this.#isFailing = false
+        this.#notices.synced()
       },
       {
         signal,
         clock: this.#options.clock,
         interval: () => this.#pauseMs,
         delay: () => this.#pauseMs,
-        onFailure: ({error}) => this.#failed(error),
+        onFailure: ({error}) => this.#notices.failed(error),
       },
     )
   }
@@ -136,12 +131,24 @@ export class SessionSync implements AsyncDisposable {
   async #all(signal: AbortSignal): Promise<Told[]> {
     const storage = await this.#look()
     const homes = await scoped(this.#options.homes())
+    if (!storage) this.#notices.readable()
+    if (!storage || homes.length === 0) return []
     this.#state.keepOnly(homes.map(({codebaseId}) => codebaseId))
+    try {
+      return await this.#each(homes, storage, signal)
+    } finally {
+      await this.#save()
+    }
+  }
+
+  async #each(homes: readonly ScopedHome[], storage: SessionStorage, signal: AbortSignal): Promise<Told[]> {
     const told: Told[] = []
     let refused: unknown
-    for (const home of storage ? homes : []) {
+    for (const home of homes) {
       try {
-        told.push(await this.#one(home, storage as SessionStorage, signal))
+        const settled = this.#teller.settled(home, storage)
+        const tell = (known: ScopedHome) => this.#teller.home(known, storage, signal)
+        told.push(settled ?? (await this.#asOurs(home, signal, tell)))
       } catch (error) {
         // One that the server will not have is no reason to leave out the others.
         if (!(error instanceof RefusedError)) throw error
@@ -149,16 +156,9 @@ export class SessionSync implements AsyncDisposable {
       }
     }
 
-    this.#problem = ''
-    this.#busySince = undefined
-    await this.#save()
+    this.#notices.readable()
     if (refused !== undefined) throw refused
     return told
-  }
-
-  async #one(home: ScopedHome, storage: SessionStorage, signal: AbortSignal): Promise<Told> {
-    const settled = this.#teller.settled(home, storage)
-    return settled ?? (await this.#asOurs(home, signal, (known) => this.#teller.home(known, storage, signal)))
   }
 
   /** Does it; where the server does not know the codebase as ours, once more after a registration. */
@@ -188,10 +188,10 @@ export class SessionSync implements AsyncDisposable {
       intervalMs: activeMs,
       goodbyeMs,
       look: async (session, until) => {
-        if (this.#isByCommands && !session.isOver) return
+        if (this.#notices.isByCommands && !session.isOver) return
         await this.#follow(session, until)
       },
-      onFailure: (error) => this.#failed(error),
+      onFailure: (error) => this.#notices.failed(error),
     })
   }
 
@@ -205,54 +205,19 @@ export class SessionSync implements AsyncDisposable {
     session.stamp = stamp
   }
 
-  // ------------------------------------------------------------------------------------------------ saying
+  // ------------------------------------------------------------------------------------------------- both
 
   async #look(): Promise<SessionStorage | undefined> {
     const storage = await findStorage(this.#options.storage)
-    if (storage && storage.path !== this.#storagePath)
-      this.#notice('info', `Using OpenCode storage at: ${storage.path}`)
-    this.#storagePath = storage?.path ?? ''
+    this.#notices.found(storage)
     return storage
-  }
-
-  #byCommands(reason: string | undefined): void {
-    if (reason !== undefined && !this.#isByCommands)
-      this.#notice('warn', `${reason} OpenCode itself is asked, every few minutes.`)
-    this.#isByCommands = reason !== undefined
-  }
-
-  /** Each thing once, until it has been well again. */
-  #failed(error: unknown): void {
-    if (error instanceof StorageProblem) return this.#complain(error)
-    // That nothing answers is said of the link already.
-    const isSilence = error instanceof UnreachableError && error.code === 'SERVER_UNREACHABLE'
-    const level = this.#isFailing || isSilence || isUnauthorized(error) ? 'debug' : 'warn'
-    this.#notice(level, `Sessions are not synced: ${messageOf(error)}`)
-    this.#isFailing = true
-  }
-
-  #complain(problem: StorageProblem): void {
-    const text = [problem.message, ...problem.suggestions].join(' ')
-    const now = this.#options.clock.monotonic()
-    this.#busySince = problem.kind === 'busy' ? (this.#busySince ?? now) : undefined
-    if (this.#busySince !== undefined && now - this.#busySince < patienceMs) return
-    if (text !== this.#problem) this.#notice('warn', text)
-    this.#problem = text
-    this.#isByCommands ||= problem.kind === 'unknown'
   }
 
   async #save(): Promise<void> {
     try {
       await this.#state.save()
     } catch (error) {
-      this.#notice(
-        'warn',
-        `What was synced cannot be written down, and is sent again after a restart: ${messageOf(error)}`,
-      )
+      this.#notices.unsaved(error)
     }
-  }
-
-  #notice(level: 'debug' | 'info' | 'warn', text: string): void {
-    this.#options.bus.emit({type: 'notice', level, text})
   }
 }

@@ -50,7 +50,8 @@ parentPort?.on('message', (request: Request) => void reply(request))
 async function reply({id, storage, name, ask}: Request): Promise<void> {
   try {
     using opened = await open(storage)
-    const value = opened.unknown ? byCommands(opened, name, ask) : answer(opened.source, name, ask)
+    const source = remembering(opened.source, storage)
+    const value = opened.unknown ? byCommands(opened, name, ask) : answer(source, name, ask)
     const bytes = 'body' in value && value.body ? [value.body.buffer] : []
     parentPort?.postMessage({id, value, warning: opened.unknown?.message} satisfies Reply, bytes)
   } catch (error) {
@@ -59,6 +60,22 @@ async function reply({id, storage, name, ask}: Request): Promise<void> {
         ? {id, problem: {kind: error.kind, message: error.message, suggestions: error.suggestions}}
         : {id, bug: error instanceof Error ? (error.stack ?? error.message) : String(error)}
     parentPort?.postMessage(said)
+  }
+}
+
+let last: {key: string; sessions: AgentSession[]} | undefined
+
+/** The pages of a long list are asked for one after the other: it is read once, unless the storage changes meanwhile. */
+function remembering(source: SessionSource, storage: SessionStorage): SessionSource {
+  if (storage.kind === 'tree') return source
+  return {
+    ...source,
+    sessions(scope, only) {
+      if (only !== undefined) return source.sessions(scope, only)
+      const key = JSON.stringify([storage, scope])
+      last = last?.key === key ? last : {key, sessions: source.sessions(scope)}
+      return last.sessions
+    },
   }
 }
 

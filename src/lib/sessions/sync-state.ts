@@ -20,6 +20,8 @@ const fileSchema = v.object({
   ),
 })
 
+/** Another one when the same session or message is told in another way than before. */
+const form = '1'
 /** Sessions whose messages are remembered as told, beside those that are synced anyway. */
 const mostSessions = 20
 
@@ -32,10 +34,11 @@ export class SyncState {
   readonly #basis: string
   readonly #told = new Map<string, Told>()
   #isSaved = true
+  #saving: Promise<void> = Promise.resolve()
 
   constructor(file: string, about: {server: string; patterns: readonly string[]}) {
     this.#file = file
-    this.#basis = fingerprint(about.server, ...about.patterns)
+    this.#basis = fingerprint(form, about.server, ...about.patterns)
     const kept = v.safeParse(fileSchema, readStateJson(file))
     if (!kept.success || kept.output.basis !== this.#basis) return
     for (const [id, {messages, ...told}] of Object.entries(kept.output.codebases))
@@ -77,6 +80,12 @@ export class SyncState {
 
   /** Without waiting for the disk: what a power cut takes is told once more. Rejects as the file system does. */
   async save(): Promise<void> {
+    const mine = this.#saving.catch(() => {}).then(() => this.#write())
+    this.#saving = mine
+    await mine
+  }
+
+  async #write(): Promise<void> {
     if (this.#isSaved) return
     this.#isSaved = true
     const codebases = Object.fromEntries(

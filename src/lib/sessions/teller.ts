@@ -21,8 +21,8 @@ export type TellerParts = {
   isDelta: () => boolean
   /** The newest sessions that are synced with messages, and their newest messages; 0: no messages. */
   most: {sessions: number; messages: number}
-  /** Whether OpenCode's commands had to be asked, and then why. */
-  onCommands: (reason: string | undefined) => void
+  /** Something was read: from the storage itself, or by OpenCode's commands, and then why. */
+  onRead: (byCommands: string | undefined) => void
 }
 
 /** What a sync of one codebase came to. */
@@ -93,7 +93,7 @@ export class Teller {
     const counts = await this.#pages('sessions', at, async () => {
       const ledger = state.of(codebaseId).sessions
       const question = {scope, only, workerId, ledger, isDelta: isDelta(), newest: most.sessions}
-      const page = await reader.ask('sessions', at.storage, question)
+      const page = await reader.ask('sessions', at.storage, question, at.signal)
       ;({total, newest} = page)
       return {
         page,
@@ -111,7 +111,7 @@ export class Teller {
     const {changed} = await this.#pages('messages', at, async () => {
       const ledger = state.of(codebaseId).messages.get(sessionId) ?? ''
       const question = {sessionId, workerId, ledger, isDelta: isDelta(), most: most.messages}
-      const page = await reader.ask('messages', at.storage, question)
+      const page = await reader.ask('messages', at.storage, question, at.signal)
       return {
         page,
         send: (body) => client.syncMessages(codebaseId, sessionId, body, at.signal),
@@ -131,14 +131,14 @@ export class Teller {
       keep: () => void
     }>,
   ): Promise<{changed: number; removed: number}> {
-    const {clock, onCommands} = this.#parts
+    const {clock, onRead} = this.#parts
     const counts = {changed: 0, removed: 0}
     while (!this.#isAbsent(kind)) {
       const begun = clock.monotonic()
       const page = await this.#inTurn(async () => {
         signal.throwIfAborted()
         const {page, send, keep} = await next()
-        onCommands(page.warning)
+        onRead(page.warning)
         if (page.body && !(await this.#send(kind, send, page.body))) return undefined
         keep()
         return page
