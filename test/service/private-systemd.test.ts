@@ -2,11 +2,12 @@ import {chmodSync, copyFileSync, existsSync, linkSync, mkdirSync, readFileSync, 
 import {dirname, join} from 'node:path'
 import {afterAll, beforeAll, describe, expect, test} from 'vitest'
 import type {StatusReport} from '../../src/commands/status.ts'
+import {isFinal} from '../../src/lib/protocol/schemas.ts'
 import {envLine} from '../../src/lib/service/env-file.ts'
 import type {Finished} from '../support/cli.ts'
 import {openCode, processesOf, startModel} from '../support/opencode-fleet.ts'
 import {bootProblem, insideProgram} from '../support/private-systemd/boot.ts'
-import {inhabit, sayIfSkipped, unit} from '../support/private-systemd/inhabit.ts'
+import {inhabit, patienceMs, sayIfSkipped, unit} from '../support/private-systemd/inhabit.ts'
 import {repository, until} from '../support/scratch.ts'
 
 const isSkipped = sayIfSkipped('the service under a real systemd', bootProblem())
@@ -17,7 +18,7 @@ const look =
   'ls -A /home/dev; touch /home/dev/x /etc/x /opt/x; echo kept >/tmp/kept; id -un; git rev-parse --show-toplevel\n'
 const agentProgram = '/home/dev/.opencode/bin/opencode'
 
-describe.skipIf(isSkipped)('the service under a real systemd', () => {
+describe.skipIf(isSkipped)('the service under a real systemd', {timeout: 2 * patienceMs}, () => {
   let place: Awaited<ReturnType<typeof inhabit>>
   let model: Awaited<ReturnType<typeof startModel>>
 
@@ -42,12 +43,23 @@ describe.skipIf(isSkipped)('the service under a real systemd', () => {
   })
 
   const read = (path: string) => readFileSync(place.systemd.outside(path), 'utf8')
-  /** A task whose agent does not end by itself. */
-  const hang = async () => {
-    const asked = model.requests.length
-    const {id} = await place.fleet.http.task(await place.codebaseId(codebase), {prompt: '[fake:hang]'})
-    await until(() => model.requests.slice(asked).some(({step}) => step === 'hang'), 'the agent to be at work')
-    return id
+  const ended = (id: string) =>
+    until(
+      async () => {
+        const task = await place.fleet.http.get(id)
+        return isFinal(task.status) && task
+      },
+      `task ${id} to end`,
+      patienceMs,
+    )
+  /** A task whose agent waits to be told to go on. */
+  const holding = async (name: string) => {
+    const cmd = `touch ${name}.begun; while [ ! -e ${name}.go ]; do sleep 0.05; done`
+    const prompt = `[fake:bash cmd="${cmd}"] [fake:text say=${name}]`
+    const {id} = await place.fleet.http.task(await place.codebaseId(codebase), {prompt})
+    const file = (end: string) => join(place.systemd.outside(codebase), `${name}.${end}`)
+    await until(() => existsSync(file('begun')), 'the agent to be at work', patienceMs)
+    return {id, agent: processesOf(id)[0], letGo: () => writeFileSync(file('go'), '')}
   }
 
   test('it is installed, is ready, and its unit says which server it works for', async () => {
@@ -62,7 +74,11 @@ describe.skipIf(isSkipped)('the service under a real systemd', () => {
     expect(done).toMatchObject({code: 0, stdout: expect.stringContaining(`${unit} runs.`)})
     expect(done.stdout).toContain(`Warning: the user a2a-worker may not write in ${codebase}; let it: setfacl`)
     expect(await place.property('ActiveState')).toBe('active')
-    await until(async () => (await place.property('StatusText')) === '0 tasks run; tasks come by stream', 'the status')
+    await until(
+      async () => (await place.property('StatusText')) === '0 tasks run; tasks come by stream',
+      'the status',
+      patienceMs,
+    )
     const shown = await place.systemd.run(['sh', '-c', `systemctl cat ${unit} | grep A2A_SERVER_URL`])
     expect(shown.stdout).toBe(`Environment=A2A_SERVER_URL=${place.fleet.url}\n`)
     expect(await place.systemctl('is-enabled', unit)).toBe('enabled')
@@ -84,7 +100,7 @@ describe.skipIf(isSkipped)('the service under a real systemd', () => {
     const {id} = await place.fleet.http.task(await place.codebaseId(codebase), {
       prompt: `[fake:edit path=made.txt text="hi\\n"] [fake:bash cmd="sh look.sh"] [fake:text say=done]`,
     })
-    expect(await place.fleet.ended(id)).toMatchObject({status: 'completed', result: 'done', error: null})
+    expect(await ended(id)).toMatchObject({status: 'completed', result: 'done', error: null})
     expect(read(join(codebase, 'made.txt'))).toBe('hi\n')
     const output = await place.fleet.output(id)
     expect(output).toMatch(/\.opencode\\nmy app: 100%\\n/)
@@ -116,39 +132,43 @@ describe.skipIf(isSkipped)('the service under a real systemd', () => {
 
   test('its watchdog is told that it lives', async () => {
     const before = await place.property('WatchdogTimestampMonotonic')
-    await until(async () => (await place.property('WatchdogTimestampMonotonic')) !== before, 'a sign of life')
+    await until(
+      async () => (await place.property('WatchdogTimestampMonotonic')) !== before,
+      'a sign of life',
+      patienceMs,
+    )
   })
 
   test('a change is taken over by a running worker, which is replaced while its agent goes on', async () => {
     const before = await place.property('MainPID')
-    const id = await hang()
-    const [agent = ''] = processesOf(id)
+    const {id, agent, letGo} = await holding('upgrade')
     const second = '/home/dev/second'
     repository(place.systemd.outside(second))
-    const installing = place.program('install-service', '--codebase', second, '--start')
-    await until(async () => (await place.property('SubState')) === 'auto-restart', 'the worker to leave')
+    const {stdout} = await place.program('install-service', '--codebase', second, '--start')
+    expect(stdout).toContain(`${unit} runs.`)
+    expect(await place.started(before)).not.toBe(before)
     expect(processesOf(id)).toContain(agent)
-    expect((await installing).stdout).toContain(`${unit} runs.`)
-    await place.started(before)
     await place.codebaseId(second)
-    await settle(id)
+    letGo()
+    expect(await ended(id)).toMatchObject({status: 'completed', result: 'upgrade', attempt: 1})
   })
 
-  test('kill -9 of the worker leaves the agent alive, and the unit starts again', async () => {
+  test('kill -9 of the worker leaves the agent at work; the unit starts again, and goes on with it', async () => {
     const before = await place.property('MainPID')
-    const id = await hang()
-    const [agent = ''] = processesOf(id)
+    const {id, agent, letGo} = await holding('crash')
     await place.systemd.run(['kill', '-KILL', before])
-    await until(async () => (await place.property('SubState')) === 'auto-restart', 'the worker to be gone')
+    await until(async () => (await place.property('SubState')) === 'auto-restart', 'the worker to be gone', patienceMs)
     expect(processesOf(id)).toContain(agent)
     await place.started(before)
     expect(await place.property('NRestarts')).not.toBe('0')
-    await settle(id)
+    letGo()
+    expect(await ended(id)).toMatchObject({status: 'completed', result: 'crash', attempt: 1})
+    expect(processesOf(id)).toEqual([])
   })
 
   test('a stop lets the drain have its time and leaves nothing of the agent', async () => {
-    const id = await hang()
-    expect(processesOf(id)).not.toEqual([])
+    const {id, agent} = await holding('stop')
+    expect(processesOf(id)).toContain(agent)
     await place.systemctl('stop', unit)
     await until(() => processesOf(id).length === 0, 'the agent to end', 2000)
     expect(await place.property('ActiveState')).toBe('inactive')
@@ -168,13 +188,6 @@ describe.skipIf(isSkipped)('the service under a real systemd', () => {
       'a2a-agent-worker is not installed; nothing was changed.\n',
     )
   })
-
-  /** However the next worker sees to a run that it finds, it comes to an end. */
-  async function settle(id: string): Promise<void> {
-    await place.fleet.cli(['tasks', 'cancel', id])
-    await place.fleet.ended(id)
-    await until(() => processesOf(id).length === 0, 'the agent to end')
-  }
 })
 
 function parsed({stdout, stderr}: Finished): StatusReport {

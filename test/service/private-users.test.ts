@@ -2,12 +2,12 @@ import {mkdirSync, readFileSync, writeFileSync} from 'node:fs'
 import {dirname} from 'node:path'
 import {afterAll, beforeAll, describe, expect, test} from 'vitest'
 import {bootProblem, insideProgram} from '../support/private-systemd/boot.ts'
-import {inhabit, sayIfSkipped, unit} from '../support/private-systemd/inhabit.ts'
+import {inhabit, patienceMs, sayIfSkipped, unit} from '../support/private-systemd/inhabit.ts'
 import {until} from '../support/scratch.ts'
 
 const isSkipped = sayIfSkipped('services of users and the migration under a real systemd', bootProblem())
 
-describe.skipIf(isSkipped)('under a real systemd', () => {
+describe.skipIf(isSkipped)('under a real systemd', {timeout: 2 * patienceMs}, () => {
   let place: Awaited<ReturnType<typeof inhabit>>
 
   beforeAll(async () => {
@@ -29,6 +29,7 @@ describe.skipIf(isSkipped)('under a real systemd', () => {
     const {code, stdout, stderr} = await dev.program(...user, '--codebase', '/home/dev', '--start')
     expect({code, stderr}).toEqual({code: 0, stderr: ''})
     expect(stdout).toContain('Warning: it ends when you log out, unless you run: loginctl enable-linger dev.')
+    await dev.started('')
     expect(await dev.property('StatusText')).toMatch(/^0 tasks run/)
     expect((await dev.program('status', '--server', place.fleet.url)).stdout).toMatch(/^worker .* running\n/)
     const before = await dev.property('MainPID')
@@ -48,6 +49,7 @@ describe.skipIf(isSkipped)('under a real systemd', () => {
     await until(
       async () => (await place.fleet.cli(['workers', 'list'])).stdout.includes(' box '),
       'the worker of that name',
+      patienceMs,
     )
     const back = /The way back: (.*)/.exec(stdout)?.[1]?.replace('a2a-worker', insideProgram.join(' ')) ?? ''
     expect((await place.systemd.run(['sh', '-c', back])).code).toBe(0)

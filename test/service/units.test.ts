@@ -20,7 +20,7 @@ const layouts: Record<string, Layout> = {
 /** Settings of a service with everything that a drop-in has a line for. */
 const {config} = resolveConfig({
   flags: {codebases: ['/srv/api', '/home/me/my app: "100%" $HOME'], opencode_bin: '/home/me/bin/opencode'},
-  env: {A2A_AUTH_TOKEN_FILE: '/home/me/token', A2A_DRAIN_TIMEOUT: '0'},
+  env: {A2A_AUTH_TOKEN_FILE: '/home/me/token', A2A_DRAIN_TIMEOUT: '0', A2A_REGISTRATION_ROOTS: '/srv/teams'},
   files: [],
   cwd: '/',
 })
@@ -72,6 +72,7 @@ test('the drop-in shows codebases for writing, the rest for reading, and says wh
     'TimeoutStopSec=infinity',
     'BindPaths=-/srv/api',
     String.raw`BindPaths=-"/home/me/my app: \"100%%\" $HOME"`,
+    'BindPaths=-/srv/teams',
     'BindPaths=-/opt/a2a-worker/.local',
     'BindPaths=-/opt/a2a-worker/.config',
     'BindPaths=-/opt/a2a-worker/.cache',

@@ -33,12 +33,12 @@ async function expectLeft({fleet, worker, id}: Awaited<ReturnType<typeof atWork>
 
 const isDraining = (worker: Running) => says(worker, 'Worker is draining')
 
-test('at SIGQUIT the worker leaves at once, its agent goes on, and the next start finds the run', async () => {
+test('at SIGQUIT the worker leaves at once, its agent goes on, and the next start goes on with the run', async () => {
   const work = await atWork()
   work.worker.process.kill('SIGQUIT')
   await expectLeft(work)
   const next = await work.fleet.worker('w', [work.path])
-  expect(next.stderr()).toContain('that an earlier process of this worker left')
+  expect(next.stderr()).toContain('Going on with a run whose agent is at work')
 })
 
 test('a request to detach over the socket does the same', async () => {

@@ -45,7 +45,9 @@ function writable({config, env, layout}: DropInOptions): string[] {
   const xdg = ['XDG_DATA_HOME', 'XDG_CONFIG_HOME', 'XDG_STATE_HOME', 'XDG_CACHE_HOME'].flatMap(
     (name) => env[name] || [],
   )
-  const paths = [...config.codebases.map(({path}) => path), ...folders, ...xdg]
+  const {codebases, registration_roots: roots = [], global_codebase: global = 'none'} = config
+  const places = [...codebases.map(({path}) => path), ...roots, ...(global === 'none' ? [] : [global])]
+  const paths = [...places, ...folders, ...xdg]
   return paths.map((path) => `BindPaths=-${pathWord(path)}`)
 }
 

@@ -236,7 +236,8 @@ async function serve(
   await whileTasksRun(runner, signals.detach)
   limit.abort()
   background.abort()
-  await work
+  // Whoever is to leave at once does not wait for what is being asked of the agent just now.
+  await Promise.race([work, aborted(signals.detach)])
 }
 
 /**

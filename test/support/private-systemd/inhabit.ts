@@ -2,6 +2,9 @@ import {bootSystemd, insideProgram, type PrivateSystemd} from './boot.ts'
 import {startFleet} from '../fleet.ts'
 import {until} from '../scratch.ts'
 
+/** Much is started here, and the machine may have other things to do. */
+export const patienceMs = 90_000
+
 export const unit = 'a2a-agent-worker'
 
 /** A private systemd, a control plane outside of it, and what the tests of the service ask of both. */
@@ -16,10 +19,14 @@ export async function inhabit() {
       property,
       /** Waits for a worker that is ready and has another pid. */
       started: (before: string) =>
-        until(async () => {
-          const [state, pid] = await Promise.all([property('ActiveState'), property('MainPID')])
-          return state === 'active' && pid !== before && pid
-        }, 'the next worker'),
+        until(
+          async () => {
+            const [state, pid] = await Promise.all([property('ActiveState'), property('MainPID')])
+            return state === 'active' && pid !== before && pid
+          },
+          'the next worker',
+          patienceMs,
+        ),
     }
   }
   return {
@@ -30,7 +37,7 @@ export async function inhabit() {
     /** As somebody else, about the systemd of that user. */
     as: (by: readonly string[], env: Record<string, string>) =>
       about((command) => systemd.run([...by, ...command], env), '--user'),
-    codebaseId: (path: string) => until(() => fleet.codebaseId(path), `${path} to be registered`),
+    codebaseId: (path: string) => until(() => fleet.codebaseId(path), `${path} to be registered`, patienceMs),
     async [Symbol.asyncDispose]() {
       await systemd[Symbol.asyncDispose]()
       await fleet[Symbol.asyncDispose]()
