@@ -25,7 +25,7 @@ const lib = join(import.meta.dirname, '../src/lib')
 
 test('a folder of src/lib imports only from folders before it', () => {
   const wrong: string[] = []
-  for (const file of globSync('**/*.ts', {cwd: lib})) {
+  for (const file of globSync('**/*.{ts,tsx}', {cwd: lib})) {
     const folder = file.split('/')[0] ?? ''
     expect(order, `the folder of ${file}`).toContain(folder)
     for (const [, target = ''] of readFileSync(join(lib, file), 'utf8').matchAll(
@@ -38,7 +38,7 @@ test('a folder of src/lib imports only from folders before it', () => {
 })
 
 test('the library does not print and does not read the environment', () => {
-  const wrong = globSync('**/*.ts', {cwd: lib}).filter((file) =>
+  const wrong = globSync('**/*.{ts,tsx}', {cwd: lib}).filter((file) =>
     /process\.env|console\.(log|error)/.test(readFileSync(join(lib, file), 'utf8')),
   )
   expect(wrong).toEqual([])

@@ -1,5 +1,6 @@
 import {Flags} from '@oclif/core'
 import {BaseCommand, type Context} from '../base-command.ts'
+import {dashboardHere, hasTerminal} from '../dashboard-here.ts'
 import {settingFlags} from '../flags.ts'
 import {configError, usageError} from '../lib/core/errors.ts'
 
@@ -23,7 +24,7 @@ const settings = [
 export default class Start extends BaseCommand {
   static override summary = 'Run the worker: take tasks and run them with OpenCode'
   static override description =
-    'Without any configuration it runs a control plane for this machine beside the worker and serves the current directory. The first SIGTERM or Ctrl-C takes no more tasks and lets the running ones end, the second ends them, the third leaves at once.'
+    'Without any configuration it runs a control plane for this machine beside the worker and serves the current directory. The first SIGTERM or Ctrl-C takes no more tasks and lets the running ones end, the second ends them, the third leaves at once. On a terminal it shows a dashboard, which has the log in it; log lines are written where stderr leads elsewhere (2> worker.log).'
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> --server https://plane.example --codebase api:/srv/api --codebase /srv/web',
@@ -36,6 +37,7 @@ export default class Start extends BaseCommand {
       summary: 'Use the control plane of this machine, whatever is configured',
       exclusive: ['server'],
     }),
+    'no-dashboard': Flags.boolean({summary: 'Log lines instead of the dashboard, on a terminal too'}),
     once: Flags.boolean({summary: 'Leave after one task'}),
     'exit-after-idle': Flags.integer({
       summary: 'Leave after so many seconds without a task',
@@ -48,6 +50,8 @@ export default class Start extends BaseCommand {
     const {flags} = await this.parse(Start)
     const context = await this.context(flags)
     const isLocal = Boolean(flags['local']) || this.#isUnconfigured(context)
+    const isLogOnly = Boolean(flags['no-dashboard']) || context.config.log_format === 'json'
+    const dashboard = hasTerminal() && !isLogOnly ? await dashboardHere(flags) : undefined
     const {startWorker} = await import('../lib/daemon/worker-process.ts')
     await startWorker({
       config: this.#withCodebase(context, isLocal),
@@ -60,6 +64,8 @@ export default class Start extends BaseCommand {
       exitAfterIdleMs: Number(flags['exit-after-idle'] ?? 0) * 1000,
       write: (text) => void process.stderr.write(text),
       exit: (code) => process.exit(code),
+      dashboard,
+      logsBeside: !process.stderr.isTTY,
     })
   }
 

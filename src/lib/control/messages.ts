@@ -1,4 +1,6 @@
 import * as v from 'valibot'
+import {levelSchema, linkSchema, phaseSchema} from '../events/worker-event.ts'
+import {finalStatuses} from '../protocol/statuses.ts'
 
 /** What a local command may ask of a running worker: one JSON object a line. */
 export const requestSchema = v.variant('op', [
@@ -6,34 +8,87 @@ export const requestSchema = v.variant('op', [
   v.object({op: v.literal('events')}),
   v.object({op: v.literal('drain')}),
   v.object({op: v.literal('detach')}),
+  v.object({op: v.literal('pause')}),
+  v.object({op: v.literal('resume')}),
   v.object({op: v.literal('cancel'), task_id: v.string()}),
   v.object({op: v.literal('sync-sessions'), all: v.boolean()}),
   v.object({op: v.literal('add-codebase'), name: v.string(), path: v.string(), description: v.string()}),
 ])
 export type ControlRequest = v.InferOutput<typeof requestSchema>
 
+/** The newest lines, and how many went before them. */
+const linesSchema = v.object({dropped: v.number(), items: v.array(v.string())})
+const noLines = {dropped: 0, items: []}
+
+const taskSchema = v.object({
+  id: v.string(),
+  title: v.string(),
+  attempt: v.number(),
+  phase: v.picklist(['claiming', 'starting', 'running', 'stopping', 'reporting']),
+  codebase: v.string(),
+  since: v.number(),
+  session_id: v.nullable(v.string()),
+  agent: v.optional(v.nullable(v.string()), null),
+  pid: v.optional(v.nullable(v.number()), null),
+  lines: v.optional(linesSchema, noLines),
+})
+
+const endedSchema = v.object({
+  id: v.string(),
+  title: v.string(),
+  attempt: v.number(),
+  codebase: v.string(),
+  status: v.picklist(finalStatuses),
+  ms: v.number(),
+  cost: v.number(),
+  error: v.nullable(v.string()),
+  at: v.number(),
+})
+
+const waitingSchema = v.object({
+  id: v.string(),
+  title: v.string(),
+  reason: v.string(),
+  since: v.number(),
+  at: v.number(),
+})
+
+const logSchema = v.object({
+  dropped: v.number(),
+  items: v.array(v.object({at: v.number(), level: levelSchema, text: v.string(), task_id: v.nullable(v.string())})),
+})
+
+const count = v.optional(v.number(), 0)
+
+/**
+ * A worker as it is now: with the events from then on, whoever comes late sees what the worker itself sees. What is
+ * optional an older worker does not tell.
+ */
 export const workerStatusSchema = v.object({
   name: v.string(),
   worker_id: v.string(),
   pid: v.number(),
   version: v.string(),
-  phase: v.string(),
-  link: v.string(),
+  phase: phaseSchema,
+  paused: v.optional(v.boolean(), false),
+  farewell: v.optional(v.nullable(v.string()), null),
+  link: linkSchema,
+  link_since: v.optional(v.nullable(v.number()), null),
+  link_reason: v.optional(v.string(), ''),
   server: v.string(),
   slots: v.number(),
   free: v.number(),
-  codebases: v.array(v.object({id: v.string(), path: v.string()})),
-  tasks: v.array(
-    v.object({
-      id: v.string(),
-      title: v.string(),
-      attempt: v.number(),
-      phase: v.string(),
-      codebase: v.string(),
-      since: v.number(),
-      session_id: v.nullable(v.string()),
-    }),
-  ),
+  codebases: v.array(v.object({id: v.string(), name: v.optional(v.string(), ''), path: v.string()})),
+  /** Codebases that are not served. */
+  refused: v.optional(v.array(v.object({name: v.string(), path: v.string(), reason: v.string()})), []),
+  tasks: v.array(taskSchema),
+  waiting: v.optional(v.array(waitingSchema), []),
+  waiting_more: count,
+  /** The newest first. */
+  ended: v.optional(v.array(endedSchema), []),
+  totals: v.optional(v.object({completed: count, failed: count, cancelled: count, cost: count}), {}),
+  log: v.optional(logSchema, noLines),
+  log_level: v.optional(levelSchema, 'info'),
 })
 export type WorkerStatus = v.InferOutput<typeof workerStatusSchema>
 

@@ -1,8 +1,9 @@
 import {once} from 'node:events'
-import {createConnection} from 'node:net'
+import {createConnection, type Socket} from 'node:net'
 import {createInterface} from 'node:readline'
 import * as v from 'valibot'
 import {ExpectedError, errorCode} from '../core/errors.ts'
+import {workerEventSchema, type WorkerEvent} from '../events/worker-event.ts'
 import {parseJson} from '../protocol/parse.ts'
 import {
   answerSchema,
@@ -13,23 +14,16 @@ import {
   type WorkerStatus,
 } from './messages.ts'
 
+const answerMs = 10_000
+
 /** Asks the worker at this socket. Undefined when none listens there. Throws ExpectedError when it says no. */
 export async function ask(
   path: string,
   request: ControlRequest,
-  timeoutMs = 10_000,
+  timeoutMs = answerMs,
 ): Promise<{value: unknown} | undefined> {
-  const socket = createConnection(path)
-  socket.setTimeout(timeoutMs, () =>
-    socket.destroy(new Error(`the worker did not answer within ${timeoutMs / 1000} s`)),
-  )
-  try {
-    await once(socket, 'connect')
-  } catch (error) {
-    if (['ENOENT', 'ECONNREFUSED', 'ENOTDIR'].includes(errorCode(error) ?? '')) return undefined
-    throw error
-  }
-
+  const socket = await connect(path, timeoutMs)
+  if (!socket) return undefined
   socket.write(`${JSON.stringify(request)}\n`)
   try {
     for await (const line of createInterface({input: socket})) {
@@ -55,4 +49,63 @@ export async function syncByWorker(path: string, all: boolean): Promise<Synced |
 export async function workerStatus(path: string): Promise<WorkerStatus | undefined> {
   const answer = await ask(path, {op: 'status'})
   return answer && v.parse(workerStatusSchema, answer.value)
+}
+
+export type Watcher = {
+  /** Lets go of the worker. */
+  signal: AbortSignal
+  /** The worker as it is; first of all, and once. */
+  onStatus: (status: WorkerStatus) => void
+  /** All that happens from then on. */
+  onEvent: (event: WorkerEvent) => void
+}
+
+/** Follows the worker at this socket until it ends or lets go of us. False: none listens there. */
+export async function watchWorker(path: string, {signal, onStatus, onEvent}: Watcher): Promise<boolean> {
+  const socket = await connect(path, answerMs)
+  if (!socket) return false
+  const lines = createInterface({input: socket})
+  socket.on('close', () => lines.close())
+  const leave = () => socket.destroy()
+  signal.addEventListener('abort', leave, {once: true})
+  if (signal.aborted) leave()
+  // In this order nothing is missed: events before the answer are in it already.
+  socket.write(`${JSON.stringify({op: 'events'})}\n${JSON.stringify({op: 'status'})}\n`)
+  let isKnown = false
+  try {
+    for await (const line of lines) {
+      const message = parseJson(line)
+      if (isKnown) {
+        const event = v.safeParse(workerEventSchema, message)
+        if (event.success) onEvent(event.output) // another version may tell more than we know
+        continue
+      }
+
+      const answer = v.safeParse(answerSchema, message)
+      if (!answer.success) continue
+      if (!answer.output.ok) throw new Error(answer.output.error)
+      onStatus(v.parse(workerStatusSchema, answer.output.value))
+      isKnown = true
+      socket.setTimeout(0)
+    }
+  } finally {
+    signal.removeEventListener('abort', leave)
+    socket.destroy()
+  }
+
+  return true
+}
+
+async function connect(path: string, timeoutMs: number): Promise<Socket | undefined> {
+  const socket = createConnection(path)
+  socket.setTimeout(timeoutMs, () =>
+    socket.destroy(new Error(`the worker did not answer within ${timeoutMs / 1000} s`)),
+  )
+  try {
+    await once(socket, 'connect')
+    return socket
+  } catch (error) {
+    if (['ENOENT', 'ECONNREFUSED', 'ENOTDIR'].includes(errorCode(error) ?? '')) return undefined
+    throw error
+  }
 }

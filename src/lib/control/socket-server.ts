@@ -15,17 +15,20 @@ export type ControlHandlers = {
   drain: () => void
   /** Leaves at once; agents go on. */
   detach: () => void
+  setPaused: (isPaused: boolean) => void
   /** False when the task is not here. */
   cancel: (taskId: string) => boolean
   /** Answers with what came of it, a codebase each; `all`: as if nothing had been sent before. */
   syncSessions: (all: boolean) => Promise<Synced>
   addCodebase: (codebase: {name: string; path: string; description: string}) => Promise<void>
-  /** Listens until disposed. */
-  onEvent: (listener: (event: WorkerEvent) => void) => Disposable
+  /** Tells of each event until disposed. */
+  watch: (listener: (event: WorkerEvent) => void) => Disposable
 }
 
 const longestRequest = 64 * 1024
-const mostBuffered = 1024 * 1024
+const mostBuffered = 4 * 1024 * 1024
+/** Events of so long are one write: agents may say a thousand things a second. */
+const gatherMs = 50
 
 /** Answers local commands on a unix socket with these permissions. Throws ExpectedError (73). */
 export async function serveSocket(path: string, mode: number, handlers: ControlHandlers): Promise<AsyncDisposable> {
@@ -64,6 +67,14 @@ async function converse(socket: Socket, handlers: ControlHandlers): Promise<void
     // A reader that does not read is let go rather than remembered.
     if (socket.writableLength > mostBuffered) socket.destroy()
   }
+  const sayGathered = (event: WorkerEvent) => {
+    if (socket.writableCorked === 0) {
+      socket.cork()
+      setTimeout(() => socket.uncork(), gatherMs)
+    }
+
+    say(event)
+  }
   const listening: Disposable[] = []
   socket.on('close', () => {
     for (const listener of listening.splice(0)) listener[Symbol.dispose]()
@@ -75,7 +86,7 @@ async function converse(socket: Socket, handlers: ControlHandlers): Promise<void
     for await (const line of createInterface({input: socket})) {
       const request = v.safeParse(requestSchema, parseJson(line))
       if (!request.success) say({ok: false, error: 'not a request that this worker knows'})
-      else if (request.output.op === 'events') listening.push(handlers.onEvent((event) => say(event)))
+      else if (request.output.op === 'events') listening.push(handlers.watch(sayGathered))
       else say(await answer(request.output, handlers))
     }
   } catch {
@@ -93,6 +104,10 @@ async function answer(request: Exclude<ControlRequest, {op: 'events'}>, handlers
         return {ok: true}
       case 'detach':
         handlers.detach()
+        return {ok: true}
+      case 'pause':
+      case 'resume':
+        handlers.setPaused(request.op === 'pause')
         return {ok: true}
       case 'cancel':
         return handlers.cancel(request.task_id)

@@ -74,6 +74,25 @@ export class StopLadder implements StopSignals {
   }
 }
 
+/**
+ * A shell's job control for whoever holds its terminal: `leave` gives it back before the process is stopped by SIGTSTP,
+ * `comeBack` is called when it goes on, also after a SIGSTOP that nobody could see.
+ */
+export function onJobControl({leave, comeBack}: {leave: () => Promise<void>; comeBack: () => void}): Disposable {
+  const stop = () => void leave().then(() => process.kill(process.pid, 'SIGSTOP'))
+  process.on('SIGTSTP', stop)
+  process.on('SIGCONT', comeBack)
+  return {
+    [Symbol.dispose]() {
+      process.off('SIGTSTP', stop)
+      process.off('SIGCONT', comeBack)
+    },
+  }
+}
+
+/** What Ctrl-Z does where the terminal does it: stops the whole job, `npm` and the like before us included. */
+export const stopJob = (): void => void process.kill(0, 'SIGTSTP')
+
 /** Calls `step` at each SIGTERM and SIGINT, and `quit` at a SIGQUIT, until disposed. */
 export function onTermination(
   step: (signal: NodeJS.Signals) => void,

@@ -7,7 +7,6 @@ import {defaultWorkerName, workerIdentity} from '../config/identity.ts'
 import type {Config} from '../config/settings.ts'
 import {makePrivate} from '../config/state-directory.ts'
 import {authToken} from '../config/token.ts'
-import type {WorkerStatus} from '../control/messages.ts'
 import {socketMode, socketPath} from '../control/socket-path.ts'
 import {serveSocket} from '../control/socket-server.ts'
 import {Cleanup} from '../core/cleanup.ts'
@@ -25,7 +24,12 @@ import {createModelSource, type ModelSource} from '../opencode/models.ts'
 import {probeOpenCode} from '../opencode/probe.ts'
 import type {CommandOptions} from '../opencode/session-commands.ts'
 import {isNotifyService, reportToManager} from '../service/manager.ts'
-import {runWorker, type RunningWorker} from '../worker/worker.ts'
+import type {OpenDashboard} from '../ui/controls.ts'
+import {ViewStore} from '../ui/view-store.ts'
+import {emptyView} from '../ui/view.ts'
+import {runWorker} from '../worker/worker.ts'
+import {ownControls, socketHandlers, type LocalControlParts} from './local-control.ts'
+import {WorkerScreen} from './worker-screen.ts'
 
 export type WorkerProcessOptions = {
   config: Config
@@ -41,6 +45,9 @@ export type WorkerProcessOptions = {
   /** Takes log lines. */
   write: (text: string) => void
   exit: (code: number) => void
+  dashboard?: OpenDashboard | undefined
+  /** Log lines go on while the dashboard is shown: they go elsewhere. */
+  logsBeside?: boolean
 }
 
 const hints = {
@@ -72,11 +79,15 @@ async function work(options: WorkerProcessOptions, ladder: StopLadder): Promise<
   const clock = systemClock
   makePrivate(stateDir)
   const bus = new EventBus(clock)
-  const format = config.log_format === 'text' && writesToJournal(options.env) ? 'journal' : config.log_format
-  bus.on(await logReporter({format, level: config.log_level, write: options.write}))
-  await using _manager = reportToManager(bus, {env: options.env, pid: process.pid})
-  using _signals = handleSignals(ladder, bus)
   const name = config.worker_name ?? defaultWorkerName(options.isLocal ? config.codebases[0]?.path : undefined)
+  const store = viewStore(config, name, clock.now())
+  const screen = new WorkerScreen(options, store)
+  const format = config.log_format === 'text' && writesToJournal(options.env) ? 'journal' : config.log_format
+  bus.on(await logReporter({format, level: config.log_level, write: screen.write}))
+  bus.on(store.push)
+  await using _manager = reportToManager(bus, {env: options.env, pid: process.pid})
+  const {step, detach} = stepper(ladder, bus)
+  using _signals = onTermination(step, detach)
   const workerId = workerIdentity(stateDir, name, config.worker_id)
   const {commands, ...agent} = await openCode(options, bus)
   await using stack = new Cleanup()
@@ -89,16 +100,28 @@ async function work(options: WorkerProcessOptions, ladder: StopLadder): Promise<
   const about = {config, name, workerId, version, stateDir, globalPath, client, ...agent, storage, secrets, bus, clock}
   let socket: AsyncDisposable | undefined
   stack.defer(() => socket?.[Symbol.asyncDispose]())
+  stack.defer(() => screen.close())
   const opening: Promise<void>[] = []
   compactHeap()
   await runWorker(
     {...about, signals: ladder, once: options.once, exitAfterIdleMs: options.exitAfterIdleMs},
     (worker) => {
-      opening.push(openSocket(worker, options, client.url, bus, ladder).then((opened) => void (socket = opened)))
+      const parts: LocalControlParts = {worker, store, bus, ladder, step, server: client.url, version}
+      const path = socketPath(options.env, stateDir, name)
+      opening.push(
+        serveSocket(path, socketMode(options.env), socketHandlers(parts)).then((opened) => void (socket = opened)),
+      )
+      screen.open(ownControls(parts), {watch: () => worker.queue.watch(), emit: bus.emit})
     },
   )
   await Promise.all(opening)
 }
+
+const viewStore = (
+  {server_url: server = '', log_level: logLevel, max_concurrent_tasks: slots}: Config,
+  name: string,
+  now: number,
+) => new ViewStore(emptyView({name, server, slots, logLevel, now}))
 
 /** systemd names the device and inode of its journal's stream; stderr may have been led elsewhere (sd_journal(3)). */
 function writesToJournal(env: Environment): boolean {
@@ -106,18 +129,19 @@ function writesToJournal(env: Environment): boolean {
   return env['JOURNAL_STREAM'] === `${dev}:${ino}`
 }
 
-function handleSignals(ladder: StopLadder, bus: EventBus): Disposable {
+/** Climbs the ladder and says so. */
+function stepper(ladder: StopLadder, bus: EventBus) {
   const said = (step: StopStep, by: string) => {
     const hint = step === 'drain' ? hints.drain[ladder.second] : hints[step]
     bus.emit({type: 'stop.requested', step, by, hint})
   }
-  return onTermination(
-    (signal) => said(ladder.step(), signal),
-    (signal) => {
-      said('detach', signal)
+  return {
+    step: (by: string) => said(ladder.step(), by),
+    detach: (by: string) => {
+      said('detach', by)
       ladder.detachNow()
     },
-  )
+  }
 }
 
 /** The agent, looked at once: what can be wrong with it is said now, not at each task. */
@@ -175,46 +199,4 @@ function secretsOf({env, config}: WorkerProcessOptions, token: string | undefine
     ...(token ? [token] : []),
     ...allowed.flatMap(([name, value]) => (telling.test(name) && value ? [value] : [])),
   ]
-}
-
-async function openSocket(
-  worker: RunningWorker,
-  options: WorkerProcessOptions,
-  server: string,
-  bus: EventBus,
-  ladder: StopLadder,
-) {
-  const {config, stateDir, env, version} = options
-  const status = (): WorkerStatus => ({
-    name: worker.name,
-    worker_id: worker.workerId,
-    pid: process.pid,
-    version,
-    phase: worker.lifecycle.phase,
-    link: worker.intake.link,
-    server,
-    slots: config.max_concurrent_tasks,
-    free: worker.runner.free,
-    codebases: worker.codebases.entries.map(([id, path]) => ({id, path})),
-    tasks: worker.runner.active.map(({id, title, attempt, phase, codebase, since, sessionId}) => ({
-      id,
-      title,
-      attempt,
-      phase,
-      codebase,
-      since,
-      session_id: sessionId,
-    })),
-  })
-  return serveSocket(socketPath(env, stateDir, worker.name), socketMode(env), {
-    status,
-    drain: () => ladder.drainNow(),
-    detach: () => ladder.detachNow(),
-    cancel: (taskId) => worker.runner.stop(taskId, {status: 'cancelled', error: 'cancelled on this machine'}),
-    syncSessions: async (all) => (await worker.sessions?.now(new AbortController().signal, {all})) ?? [],
-    addCodebase: async (codebase) => {
-      await worker.registration.add(codebase, {isKept: false, signal: AbortSignal.timeout(20_000)})
-    },
-    onEvent: (listener) => bus.on(listener),
-  })
 }

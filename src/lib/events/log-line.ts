@@ -31,6 +31,10 @@ export function logLine(event: WorkerEvent): LogLine {
       return {level: 'warn', text: `Codebase '${event.name}' at ${event.path} is not served: ${event.reason}`}
     case 'notice':
       return {level: event.level, text: event.text, ...(event.taskId === undefined ? {} : {taskId: event.taskId})}
+    case 'pause.changed':
+      return {level: 'info', text: event.isPaused ? 'Paused: no task is taken' : 'Resumed: tasks are taken again'}
+    case 'queue.changed':
+      return {level: 'debug', text: `Waiting on the server: ${event.tasks.length + event.more}`}
     case 'stop.requested':
       return {level: 'info', text: `${event.by}: ${event.hint}`}
     default:
@@ -52,6 +56,8 @@ function taskLine(event: TaskEvent): LogLine {
   switch (event.type) {
     case 'task.received':
       return {level: 'info', taskId, text: `Received task (${event.source}): ${event.title}`}
+    case 'task.claimed':
+      return {level: 'debug', taskId, text: `Task claimed, attempt ${event.attempt}`}
     case 'task.waiting':
       return {level: 'info', taskId, text: `Task waits: ${event.reason}`}
     case 'task.dropped':

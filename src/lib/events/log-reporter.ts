@@ -45,7 +45,7 @@ async function jsonWriter(write: LogOptions['write']): Promise<Writer> {
     {write},
   )
   return (line, event) => {
-    // A notice has its own level and text, which are the line's already.
+    // A notice has its own level and text, which are the line's already; what an agent says at length is for watchers.
     const {at, level: _level, text: _text, ...fields} = event as WorkerEvent & {level?: string; text?: string}
     logger[line.level]({time: isoTime(at), ...fields}, line.text)
   }

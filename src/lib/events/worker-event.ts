@@ -1,42 +1,76 @@
-import type {FinalStatus} from '../protocol/schemas.ts'
+import * as v from 'valibot'
+import {finalStatuses} from '../protocol/statuses.ts'
+
+const phases = ['idle', 'starting', 'running', 'draining', 'stopping', 'stopped', 'failed'] as const
+const links = ['stream', 'broker', 'poll', 'down'] as const
+const levels = ['debug', 'info', 'warn', 'error'] as const
 
 /** The states of a worker's life; the table of allowed changes is beside the code that makes them. */
-export type Phase = 'idle' | 'starting' | 'running' | 'draining' | 'stopping' | 'stopped' | 'failed'
+export const phaseSchema = v.picklist(phases)
+export type Phase = v.InferOutput<typeof phaseSchema>
 
 /** How tasks reach the worker now. */
-export type Link = 'stream' | 'broker' | 'poll' | 'down'
+export const linkSchema = v.picklist(links)
+export type Link = v.InferOutput<typeof linkSchema>
 
-/** Everything a worker can tell the world. Plain JSON: it is logged, drawn, and streamed as it is. `at` is ms since 1970. */
-export type WorkerEvent = {at: number} & (
-  | {type: 'phase.changed'; from: Phase; to: Phase}
-  | {type: 'link.changed'; link: Link; reason: string}
-  | {type: 'broker.changed'; isUp: boolean; reason: string}
-  | {type: 'worker.registered'; workerId: string; name: string; server: string; first: boolean}
-  | {type: 'codebase.registered'; codebaseId: string; name: string; path: string}
-  | {type: 'codebase.refused'; name: string; path: string; reason: string}
-  | {type: 'task.received'; taskId: string; title: string; source: TaskSource}
-  | {type: 'task.waiting'; taskId: string; title: string; reason: string}
-  | {type: 'task.dropped'; taskId: string; reason: string}
-  | {
-      type: 'task.started'
-      taskId: string
-      attempt: number
-      title: string
-      path: string
-      agent: string
-      pid: number | null
-    }
-  | {type: 'task.session'; taskId: string; sessionId: string}
-  | {type: 'task.activity'; taskId: string; line: string}
-  | {type: 'task.stopping'; taskId: string; reason: string}
-  | {type: 'task.finished'; taskId: string; status: FinalStatus; ms: number; error: string | null; cost: number}
-  | {type: 'task.reported'; taskId: string; status: FinalStatus}
-  | {type: 'task.refused'; taskId: string; reason: string}
-  | {type: 'stop.requested'; step: 'drain' | 'cancel' | 'detach' | 'exit'; by: string; hint: string}
-  | {type: 'notice'; level: 'debug' | 'info' | 'warn' | 'error'; text: string; taskId?: string}
-)
+export const levelSchema = v.picklist(levels)
 
-export type TaskSource = 'stream' | 'poll' | 'recovery'
+const taskSourceSchema = v.picklist(['stream', 'poll', 'recovery'])
+export type TaskSource = v.InferOutput<typeof taskSourceSchema>
+
+const event = <T extends string, F extends v.ObjectEntries>(type: T, fields: F) =>
+  v.object({at: v.number(), type: v.literal(type), ...fields})
+
+const text = v.string()
+const taskId = v.string()
+
+/**
+ * Everything a worker can tell the world. Plain JSON: it is logged, drawn, and streamed as it is; whoever listens on
+ * the local socket reads it with this, so that another version's events do no harm. `at` is ms since 1970.
+ */
+export const workerEventSchema = v.variant('type', [
+  event('phase.changed', {from: phaseSchema, to: phaseSchema}),
+  event('link.changed', {link: linkSchema, reason: text}),
+  event('broker.changed', {isUp: v.boolean(), reason: text}),
+  event('worker.registered', {workerId: text, name: text, server: text, first: v.boolean()}),
+  event('codebase.registered', {codebaseId: text, name: text, path: text}),
+  event('codebase.refused', {name: text, path: text, reason: text}),
+  event('task.received', {taskId, title: text, source: taskSourceSchema, attempt: v.number(), path: text}),
+  /** The task is this worker's. */
+  event('task.claimed', {taskId, attempt: v.number()}),
+  event('task.waiting', {taskId, title: text, reason: text}),
+  event('task.dropped', {taskId, reason: text}),
+  event('task.started', {
+    taskId,
+    attempt: v.number(),
+    title: text,
+    path: text,
+    agent: text,
+    pid: v.nullable(v.number()),
+  }),
+  event('task.session', {taskId, sessionId: text}),
+  /** `text`: all of it, bounded, where the line is not. */
+  event('task.activity', {taskId, line: text, text: v.exactOptional(text)}),
+  event('task.stopping', {taskId, reason: text}),
+  event('task.finished', {
+    taskId,
+    status: v.picklist(finalStatuses),
+    ms: v.number(),
+    error: v.nullable(text),
+    cost: v.number(),
+  }),
+  event('task.reported', {taskId, status: v.picklist(finalStatuses)}),
+  event('task.refused', {taskId, reason: text}),
+  /** What waits on the server for this worker; told only while somebody watches. `more`: how many are not listed. */
+  event('queue.changed', {
+    tasks: v.array(v.object({id: taskId, title: text, reason: v.nullable(text), since: v.nullable(v.number())})),
+    more: v.number(),
+  }),
+  event('pause.changed', {isPaused: v.boolean()}),
+  event('stop.requested', {step: v.picklist(['drain', 'cancel', 'detach', 'exit']), by: text, hint: text}),
+  event('notice', {level: levelSchema, text, taskId: v.exactOptional(taskId)}),
+])
+export type WorkerEvent = v.InferOutput<typeof workerEventSchema>
 
 /** An event without its time, as it is handed to the bus. */
 export type EventBody<E = WorkerEvent> = E extends WorkerEvent ? Omit<E, 'at'> : never

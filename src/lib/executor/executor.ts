@@ -52,8 +52,8 @@ export type RunObserver = {
   exited: () => void
   /** As soon as it is known; again if the agent changes it. */
   session: (id: string) => void
-  /** One line for people about what the agent does now: a tool call that ended, a text. */
-  activity: (line: string) => void
+  /** One line for people about what the agent does now: a tool call that ended, a text; and the text, if it is longer. */
+  activity: (line: string, text?: string) => void
   warning: (text: string) => void
 }
 

@@ -17,6 +17,7 @@ export type ReadEventsOptions = {
 
 const pieceBytes = 64 * 1024
 const longestActivity = 200
+const longestText = 4000
 
 /** Reads the agent's output as it is written, to its end, into the record, and tells the observer of it. */
 export async function readEvents({
@@ -33,7 +34,7 @@ export async function readEvents({
     record.add(fact)
     if (record.sessionId !== null && record.sessionId !== session) observer.session(record.sessionId)
     const activity = describe(fact)
-    if (activity) observer.activity(activity)
+    if (activity) observer.activity(activity, wholeText(fact, activity))
   })
   const never = new AbortController().signal
   for await (const {bytes} of follow({path, from, maxBytes: pieceBytes, ended, signal: never})) {
@@ -63,6 +64,12 @@ function describe(fact: AgentFact): string {
     default:
       return assertNever(fact)
   }
+}
+
+/** A text as it was said, where the line does not say it all; of one that is too long the beginning. */
+function wholeText(fact: AgentFact, line: string): string | undefined {
+  const text = fact.type === 'text' ? fact.text.trim() : line
+  return text === line ? undefined : text.slice(0, longestText)
 }
 
 function shorten(text: string): string {

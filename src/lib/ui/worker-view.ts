@@ -22,7 +22,10 @@ export function workerTable(workers: readonly MonitorWorker[], now: number): str
 /** The worker of this machine, as it tells over its socket. */
 export function workerDetails(worker: WorkerStatus, now: number): string {
   const head = table([
-    ['worker', `${worker.name} (${worker.worker_id}), pid ${worker.pid}, ${worker.phase}`],
+    [
+      'worker',
+      `${worker.name} (${worker.worker_id}), pid ${worker.pid}, ${worker.phase}${worker.paused ? ', paused' : ''}`,
+    ],
     ['link', `${worker.link} to ${worker.server}`],
     ['slots', `${worker.slots - worker.free} of ${worker.slots} in use`],
   ])

@@ -12,7 +12,7 @@ import {lineSplitter} from '../opencode/line-splitter.ts'
 import {RunRecord} from '../opencode/record.ts'
 import {judge} from '../opencode/verdict.ts'
 import {parseJson} from '../protocol/parse.ts'
-import type {StatusUpdate} from '../protocol/schemas.ts'
+import {isFinal, type FinalStatus, type StatusUpdate} from '../protocol/schemas.ts'
 import type {Lanes} from './lanes.ts'
 import type {Lock} from './lock-file.ts'
 import {seeRun, type ActiveTask, type SeeParts} from './see-run.ts'
@@ -47,11 +47,13 @@ export function recover(parts: RecoveryParts): void {
   sweep(runs, marked, parts)
   for (const run of runs) {
     const plan = planFor(run, marked.get(run.marker) ?? [], parts)
-    emit({type: 'notice', level: 'info', taskId: run.task_id, text: `${words[plan.do]} (${run.title})`})
+    const {task_id: taskId, title, attempt, path} = run
+    emit({type: 'notice', level: 'info', taskId, text: `${words[plan.do]} (${title})`})
+    emit({type: 'task.received', taskId, title, source: 'recovery', attempt, path})
     const active: ActiveTask = {
-      id: run.task_id,
-      title: run.title,
-      attempt: run.attempt,
+      id: taskId,
+      title,
+      attempt,
       codebase: run.path,
       phase: plan.do === 'adopt' || plan.do === 'resume' ? 'running' : 'reporting',
       since: run.started_at || clock.now(),
@@ -171,7 +173,15 @@ const freeing = (lane: Lock | undefined, free: () => void) => () => {
 /** An agent that has done all that it will do. */
 const ended = (outcome: RunOutcome) => ({outcome: Promise.resolve(outcome), stop: () => {}})
 
-async function report(run: JournalledRun, update: StatusUpdate, {delivery}: RecoveryParts): Promise<void> {
+const endOf = ({usage, error}: StatusUpdate, status: FinalStatus) => ({
+  status,
+  ms: usage?.duration_ms ?? 0,
+  error: error ?? null,
+  cost: usage?.cost ?? 0,
+})
+
+async function report(run: JournalledRun, update: StatusUpdate, {delivery, emit}: RecoveryParts): Promise<void> {
+  if (isFinal(update.status)) emit({type: 'task.finished', taskId: run.task_id, ...endOf(update, update.status)})
   await delivery.output(run, run.cursor, {isClosing: () => false, ended: AbortSignal.abort()})
   await delivery.report(run, update)
 }

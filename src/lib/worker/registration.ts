@@ -164,6 +164,12 @@ export class Registration {
     )
   }
 
+  /** Says what the worker holds and has room for, between two heartbeats: where that fails the next one says it. */
+  async sayNow(signal: AbortSignal): Promise<void> {
+    const {client, workerId, state} = this.#options
+    if (this.has('lease')) await client.heartbeat(workerId, state(), signal).catch(() => {})
+  }
+
   async #watchingIds(register: () => Promise<void>): Promise<void> {
     const {codebases} = this.#options
     const before = codebases.ids.join(',')

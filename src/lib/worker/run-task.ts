@@ -85,7 +85,10 @@ async function take(
   parts: RunParts,
 ): Promise<Task | undefined> {
   const claimed = await claim(offered, parts)
-  if ('task' in claimed) return claimed.task
+  if ('task' in claimed) {
+    parts.emit({type: 'task.claimed', taskId: active.id, attempt: claimed.task.attempt})
+    return claimed.task
+  }
   parts.emit({type: 'task.dropped', taskId: active.id, reason: claimed.dropped})
   const preparation = await early
   if (preparation && 'ready' in preparation) preparation.ready.discard()

@@ -148,7 +148,7 @@ function observe(run: Run, active: ActiveTask, {lane, life, ended, relay}: Obser
       // Once more with the final report, so a failure here costs nothing.
       active.attached = attachSession(run, active, id, ended, parts).catch(() => {})
     },
-    activity: (line) => emit({type: 'task.activity', taskId, line}),
+    activity: (line, text) => emit({type: 'task.activity', taskId, line, ...(text === undefined ? {} : {text})}),
     warning: (text) => emit({type: 'notice', level: 'warn', taskId, text}),
   }
 }

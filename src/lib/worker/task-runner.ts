@@ -49,6 +49,7 @@ export class TaskRunner {
   readonly #waiting = new Map<string, Task>()
   #slotsUsed = 0
   #isDraining = false
+  #isPaused = false
   #taken = 0
 
   constructor(parts: RunnerParts) {
@@ -60,7 +61,11 @@ export class TaskRunner {
   }
 
   get free(): number {
-    return this.#isDraining ? 0 : this.#parts.config.max_concurrent_tasks - this.#slotsUsed
+    return this.#isDraining || this.#isPaused ? 0 : this.#parts.config.max_concurrent_tasks - this.#slotsUsed
+  }
+
+  get isPaused(): boolean {
+    return this.#isPaused
   }
 
   /** Tasks that were begun since the start. */
@@ -77,6 +82,16 @@ export class TaskRunner {
   drain(): void {
     this.#isDraining = true
     this.#waiting.clear()
+  }
+
+  /** Takes nothing for a while; what runs goes on. */
+  setPaused(isPaused: boolean): void {
+    if (isPaused === this.#isPaused) return
+    this.#isPaused = isPaused
+    this.#parts.emit({type: 'pause.changed', isPaused})
+    if (isPaused) return
+    this.#next()
+    this.#parts.onFree()
   }
 
   /** Counts a run that was found at the start as held; with `slot` it takes one until it says that it is free. */
@@ -114,11 +129,14 @@ export class TaskRunner {
     const lacks = this.#lacksPath(task)
     if (lacks !== undefined) return this.#passOn(task, lacks)
     if (this.#isDraining) return this.#decline(task, 'the worker is draining', source)
+    if (this.#isPaused) return this.#decline(task, 'the worker is paused', source)
     if (this.free <= 0) return this.#decline(task, 'no slot is free', source)
     const lane = this.#takeLane(task)
     if (typeof lane === 'string') return this.#decline(task, lane, source)
     this.#waiting.delete(task.id)
-    this.#parts.emit({type: 'task.received', taskId: task.id, title: task.title, source})
+    const {id: taskId, title, attempt} = task
+    const path = this.#parts.codebases.pathOf(task.codebase_id) ?? ''
+    this.#parts.emit({type: 'task.received', taskId, title, source, attempt, path})
     this.#begin(task, lane)
   }
 

@@ -19,6 +19,7 @@ import {Intake} from './intake.ts'
 import {Lanes} from './lanes.ts'
 import {Lifecycle} from './lifecycle.ts'
 import {isLock, takeLock} from './lock-file.ts'
+import {QueueWatch} from './queue-watch.ts'
 import {recover} from './recovery.ts'
 import {registrar} from './registrar.ts'
 import {Registration} from './registration.ts'
@@ -64,6 +65,9 @@ export type RunningWorker = {
   registration: Registration
   runner: TaskRunner
   sessions: SessionSync | undefined
+  queue: QueueWatch
+  /** Takes no tasks for a while; the server hears of it at once. */
+  setPaused: (isPaused: boolean) => void
 }
 
 /** How long reports may take once everything has ended and somebody waits for us to leave. */
@@ -157,16 +161,21 @@ export async function runWorker(
     onCancelHint: (taskId) => void lookUp(taskId, options, runner, giveUp.signal),
   })
   await using sessions = sessionSync(options, {workerDir, secrets, registration, codebases, runner})
+  const queue = new QueueWatch(about)
+  const setPaused = (isPaused: boolean) => {
+    runner.setPaused(isPaused)
+    void registration.sayNow(giveUp.signal)
+  }
 
   try {
     lifecycle.to('starting')
-    onRunning({name, workerId, lifecycle, intake, registration, codebases, runner, sessions})
+    onRunning({name, workerId, lifecycle, intake, registration, codebases, runner, sessions, queue, setPaused})
     await registration.registerUntilDone(signals.drain)
     if (!signals.drain.aborted) {
       if (codebases.ids.length === 0) emit({type: 'notice', level: 'warn', text: nothingServed})
       recover({...parts, folders, lanes, runner})
       lifecycle.to('running')
-      await serve(options, {registration, intake, runner, lifecycle, sessions})
+      await serve(options, {registration, intake, runner, lifecycle, sessions, queue})
     }
 
     lifecycle.to('stopping')
@@ -188,19 +197,11 @@ const redactor = (secrets: readonly string[], patterns: readonly string[]) =>
         patterns.map((pattern) => new RegExp(pattern, 'u')),
       )
 
-type Parts = {
-  registration: Registration
-  intake: Intake
-  runner: TaskRunner
-  lifecycle: Lifecycle
-  sessions: SessionSync | undefined
-}
+type Parts = Pick<RunningWorker, 'registration' | 'intake' | 'runner' | 'lifecycle' | 'sessions' | 'queue'>
 
 /** Takes tasks until drained, then waits for those in hand, or ends them. */
-async function serve(
-  options: WorkerOptions,
-  {registration, intake, runner, lifecycle, sessions}: Parts,
-): Promise<void> {
+async function serve(options: WorkerOptions, parts: Parts): Promise<void> {
+  const {registration, intake, runner, lifecycle, sessions, queue} = parts
   const {config, clock, signals, bus} = options
   const background = new AbortController()
   const leave = new AbortController()
@@ -212,6 +213,7 @@ async function serve(
     sessions?.run(background.signal),
     rereadHeld(options, runner, background.signal),
     announceModels(options, registration, background.signal),
+    queue.run(background.signal),
   ])
   if (options.once || options.exitAfterIdleMs > 0) void leaveWhenIdle(options, runner, leave, background.signal)
   await Promise.race([aborted(stopTaking), work])

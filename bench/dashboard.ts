@@ -1,0 +1,131 @@
+// What the dashboard costs a worker that has it: CPU while 20 tasks print 1,000 lines a second in all, as a share of a
+// core, and the time from POST to the agent's first instruction; each beside the same worker without it, on a terminal of
+// 120 × 40 that nobody looks at.
+import {spawn} from 'node:child_process'
+import {once} from 'node:events'
+import {mkdirSync, readFileSync} from 'node:fs'
+import {join} from 'node:path'
+import {
+  agentLog,
+  buildAgent,
+  caller,
+  elapsed,
+  environment,
+  httpCaller,
+  median,
+  nowNs,
+  program,
+  report,
+  scratchFolder,
+  sleep,
+  startProgram,
+  until,
+  type Environment,
+} from './support.ts'
+
+const rounds = Number(process.env['ROUNDS'] ?? 3)
+const seconds = Number(process.env['SECONDS'] ?? 10)
+const tasksPerRound = Number(process.env['TASKS'] ?? 60)
+const tasks = 20
+const linesPerSecond = 1000
+const gapUs = (tasks / linesPerSecond) * 1_000_000
+
+using scratch = scratchFolder()
+const agent = buildAgent(scratch.path)
+const env: Environment = {...environment(scratch.path, agent), TERM: 'xterm-256color'}
+const paths = Array.from({length: tasks}, (_, i) => join(scratch.path, `codebase-${i}`))
+for (const path of paths) mkdirSync(path, {recursive: true})
+await using plane = startProgram(['serve', '--port', '0'], env, scratch.path)
+const url = await until(() => plane.stdout().trim(), 'the control plane')
+const call = httpCaller(url)
+
+/** A worker on a terminal of its own. */
+async function startWorker(args: string[]) {
+  const list = paths.flatMap((path) => ['--codebase', path])
+  const start = ['start', '--server', url, '--name', 'bench', '--max-concurrent-tasks', String(tasks), ...list, ...args]
+  const terminal = [join(import.meta.dirname, 'terminal.py'), '120', '40', process.execPath, program, ...start]
+  const child = spawn('python3', terminal, {cwd: scratch.path, env, stdio: ['ignore', 'pipe', 'inherit']})
+  let said = ''
+  child.stdout.on('data', (chunk: Buffer) => (said += String(chunk)))
+  const exited = once(child, 'exit')
+  const pid = Number(await until(() => said.includes('\n') && said.trim(), 'the worker to start'))
+  await until(
+    async () => ((await caller(url)('GET', '/v1/worker/connected')) as {count: number}).count > 0,
+    'the worker to connect',
+  )
+  return {
+    pid,
+    async [Symbol.asyncDispose]() {
+      process.kill(pid, 'SIGTERM')
+      await exited
+    },
+  }
+}
+
+/** CPU time of a process so far, in ms. */
+function cpuMs(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ')[1]?.split(' ') ?? []
+  return (Number(fields[11]) + Number(fields[12])) * 10
+}
+
+const create = async (codebase: string, prompt: string) =>
+  (
+    (await call('POST', `/v1/opencode/codebases/${codebase}/tasks`, {title: 'A task of the bench', prompt})) as {
+      task: {id: string}
+    }
+  ).task.id
+
+const statusOf = async (id: string) => ((await call('GET', `/v1/opencode/tasks/${id}`)) as {status: string}).status
+
+/** Share of a core while all tasks print. */
+async function load(pid: number, ids: string[]): Promise<number> {
+  const lines = Math.ceil((seconds + 6) * (1_000_000 / gapUs))
+  const made = await Promise.all(ids.map((id, i) => create(id, `@n=${lines} @len=${120 + i} @gap=${gapUs}`)))
+  await until(async () => (await Promise.all(made.map(statusOf))).every((s) => s === 'running'), 'all tasks to run')
+  await sleep(1500)
+  const [cpu, at] = [cpuMs(pid), performance.now()]
+  await sleep(seconds * 1000)
+  const share = (cpuMs(pid) - cpu) / (performance.now() - at)
+  await until(async () => (await Promise.all(made.map(statusOf))).every((s) => s === 'completed'), 'all tasks to end')
+  return share
+}
+
+/** Milliseconds from POST to the agent's first instruction, each task after the one before. */
+async function dispatches(codebase: string): Promise<number[]> {
+  const news = agentLog(join(scratch.path, 'agent.log'))
+  const took: number[] = []
+  for (let i = 0; i < tasksPerRound + 5; i++) {
+    const posted = nowNs()
+    const id = await create(codebase, 'x'.repeat(200))
+    const start = await until(() => news().find(({ev}) => ev === 'start'), 'the agent to start')
+    await until(async () => (await statusOf(id)) === 'completed', 'the task to end')
+    news()
+    if (i >= 5) took.push(elapsed(posted, BigInt(start.t)))
+  }
+
+  return took
+}
+
+type Round = {share: number; dispatch: number}
+
+async function round(args: string[]): Promise<Round> {
+  await using worker = await startWorker(args)
+  const all = (await call('GET', '/v1/opencode/codebases')) as {id: string; path: string}[]
+  const ids = all.filter(({path}) => paths.includes(path)).map(({id}) => id)
+  const dispatch = median(await dispatches(ids[0] ?? ''))
+  return {share: await load(worker.pid, ids), dispatch}
+}
+
+const without: Round[] = []
+const withIt: Round[] = []
+for (let i = 0; i < rounds; i++) {
+  without.push(await round(['--no-dashboard']))
+  withIt.push(await round([]))
+}
+
+const share = (list: Round[]) => median(list.map((one) => one.share)) * 100
+process.stdout.write(
+  `CPU at ${tasks} tasks, ${linesPerSecond} lines/s: with ${share(withIt).toFixed(1)} %, without ${share(without).toFixed(1)} % of a core; the dashboard takes ${(share(withIt) - share(without)).toFixed(1)} % (goal ≤ 15)\n`,
+)
+const dispatch = (list: Round[]) => median(list.map((one) => one.dispatch))
+report('dispatch p50 with the dashboard', dispatch(withIt), dispatch(without), 'ms', '≤ 1.2')

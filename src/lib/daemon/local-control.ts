@@ -1,0 +1,64 @@
+import type {ControlHandlers} from '../control/socket-server.ts'
+import {ExpectedError} from '../core/errors.ts'
+import type {StopLadder} from '../core/signals.ts'
+import type {EventBus} from '../events/bus.ts'
+import type {Controls} from '../ui/controls.ts'
+import {statusOf} from '../ui/snapshot.ts'
+import type {ViewStore} from '../ui/view-store.ts'
+import type {RunningWorker} from '../worker/worker.ts'
+
+export type LocalControlParts = {
+  worker: RunningWorker
+  store: ViewStore
+  bus: EventBus
+  ladder: StopLadder
+  /** Climbs the stop ladder and says so. */
+  step: (by: string) => void
+  server: string
+  version: string
+}
+
+const byHand = {status: 'cancelled', error: 'cancelled on this machine'} as const
+
+/** What the local socket answers. */
+export function socketHandlers({worker, store, bus, ladder, server, version}: LocalControlParts): ControlHandlers {
+  const {runner, registration, workerId} = worker
+  return {
+    status: () =>
+      statusOf(store.get(), {pid: process.pid, version, server, worker_id: workerId, free: runner.free}, Date.now()),
+    drain: () => ladder.drainNow(),
+    detach: () => ladder.detachNow(),
+    setPaused: (isPaused) => worker.setPaused(isPaused),
+    cancel: (taskId) => runner.stop(taskId, byHand),
+    syncSessions: async (all) => (await worker.sessions?.now(new AbortController().signal, {all})) ?? [],
+    addCodebase: async (codebase) => {
+      await registration.add(codebase, {isKept: false, signal: AbortSignal.timeout(20_000)})
+    },
+    watch: (listener) => {
+      const watching = worker.queue.watch()
+      const listening = bus.on(listener)
+      return {
+        [Symbol.dispose]() {
+          listening[Symbol.dispose]()
+          watching[Symbol.dispose]()
+        },
+      }
+    },
+  }
+}
+
+/** What the dashboard of this very process can have done. */
+export function ownControls({worker, ladder, step}: LocalControlParts): Controls {
+  return {
+    cancel: async (taskId) => {
+      if (!worker.runner.stop(taskId, byHand)) throw doesNotRun(taskId)
+    },
+    setPaused: async (isPaused) => worker.setPaused(isPaused),
+    drain: async () => ladder.drainNow(),
+    leave: () => step('Ctrl-C'),
+    isDetachable: false,
+  }
+}
+
+const doesNotRun = (taskId: string) =>
+  new ExpectedError(`task ${taskId} does not run here`, {code: 'NOT_HERE', exit: 'failed'})

@@ -1,0 +1,57 @@
+import {messageOf} from '../core/errors.ts'
+import type {Emit} from '../events/bus.ts'
+import type {Controls, OpenDashboard, OpenedDashboard} from '../ui/controls.ts'
+import type {ViewStore} from '../ui/view-store.ts'
+
+export type WorkerScreenOptions = {
+  /** None: log lines are all there is. */
+  dashboard?: OpenDashboard | undefined
+  /** Log lines go on while the dashboard is shown: they go elsewhere. */
+  logsBeside?: boolean
+  write: (text: string) => void
+}
+
+/** What the worker shows on its terminal: log lines, or its dashboard, which has the log in it. */
+export class WorkerScreen {
+  readonly #options: WorkerScreenOptions
+  readonly #store: ViewStore
+  #dashboard: OpenedDashboard | undefined
+
+  constructor(options: WorkerScreenOptions, store: ViewStore) {
+    this.#options = options
+    this.#store = store
+  }
+
+  /** Takes log lines. */
+  readonly write = (text: string): void => {
+    if (this.#dashboard === undefined || this.#options.logsBeside) this.#options.write(text)
+  }
+
+  /** From now on the dashboard is shown, where there is one. That it fails is no reason for the worker to end. */
+  open(controls: Controls, {watch, emit}: {watch: () => Disposable; emit: Emit}): void {
+    const {dashboard} = this.#options
+    if (!dashboard) return
+    const watching = watch()
+    const opened = dashboard({store: this.#store, controls})
+    this.#dashboard = opened
+    void opened.closed
+      .catch((error: unknown) => {
+        this.#dashboard = undefined
+        const text = `The dashboard has failed and the worker goes on without: ${messageOf(error)}`
+        emit({type: 'notice', level: 'error', text})
+      })
+      .finally(() => watching[Symbol.dispose]())
+  }
+
+  /** The terminal is as it was before, with a line about what became of the worker. */
+  async close(): Promise<void> {
+    const dashboard = this.#dashboard
+    if (!dashboard) return
+    await dashboard.close()
+    this.#dashboard = undefined
+    const {name, phase, totals} = this.#store.get()
+    const {completed, failed, cancelled} = totals
+    const tasks = `${completed} completed, ${failed} failed, ${cancelled} cancelled`
+    if (!this.#options.logsBeside) this.write(`Worker ${name} is ${phase}; its tasks: ${tasks}\n`)
+  }
+}

@@ -1,0 +1,17 @@
+const two = (n: number) => String(n).padStart(2, '0')
+
+/** The time of day here, `HH:MM:SS`. */
+export function timeOfDay(ms: number): string {
+  const date = new Date(ms)
+  return `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`
+}
+
+/** How long something took: `0.5 s`, and from a minute on as a duration. */
+export const took = (ms: number) => (ms < 60_000 ? `${(ms / 1000).toFixed(1)} s` : duration(ms))
+
+/** `0:07`, `12:34`, `3:25:09`. */
+export function duration(ms: number): string {
+  const seconds = Math.max(0, Math.floor(ms / 1000))
+  const [hours, minutes] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60]
+  return hours > 0 ? `${hours}:${two(minutes)}:${two(seconds % 60)}` : `${minutes}:${two(seconds % 60)}`
+}

@@ -1,0 +1,41 @@
+import type {WorkerEvent} from '../events/worker-event.ts'
+import {reduce} from './reduce.ts'
+import type {View} from './view.ts'
+
+/** Between two looks of whoever draws: ten in a second are enough for a person. */
+const frameMs = 100
+
+/** Holds the view as it is now, and tells whoever draws it that it has changed, but not at each event. */
+export class ViewStore {
+  readonly #listeners = new Set<() => void>()
+  #view: View
+  #timer: NodeJS.Timeout | undefined
+  #toldAt = 0
+
+  constructor(view: View) {
+    this.#view = view
+  }
+
+  readonly get = (): View => this.#view
+
+  readonly push = (event: WorkerEvent): void => this.replace(reduce(this.#view, event))
+
+  replace(view: View): void {
+    this.#view = view
+    if (this.#listeners.size === 0 || this.#timer) return
+    const pause = Math.max(0, this.#toldAt + frameMs - performance.now())
+    this.#timer = setTimeout(() => this.#tell(), pause)
+  }
+
+  /** In the form that React wants of an external store. */
+  readonly subscribe = (listener: () => void): (() => void) => {
+    this.#listeners.add(listener)
+    return () => void this.#listeners.delete(listener)
+  }
+
+  #tell(): void {
+    this.#timer = undefined
+    this.#toldAt = performance.now()
+    for (const listener of this.#listeners) listener()
+  }
+}

@@ -1,0 +1,114 @@
+import {join} from 'node:path'
+import {createServer} from 'node:net'
+import {once} from 'node:events'
+import {expect, test} from 'vitest'
+import type {WorkerStatus} from '../../src/lib/control/messages.ts'
+import {ask, watchWorker} from '../../src/lib/control/socket-client.ts'
+import {serveSocket, type ControlHandlers} from '../../src/lib/control/socket-server.ts'
+import {systemClock} from '../../src/lib/core/clock.ts'
+import {EventBus} from '../../src/lib/events/bus.ts'
+import type {WorkerEvent} from '../../src/lib/events/worker-event.ts'
+import {statusOf} from '../../src/lib/ui/snapshot.ts'
+import {ViewStore} from '../../src/lib/ui/view-store.ts'
+import {scratchFolder, until} from '../support/scratch.ts'
+import {connected, newView} from '../support/views.ts'
+
+const facts = {pid: 1, version: '1', free: 3, worker_id: 'w1', server: 'http://plane.test'}
+
+/** The socket of a worker that is a view and a bus. */
+async function openSocket(path: string, view = connected()) {
+  const bus = new EventBus(systemClock)
+  const store = new ViewStore(view)
+  bus.on(store.push)
+  const done: string[] = []
+  const counts = {watchers: 0}
+  const handlers: ControlHandlers = {
+    status: () => statusOf(store.get(), facts, Date.now()),
+    drain: () => void done.push('drain'),
+    detach: () => void done.push('detach'),
+    syncSessions: async () => [],
+    setPaused: (isPaused) => void done.push(`paused ${isPaused}`),
+    cancel: (taskId) => taskId === 'here',
+    addCodebase: async () => {},
+    watch: (listener) => {
+      counts.watchers += 1
+      const listening = bus.on(listener)
+      return {
+        [Symbol.dispose]() {
+          counts.watchers -= 1
+          listening[Symbol.dispose]()
+        },
+      }
+    },
+  }
+  const server = await serveSocket(path, 0o600, handlers)
+  return {bus, store, done, counts, [Symbol.asyncDispose]: () => server[Symbol.asyncDispose]()}
+}
+
+test('pause, resume, drain and cancel are asked for over the socket', async () => {
+  using scratch = scratchFolder()
+  const path = join(scratch.path, 'worker.sock')
+  await using socket = await openSocket(path)
+  for (const op of ['pause', 'resume', 'drain', 'detach'] as const) await ask(path, {op})
+  expect(socket.done).toEqual(['paused true', 'paused false', 'drain', 'detach'])
+  expect(await ask(path, {op: 'cancel', task_id: 'here'})).toEqual({value: undefined})
+  await expect(ask(path, {op: 'cancel', task_id: 'x'})).rejects.toThrow('task x does not run here')
+  expect(await ask(join(scratch.path, 'none.sock'), {op: 'status'})).toBeUndefined()
+})
+
+test('whoever watches gets the worker as it is and then each event, however many, none twice', async () => {
+  using scratch = scratchFolder()
+  const path = join(scratch.path, 'worker.sock')
+  await using socket = await openSocket(path)
+  const emit = (i: number) => socket.bus.emit({type: 'notice', level: 'info', text: `notice ${i}`})
+  let sent = 0
+  const timer = setInterval(() => emit(sent++), 1)
+  const leave = new AbortController()
+  let status: WorkerStatus | undefined
+  const events: WorkerEvent[] = []
+  await until(() => sent > 10, 'some events')
+  const watching = watchWorker(path, {
+    signal: leave.signal,
+    onStatus: (told) => (status = told),
+    onEvent: (event) => events.push(event),
+  })
+  await until(() => events.length > 100, 'events')
+  clearInterval(timer)
+  for (let i = 0; i < 5000; i++) emit(sent++)
+  const texts = () => [
+    ...(status?.log.items ?? []).map(({text}) => text).filter((text) => text.startsWith('notice')),
+    ...events.flatMap((event) => (event.type === 'notice' ? event.text : [])),
+  ]
+  await until(() => texts().at(-1) === `notice ${sent - 1}`, 'the last event')
+  expect(texts()).toEqual(Array.from({length: sent}, (_, i) => `notice ${i}`))
+  expect(socket.counts.watchers).toBe(1)
+  leave.abort()
+  expect(await watching).toBe(true)
+  await until(() => socket.counts.watchers === 0, 'the worker to notice')
+})
+
+test('a watcher hears of the end of the worker, and events that it does not know do it no harm', async () => {
+  using scratch = scratchFolder()
+  const path = join(scratch.path, 'worker.sock')
+  const signal = new AbortController().signal
+  const events: WorkerEvent[] = []
+  const onEvent = (event: WorkerEvent) => void events.push(event)
+  expect(await watchWorker(path, {signal, onStatus: () => {}, onEvent})).toBe(false)
+  const server = createServer((socket) => {
+    const status = statusOf(newView(), facts, 0)
+    const lines = [
+      {type: 'from.the.future', at: 1},
+      {ok: true, value: status},
+      {type: 'from.the.future', at: 2},
+      {type: 'notice', level: 'odd', text: 5, at: 3},
+      {type: 'notice', level: 'info', text: 'known', at: 4, more: true},
+    ]
+    socket.end(`${lines.map((line) => JSON.stringify(line)).join('\n')}\nnot json\n`)
+  }).listen(path)
+  await once(server, 'listening')
+  let told = 0
+  expect(await watchWorker(path, {signal, onStatus: () => (told += 1), onEvent})).toBe(true)
+  expect(told).toBe(1)
+  expect(events).toEqual([{type: 'notice', level: 'info', text: 'known', at: 4}])
+  server.close()
+})
