@@ -389,3 +389,29 @@ test('a database that is none is said once, however often it is looked at, and n
   expect(problems()).toHaveLength(1)
   expect(readFileSync(file, 'utf8')).toBe('no database '.repeat(1000))
 })
+
+test('the existing server is told of a running session by its messages, and of the list when it is new and when it rests', async () => {
+  await using one = await theirs()
+  const {agent, code, bus} = one
+  const stop = new AbortController()
+  const running = one.run(stop.signal)
+  agent.session({id: 'ses_1', directory: code})
+  agent.message({id: 'msg_1', session: 'ses_1'})
+  one.active.push({id: 't', codebase: code, phase: 'running', sessionId: 'ses_1'})
+  bus.emit({type: 'task.session', taskId: 't', sessionId: 'ses_1'})
+  await until(() => one.messages().length === 1, 'the first message')
+  for (const n of [2, 3]) {
+    agent.message({id: `msg_${n}`, session: 'ses_1', created: n * 1e12})
+    await until(() => one.messages().length === n, 'one more')
+  }
+
+  expect(one.lists()).toHaveLength(1)
+  one.active.splice(0)
+  bus.emit({type: 'task.finished', taskId: 't', status: 'completed', ms: 1, error: null, cost: 0})
+  await until(() => one.lists().length === 2, 'the list')
+  expect(one.lists()[1]?.body.sessions).toMatchObject([{id: 'ses_1', messageCount: 3}])
+  stop.abort()
+  await running
+  expect(one.lists()).toHaveLength(2)
+  expect(one.server.lostMessages).toEqual([])
+})

@@ -200,8 +200,8 @@ export class SessionSync implements AsyncDisposable {
     const home = storage && (await homeOf(this.#options.homes(), session.directory))
     if (!home || !storage) return
     const stamp = storage.kind === 'tree' ? '' : storage.stamp
-    if (stamp !== '' && stamp === session.stamp) return
-    await this.#asOurs(home, signal, (known) => this.#teller.session(known, session.id, storage, signal))
+    if (stamp !== '' && stamp === session.stamp && !session.isOver) return
+    await this.#asOurs(home, signal, (known) => this.#teller.session(session, known, storage, signal))
     session.stamp = stamp
   }
 

@@ -76,13 +76,18 @@ export class Teller {
   }
 
   /** One session and its messages; the session first, since servers lose messages of one that they do not know. */
-  async session(home: ScopedHome, sessionId: string, storage: SessionStorage, signal: AbortSignal): Promise<void> {
+  async session(
+    {id, isOver}: {id: string; isOver: boolean},
+    home: ScopedHome,
+    storage: SessionStorage,
+    signal: AbortSignal,
+  ): Promise<void> {
     const at = {home, storage, signal}
-    const isKnown = () => isInLedger(this.#parts.state.of(home.codebaseId).sessions, sessionId)
-    // The whole list would be sent each second: it waits for its minute, but for a session that is new.
-    if (this.#parts.isDelta()) await this.#sessions(at, sessionId)
-    else if (!isKnown()) await this.#sessions(at)
-    if (isKnown()) await this.#messages(at, sessionId)
+    const isKnown = () => isInLedger(this.#parts.state.of(home.codebaseId).sessions, id)
+    if (this.#parts.isDelta()) await this.#sessions(at, id)
+    // The whole list would be sent each second: only a session that is new, or has come to rest, is worth it.
+    else if (isOver || !isKnown()) await this.#sessions(at)
+    if (isKnown()) await this.#messages(at, id)
   }
 
   async #sessions(at: At, only?: string): Promise<Pick<SessionPage, 'total' | 'changed' | 'removed' | 'newest'>> {
