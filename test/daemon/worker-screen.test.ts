@@ -39,7 +39,7 @@ test('log lines are written until the dashboard is shown, and a line at its end 
   expect(watchers.count).toBe(1)
   await screen.close()
   await screen.close()
-  expect(lines).toEqual(['one\n', 'Worker box-api is running; its tasks: 1 completed, 0 failed, 0 cancelled\n'])
+  expect(lines).toEqual(['one\n', 'Worker box-api has stopped; its tasks: 1 completed, 0 failed, 0 cancelled\n'])
   await until(() => watchers.count === 0, 'the queue to be left alone')
 })
 

@@ -80,3 +80,10 @@ test('what an agent says cannot forge a line or move the cursor, and lower level
 
   expect(await lines('text', [activity], 'warn')).toEqual([])
 })
+
+test('the JSON log has the fields of the event, but not at length what an agent says', async () => {
+  const said: EventBody = {type: 'task.activity', taskId: id, line: 'Dear all …', text: 'Dear all\n'.repeat(100)}
+  const [line = ''] = await lines('json', [said])
+  expect(JSON.parse(line)).toMatchObject({level: 'info', msg: 'Dear all …', taskId: id, line: 'Dear all …'})
+  expect(line).not.toContain('"text"')
+})

@@ -36,6 +36,14 @@ test('a run tells its process, its session, what it does, and its outcome', asyn
   expect(outcome.usage.duration_ms).toBeGreaterThanOrEqual(0)
   expect(told.spawned).toHaveLength(1)
   expect(told).toMatchObject({sessions: ['ses_1'], activities: ['write a.txt', 'All done.'], warnings: []})
+  expect(told.texts).toEqual(['All\ndone.'])
+})
+
+test('a text is told whole where a line cannot hold it, up to a bound', async () => {
+  const long = `Long ${'x'.repeat(100_000)}`
+  const {told} = await runToEnd(executor, request(printing(stepStart(), text('short'), text(long, 'msg_2'), finish())))
+  expect(told.activities).toEqual(['short', expect.stringMatching(/^Long x{194}…$/)])
+  expect(told.texts).toEqual([long.slice(0, 4000)])
 })
 
 test('the agent’s streams are the run’s files, and only its owner can read them', async () => {

@@ -6,15 +6,24 @@ import {hasMarker, listProcesses} from '../../src/lib/executor/processes.ts'
 export const relaxed: Deadlines = {startup: 60_000, idle: 60_000, tool: 60_000, total: 120_000, grace: 1000}
 
 /** What an executor told about a run. */
-export type Told = {spawned: ProcessIdentity[]; sessions: string[]; activities: string[]; warnings: string[]}
+export type Told = {
+  spawned: ProcessIdentity[]
+  sessions: string[]
+  activities: string[]
+  texts: string[]
+  warnings: string[]
+}
 
 export function recordingObserver(): {told: Told; observer: RunObserver} {
-  const told: Told = {spawned: [], sessions: [], activities: [], warnings: []}
+  const told: Told = {spawned: [], sessions: [], activities: [], texts: [], warnings: []}
   const observer: RunObserver = {
     spawned: (identity) => told.spawned.push(identity),
     exited: () => {},
     session: (id) => told.sessions.push(id),
-    activity: (line) => told.activities.push(line),
+    activity: (line, text) => {
+      told.activities.push(line)
+      if (text !== undefined) told.texts.push(text)
+    },
     warning: (text) => told.warnings.push(text),
   }
   return {told, observer}

@@ -255,6 +255,19 @@ test('a thousand events a second are drawn about ten times a second, and none dr
   expect((screen.frames.length - before) / seconds).toBeLessThan(13)
 })
 
+test('without a task it says why there is none', async () => {
+  using screen = draw(after(newView(), {type: 'phase.changed', from: 'idle', to: 'starting'}))
+  await screen.shows('Starting.')
+  screen.emit({type: 'notice', level: 'warn', text: 'nothing listens there. Trying again.'})
+  await screen.shows(/History\n\n {2}nothing listens there\. Trying again\./)
+  screen.emit({type: 'phase.changed', from: 'starting', to: 'running'})
+  await screen.shows('No codebase is served')
+  screen.emit({type: 'codebase.registered', codebaseId: 'cb1', name: 'api', path: '/srv/api'})
+  await screen.shows('No task is in hand, and none waits.')
+  screen.emit({type: 'phase.changed', from: 'running', to: 'draining'})
+  await screen.shows('No task is in hand any more.')
+})
+
 test('while nothing is in hand and nothing happens, nothing is drawn', async () => {
   using screen = draw(connected())
   await screen.shows('No task is in hand')

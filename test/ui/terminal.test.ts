@@ -93,7 +93,7 @@ test('a worker on a terminal shows its tasks, can be steered by keys, and leaves
   await terminal.shows(/w draining[^]*again: end them/)
   terminal.press('q', 'y')
   await isEnded(terminal)
-  await terminal.shows('Worker w is stopped; its tasks: 2 completed, 1 failed, 1 cancelled')
+  await terminal.shows('Worker w has stopped; its tasks: 2 completed, 1 failed, 1 cancelled')
   await terminal.isRestored(before)
   expect((await fleet.ended(first.id)).error).toBe('Worker shut down while the task ran')
 })

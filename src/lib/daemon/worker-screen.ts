@@ -51,7 +51,8 @@ export class WorkerScreen {
     this.#dashboard = undefined
     const {name, phase, totals} = this.#store.get()
     const {completed, failed, cancelled} = totals
+    const end = phase === 'failed' ? 'failed' : 'stopped'
     const tasks = `${completed} completed, ${failed} failed, ${cancelled} cancelled`
-    if (!this.#options.logsBeside) this.write(`Worker ${name} is ${phase}; its tasks: ${tasks}\n`)
+    if (!this.#options.logsBeside) this.write(`Worker ${name} has ${end}; its tasks: ${tasks}\n`)
   }
 }

@@ -44,14 +44,13 @@ export function Dashboard({store, controls, isColoured, onReady, onStop, onRepai
   function act(action: Action): void {
     if (action.type === 'suspend') return onStop()
     if (action.type === 'repaint') return onRepaint()
-    const failed = (error: unknown) => setScreen({...screen.current, notice: `${messageOf(error)}`})
+    const failed = (error: unknown) => setScreen({...screen.current, notice: messageOf(error)})
     perform(action, controls).catch(failed)
   }
 
   return (
     <Box flexDirection="column" width={columns} height={rows} overflow="hidden">
       {frame({...area, view, screen: screen.current, isDetachable}).map((row, i) => (
-        // oxlint-disable-next-line react/no-array-index-key -- a line of the screen is its place
         <Line key={i} row={row} isColoured={isColoured} />
       ))}
     </Box>
@@ -138,7 +137,6 @@ function Line({row, isColoured}: {row: Row; isColoured: boolean}) {
   return (
     <Text wrap="truncate">
       {row.map(({text, tone}, i) => (
-        // oxlint-disable-next-line react/no-array-index-key -- a cell of the line is its place
         <Text key={i} {...tones[tone]}>
           {text}
         </Text>

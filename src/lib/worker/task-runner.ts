@@ -241,6 +241,7 @@ export class TaskRunner {
     } catch (error) {
       const text = `A bug in the worker: ${error instanceof Error ? error.stack : String(error)}`
       emit({type: 'notice', level: 'error', taskId: task.id, text})
+      emit({type: 'task.dropped', taskId: task.id, reason: 'a bug in the worker'})
     }
 
     hold.free()
