@@ -209,8 +209,11 @@ test('without the dashboard there are log lines; where stderr leads elsewhere th
     await terminal.shows(/Task stream connected/)
     expect(terminal.isAlternate()).toBe(false)
     if (args.includes('&')) {
-      terminal.run('status; fg')
-      await terminal.shows('in use')
+      terminal.run('status')
+      await terminal.shows(/0 of 2 in use[^]*\n\$ *$/)
+      terminal.type('fg')
+      terminal.press('Enter')
+      await terminal.shows(/\$ fg\n.* start /)
     }
 
     terminal.press('C-c')
