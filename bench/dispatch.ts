@@ -37,7 +37,7 @@ async function oneTask(): Promise<Dispatched> {
   const posted = nowNs()
   const {task} = (await call('POST', `/v1/opencode/codebases/${fleet.ids[0]}/tasks`, {
     title: 't',
-    prompt: 'x'.repeat(200),
+    prompt: `@ms=20 ${'x'.repeat(200)}`, // so long that its start is over before its end
   })) as {task: {id: string}}
   // the floor looks every 2 ms too; nothing else asks the server anything until the agent has begun
   const seen = news()

@@ -78,6 +78,7 @@ export function environment(folder: string, agent: string, more: Environment = {
     STUB_LOG: join(folder, 'agent.log'),
     A2A_ENV_ALLOW: 'STUB_LOG',
     A2A_LOG_LEVEL: 'warn',
+    A2A_GLOBAL_CODEBASE: 'none',
     ...(process.env['TRACE'] ? {TRACE: process.env['TRACE']} : {}),
     ...more,
   }

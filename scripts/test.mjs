@@ -7,7 +7,14 @@ import {fileURLToPath} from 'node:url'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 /** Programs and the Debian packages that they are in. */
-const needs = {git: 'git', openssl: 'openssl', rg: 'ripgrep', 'redis-server': 'redis-server', tmux: 'tmux'}
+const needs = {
+  git: 'git',
+  openssl: 'openssl',
+  rg: 'ripgrep',
+  'redis-server': 'redis-server',
+  tmux: 'tmux',
+  ...(process.platform === 'linux' ? {'systemd-analyze': 'systemd', nsenter: 'util-linux'} : {}),
+}
 
 const paths = (process.env.PATH ?? '').split(':')
 const has = (program) => paths.some((folder) => existsSync(join(folder, program)))

@@ -47,7 +47,12 @@ export abstract class BaseCommand extends Command {
   }
 
   /** The control plane that was named, else the one that runs on this machine. Throws ExpectedError (69, 78). */
-  protected async controlPlane({config, stateDir, unreadable}: Context): Promise<ControlPlaneClient> {
+  protected async controlPlane(context: Context): Promise<ControlPlaneClient> {
+    return (await this.clientFactory(context))()
+  }
+
+  /** The same, for those who want several, each with connections of its own. */
+  protected async clientFactory({config, stateDir, unreadable}: Context): Promise<() => ControlPlaneClient> {
     const [{ControlPlaneClient}, {authToken}, {readLocalPlane}] = await Promise.all([
       import('./lib/client/control-plane.ts'),
       import('./lib/config/token.ts'),
@@ -65,7 +70,8 @@ export abstract class BaseCommand extends Command {
         ],
       })
     const isLocal = local !== undefined && baseUrl.replace(/\/+$/, '') === local.url
-    return new ControlPlaneClient({baseUrl, token: authToken(config) ?? (isLocal ? local.token : undefined)})
+    const token = authToken(config) ?? (isLocal ? local.token : undefined)
+    return () => new ControlPlaneClient({baseUrl, token})
   }
 
   override async init(): Promise<void> {

@@ -9,7 +9,11 @@ function settingFlag(key: SettingKey) {
   const options = {
     summary: `${description} (${envNames(key)[0]}${fallback})`,
     ...(char ? {char: char as 's'} : {}),
-    ...(rest.type === 'integer' ? {helpValue: 'N'} : rest.type === 'path' ? {helpValue: 'PATH'} : {}),
+    ...(rest.type === 'integer' || rest.type === 'number'
+      ? {helpValue: 'N'}
+      : rest.type === 'path'
+        ? {helpValue: 'PATH'}
+        : {}),
     ...(rest.type === 'string' && rest.options ? {helpValue: rest.options.join('|')} : {}),
   }
   if (!flag) throw new Error(`the setting ${key} has no flag`)
@@ -40,4 +44,14 @@ export function flagsBySetting(
   keys: readonly SettingKey[],
 ): Partial<Record<SettingKey, unknown>> {
   return Object.fromEntries(keys.map((key) => [key, flags[settingOf(key).flag ?? key]]))
+}
+
+/** What `install-service` and `uninstall-service` share. */
+export const serviceFlags = {
+  user: Flags.boolean({summary: "A service of this user, in the user's own systemd; needs no root"}),
+  root: Flags.string({
+    summary: 'Write below this folder and run nothing, as for a package',
+    helpValue: 'DIR',
+  }),
+  'dry-run': Flags.boolean({summary: 'Show everything that would be written and run, and do nothing'}),
 }

@@ -11,11 +11,14 @@ const order = [
   'opencode',
   'client',
   'journal',
+  'sessions',
   'executor',
   'worker',
   'control',
   'server',
+  'doctor',
   'ui',
+  'service',
   'daemon',
 ]
 const lib = join(import.meta.dirname, '../src/lib')

@@ -20,8 +20,11 @@ export default class Dashboard extends BaseCommand {
     if (!hasTerminal())
       throw usageError('The dashboard needs a terminal.', 'See `a2a-worker status` for the same in text.')
     const {stateDir} = await this.context(flags)
-    const {findWorkers} = await import('../lib/control/local-workers.ts')
-    const {socket, status} = await this.#choose(await findWorkers(process.env, stateDir, flags.name), flags.name)
+    const {localWorkers, servicesAreClosed} = await import('../lib/control/local-workers.ts')
+    const found = await localWorkers(process.env, stateDir, flags.name)
+    const [first, ...others] = found
+    if (!first) throw noWorker(flags.name, servicesAreClosed())
+    const worker = others.length === 0 ? first : await this.#ask(found)
     const [{attach, socketControls}, {viewOf}, {ViewStore}, {systemClock: clock}, open] = await Promise.all([
       import('../lib/ui/attached.ts'),
       import('../lib/ui/snapshot.ts'),
@@ -29,55 +32,43 @@ export default class Dashboard extends BaseCommand {
       import('../lib/core/clock.ts'),
       dashboardHere(flags),
     ])
-    const store = new ViewStore(viewOf(status, clock.now()))
-    const opened = open({store, controls: socketControls(socket, () => this.interrupt())})
+    const store = new ViewStore(viewOf(worker, clock.now()))
+    const opened = open({store, controls: socketControls(worker.socket, () => this.interrupt())})
     const leave = () => this.interrupt()
     process.once('SIGTERM', leave).once('SIGINT', leave)
     void opened.closed.then(leave, leave)
-    await attach({socket, store, clock, signal: this.signal})
+    await attach({socket: worker.socket, store, clock, signal: this.signal})
     await opened.close()
     await opened.closed
   }
 
-  /** The one that runs, or the one that somebody chooses. */
-  async #choose(found: LocalWorker[], name: string | undefined) {
-    const known = found.flatMap(({socket, status}) => (status ? [{socket, status}] : []))
-    const [first] = known
-    if (first && known.length === 1) return first
-    if (first) return this.#ask(known)
-    const [hidden] = found
-    if (hidden)
-      throw new ExpectedError(`Worker ${hidden.name} runs as another user, at ${hidden.socket}.`, {
-        code: 'NOT_ALLOWED',
-        exit: 'refused',
-        suggestions: ['Run this as that user, or with sudo.'],
-      })
-    throw new ExpectedError(
-      name ? `No worker named ${name} runs on this machine.` : 'No worker runs on this machine.',
-      {
-        code: 'NO_WORKER',
-        exit: 'unreachable',
-        suggestions: ['Start one with `a2a-worker start`.'],
-      },
-    )
-  }
-
-  async #ask<T extends {status: {name: string; pid: number; server: string}}>(workers: T[]): Promise<T> {
+  /** The one that somebody chooses. */
+  async #ask(workers: LocalWorker[]): Promise<LocalWorker> {
     const {createInterface} = await import('node:readline/promises')
     const lines = createInterface({input: process.stdin, output: process.stderr})
     const leave = () => this.interrupt()
     lines.once('close', leave) // Ctrl-C and Ctrl-D
-    const list = workers.map(({status}, i) => `  ${i + 1}  ${status.name}  (pid ${status.pid}, ${status.server})`)
+    const list = workers.map(({name, pid, server}, i) => `  ${i + 1}  ${name}  (pid ${pid}, ${server})`)
     try {
       for (;;) {
         const answer = await lines.question(`Several workers run here:\n${list.join('\n')}\nWhich one? `, {
           signal: this.signal,
         })
-        const chosen = workers[Number(answer) - 1] ?? workers.find(({status}) => status.name === answer.trim())
+        const chosen = workers[Number(answer) - 1] ?? workers.find(({name}) => name === answer.trim())
         if (chosen) return chosen
       }
     } finally {
       lines.off('close', leave).close()
     }
   }
+}
+
+function noWorker(name: string | undefined, isClosed: boolean): ExpectedError {
+  const what = name
+    ? `No worker named ${name} runs on this machine for this user.`
+    : 'No worker runs on this machine for this user.'
+  const suggestions = isClosed
+    ? ['There are services of this machine: root and the members of the group a2a-worker may watch them.']
+    : ['Start one with `a2a-worker start`.']
+  return new ExpectedError(what, {code: 'NO_WORKER', exit: isClosed ? 'refused' : 'unreachable', suggestions})
 }

@@ -14,6 +14,9 @@ const settings = [
   'sse_heartbeat_timeout',
   'redis_url',
   'opencode_bin',
+  'opencode_storage_path',
+  'session_message_sync_max_sessions',
+  'session_message_sync_max_messages',
   'log_level',
   'log_format',
 ] as const

@@ -2,7 +2,7 @@ import {Flags} from '@oclif/core'
 import {BaseCommand} from '../base-command.ts'
 import {messageOf} from '../lib/core/errors.ts'
 import {exitCodes} from '../lib/core/errors.ts'
-import type {WorkerStatus} from '../lib/control/messages.ts'
+import type {LocalWorker} from '../lib/control/local-workers.ts'
 import type {MonitorWorker} from '../lib/protocol/schemas.ts'
 
 export type StatusReport = {
@@ -10,7 +10,7 @@ export type StatusReport = {
   state: 'healthy' | 'degraded' | 'unreachable'
   server: string | null
   error: string | null
-  local: WorkerStatus[]
+  local: LocalWorker[]
   workers: MonitorWorker[]
   queue: {pending: number; running: number}
 }
@@ -24,7 +24,7 @@ export default class Status extends BaseCommand {
 
   async run(): Promise<StatusReport> {
     const {flags} = await this.parse(Status)
-    const [{localWorkers}, {workerDetails, workerTable}] = await Promise.all([
+    const [{localWorkers, servicesAreClosed}, {workerDetails, workerTable}] = await Promise.all([
       import('../lib/control/local-workers.ts'),
       import('../lib/ui/worker-view.ts'),
     ])
@@ -33,6 +33,8 @@ export default class Status extends BaseCommand {
     const report = await this.#look(context, local)
     for (const worker of local) this.log(`${workerDetails(worker, Date.now())}\n`)
     if (local.length === 0) this.log('No worker runs on this machine for this user.\n')
+    if (local.length === 0 && servicesAreClosed())
+      this.log('There are services of this machine; root and the members of the group a2a-worker may ask them.\n')
     this.log(`server  ${report.server ?? 'none'}: ${report.state}${report.error ? ` (${report.error})` : ''}`)
     if (report.state !== 'unreachable') {
       this.log(`queue   ${report.queue.pending} pending, ${report.queue.running} running\n`)
@@ -44,11 +46,13 @@ export default class Status extends BaseCommand {
     return report
   }
 
-  async #look(context: Awaited<ReturnType<Status['context']>>, local: WorkerStatus[]): Promise<StatusReport> {
+  async #look(context: Awaited<ReturnType<Status['context']>>, local: LocalWorker[]): Promise<StatusReport> {
     const nothing = {local, workers: [], queue: {pending: 0, running: 0}}
+    // Whoever may ask a service need not know what its unit tells it.
     const server = context.config.server_url ?? local[0]?.server ?? null
     try {
-      await using client = await this.controlPlane(context)
+      const config = {...context.config, server_url: server ?? undefined}
+      await using client = await this.controlPlane({...context, config})
       const {listWorkers} = await import('../lib/client/list-workers.ts')
       await client.health()
       const [workers, pending, running] = await Promise.all([

@@ -181,3 +181,22 @@ test('get shows a task; of one that there is not the server says so: exit 1', as
     stderr: expect.stringMatching(/Task not found/),
   })
 })
+
+test('retry runs a task again that has ended, under the same id; one that waits or runs is left alone', async () => {
+  await using fleet = await startFleet()
+  const path = repository(join(fleet.path, 'p'))
+  await fleet.worker('w', [path])
+  const {id} = await fleet.http.task(await fleet.codebaseId(path), {prompt: '@lines=1 @nofinish'})
+  expect((await fleet.ended(id)).status).toBe('failed')
+  const retried = await fleet.cli(['tasks', 'retry', id])
+  expect(retried).toMatchObject({code: 0, stdout: `Task ${id} waits again, as attempt 2.\n`})
+  await until(async () => (await fleet.http.get(id)).attempt === 2, 'the second attempt')
+  expect(await fleet.ended(id)).toMatchObject({status: 'failed', attempt: 2})
+  const hanging = await fleet.http.task(await fleet.codebaseId(path), {prompt: '@hang'})
+  await until(async () => (await fleet.http.get(hanging.id)).status === 'running', 'the run')
+  expect(await fleet.cli(['tasks', 'retry', hanging.id])).toMatchObject({
+    code: 1,
+    stderr: expect.stringMatching(/is running on worker .*cancel it first/),
+  })
+  expect((await fleet.cli(['tasks', 'retry', 'nothing'])).code).toBe(1)
+})

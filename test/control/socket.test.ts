@@ -1,11 +1,9 @@
 import {join} from 'node:path'
 import {createServer} from 'node:net'
 import {once} from 'node:events'
-import {chmodSync, mkdirSync} from 'node:fs'
 import {expect, test} from 'vitest'
-import {findWorkers, localWorkers} from '../../src/lib/control/local-workers.ts'
 import type {WorkerStatus} from '../../src/lib/control/messages.ts'
-import {ask, watchWorker, workerStatus} from '../../src/lib/control/socket-client.ts'
+import {ask, watchWorker} from '../../src/lib/control/socket-client.ts'
 import {serveSocket, type ControlHandlers} from '../../src/lib/control/socket-server.ts'
 import {systemClock} from '../../src/lib/core/clock.ts'
 import {EventBus} from '../../src/lib/events/bus.ts'
@@ -27,6 +25,8 @@ async function openSocket(path: string, view = connected()) {
   const handlers: ControlHandlers = {
     status: () => statusOf(store.get(), facts, Date.now()),
     drain: () => void done.push('drain'),
+    detach: () => void done.push('detach'),
+    syncSessions: async () => [],
     setPaused: (isPaused) => void done.push(`paused ${isPaused}`),
     cancel: (taskId) => taskId === 'here',
     addCodebase: async () => {},
@@ -41,7 +41,7 @@ async function openSocket(path: string, view = connected()) {
       }
     },
   }
-  const server = await serveSocket(path, handlers)
+  const server = await serveSocket(path, 0o600, handlers)
   return {bus, store, done, counts, [Symbol.asyncDispose]: () => server[Symbol.asyncDispose]()}
 }
 
@@ -49,8 +49,8 @@ test('pause, resume, drain and cancel are asked for over the socket', async () =
   using scratch = scratchFolder()
   const path = join(scratch.path, 'worker.sock')
   await using socket = await openSocket(path)
-  for (const op of ['pause', 'resume', 'drain'] as const) await ask(path, {op})
-  expect(socket.done).toEqual(['paused true', 'paused false', 'drain'])
+  for (const op of ['pause', 'resume', 'drain', 'detach'] as const) await ask(path, {op})
+  expect(socket.done).toEqual(['paused true', 'paused false', 'drain', 'detach'])
   expect(await ask(path, {op: 'cancel', task_id: 'here'})).toEqual({value: undefined})
   await expect(ask(path, {op: 'cancel', task_id: 'x'})).rejects.toThrow('task x does not run here')
   expect(await ask(join(scratch.path, 'none.sock'), {op: 'status'})).toBeUndefined()
@@ -111,27 +111,4 @@ test('a watcher hears of the end of the worker, and events that it does not know
   expect(told).toBe(1)
   expect(events).toEqual([{type: 'notice', level: 'info', text: 'known', at: 4}])
   server.close()
-})
-
-test('workers of this user and services are found, and those that this user may not ask are named', async () => {
-  using scratch = scratchFolder()
-  const state = join(scratch.path, 'state')
-  const services = join(scratch.path, 'run')
-  for (const folder of [join(state, 'workers/mine'), join(state, 'workers/ended'), services])
-    mkdirSync(folder, {recursive: true})
-  const env = {A2A_STATE_DIR: state}
-  await using _mine = await openSocket(join(state, 'workers/mine/worker.sock'))
-  await using _service = await openSocket(join(services, 'service.sock'))
-  expect(await localWorkers(env, state)).toMatchObject([{name: 'box-api'}])
-  const found = await findWorkers(env, state, undefined, services)
-  expect(found.map(({name, socket}) => [name, socket]).sort()).toEqual([
-    ['mine', join(state, 'workers/mine/worker.sock')],
-    ['service', join(services, 'service.sock')],
-  ])
-  expect((await findWorkers(env, state, 'service', services)).map(({name}) => name)).toEqual(['service'])
-  expect(await findWorkers(env, state, 'other', services)).toEqual([])
-  expect((await workerStatus(found[0]?.socket ?? ''))?.phase).toBe('running')
-  if (process.getuid?.() === 0) return // root may ask all
-  chmodSync(join(services, 'service.sock'), 0)
-  expect(await findWorkers(env, state, 'service', services)).toMatchObject([{name: 'service', status: undefined}])
 })

@@ -72,3 +72,41 @@ test('one failure after a commit keeps nobody waiting', async () => {
   await commits.settled()
   expect(seen.bugs).toBe(1)
 })
+
+test('where the disk is another step, all that was committed meanwhile shares the next trip, and nobody is told before', async () => {
+  const {database, add} = group()
+  const trips: PromiseWithResolvers<void>[] = []
+  const commits = new CommitGroup(database, {
+    sync: () => {
+      const trip = Promise.withResolvers<void>()
+      trips.push(trip)
+      return trip.promise
+    },
+  })
+  const told: string[] = []
+  const write = async (name: string) => {
+    commits.write(() => add(1))
+    commits.afterCommit(() => told.push(`after ${name}`))
+    await commits.settled()
+    told.push(name)
+  }
+
+  const committed = async () => expect.poll(() => database.isTransaction).toBe(false)
+  const first = write('first')
+  await committed()
+  const second = write('second')
+  await committed()
+  const third = write('third')
+  await committed()
+  expect(trips).toHaveLength(1)
+  expect(told).toEqual([])
+
+  trips[0]?.resolve()
+  await first
+  expect(told).toEqual(['after first', 'first'])
+  await expect.poll(() => trips.length).toBe(2)
+  trips[1]?.reject(new Error('the disk is gone'))
+  await expect(second).rejects.toThrow('the disk is gone')
+  await expect(third).rejects.toThrow('the disk is gone')
+  expect(told).toEqual(['after first', 'first'])
+})

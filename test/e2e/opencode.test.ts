@@ -58,6 +58,17 @@ test('a question gets its answer, and a task that continues the session has what
   const next = await run('[fake:text say=Ada]', {metadata: {resume_session_id: first.session_id}})
   expect(next).toMatchObject({status: 'completed', result: 'Ada', session_id: first.session_id})
   expect(fleet.requests.at(-1)?.messages).toBe(asked + 2)
+
+  // What OpenCode would run in the old directory, or wait for without end, is refused before it starts.
+  const before = fleet.requests.length
+  const elsewhere = await fleet.http.task(two().id, {prompt: 'x', metadata: {resume_session_id: first.session_id}})
+  expect(await fleet.ended(elsewhere.id)).toMatchObject({
+    status: 'failed',
+    error: expect.stringMatching(/belongs to .*one, not to .*two/),
+  })
+  const unknown = await fleet.cli(['tasks', 'create', 'x', '--codebase', one().id, '--resume', 'ses_unknown', '--wait'])
+  expect(unknown).toMatchObject({code: 1, stderr: expect.stringMatching(/There is no session ses_unknown/)})
+  expect(fleet.requests.length).toBe(before)
 })
 
 test('a model that refuses the key fails the task with its words', async () => {

@@ -18,6 +18,7 @@ export function recordingObserver(): {told: Told; observer: RunObserver} {
   const told: Told = {spawned: [], sessions: [], activities: [], texts: [], warnings: []}
   const observer: RunObserver = {
     spawned: (identity) => told.spawned.push(identity),
+    exited: () => {},
     session: (id) => told.sessions.push(id),
     activity: (line, text) => {
       told.activities.push(line)

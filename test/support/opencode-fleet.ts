@@ -9,31 +9,42 @@ import {startFleet} from './fleet.ts'
 
 type ModelRequest = {step: string; messages: number; lastUser: string}
 
-/** A fleet whose agent is the real OpenCode, with the scripted model behind it. */
-export async function startOpenCodeFleet() {
+export const openCode = join(root, 'node_modules/opencode-linux-x64/bin/opencode')
+
+/** The scripted model, and the environment in which OpenCode asks it and nobody else. */
+export async function startModel() {
   const model = createFakeModel()
   model.server.listen(0, '127.0.0.1')
   await once(model.server, 'listening')
   const {port} = model.server.address() as AddressInfo
-  const fleet = await startFleet({
+  return {
     env: {
-      OPENCODE_BIN_PATH: join(root, 'node_modules/opencode-linux-x64/bin/opencode'),
       OPENCODE_CONFIG_CONTENT: JSON.stringify(configuration(port)),
       OPENCODE_DISABLE_MODELS_FETCH: '1',
       OPENCODE_DISABLE_LSP_DOWNLOAD: '1',
       npm_config_offline: 'true',
-      A2A_AUTH_TOKEN: 'token-of-the-worker',
     },
-  })
-  mkdirSync(join(fleet.path, 'outside'))
-  return {
-    ...fleet,
     /** What the model was asked, in order. */
     requests: model.requests as ModelRequest[],
     async [Symbol.asyncDispose]() {
-      await fleet[Symbol.asyncDispose]()
       model.server.closeAllConnections()
       model.server.close()
+    },
+  }
+}
+
+/** A fleet whose agent is the real OpenCode, with the scripted model behind it. */
+export async function startOpenCodeFleet(more: Record<string, string> = {}) {
+  const model = await startModel()
+  const env = {...model.env, OPENCODE_BIN_PATH: openCode, A2A_AUTH_TOKEN: 'token-of-the-worker', ...more}
+  const fleet = await startFleet({env})
+  mkdirSync(join(fleet.path, 'outside'))
+  return {
+    ...fleet,
+    requests: model.requests,
+    async [Symbol.asyncDispose]() {
+      await fleet[Symbol.asyncDispose]()
+      await model[Symbol.asyncDispose]()
     },
   }
 }

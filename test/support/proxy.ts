@@ -4,6 +4,8 @@ import type {AddressInfo} from 'node:net'
 
 export type Proxy = AsyncDisposable & {
   url: string
+  /** Method and path of each request, in order. */
+  requests: string[]
   /** What happens to requests for these paths: passed on, refused with 403, or passed on without the answer's body. */
   rule: (path: string) => 'pass' | 'refuse' | 'silence'
   /** Breaks the connections that are open for these paths. */
@@ -15,6 +17,7 @@ export async function startProxy(target: string): Promise<Proxy> {
   const open = new Map<ServerResponse, string>()
   const server = createServer((incoming, response) => {
     const path = incoming.url ?? ''
+    proxy.requests.push(`${incoming.method} ${path}`)
     open.set(response, path)
     response.on('close', () => open.delete(response))
     const rule = proxy.rule(path)
@@ -25,6 +28,7 @@ export async function startProxy(target: string): Promise<Proxy> {
   await once(server, 'listening')
   const proxy: Proxy = {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    requests: [],
     rule: () => 'pass',
     cut: (path) => {
       for (const [response, at] of open) if (path.test(at)) response.destroy()

@@ -1,12 +1,41 @@
 import {execFileSync} from 'node:child_process'
-import {mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync} from 'node:fs'
+import {mkdirSync, mkdtempSync, readdirSync, readlinkSync, realpathSync, rmSync, writeFileSync} from 'node:fs'
 import {tmpdir} from 'node:os'
 import {join} from 'node:path'
 
-/** A folder of its own, gone when disposed. */
+/** A folder of its own, gone when disposed with all that works in it: the agent of a killed worker lives on. */
 export function scratchFolder(): Disposable & {path: string} {
   const path = realpathSync(mkdtempSync(join(tmpdir(), 'a2a-test-')))
-  return {path, [Symbol.dispose]: () => rmSync(path, {recursive: true, force: true, maxRetries: 5})}
+  return {
+    path,
+    [Symbol.dispose]() {
+      killAll(workingIn(path))
+      rmSync(path, {recursive: true, force: true, maxRetries: 5})
+    },
+  }
+}
+
+function killAll(pids: number[]): void {
+  for (const pid of pids) {
+    try {
+      process.kill(pid, 'SIGKILL')
+    } catch {
+      // it has just ended
+    }
+  }
+}
+
+const workingIn = (path: string) =>
+  readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name) && cwdOf(name).startsWith(`${path}/`))
+    .map(Number)
+
+function cwdOf(pid: string): string {
+  try {
+    return readlinkSync(`/proc/${pid}/cwd`)
+  } catch {
+    return '' // it has ended, or is another user's
+  }
 }
 
 /** A git repository with these files in one commit. */

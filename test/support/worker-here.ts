@@ -6,6 +6,7 @@ import {StopLadder} from '../../src/lib/core/signals.ts'
 import {EventBus} from '../../src/lib/events/bus.ts'
 import {logReporter} from '../../src/lib/events/log-reporter.ts'
 import type {WorkerEvent} from '../../src/lib/events/worker-event.ts'
+import type {ModelSource} from '../../src/lib/opencode/models.ts'
 import {runWorker, type RunningWorker} from '../../src/lib/worker/worker.ts'
 import {fastClock} from './fast-clock.ts'
 import {scratchFolder, until} from './scratch.ts'
@@ -19,6 +20,13 @@ export type WorkerHere = AsyncDisposable & {
   running: RunningWorker
 }
 
+export type HereOptions = {
+  factor?: number
+  settings?: Record<string, unknown>
+  globalPath?: string
+  models?: ModelSource
+}
+
 /**
  * A worker in this process whose time passes `factor` times as fast, for what it does each half a minute: its sockets
  * and its agents, which run their prompt as a shell script, are real and take real time. It is ended when disposed.
@@ -26,11 +34,7 @@ export type WorkerHere = AsyncDisposable & {
 export async function workHere(
   server: string,
   codebases: string[],
-  {
-    factor = 100,
-    settings = {},
-    globalPath,
-  }: {factor?: number; settings?: Record<string, unknown>; globalPath?: string} = {},
+  {factor = 100, settings = {}, globalPath, models}: HereOptions = {},
 ): Promise<WorkerHere> {
   const scratch = scratchFolder()
   mkdirSync(join(scratch.path, 'state'))
@@ -39,7 +43,7 @@ export async function workHere(
   const events: WorkerEvent[] = []
   let log = ''
   bus.on((event) => events.push(event))
-  bus.on(logReporter({format: 'text', level: 'debug', write: (text) => (log += text)}))
+  bus.on(await logReporter({format: 'text', level: 'debug', write: (text) => (log += text)}))
   const {config} = resolveConfig({flags: {codebases, ...settings}, env: {}, files: [], cwd: scratch.path})
   const client = new ControlPlaneClient({baseUrl: server, token: config.auth_token})
   const signals = new StopLadder(() => {})
@@ -52,6 +56,7 @@ export async function workHere(
       globalPath,
       client,
       executor: stubExecutor(scratch.path),
+      models,
       secrets: [],
       bus,
       clock,

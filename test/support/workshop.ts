@@ -9,7 +9,10 @@ export type Workshop = AsyncDisposable & {
   /** Starts the program; it is ended at the end of the test. */
   start(args: string[], options?: {cwd?: string}): Running
   /** Runs the program to its end. */
-  cli(args: string[], options?: {cwd?: string; input?: string; by?: readonly string[]}): Promise<Finished>
+  cli(
+    args: string[],
+    options?: {cwd?: string; env?: Record<string, string>; input?: string; by?: readonly string[]},
+  ): Promise<Finished>
   /** Starts a worker and waits until its stream is open. */
   worker(server: string, name: string, codebases: string[], args?: string[]): Promise<Running>
 }

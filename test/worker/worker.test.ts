@@ -155,23 +155,6 @@ test('a control plane that is killed and started again under a running task lose
   expect(agentLog(fleet.path).filter(({at}) => at === 'start')).toHaveLength(1)
 })
 
-test('a worker that is killed leaves nothing running after its next start, and the task gets an end', async () => {
-  await using fleet = await startFleet()
-  const path = repository(join(fleet.path, 'p'))
-  const worker = await fleet.worker('w', [path])
-  const {id} = await fleet.http.task(await fleet.codebaseId(path), {prompt: '@nohup @hang @lines=50'})
-  await until(async () => (await fleet.output(id)).includes('line 49'), 'the output')
-  await stop(worker, 'SIGKILL')
-  expect(processesOf(id)).toHaveLength(2)
-  await fleet.worker('w', [path])
-  expect(await fleet.ended(id)).toMatchObject({
-    status: 'failed',
-    error: expect.stringMatching(/worker was killed while the task ran/),
-  })
-  expect(processesOf(id)).toEqual([])
-  expect((await fleet.output(id)).trim().split('\n')).toHaveLength(51)
-})
-
 test('the first SIGTERM lets the running task end and takes no other; the worker then says goodbye', async () => {
   await using fleet = await startFleet()
   const path = repository(join(fleet.path, 'p'))

@@ -23,6 +23,10 @@ export default class TasksCreate extends BaseCommand {
     title: Flags.string({char: 't', summary: "Title (default: the prompt's first line)"}),
     agent: Flags.string({char: 'a', summary: 'OpenCode agent', default: 'build'}),
     model: Flags.string({char: 'm', summary: 'Model, provider/name'}),
+    resume: Flags.string({
+      summary: 'OpenCode session to continue; it must be one of that codebase, and not in use',
+      helpValue: 'SESSION',
+    }),
     priority: Flags.integer({summary: 'Higher runs first', default: 0}),
     metadata: Flags.string({
       summary: 'Further data, KEY=VALUE; repeatable',
@@ -44,16 +48,18 @@ export default class TasksCreate extends BaseCommand {
       import('../../lib/client/create-task.ts'),
     ])
     const metadata = readMetadata(flags.metadata ?? [])
+    if (flags.resume !== undefined && !/^[A-Za-z0-9_-]{1,255}$/.test(flags.resume))
+      throw usageError(`--resume wants the id of a session, not ${JSON.stringify(flags.resume)}.`)
     const prompt = await readPrompt({argument: args.prompt, file: flags.file, stdin: process.stdin})
     await using client = await this.controlPlane(await this.context(flags))
     const codebase = findCodebase(await client.codebases(this.signal), flags.codebase, process.cwd())
-    const {agent, model, priority} = flags
+    const {agent, model, priority, resume} = flags
     const request = {
       title: flags.title ?? titleOf(prompt),
       prompt,
       agent_type: agent,
       priority,
-      metadata: {...metadata, ...(model ? {model} : {})},
+      metadata: {...metadata, ...(model ? {model} : {}), ...(resume ? {resume_session_id: resume} : {})},
     }
     const isWaiting = flags.wait || flags.follow
     // From before the task is made: whoever interrupts is told of it, or has it cancelled.

@@ -1,6 +1,8 @@
 import * as v from 'valibot'
+import {modelListSchema} from '../protocol/model-schemas.ts'
 import {pathTo} from '../protocol/routes.ts'
 import * as wire from '../protocol/schemas.ts'
+import {sessionListSchema, type Session} from '../protocol/session-schemas.ts'
 import {HttpClient, isAbsent, RefusedError, type HttpOptions} from './http.ts'
 
 type Signal = AbortSignal | undefined
@@ -30,6 +32,14 @@ export class ControlPlaneClient implements AsyncDisposable {
       signal,
       timeoutMs,
     })
+  }
+
+  /** The health, and what time it is there. */
+  async healthWithDate(): Promise<{version: string | undefined; date: string | undefined}> {
+    const call = {what: 'Cannot ask for the health', path: pathTo('health'), timeoutMs: 10_000}
+    const {value, headers} = await this.http.callWithHeaders(wire.healthSchema, call)
+    const date = headers['date']
+    return {version: value.version, date: typeof date === 'string' ? date : undefined}
   }
 
   // ------------------------------------------------------------------------------------------------- workers
@@ -134,6 +144,58 @@ export class ControlPlaneClient implements AsyncDisposable {
     })
   }
 
+  async removeCodebase(id: string, signal?: Signal): Promise<void> {
+    await this.http.call(v.unknown(), {
+      what: `Cannot remove codebase ${id}`,
+      method: 'DELETE',
+      path: pathTo('codebase', {codebase: id}),
+      signal,
+    })
+  }
+
+  /** Those of all workers, each once. */
+  models(signal?: Signal) {
+    return this.http.call(modelListSchema, {what: 'Cannot list models', path: pathTo('models'), signal})
+  }
+
+  // ------------------------------------------------------------------------------------------------ sessions
+
+  /** `body` is the JSON of a SyncSessions. */
+  async syncSessions(codebaseId: string, body: Buffer, signal?: Signal): Promise<void> {
+    await this.http.call(v.unknown(), {
+      what: 'Cannot sync sessions',
+      method: 'POST',
+      path: pathTo('sessionsSync', {codebase: codebaseId}),
+      raw: {type: 'application/json', body},
+      signal,
+    })
+  }
+
+  /** `body` is the JSON of a SyncMessages. */
+  async syncMessages(codebaseId: string, sessionId: string, body: Buffer, signal?: Signal): Promise<void> {
+    await this.http.call(v.unknown(), {
+      what: `Cannot sync the messages of session ${sessionId}`,
+      method: 'POST',
+      path: pathTo('messagesSync', {codebase: codebaseId, session: sessionId}),
+      raw: {type: 'application/json', body},
+      signal,
+    })
+  }
+
+  async sessions(
+    codebaseId: string,
+    query: {limit?: number; cursor?: string} = {},
+    signal?: Signal,
+  ): Promise<{sessions: Session[]; next: string | undefined}> {
+    const {value, headers} = await this.http.callWithHeaders(sessionListSchema, {
+      what: 'Cannot list sessions',
+      path: pathTo('sessions', {codebase: codebaseId}, query),
+      signal,
+    })
+    const next = headers['x-next-cursor']
+    return {sessions: value.sessions, next: typeof next === 'string' ? next : undefined}
+  }
+
   // --------------------------------------------------------------------------------------------------- tasks
 
   createTask(codebaseId: string, task: wire.CreateTask, idempotencyKey: string, signal?: Signal): Promise<wire.Task> {
@@ -186,6 +248,17 @@ export class ControlPlaneClient implements AsyncDisposable {
       method: 'PUT',
       path: pathTo('taskStatus', {task: taskId}),
       json: update,
+      signal,
+    })
+  }
+
+  /** Puts a task that has ended back, as the next attempt; with `force` one whose worker is lost, too. */
+  retryTask(taskId: string, force: boolean, signal?: Signal): Promise<wire.Task> {
+    return this.http.call(wire.createTaskAnswerSchema, {
+      what: `Cannot retry task ${taskId}`,
+      method: 'POST',
+      path: pathTo('taskRetry', {task: taskId}),
+      json: {force},
       signal,
     })
   }

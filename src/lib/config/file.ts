@@ -1,9 +1,15 @@
-import {readFileSync} from 'node:fs'
+import {readFileSync, statSync} from 'node:fs'
 import {homedir} from 'node:os'
 import {dirname, join} from 'node:path'
 import {configError, errorCode, messageOf} from '../core/errors.ts'
 
-export type ConfigFile = {path: string; directory: string; content: Record<string, unknown>}
+export type ConfigFile = {
+  path: string
+  directory: string
+  content: Record<string, unknown>
+  /** Every user of the machine may read it. */
+  isPublic: boolean
+}
 
 export type Environment = Readonly<Record<string, string | undefined>>
 
@@ -54,8 +60,10 @@ const isNoAccess = (error: unknown) => ['EACCES', 'EPERM'].includes(errorCode((e
 /** Undefined when there is none. Throws ExpectedError (78) when it cannot be read or is not a JSON object. */
 function readConfigFile(path: string): ConfigFile | undefined {
   let text: string
+  let isPublic: boolean
   try {
     text = readFileSync(path, 'utf8')
+    isPublic = (statSync(path).mode & 0o004) !== 0
   } catch (error) {
     if (['ENOENT', 'ENOTDIR'].includes(errorCode(error) ?? '')) return undefined
     throw configError(
@@ -64,10 +72,11 @@ function readConfigFile(path: string): ConfigFile | undefined {
     ).because(error)
   }
 
-  return {path, directory: dirname(path), content: parseConfig(path, text)}
+  return {path, directory: dirname(path), content: parseConfig(path, text), isPublic}
 }
 
-function parseConfig(path: string, text: string): Record<string, unknown> {
+/** The JSON object in the text of a configuration file. Throws ExpectedError (78). */
+export function parseConfig(path: string, text: string): Record<string, unknown> {
   let value: unknown
   try {
     value = JSON.parse(text.replace(/^\uFEFF/, ''))

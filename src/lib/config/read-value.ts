@@ -25,6 +25,8 @@ export function readValue(key: SettingKey, raw: unknown, origin: Origin): unknow
       return setting.words?.includes(String(raw)) ? raw : readPath(raw, origin)
     case 'integer':
       return readInteger(raw, setting.minimum ?? 0, setting.maximum ?? Number.MAX_SAFE_INTEGER)
+    case 'number':
+      return readNumber(raw, setting.minimum ?? 0, setting.maximum ?? Number.MAX_VALUE)
     case 'boolean':
       if (raw === true || raw === 'true' || raw === '1') return true
       if (raw === false || raw === 'false' || raw === '0') return false
@@ -60,6 +62,13 @@ function readInteger(raw: unknown, minimum: number, maximum: number): number {
         ? `must be at least ${minimum}, not ${value}`
         : `must be from ${minimum} to ${maximum}, not ${value}`,
     )
+  return value
+}
+
+function readNumber(raw: unknown, minimum: number, maximum: number): number {
+  const value = typeof raw === 'string' && raw.trim() !== '' ? Number(raw) : raw
+  if (typeof value !== 'number' || Number.isNaN(value)) throw new ValueProblem(`must be a number, not ${show(raw)}`)
+  if (value < minimum || value > maximum) throw new ValueProblem(`must be from ${minimum} to ${maximum}, not ${value}`)
   return value
 }
 

@@ -49,7 +49,7 @@ export function resolveConfig(input: ResolveInput): Resolved {
     sources[key] = candidates[0]?.source ?? (defaultOf(key) === undefined ? 'unset' : 'default')
   }
 
-  problems.push(...contradictions(config as Config, sources))
+  problems.push(...exposedSecrets(input.files), ...contradictions(config as Config, sources))
   if (problems.length > 0)
     throw configError(
       problems.length === 1
@@ -57,7 +57,7 @@ export function resolveConfig(input: ResolveInput): Resolved {
         : `Bad settings:\n${problems.map((p) => `- ${p}`).join('\n')}`,
       'Correct the value where it was given, as named in brackets.',
     )
-  return {config: config as Config, sources, warnings: warningsFor(input, sources)}
+  return {config: config as Config, sources, warnings: warningsFor(input)}
 }
 
 const defaultOf = (key: SettingKey): unknown => settingOf(key).default
@@ -86,7 +86,8 @@ function mergeCodebases(lists: readonly ConfiguredCodebase[][]): ConfiguredCodeb
   return [...byPath.values()]
 }
 
-function contradictions(config: Config, sources: Sources): string[] {
+/** What is wrong with values that each are well formed, as `<key> (<source>): <problem>`. */
+export function contradictions(config: Config, sources: Sources): string[] {
   const found: string[] = []
   if (config.server_url !== undefined) {
     const problem = serverUrlProblem(config.server_url)
@@ -110,6 +111,19 @@ function contradictions(config: Config, sources: Sources): string[] {
   return found
 }
 
+/** A token in a file that everybody on the machine may read is everybody's. */
+const exposedSecrets = (files: readonly ConfigFile[]): string[] =>
+  files
+    .filter(({isPublic}) => isPublic)
+    .flatMap(({content, path}) =>
+      settingKeys
+        .filter((key) => settingOf(key).secret && holdsSecret(content[key]))
+        .map((key) => `${key} (${path}): every user of this machine may read the file; run: chmod 600 ${path}`),
+    )
+
+const holdsSecret = (value: unknown) =>
+  typeof value === 'string' && (!URL.canParse(value) || new URL(value).password !== '')
+
 /** A worker's name is part of paths. */
 export const isGoodName = (name: string) => /^[\p{L}\p{N}_][\p{L}\p{N}._ -]{0,99}$/u.test(name)
 
@@ -121,7 +135,7 @@ function serverUrlProblem(text: string): string | undefined {
   return undefined
 }
 
-function warningsFor({files, env}: ResolveInput, sources: Sources): string[] {
+function warningsFor({files, env}: ResolveInput): string[] {
   const unknown = files.flatMap(({content, path}) =>
     Object.keys(content)
       .filter((key) => !(key in settings) && !key.startsWith('$') && !key.startsWith('_'))
@@ -130,9 +144,6 @@ function warningsFor({files, env}: ResolveInput, sources: Sources): string[] {
         return `${path}: unknown setting ${JSON.stringify(key)}${near ? `, did you mean "${near}"?` : ''}`
       }),
   )
-  const reserved = settingKeys
-    .filter((key) => settingOf(key).reserved && sources[key] !== 'unset')
-    .map((key) => `${key} (${sources[key]}) is accepted but has no effect in this version`)
   const url = env['A2A_SERVER'] && !env['A2A_SERVER_URL'] ? ['A2A_SERVER is not read; use A2A_SERVER_URL'] : []
-  return [...unknown, ...reserved, ...url]
+  return [...unknown, ...url]
 }

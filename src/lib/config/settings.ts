@@ -11,8 +11,6 @@ type Base = {
   env?: readonly string[]
   /** Masked wherever it is shown. */
   secret?: true
-  /** Accepted so that existing files stay valid, without an effect in this version. */
-  reserved?: true
 }
 
 type Setting = Base &
@@ -20,6 +18,7 @@ type Setting = Base &
     | {type: 'string'; default?: string; options?: readonly string[]}
     | {type: 'path'; default?: string; /** Taken as they are. */ words?: readonly string[]}
     | {type: 'integer'; default?: number; minimum?: number; maximum?: number}
+    | {type: 'number'; default?: number; minimum?: number; maximum?: number}
     | {type: 'boolean'; default?: boolean}
     | {type: 'list'; default?: readonly string[]}
     | {type: 'paths'; default?: readonly string[]}
@@ -102,11 +101,24 @@ export const settings = {
   },
   redact: {
     type: 'list',
-    description: 'Patterns (regular expressions) blanked out of output before it leaves the machine',
+    description: 'Patterns (regular expressions) blanked out of output and sessions before they leave the machine',
     default: [],
   },
   allowed_agents: {type: 'list', description: 'Agents that tasks may name (default: any)'},
   allowed_models: {type: 'list', description: 'Models that tasks may name (default: any)'},
+  on_interrupt: {
+    type: 'string',
+    description:
+      'What becomes of a task whose agent died with the worker: its session goes on, it begins again, it fails',
+    options: ['resume', 'requeue', 'fail'],
+    default: 'resume',
+  },
+  max_attempts: {
+    type: 'integer',
+    description: 'How often a task is begun, or continued, in all',
+    default: 3,
+    minimum: 1,
+  },
   task_timeout: {
     type: 'integer',
     description: 'Seconds a task may take; 0 means no limit',
@@ -167,27 +179,38 @@ export const settings = {
   },
   opencode_storage_path: {
     type: 'path',
-    description: "OpenCode's session storage",
+    description: "OpenCode's session storage: its data folder, `storage` in it, or a database (default: where it is)",
+    flag: 'opencode-storage-path',
     env: ['OPENCODE_STORAGE_PATH'],
-    reserved: true,
   },
   session_message_sync_max_sessions: {
     type: 'integer',
-    description: 'Newest sessions of a codebase that are synced with messages',
+    description: 'Newest sessions of a codebase that are synced with messages; 0 means no messages',
+    flag: 'session-message-sync-max-sessions',
+    default: 3,
     minimum: 0,
-    reserved: true,
+    maximum: 1000,
   },
   session_message_sync_max_messages: {
     type: 'integer',
-    description: 'Newest messages of a session that are synced',
+    description: 'Newest messages of a session that are synced; 0 means none',
+    flag: 'session-message-sync-max-messages',
+    default: 100,
     minimum: 0,
-    reserved: true,
+    maximum: 2000,
+  },
+  active_session_sync_interval: {
+    type: 'number',
+    description: 'Seconds between syncs of the session of a task that runs',
+    default: 1,
+    minimum: 0.2,
+    maximum: 3600,
   },
 } as const satisfies Record<string, Setting>
 
 export type SettingKey = keyof typeof settings
 
-type Value<S> = S extends {type: 'integer'}
+type Value<S> = S extends {type: 'integer' | 'number'}
   ? number
   : S extends {type: 'boolean'}
     ? boolean

@@ -2,13 +2,15 @@ import {dirname} from 'node:path'
 import Conf from 'conf'
 import {ExpectedError, messageOf} from '../core/errors.ts'
 import {userFile, type Environment} from './file.ts'
-import type {ConfiguredCodebase} from './settings.ts'
+import type {ConfiguredCodebase, SettingKey} from './settings.ts'
 import {isWritable, makePrivate} from './state-directory.ts'
 
 export type UserConfig = {
   file: string
   /** Adds a codebase, or changes the entry of its path. False when it was there already as it is. */
   add(codebase: ConfiguredCodebase): boolean
+  /** Writes a setting, or takes it out where the value is undefined. False when it was so already. */
+  set(key: SettingKey, value: unknown): boolean
 }
 
 /**
@@ -26,7 +28,11 @@ export function openUserConfig(env: Environment): UserConfig {
       configFileMode: 0o600,
       serialize: (value) => `${JSON.stringify(value, null, 2)}\n`,
     })
-    return {file, add: (codebase) => attempt(file, () => addTo(conf, codebase))}
+    return {
+      file,
+      add: (codebase) => attempt(file, () => addTo(conf, codebase)),
+      set: (key, value) => attempt(file, () => setIn(conf, key, value)),
+    }
   })
 }
 
@@ -37,6 +43,13 @@ function addTo(conf: Conf<Record<string, unknown>>, {name, path, description}: C
   const index = entries.findIndex((other) => other.path === path)
   if (index >= 0 && JSON.stringify(entries[index]) === JSON.stringify(entry)) return false
   conf.set('codebases', index >= 0 ? entries.with(index, entry) : [...entries, entry])
+  return true
+}
+
+function setIn(conf: Conf<Record<string, unknown>>, key: SettingKey, value: unknown): boolean {
+  if (JSON.stringify(conf.get(key)) === JSON.stringify(value)) return false
+  if (value === undefined) conf.delete(key)
+  else conf.set(key, value)
   return true
 }
 

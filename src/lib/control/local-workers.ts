@@ -4,47 +4,53 @@ import type {Environment} from '../config/file.ts'
 import {errorCode} from '../core/errors.ts'
 import type {WorkerStatus} from './messages.ts'
 import {workerStatus} from './socket-client.ts'
-import {socketPath} from './socket-path.ts'
+import {serviceFolder, socketPath} from './socket-path.ts'
 
-/** A worker that answers at this socket, or one of which only that much is known: it is another user's. */
-export type LocalWorker = {socket: string; name: string; status: WorkerStatus | undefined}
-
-/** Where a system service has its sockets (RuntimeDirectory=a2a-worker). */
-const serviceDirectory = '/run/a2a-worker'
-
-/** The workers of this user that run now, as they tell over their sockets. */
-export async function localWorkers(env: Environment, stateDir: string, name?: string): Promise<WorkerStatus[]> {
-  const found = await findWorkers(env, stateDir, name)
-  return found.flatMap(({status}) => status ?? [])
+export type LocalWorker = WorkerStatus & {
+  socket: string
+  /** It runs as a service of the machine. */
+  isService: boolean
 }
 
-/** The same with their sockets, and those that this user may not ask. A state directory of one's own stands alone. */
-export async function findWorkers(
+/**
+ * The workers of this machine that run now and that this user may ask, as they tell over their sockets: the user's own,
+ * and the services, for root and the members of their group.
+ */
+export async function localWorkers(
   env: Environment,
   stateDir: string,
   name?: string,
-  services = env['A2A_STATE_DIR'] ? undefined : serviceDirectory,
+  services = serviceFolder,
 ): Promise<LocalWorker[]> {
-  const names = name === undefined ? namesIn(join(stateDir, 'workers')) : [name]
-  const ours = names.map((known) => ({name: known, socket: socketPath(env, stateDir, known)}))
-  const served = (services === undefined ? [] : namesIn(services))
-    .filter((file) => file.endsWith('.sock') && (name === undefined || file === `${name}.sock`))
-    .map((file) => ({name: file.slice(0, -'.sock'.length), socket: join(services ?? '', file)}))
-  const all = new Map([...served, ...ours].map((worker) => [worker.socket, worker]))
-  const looked = await Promise.all([...all.values()].map((worker) => look(worker)))
-  return looked.filter((worker) => worker !== undefined)
+  const names = name === undefined ? list(join(stateDir, 'workers')) : [name]
+  const own = names.map((known) => socketPath(env, stateDir, known))
+  const serviceSocket = (known: string) => socketPath({RUNTIME_DIRECTORY: services}, stateDir, known)
+  const ofServices =
+    name === undefined
+      ? list(services)
+          .filter((file) => file.endsWith('.sock'))
+          .map((file) => join(services, file))
+      : [serviceSocket(name)]
+  const answers = await Promise.all(
+    [...new Set([...own, ...ofServices])].map(async (socket) => {
+      const status = await workerStatus(socket).catch(() => undefined)
+      return status && {...status, socket, isService: ofServices.includes(socket)}
+    }),
+  )
+  return answers.filter((answer) => answer !== undefined)
 }
 
-async function look(worker: {name: string; socket: string}): Promise<LocalWorker | undefined> {
+/** Whether there are services of this machine that this user may not ask. */
+export function servicesAreClosed(services = serviceFolder): boolean {
   try {
-    const status = await workerStatus(worker.socket)
-    return status && {...worker, status}
+    readdirSync(services)
+    return false
   } catch (error) {
-    return errorCode(error) === 'EACCES' ? {...worker, status: undefined} : undefined
+    return errorCode(error) === 'EACCES'
   }
 }
 
-function namesIn(folder: string): string[] {
+function list(folder: string): string[] {
   try {
     return readdirSync(folder)
   } catch {

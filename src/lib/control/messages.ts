@@ -7,9 +7,11 @@ export const requestSchema = v.variant('op', [
   v.object({op: v.literal('status')}),
   v.object({op: v.literal('events')}),
   v.object({op: v.literal('drain')}),
+  v.object({op: v.literal('detach')}),
   v.object({op: v.literal('pause')}),
   v.object({op: v.literal('resume')}),
   v.object({op: v.literal('cancel'), task_id: v.string()}),
+  v.object({op: v.literal('sync-sessions'), all: v.boolean()}),
   v.object({op: v.literal('add-codebase'), name: v.string(), path: v.string(), description: v.string()}),
 ])
 export type ControlRequest = v.InferOutput<typeof requestSchema>
@@ -89,6 +91,19 @@ export const workerStatusSchema = v.object({
   log_level: v.optional(levelSchema, 'info'),
 })
 export type WorkerStatus = v.InferOutput<typeof workerStatusSchema>
+
+/** What a sync of sessions came to, a codebase each. */
+export const syncedSchema = v.array(
+  v.object({
+    codebase_id: v.string(),
+    directory: v.string(),
+    sessions: v.number(),
+    changed: v.number(),
+    removed: v.number(),
+    messages: v.number(),
+  }),
+)
+export type Synced = v.InferOutput<typeof syncedSchema>
 
 export const answerSchema = v.union([
   v.object({ok: v.literal(true), value: v.optional(v.unknown())}),

@@ -5,13 +5,24 @@ import * as v from 'valibot'
 import {ExpectedError, errorCode} from '../core/errors.ts'
 import {workerEventSchema, type WorkerEvent} from '../events/worker-event.ts'
 import {parseJson} from '../protocol/parse.ts'
-import {answerSchema, workerStatusSchema, type ControlRequest, type WorkerStatus} from './messages.ts'
+import {
+  answerSchema,
+  syncedSchema,
+  workerStatusSchema,
+  type ControlRequest,
+  type Synced,
+  type WorkerStatus,
+} from './messages.ts'
 
-const timeoutMs = 10_000
+const answerMs = 10_000
 
 /** Asks the worker at this socket. Undefined when none listens there. Throws ExpectedError when it says no. */
-export async function ask(path: string, request: ControlRequest): Promise<{value: unknown} | undefined> {
-  const socket = await connect(path)
+export async function ask(
+  path: string,
+  request: ControlRequest,
+  timeoutMs = answerMs,
+): Promise<{value: unknown} | undefined> {
+  const socket = await connect(path, timeoutMs)
   if (!socket) return undefined
   socket.write(`${JSON.stringify(request)}\n`)
   try {
@@ -25,6 +36,14 @@ export async function ask(path: string, request: ControlRequest): Promise<{value
   }
 
   return undefined
+}
+
+/** A first sync of many sessions takes its time. */
+const syncMs = 10 * 60_000
+
+export async function syncByWorker(path: string, all: boolean): Promise<Synced | undefined> {
+  const answer = await ask(path, {op: 'sync-sessions', all}, syncMs)
+  return answer && v.parse(syncedSchema, answer.value)
 }
 
 export async function workerStatus(path: string): Promise<WorkerStatus | undefined> {
@@ -43,7 +62,7 @@ export type Watcher = {
 
 /** Follows the worker at this socket until it ends or lets go of us. False: none listens there. */
 export async function watchWorker(path: string, {signal, onStatus, onEvent}: Watcher): Promise<boolean> {
-  const socket = await connect(path)
+  const socket = await connect(path, answerMs)
   if (!socket) return false
   const lines = createInterface({input: socket})
   socket.on('close', () => lines.close())
@@ -77,7 +96,7 @@ export async function watchWorker(path: string, {signal, onStatus, onEvent}: Wat
   return true
 }
 
-async function connect(path: string): Promise<Socket | undefined> {
+async function connect(path: string, timeoutMs: number): Promise<Socket | undefined> {
   const socket = createConnection(path)
   socket.setTimeout(timeoutMs, () =>
     socket.destroy(new Error(`the worker did not answer within ${timeoutMs / 1000} s`)),

@@ -6,6 +6,12 @@ import {isWritable, workerDirectory} from '../config/state-directory.ts'
 /** A unix socket's path may have 107 bytes (sun_path, unix(7)); a longer one gets a short name. */
 const longest = 100
 
+/** The sockets of services: systemd makes this folder, for the service's user and for the members of its group. */
+export const serviceFolder = '/run/a2a-worker'
+
+/** A service's socket is for its group too; any other for its user alone. */
+export const socketMode = (env: Environment) => (env['RUNTIME_DIRECTORY'] ? 0o660 : 0o600)
+
 /** Where a worker of this name listens: the service's runtime directory, else the user's, else the state directory. */
 export function socketPath(env: Environment, stateDir: string, name: string): string {
   const runtime = env['RUNTIME_DIRECTORY']?.split(':')[0]

@@ -8,14 +8,18 @@ import {cannotWrite} from '../config/state-directory.ts'
 import {messageOf} from '../core/errors.ts'
 import type {WorkerEvent} from '../events/worker-event.ts'
 import {parseJson} from '../protocol/parse.ts'
-import {requestSchema, type ControlRequest, type WorkerStatus} from './messages.ts'
+import {requestSchema, type ControlRequest, type Synced, type WorkerStatus} from './messages.ts'
 
 export type ControlHandlers = {
   status: () => WorkerStatus
   drain: () => void
+  /** Leaves at once; agents go on. */
+  detach: () => void
   setPaused: (isPaused: boolean) => void
   /** False when the task is not here. */
   cancel: (taskId: string) => boolean
+  /** Answers with what came of it, a codebase each; `all`: as if nothing had been sent before. */
+  syncSessions: (all: boolean) => Promise<Synced>
   addCodebase: (codebase: {name: string; path: string; description: string}) => Promise<void>
   /** Tells of each event until disposed. */
   watch: (listener: (event: WorkerEvent) => void) => Disposable
@@ -26,8 +30,8 @@ const mostBuffered = 4 * 1024 * 1024
 /** Events of so long are one write: agents may say a thousand things a second. */
 const gatherMs = 50
 
-/** Answers local commands on a unix socket that only this user can open. Throws ExpectedError (73). */
-export async function serveSocket(path: string, handlers: ControlHandlers): Promise<AsyncDisposable> {
+/** Answers local commands on a unix socket with these permissions. Throws ExpectedError (73). */
+export async function serveSocket(path: string, mode: number, handlers: ControlHandlers): Promise<AsyncDisposable> {
   const sockets = new Set<Socket>()
   const server = createServer((socket) => {
     sockets.add(socket)
@@ -41,7 +45,7 @@ export async function serveSocket(path: string, handlers: ControlHandlers): Prom
     rmSync(path, {force: true})
     server.listen(path)
     await once(server, 'listening')
-    chmodSync(path, 0o600)
+    chmodSync(path, mode)
   } catch (error) {
     throw cannotWrite(path, error)
   }
@@ -98,6 +102,9 @@ async function answer(request: Exclude<ControlRequest, {op: 'events'}>, handlers
       case 'drain':
         handlers.drain()
         return {ok: true}
+      case 'detach':
+        handlers.detach()
+        return {ok: true}
       case 'pause':
       case 'resume':
         handlers.setPaused(request.op === 'pause')
@@ -106,6 +113,8 @@ async function answer(request: Exclude<ControlRequest, {op: 'events'}>, handlers
         return handlers.cancel(request.task_id)
           ? {ok: true}
           : {ok: false, error: `task ${request.task_id} does not run here`}
+      case 'sync-sessions':
+        return {ok: true, value: await handlers.syncSessions(request.all)}
       case 'add-codebase':
         await handlers.addCodebase(request)
         return {ok: true}

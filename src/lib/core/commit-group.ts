@@ -8,7 +8,14 @@ type CommitHooks = {
   onRollback?: (error: unknown) => void
   /** Something that was to be done after a commit has failed. */
   onBug?: (error: unknown) => void
+  /**
+   * Brings what is committed to the disk, where the database itself does not wait for that. Meanwhile others are served,
+   * and what they commit shares the next trip.
+   */
+  sync?: (() => Promise<void>) | undefined
 }
+
+type Group = {promise: Promise<void>; resolve: () => void; reject: (error: unknown) => void; after: (() => void)[]}
 
 /**
  * Group commit: all writes of one turn of the event loop share one transaction, and with it one trip to the disk.
@@ -18,8 +25,10 @@ type CommitHooks = {
 export class CommitGroup {
   readonly #database: Database
   readonly #hooks: CommitHooks
-  #open: {promise: Promise<void>; resolve: () => void; reject: (error: unknown) => void} | undefined
-  #after: (() => void)[] = []
+  #open: Group | undefined
+  /** Committed, but not on the disk yet. */
+  #unsynced: Group[] = []
+  #isSyncing = false
 
   constructor(database: Database, hooks: CommitHooks = {}) {
     this.#database = database
@@ -36,21 +45,22 @@ export class CommitGroup {
       return result
     } catch (error) {
       if (this.#database.isTransaction) this.#database.exec('ROLLBACK TO step; RELEASE step')
-      else this.#fail(error) // a full disk has ended the whole transaction
+      else this.#end()?.reject(error) // a full disk has ended the whole transaction
       this.#hooks.onRollback?.(error)
       throw error
     }
   }
 
-  /** Calls `then` after the commit of what is written now; at once when nothing is. Not called if that commit fails. */
+  /** Calls `then` once what is written now is kept; at once when all is. Not called if that fails. */
   afterCommit(then: () => void): void {
-    if (this.#open) this.#after.push(then)
+    const newest = this.#newest()
+    if (newest) newest.after.push(then)
     else then()
   }
 
   /** Resolves when all that is written now is on the disk. */
   async settled(): Promise<void> {
-    while (this.#open) await this.#open.promise
+    await this.#newest()?.promise // those before it come to the disk before it
   }
 
   /** Commits now. Throws when that fails; those who wait in `settled` are told too. */
@@ -59,10 +69,14 @@ export class CommitGroup {
     if (failure) throw failure.error
   }
 
+  #newest(): Group | undefined {
+    return this.#open ?? this.#unsynced.at(-1)
+  }
+
   #begin(): void {
     if (this.#open) return
     this.#database.exec('BEGIN IMMEDIATE')
-    this.#open = Promise.withResolvers()
+    this.#open = {...Promise.withResolvers<void>(), after: []}
     this.#open.promise.catch(() => {}) // those who wait see it; nobody may be waiting
     setImmediate(() => this.#commit())
   }
@@ -73,12 +87,42 @@ export class CommitGroup {
       this.#database.exec('COMMIT')
     } catch (error) {
       if (this.#database.isTransaction) this.#database.exec('ROLLBACK')
-      this.#fail(error)
+      this.#end()?.reject(error)
       this.#hooks.onRollback?.(error)
       return {error}
     }
 
-    const [group, after] = this.#end()
+    const group = this.#end()
+    if (group && !this.#hooks.sync) this.#settle(group)
+    else if (group) {
+      this.#unsynced.push(group)
+      void this.#sync(this.#hooks.sync)
+    }
+
+    return undefined
+  }
+
+  /** One trip to the disk at a time, each for all that was committed before it began. */
+  async #sync(sync: CommitHooks['sync']): Promise<void> {
+    if (this.#isSyncing) return
+    this.#isSyncing = true
+    while (this.#unsynced.length > 0) {
+      const groups = [...this.#unsynced]
+      const failure = await sync?.().then(
+        () => undefined,
+        (error: unknown) => ({error}),
+      )
+      this.#unsynced.splice(0, groups.length)
+      for (const group of groups) {
+        if (failure) group.reject(failure.error)
+        else this.#settle(group)
+      }
+    }
+
+    this.#isSyncing = false
+  }
+
+  #settle({after, resolve}: Group): void {
     for (const then of after) {
       try {
         then()
@@ -87,19 +131,12 @@ export class CommitGroup {
       }
     }
 
-    group?.resolve()
-    return undefined
+    resolve()
   }
 
-  #fail(error: unknown): void {
-    const [group] = this.#end()
-    group?.reject(error)
-  }
-
-  #end() {
-    const ended = [this.#open, this.#after] as const
+  #end(): Group | undefined {
+    const group = this.#open
     this.#open = undefined
-    this.#after = []
-    return ended
+    return group
   }
 }

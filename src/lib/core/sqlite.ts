@@ -1,5 +1,6 @@
-import {mkdirSync} from 'node:fs'
+import {closeSync, fdatasync as fdatasyncCallback, mkdirSync, openSync} from 'node:fs'
 import {dirname} from 'node:path'
+import {promisify} from 'node:util'
 import type {DatabaseSync as Database} from 'node:sqlite'
 import {configError, ExpectedError, messageOf} from './errors.ts'
 
@@ -15,23 +16,20 @@ const notADatabase = 26
 export type OpenOptions = {
   /** Takes the lock of the operating system and keeps it: it ends with the process, however that ends. */
   exclusive: boolean
-  /**
-   * What a commit outlives once it has returned: `power-cut` waits for the disk, `kill` only for the system, at a tenth
-   * of the time.
-   */
-  outlives: 'power-cut' | 'kill'
 }
 
-/** Opens (or creates) a database in WAL mode. Throws ExpectedError: locked (75), not writable (73), not usable (78). */
-export async function openDatabase(file: string, {exclusive, outlives}: OpenOptions): Promise<Database> {
+/**
+ * Opens (or creates) a database in WAL mode. What was committed outlives a kill of the process at once, and a power cut
+ * once it was synced (`logSync`). Throws ExpectedError: locked (75), not writable (73), not usable (78).
+ */
+export async function openDatabase(file: string, {exclusive}: OpenOptions): Promise<Database> {
   const {DatabaseSync} = await importQuietly()
   let database: Database | undefined
   try {
     if (file !== ':memory:') mkdirSync(dirname(file), {recursive: true, mode: 0o700})
     database = new DatabaseSync(file, {timeout: exclusive ? 0 : 5000})
     if (exclusive) database.exec('PRAGMA locking_mode = EXCLUSIVE')
-    const synchronous = outlives === 'power-cut' ? 'FULL' : 'NORMAL'
-    database.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = ${synchronous}; PRAGMA temp_store = MEMORY`)
+    database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA temp_store = MEMORY')
     database.exec('BEGIN IMMEDIATE; COMMIT') // takes the lock now, not at the first request
     return database
   } catch (error) {
@@ -39,6 +37,22 @@ export async function openDatabase(file: string, {exclusive, outlives}: OpenOpti
     throw explainDatabase(file, error)
   }
 }
+
+/**
+ * Brings a database's log to the disk, in a thread of the pool: what SQLite does itself with synchronous=FULL, but without
+ * keeping everybody waiting. The database must be open all the while, as its log then stays the same file.
+ */
+export function logSync(file: string): {sync: () => Promise<void>; close: () => void} {
+  let log: number | undefined
+  return {
+    sync: () => fdatasync((log ??= openSync(`${file}-wal`, 'r+'))),
+    close: () => {
+      if (log !== undefined) closeSync(log)
+    },
+  }
+}
+
+const fdatasync = promisify(fdatasyncCallback)
 
 /**
  * Brings a database to the newest version, each step all or nothing; the number of steps done is in `user_version`.
@@ -84,7 +98,7 @@ export function explainDatabase(file: string, error: unknown): Error {
 }
 
 /** Node 22 calls `node:sqlite` experimental on stderr; that one warning is kept back, no other. */
-async function importQuietly(): Promise<typeof import('node:sqlite')> {
+export async function importQuietly(): Promise<typeof import('node:sqlite')> {
   const original = process.emitWarning
   process.emitWarning = ((warning: string | Error, ...rest: unknown[]) => {
     const text = typeof warning === 'string' ? warning : warning.message

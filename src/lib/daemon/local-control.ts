@@ -27,8 +27,10 @@ export function socketHandlers({worker, store, bus, ladder, server, version}: Lo
     status: () =>
       statusOf(store.get(), {pid: process.pid, version, server, worker_id: workerId, free: runner.free}, Date.now()),
     drain: () => ladder.drainNow(),
+    detach: () => ladder.detachNow(),
     setPaused: (isPaused) => worker.setPaused(isPaused),
     cancel: (taskId) => runner.stop(taskId, byHand),
+    syncSessions: async (all) => (await worker.sessions?.now(new AbortController().signal, {all})) ?? [],
     addCodebase: async (codebase) => {
       await registration.add(codebase, {isKept: false, signal: AbortSignal.timeout(20_000)})
     },

@@ -1,12 +1,15 @@
+import {existsSync} from 'node:fs'
 import {hostname} from 'node:os'
 import type {ControlPlaneClient} from '../client/control-plane.ts'
 import type {Environment} from '../config/file.ts'
 import {userFile} from '../config/file.ts'
 import {defaultWorkerName, workerIdentity} from '../config/identity.ts'
 import type {Config, ConfiguredCodebase} from '../config/settings.ts'
-import {findWorkers} from '../control/local-workers.ts'
+import {localWorkers, type LocalWorker} from '../control/local-workers.ts'
 import {ask} from '../control/socket-client.ts'
+import {ExpectedError} from '../core/errors.ts'
 import {workerFeatures} from '../protocol/features.ts'
+import {systemLayout, unitFile} from '../service/layout.ts'
 import type {Codebase} from '../protocol/schemas.ts'
 import {laneOf} from '../worker/lanes.ts'
 
@@ -23,15 +26,16 @@ export type Registered = {path: string; codebase: Codebase | null; file: string;
 
 /**
  * Gives a codebase to the worker of this machine that runs (the named one, or the only one), else registers it and
- * the worker with the control plane; either way it is kept in this user's configuration file.
+ * the worker with the control plane; either way it is kept in this user's configuration file. Throws ExpectedError (77)
+ * where that worker is a service, whose unit has to be changed.
  */
 export async function registerCodebase(codebase: ConfiguredCodebase, options: RegisterOptions): Promise<Registered> {
   const {context, env, tell, isDryRun} = options
   const {config, stateDir} = context
   const file = userFile(env)
-  const found = await findWorkers(env, stateDir, config.worker_name)
-  const running = found.flatMap(({socket, status}) => (status ? [{...status, socket}] : []))
+  const running = await localWorkers(env, stateDir, config.worker_name)
   const worker = running.length === 1 ? running[0] : undefined
+  if (worker?.isService) throw isService(worker, codebase)
   if (isDryRun) {
     tell(
       worker
@@ -60,6 +64,18 @@ export async function registerCodebase(codebase: ConfiguredCodebase, options: Re
 
   tell(userConfig.add(codebase) ? `Written to ${file}.` : `${file} has it already.`)
   return {path: codebase.path, codebase: registered, file, worker: worker?.name ?? null}
+}
+
+/** A service sees no more of the file system than its unit shows it, and reads a configuration of its own. */
+function isService({name}: LocalWorker, codebase: ConfiguredCodebase): ExpectedError {
+  const instance = existsSync(unitFile(systemLayout(name))) ? ` --name ${name}` : ''
+  return new ExpectedError(`The worker ${name} is a service, whose sandbox has to be opened for ${codebase.path}.`, {
+    code: 'SERVICE_WORKER',
+    exit: 'refused',
+    suggestions: [
+      `Run: sudo a2a-worker install-service${instance} --codebase '${codebase.name}:${codebase.path}' --start`,
+    ],
+  })
 }
 
 async function withServer(

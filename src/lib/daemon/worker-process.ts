@@ -1,27 +1,29 @@
-import {mkdirSync, realpathSync} from 'node:fs'
+import {fstatSync} from 'node:fs'
 import {homedir} from 'node:os'
-import {join} from 'node:path'
 import {ControlPlaneClient} from '../client/control-plane.ts'
 import type {Environment} from '../config/file.ts'
+import {globalCodebasePath} from '../config/global-codebase.ts'
 import {defaultWorkerName, workerIdentity} from '../config/identity.ts'
 import type {Config} from '../config/settings.ts'
 import {makePrivate} from '../config/state-directory.ts'
 import {authToken} from '../config/token.ts'
-import {socketPath} from '../control/socket-path.ts'
+import {socketMode, socketPath} from '../control/socket-path.ts'
 import {serveSocket} from '../control/socket-server.ts'
 import {Cleanup} from '../core/cleanup.ts'
 import {systemClock} from '../core/clock.ts'
 import {compactHeap} from '../core/compact-heap.ts'
 import {exitCodes} from '../core/errors.ts'
-import {onTermination, StopLadder} from '../core/signals.ts'
+import {onTermination, StopLadder, type StopStep} from '../core/signals.ts'
 import {EventBus} from '../events/bus.ts'
 import {logReporter} from '../events/log-reporter.ts'
 import type {Executor} from '../executor/executor.ts'
 import {createRunExecutor} from '../executor/run.ts'
 import {createCatalog} from '../opencode/catalog.ts'
-import {agentEnvironment} from '../opencode/environment.ts'
-import {locateOpenCode} from '../opencode/locate.ts'
+import {askOptions, dataDirectory} from '../opencode/here.ts'
+import {createModelSource, type ModelSource} from '../opencode/models.ts'
 import {probeOpenCode} from '../opencode/probe.ts'
+import type {CommandOptions} from '../opencode/session-commands.ts'
+import {isNotifyService, reportToManager} from '../service/manager.ts'
 import type {OpenDashboard} from '../ui/controls.ts'
 import {ViewStore} from '../ui/view-store.ts'
 import {emptyView} from '../ui/view.ts'
@@ -49,13 +51,30 @@ export type WorkerProcessOptions = {
 }
 
 const hints = {
-  drain: 'no more tasks are taken and those in hand may end; again: end them',
+  drain: {
+    cancel: 'no more tasks are taken and those in hand may end; again: end them',
+    detach: 'no more tasks are taken and those in hand may end; again: leave at once, agents go on',
+  },
   cancel: 'ending the tasks in hand; again: leave at once',
+  detach: 'leaving at once; agents go on, and the next start finds them',
   exit: 'leaving at once; agents are left to the next start',
 }
 
-/** The whole process behind `start`: control plane where there is none, agent, socket, signals, worker. */
+/**
+ * The whole process behind `start`: control plane where there is none, agent, socket, signals, worker.
+ *
+ * A service manager ends this process to stop it and to restart it alike, and only in the first case are its agents to
+ * end: that is done by the manager, so under one the worker leaves what still runs after the drain alone.
+ */
 export async function startWorker(options: WorkerProcessOptions): Promise<void> {
+  const second = isNotifyService(options.env) ? 'detach' : 'cancel'
+  const ladder = new StopLadder(() => options.exit(exitCodes.interrupted), second)
+  await work(options, ladder)
+  // Agents that go on are children of this process, which would wait for them.
+  if (ladder.detach.aborted) options.exit(exitCodes.ok)
+}
+
+async function work(options: WorkerProcessOptions, ladder: StopLadder): Promise<void> {
   const {config, stateDir, version} = options
   const clock = systemClock
   makePrivate(stateDir)
@@ -63,23 +82,22 @@ export async function startWorker(options: WorkerProcessOptions): Promise<void> 
   const name = config.worker_name ?? defaultWorkerName(options.isLocal ? config.codebases[0]?.path : undefined)
   const store = viewStore(config, name, clock.now())
   const screen = new WorkerScreen(options, store)
-  bus.on(logReporter({format: config.log_format, level: config.log_level, write: screen.write}))
+  const format = config.log_format === 'text' && writesToJournal(options.env) ? 'journal' : config.log_format
+  bus.on(await logReporter({format, level: config.log_level, write: screen.write}))
   bus.on(store.push)
-  const ladder = new StopLadder(() => options.exit(exitCodes.interrupted))
-  const step = (by: string) => {
-    const reached = ladder.step()
-    bus.emit({type: 'stop.requested', step: reached, by, hint: hints[reached]})
-  }
-  using _signals = onTermination(step)
+  await using _manager = reportToManager(bus, {env: options.env, pid: process.pid})
+  const {step, detach} = stepper(ladder, bus)
+  using _signals = onTermination(step, detach)
   const workerId = workerIdentity(stateDir, name, config.worker_id)
-  const executor = await openCode(options, bus)
+  const {commands, ...agent} = await openCode(options, bus)
   await using stack = new Cleanup()
   const server = await serverOf(options, bus, stack)
   const client = stack.use(new ControlPlaneClient(server))
   process.title = `a2a-worker ${name}`
   const secrets = secretsOf(options, server.token)
-  const globalPath = globalPathOf(options)
-  const about = {config, name, workerId, version, stateDir, globalPath, client, executor, secrets, bus, clock}
+  const globalPath = globalCodebasePath(config, options.env, options.isLocal)
+  const storage = {env: options.env, home: options.env['HOME'] || homedir(), commands}
+  const about = {config, name, workerId, version, stateDir, globalPath, client, ...agent, storage, secrets, bus, clock}
   let socket: AsyncDisposable | undefined
   stack.defer(() => socket?.[Symbol.asyncDispose]())
   stack.defer(() => screen.close())
@@ -90,7 +108,9 @@ export async function startWorker(options: WorkerProcessOptions): Promise<void> 
     (worker) => {
       const parts: LocalControlParts = {worker, store, bus, ladder, step, server: client.url, version}
       const path = socketPath(options.env, stateDir, name)
-      opening.push(serveSocket(path, socketHandlers(parts)).then((opened) => void (socket = opened)))
+      opening.push(
+        serveSocket(path, socketMode(options.env), socketHandlers(parts)).then((opened) => void (socket = opened)),
+      )
       screen.open(ownControls(parts), {watch: () => worker.queue.watch(), emit: bus.emit})
     },
   )
@@ -103,39 +123,45 @@ const viewStore = (
   now: number,
 ) => new ViewStore(emptyView({name, server, slots, logLevel, now}))
 
-/** Tasks of no codebase are taken for a server that somebody named; on this machine alone nobody asks for them. */
-function globalPathOf({config, env, isLocal}: WorkerProcessOptions): string | undefined {
-  const path = config.global_codebase ?? (isLocal ? 'none' : env['HOME'] || homedir())
-  return path === 'none' ? undefined : path
+/** systemd names the device and inode of its journal's stream; stderr may have been led elsewhere (sd_journal(3)). */
+function writesToJournal(env: Environment): boolean {
+  const {dev, ino} = fstatSync(process.stderr.fd)
+  return env['JOURNAL_STREAM'] === `${dev}:${ino}`
+}
+
+/** Climbs the ladder and says so. */
+function stepper(ladder: StopLadder, bus: EventBus) {
+  const said = (step: StopStep, by: string) => {
+    const hint = step === 'drain' ? hints.drain[ladder.second] : hints[step]
+    bus.emit({type: 'stop.requested', step, by, hint})
+  }
+  return {
+    step: (by: string) => said(ladder.step(), by),
+    detach: (by: string) => {
+      said('detach', by)
+      ladder.detachNow()
+    },
+  }
 }
 
 /** The agent, looked at once: what can be wrong with it is said now, not at each task. */
-async function openCode({config, root, env, stateDir}: WorkerProcessOptions, bus: EventBus): Promise<Executor> {
-  const {path, source} = locateOpenCode({
-    explicit: config.opencode_bin === undefined ? undefined : {path: config.opencode_bin, source: 'opencode_bin'},
-    env,
-    home: env['HOME'] || homedir(),
-    projectRoot: root,
-  })
-  const scratchDir = join(stateDir, 'scratch')
-  mkdirSync(scratchDir, {recursive: true, mode: 0o700})
-  const allow = config.env_allow
-  const scratch = realpathSync(scratchDir)
-  const agentEnv = (cwd: string) =>
-    agentEnvironment({base: env, cwd, tmpDir: scratch, marker: 'probe', allow, permissions: config.permissions})
-  const probe = await probeOpenCode(path, agentEnv(scratch))
-  bus.emit({type: 'notice', level: 'info', text: `OpenCode ${probe.version} at ${path} (${source})`})
+async function openCode(
+  options: WorkerProcessOptions,
+  bus: EventBus,
+): Promise<{executor: Executor; models: ModelSource; commands: CommandOptions}> {
+  const {config, env} = options
+  const ask = askOptions(options)
+  const probe = await probeOpenCode(ask.binary, ask.env(ask.scratchDir))
+  bus.emit({type: 'notice', level: 'info', text: `OpenCode ${probe.version} at ${ask.binary} (${ask.source})`})
   for (const text of probe.warnings) bus.emit({type: 'notice', level: 'warn', text})
-  const catalog = createCatalog({binary: path, env: agentEnv, clock: systemClock, scratchDir})
-  return createRunExecutor({
-    binary: path,
-    probe,
-    catalog,
-    env,
-    allow,
-    permissions: config.permissions,
-    clock: systemClock,
-  })
+  const about = {...ask, clock: systemClock}
+  const catalog = createCatalog(about)
+  const {permissions, env_allow: allow} = config
+  return {
+    executor: createRunExecutor({binary: ask.binary, probe, catalog, env, allow, permissions, clock: systemClock}),
+    models: createModelSource({...about, directory: ask.scratchDir, dataDir: dataDirectory(env)}),
+    commands: {...ask, env: ask.env(ask.scratchDir)},
+  }
 }
 
 async function serverOf(options: WorkerProcessOptions, bus: EventBus, stack: Cleanup) {

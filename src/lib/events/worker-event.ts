@@ -67,7 +67,7 @@ export const workerEventSchema = v.variant('type', [
     more: v.number(),
   }),
   event('pause.changed', {isPaused: v.boolean()}),
-  event('stop.requested', {step: v.picklist(['drain', 'cancel', 'exit']), by: text, hint: text}),
+  event('stop.requested', {step: v.picklist(['drain', 'cancel', 'detach', 'exit']), by: text, hint: text}),
   event('notice', {level: levelSchema, text, taskId: v.exactOptional(taskId)}),
 ])
 export type WorkerEvent = v.InferOutput<typeof workerEventSchema>

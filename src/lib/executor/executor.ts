@@ -10,6 +10,8 @@ export type RunRequest = {
   model?: string | undefined
   /** An OpenCode session to continue. */
   sessionId?: string | undefined
+  /** The run goes on: what an earlier agent printed stays in the spool, and this one's comes behind it. */
+  continues?: boolean
   /** The codebase: the agent's working directory. */
   cwd: string
   /** This run's own folder (0700, exists): `prompt`, `stdout.ndjson`, `stderr.log`, `tmp/`. */
@@ -46,6 +48,8 @@ export type RunObserver = {
    * executors that need no process.
    */
   spawned: (process: ProcessIdentity) => void
+  /** The agent's process has ended; what is left of the run is looked after now. */
+  exited: () => void
   /** As soon as it is known; again if the agent changes it. */
   session: (id: string) => void
   /** One line for people about what the agent does now: a tool call that ended, a text; and the text, if it is longer. */

@@ -11,6 +11,8 @@ export type FollowOptions = {
   ended: AbortSignal
   /** Leave at once. */
   signal: AbortSignal
+  /** After it was woken it waits so long for more, ms; not before its first piece. Default: 0. */
+  settleMs?: number
   /** False: pieces end with a line, but for the last one and for lines over `maxBytes`. Default: as it comes. */
   yieldPartial?: boolean
 }
@@ -50,6 +52,7 @@ export async function* follow(options: FollowOptions): AsyncGenerator<{offset: n
 
       if (isLast) return
       await bell.rung()
+      if (options.settleMs && offset > options.from && !ended.aborted) await bell.quiet(options.settleMs)
       const pause = quietMs - (performance.now() - readAt)
       if (pause > 0 && !ended.aborted && !signal.aborted) await bell.quiet(pause)
     }

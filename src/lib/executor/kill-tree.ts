@@ -54,7 +54,8 @@ const keyOf = ({pid, startTime}: ProcessIdentity) => `${pid} ${startTime}`
 
 function members({root, marker, tmpDir, isRecent}: EndOptions, known: ReadonlyMap<string, unknown>): ProcessIdentity[] {
   const since = Number(root.startTime)
-  const all = listProcesses(isRecent && lastPid() >= root.pid ? root.pid : 0)
+  const youngest = isRecent ? lastPid() : 0
+  const all = listProcesses(youngest >= root.pid ? {from: root.pid, to: youngest} : undefined)
   // Somebody else's by now, if the number is in use again: then the group of that number is too.
   const isGroupOurs = all.every(({pid, startTime}) => pid !== root.pid || startTime === root.startTime)
   const candidates = all.filter(({pid, startTime}) => Number(startTime) >= since && pid !== process.pid)

@@ -5,6 +5,8 @@ export type RelayOptions = {
   spool: string
   /** What was acknowledged before, in bytes of the spool. */
   from: number
+  /** Whether the agent has gone: what is not on its way yet then waits for the end, where a tail is kept. */
+  isClosing: () => boolean
   /** Fires when nothing is written to the spool any more. */
   ended: AbortSignal
   /** Fires to give up; what was not sent stays in the spool. */
@@ -25,6 +27,8 @@ export type RelayOptions = {
 export type Tail = {bytes: Buffer; offset: number; length: number}
 
 const newline = 10
+/** The first line goes at once; of those that follow, what comes within this time goes together. */
+const settleMs = 3
 
 /**
  * Brings a spool to the server: the first line at once, then what has gathered while a request was under way, in
@@ -32,7 +36,7 @@ const newline = 10
  * the tail, if that was to be kept.
  */
 export async function relay(options: RelayOptions): Promise<Tail | undefined> {
-  const {spool, from, ended, signal, onAcknowledged, keepsTail} = options
+  const {spool, from, isClosing, ended, signal, onAcknowledged, keepsTail} = options
   const batch = Buffer.allocUnsafe(limits.outputBatch)
   let held = 0
   let cursor = from
@@ -44,13 +48,13 @@ export async function relay(options: RelayOptions): Promise<Tail | undefined> {
     onAcknowledged(cursor)
   }
 
-  for await (const {bytes} of follow({path: spool, from, maxBytes: limits.outputBatch, ended, signal})) {
+  for await (const {bytes} of follow({path: spool, from, maxBytes: limits.outputBatch, ended, signal, settleMs})) {
     for (let at = 0; at < bytes.length;) {
       const taken = bytes.copy(batch, held, at)
       held += taken
       at += taken
       const whole = batch.lastIndexOf(newline, held - 1) + 1
-      if (keepsTail && ended.aborted && held < batch.length) continue
+      if (keepsTail && isClosing() && held < batch.length) continue
       if (whole > 0) await flush(whole)
       else if (held === batch.length) await flush(characterEnd(batch))
     }

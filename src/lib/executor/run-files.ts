@@ -1,4 +1,16 @@
-import {closeSync, constants, fsync, mkdirSync, openSync, realpathSync, rmSync, writeFileSync} from 'node:fs'
+import {
+  closeSync,
+  constants,
+  fsync,
+  mkdirSync,
+  openSync,
+  readSync,
+  realpathSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs'
 import {join} from 'node:path'
 import {promisify} from 'node:util'
 import {ExpectedError, errorCode, messageOf} from '../core/errors.ts'
@@ -8,6 +20,7 @@ export type OpenRunFiles = Disposable & {stdin: number; stdout: number; stderr: 
 
 const append = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT
 const sync = promisify(fsync)
+const newline = 10
 
 /** Writes the prompt, to the disk, and makes the temporary folder. Resolves with that folder's path, without links. */
 export async function writeRunFiles(runDir: string, prompt: string): Promise<string> {
@@ -47,6 +60,20 @@ export function openRunFiles(runDir: string): OpenRunFiles {
   } catch (error) {
     close()
     throw cannotWrite(runDir, error)
+  }
+}
+
+/** Ends the line that an agent was killed in, so that the next one's first line is one of its own. */
+export function endLine(path: string): void {
+  const size = statSync(path, {throwIfNoEntry: false})?.size ?? 0
+  if (size === 0) return
+  const file = openSync(path, constants.O_RDWR | constants.O_APPEND)
+  try {
+    const last = Buffer.alloc(1)
+    readSync(file, last, 0, 1, size - 1)
+    if (last[0] !== newline) writeSync(file, '\n')
+  } finally {
+    closeSync(file)
   }
 }
 

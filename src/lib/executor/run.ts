@@ -8,7 +8,7 @@ import {agentEnvironment} from '../opencode/environment.ts'
 import type {OpenCodeProbe} from '../opencode/probe.ts'
 import type {Executor, RunningAgent, RunObserver, RunOutcome, RunRequest, StopReason} from './executor.ts'
 import {runFiles} from './executor.ts'
-import {openRunFiles, removeRunFiles, writeRunFiles} from './run-files.ts'
+import {endLine, openRunFiles, removeRunFiles, writeRunFiles} from './run-files.ts'
 import {type AgentProcess, spawnAgent} from './spawn-agent.ts'
 import {type Supervised, supervise} from './supervise.ts'
 
@@ -45,7 +45,7 @@ export function createRunExecutor(options: RunExecutorOptions): Executor {
       const prepared = await prepare(options, request)
       return {
         start: (observer) => start({...prepared, observer}),
-        discard: () => removeRunFiles(request.runDir),
+        discard: () => discard(request),
       }
     },
   }
@@ -63,20 +63,27 @@ async function prepare(options: RunExecutorOptions, request: RunRequest): Promis
   try {
     return {...options, request, args, model, tmpDir: await writeRunFiles(request.runDir, request.prompt)}
   } catch (error) {
-    removeRunFiles(request.runDir)
+    discard(request)
     throw error
   }
+}
+
+/** What a run that did not begin has left; the spool of one that only does not go on is kept. */
+function discard({runDir, continues}: RunRequest): void {
+  if (!continues) removeRunFiles(runDir)
 }
 
 async function start(run: Run): Promise<RunningAgent> {
   const stop = new AbortController()
   const startedAt = run.clock.monotonic()
+  if (run.request.continues) endLine(join(run.request.runDir, runFiles.stdout))
+  const from = {spoolFrom: sizeOf(run, runFiles.stdout), stderrFrom: sizeOf(run, runFiles.stderr)}
   const process = await launch(run).catch((error: unknown) => {
-    removeRunFiles(run.request.runDir)
+    discard(run.request)
     throw error
   })
   return {
-    outcome: finish(run, process, startedAt, stop.signal),
+    outcome: finish(run, process, {startedAt, stop: stop.signal, ...from}),
     stop: (reason) => stop.abort(reason),
   }
 }
@@ -90,9 +97,10 @@ async function launch({request, observer, args, tmpDir, binary, env, allow, perm
 }
 
 /** To the outcome; through a second start, once, where OpenCode could not get at its database in the first. */
-async function finish(run: Run, first: AgentProcess, startedAt: number, stop: AbortSignal): Promise<RunOutcome> {
+async function finish(run: Run, first: AgentProcess, position: Position): Promise<RunOutcome> {
   const {clock, observer} = run
-  const ended = await see(run, first, {startedAt, stop, spoolFrom: 0, stderrFrom: 0})
+  const {startedAt, stop} = position
+  const ended = await see(run, first, position)
   const isBusy = ended.outcome.status === 'failed' && ended.events === 0 && busyDatabase.test(ended.stderr)
   if (!isBusy || stop.aborted) return ended.outcome
   observer.warning('the database of OpenCode was locked; trying once more')
@@ -115,4 +123,5 @@ type Position = {startedAt: number; stop: AbortSignal; spoolFrom: number; stderr
 const see = (run: Run, {identity, exited}: AgentProcess, position: Position): Promise<Supervised> =>
   supervise({...run, ...position, root: identity, exited})
 
-const sizeOf = ({request}: Run, name: string) => statSync(join(request.runDir, name)).size
+const sizeOf = ({request}: Run, name: string) =>
+  statSync(join(request.runDir, name), {throwIfNoEntry: false})?.size ?? 0

@@ -86,6 +86,7 @@ export async function supervise(options: SuperviseOptions): Promise<Supervised> 
     family.look()
     await end()
   }
+  observer.exited()
   // A process that cannot be ended does not hold up the report.
   const exit = await Promise.race([exited, clock.sleep(patienceMs, gone.signal).then(() => undefined)])
   const left = await end() // before the last read: what is left may still write

@@ -17,6 +17,14 @@ export type JournalledRun = {
   cursor: number
   /** The final report as it will be sent, frozen; null while the run goes on. */
   report: string | null
+  /** What the agent was asked for, to ask it again. */
+  agent: string
+  model: string | null
+  codebase_id: string
+  /** Wall clock, ms since 1970. */
+  started_at: number
+  /** How often the run was continued after its agent had died with the worker. */
+  resumes: number
 }
 
 const migrations = [
@@ -25,12 +33,18 @@ const migrations = [
     marker TEXT NOT NULL, boot_id TEXT NOT NULL, pid INTEGER, start_time TEXT, session_id TEXT,
     cursor INTEGER NOT NULL DEFAULT 0, report TEXT, PRIMARY KEY (task_id, attempt)
   )`,
+  `ALTER TABLE runs ADD COLUMN agent TEXT NOT NULL DEFAULT 'build';
+  ALTER TABLE runs ADD COLUMN model TEXT;
+  ALTER TABLE runs ADD COLUMN codebase_id TEXT NOT NULL DEFAULT '';
+  ALTER TABLE runs ADD COLUMN started_at INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE runs ADD COLUMN resumes INTEGER NOT NULL DEFAULT 0`,
 ] as const
 
 type Key = Pick<JournalledRun, 'task_id' | 'attempt'>
 
-const insert = `INSERT OR REPLACE INTO runs (task_id, attempt, title, path, run_dir, marker, boot_id)
-  VALUES (:task_id, :attempt, :title, :path, :run_dir, :marker, :boot_id)`
+const insert = `INSERT OR REPLACE INTO runs
+  (task_id, attempt, title, path, run_dir, marker, boot_id, agent, model, codebase_id, started_at)
+  VALUES (:task_id, :attempt, :title, :path, :run_dir, :marker, :boot_id, :agent, :model, :codebase_id, :started_at)`
 
 /**
  * What a worker must not forget: its runs, how far their output was acknowledged, and what is still to be reported. What
@@ -50,7 +64,7 @@ export class Journal implements Disposable {
 
   /** Held alone: only the worker itself opens its journal. Throws ExpectedError as `openDatabase` and `migrate` do. */
   static async open(file: string): Promise<Journal> {
-    const database = await openDatabase(file, {exclusive: true, outlives: 'kill'})
+    const database = await openDatabase(file, {exclusive: true})
     try {
       migrate(database, file, migrations)
       return new Journal(database)
@@ -61,13 +75,19 @@ export class Journal implements Disposable {
   }
 
   /** Committed when this returns: the agent is started after it, so that a crash in between can be told. */
-  begin(run: Omit<JournalledRun, 'pid' | 'start_time' | 'session_id' | 'cursor' | 'report'>): void {
+  begin(run: Omit<JournalledRun, 'pid' | 'start_time' | 'session_id' | 'cursor' | 'report' | 'resumes'>): void {
     this.#commits.write(() => this.#statements.begin.run(run))
     this.#commits.flush()
   }
 
   spawned({task_id, attempt}: Key, pid: number, startTime: string): void {
     this.#commits.write(() => this.#statements.spawned.run(pid, startTime, task_id, attempt))
+  }
+
+  /** Committed when this returns, as `begin`: the run is to be continued by another agent, of this boot. */
+  resumed({task_id, attempt}: Key, bootId: string): void {
+    this.#commits.write(() => this.#statements.resumed.run(bootId, task_id, attempt))
+    this.#commits.flush()
   }
 
   session({task_id, attempt}: Key, id: string): void {
@@ -102,6 +122,9 @@ export class Journal implements Disposable {
 const prepare = (database: Database) => ({
   begin: database.prepare(insert),
   spawned: database.prepare('UPDATE runs SET pid = ?, start_time = ? WHERE task_id = ? AND attempt = ?'),
+  resumed: database.prepare(
+    'UPDATE runs SET pid = NULL, start_time = NULL, boot_id = ?, resumes = resumes + 1 WHERE task_id = ? AND attempt = ?',
+  ),
   session: database.prepare('UPDATE runs SET session_id = ? WHERE task_id = ? AND attempt = ?'),
   acknowledged: database.prepare('UPDATE runs SET cursor = ? WHERE task_id = ? AND attempt = ?'),
   freeze: database.prepare('UPDATE runs SET report = ? WHERE task_id = ? AND attempt = ?'),

@@ -1,18 +1,7 @@
-import {closeSync, mkdtempSync, openSync, readFileSync, rmSync} from 'node:fs'
-import {join} from 'node:path'
-import {execa} from 'execa'
 import type {Clock} from '../core/clock.ts'
-import {descriptor} from './descriptor.ts'
+import {askOpenCode, type AskOptions} from './ask.ts'
 
-export type CatalogOptions = {
-  binary: string
-  /** The agent's environment in a directory. */
-  env: (directory: string) => NodeJS.ProcessEnv
-  clock: Clock
-  /** An existing folder for short-lived files. */
-  scratchDir: string
-  timeoutMs?: number
-}
+export type CatalogOptions = AskOptions & {clock: Clock}
 
 export const freshMs = 10 * 60_000
 /** A name that is not in a list older than this may have been added since. */
@@ -35,10 +24,10 @@ export function createNameLists(reader: NameReader, options: CatalogOptions) {
   const isYoung = (list: NameList, ms: number) => clock.monotonic() - list.at < ms
 
   const ask = async (directory: string) => {
-    const names = await readNames(reader, directory, options)
+    const text = await askOpenCode(reader.arguments, directory, options)
     asking.delete(directory)
-    if (!names) return undefined
-    const list = {names, at: clock.monotonic()}
+    if (text === undefined) return undefined
+    const list = {names: reader.parse(text), at: clock.monotonic()}
     lists.delete(directory)
     lists.set(directory, list)
     const oldest = lists.keys().next().value
@@ -59,37 +48,5 @@ export function createNameLists(reader: NameReader, options: CatalogOptions) {
       asking.set(directory, running)
       return (await running) ?? list
     },
-  }
-}
-
-/** Into a file: OpenCode exits without draining a pipe. Undefined where there is no answer in time. */
-async function readNames(
-  reader: NameReader,
-  directory: string,
-  options: CatalogOptions,
-): Promise<string[] | undefined> {
-  const {binary, env, scratchDir, timeoutMs = 20_000} = options
-  let folder: string | undefined
-  let fd: number | undefined
-  try {
-    folder = mkdtempSync(join(scratchDir, 'catalog-'))
-    const file = join(folder, 'answer')
-    fd = openSync(file, 'w', 0o600)
-    const result = await execa(binary, reader.arguments, {
-      cwd: directory,
-      env: {...env(directory)},
-      extendEnv: false,
-      reject: false,
-      buffer: false,
-      stdio: ['ignore', descriptor(fd), 'ignore'],
-      timeout: timeoutMs,
-      killSignal: 'SIGKILL',
-    })
-    return result.failed ? undefined : reader.parse(readFileSync(file, 'utf8'))
-  } catch {
-    return undefined
-  } finally {
-    if (fd !== undefined) closeSync(fd)
-    if (folder) rmSync(folder, {recursive: true, force: true})
   }
 }

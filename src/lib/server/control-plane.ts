@@ -26,7 +26,7 @@ import type {Retention} from './retention.ts'
 import {defaultRetention, keepTidy} from './retention.ts'
 import {Roster} from './roster.ts'
 import type {Database} from '../core/sqlite.ts'
-import {explainDatabase, migrate, openDatabase} from '../core/sqlite.ts'
+import {explainDatabase, logSync, migrate, openDatabase} from '../core/sqlite.ts'
 import {sqliteStore} from './sqlite-store.ts'
 import type {TlsFiles} from './tls.ts'
 import {readTls} from './tls.ts'
@@ -78,12 +78,15 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   const {host, port, tokens = [], auth = tokens.length > 0 ? 'required' : 'off'} = options
   checkExposure(host, tokens, auth)
   const tls = options.tls && readTls(options.tls)
-  const database = await openDatabase(options.database, {
-    exclusive: options.exclusive ?? true,
-    outlives: 'power-cut',
-  })
+  const exclusive = options.exclusive ?? true
+  const database = await openDatabase(options.database, {exclusive})
+  const disk = options.database === ':memory:' ? undefined : logSync(options.database)
+  const closeStore = () => {
+    disk?.close()
+    database.close()
+  }
   try {
-    const parts = assemble(database, options, await announcerOf(options))
+    const parts = assemble(database, options, await announcerOf(options), disk?.sync)
     const server = createAdaptorServer({
       fetch: createApp(parts, createGate(tokens, auth)).fetch,
       overrideGlobalObjects: false, // the plane may live in a worker's process, whose `fetch` is not ours to change
@@ -92,9 +95,9 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     server.keepAliveTimeout = 75_000 // longer than clients keep an idle connection, so it is they who close it
     await listen(server, host, port)
     const retention = {...defaultRetention, ...options.retention}
-    return running(server, {parts, database, retention, host, scheme: tls ? 'https' : 'http'})
+    return running(server, {parts, closeStore, retention, host, scheme: tls ? 'https' : 'http'})
   } catch (error) {
-    database.close()
+    closeStore()
     throw error instanceof ExpectedError ? error : explainDatabase(options.database, error)
   }
 }
@@ -103,7 +106,12 @@ const announcerOf = async ({brokerUrl, clock = systemClock, log = () => {}}: Con
   brokerUrl === undefined ? noAnnouncer : redisAnnouncer(brokerUrl, clock, log)
 
 /** Puts the parts together and takes up what an earlier process left running. */
-function assemble(database: Database, options: ControlPlaneOptions, announcer: Announcer): Parts {
+function assemble(
+  database: Database,
+  options: ControlPlaneOptions,
+  announcer: Announcer,
+  sync: (() => Promise<void>) | undefined,
+): Parts {
   migrate(database, options.database, migrations)
   const {clock = systemClock, log = () => {}, version, tokens = []} = options
   const asksForTokens = tokens.length > 0 && options.auth !== 'off'
@@ -114,6 +122,7 @@ function assemble(database: Database, options: ControlPlaneOptions, announcer: A
   const roster = new Roster(store, hub)
   const dispatch = new Dispatch({store, hub, leases, roster, clock, offerMs: timings.offerMs})
   const commits = new CommitGroup(database, {
+    sync,
     // a request that the rules refuse has changed nothing that memory knows of
     onRollback: (error) => error instanceof HttpError || rememberAnew(parts),
     onBug: (error) => log(`bug after a commit: ${error instanceof Error ? error.stack : String(error)}`),
@@ -153,9 +162,9 @@ function rememberAnew(parts: Parts): void {
   commits.afterCommit(() => dispatch.fillAll())
 }
 
-type Running = {parts: Parts; database: Database; retention: Retention; host: string; scheme: string}
+type Running = {parts: Parts; closeStore: () => void; retention: Retention; host: string; scheme: string}
 
-function running(server: Server, {parts, database, retention, host, scheme}: Running): ControlPlane {
+function running(server: Server, {parts, closeStore, retention, host, scheme}: Running): ControlPlane {
   const {hub, commits, dispatch, timings} = parts
   const keepAlive = setInterval(() => hub.heartbeat(), timings.keepAliveMs)
   const tick = Math.max(5, Math.min(timings.leaseMs, timings.offerMs, timings.silentWorkerMs, 5000) / 20)
@@ -186,7 +195,7 @@ function running(server: Server, {parts, database, retention, host, scheme}: Run
     server.closeAllConnections()
     await closed
     await commits.settled().catch(() => {})
-    database.close()
+    closeStore()
   }
   const close = () => (closing ??= shutDown())
   const {port} = server.address() as AddressInfo

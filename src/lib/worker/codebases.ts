@@ -48,6 +48,14 @@ export class Codebases {
     return [...this.#paths]
   }
 
+  /** Whose sessions each codebase has: those of its directory; the global one has the rest. */
+  get homes(): {codebaseId: string; directory: string}[] {
+    return this.entries.map(([codebaseId, path]) => ({
+      codebaseId,
+      directory: path === this.global?.path ? 'rest' : path,
+    }))
+  }
+
   idOf(path: string): string | undefined {
     return this.entries.find(([, known]) => known === path)?.[0]
   }

@@ -27,6 +27,9 @@ export type {Tail}
 
 export type DeliveredRun = {task_id: string; attempt: number; run_dir: string}
 
+/** Whether the agent has gone, and when nothing is written any more. */
+export type RunEnd = {isClosing: () => boolean; ended: AbortSignal}
+
 /** Cursor changes are kept at most this often: the server drops what it has seen anyway. */
 const cursorMs = 250
 
@@ -43,13 +46,14 @@ export class Delivery {
    * with the report: what an agent prints last and how it ended are then one request. A refusal for good ends it; output
    * then stays here.
    */
-  async output(run: DeliveredRun, from: number, ended: AbortSignal): Promise<Tail | undefined> {
+  async output(run: DeliveredRun, from: number, {isClosing, ended}: RunEnd): Promise<Tail | undefined> {
     const {journal, clock, emit, signal, redact, registration} = this.#parts
     let kept = clock.monotonic()
     try {
       return await relay({
         spool: join(run.run_dir, runFiles.stdout),
         from,
+        isClosing,
         ended,
         signal,
         redact,

@@ -1,7 +1,9 @@
 import {mkdirSync, readFileSync, realpathSync, statSync} from 'node:fs'
 import {dirname, join, resolve} from 'node:path'
 import {isWritable} from '../config/state-directory.ts'
-import {isLock, takeLock, type Holder, type Lock} from './lock-file.ts'
+import {errorCode} from '../core/errors.ts'
+import type {ProcessIdentity} from '../executor/executor.ts'
+import {isLock, takeLock, takeOver, type Holder, type Lock} from './lock-file.ts'
 
 /** A working tree: one task at a time works in it, whoever runs it. */
 export type Lane = {
@@ -25,15 +27,20 @@ export function laneOf(path: string, stateDir: string): Lane {
 function findGit(directory: string): {top: string; folder: string} | undefined {
   for (let at = directory; ; at = dirname(at)) {
     const marker = join(at, '.git')
-    try {
-      if (statSync(marker).isDirectory()) return {top: at, folder: marker}
-      const [, target] = /^gitdir: (.+)$/m.exec(readFileSync(marker, 'utf8')) ?? []
-      if (target) return {top: at, folder: resolve(at, target)}
-    } catch {
-      // No marker here: look further up.
-    }
-
+    const found = statSync(marker, {throwIfNoEntry: false})
+    if (found?.isDirectory()) return {top: at, folder: marker}
+    const target = found && worktreeOf(marker)
+    if (target) return {top: at, folder: resolve(at, target)}
     if (dirname(at) === at) return undefined
+  }
+}
+
+/** Where the file that stands for the git folder of a linked worktree points. */
+function worktreeOf(marker: string): string | undefined {
+  try {
+    return /^gitdir: (.+)$/m.exec(readFileSync(marker, 'utf8'))?.[1]
+  } catch {
+    return undefined
   }
 }
 
@@ -46,22 +53,50 @@ export class Lanes {
     this.#stateDir = stateDir
   }
 
+  /**
+   * Takes the lane of a path that a live agent of ours holds already, or that nobody holds; undefined where somebody else
+   * has it, or where the path is not there any more.
+   */
+  retake(path: string, taskId: string, agent: ProcessIdentity | undefined): Lock | undefined {
+    try {
+      const {key, lockFile} = laneOf(path, this.#stateDir)
+      const lock = (agent && takeOver(lockFile, agent, `task ${taskId}`)) ?? take(lockFile, `task ${taskId}`)
+      return isLock(lock) ? this.#hold(key, taskId, lock) : undefined
+    } catch {
+      return undefined
+    }
+  }
+
   /** Takes the lane of a path for a task, or says in words why that cannot be. Throws when the path is not there. */
   take(path: string, taskId: string): Lock | string {
     const lane = laneOf(path, this.#stateDir)
     const other = this.#taken.get(lane.key)
     if (other !== undefined) return `task ${other} runs in its working tree`
-    mkdirSync(dirname(lane.lockFile), {recursive: true, mode: 0o700})
-    const lock = takeLock(lane.lockFile, `task ${taskId}`)
+    const lock = take(lane.lockFile, `task ${taskId}`)
     if (!isLock(lock)) return describe(lock)
-    this.#taken.set(lane.key, taskId)
+    return this.#hold(lane.key, taskId, lock)
+  }
+
+  #hold(key: string, taskId: string, lock: Lock): Lock {
+    this.#taken.set(key, taskId)
     return {
       handTo: (process) => lock.handTo(process),
       [Symbol.dispose]: () => {
-        this.#taken.delete(lane.key)
+        this.#taken.delete(key)
         lock[Symbol.dispose]()
       },
     }
+  }
+}
+
+/** The folder of lanes without git is made when it is first needed. */
+function take(file: string, what: string): Lock | Holder {
+  try {
+    return takeLock(file, what)
+  } catch (error) {
+    if (errorCode(error) !== 'ENOENT') throw error
+    mkdirSync(dirname(file), {recursive: true, mode: 0o700})
+    return takeLock(file, what)
   }
 }
 

@@ -1,4 +1,14 @@
-import {linkSync, readFileSync, renameSync, rmSync, unlinkSync, writeFileSync} from 'node:fs'
+import {
+  closeSync,
+  ftruncateSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeSync,
+  linkSync,
+} from 'node:fs'
 import * as v from 'valibot'
 import {isoTime} from '../core/clock.ts'
 import {errorCode} from '../core/errors.ts'
@@ -20,58 +30,69 @@ export type Lock = Disposable & {
   handTo(process: ProcessIdentity): void
 }
 
+/** A file without a holder in it is being written, unless it has been so for this long: then its writer has died. */
+const unwrittenMs = 5000
+const nobody: Holder = {pid: 0, start_time: '', boot_id: '', since: '', what: 'another process'}
+
 /**
  * Takes a lock file, or says who holds it. The file names a process, and counts for as long as that process lives: a
  * holder that was killed leaves a file that nobody minds. Throws what the file system throws.
  */
 export function takeLock(path: string, what: string): Lock | Holder {
-  const own = identify(process.pid)
-  const temporary = `${path}.${process.pid}.${Math.random().toString(36).slice(2)}`
-  const text = (holder: ProcessIdentity) =>
-    `${JSON.stringify({pid: holder.pid, start_time: holder.startTime, boot_id: bootId() ?? '', since: isoTime(Date.now()), what})}\n`
-  writeFileSync(temporary, text(own), {mode: 0o600})
-  try {
-    for (let tries = 0; tries < 5; tries++) {
-      try {
-        // A link is there whole or not at all, and fails when somebody else was first.
-        linkSync(temporary, path)
-        return createLock(path, text)
-      } catch (error) {
-        if (errorCode(error) !== 'EEXIST') throw error
-        const holder = readHolder(path)
-        if (holder && holds(holder)) return holder
-        clearStale(path)
-      }
+  for (let tries = 0; tries < 5; tries++) {
+    try {
+      const file = openSync(path, 'wx', 0o600)
+      writeHolder(file, identify(process.pid), what)
+      return createLock(path, file, what)
+    } catch (error) {
+      if (errorCode(error) !== 'EEXIST') throw error
+      const holder = holderOf(path)
+      if (holder) return holder
+      clearStale(path)
     }
-  } finally {
-    unlinkSync(temporary)
   }
 
-  return readHolder(path) ?? {pid: 0, start_time: '', boot_id: '', since: '', what: 'another process'}
+  return holderOf(path) ?? nobody
+}
+
+/** The lock that this process holds by name, as ours again: an earlier process of ours had handed it over. */
+export function takeOver(path: string, {pid, startTime}: ProcessIdentity, what: string): Lock | undefined {
+  const holder = holderOf(path)
+  if (holder?.pid !== pid || holder.start_time !== startTime) return undefined
+  return createLock(path, openSync(path, 'r+'), what)
 }
 
 export const isLock = (result: Lock | Holder): result is Lock => 'handTo' in result
 
-const holds = (holder: Holder) =>
-  (holder.boot_id === '' || holder.boot_id === (bootId() ?? '')) &&
-  isAlive({pid: holder.pid, startTime: holder.start_time})
+/** In place: a text this short is written, and read, in one go. */
+function writeHolder(file: number, {pid, startTime}: ProcessIdentity, what: string): void {
+  const holder: Holder = {pid, start_time: startTime, boot_id: bootId() ?? '', since: isoTime(Date.now()), what}
+  const text = `${JSON.stringify(holder)}\n`
+  writeSync(file, text, 0)
+  ftruncateSync(file, Buffer.byteLength(text))
+}
 
-function readHolder(path: string): Holder | undefined {
+/** Who holds it now; undefined when nobody does. */
+function holderOf(path: string): Holder | undefined {
   try {
     const parsed = v.safeParse(holderSchema, parseJson(readFileSync(path, 'utf8')))
-    return parsed.success ? parsed.output : undefined
+    if (parsed.success) return isHeld(parsed.output) ? parsed.output : undefined
+    return Date.now() - statSync(path).mtimeMs < unwrittenMs ? nobody : undefined
   } catch {
     return undefined
   }
 }
+
+const isHeld = (holder: Holder) =>
+  (holder.boot_id === '' || holder.boot_id === (bootId() ?? '')) &&
+  isAlive({pid: holder.pid, startTime: holder.start_time})
 
 /** Moves it away first: of two that find it stale, the second moves away nothing but what the first did not take. */
 function clearStale(path: string): void {
   const aside = `${path}.stale.${process.pid}`
   try {
     renameSync(path, aside)
-    const holder = readHolder(aside)
-    if (holder && holds(holder)) linkSync(aside, path)
+    if (holderOf(aside)) linkSync(aside, path)
   } catch {
     // Somebody else was quicker.
   } finally {
@@ -79,13 +100,10 @@ function clearStale(path: string): void {
   }
 }
 
-function createLock(path: string, text: (holder: ProcessIdentity) => string): Lock {
-  return {
-    handTo(holder) {
-      const temporary = `${path}.${process.pid}.next`
-      writeFileSync(temporary, text(holder), {mode: 0o600})
-      renameSync(temporary, path)
-    },
-    [Symbol.dispose]: () => rmSync(path, {force: true}),
-  }
-}
+const createLock = (path: string, file: number, what: string): Lock => ({
+  handTo: (holder) => writeHolder(file, holder, what),
+  [Symbol.dispose]() {
+    closeSync(file)
+    rmSync(path, {force: true})
+  },
+})

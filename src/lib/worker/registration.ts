@@ -7,6 +7,7 @@ import type {Clock} from '../core/clock.ts'
 import {messageOf} from '../core/errors.ts'
 import {fullJitter, loop} from '../core/loop.ts'
 import type {Emit} from '../events/bus.ts'
+import type {AgentModel} from '../opencode/models.ts'
 import {brokerUrlProblem} from '../protocol/broker.ts'
 import {workerFeatures, type ServerFeature} from '../protocol/features.ts'
 import {limits} from '../protocol/limits.ts'
@@ -38,6 +39,7 @@ export class Registration {
   readonly #options: RegistrationOptions
   #features: ReadonlySet<string> = new Set()
   #brokerUrl: string | undefined
+  #models: readonly AgentModel[] = []
   #registered = false
   #last = 0
 
@@ -95,13 +97,20 @@ export class Registration {
         hostname: hostname(),
         max_concurrent_tasks: slots,
         features: [...workerFeatures],
-        models: [],
+        models: [...this.#models],
         global_codebase_id: this.#globalId,
       },
       signal,
     )
     this.#features = new Set(answer.features)
     this.#brokerUrl = brokerOf(answer.redis_url)
+  }
+
+  /** What the agent can use now; the server hears of it with the next heartbeat. */
+  setModels(models: readonly AgentModel[]): void {
+    if (JSON.stringify(models) === JSON.stringify(this.#models)) return
+    this.#models = models
+    this.#last = Number.NEGATIVE_INFINITY
   }
 
   /** Registers until it worked; what only a person can mend (401, 403) ends it. */

@@ -10,7 +10,8 @@ export const isBuiltin = ({agent_type}: Pick<Task, 'agent_type'>) => agent_type 
 
 const textOf = (value: unknown) => (typeof value === 'string' && value !== '' ? value : undefined)
 
-const modelOf = (task: Task) => normalizeModel(textOf(task.metadata['model']) ?? task.model)
+/** The model that a task asks for; undefined where that is left to OpenCode. */
+export const modelOf = (task: Task) => normalizeModel(textOf(task.metadata['model']) ?? task.model)
 
 /** The attempt as reports carry it: a server without attempts is told none. */
 export const attemptOf = ({attempt}: Pick<Task, 'attempt'>) => (attempt > 0 ? {attempt} : {})
@@ -31,6 +32,14 @@ export function refusalOf(task: Task, codebase: string, config: Config): string 
 
 type Place = {cwd: string; runDir: string; marker: string; config: Config}
 
+export const deadlinesOf = (config: Config): RunRequest['deadlines'] => ({
+  startup: config.startup_timeout * 1000,
+  idle: config.idle_timeout * 1000,
+  tool: config.tool_timeout * 1000,
+  total: config.task_timeout * 1000,
+  grace: config.cancel_grace * 1000,
+})
+
 /** What the executor is asked to do. */
 export function requestOf(task: Task, {cwd, runDir, marker, config}: Place): RunRequest {
   return {
@@ -44,18 +53,12 @@ export function requestOf(task: Task, {cwd, runDir, marker, config}: Place): Run
     cwd,
     runDir,
     marker,
-    deadlines: {
-      startup: config.startup_timeout * 1000,
-      idle: config.idle_timeout * 1000,
-      tool: config.tool_timeout * 1000,
-      total: config.task_timeout * 1000,
-      grace: config.cancel_grace * 1000,
-    },
+    deadlines: deadlinesOf(config),
   }
 }
 
 /** The final report, as it is frozen in the journal. */
-export function reportOf(task: Task, outcome: RunOutcome, workerId: string): StatusUpdate {
+export function reportOf(run: Pick<Task, 'attempt'>, outcome: RunOutcome, workerId: string): StatusUpdate {
   if (!isFinal(outcome.status)) throw new Error(`a run cannot end as ${outcome.status as string}`)
   return {
     status: outcome.status,
@@ -64,6 +67,6 @@ export function reportOf(task: Task, outcome: RunOutcome, workerId: string): Sta
     error: outcome.error,
     session_id: outcome.sessionId,
     usage: outcome.usage,
-    ...attemptOf(task),
+    ...attemptOf(run),
   }
 }

@@ -10,7 +10,8 @@ import type {Lanes} from './lanes.ts'
 import type {Lock} from './lock-file.ts'
 import type {Registration} from './registration.ts'
 import {isSafeId} from './run-directory.ts'
-import type {ActiveTask, RunTask} from './run-task.ts'
+import type {RunTask} from './run-task.ts'
+import type {ActiveTask} from './see-run.ts'
 import {isRegistration, wantedPath} from './registrar.ts'
 import {isBuiltin} from './task-request.ts'
 
@@ -93,15 +94,31 @@ export class TaskRunner {
     this.#parts.onFree()
   }
 
-  /** Counts a run that was found at the start as held, until `done` settles. */
-  adopt(task: ActiveTask): void {
+  /** Counts a run that was found at the start as held; with `slot` it takes one until it says that it is free. */
+  adopt(task: ActiveTask, slot: boolean, see: (free: () => void) => Promise<void>): void {
     this.#active.set(task.id, task)
-    void task.done.finally(() => this.#active.delete(task.id))
+    let isHeld = slot
+    if (slot) this.#slotsUsed += 1
+    const free = () => {
+      if (isHeld) this.#slotsUsed -= 1
+      isHeld = false
+    }
+    task.done = see(free).finally(() => {
+      free()
+      remember(this.#finished, task, this.#parts.clock.monotonic())
+      this.#active.delete(task.id)
+      this.#next()
+      this.#parts.onFree()
+    })
   }
 
   /** A task was pushed, or seen in a poll that asked the server at `seenAt` (monotonic ms). */
   offer(task: Task, source: TaskSource, seenAt: number): void {
-    if (!this.#serves(task) || this.#active.has(task.id) || this.#isRepeated(task, seenAt)) return
+    if (!this.#serves(task) || this.#isRepeated(task, seenAt)) return
+    const known = this.#active.get(task.id)
+    // Its next attempt may be offered before the report of this one is answered.
+    if (known && task.attempt > known.attempt) this.#waiting.set(task.id, task)
+    if (known) return
     if (source === 'poll' && seenAt - (this.#dropped.get(keyOf(task)) ?? -Infinity) < dropMs) return
     if (!isSafeId(task.id))
       return void this.#parts.emit({

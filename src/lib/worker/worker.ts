@@ -5,11 +5,13 @@ import type {Config} from '../config/settings.ts'
 import {makePrivate, workerDirectory} from '../config/state-directory.ts'
 import type {Clock} from '../core/clock.ts'
 import {ExpectedError} from '../core/errors.ts'
+import {createRedactor} from '../core/redact.ts'
 import type {StopSignals} from '../core/signals.ts'
 import type {EventBus} from '../events/bus.ts'
 import type {Executor} from '../executor/executor.ts'
-import {createRedactor} from '../executor/redact.ts'
+import type {ModelSource} from '../opencode/models.ts'
 import {Journal} from '../journal/journal.ts'
+import type {SessionSync} from '../sessions/session-sync.ts'
 import {Codebases} from './codebases.ts'
 import {Delivery} from './delivery.ts'
 import {reasonToStop} from './held-task.ts'
@@ -24,7 +26,9 @@ import {Registration} from './registration.ts'
 import {registrationRoots} from './registration-roots.ts'
 import {RunFolders} from './run-directory.ts'
 import {taskRun} from './run-task.ts'
+import type {ActiveTask} from './see-run.ts'
 import {TaskRunner} from './task-runner.ts'
+import {sessionSync, type AgentStorage} from './worker-sessions.ts'
 
 export type WorkerOptions = {
   config: Config
@@ -36,7 +40,11 @@ export type WorkerOptions = {
   globalPath: string | undefined
   client: ControlPlaneClient
   executor: Executor
-  /** Blanked out of output, beside what `redact` names. */
+  /** Undefined: no models are announced. */
+  models: ModelSource | undefined
+  /** Where the agent keeps its sessions; undefined: they are not synced. */
+  storage?: AgentStorage | undefined
+  /** Blanked out of output and sessions, beside what `redact` names. */
   secrets: readonly string[]
   bus: EventBus
   clock: Clock
@@ -56,6 +64,7 @@ export type RunningWorker = {
   intake: Intake
   registration: Registration
   runner: TaskRunner
+  sessions: SessionSync | undefined
   queue: QueueWatch
   /** Takes no tasks for a while; the server hears of it at once. */
   setPaused: (isPaused: boolean) => void
@@ -64,13 +73,18 @@ export type RunningWorker = {
 /** How long reports may take once everything has ended and somebody waits for us to leave. */
 const goodbyeMs = 20_000
 const rereadMs = 10_000
+/** When the agent's models are asked for, and how often it is looked whether they may have changed. */
+const firstModelsMs = 3000
+const modelsMs = 60_000
 const nothingServed =
   'No codebase is served, so no task will come: add one with `a2a-worker register PATH`, or start with --codebase PATH'
+/** How often a task that is just being started is looked at again when the worker is to leave at once. */
+const mostLooks = 20
 
 /**
  * A worker's whole life, top to bottom: it registers, finishes what an earlier process left, takes tasks until it is
- * told to stop, lets them end or ends them, reports, and leaves. Throws ExpectedError: another process has this name
- * (75), the state cannot be written (73), the server refuses the token (77).
+ * told to stop, lets them end, ends them or leaves them to go on, reports, and leaves. Throws ExpectedError: another
+ * process has this name (75), the state cannot be written (73), the server refuses the token (77).
  */
 export async function runWorker(
   options: WorkerOptions,
@@ -118,11 +132,19 @@ export async function runWorker(
     executor: options.executor,
   }
   const folders = new RunFolders(workerDir, clock, () => new Set(runner.active.map(({id}) => id)))
+  const lanes = new Lanes(stateDir)
   const stream = {isOpen: () => intake.link === 'stream', reopen: (reason: string) => intake.reconnect(reason)}
   const runner: TaskRunner = new TaskRunner({
     ...parts,
-    lanes: new Lanes(stateDir),
-    run: taskRun({...parts, folders, stream, registrar: registrar(parts)}),
+    lanes,
+    run: taskRun({
+      ...parts,
+      folders,
+      stream,
+      registrar: registrar(parts),
+      findSession: options.storage && ((id) => (sessions ? sessions.find(id) : Promise.resolve(undefined))),
+      inHand: () => runner.active,
+    }),
     // A server with leases offers what waits by itself when a slot becomes free.
     onFree: () => registration.has('lease') || intake.pollSoon(),
   })
@@ -138,6 +160,7 @@ export async function runWorker(
     onCancel: (taskId, attempt, reason) => onCancel(taskId, attempt, reason, options, runner),
     onCancelHint: (taskId) => void lookUp(taskId, options, runner, giveUp.signal),
   })
+  await using sessions = sessionSync(options, {workerDir, secrets, registration, codebases, runner})
   const queue = new QueueWatch(about)
   const setPaused = (isPaused: boolean) => {
     runner.setPaused(isPaused)
@@ -146,13 +169,13 @@ export async function runWorker(
 
   try {
     lifecycle.to('starting')
-    onRunning({name, workerId, lifecycle, intake, registration, codebases, runner, queue, setPaused})
+    onRunning({name, workerId, lifecycle, intake, registration, codebases, runner, sessions, queue, setPaused})
     await registration.registerUntilDone(signals.drain)
     if (!signals.drain.aborted) {
       if (codebases.ids.length === 0) emit({type: 'notice', level: 'warn', text: nothingServed})
-      await recover({...about, journal, delivery, runner, graceMs: config.cancel_grace * 1000})
+      recover({...parts, folders, lanes, runner})
       lifecycle.to('running')
-      await serve(options, {registration, intake, runner, lifecycle, queue})
+      await serve(options, {registration, intake, runner, lifecycle, sessions, queue})
     }
 
     lifecycle.to('stopping')
@@ -174,10 +197,11 @@ const redactor = (secrets: readonly string[], patterns: readonly string[]) =>
         patterns.map((pattern) => new RegExp(pattern, 'u')),
       )
 
-type Parts = Pick<RunningWorker, 'registration' | 'intake' | 'runner' | 'lifecycle' | 'queue'>
+type Parts = Pick<RunningWorker, 'registration' | 'intake' | 'runner' | 'lifecycle' | 'sessions' | 'queue'>
 
 /** Takes tasks until drained, then waits for those in hand, or ends them. */
-async function serve(options: WorkerOptions, {registration, intake, runner, lifecycle, queue}: Parts): Promise<void> {
+async function serve(options: WorkerOptions, parts: Parts): Promise<void> {
+  const {registration, intake, runner, lifecycle, sessions, queue} = parts
   const {config, clock, signals, bus} = options
   const background = new AbortController()
   const leave = new AbortController()
@@ -186,7 +210,9 @@ async function serve(options: WorkerOptions, {registration, intake, runner, life
     // Heartbeats go on while tasks drain: their leases are kept until the end.
     registration.keep(background.signal),
     intake.run(background.signal),
+    sessions?.run(background.signal),
     rereadHeld(options, runner, background.signal),
+    announceModels(options, registration, background.signal),
     queue.run(background.signal),
   ])
   if (options.once || options.exitAfterIdleMs > 0) void leaveWhenIdle(options, runner, leave, background.signal)
@@ -201,23 +227,33 @@ async function serve(options: WorkerOptions, {registration, intake, runner, life
   if (drainMs > 0)
     void clock.sleep(drainMs, limit.signal).then(() => {
       if (limit.signal.aborted) return
+      signals.endDrain()
+      const what = signals.detach.aborted ? 'leaving them to go on' : 'ending them'
       bus.emit({
         type: 'notice',
         level: 'warn',
-        text: `Tasks still run after ${config.drain_timeout} s (drain_timeout); ending them`,
+        text: `Tasks still run after ${config.drain_timeout} s (drain_timeout); ${what}`,
       })
-      shutDown()
     })
-  await whileTasksRun(runner)
+  await whileTasksRun(runner, signals.detach)
   limit.abort()
   background.abort()
-  await work
+  // Whoever is to leave at once does not wait for what is being asked of the agent just now.
+  await Promise.race([work, aborted(signals.detach)])
 }
 
-/** Resolves when nothing runs; what remains are reports. */
-async function whileTasksRun(runner: TaskRunner): Promise<void> {
-  while (runner.active.some(({phase}) => phase !== 'reporting'))
+/**
+ * Resolves when nothing runs; what remains are reports. Detached, it waits only for tasks that have been claimed and
+ * have no agent yet, and for them not long: the next process would find nothing to take over.
+ */
+async function whileTasksRun(runner: TaskRunner, detach: AbortSignal): Promise<void> {
+  const mayWait = (phase: ActiveTask['phase']) =>
+    detach.aborted ? phase === 'claiming' || phase === 'starting' : phase !== 'reporting'
+  let looks = 0
+  while (looks < mostLooks && runner.active.some(({phase}) => mayWait(phase))) {
     await Promise.race([...runner.active.map(({done}) => done), new Promise((resolve) => setTimeout(resolve, 50))])
+    if (detach.aborted) looks += 1
+  }
 }
 
 const aborted = (signal: AbortSignal) =>
@@ -241,9 +277,12 @@ async function leaveWhenIdle(
   }
 }
 
-/** Reports get a while; then the worker says that it is gone, on a signal of its own, so that nothing swallows it. */
+/**
+ * Reports get a while; then the worker says that it is gone, on a signal of its own, so that nothing swallows it. One
+ * that is to leave at once does neither: its next process has the reports, and the agents that go on, in its journal.
+ */
 async function goodbye(
-  {client, clock, workerId, bus}: WorkerOptions,
+  {client, clock, workerId, bus, signals: {detach}}: WorkerOptions,
   runner: TaskRunner,
   giveUp: AbortController,
 ): Promise<void> {
@@ -257,12 +296,18 @@ async function goodbye(
     })
     giveUp.abort()
   })
-  await runner.idle()
+  await Promise.race([runner.idle(), aborted(detach)])
   done.abort()
   await late
-  await client.unregister(workerId, AbortSignal.timeout(3000)).catch(() => {})
+  if (detach.aborted) bus.emit({type: 'notice', level: 'info', text: leftBehind(runner.active.length)})
+  else await client.unregister(workerId, AbortSignal.timeout(3000)).catch(() => {})
   giveUp.abort()
 }
+
+const leftBehind = (tasks: number) =>
+  tasks === 0
+    ? 'Leaving at once; no task was in hand'
+    : `Leaving ${tasks} task${tasks === 1 ? '' : 's'} to the next start`
 
 /** The server wants a task ended. One that is not here is confirmed as ended: nothing of it runs. */
 function onCancel(
@@ -286,6 +331,20 @@ async function rereadHeld(options: WorkerOptions, runner: TaskRunner, signal: Ab
   }
 }
 
+/** In the background: to ask the agent takes it seconds, in which tasks are taken already. */
+async function announceModels(
+  {models, clock}: WorkerOptions,
+  registration: Registration,
+  signal: AbortSignal,
+): Promise<void> {
+  if (!models) return
+  await clock.sleep(firstModelsMs, signal)
+  while (!signal.aborted) {
+    registration.setModels(await models.get())
+    await clock.sleep(modelsMs, signal)
+  }
+}
+
 /** Ends a task that runs here if it is not ours to run any more, by what the server says of it now. */
 async function lookUp(
   taskId: string,
@@ -303,7 +362,8 @@ async function lookUp(
   }
 }
 
-function takeNameLock(workerDir: string, name: string): Disposable {
+/** Throws ExpectedError (75): another process has this name. */
+export function takeNameLock(workerDir: string, name: string): Disposable {
   const lock = takeLock(join(workerDir, 'lock'), `worker ${name}`)
   if (isLock(lock)) return lock
   throw new ExpectedError(`A worker named '${name}' runs already: pid ${lock.pid}, since ${lock.since}.`, {

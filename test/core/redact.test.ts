@@ -1,5 +1,5 @@
 import {expect, test} from 'vitest'
-import {createRedactor} from '../../src/lib/executor/redact.ts'
+import {createRedactor} from '../../src/lib/core/redact.ts'
 
 test('takes out secrets wherever they stand', () => {
   const redact = createRedactor(['s3cret-token', 'a+b(c)$d'])

@@ -1,0 +1,25 @@
+import {BaseCommand} from '../../base-command.ts'
+import type {ShownSetting} from '../../lib/config/show.ts'
+
+export default class ConfigShow extends BaseCommand {
+  static override summary = 'Show the settings that are in force, and where each comes from'
+  static override description = 'Secrets are masked.'
+  static override examples = ['<%= config.bin %> <%= command.id %>', '<%= config.bin %> <%= command.id %> --json']
+
+  async run(): Promise<ShownSetting[]> {
+    const {flags} = await this.parse(ConfigShow)
+    const [{shownSettings}, {table}] = await Promise.all([
+      import('../../lib/config/show.ts'),
+      import('../../lib/ui/table.ts'),
+    ])
+    const settings = shownSettings(await this.context(flags))
+    const text = (value: unknown) => (value === null ? '-' : typeof value === 'string' ? value : JSON.stringify(value))
+    this.log(
+      table(
+        settings.map(({key, value, source}) => [key, text(value), source]),
+        ['SETTING', 'VALUE', 'SOURCE'],
+      ),
+    )
+    return settings
+  }
+}

@@ -1,0 +1,24 @@
+import {Args} from '@oclif/core'
+import {BaseCommand} from '../../base-command.ts'
+
+type Validity = {files: string[]; warnings: string[]}
+
+export default class ConfigValidate extends BaseCommand {
+  static override summary = 'Check the configuration: exit 0 when it is good, 78 with all that is wrong'
+  static override examples = [
+    '<%= config.bin %> <%= command.id %>',
+    '<%= config.bin %> <%= command.id %> /etc/a2a-worker/config.json',
+  ]
+  static override args = {file: Args.string({description: 'File to check (default: those that are read)'})}
+
+  async run(): Promise<Validity> {
+    const {args, flags} = await this.parse(ConfigValidate)
+    const context = await this.context({...flags, ...(args.file === undefined ? {} : {config: args.file})})
+    const {authToken} = await import('../../lib/config/token.ts')
+    authToken(context.config)
+    const {configFiles: files, warnings} = context
+    const what = files.length > 0 ? files.join(', ') : 'No configuration file is there; the defaults'
+    this.log(`${what}: good${warnings.length > 0 ? `, with ${warnings.length} warnings` : ''}.`)
+    return {files, warnings}
+  }
+}

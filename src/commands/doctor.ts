@@ -1,0 +1,57 @@
+import {Flags} from '@oclif/core'
+import {BaseCommand, type Context} from '../base-command.ts'
+import {settingFlags} from '../flags.ts'
+import {ExpectedError, exitCodes} from '../lib/core/errors.ts'
+import type {Finding} from '../lib/doctor/finding.ts'
+
+type Report = {state: 'healthy' | 'degraded' | 'broken'; findings: Finding[]}
+
+export default class Doctor extends BaseCommand {
+  static override summary = 'Look for what keeps tasks from being done, with a fix for each thing found'
+  static override description =
+    'Configuration, OpenCode, state, codebases, the worker of this machine, the server and the way to it, its workers and its queue. Exits 0 when nothing is wrong, 1 when something is.'
+  static override examples = ['<%= config.bin %> <%= command.id %>', '<%= config.bin %> <%= command.id %> --json']
+  static override flags = {
+    ...settingFlags('opencode_bin', 'redis_url'),
+    name: Flags.string({char: 'n', summary: 'Only the worker of this name'}),
+  }
+
+  async run(): Promise<Report> {
+    const {flags} = await this.parse(Doctor)
+    const [{findingLines}, {ok, problem}] = await Promise.all([
+      import('../lib/ui/doctor-view.ts'),
+      import('../lib/doctor/finding.ts'),
+    ])
+    const findings: Finding[] = []
+    try {
+      const context = await this.context(flags)
+      findings.push(ok('configuration', context.configFiles.join(', ') || 'no file, the defaults'))
+      findings.push(...(await this.#examine(context, flags.name)))
+    } catch (error) {
+      // Without settings there is nothing else to look at.
+      if (!(error instanceof ExpectedError)) throw error
+      findings.push(problem('configuration', error.message, ...error.suggestions))
+    }
+
+    const has = (state: Finding['state']) => findings.some((finding) => finding.state === state)
+    const state = has('problem') ? 'broken' : has('warning') ? 'degraded' : 'healthy'
+    this.log(findingLines(findings))
+    process.exitCode = has('problem') ? exitCodes.failed : exitCodes.ok
+    return {state, findings}
+  }
+
+  async #examine(context: Context, name: string | undefined): Promise<Finding[]> {
+    const [{examine}, {localWorkers}, {systemClock}, {readLocalPlane}] = await Promise.all([
+      import('../lib/doctor/doctor.ts'),
+      import('../lib/control/local-workers.ts'),
+      import('../lib/core/clock.ts'),
+      import('../lib/config/local-plane.ts'),
+    ])
+    const {config, stateDir} = context
+    const named = config.server_url?.replace(/\/+$/, '') ?? readLocalPlane(stateDir)?.url
+    const open = named === undefined ? undefined : await this.clientFactory(context)
+    const local = await localWorkers(process.env, stateDir, name)
+    const machine = {config, stateDir, root: this.config.root, env: process.env, local, server: named ?? null}
+    return examine({machine, open, clock: systemClock})
+  }
+}

@@ -1,0 +1,47 @@
+import {Flags} from '@oclif/core'
+import {BaseCommand} from '../base-command.ts'
+import {settingFlags} from '../flags.ts'
+
+type ListedModel = {id: string; name: string; provider: string}
+
+export default class Models extends BaseCommand {
+  static override summary = 'List the models that tasks can name'
+  static override description =
+    'Those that the OpenCode of this machine can use with its logins; with --remote those of all workers. Of the logins only the names of providers are looked at.'
+  static override examples = [
+    '<%= config.bin %> <%= command.id %>',
+    '<%= config.bin %> <%= command.id %> --remote --json',
+  ]
+  static override flags = {
+    ...settingFlags('opencode_bin'),
+    remote: Flags.boolean({summary: 'Those that the workers have announced to the control plane'}),
+  }
+
+  async run(): Promise<readonly ListedModel[]> {
+    const {flags} = await this.parse(Models)
+    const {table} = await import('../lib/ui/table.ts')
+    const models = flags.remote ? await this.#remote(flags) : await this.#local(flags)
+    const rows = models.map(({id, name, provider}) => [id, name, provider])
+    this.log(rows.length > 0 ? table(rows, ['MODEL', 'NAME', 'PROVIDER']) : 'No models.')
+    if (rows.length === 0 && !flags.remote)
+      this.logToStderr('Log in to a provider with `opencode auth login`, or name one in its configuration.')
+    return models
+  }
+
+  async #remote(flags: object): Promise<readonly ListedModel[]> {
+    await using client = await this.controlPlane(await this.context({...flags}))
+    return (await client.models(this.signal)).models
+  }
+
+  async #local(flags: object): Promise<readonly ListedModel[]> {
+    const [{askOptions, dataDirectory}, {createModelSource}, {systemClock}] = await Promise.all([
+      import('../lib/opencode/here.ts'),
+      import('../lib/opencode/models.ts'),
+      import('../lib/core/clock.ts'),
+    ])
+    const {config, stateDir} = await this.context({...flags})
+    const ask = askOptions({config, stateDir, root: this.config.root, env: process.env})
+    const about = {...ask, clock: systemClock, directory: ask.scratchDir, dataDir: dataDirectory(process.env)}
+    return await createModelSource(about).get()
+  }
+}

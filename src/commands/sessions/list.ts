@@ -1,0 +1,55 @@
+import {Flags} from '@oclif/core'
+import {BaseCommand, type Context} from '../../base-command.ts'
+import {settingFlags} from '../../flags.ts'
+import type {Session} from '../../lib/protocol/session-schemas.ts'
+import type {WireSession} from '../../lib/sessions/wire-session.ts'
+
+type Options = {codebase?: string | undefined; limit: number}
+
+export default class SessionsList extends BaseCommand {
+  static override summary = "List OpenCode's sessions, the newest first"
+  static override description =
+    'Those on this machine, wherever they ran; with --remote those of a codebase that the control plane has, whichever machine they ran on.'
+  static override examples = [
+    '<%= config.bin %> <%= command.id %>',
+    '<%= config.bin %> <%= command.id %> --codebase . --limit 10',
+    '<%= config.bin %> <%= command.id %> --remote --codebase api --json',
+  ]
+  static override flags = {
+    ...settingFlags('opencode_storage_path'),
+    codebase: Flags.string({
+      char: 'b',
+      summary: 'Only those of a codebase: name or path; with --remote also id (default there: the current directory)',
+    }),
+    limit: Flags.integer({summary: 'At most so many', default: 100, min: 1, max: 10_000}),
+    remote: Flags.boolean({summary: 'Ask the control plane'}),
+  }
+
+  async run(): Promise<(WireSession | Session)[]> {
+    const {flags} = await this.parse(SessionsList)
+    const {sessionTable} = await import('../../lib/ui/session-view.ts')
+    const context = await this.context({...flags, codebase: undefined})
+    const sessions = flags.remote ? await this.#remote(context, flags) : await this.#local(context, flags)
+    this.log(sessionTable(sessions, Date.now()))
+    return sessions
+  }
+
+  async #local({config}: Context, {codebase, limit}: Options): Promise<WireSession[]> {
+    const {listLocalSessions} = await import('../../lib/daemon/list-sessions.ts')
+    return listLocalSessions({config, env: process.env, cwd: process.cwd(), codebase, limit})
+  }
+
+  async #remote(context: Context, {codebase: wanted, limit}: Options): Promise<Session[]> {
+    const {findCodebase} = await import('../../lib/client/find-codebase.ts')
+    await using client = await this.controlPlane(context)
+    const {id} = findCodebase(await client.codebases(), wanted, process.cwd())
+    const sessions: Session[] = []
+    for (let cursor: string | undefined; ;) {
+      const most = Math.min(limit - sessions.length, 500)
+      const page = await client.sessions(id, {limit: most, ...(cursor ? {cursor} : {})})
+      sessions.push(...page.sessions)
+      cursor = page.next
+      if (cursor === undefined || sessions.length >= limit) return sessions.slice(0, limit)
+    }
+  }
+}

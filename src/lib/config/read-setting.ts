@@ -1,0 +1,35 @@
+import {usageError} from '../core/errors.ts'
+import {nearest} from '../core/nearest.ts'
+import type {Environment} from './file.ts'
+import {readValue, ValueProblem} from './read-value.ts'
+import {contradictions, type Sources} from './resolve.ts'
+import {settingKeys, type Config, type SettingKey} from './settings.ts'
+
+/** A setting that somebody typed; the value undefined takes it out. Throws ExpectedError (2), with the nearest names. */
+export function readSetting(
+  name: string,
+  text: string | undefined,
+  directory: string,
+  env: Environment,
+): {key: SettingKey; value: unknown} {
+  const key = settingKeys.find((known) => known === name)
+  if (key === undefined) {
+    const near = nearest(name, settingKeys)
+    throw usageError(
+      `There is no setting ${name}.`,
+      near.length > 0 ? `Did you mean ${near.join(', ')}?` : '`a2a-worker config show` lists them.',
+    )
+  }
+
+  if (key === 'codebases') throw usageError('Codebases are written by `a2a-worker register PATH`.')
+  if (text === undefined) return {key, value: undefined}
+  try {
+    const value = readValue(key, text, {directory, ...(env['HOME'] ? {home: env['HOME']} : {})})
+    const problem = contradictions({redact: [], [key]: value} as unknown as Config, {[key]: 'value'} as Sources)[0]
+    if (problem) throw usageError(`Bad setting ${problem}.`)
+    return {key, value}
+  } catch (error) {
+    if (error instanceof ValueProblem) throw usageError(`${key} ${error.message}.`)
+    throw error
+  }
+}

@@ -1,0 +1,78 @@
+import type {Resolved} from './resolve.ts'
+import {envNames, settingKeys, settingOf, type SettingKey} from './settings.ts'
+
+export type ShownSetting = {key: SettingKey; value: unknown; source: string}
+
+const mask = '********'
+
+/** All settings with where each value came from; secrets are masked, also within addresses. */
+export const shownSettings = ({config, sources}: Resolved): ShownSetting[] =>
+  settingKeys.map((key) => ({key, value: masked(key, config[key]), source: sources[key]}))
+
+function masked(key: SettingKey, value: unknown): unknown {
+  if (value === undefined) return null
+  if (!settingOf(key).secret) return value
+  // An address is worth showing, the password in it is not.
+  const url = typeof value === 'string' && URL.canParse(value) ? new URL(value) : undefined
+  if (url?.host) return value === maskedUrl(url) ? value : maskedUrl(url)
+  return mask
+}
+
+function maskedUrl(url: URL): string {
+  const copy = new URL(url)
+  if (copy.password) copy.password = mask
+  return copy.href
+}
+
+/** JSON Schema (draft 2020-12) of the configuration file. */
+export function configSchema(): Record<string, unknown> {
+  return {
+    $schema: 'https://json-schema.org/draft/2020-12/schema',
+    title: 'Configuration of a2a-worker',
+    type: 'object',
+    properties: Object.fromEntries(settingKeys.map((key) => [key, schemaOf(key)])),
+    patternProperties: {'^[$_]': {}},
+    additionalProperties: false,
+  }
+}
+
+const codebaseSchema = {
+  oneOf: [
+    {type: 'string', description: 'NAME:PATH or PATH'},
+    {
+      type: 'object',
+      properties: {name: {type: 'string'}, path: {type: 'string'}, description: {type: 'string'}},
+      required: ['path'],
+    },
+  ],
+}
+
+function schemaOf(key: SettingKey): Record<string, unknown> {
+  const setting = settingOf(key)
+  const about = {
+    description: `${setting.description} (environment: ${envNames(key).join(', ')})`,
+    ...(setting.default === undefined ? {} : {default: setting.default}),
+  }
+  switch (setting.type) {
+    case 'integer':
+    case 'number':
+      return {
+        ...about,
+        type: setting.type,
+        ...(setting.minimum === undefined ? {} : {minimum: setting.minimum}),
+        ...(setting.maximum === undefined ? {} : {maximum: setting.maximum}),
+      }
+    case 'boolean':
+    case 'object':
+      return {...about, type: setting.type}
+    case 'list':
+    case 'paths':
+      return {...about, type: 'array', items: {type: 'string', minLength: 1}}
+    case 'codebases':
+      return {...about, type: 'array', items: codebaseSchema}
+    case 'path':
+      return {...about, type: 'string', minLength: 1}
+    case 'string':
+      return {...about, type: 'string', minLength: 1, ...(setting.options ? {enum: [...setting.options]} : {})}
+  }
+}

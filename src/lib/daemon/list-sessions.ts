@@ -1,0 +1,50 @@
+import {existsSync, realpathSync} from 'node:fs'
+import {homedir} from 'node:os'
+import {resolve} from 'node:path'
+import type {Environment} from '../config/file.ts'
+import type {Config} from '../config/settings.ts'
+import {ExpectedError} from '../core/errors.ts'
+import {nearest} from '../core/nearest.ts'
+import type {SessionScope} from '../opencode/agent-session.ts'
+import {findStorage} from '../opencode/session-storage.ts'
+import {SessionReader} from '../sessions/session-reader.ts'
+import {wireSession, type WireSession} from '../sessions/wire-session.ts'
+
+export type ListOptions = {
+  config: Config
+  env: Environment
+  cwd: string
+  /** A configured codebase by name or path, or any directory; undefined: all. */
+  codebase: string | undefined
+  limit: number
+}
+
+/** The newest sessions that OpenCode keeps on this machine. Throws ExpectedError: unknown codebase (2), StorageProblem. */
+export async function listLocalSessions(options: ListOptions): Promise<WireSession[]> {
+  const {config, env, limit} = options
+  const scope = scopeOf(options)
+  const home = env['HOME'] || homedir()
+  const storage = await findStorage({setting: config.opencode_storage_path, env, home})
+  if (!storage) return []
+  await using reader = new SessionReader({secrets: [], patterns: [], commands: undefined})
+  const {sessions} = await reader.ask('list', storage, {scope, most: limit})
+  return sessions.map(wireSession)
+}
+
+function scopeOf({config, codebase, cwd}: ListOptions): SessionScope {
+  if (codebase === undefined) return {outside: []}
+  const known = config.codebases.find(({name, path}) => name === codebase || path === codebase)
+  const path = known?.path ?? resolve(cwd, codebase)
+  // What OpenCode writes down is the real path; a directory that is gone may have sessions all the same.
+  if (existsSync(path)) return {inside: [realpathSync(path)]}
+  if (known || codebase.startsWith('/')) return {inside: [path]}
+  const near = nearest(
+    codebase,
+    config.codebases.map(({name}) => name),
+  )
+  throw new ExpectedError(`There is no codebase or directory ${codebase}.`, {
+    code: 'UNKNOWN_CODEBASE',
+    exit: 'usage',
+    suggestions: [near.length > 0 ? `Did you mean ${near.join(', ')}?` : 'Give the path of a directory.'],
+  })
+}

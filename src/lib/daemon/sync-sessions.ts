@@ -1,0 +1,127 @@
+import {homedir} from 'node:os'
+import {join} from 'node:path'
+import type {ControlPlaneClient} from '../client/control-plane.ts'
+import type {Environment} from '../config/file.ts'
+import {globalCodebasePath} from '../config/global-codebase.ts'
+import {defaultWorkerName, workerIdentity} from '../config/identity.ts'
+import type {Config} from '../config/settings.ts'
+import {makePrivate, workerDirectory} from '../config/state-directory.ts'
+import {authToken} from '../config/token.ts'
+import {localWorkers} from '../control/local-workers.ts'
+import type {Synced} from '../control/messages.ts'
+import {syncByWorker} from '../control/socket-client.ts'
+import {socketPath} from '../control/socket-path.ts'
+import {systemClock} from '../core/clock.ts'
+import {usageError} from '../core/errors.ts'
+import {EventBus} from '../events/bus.ts'
+import {askOptions} from '../opencode/here.ts'
+import type {CommandOptions} from '../opencode/session-commands.ts'
+import {sessionFile, SessionSync, sessionSettings} from '../sessions/session-sync.ts'
+import {Codebases} from '../worker/codebases.ts'
+import {Registration} from '../worker/registration.ts'
+import {registrationRoots} from '../worker/registration-roots.ts'
+import {takeNameLock} from '../worker/worker.ts'
+
+export type SyncSessionsOptions = {
+  context: {config: Config; stateDir: string}
+  env: Environment
+  cwd: string
+  version: string
+  /** Folder of this program. */
+  root: string
+  /** As if nothing had been sent before. */
+  all: boolean
+  controlPlane: () => Promise<ControlPlaneClient>
+  /** Takes a line for people. */
+  warn: (text: string) => void
+}
+
+export type SyncedWorker = {
+  worker: string
+  /** A worker that runs did it. */
+  running: boolean
+  codebases: Synced
+}
+
+/** One sync of the sessions: by the workers that run here (the named one, or all), else by this process in their place. */
+export async function syncSessions(options: SyncSessionsOptions): Promise<SyncedWorker[]> {
+  const {context, env} = options
+  const {config, stateDir} = context
+  const synced: SyncedWorker[] = []
+  for (const {name} of await localWorkers(env, stateDir, config.worker_name)) {
+    const codebases = await syncByWorker(socketPath(env, stateDir, name), options.all)
+    if (codebases) synced.push({worker: name, running: true, codebases})
+  }
+
+  return synced.length > 0 ? synced : [await syncHere(options)]
+}
+
+async function syncHere(options: SyncSessionsOptions): Promise<SyncedWorker> {
+  const {context, env, version, controlPlane, warn} = options
+  const {config, stateDir} = context
+  const configured = codebasesOf(options)
+  await using client = await controlPlane()
+  const name =
+    config.worker_name ?? defaultWorkerName(config.server_url === undefined ? configured[0]?.path : undefined)
+  const workerDir = makePrivate(workerDirectory(stateDir, name))
+  using _lock = takeNameLock(workerDir, name)
+  const workerId = workerIdentity(stateDir, name, config.worker_id)
+  const bus = new EventBus(systemClock)
+  bus.on((event) => {
+    if (event.type === 'notice' && event.level === 'warn') warn(event.text)
+    if (event.type === 'codebase.refused') warn(`Codebase ${event.name} at ${event.path}: ${event.reason}`)
+  })
+  const codebases = new Codebases({
+    configured,
+    global: globalCodebasePath(config, env, config.server_url === undefined),
+    roots: registrationRoots(config.registration_roots, configured),
+    workerDir,
+  })
+  const about = {client, clock: systemClock, workerId}
+  const registration = new Registration({
+    ...about,
+    name,
+    version,
+    emit: bus.emit,
+    capabilities: config.capabilities,
+    slots: config.max_concurrent_tasks,
+    stateDir,
+    codebases,
+    state: () => ({running: [], free: 0}),
+    onCodebases: () => {},
+  })
+  const signal = new AbortController().signal
+  await registration.register(signal)
+  const token = authToken(config)
+  await using sync = new SessionSync({
+    ...about,
+    ...sessionSettings(config, {env, home: env['HOME'] || homedir(), commands: commandsOf(options)}),
+    bus,
+    secrets: token === undefined ? [] : [token],
+    file: join(workerDir, sessionFile),
+    homes: () => codebases.homes,
+    isDelta: () => registration.has('sessions-delta'),
+    register: (until) => registration.register(until),
+    active: () => [],
+  })
+  return {worker: name, running: false, codebases: await sync.now(signal, options)}
+}
+
+/** As `start` has them: those configured, else the current directory. */
+function codebasesOf({context, cwd, env}: SyncSessionsOptions): Config['codebases'] {
+  const {codebases} = context.config
+  if (codebases.length > 0) return codebases
+  if (cwd === '/' || cwd === env['HOME'])
+    throw usageError('No worker runs here and no codebase is configured.', 'Give --codebase PATH.')
+  return [{name: cwd.split('/').at(-1) || cwd, path: cwd, description: ''}]
+}
+
+/** They are of use only for a storage that is not known here, so it is no failure when there is no OpenCode. */
+function commandsOf({context, env, root}: SyncSessionsOptions): CommandOptions | undefined {
+  try {
+    const ask = askOptions({...context, env, root})
+    return {...ask, env: ask.env(ask.scratchDir)}
+  } catch {
+    return undefined
+  }
+}

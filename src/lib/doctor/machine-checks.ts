@@ -1,0 +1,125 @@
+import {accessSync, constants, statfsSync} from 'node:fs'
+import {execa} from 'execa'
+import {ExpectedError, messageOf} from '../core/errors.ts'
+import {makePrivate} from '../config/state-directory.ts'
+import {askOptions} from '../opencode/here.ts'
+import {probeOpenCode} from '../opencode/probe.ts'
+import {directoryProblem} from '../worker/registration.ts'
+import {ok, problem, skipped, warning, type Finding, type Machine} from './finding.ts'
+
+/** Below this the runs of a day may not fit. */
+const lowDiskBytes = 1024 ** 3
+const unit = 'a2a-agent-worker'
+
+/** Is the agent there, does it start, and has it what it needs? */
+export async function checkOpenCode(machine: Machine): Promise<Finding[]> {
+  const check = 'OpenCode'
+  try {
+    const ask = askOptions(machine)
+    const {version, warnings} = await probeOpenCode(ask.binary, ask.env(ask.scratchDir))
+    return [
+      ok(check, `${version} at ${ask.binary} (${ask.source})`),
+      ...warnings.map((text) => warning(check, text, fixOf(text))),
+    ]
+  } catch (error) {
+    if (!(error instanceof ExpectedError)) throw error
+    return [problem(check, error.message, ...error.suggestions)]
+  }
+}
+
+const fixOf = (text: string) =>
+  text.includes('`rg`')
+    ? 'apt-get install ripgrep'
+    : text.includes('`git`')
+      ? 'apt-get install git'
+      : 'npm i -g opencode-ai'
+
+/** Can state be kept, and is there room for it? */
+export async function checkState({stateDir}: Machine): Promise<Finding[]> {
+  const check = 'state'
+  try {
+    makePrivate(stateDir)
+    accessSync(stateDir, constants.W_OK)
+  } catch (error) {
+    const message = error instanceof ExpectedError ? error.message : `${stateDir}: ${messageOf(error)}`
+    return [problem(check, message, `chown -R "$USER" ${stateDir}`, 'Or choose another directory with A2A_STATE_DIR.')]
+  }
+
+  const {bavail, bsize} = statfsSync(stateDir)
+  const free = bavail * bsize
+  if (free >= lowDiskBytes) return [ok(check, `${stateDir}, ${Math.floor(free / lowDiskBytes)} GiB free`)]
+  return [
+    warning(check, `only ${Math.floor(free / 1024 ** 2)} MiB are free for ${stateDir}`, 'Make room on that disk.'),
+  ]
+}
+
+/** Are the configured directories there, and may they be worked in? */
+export async function checkCodebases({config}: Machine): Promise<Finding[]> {
+  if (config.codebases.length === 0) return [skipped('codebases', 'none is configured')]
+  return config.codebases.map(({name, path}) => {
+    const check = `codebase ${name}`
+    const wrong = directoryProblem(path)
+    if (wrong !== undefined)
+      return problem(check, `${path}: ${wrong}`, `ls -la ${path}`, 'Correct the path in the configuration.')
+    try {
+      accessSync(path, constants.R_OK | constants.W_OK | constants.X_OK)
+      return ok(check, path)
+    } catch {
+      return problem(
+        check,
+        `this user may not read and write ${path}`,
+        `setfacl -R -m u:"$(id -un)":rwX -m d:u:"$(id -un)":rwX ${path}`,
+        `Or add the user to the group of the directory: usermod -a -G "$(stat -c %G ${path})" "$(id -un)"`,
+      )
+    }
+  })
+}
+
+/** Does a worker run here, and for the server that is meant? */
+export async function checkWorker({local, server}: Machine): Promise<Finding[]> {
+  const check = 'worker'
+  if (local.length === 0) return [await noWorker()]
+  return local.map((worker) => {
+    const where = `${worker.name} (pid ${worker.pid}), ${worker.phase}, ${worker.link} to ${worker.server}`
+    if (server !== null && worker.server !== server)
+      return problem(
+        check,
+        `${where}; but ${server} was asked for`,
+        `Set A2A_SERVER_URL=${server} for the worker, in /etc/a2a-worker/env for the service, and restart it.`,
+      )
+    if (worker.link === 'down')
+      return problem(check, `${where}: it cannot reach its server`, 'See the checks of the server below.')
+    if (worker.link === 'poll')
+      return warning(
+        check,
+        `${where}: its task stream does not come through, so tasks start seconds later`,
+        'Let the proxy pass text/event-stream unbuffered (nginx: proxy_buffering off).',
+      )
+    return worker.codebases.length > 0
+      ? ok(check, where)
+      : problem(check, `${where}: it serves no codebase`, 'a2a-worker register /path/to/code')
+  })
+}
+
+/** Why the service does not run, if there is one. */
+async function noWorker(): Promise<Finding> {
+  const check = 'worker'
+  const start = 'Start one where the code is: a2a-worker start, or sudo systemctl start a2a-agent-worker.'
+  const state = await execa('systemctl', ['show', unit, '--property=LoadState,ActiveState,Result,ExecMainStatus'], {
+    reject: false,
+    timeout: 5000,
+  })
+  const properties = new Map(
+    state.failed ? [] : state.stdout.split('\n').map((line) => line.split('=') as [string, string]),
+  )
+  if (properties.get('LoadState') !== 'loaded')
+    return problem(check, 'no worker of this user runs on this machine', start)
+  const active = properties.get('ActiveState') ?? 'unknown'
+  if (active === 'active') return ok(check, `the service ${unit} is active (of another user)`)
+  return problem(
+    check,
+    `the service ${unit} is ${active} (${properties.get('Result')}, exit code ${properties.get('ExecMainStatus')})`,
+    `sudo journalctl -u ${unit} -n 50`,
+    `sudo systemctl restart ${unit}`,
+  )
+}

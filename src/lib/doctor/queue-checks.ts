@@ -1,0 +1,81 @@
+import {parseTime} from '../core/clock.ts'
+import {pendingCodebase} from '../protocol/routes.ts'
+import type {Task} from '../protocol/schemas.ts'
+import {ok, problem, warning, type Finding, type Plane} from './finding.ts'
+
+/** What waits longer than this is stuck, or has to be explained. */
+const patienceMs = 30_000
+
+/** Tasks that nobody takes, by the reason that the server gives. */
+export async function checkQueue({client, clock}: Plane): Promise<Finding[]> {
+  const {tasks} = await client.tasks({status: 'pending', limit: 500})
+  const old = tasks.filter(({created_at}) => clock.now() - (parseTime(created_at) ?? clock.now()) > patienceMs)
+  const [registrations, others] = [old.filter(isRegistration), old.filter((task) => !isRegistration(task))]
+  return [
+    ...registrations.slice(0, 5).map((task) => stuckRegistration(task)),
+    ...stuckTasks(others),
+    ...(old.length === 0 ? [ok('queue', `${tasks.length} tasks wait, none for long`)] : []),
+    ...(await lostTasks(client)),
+  ]
+}
+
+const isRegistration = ({codebase_id}: Task) => codebase_id === pendingCodebase
+
+const textOf = (value: unknown) => (typeof value === 'string' ? value : 'the path')
+
+function stuckRegistration({id, metadata, waiting}: Task): Finding {
+  const path = textOf(metadata['path'])
+  return problem(
+    'registration',
+    `the registration of ${path} (task ${id}) is stuck in pending: ${waiting ?? 'no worker has taken it'}`,
+    'Is a worker connected that has the path? Its log says “Handling registration task” when it takes it.',
+    `Can its user read it? sudo -u a2a-worker ls -la ${path}`,
+    `Is the path below its registration_roots? Add it there, or register it on that machine: a2a-worker register ${path}`,
+  )
+}
+
+/** One finding a reason: a hundred tasks that wait for the same worker are one problem. */
+function stuckTasks(tasks: readonly Task[]): Finding[] {
+  const byReason = new Map<string, Task[]>()
+  for (const task of tasks) {
+    const reason = task.waiting?.replaceAll(/[0-9a-f-]{36}|\d{4}-\d\d-\d\dT\S+/g, '…') ?? 'the server does not say why'
+    byReason.set(reason, [...(byReason.get(reason) ?? []), task])
+  }
+
+  return [...byReason].map(([reason, stuck]) => {
+    const [first] = stuck
+    const text = `${stuck.length} tasks are not executed (first ${first?.id}): ${first?.waiting ?? reason}`
+    const isBusy = /busy|no free slot/.test(reason)
+    return isBusy ? warning('queue', text, fixFor(reason)) : problem('queue', text, fixFor(reason))
+  })
+}
+
+const fixes: [pattern: RegExp, fix: string][] = [
+  [
+    /serves this codebase|is offline|no worker is connected/,
+    'Start the worker that has the codebase: sudo systemctl start a2a-agent-worker.',
+  ],
+  [/no open stream/, 'The worker polls; if it does not, look into its log: journalctl -u a2a-agent-worker | grep poll'],
+  [/busy/, 'One task at a time works in a tree: wait, or cancel the one that runs with `a2a-worker tasks cancel`.'],
+  [/no free slot/, 'Wait, or raise max_concurrent_tasks of the worker.'],
+  [/declined/, 'Mend what the worker says, or let another worker serve the codebase.'],
+  [/capabilities/, 'Add them to "capabilities" in the configuration of a worker, and restart it.'],
+]
+
+const fixFor = (reason: string) =>
+  fixes.find(([pattern]) => pattern.test(reason))?.[1] ??
+  'Is the codebase registered with a worker_id? a2a-worker codebases list'
+
+async function lostTasks(client: Plane['client']): Promise<Finding[]> {
+  const {tasks} = await client.tasks({status: 'running', limit: 500})
+  const lost = tasks.filter(({lost_since}) => lost_since !== null)
+  if (lost.length === 0) return []
+  return [
+    problem(
+      'queue',
+      `${lost.length} running tasks have lost their worker (first ${lost[0]?.id}, since ${lost[0]?.lost_since})`,
+      'Start that worker again: it goes on with them, or gives them back.',
+      'If its machine is gone: a2a-worker tasks retry TASK --force',
+    ),
+  ]
+}

@@ -1,0 +1,155 @@
+import {lookup} from 'node:dns/promises'
+import {ControlPlaneClient} from '../client/control-plane.ts'
+import {isUnauthorized} from '../client/http.ts'
+import {ExpectedError, errorCode, messageOf} from '../core/errors.ts'
+import {ok, problem, skipped, warning, type Finding, type Machine, type Plane} from './finding.ts'
+
+/** So far apart two clocks may be: what is older is told wrong. */
+const mostSkewMs = 60_000
+/** Asked so often, each time on a connection of its own, a balancer has shown all its replicas. */
+const looks = 6
+
+/** Each hop to the server, one after the other: the first that fails is the cause of the rest. */
+export async function checkReach({server}: Machine, client: ControlPlaneClient | undefined): Promise<Finding[]> {
+  const check = 'server'
+  if (server === null || !client)
+    return [
+      problem(
+        check,
+        'no control plane is known: no server was named, and none runs on this machine',
+        'Name one: a2a-worker config set server_url https://…, or start one here: a2a-worker start',
+      ),
+    ]
+  const {hostname} = new URL(server)
+  try {
+    await lookup(hostname.replaceAll(/[[\]]/g, ''))
+  } catch {
+    return [problem(check, `the host name ${hostname} is not known`, `nslookup ${hostname}`, 'Correct server_url.')]
+  }
+
+  try {
+    const begun = Date.now()
+    const {version, date} = await client.healthWithDate()
+    return [
+      ok(check, `${server} answers${version ? `, version ${version}` : ''}`),
+      ...checkClock(date, begun),
+      ...(await checkToken(client)),
+    ]
+  } catch (error) {
+    return [unreachable(server, error)]
+  }
+}
+
+function unreachable(server: string, error: unknown): Finding {
+  const message = messageOf(error)
+  const fixes = error instanceof ExpectedError ? error.suggestions : []
+  if (/certificate|CERT|self.signed/i.test(`${message} ${errorCode(error) ?? ''}`))
+    return problem('server', message, 'Give the CA of the server with NODE_EXTRA_CA_CERTS=/path/to/ca.pem.')
+  const port = new URL(server).port || (server.startsWith('https') ? '443' : '80')
+  return problem(
+    'server',
+    message,
+    ...fixes,
+    `curl -I ${server}/v1/opencode/status`,
+    `sudo iptables -L -n | grep ${port}`,
+  )
+}
+
+function checkClock(date: string | undefined, begun: number): Finding[] {
+  const theirs = date === undefined ? Number.NaN : Date.parse(date)
+  const skew = Math.abs(theirs - begun)
+  if (Number.isNaN(skew)) return []
+  if (skew <= mostSkewMs) return [ok('clock', 'agrees with that of the server')]
+  const text = `is ${Math.round(skew / 1000)} s off that of the server`
+  return [warning('clock', text, 'timedatectl set-ntp true')]
+}
+
+async function checkToken(client: ControlPlaneClient): Promise<Finding[]> {
+  try {
+    await client.workers()
+    return [ok('token', 'the server takes it, or asks for none')]
+  } catch (error) {
+    if (!isUnauthorized(error)) throw error
+    return [
+      problem(
+        'token',
+        messageOf(error),
+        'Set the right one: A2A_AUTH_TOKEN, or auth_token_file in the configuration (mode 0600).',
+      ),
+    ]
+  }
+}
+
+/** Are there workers, does the server know ours, and does each look show the same? */
+export async function checkLists({server, local}: Plane, open: () => ControlPlaneClient): Promise<Finding[]> {
+  const check = 'workers'
+  const workers = await lookAgain(open, async (client) => (await client.workers()).map((one) => one.worker_id))
+  const codebases = await lookAgain(open, async (client) => (await client.codebases()).map(({id}) => id))
+  if (!isSteady(workers) || !isSteady(codebases))
+    return [
+      problem(
+        check,
+        `the lists of workers (${counts(workers)}) and codebases (${counts(codebases)}) change from one look to the next: replicas without shared state`,
+        'Set A2A_REDIS_URL on the server (not the worker), for all replicas the same.',
+      ),
+    ]
+  const [known = []] = workers
+  const ours = local.filter((worker) => worker.server === server)
+  const unknown = ours.filter((worker) => !known.includes(worker.worker_id))
+  if (unknown.length > 0)
+    return [
+      problem(
+        check,
+        `the server does not know the worker ${unknown[0]?.name}, which says that it is registered: the server has lost its state, or is another replica`,
+        'Keep the database of the server on a persistent volume: OPENCODE_DB_PATH=/data/opencode.db.',
+        'Register anew: sudo systemctl restart a2a-agent-worker',
+      ),
+    ]
+  if (known.length === 0)
+    return [
+      problem(
+        check,
+        'the server knows no worker, so it answers “No workers available” to a registration by path',
+        'Start the worker on the machine that has the code: sudo systemctl start a2a-agent-worker, or a2a-worker start.',
+        `Make sure that it works for ${server}: systemctl cat a2a-agent-worker | grep A2A_SERVER_URL`,
+      ),
+    ]
+  return [ok(check, `${known.length} workers, ${codebases[0]?.length ?? 0} codebases`)]
+}
+
+/** The same list several times: a balancer that takes turns shows each of its replicas. */
+async function lookAgain(
+  open: () => ControlPlaneClient,
+  list: (client: ControlPlaneClient) => Promise<string[]>,
+): Promise<string[][]> {
+  const seen: string[][] = []
+  for (let i = 0; i < looks; i++) {
+    await using client = open()
+    seen.push((await list(client)).sort())
+  }
+
+  return seen
+}
+
+const isSteady = (seen: readonly string[][]) => new Set(seen.map((look) => look.join(' '))).size === 1
+const counts = (seen: readonly string[][]) => seen.map((look) => look.length).join(', ')
+
+/** Can the broker be reached that was named? */
+export async function checkBroker({config}: Machine): Promise<Finding[]> {
+  const check = 'broker'
+  if (config.redis_url === undefined) return [skipped(check, 'none is configured; tasks come by stream or polling')]
+  const {Redis} = await import('ioredis')
+  const redis = new Redis(config.redis_url, {lazyConnect: true, retryStrategy: null, connectTimeout: 5000})
+  let reason = ''
+  redis.on('error', (error) => (reason = messageOf(error)))
+  try {
+    await redis.connect()
+    await redis.ping()
+    return [ok(check, 'Redis answers')]
+  } catch (error) {
+    const fix = 'Tasks come without it, only later. Check redis_url, its password, and that Redis runs.'
+    return [warning(check, `Redis cannot be used: ${reason || messageOf(error)}`, fix)]
+  } finally {
+    redis.disconnect()
+  }
+}

@@ -1,0 +1,25 @@
+import {isHidden} from './drop-in.ts'
+import type {Findings} from './findings.ts'
+import {serviceUser, type Layout} from './layout.ts'
+import type {Machine} from './machine.ts'
+
+/** Says of each codebase of a service of the machine whether the service's user can work in it. */
+export async function checkCodebases(
+  {settings}: Pick<Findings, 'settings'>,
+  {machine, layout, isDryRun}: {machine: Machine; layout: Layout; isDryRun: boolean},
+): Promise<string[]> {
+  const paths = settings.config.codebases.map(({path}) => path)
+  if (paths.length === 0 && machine.isLive) return ['it has no codebase yet; give --codebase NAME:PATH']
+  if (!machine.isLive || layout.scope === 'user' || isDryRun) return []
+  const problems = await Promise.all(paths.map((path) => problemOf(path, machine)))
+  return problems.filter((problem) => problem !== undefined)
+}
+
+async function problemOf(path: string, machine: Machine): Promise<string | undefined> {
+  if (!machine.exists(path)) return `the codebase ${path} does not exist`
+  // The way through a home is open in the sandbox, so only the directory itself counts there.
+  const test = isHidden(path) ? {words: ['test', '-w', '.'], cwd: path} : {words: ['test', '-w', path], cwd: '/'}
+  const {code} = await machine.run(['runuser', '-u', serviceUser, '--', ...test.words], {cwd: test.cwd})
+  if (code === 0) return undefined
+  return `the user ${serviceUser} may not write in ${path}; let it: setfacl -R -m u:${serviceUser}:rwX -m d:u:${serviceUser}:rwX ${path}`
+}

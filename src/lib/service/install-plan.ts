@@ -1,0 +1,130 @@
+import {join} from 'node:path'
+import {parseEnvFile} from './env-file.ts'
+import {machineDropIn} from './drop-in.ts'
+import type {ExistingUnit} from './existing-unit.ts'
+import type {Findings} from './findings.ts'
+import {agentsFile, appDir, dropInFile, nodeFile, serviceUser, unitFile, type Layout} from './layout.ts'
+import type {Machine} from './machine.ts'
+import {pending} from './perform.ts'
+import type {Program} from './program.ts'
+import type {Step} from './steps.ts'
+import {isEnabled, systemctl} from './systemd.ts'
+import {agentsUnit, gitConfig, marker, sysusers, tmpfiles, workerUnit} from './units.ts'
+
+export const sysusersFile = '/etc/sysusers.d/a2a-worker.conf'
+export const tmpfilesFile = '/etc/tmpfiles.d/a2a-worker.conf'
+
+export type PlanOptions = {machine: Machine; layout: Layout; program: Program}
+
+/**
+ * What is to be done, in an order in which a failure leaves the present service as it is for as long as possible: user,
+ * program, a look at the units by systemd; only then the configuration and the units themselves.
+ */
+export async function planInstall(findings: Findings, options: PlanOptions): Promise<Step[]> {
+  const {machine, layout} = options
+  const units = unitSteps(findings, layout)
+  const pendingUnits = await pending(units, machine)
+  const moved = replaceSteps(findings.existing, options)
+  const isChanged = pendingUnits.length > 0 || moved.length > 0
+  const live = (...steps: Step[]) => (machine.isLive ? steps : [])
+  return [
+    ...(await userSteps(layout, machine)),
+    ...(await pending(programSteps(options), machine)),
+    ...live(...(isChanged ? [verifyStep(units, layout)] : [])),
+    ...moved,
+    ...(await pending([...configSteps(findings, layout), ...homeSteps(findings, options)], machine)),
+    ...pendingUnits,
+    ...live(...(isChanged ? [run(systemctl(layout, 'daemon-reload'))] : [])),
+    ...live(
+      ...((await isInstalledAndEnabled(findings, options))
+        ? []
+        : [run(systemctl(layout, 'enable', `${layout.unit}.service`))]),
+    ),
+  ]
+}
+
+const run = (command: string[]): Step => ({kind: 'run', command})
+
+const isInstalledAndEnabled = async ({existing}: Findings, {machine, layout}: PlanOptions) =>
+  machine.isLive && existing.kind === 'ours' && (await isEnabled(machine, layout))
+
+async function userSteps({scope}: Layout, machine: Machine): Promise<Step[]> {
+  if (scope === 'user') return []
+  const file = await pending([{kind: 'file', path: sysusersFile, text: sysusers, mode: 0o644, owner: 'root'}], machine)
+  const isThere = !machine.isLive || (await machine.run(['id', '-u', serviceUser])).code === 0
+  return [...file, ...(isThere ? [] : [run(['systemd-sysusers', sysusersFile])])]
+}
+
+/** The folder is root's before anything is put there: an earlier installation may have given it to the service. */
+function programSteps({layout, program}: PlanOptions): Step[] {
+  const owner = layout.scope === 'system' ? 'root' : 'self'
+  return [
+    {kind: 'folder', path: layout.programDir, mode: 0o755, owner},
+    {kind: 'folder', path: join(layout.programDir, 'bin'), mode: 0o755, owner},
+    {kind: 'program', program, place: {app: appDir(layout), node: nodeFile(layout)}},
+  ]
+}
+
+function configSteps({configText: text, envText}: Findings, layout: Layout): Step[] {
+  const {scope, configDir, configFile, envFile} = layout
+  const isSystem = scope === 'system'
+  return [
+    {kind: 'folder', path: configDir, mode: isSystem ? 0o755 : 0o700, owner: isSystem ? 'root' : 'self'},
+    {kind: 'file', path: configFile, text, mode: 0o600, owner: isSystem ? 'service' : 'self'},
+    {kind: 'file', path: envFile, text: envText, mode: 0o600, owner: isSystem ? 'root' : 'self'},
+    ...(isSystem
+      ? [{kind: 'file' as const, path: tmpfilesFile, text: tmpfiles, mode: 0o644, owner: 'root' as const}]
+      : []),
+  ]
+}
+
+/** The service's home, unless it has another one; what somebody wrote there is left alone. */
+function homeSteps({envText}: Findings, {machine, layout: {scope, stateDir, home}}: PlanOptions): Step[] {
+  const path = join(home, '.gitconfig')
+  const isOurs = machine.read(path)?.startsWith(marker) ?? true
+  if (scope === 'user' || (parseEnvFile(envText)['HOME'] ?? home) !== home || !isOurs) return []
+  return [
+    {kind: 'folder', path: stateDir, mode: 0o700, owner: 'service'},
+    {kind: 'folder', path: home, mode: 0o700, owner: 'service'},
+    {kind: 'file', path, text: gitConfig, mode: 0o600, owner: 'service'},
+  ]
+}
+
+type FileStep = Extract<Step, {kind: 'file'}>
+
+function unitSteps({server, settings, envText, openCode}: Findings, layout: Layout): FileStep[] {
+  const file = (path: string, text: string): FileStep => ({
+    kind: 'file',
+    path,
+    text,
+    mode: 0o644,
+    owner: layout.scope === 'system' ? 'root' : 'self',
+  })
+  const env = parseEnvFile(envText)
+  return [
+    file(agentsFile(layout), agentsUnit(layout)),
+    file(unitFile(layout), workerUnit(layout)),
+    file(dropInFile(layout), machineDropIn({layout, server, config: settings.config, env, openCode})),
+  ]
+}
+
+const verifyStep = (files: FileStep[], {scope}: Layout): Step => ({kind: 'verify', files, scope})
+
+/** Takes the Python worker's unit, and what was added to it, out of the way. */
+function replaceSteps(existing: ExistingUnit, {machine, layout}: PlanOptions): Step[] {
+  if (existing.kind !== 'python') return []
+  const stop = run(systemctl(layout, 'stop', `${layout.unit}.service`))
+  const files = [existing.unit, ...existing.dropIns]
+  return [
+    ...(machine.isLive ? [stop] : []),
+    ...files.map(({path}): Step => ({kind: 'move', from: path, to: backupOf(path, machine)})),
+  ]
+}
+
+/** A name that systemd does not read. */
+export function backupOf(path: string, machine: Machine): string {
+  for (let count = 1; ; count++) {
+    const backup = count === 1 ? `${path}.python` : `${path}.python.${count}`
+    if (!machine.exists(backup)) return backup
+  }
+}

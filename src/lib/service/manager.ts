@@ -1,0 +1,105 @@
+import type {Environment} from '../config/file.ts'
+import type {EventBus} from '../events/bus.ts'
+import type {Link, Phase, WorkerEvent} from '../events/worker-event.ts'
+import {Notifier, systemdNotify} from './notify.ts'
+
+/**
+ * Whether a service manager started this process and waits to hear from it. (`INVOCATION_ID` would not do: whatever is
+ * started in a terminal of a desktop inherits the terminal's.)
+ */
+export const isNotifyService = (env: Environment): boolean => Boolean(env['NOTIFY_SOCKET'])
+
+export type ManagerOptions = {
+  env: Environment
+  /** Of this process: the watchdog may be meant for another one. */
+  pid: number
+  /** Full path of systemd-notify. */
+  program?: string | undefined
+}
+
+/** While it starts, a worker asks for so much more time with each sign of life. */
+const moreStartMs = 60_000
+/** How often it does, where no watchdog says how often it wants one. */
+const signOfLifeMs = 20_000
+
+/**
+ * Tells the service manager what the worker does: that it is ready, that it stops, a line of status, and, as often as
+ * the watchdog wants, that its event loop turns. Does nothing where no manager listens.
+ */
+export function reportToManager(bus: EventBus, {env, pid, program = systemdNotify()}: ManagerOptions): AsyncDisposable {
+  const socket = env['NOTIFY_SOCKET']
+  if (!socket) return {[Symbol.asyncDispose]: async () => {}}
+  const fail = (reason: string) =>
+    bus.emit({type: 'notice', level: 'error', text: `systemd cannot be told how the worker does: ${reason}`})
+  if (program === undefined) {
+    fail('systemd-notify is missing')
+    return {[Symbol.asyncDispose]: async () => {}}
+  }
+
+  const notifier = new Notifier({socket, program, onFailure: fail})
+  const view: View = {phase: 'idle', link: undefined, tasks: new Set()}
+  const listening = bus.on((event) => {
+    const before = statusOf(view)
+    see(view, event)
+    const told = {
+      ...(event.type === 'phase.changed' ? signalsOf(event.to) : {}),
+      ...(statusOf(view) === before ? {} : {STATUS: statusOf(view)}),
+    }
+    if (Object.keys(told).length > 0) notifier.tell(told)
+  })
+  const watchdogMs = watchdogInterval(env, pid)
+  // A timer that fires, and what was read meanwhile handled: only a loop that turns comes here.
+  const timer = setInterval(
+    () => setImmediate(() => notifier.tell(signOfLife(view.phase, watchdogMs !== undefined))),
+    watchdogMs === undefined ? signOfLifeMs : watchdogMs / 3,
+  )
+  timer.unref()
+  return {
+    async [Symbol.asyncDispose]() {
+      clearInterval(timer)
+      listening[Symbol.dispose]()
+      await notifier[Symbol.asyncDispose]()
+    },
+  }
+}
+
+/** The watchdog's time, ms; undefined when there is none for this process. */
+function watchdogInterval(env: Environment, pid: number): number | undefined {
+  const ms = Number(env['WATCHDOG_USEC'] ?? 0) / 1000
+  const isOurs = env['WATCHDOG_PID'] === undefined || env['WATCHDOG_PID'] === String(pid)
+  return ms > 0 && isOurs ? ms : undefined
+}
+
+/** A server that cannot be reached keeps a worker starting: that is no reason to give up on it. */
+const signOfLife = (phase: Phase, hasWatchdog: boolean) => ({
+  ...(hasWatchdog ? {WATCHDOG: '1'} : {}),
+  ...(phase === 'idle' || phase === 'starting' ? {EXTEND_TIMEOUT_USEC: String(moreStartMs * 1000)} : {}),
+})
+
+const signalsOf = (phase: Phase): Record<string, string> => {
+  if (phase === 'running') return {READY: '1'}
+  return phase === 'draining' || phase === 'stopping' ? {STOPPING: '1'} : {}
+}
+
+type View = {phase: Phase; link: Link | undefined; tasks: Set<string>}
+
+function see(view: View, event: WorkerEvent): void {
+  if (event.type === 'phase.changed') view.phase = event.to
+  else if (event.type === 'link.changed') view.link = event.link
+  else if (event.type === 'task.started') view.tasks.add(event.taskId)
+  else if (event.type === 'task.finished') view.tasks.delete(event.taskId)
+}
+
+const links: Record<Link, string> = {
+  stream: 'tasks come by stream',
+  broker: "polls at the broker's word",
+  poll: 'polls for tasks',
+  down: 'the server is out of reach',
+}
+
+function statusOf({phase, link, tasks}: View): string {
+  const running = tasks.size === 1 ? '1 task runs' : `${tasks.size} tasks run`
+  if (phase === 'starting') return 'Starting: registering with the server'
+  if (phase === 'running') return link === undefined ? running : `${running}; ${links[link]}`
+  return phase === 'draining' ? `Draining: ${running}` : `Worker is ${phase}`
+}

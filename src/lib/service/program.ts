@@ -1,0 +1,96 @@
+import {
+  chmodSync,
+  closeSync,
+  constants,
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from 'node:fs'
+import {dirname, join} from 'node:path'
+import {programFiles} from './program-files.ts'
+
+/** A program that is there: its package's folder, and the Node that runs it. */
+export type Program = {root: string; node: string}
+
+/** Where it is copied to. */
+export type ProgramPlace = {app: string; node: string}
+
+/** Whether the copy is the program, byte for byte. */
+export function isInstalled({root, node}: Program, place: ProgramPlace): boolean {
+  const files = programFiles(root)
+  const there = filesBelow(place.app)
+  return (
+    there.length === files.size &&
+    there.every((path) => files.has(path)) &&
+    sameFile(node, place.node) &&
+    [...files].every(([to, from]) => sameFile(from, join(place.app, to)))
+  )
+}
+
+/** Copies it whole beside the present one and then exchanges the two: a worker that runs keeps what it has open. */
+export function installProgram({root, node}: Program, place: ProgramPlace): void {
+  const staging = mkdtempSync(join(dirname(place.app), '.new-'))
+  try {
+    const app = join(staging, 'app')
+    for (const [to, from] of programFiles(root)) copy(from, join(app, to))
+    copy(node, join(staging, 'node'))
+    chmodFolders(app)
+    rmSync(place.app, {recursive: true, force: true})
+    renameSync(app, place.app)
+    mkdirSync(dirname(place.node), {recursive: true})
+    chmodSync(dirname(place.node), 0o755)
+    renameSync(join(staging, 'node'), place.node)
+  } finally {
+    rmSync(staging, {recursive: true, force: true})
+  }
+}
+
+/** For everybody to read, whatever the umask and the rights of the original are. */
+function copy(from: string, to: string): void {
+  mkdirSync(dirname(to), {recursive: true})
+  copyFileSync(from, to, constants.COPYFILE_FICLONE | constants.COPYFILE_EXCL)
+  chmodSync(to, (statSync(from).mode & 0o100) === 0 ? 0o644 : 0o755)
+}
+
+function chmodFolders(folder: string): void {
+  chmodSync(folder, 0o755)
+  for (const entry of readdirSync(folder, {withFileTypes: true}))
+    if (entry.isDirectory()) chmodFolders(join(folder, entry.name))
+}
+
+function filesBelow(folder: string): string[] {
+  try {
+    return readdirSync(folder, {withFileTypes: true, recursive: true})
+      .filter((entry) => !entry.isDirectory())
+      .map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1))
+  } catch {
+    return []
+  }
+}
+
+const chunk = 1024 * 1024
+
+function sameFile(a: string, b: string): boolean {
+  const stat = statSync(b, {throwIfNoEntry: false})
+  if (stat?.size !== statSync(a).size) return false
+  const [first, second] = [openSync(a, 'r'), openSync(b, 'r')]
+  try {
+    const [one, other] = [Buffer.alloc(Math.min(chunk, stat.size)), Buffer.alloc(Math.min(chunk, stat.size))]
+    for (let at = 0; at < stat.size; at += chunk) {
+      readSync(first, one, 0, one.length, at)
+      readSync(second, other, 0, other.length, at)
+      if (!one.equals(other)) return false
+    }
+
+    return true
+  } finally {
+    closeSync(first)
+    closeSync(second)
+  }
+}

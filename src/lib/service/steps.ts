@@ -1,0 +1,47 @@
+import {basename} from 'node:path'
+import type {Owner} from './machine.ts'
+import type {Program, ProgramPlace} from './program.ts'
+
+/** One thing that an installation does. What is so already is not done again. */
+export type Step =
+  | {kind: 'folder'; path: string; mode: number; owner: Owner}
+  | {kind: 'file'; path: string; text: string; mode: number; owner: Owner}
+  | {kind: 'move'; from: string; to: string}
+  | {kind: 'remove'; path: string}
+  /** Removes a folder that is empty by then, and only such a one. */
+  | {kind: 'tidy'; path: string}
+  | {kind: 'program'; program: Program; place: ProgramPlace}
+  | {kind: 'verify'; files: {path: string; text: string}[]; scope: 'system' | 'user'}
+  /** `mayFail`: what it is to bring about may be so already. */
+  | {kind: 'run'; command: string[]; mayFail?: true}
+
+/** What a step does, for people. */
+export function describe(step: Step): string {
+  switch (step.kind) {
+    case 'folder':
+      return `make ${step.path} (${octal(step.mode)})`
+    case 'file':
+      return `write ${step.path} (${octal(step.mode)})`
+    case 'move':
+      return `move ${step.from} to ${step.to}`
+    case 'remove':
+    case 'tidy':
+      return `remove ${step.path}`
+    case 'program':
+      return `copy ${step.program.root} to ${step.place.app}, ${step.program.node} to ${step.place.node}`
+    case 'verify':
+      return `run systemd-analyze verify ${step.files.map(({path}) => basename(path)).join(' ')}`
+    case 'run':
+      return `run ${step.command.join(' ')}`
+  }
+}
+
+const octal = (mode: number) => mode.toString(8).padStart(4, '0')
+
+/** The text of a file that is to be written, with the secrets of a private one blanked out. */
+export function shownText({text, mode}: {text: string; mode: number}): string {
+  return mode !== 0o600 ? text : text.replaceAll(secretInText, (_, start: string) => `${start}***`)
+}
+
+/** `"auth_token": "…"`, `A2A_AUTH_TOKEN=…`, and other names that tell a secret. */
+const secretInText = /((?:\b|_)\w*(?:KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL|REDIS_URL)\w*(?:"\s*:\s*"|=(?!$)))[^"\n]+/gim

@@ -1,0 +1,127 @@
+import {dirname, join} from 'node:path'
+import {serviceFolder} from '../control/socket-path.ts'
+import {ExpectedError} from '../core/errors.ts'
+import {existingUnit} from './existing-unit.ts'
+import type {ServiceReport} from './install.ts'
+import {sysusersFile, tmpfilesFile} from './install-plan.ts'
+import {agentsFile, appDir, dropInFile, nodeFile, serviceUser, unitFile, type Layout} from './layout.ts'
+import type {Machine} from './machine.ts'
+import {pending, perform} from './perform.ts'
+import {readConfig} from './service-config.ts'
+import {describe, type Step} from './steps.ts'
+import {checkSystemd, systemctl} from './systemd.ts'
+import {marker} from './units.ts'
+
+export type UninstallOptions = {
+  machine: Machine
+  layout: Layout
+  uid: number
+  hostname: string
+  isDryRun: boolean
+  /** Takes configuration and state too. */
+  purge: boolean
+  tell: (text: string) => void
+}
+
+/**
+ * Takes back what an installation put there: stops the service, ends agents that are left, removes units and, with the
+ * last service, the program. Throws ExpectedError: no systemd (78), not root (77), somebody else's unit or a file that
+ * cannot be removed (73).
+ */
+export async function uninstallService(options: UninstallOptions): Promise<ServiceReport> {
+  const {machine, layout, isDryRun, purge, tell} = options
+  if (!isDryRun) await checkSystemd(machine, layout, options.uid)
+  const existing = existingUnit(layout, machine)
+  if (existing.kind === 'foreign' || existing.kind === 'python')
+    throw notOurs(existing.kind === 'foreign' ? existing.path : existing.unit.path)
+  const isLast = otherServices(options).length === 0
+  const steps = [
+    ...(existing.kind === 'ours' ? stopSteps(options) : []),
+    ...(await removal(unitFiles(layout), machine)),
+    ...(isLast ? await removal(sharedFiles(layout), machine) : []),
+    ...(machine.isLive && existing.kind === 'ours' ? [run(systemctl(layout, 'daemon-reload'))] : []),
+    ...(purge ? await purgeSteps(options, isLast) : []),
+  ]
+  if (!isDryRun && machine.isLive && existing.kind === 'ours') tell('Stopping it; tasks in hand may end first.')
+  await perform(steps, options)
+  if (steps.length === 0) tell(`${layout.unit} is not installed; nothing was changed.`)
+  const next = purge || steps.length === 0 ? [] : [kept(layout)]
+  for (const line of next) tell(line)
+  const changes = steps.map((step) => describe(step))
+  return {unit: `${layout.unit}.service`, changes, warnings: [], next, dry_run: isDryRun}
+}
+
+const notOurs = (path: string) =>
+  new ExpectedError(`${path} was not written by a2a-worker.`, {
+    code: 'FOREIGN_UNIT',
+    exit: 'cannotWrite',
+    suggestions: ['Nothing was changed. Remove it by hand if it is not needed.'],
+  })
+
+const kept = ({configFile, envFile, stateDir}: Layout) =>
+  `Kept: ${configFile}, ${envFile} and ${stateDir}; --purge removes them too.`
+
+const run = (command: string[], mayFail?: true): Step => ({kind: 'run', command, ...(mayFail ? {mayFail} : {})})
+
+/** Files and folders that are ours, and folders, inner ones first, that go when nothing else is in them. */
+type Own = {files: string[]; folders: string[]}
+
+async function removal({files, folders}: Own, machine: Machine): Promise<Step[]> {
+  const gone = new Set(files)
+  for (const folder of folders) if (machine.list(folder).every((name) => gone.has(join(folder, name)))) gone.add(folder)
+  const emptied = folders.filter((folder) => gone.has(folder))
+  const steps: Step[] = [
+    ...files.map((path) => ({kind: 'remove' as const, path})),
+    ...emptied.map((path) => ({kind: 'tidy' as const, path})),
+  ]
+  return pending(steps, machine)
+}
+
+/** Units of ours beside this one. */
+const otherServices = ({machine, layout}: UninstallOptions): string[] =>
+  machine
+    .list(layout.unitDir)
+    .filter((name) => name.startsWith('a2a-agent-worker') && name.endsWith('.service'))
+    .filter((name) => ![layout.unit, layout.agentsUnit].includes(name.slice(0, -'.service'.length)))
+    .filter((name) => machine.read(join(layout.unitDir, name))?.startsWith(marker))
+
+/** The worker drains; then its companion ends agents that are left, and the last command those of a unit that had failed. */
+function stopSteps({machine, layout}: UninstallOptions): Step[] {
+  if (!machine.isLive) return []
+  const unit = `${layout.unit}.service`
+  return [
+    run(systemctl(layout, 'disable', '--now', unit)),
+    run(systemctl(layout, 'stop', `${layout.agentsUnit}.service`), true),
+    run(systemctl(layout, 'kill', '--kill-who=all', '--signal=KILL', unit), true),
+    run(systemctl(layout, 'reset-failed', unit), true),
+  ]
+}
+
+const unitFiles = (layout: Layout): Own => ({
+  files: [unitFile(layout), agentsFile(layout), dropInFile(layout)],
+  folders: [dirname(dropInFile(layout))],
+})
+
+const sharedFiles = (layout: Layout): Own => ({
+  files: [
+    appDir(layout),
+    nodeFile(layout),
+    ...(layout.scope === 'system' ? [sysusersFile, tmpfilesFile, serviceFolder] : []),
+  ],
+  folders: [dirname(nodeFile(layout)), layout.programDir],
+})
+
+/** The state of all services of the machine goes with the last of them; what others share with this one stays. */
+async function purgeSteps({machine, layout, hostname}: UninstallOptions, isLast: boolean): Promise<Step[]> {
+  const {instance, stateDir, tmp, scope, configFile, envFile, configDir} = layout
+  const configured = readConfig(machine, configFile)?.content['worker_name']
+  const name = instance ?? (typeof configured === 'string' ? configured : hostname)
+  const isAll = isLast && scope === 'system'
+  const own = [join(stateDir, 'workers', name), ...(scope === 'system' ? [join(dirname(stateDir), tmp)] : [])]
+  const files = [configFile, envFile, ...(isAll ? [stateDir] : own)]
+  const hasUser = machine.isLive && isAll && (await machine.ids('service'))?.uid !== -1
+  return [
+    ...(await removal({files, folders: [configDir]}, machine)),
+    ...(hasUser ? [run(['userdel', serviceUser])] : []),
+  ]
+}

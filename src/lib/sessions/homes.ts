@@ -1,0 +1,30 @@
+import {realpath} from 'node:fs/promises'
+import type {SessionScope} from '../opencode/agent-session.ts'
+
+/** A codebase that sessions are synced to: those of its directory, or `rest`, those that belong to no other. */
+export type Home = {codebaseId: string; directory: string}
+export const rest = 'rest'
+
+/** A home with the sessions that are its own. */
+export type ScopedHome = Home & {scope: SessionScope}
+
+/** OpenCode writes down the real path of a directory. */
+export async function scoped(homes: readonly Home[]): Promise<ScopedHome[]> {
+  const real = await Promise.all(
+    homes.map(({directory}) => (directory === rest ? rest : realpath(directory).catch(() => directory))),
+  )
+  const outside = real.filter((directory) => directory !== rest)
+  return homes.map((home, i) => {
+    const directory = real[i] ?? home.directory
+    return {...home, scope: directory === rest ? {outside} : {inside: [directory]}}
+  })
+}
+
+/** The home of what runs in this directory. */
+export async function homeOf(homes: readonly Home[], directory: string): Promise<ScopedHome | undefined> {
+  const all = await scoped(homes)
+  const real = await realpath(directory).catch(() => directory)
+  return (
+    all.find(({scope}) => 'inside' in scope && scope.inside.includes(real)) ?? all.find(({scope}) => 'outside' in scope)
+  )
+}

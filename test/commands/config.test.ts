@@ -1,0 +1,94 @@
+import {mkdirSync, readFileSync, statSync, writeFileSync} from 'node:fs'
+import {dirname, join} from 'node:path'
+import {expect, test} from 'vitest'
+import {openWorkshop} from '../support/workshop.ts'
+
+const file = (shop: {path: string}) => join(shop.path, 'home/.config/a2a-worker/config.json')
+
+function write(shop: {path: string}, content: unknown, mode = 0o600): string {
+  mkdirSync(dirname(file(shop)), {recursive: true})
+  writeFileSync(file(shop), JSON.stringify(content), {mode})
+  return file(shop)
+}
+
+test('set writes a checked value into a private file, says when nothing changes, and takes it out again', async () => {
+  await using shop = openWorkshop()
+  expect(await shop.cli(['config', 'set', 'poll_interval', '9'])).toMatchObject({code: 0})
+  expect(await shop.cli(['config', 'set', 'allowed_agents', 'build, plan'])).toMatchObject({code: 0})
+  expect(JSON.parse(readFileSync(file(shop), 'utf8'))).toEqual({poll_interval: 9, allowed_agents: ['build', 'plan']})
+  expect(statSync(file(shop)).mode & 0o777).toBe(0o600)
+  expect((await shop.cli(['config', 'set', 'poll_interval', '9'])).stdout).toMatch(/has it already/)
+  expect(await shop.cli(['config', 'set', 'poll_interval', '--unset'])).toMatchObject({code: 0})
+  expect(JSON.parse(readFileSync(file(shop), 'utf8'))).toEqual({allowed_agents: ['build', 'plan']})
+})
+
+test('set refuses what it does not know or what cannot be, and leaves the file alone: exit 2', async () => {
+  await using shop = openWorkshop()
+  const cases: [string[], RegExp][] = [
+    [['max_concurent_tasks', '3'], /Did you mean max_concurrent_tasks/],
+    [['poll_interval', '0'], /poll_interval must be from 1 to 3600, not 0/],
+    [['server_url', 'ftp://x'], /must be an address like https/],
+    [['redis_url', 'http://x'], /must be an address like redis/],
+    [['redact', '('], /redact/],
+    [['codebases', '/srv/x'], /a2a-worker register/],
+    [['poll_interval'], /Give a value, or --unset/],
+    [['poll_interval', '3', '--unset'], /Give a value, or --unset/],
+  ]
+  for (const [args, message] of cases)
+    expect(await shop.cli(['config', 'set', ...args]), args.join(' ')).toMatchObject({
+      code: 2,
+      stderr: expect.stringMatching(message),
+    })
+  expect(() => statSync(file(shop))).toThrow('ENOENT')
+})
+
+test('show names the source of each value and masks secrets, in words and in JSON', async () => {
+  await using shop = openWorkshop({A2A_POLL_INTERVAL: '7', A2A_AUTH_TOKEN: 'sesame-sesame'})
+  write(shop, {max_concurrent_tasks: 4, redis_url: 'redis://user:hidden@broker:6379'})
+  const shown = await shop.cli(['config', 'show'])
+  expect(shown.stdout).toMatch(/poll_interval +7 +A2A_POLL_INTERVAL\n/)
+  expect(shown.stdout).toMatch(/max_concurrent_tasks +4 +\/.*config\.json\n/)
+  expect(shown.stdout).toMatch(/idle_timeout +900 +default\n/)
+  const json = await shop.cli(['config', 'show', '--json'])
+  expect(JSON.parse(json.stdout)).toContainEqual({key: 'auth_token', value: '********', source: 'A2A_AUTH_TOKEN'})
+  expect(json.stdout).toContain('redis://user:********@broker:6379')
+  expect(shown.stdout + json.stdout).not.toMatch(/sesame|hidden/)
+})
+
+test('validate tells all that is wrong at once: exit 78; a good file is good', async () => {
+  await using shop = openWorkshop()
+  const path = write(shop, {poll_interval: 0, log_level: 'loud', pol_interval: 3})
+  expect(await shop.cli(['config', 'validate'])).toMatchObject({
+    code: 78,
+    stderr: expect.stringMatching(/poll_interval[^]*log_level/),
+  })
+  const other = join(shop.path, 'other.json')
+  writeFileSync(other, JSON.stringify({server_url: 'https://plane', pol_interval: 3}))
+  const good = await shop.cli(['config', 'validate', other])
+  expect(good).toMatchObject({code: 0, stdout: `${other}: good, with 1 warnings.\n`})
+  expect(good.stderr).toMatch(/did you mean "poll_interval"/)
+  expect((await shop.cli(['config', 'path'])).code).toBe(78)
+  writeFileSync(path, '{}')
+  expect((await shop.cli(['config', 'path'])).stdout).toContain(`read     ${path}\n`)
+})
+
+test('a configuration that every user may read must hold no secret: exit 78, with the command that mends it', async () => {
+  await using shop = openWorkshop()
+  const path = write(shop, {auth_token: 'sesame-sesame'}, 0o644)
+  const {code, stderr} = await shop.cli(['tasks', 'list'])
+  expect(code).toBe(78)
+  expect(stderr).toContain(`auth_token (${path})`)
+  expect(stderr).toContain(`chmod 600 ${path}`)
+  expect(stderr).not.toContain('sesame')
+  write(shop, {redis_url: 'redis://broker:6379'}, 0o644)
+  expect((await shop.cli(['config', 'validate'])).code).toBe(0)
+})
+
+test('the schema describes each setting, and an example file fits it', async () => {
+  await using shop = openWorkshop()
+  const schema = JSON.parse((await shop.cli(['config', 'schema'])).stdout)
+  const settings = JSON.parse((await shop.cli(['config', 'show', '--json'])).stdout) as {key: string}[]
+  expect(Object.keys(schema.properties)).toEqual(settings.map(({key}) => key))
+  for (const property of Object.values(schema.properties) as {description: string; type: string}[])
+    expect(property).toMatchObject({description: expect.stringMatching(/environment: A2A_/), type: expect.any(String)})
+})

@@ -1,0 +1,80 @@
+import {execFileSync, spawnSync} from 'node:child_process'
+import {existsSync, mkdirSync, readdirSync} from 'node:fs'
+import {join} from 'node:path'
+import {expect, test} from 'vitest'
+import type {ServiceReport} from '../../src/lib/service/install.ts'
+import {cli, environment} from '../support/cli.ts'
+import {scratchFolder} from '../support/scratch.ts'
+
+const isRoot = process.getuid?.() === 0
+/** What must not succeed is never run as root: it would be this machine that is changed. */
+const asNobody = isRoot ? ['setpriv', '--reuid', 'nobody', '--regid', 'nogroup', '--clear-groups'] : []
+const hasSystemd = existsSync('/run/systemd/system')
+
+function workplace() {
+  const scratch = scratchFolder()
+  mkdirSync(join(scratch.path, 'home'))
+  const env = environment(scratch.path)
+  const run = (args: string[], by: string[] = []) => cli(args, {cwd: '/', env, by})
+  return {path: scratch.path, run, [Symbol.dispose]: () => scratch[Symbol.dispose]()}
+}
+
+const withServer = ['install-service', '--server', 'https://plane.example', '--codebase', 'api:/srv/api']
+
+test.each([withServer, ['uninstall-service']])('%s needs root, or systemd first of all', async (...args) => {
+  using work = workplace()
+  const {code, stderr} = await work.run(args, asNobody)
+  expect(code).toBe(hasSystemd ? 77 : 78)
+  expect(stderr).toMatch(hasSystemd ? /is for root[^]*→ Run it with sudo/ : /systemd does not run on this machine\.\n/)
+})
+
+const canHideRun = isRoot && spawnSync('unshare', ['--mount', 'true']).status === 0
+
+test.skipIf(!canHideRun)('without systemd it says what else can be done', async () => {
+  using work = workplace()
+  const hidden = ['unshare', '--mount', 'sh', '-c', 'mount -t tmpfs none /run && exec "$@"', 'sh', ...asNobody]
+  const {code, stderr} = await work.run(withServer, hidden)
+  expect(code).toBe(78)
+  expect(stderr).toMatch(
+    /systemd does not run on this machine\.\n {2}→ Have `a2a-worker start` started by .* --root DIR\./,
+  )
+})
+
+test('a dry run needs neither, shows the whole of it as text and as JSON, and writes nothing', async () => {
+  using work = workplace()
+  const shown = await work.run([...withServer, '--dry-run'], asNobody)
+  expect(shown.code).toBe(0)
+  expect(shown.stdout).toMatch(
+    /would write \/etc\/systemd\/system\/a2a-agent-worker\.service \(0644\)\n[^]*KillMode=process\n/,
+  )
+  expect(shown.stdout).toMatch(
+    /\n {4}BindPaths=-\/srv\/api\n[^]*would run systemctl enable a2a-agent-worker\.service\n/,
+  )
+  const json = await work.run([...withServer, '--dry-run', '--json'], asNobody)
+  const report = JSON.parse(json.stdout) as ServiceReport
+  expect(report).toMatchObject({unit: 'a2a-agent-worker.service', dry_run: true})
+  expect(report.changes).toContain('run systemctl daemon-reload')
+  expect(existsSync('/opt/a2a-worker/app')).toBe(false)
+})
+
+test('without a server there is nothing to install', async () => {
+  using work = workplace()
+  const {code, stderr} = await work.run(['install-service', '--dry-run'], asNobody)
+  expect({code, stderr}).toMatchObject({code: 78, stderr: expect.stringMatching(/has no server[^]*Give --server URL/)})
+})
+
+test('below a folder the whole program is written, and what was written runs', async () => {
+  using work = workplace()
+  const root = join(work.path, 'package')
+  const {code, stdout} = await work.run(['install-service', '--root', root])
+  expect(code).toBe(0)
+  expect(stdout).toContain('systemd-sysusers makes its user')
+  expect(stdout).not.toContain('ran ')
+  const [node, run] = ['bin/node', 'app/bin/run.js'].map((path) => join(root, 'opt/a2a-worker', path))
+  const help = execFileSync(node ?? '', [run ?? '', 'tasks', 'create', '--help'], {cwd: '/', encoding: 'utf8', env: {}})
+  expect(help).toContain('Create a task')
+  expect(readdirSync(root).sort()).toEqual(['etc', 'opt', 'var'])
+  expect((await work.run(['install-service', '--root', root])).stdout).toBe(
+    'a2a-agent-worker is installed as it should be; nothing was changed.\n',
+  )
+})

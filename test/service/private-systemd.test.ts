@@ -1,0 +1,206 @@
+import {chmodSync, copyFileSync, existsSync, linkSync, mkdirSync, readFileSync, statSync, writeFileSync} from 'node:fs'
+import {dirname, join} from 'node:path'
+import {afterAll, beforeAll, describe, expect, test} from 'vitest'
+import type {StatusReport} from '../../src/commands/status.ts'
+import {isFinal} from '../../src/lib/protocol/schemas.ts'
+import {envLine} from '../../src/lib/service/env-file.ts'
+import type {Finished} from '../support/cli.ts'
+import {openCode, processesOf, startModel} from '../support/opencode-fleet.ts'
+import {bootProblem, insideProgram} from '../support/private-systemd/boot.ts'
+import {inhabit, patienceMs, sayIfSkipped, unit} from '../support/private-systemd/inhabit.ts'
+import {repository, until} from '../support/scratch.ts'
+
+const isSkipped = sayIfSkipped('the service under a real systemd', bootProblem())
+
+/** A path that needs every kind of quoting that a unit file has. */
+const codebase = '/home/dev/my app: 100%'
+const look =
+  'ls -A /home/dev; touch /home/dev/x /etc/x /opt/x; echo kept >/tmp/kept; id -un; git rev-parse --show-toplevel\n'
+const agentProgram = '/home/dev/.opencode/bin/opencode'
+
+describe.skipIf(isSkipped)('the service under a real systemd', {timeout: 2 * patienceMs}, () => {
+  let place: Awaited<ReturnType<typeof inhabit>>
+  let model: Awaited<ReturnType<typeof startModel>>
+
+  beforeAll(async () => {
+    ;[place, model] = await Promise.all([inhabit(), startModel()])
+    const {systemd} = place
+    repository(systemd.outside(codebase), {'look.sh': look})
+    chmodSync(systemd.outside('/home/dev'), 0o700)
+    link(openCode, systemd.outside(agentProgram))
+    mkdirSync(systemd.outside('/etc/a2a-worker'))
+    const env = Object.entries(model.env).map(([name, value]) => envLine(name, value))
+    writeFileSync(systemd.outside('/etc/a2a-worker/env'), `${env.join('\n')}\n`)
+    const config = {drain_timeout: 1, cancel_grace: 1, opencode_bin: agentProgram}
+    writeFileSync(systemd.outside('/etc/a2a-worker/config.json'), JSON.stringify(config))
+    const dropIn = systemd.outside(`/etc/systemd/system/${unit}.service.d/test.conf`)
+    mkdirSync(dirname(dropIn), {recursive: true})
+    writeFileSync(dropIn, '[Service]\nWatchdogSec=8\nRestartSec=1\n')
+  })
+  afterAll(async () => {
+    await place[Symbol.asyncDispose]()
+    await model[Symbol.asyncDispose]()
+  })
+
+  const read = (path: string) => readFileSync(place.systemd.outside(path), 'utf8')
+  const ended = (id: string) =>
+    until(
+      async () => {
+        const task = await place.fleet.http.get(id)
+        return isFinal(task.status) && task
+      },
+      `task ${id} to end`,
+      patienceMs,
+    )
+  /** A task whose agent waits to be told to go on. */
+  const holding = async (name: string) => {
+    const cmd = `touch ${name}.begun; while [ ! -e ${name}.go ]; do sleep 0.05; done`
+    const prompt = `[fake:bash cmd="${cmd}"] [fake:text say=${name}]`
+    const {id} = await place.fleet.http.task(await place.codebaseId(codebase), {prompt})
+    const file = (end: string) => join(place.systemd.outside(codebase), `${name}.${end}`)
+    await until(() => existsSync(file('begun')), 'the agent to be at work', patienceMs)
+    return {id, agent: processesOf(id)[0], letGo: () => writeFileSync(file('go'), '')}
+  }
+
+  test('it is installed, is ready, and its unit says which server it works for', async () => {
+    const done = await place.program(
+      'install-service',
+      '--server',
+      place.fleet.url,
+      '--codebase',
+      `app:${codebase}`,
+      '--start',
+    )
+    expect(done).toMatchObject({code: 0, stdout: expect.stringContaining(`${unit} runs.`)})
+    expect(done.stdout).toContain(`Warning: the user a2a-worker may not write in ${codebase}; let it: setfacl`)
+    expect(await place.property('ActiveState')).toBe('active')
+    await until(
+      async () => (await place.property('StatusText')) === '0 tasks run; tasks come by stream',
+      'the status',
+      patienceMs,
+    )
+    const shown = await place.systemd.run(['sh', '-c', `systemctl cat ${unit} | grep A2A_SERVER_URL`])
+    expect(shown.stdout).toBe(`Environment=A2A_SERVER_URL=${place.fleet.url}\n`)
+    expect(await place.systemctl('is-enabled', unit)).toBe('enabled')
+    const rights = ['config.json', 'env'].map((name) => statSync(place.systemd.outside(`/etc/a2a-worker/${name}`)))
+    expect(rights.map(({mode}) => mode & 0o777)).toEqual([0o600, 0o600])
+    expect(rights.map(({uid}) => uid === 0)).toEqual([false, true])
+  })
+
+  test('a second installation changes nothing and says so', async () => {
+    expect((await place.program('install-service', '--start')).stdout).toMatch(
+      /^a2a-agent-worker is installed as it should be; nothing was/,
+    )
+    expect(await place.property('NRestarts')).toBe('0')
+  })
+
+  test('the real OpenCode works in the sandbox: in its codebase, and nowhere else', async () => {
+    // It belongs to root: an owner that is not the service's user.
+    await place.systemd.run(['chmod', '-R', 'a+rwX', codebase])
+    const {id} = await place.fleet.http.task(await place.codebaseId(codebase), {
+      prompt: `[fake:edit path=made.txt text="hi\\n"] [fake:bash cmd="sh look.sh"] [fake:text say=done]`,
+    })
+    expect(await ended(id)).toMatchObject({status: 'completed', result: 'done', error: null})
+    expect(read(join(codebase, 'made.txt'))).toBe('hi\n')
+    const output = await place.fleet.output(id)
+    expect(output).toMatch(/\.opencode\\nmy app: 100%\\n/)
+    for (const path of ['/etc/x', '/opt/x']) expect(output).toContain(`cannot touch '${path}': Read-only file system`)
+    expect(output).toMatch(new RegExp(`\\\\na2a-worker\\\\n${codebase}`))
+    expect(existsSync(place.systemd.outside('/home/dev/x'))).toBe(false)
+    expect(read('/var/lib/a2a-worker/tmp/kept')).toBe('kept\n')
+  })
+
+  test('status finds it, for root and for members of its group, and tells others that it is there', async () => {
+    const {gid} = statSync(place.systemd.outside('/etc/a2a-worker/config.json'))
+    const as = (groups: string) => ['setpriv', '--reuid', 'nobody', '--regid', 'nogroup', ...groups.split(' ')]
+    const status = async (by: string[], ...args: string[]) =>
+      place.systemd.run([...by, ...insideProgram, 'status', ...args], {HOME: by.length === 0 ? '/root' : '/nowhere'})
+    const found = {state: 'healthy', server: place.fleet.url, local: [{isService: true, phase: 'running'}]}
+    for (const by of [[], as(`--groups ${gid}`)]) expect(parsed(await status(by, '--json'))).toMatchObject(found)
+    expect((await status(as('--clear-groups'))).stdout).toContain('There are services of this machine')
+  })
+
+  test('a codebase is not registered with it behind the back of its sandbox: the way to open that is told', async () => {
+    const {code, stderr} = await place.program('register', '/home/dev/.opencode')
+    expect({code, stderr}).toEqual({
+      code: 77,
+      stderr: expect.stringContaining(
+        "sudo a2a-worker install-service --codebase '.opencode:/home/dev/.opencode' --start",
+      ),
+    })
+  })
+
+  test('its watchdog is told that it lives', async () => {
+    const before = await place.property('WatchdogTimestampMonotonic')
+    await until(
+      async () => (await place.property('WatchdogTimestampMonotonic')) !== before,
+      'a sign of life',
+      patienceMs,
+    )
+  })
+
+  test('a change is taken over by a running worker, which is replaced while its agent goes on', async () => {
+    const before = await place.property('MainPID')
+    const {id, agent, letGo} = await holding('upgrade')
+    const second = '/home/dev/second'
+    repository(place.systemd.outside(second))
+    const {stdout} = await place.program('install-service', '--codebase', second, '--start')
+    expect(stdout).toContain(`${unit} runs.`)
+    expect(await place.started(before)).not.toBe(before)
+    expect(processesOf(id)).toContain(agent)
+    await place.codebaseId(second)
+    letGo()
+    expect(await ended(id)).toMatchObject({status: 'completed', result: 'upgrade', attempt: 1})
+  })
+
+  test('kill -9 of the worker leaves the agent at work; the unit starts again, and goes on with it', async () => {
+    const before = await place.property('MainPID')
+    const {id, agent, letGo} = await holding('crash')
+    await place.systemd.run(['kill', '-KILL', before])
+    await until(async () => (await place.property('SubState')) === 'auto-restart', 'the worker to be gone', patienceMs)
+    expect(processesOf(id)).toContain(agent)
+    await place.started(before)
+    expect(await place.property('NRestarts')).not.toBe('0')
+    letGo()
+    expect(await ended(id)).toMatchObject({status: 'completed', result: 'crash', attempt: 1})
+    expect(processesOf(id)).toEqual([])
+  })
+
+  test('a stop lets the drain have its time and leaves nothing of the agent', async () => {
+    const {id, agent} = await holding('stop')
+    expect(processesOf(id)).toContain(agent)
+    await place.systemctl('stop', unit)
+    await until(() => processesOf(id).length === 0, 'the agent to end', 2000)
+    expect(await place.property('ActiveState')).toBe('inactive')
+    expect(await place.property('Result')).toBe('success')
+  })
+
+  test('uninstalling takes back what was installed, and keeps configuration and state', async () => {
+    const done = await place.program('uninstall-service')
+    expect(done).toMatchObject({code: 0, stdout: expect.stringContaining('Kept: /etc/a2a-worker/config.json')})
+    expect(await place.property('LoadState')).toBe('not-found')
+    expect(await place.systemctl('list-units', '--plain', '--no-legend', 'a2a-*')).toBe('')
+    const gone = ['/opt/a2a-worker', '/run/a2a-worker', '/etc/sysusers.d/a2a-worker.conf']
+    expect((await place.systemd.run(['ls', ...gone])).stdout).toBe('')
+    for (const path of ['/etc/a2a-worker/env', '/var/lib/a2a-worker/workers'])
+      expect(existsSync(place.systemd.outside(path))).toBe(true)
+    expect((await place.program('uninstall-service')).stdout).toBe(
+      'a2a-agent-worker is not installed; nothing was changed.\n',
+    )
+  })
+})
+
+function parsed({stdout, stderr}: Finished): StatusReport {
+  expect(stderr).toBe('')
+  return JSON.parse(stdout) as StatusReport
+}
+
+/** Puts a program there without copying it, where that can be. */
+function link(from: string, to: string): void {
+  mkdirSync(dirname(to), {recursive: true})
+  try {
+    linkSync(from, to)
+  } catch {
+    copyFileSync(from, to)
+  }
+}

@@ -1,0 +1,114 @@
+import {mkdirSync, readFileSync, writeFileSync} from 'node:fs'
+import {dirname} from 'node:path'
+import {afterAll, beforeAll, describe, expect, test} from 'vitest'
+import {bootProblem, insideProgram} from '../support/private-systemd/boot.ts'
+import {inhabit, patienceMs, sayIfSkipped, unit} from '../support/private-systemd/inhabit.ts'
+import {until} from '../support/scratch.ts'
+
+const isSkipped = sayIfSkipped('services of users and the migration under a real systemd', bootProblem())
+
+describe.skipIf(isSkipped)('under a real systemd', {timeout: 2 * patienceMs}, () => {
+  let place: Awaited<ReturnType<typeof inhabit>>
+
+  beforeAll(async () => {
+    place = await inhabit()
+  })
+  afterAll(() => place[Symbol.asyncDispose]())
+
+  const asDev = () => {
+    const env = {HOME: '/home/dev', USER: 'dev', XDG_RUNTIME_DIR: '/run/user/1234'}
+    return place.as(['setpriv', '--reuid', 'dev', '--regid', 'dev', '--clear-groups'], env)
+  }
+
+  test('a user has a service in the own systemd, without root, and is told that it ends at the logout', async () => {
+    await startUserManager()
+    const dev = asDev()
+    const refused = await dev.program('install-service', '--server', place.fleet.url)
+    expect(refused).toMatchObject({code: 77, stderr: expect.stringContaining('or give --user')})
+    const user = ['install-service', '--user', '--server', place.fleet.url]
+    const {code, stdout, stderr} = await dev.program(...user, '--codebase', '/home/dev', '--start')
+    expect({code, stderr}).toEqual({code: 0, stderr: ''})
+    expect(stdout).toContain('Warning: it ends when you log out, unless you run: loginctl enable-linger dev.')
+    await dev.started('')
+    expect(await dev.property('StatusText')).toMatch(/^0 tasks run/)
+    expect((await dev.program('status', '--server', place.fleet.url)).stdout).toMatch(/^worker .* running\n/)
+    const before = await dev.property('MainPID')
+    await place.systemd.run(['kill', '-KILL', before])
+    await dev.started(before)
+    expect((await dev.program('uninstall-service', '--user')).code).toBe(0)
+    expect(await dev.property('LoadState')).toBe('not-found')
+  })
+
+  test('a Python worker is replaced and its settings are taken over, and the way back that is told is one', async () => {
+    await startPythonWorker()
+    const {code, stdout, stderr} = await place.program('install-service', '--start')
+    expect({code, stderr}).toEqual({code: 0, stderr: ''})
+    expect(await place.property('ExecMainStatus')).toBe('0')
+    const env = readFileSync(place.systemd.outside('/etc/a2a-worker/env'), 'utf8')
+    expect(env).toMatch(/\nA2A_WORKER_NAME=box\nA2A_POLL_INTERVAL=7\n$/)
+    await until(
+      async () => (await place.fleet.cli(['workers', 'list'])).stdout.includes(' box '),
+      'the worker of that name',
+      patienceMs,
+    )
+    const back = /The way back: (.*)/.exec(stdout)?.[1]?.replace('a2a-worker', insideProgram.join(' ')) ?? ''
+    expect((await place.systemd.run(['sh', '-c', back])).code).toBe(0)
+    expect(await place.systemctl('show', '--value', '--property=ActiveState,ExecStart', unit)).toMatch(
+      /worker\.py[^]*\nactive$/,
+    )
+  })
+
+  test("a Python worker's unit is not ours to uninstall; purging takes configuration, state and user", async () => {
+    expect(await place.program('uninstall-service', '--purge')).toMatchObject({
+      code: 73,
+      stderr: expect.stringContaining(`${unit}.service was not written by a2a-worker`),
+    })
+    await place.systemctl('disable', '--now', unit)
+    await place.systemd.run(['rm', `/etc/systemd/system/${unit}.service`])
+    expect((await place.program('uninstall-service', '--purge')).code).toBe(0)
+    const left = await place.systemd.run(['sh', '-c', 'ls -d /etc/a2a-worker /var/lib/a2a-worker; id -u a2a-worker'])
+    expect(left.stdout).toBe('')
+  })
+
+  /** As its own installation leaves it. */
+  async function startPythonWorker(): Promise<void> {
+    await place.systemd.run(['useradd', '--system', '--home-dir', '/opt/a2a-worker', 'a2a-worker'])
+    const python = place.systemd.outside('/opt/a2a-worker/venv/bin/python')
+    mkdirSync(dirname(python), {recursive: true})
+    writeFileSync(python, '#!/bin/sh\nexec sleep infinity\n', {mode: 0o755})
+    writeFileSync(place.systemd.outside(`/etc/systemd/system/${unit}.service`), pythonUnit(place.fleet.url))
+    await place.systemctl('daemon-reload')
+    await place.systemctl('enable', '--now', unit)
+    expect(await place.property('ActiveState')).toBe('active')
+  }
+
+  /** What a login makes of a user, in short. */
+  async function startUserManager(): Promise<void> {
+    await place.systemd.run(['useradd', '--create-home', '--uid', '1234', 'dev'])
+    writeFileSync(place.systemd.outside('/etc/systemd/system/user-manager.service'), userManager)
+    await place.systemctl('daemon-reload')
+    await place.systemctl('start', 'user-manager')
+  }
+})
+
+const userManager = `[Service]
+Type=notify
+User=dev
+Delegate=yes
+Environment=XDG_RUNTIME_DIR=/run/user/1234 DBUS_SESSION_BUS_ADDRESS=unix:path=/nowhere
+ExecStartPre=+install -d -o dev -g dev -m 700 /run/user/1234
+ExecStart=/lib/systemd/systemd --user
+`
+
+/** What the Python worker's own installation makes, in short. */
+const pythonUnit = (url: string) => `[Service]
+User=a2a-worker
+Environment=A2A_SERVER_URL=${url}
+Environment="A2A_WORKER_NAME=box" A2A_POLL_INTERVAL=7
+EnvironmentFile=-/etc/a2a-worker/env
+ExecStart=/opt/a2a-worker/venv/bin/python /opt/a2a-worker/worker.py --config /etc/a2a-worker/config.json
+Restart=always
+
+[Install]
+WantedBy=multi-user.target
+`

@@ -1,0 +1,80 @@
+import {join} from 'node:path'
+import {expect, onTestFinished, test} from 'vitest'
+import {localWorkers} from '../../src/lib/control/local-workers.ts'
+import {ask} from '../../src/lib/control/socket-client.ts'
+import type {Running} from '../support/cli.ts'
+import {startFleet} from '../support/fleet.ts'
+import {processesOf} from '../support/opencode-fleet.ts'
+import {repository, until} from '../support/scratch.ts'
+import {says} from '../support/workshop.ts'
+
+/** A worker with an agent at work that does not end by itself. */
+async function atWork(env: Record<string, string> = {}) {
+  const fleet = await startFleet({env})
+  onTestFinished(() => fleet[Symbol.asyncDispose]())
+  const path = repository(join(fleet.path, 'p'))
+  const worker = await fleet.worker('w', [path])
+  const {id} = await fleet.http.task(await fleet.codebaseId(path), {prompt: '@hang'})
+  await says(worker, 'Session ses_stub')
+  onTestFinished(() => {
+    for (const pid of processesOf(id)) process.kill(Number(pid), 'SIGKILL')
+  })
+  return {fleet, path, worker, id}
+}
+
+/** It has left in order, its agent goes on, and the server still counts the task as its own. */
+async function expectLeft({fleet, worker, id}: Awaited<ReturnType<typeof atWork>>) {
+  expect((await worker.finished).code).toBe(0)
+  expect(worker.stderr()).toContain('Leaving 1 task to the next start')
+  expect(processesOf(id)).toHaveLength(1)
+  expect((await fleet.http.get(id)).status).toBe('running')
+  expect((await fleet.http.call('GET', '/v1/opencode/workers')).body).toHaveLength(1)
+}
+
+const isDraining = (worker: Running) => says(worker, 'Worker is draining')
+
+test('at SIGQUIT the worker leaves at once, its agent goes on, and the next start goes on with the run', async () => {
+  const work = await atWork()
+  work.worker.process.kill('SIGQUIT')
+  await expectLeft(work)
+  const next = await work.fleet.worker('w', [work.path])
+  expect(next.stderr()).toContain('Going on with a run whose agent is at work')
+})
+
+test('a request to detach over the socket does the same', async () => {
+  const work = await atWork()
+  const [local] = await localWorkers(work.fleet.env, work.fleet.env['A2A_STATE_DIR'] ?? '', 'w')
+  expect(await ask(local?.socket ?? '', {op: 'detach'})).toEqual({value: undefined})
+  await expectLeft(work)
+})
+
+test('a worker that drains can still be told to leave at once', async () => {
+  const work = await atWork()
+  work.worker.process.kill('SIGTERM')
+  await isDraining(work.worker)
+  work.worker.process.kill('SIGQUIT')
+  await expectLeft(work)
+})
+
+test('under a service manager the drain has its time, and then the worker leaves without ending its agents', async () => {
+  const work = await atWork({NOTIFY_SOCKET: '/nowhere', A2A_DRAIN_TIMEOUT: '1'})
+  work.worker.process.kill('SIGTERM')
+  await expectLeft(work)
+  expect(work.worker.stderr()).toMatch(/Tasks still run after 1 s \(drain_timeout\); leaving them to go on/)
+})
+
+test('under a service manager a second SIGTERM shortens the drain and ends no agent', async () => {
+  const work = await atWork({NOTIFY_SOCKET: '/nowhere'})
+  work.worker.process.kill('SIGTERM')
+  await isDraining(work.worker)
+  work.worker.process.kill('SIGTERM')
+  await expectLeft(work)
+})
+
+test('a worker without a task that is told to detach leaves too', async () => {
+  await using fleet = await startFleet()
+  const worker = await fleet.worker('w', [repository(join(fleet.path, 'p'))])
+  worker.process.kill('SIGQUIT')
+  expect((await worker.finished).code).toBe(0)
+  await until(() => worker.stderr().includes('no task was in hand'), 'the last line')
+})

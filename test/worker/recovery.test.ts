@@ -1,0 +1,209 @@
+import {spawn} from 'node:child_process'
+import {readFileSync} from 'node:fs'
+import {join} from 'node:path'
+import {DatabaseSync} from 'node:sqlite'
+import {expect, test} from 'vitest'
+import type {ProcessIdentity} from '../../src/lib/executor/executor.ts'
+import {identify, isAlive, readProcess} from '../../src/lib/executor/processes.ts'
+import {Journal} from '../../src/lib/journal/journal.ts'
+import {answering, printing, stepStart, text} from '../support/agent-lines.ts'
+import {stop, stubAgent} from '../support/cli.ts'
+import {startFleet} from '../support/fleet.ts'
+import {repository, until} from '../support/scratch.ts'
+import {stubBinary} from '../support/stub-executor.ts'
+
+/** A fleet whose agents run their prompt as a shell script, with one codebase and its worker. */
+async function shop(env: Record<string, string> = {}) {
+  const fleet = await startFleet({env: {OPENCODE_BIN_PATH: stubBinary, ...env}})
+  const path = repository(join(fleet.path, 'p'))
+  const start = () => fleet.worker('w', [path])
+  let worker = await start()
+  const codebase = await fleet.codebaseId(path)
+  const workerId = JSON.parse(readFileSync(join(fleet.path, 'state/workers/w/identity.json'), 'utf8'))
+    .worker_id as string
+  return {
+    ...fleet,
+    codebase,
+    workerId,
+    journal: join(fleet.path, 'state/workers/w/journal.db'),
+    begin: async (script: string) => (await fleet.http.task(codebase, {prompt: script})).id,
+    kill: () => stop(worker, 'SIGKILL'),
+    restart: async () => {
+      worker = await start()
+      return worker
+    },
+    /** Resolves when this has come to the server. */
+    printed: (id: string, what: string) => until(async () => (await fleet.output(id)).includes(what), what),
+  }
+}
+
+/** Edits the journal of a worker that does not run. */
+function edit(file: string, sql: string): void {
+  const database = new DatabaseSync(file)
+  database.exec(sql)
+  database.close()
+}
+
+/** The agent that holds the working tree. */
+const agentOf = (path: string): ProcessIdentity => {
+  const {pid, start_time: startTime} = JSON.parse(readFileSync(join(path, 'p/.git/a2a-worker.lock'), 'utf8'))
+  return {pid, startTime}
+}
+
+/** Prints, waits for a file of that name in the codebase, then goes on to its end. */
+const inTwoParts = (name: string) =>
+  `${printing(stepStart(), text('first'))}echo run >> runs; until [ -e ${name} ]; do sleep 0.02; done; ${answering('second')}`
+
+test('an agent goes on while its worker is dead, and the next worker adopts it: run once, output whole', async () => {
+  await using at = await shop()
+  const id = await at.begin(inTwoParts('go'))
+  await at.printed(id, 'first')
+  await at.kill()
+  const worker = await at.restart()
+  expect(worker.stderr()).toContain('Going on with a run whose agent is at work')
+  expect((await at.http.get(id)).status).toBe('running')
+  const next = await at.http.task(at.codebase, {prompt: answering('next')}) // its tree is busy: it has to wait
+  spawn('touch', [join(at.path, 'p/go')])
+  expect(await at.ended(id)).toMatchObject({status: 'completed', attempt: 1, result: 'first\nsecond'})
+  expect(readFileSync(join(at.path, 'p/runs'), 'utf8')).toBe('run\n')
+  expect((await at.output(id)).trim().split('\n')).toHaveLength(5)
+  expect((await at.ended(next.id)).status).toBe('completed')
+})
+
+test('what an agent did while its worker was dead counts: it is judged by what it printed', async () => {
+  await using at = await shop()
+  const id = await at.begin(inTwoParts('go'))
+  await at.printed(id, 'first')
+  const agent = agentOf(at.path)
+  await at.kill()
+  spawn('touch', [join(at.path, 'p/go')])
+  await until(() => !isAlive(agent), 'the agent to end')
+  await at.restart()
+  expect(await at.ended(id)).toMatchObject({status: 'completed', attempt: 1, result: 'first\nsecond'})
+})
+
+test('an agent that died with its worker is continued in its session and its spool', async () => {
+  await using at = await shop({OPENCODE_BIN_PATH: stubAgent})
+  const id = await at.begin('@lines=20 @hang')
+  await at.printed(id, 'line 19')
+  const {pid} = agentOf(at.path)
+  await at.kill()
+  process.kill(pid, 'SIGKILL')
+  const worker = await at.restart()
+  expect(worker.stderr()).toContain('Continuing a run whose agent died with the worker')
+  expect(await at.ended(id)).toMatchObject({status: 'completed', attempt: 1, result: 'line 0', usage: {input: 10}})
+  const starts = readFileSync(join(at.path, 'agent.log'), 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as {at: string; args: string[]; prompt: string})
+    .filter((entry) => entry.at === 'start')
+  expect(starts).toHaveLength(2)
+  expect(starts[1]?.args.join(' ')).toContain(`--session ses_stub${pid}`)
+  expect(starts[1]?.prompt).toMatch(/was interrupted/)
+  expect((await at.output(id)).trim().split('\n')).toHaveLength(21 + 3)
+})
+
+test('a run that dies each time is not continued for ever', async () => {
+  await using at = await shop({OPENCODE_BIN_PATH: stubAgent, A2A_MAX_ATTEMPTS: '1'})
+  const id = await at.begin('@hang')
+  await at.printed(id, 'line 0')
+  const {pid} = agentOf(at.path)
+  await at.kill()
+  process.kill(pid, 'SIGKILL')
+  await at.restart()
+  expect(await at.ended(id)).toMatchObject({status: 'failed', error: expect.stringMatching(/for the 1\. time/)})
+})
+
+test('on_interrupt requeue begins again as the next attempt; fail says why; the tries are counted', async () => {
+  await using at = await shop({A2A_ON_INTERRUPT: 'requeue'})
+  const once = `[ -e began ] && { ${answering('again')}exit; }; touch began; ${printing(stepStart())}exec sleep 600`
+  const id = await at.begin(once)
+  await at.printed(id, 'step_start')
+  const pid = agentOf(at.path).pid
+  await at.kill()
+  process.kill(pid, 'SIGKILL')
+  await at.restart()
+  expect(await at.ended(id)).toMatchObject({status: 'completed', attempt: 2, result: 'again'})
+
+  await using other = await shop({A2A_ON_INTERRUPT: 'fail'})
+  const failed = await other.begin(`${printing(stepStart())}exec sleep 600`)
+  await other.printed(failed, 'step_start')
+  const agent = agentOf(other.path).pid
+  await other.kill()
+  process.kill(agent, 'SIGKILL')
+  await other.restart()
+  expect(await other.ended(failed)).toMatchObject({
+    status: 'failed',
+    error: expect.stringMatching(/the worker was ended while the task ran/),
+  })
+})
+
+test('a crash between the row and the start is told apart: nothing ran, so it begins again', async () => {
+  await using at = await shop()
+  await at.kill()
+  const {id} = await at.http.task(at.codebase, {prompt: answering('done')})
+  expect((await at.http.claim(at.workerId, id)).status).toBe(200)
+  {
+    using journal = await Journal.open(at.journal)
+    const run = {task_id: id, attempt: 1, title: 't', path: join(at.path, 'p'), run_dir: join(at.path, 'nowhere')}
+    const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
+    const about = {agent: 'build', model: null, codebase_id: at.codebase, started_at: Date.now()}
+    journal.begin({...run, ...about, marker: `${at.workerId}:${id}:1`, boot_id: boot})
+  }
+  await at.restart()
+  expect(await at.ended(id)).toMatchObject({status: 'completed', attempt: 2, result: 'done'})
+})
+
+test('a crash between the start and the note of its pid is told apart by the marker: the agent is adopted', async () => {
+  await using at = await shop()
+  const id = await at.begin(inTwoParts('go'))
+  await at.printed(id, 'first')
+  await at.kill()
+  edit(at.journal, 'UPDATE runs SET pid = NULL, start_time = NULL')
+  await at.restart()
+  spawn('touch', [join(at.path, 'p/go')])
+  expect(await at.ended(id)).toMatchObject({status: 'completed', attempt: 1, result: 'first\nsecond'})
+  expect(readFileSync(join(at.path, 'p/runs'), 'utf8')).toBe('run\n')
+})
+
+test('an adopted run can be cancelled, and then nothing of it is alive', async () => {
+  await using at = await shop()
+  const id = await at.begin(`${printing(stepStart())}setsid sleep 601 & exec sleep 600`)
+  await at.printed(id, 'step_start')
+  const agent = agentOf(at.path)
+  await at.kill()
+  await at.restart()
+  expect((await at.cli(['tasks', 'cancel', id, '--wait'])).code).toBe(0)
+  expect(isAlive(agent)).toBe(false)
+  expect((await at.http.get(id)).status).toBe('cancelled')
+})
+
+test('a number that is another process’s by now is never signalled', async () => {
+  await using at = await shop({A2A_ON_INTERRUPT: 'fail'})
+  const id = await at.begin(`${printing(stepStart())}exec sleep 600`)
+  await at.printed(id, 'step_start')
+  const pid = agentOf(at.path).pid
+  await at.kill()
+  process.kill(pid, 'SIGKILL')
+  const stranger = spawn('sleep', ['600'], {detached: true})
+  edit(at.journal, `UPDATE runs SET pid = ${stranger.pid}`)
+  await at.restart()
+  expect((await at.ended(id)).status).toBe('failed')
+  expect(readProcess(stranger.pid ?? 0)?.state).toBe('S')
+  stranger.kill('SIGKILL')
+})
+
+test('leftovers of this worker that no run explains are ended, those of another worker are not', async () => {
+  await using at = await shop()
+  await at.kill()
+  const left = (marker: string) => {
+    const child = spawn('sleep', ['600'], {env: {PATH: process.env['PATH'], A2A_RUN: marker}})
+    return {child, identity: identify(child.pid ?? 0)}
+  }
+  const ours = left(`${at.workerId}:gone:1`)
+  const theirs = left(`another:${at.workerId}:1`)
+  await at.restart()
+  await until(() => !isAlive(ours.identity), 'the leftover to end')
+  expect(isAlive(theirs.identity)).toBe(true)
+  theirs.child.kill('SIGKILL')
+})
