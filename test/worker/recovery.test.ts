@@ -3,6 +3,7 @@ import {readFileSync} from 'node:fs'
 import {join} from 'node:path'
 import {DatabaseSync} from 'node:sqlite'
 import {expect, test} from 'vitest'
+import type {StatusReport} from '../../src/commands/status.ts'
 import type {ProcessIdentity} from '../../src/lib/executor/executor.ts'
 import {identify, isAlive, readProcess} from '../../src/lib/executor/processes.ts'
 import {Journal} from '../../src/lib/journal/journal.ts'
@@ -68,6 +69,32 @@ test('an agent goes on while its worker is dead, and the next worker adopts it: 
   expect(readFileSync(join(at.path, 'p/runs'), 'utf8')).toBe('run\n')
   expect((await at.output(id)).trim().split('\n')).toHaveLength(5)
   expect((await at.ended(next.id)).status).toBe('completed')
+})
+
+test('what was taken up is shown as what it is, since when it began; what was given back is not shown any more', async () => {
+  await using at = await shop({A2A_ON_INTERRUPT: 'requeue'})
+  const shown = async () =>
+    (JSON.parse((await at.cli(['status', '--json'])).stdout) as StatusReport).local[0]?.tasks ?? []
+  const id = await at.begin(inTwoParts('go'))
+  await at.printed(id, 'first')
+  const [before] = await shown()
+  await at.kill()
+  await at.restart()
+  const pid = agentOf(at.path).pid
+  expect(
+    await until(async () => (await shown()).find(({lines}) => lines.items.length > 0), 'its output'),
+  ).toMatchObject({
+    id,
+    phase: 'running',
+    pid,
+    session_id: 'ses_1',
+    lines: {items: ['first']},
+  })
+  expect(Math.abs(((await shown())[0]?.since ?? 0) - (before?.since ?? 0))).toBeLessThan(1000)
+  await at.kill()
+  process.kill(pid, 'SIGKILL')
+  await at.restart()
+  await until(async () => (await shown()).every(({attempt}) => attempt === 2), 'the first attempt to be given back')
 })
 
 test('what an agent did while its worker was dead counts: it is judged by what it printed', async () => {

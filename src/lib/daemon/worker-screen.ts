@@ -34,13 +34,15 @@ export class WorkerScreen {
     const watching = watch()
     const opened = dashboard({store: this.#store, controls})
     this.#dashboard = opened
-    void opened.closed
-      .catch((error: unknown) => {
-        this.#dashboard = undefined
-        const text = `The dashboard has failed and the worker goes on without: ${messageOf(error)}`
-        emit({type: 'notice', level: 'error', text})
-      })
-      .finally(() => watching[Symbol.dispose]())
+    const isOver = () => {
+      this.#dashboard = undefined
+      watching[Symbol.dispose]()
+    }
+    opened.closed.then(isOver, (error: unknown) => {
+      isOver()
+      const text = `The dashboard has failed and the worker goes on without: ${messageOf(error)}`
+      emit({type: 'notice', level: 'error', text})
+    })
   }
 
   /** The terminal is as it was before, with a line about what became of the worker. */

@@ -35,7 +35,15 @@ export const workerEventSchema = v.variant('type', [
   event('worker.registered', {workerId: text, name: text, server: text, first: v.boolean()}),
   event('codebase.registered', {codebaseId: text, name: text, path: text}),
   event('codebase.refused', {name: text, path: text, reason: text}),
-  event('task.received', {taskId, title: text, source: taskSourceSchema, attempt: v.number(), path: text}),
+  /** `since`: when it began, where that was earlier. */
+  event('task.received', {
+    taskId,
+    title: text,
+    source: taskSourceSchema,
+    attempt: v.number(),
+    path: text,
+    since: v.exactOptional(v.number()),
+  }),
   /** The task is this worker's. */
   event('task.claimed', {taskId, attempt: v.number()}),
   event('task.waiting', {taskId, title: text, reason: text}),

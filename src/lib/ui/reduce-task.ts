@@ -39,7 +39,8 @@ export function reduceTask(view: View, event: TaskEvent): View {
   }
 }
 
-function received(view: View, {taskId: id, title, attempt, path, at}: Extract<TaskEvent, {type: 'task.received'}>) {
+function received(view: View, event: Extract<TaskEvent, {type: 'task.received'}>): View {
+  const {taskId: id, title, attempt, path, at, since = at} = event
   const task: TaskView = {
     id,
     title: cut(title),
@@ -49,7 +50,7 @@ function received(view: View, {taskId: id, title, attempt, path, at}: Extract<Ta
     pid: null,
     sessionId: null,
     phase: 'claiming',
-    since: at,
+    since,
     lines: noTail,
   }
   const {tasks, waiting} = without(view, id)

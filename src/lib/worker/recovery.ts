@@ -49,14 +49,15 @@ export function recover(parts: RecoveryParts): void {
     const plan = planFor(run, marked.get(run.marker) ?? [], parts)
     const {task_id: taskId, title, attempt, path} = run
     emit({type: 'notice', level: 'info', taskId, text: `${words[plan.do]} (${title})`})
-    emit({type: 'task.received', taskId, title, source: 'recovery', attempt, path})
+    const since = run.started_at || clock.now()
+    emit({type: 'task.received', taskId, title, source: 'recovery', attempt, path, since})
     const active: ActiveTask = {
       id: taskId,
       title,
       attempt,
       codebase: run.path,
       phase: plan.do === 'adopt' || plan.do === 'resume' ? 'running' : 'reporting',
-      since: run.started_at || clock.now(),
+      since,
       sessionId: run.session_id,
       done: Promise.resolve(),
     }
@@ -184,6 +185,7 @@ async function report(run: JournalledRun, update: StatusUpdate, {delivery, emit}
   if (isFinal(update.status)) emit({type: 'task.finished', taskId: run.task_id, ...endOf(update, update.status)})
   await delivery.output(run, run.cursor, {isClosing: () => false, ended: AbortSignal.abort()})
   await delivery.report(run, update)
+  if (!isFinal(update.status)) emit({type: 'task.dropped', taskId: run.task_id, reason: 'it was given back'})
 }
 
 function requestOf(run: JournalledRun, {config}: RecoveryParts) {
@@ -202,8 +204,10 @@ function requestOf(run: JournalledRun, {config}: RecoveryParts) {
 }
 
 function adopt(run: JournalledRun, root: ProcessIdentity, observer: RunObserver, parts: RecoveryParts) {
-  const {clock, journal} = parts
+  const {clock, journal, emit} = parts
   if (run.pid === null) journal.spawned(run, root.pid, root.startTime)
+  const {task_id: taskId, attempt, title, path, agent} = run
+  emit({type: 'task.started', taskId, attempt, title, path, agent, pid: root.pid})
   const runningForMs = run.started_at > 0 ? Math.max(0, clock.now() - run.started_at) : 0
   return adoptRun({request: requestOf(run, parts), observer, clock, root, runningForMs})
 }
