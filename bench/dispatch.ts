@@ -63,7 +63,11 @@ async function oneTask(): Promise<Dispatched> {
 }
 
 function floorRound(): {p50: number; p90: number} {
-  const {stdout} = spawnSync(process.execPath, [floor, agent, String(tasksPerRound)], {encoding: 'utf8'})
+  const {stdout, error} = spawnSync(process.execPath, [floor, agent, String(tasksPerRound)], {
+    encoding: 'utf8',
+    timeout: 120_000,
+  })
+  if (error) throw new Error('the floor did not end', {cause: error})
   const [, p50, p90] = /p50 ([\d.]+) p90 ([\d.]+)/.exec(stdout) ?? []
   return {p50: Number(p50), p90: Number(p90)}
 }

@@ -164,7 +164,7 @@ export function httpCaller(url: string) {
     new Promise<unknown>((resolve, reject) => {
       const request = http.request(
         url + path,
-        {method, agent, headers: {'content-type': 'application/json'}},
+        {method, agent, headers: {'content-type': 'application/json'}, signal: AbortSignal.timeout(30_000)},
         (answer) => {
           let text = ''
           answer.on('data', (chunk: Buffer) => (text += String(chunk)))
