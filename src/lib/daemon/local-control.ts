@@ -5,7 +5,7 @@ import type {EventBus} from '../events/bus.ts'
 import type {Controls} from '../ui/controls.ts'
 import {statusOf} from '../ui/snapshot.ts'
 import type {ViewStore} from '../ui/view-store.ts'
-import type {RunningWorker} from '../worker/worker.ts'
+import type {RunningWorker} from '../worker/worker-options.ts'
 
 export type LocalControlParts = {
   worker: RunningWorker

@@ -20,7 +20,7 @@ import {sessionFile, SessionSync, sessionSettings} from '../sessions/session-syn
 import {Codebases} from '../worker/codebases.ts'
 import {Registration} from '../worker/registration.ts'
 import {registrationRoots} from '../worker/registration-roots.ts'
-import {takeNameLock} from '../worker/worker.ts'
+import {takeNameLock} from '../worker/lock-file.ts'
 
 export type SyncSessionsOptions = {
   context: {config: Config; stateDir: string}

@@ -9,9 +9,10 @@ import {
   writeSync,
   linkSync,
 } from 'node:fs'
+import {join} from 'node:path'
 import * as v from 'valibot'
 import {isoTime} from '../core/clock.ts'
-import {errorCode} from '../core/errors.ts'
+import {errorCode, ExpectedError} from '../core/errors.ts'
 import {bootId, identify, isAlive} from '../executor/processes.ts'
 import type {ProcessIdentity} from '../executor/executor.ts'
 import {parseJson} from '../protocol/parse.ts'
@@ -107,3 +108,14 @@ const createLock = (path: string, file: number, what: string): Lock => ({
     rmSync(path, {force: true})
   },
 })
+
+/** Throws ExpectedError (75): another process has this name. */
+export function takeNameLock(workerDir: string, name: string): Disposable {
+  const lock = takeLock(join(workerDir, 'lock'), `worker ${name}`)
+  if (isLock(lock)) return lock
+  throw new ExpectedError(`A worker named '${name}' runs already: pid ${lock.pid}, since ${lock.since}.`, {
+    code: 'WORKER_RUNNING',
+    exit: 'temporary',
+    suggestions: ['Stop it, or give this one another name with --name.'],
+  })
+}

@@ -4,7 +4,7 @@ import {sessionFile, SessionSync, sessionSettings} from '../sessions/session-syn
 import type {Codebases} from './codebases.ts'
 import type {Registration} from './registration.ts'
 import type {TaskRunner} from './task-runner.ts'
-import type {WorkerOptions} from './worker.ts'
+import type {WorkerOptions} from './worker-options.ts'
 
 export type AgentStorage = {
   /** The worker's own environment, of which the agent's is made. */
