@@ -35,6 +35,7 @@ export async function startCommitFloor(folder: string) {
       request.on('error', reject).end(body)
     })
   return {
+    url: `http://127.0.0.1:${port}`,
     post,
     /** How long one such POST takes, ms. */
     async postAndCommit(): Promise<number> {
