@@ -1,5 +1,5 @@
+import {execFile, type ExecFileException} from 'node:child_process'
 import {delimiter, join} from 'node:path'
-import {execa} from 'execa'
 import {ExpectedError} from '../core/errors.ts'
 import {isExecutableFile} from './locate.ts'
 
@@ -36,22 +36,17 @@ export async function probeOpenCode(binary: string, env: NodeJS.ProcessEnv): Pro
 type Answer = {text: string; problem: string}
 
 /** Both streams: the help goes to stdout or to stderr, by version. */
-async function answer(binary: string, args: string[], env: NodeJS.ProcessEnv): Promise<Answer> {
-  const result = await execa(binary, args, {
-    env: {...env},
-    extendEnv: false,
-    reject: false,
-    stdin: 'ignore',
-    all: true,
-    timeout: timeoutMs,
-    killSignal: 'SIGKILL',
-    maxBuffer: 1_000_000,
+const answer = (binary: string, args: string[], env: NodeJS.ProcessEnv) =>
+  new Promise<Answer>((resolve) => {
+    const limits = {timeout: timeoutMs, killSignal: 'SIGKILL', maxBuffer: 1_000_000} as const
+    const child = execFile(binary, args, {env, ...limits}, (error, stdout, stderr) =>
+      resolve({text: stdout + stderr, problem: error ? failure(error) : 'it printed no version'}),
+    )
+    child.stdin?.end()
   })
-  return {
-    text: result.all ?? '',
-    problem: result.failed ? (result.shortMessage ?? 'it failed') : 'it printed no version',
-  }
-}
+
+const failure = ({message, killed}: ExecFileException) =>
+  killed ? `no answer within ${timeoutMs / 1000} s` : (message.split('\n')[0] ?? '')
 
 const noVersion = (binary: string, {text, problem}: Answer) =>
   new ExpectedError(`${binary} does not tell its version: ${text.trim().split('\n').at(-1) || problem}`, {
