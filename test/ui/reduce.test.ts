@@ -1,5 +1,6 @@
 import {expect, test} from 'vitest'
-import type {EventBody} from '../../src/lib/events/worker-event.ts'
+import type {EventBody, WorkerEvent} from '../../src/lib/events/worker-event.ts'
+import {reduceAll} from '../../src/lib/ui/reduce.ts'
 import {noTail} from '../../src/lib/ui/tail.ts'
 import {viewLimits} from '../../src/lib/ui/view.ts'
 import {after, connected, finished, newView, noon, received, running, said} from '../support/views.ts'
@@ -141,4 +142,13 @@ test('an event of a task that nobody has heard of changes nothing but the log', 
   const view = connected()
   const odd = after(view, said('x', 'hi'), {type: 'task.stopping', taskId: 'x', reason: 'r'})
   expect({...odd, log: view.log}).toEqual(view)
+})
+
+test('many events at once come to the same as one after the other', () => {
+  const say = (task: string, count: number) => many(count, (i) => said(task, `${task} ${i}`, `${task} ${i}\nmore`))
+  const bodies = [...running('a'), ...running('b'), ...say('a', 300), ...say('b', 3), ...say('a', 1), finished('a')]
+  const events = bodies.map((event, i) => ({at: noon + (i + 1) * 1000, ...event}) as WorkerEvent)
+  const one = after(connected(), ...bodies)
+  expect(reduceAll(connected(), events)).toEqual(one)
+  expect(one.tasks.map(({lines}) => lines.dropped > 0)).toEqual([true, false])
 })

@@ -23,7 +23,7 @@ export function reduceTask(view: View, event: TaskEvent): View {
     case 'task.session':
       return withTask(view, taskId, () => ({sessionId: event.sessionId}))
     case 'task.activity':
-      return withTask(view, taskId, ({lines}) => ({lines: append(lines, linesOf(event), viewLimits.linesOfTask)}))
+      return said(view, taskId, [event])
     case 'task.stopping':
       return withTask(view, taskId, ({phase}) => (phase === 'reporting' ? {} : {phase: 'stopping'}))
     case 'task.finished':
@@ -37,6 +37,14 @@ export function reduceTask(view: View, event: TaskEvent): View {
     default:
       return assertNever(event)
   }
+}
+
+type Activity = Extract<TaskEvent, {type: 'task.activity'}>
+
+/** What an agent says, in one step for however much it is. */
+export function said(view: View, taskId: string, events: readonly Activity[]): View {
+  const more = events.flatMap((event) => linesOf(event))
+  return withTask(view, taskId, ({lines}) => ({lines: append(lines, more, viewLimits.linesOfTask)}))
 }
 
 function received(view: View, event: Extract<TaskEvent, {type: 'task.received'}>): View {
@@ -72,7 +80,7 @@ function withTask(view: View, id: string, change: (task: TaskView) => Partial<Ta
 
 const mostLinesOfText = 40
 
-function linesOf({line, text = line}: Extract<TaskEvent, {type: 'task.activity'}>): string[] {
+function linesOf({line, text = line}: Activity): string[] {
   if (!text.includes('\n')) return [cut(text)]
   return text.split('\n', mostLinesOfText).map((part) => cut(part))
 }

@@ -1,12 +1,41 @@
 import {assertNever} from '../core/errors.ts'
 import {logLevels, logLine} from '../events/log-line.ts'
 import type {WorkerEvent} from '../events/worker-event.ts'
-import {reduceTask, type TaskEvent} from './reduce-task.ts'
+import {reduceTask, said, type TaskEvent} from './reduce-task.ts'
 import {append} from './tail.ts'
 import {cut, viewLimits, type CodebaseView, type View} from './view.ts'
 
 /** The view after one more event. Pure; a kind of event that is forgotten here does not compile. */
 export const reduce = (view: View, event: WorkerEvent): View => logged(changed(view, event), event)
+
+/** The same for many: what an agent says in a row is one step, as it may say thousands of things a second. */
+export function reduceAll(view: View, events: readonly WorkerEvent[]): View {
+  let at = 0
+  let result = view
+  while (at < events.length) {
+    const run = activitiesFrom(events, at)
+    const [first] = run
+    const event = events[at]
+    if (first && run.length > 1) result = said(result, first.taskId, run)
+    else if (event) result = reduce(result, event)
+    at += Math.max(1, run.length)
+  }
+
+  return result
+}
+
+type Activity = Extract<WorkerEvent, {type: 'task.activity'}>
+
+function activitiesFrom(events: readonly WorkerEvent[], from: number): Activity[] {
+  const run: Activity[] = []
+  for (let i = from; i < events.length; i++) {
+    const event = events[i]
+    if (event?.type !== 'task.activity' || event.taskId !== (run[0] ?? event).taskId) break
+    run.push(event)
+  }
+
+  return run
+}
 
 function changed(view: View, event: WorkerEvent): View {
   switch (event.type) {

@@ -1,14 +1,17 @@
 import type {WorkerEvent} from '../events/worker-event.ts'
-import {reduce} from './reduce.ts'
+import {reduceAll} from './reduce.ts'
 import type {View} from './view.ts'
 
 /** Between two looks of whoever draws: ten in a second are enough for a person. */
 const frameMs = 100
+/** So many events wait to be folded at the most. */
+const mostPending = 256
 
 /** Holds the view as it is now, and tells whoever draws it that it has changed, but not at each event. */
 export class ViewStore {
   readonly #listeners = new Set<() => void>()
   #view: View
+  #pending: WorkerEvent[] = []
   #timer: NodeJS.Timeout | undefined
   #toldAt = 0
 
@@ -16,12 +19,24 @@ export class ViewStore {
     this.#view = view
   }
 
-  readonly get = (): View => this.#view
+  readonly get = (): View => {
+    if (this.#pending.length > 0) this.#view = reduceAll(this.#view, this.#pending.splice(0))
+    return this.#view
+  }
 
-  readonly push = (event: WorkerEvent): void => this.replace(reduce(this.#view, event))
+  readonly push = (event: WorkerEvent): void => {
+    this.#pending.push(event)
+    if (this.#pending.length >= mostPending) this.get()
+    this.#changed()
+  }
 
   replace(view: View): void {
+    this.#pending.length = 0
     this.#view = view
+    this.#changed()
+  }
+
+  #changed(): void {
     if (this.#listeners.size === 0 || this.#timer) return
     const pause = Math.max(0, this.#toldAt + frameMs - performance.now())
     this.#timer = setTimeout(() => this.#tell(), pause)
