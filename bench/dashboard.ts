@@ -8,6 +8,7 @@ import {join} from 'node:path'
 import {
   agentLog,
   buildAgent,
+  calibrate,
   caller,
   elapsed,
   environment,
@@ -94,6 +95,7 @@ async function load(pid: number, ids: string[]): Promise<number> {
 async function dispatches(codebase: string): Promise<number[]> {
   const news = agentLog(join(scratch.path, 'agent.log'))
   const took: number[] = []
+  calibrate()
   for (let i = 0; i < tasksPerRound + 5; i++) {
     const posted = nowNs()
     const id = await create(codebase, 'x'.repeat(200))

@@ -6,6 +6,7 @@ import {startCommitFloor} from './commit-floor.ts'
 import {
   agentLog,
   buildAgent,
+  calibrate,
   elapsed,
   environment,
   floor,
@@ -77,6 +78,7 @@ const floors: {p50: number; p90: number}[] = []
 const results: {p50: number; p90: number; finish: number; commit: number}[] = []
 for (let round = 0; round < rounds; round++) {
   floors.push(floorRound())
+  calibrate()
   const tasks: Dispatched[] = []
   const commits: number[] = []
   for (let i = 0; i < tasksPerRound; i++) {

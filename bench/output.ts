@@ -9,6 +9,7 @@ import {join} from 'node:path'
 import {startCommitFloor} from './commit-floor.ts'
 import {
   buildAgent,
+  calibrate,
   elapsed,
   environment,
   agentLog,
@@ -65,6 +66,7 @@ async function bare(round: number): Promise<{took: number; agentMs: number}> {
 async function product(): Promise<{took: number; agentMs: number; peakMb: number; id: string}> {
   const news = agentLog(log)
   const before = residentMb(worker)
+  calibrate()
   const begun = nowNs()
   const answer = await call('POST', `/v1/opencode/codebases/${fleet.ids[0]}/tasks`, {
     title: 't',

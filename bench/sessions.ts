@@ -12,6 +12,7 @@ import {agentDatabase} from '../test/support/agent-storage.ts'
 import {
   agentLog,
   buildAgent,
+  calibrate,
   elapsed,
   environment,
   httpCaller,
@@ -138,6 +139,7 @@ async function dispatch(): Promise<number> {
 }
 
 async function round(): Promise<number[]> {
+  calibrate()
   const times: number[] = []
   for (let i = 0; i < tasks; i++) {
     times.push(await dispatch())

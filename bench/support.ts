@@ -30,18 +30,21 @@ export function buildAgent(folder: string): string {
 // ------------------------------------------------------------------------------------------------------- time
 
 let base = 0n
-/** CLOCK_REALTIME in ns, as the agent notes it: calibrated once on a tick of the millisecond clock. */
+/** CLOCK_REALTIME in ns, as the agent notes it. */
 export function nowNs(): bigint {
-  if (base === 0n) {
-    for (let i = 0; i < 20; i++) {
-      const tick = Date.now()
-      while (Date.now() === tick);
-      const offset = BigInt(Date.now()) * 1_000_000n - process.hrtime.bigint()
-      if (base === 0n || offset > base) base = offset
-    }
-  }
-
+  if (base === 0n) calibrate()
   return base + process.hrtime.bigint()
+}
+
+/** On ticks of the millisecond clock. Each round begins with this, as the machine's clock may have been set meanwhile. */
+export function calibrate(): void {
+  base = 0n
+  for (let i = 0; i < 20; i++) {
+    const tick = Date.now()
+    while (Date.now() === tick);
+    const offset = BigInt(Date.now()) * 1_000_000n - process.hrtime.bigint()
+    if (base === 0n || offset > base) base = offset
+  }
 }
 
 /** From `start` to `end`, both in ns, in ms. */
