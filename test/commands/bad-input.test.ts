@@ -89,6 +89,7 @@ test('a prompt that is missing, empty, double, too long or no text: exit 2', asy
     [['--file', long], '', /has 1048577 bytes; at most 1048576/],
     [['--file', scratch.path], '', /cannot be read: EISDIR/],
     [['x', '--metadata', 'nothing'], '', /KEY=VALUE/],
+    [['x', '--resume', 'ses/../1'], '', /--resume wants the id of a session, not "ses/],
     [['x', '--nonsense'], '', /Nonexistent flag/],
   ]
   for (const [args, input, message] of cases) {
