@@ -10,7 +10,6 @@ import {authToken} from '../config/token.ts'
 import {localWorkers} from '../control/local-workers.ts'
 import type {Synced} from '../control/messages.ts'
 import {syncByWorker} from '../control/socket-client.ts'
-import {socketPath} from '../control/socket-path.ts'
 import {systemClock} from '../core/clock.ts'
 import {usageError} from '../core/errors.ts'
 import {EventBus} from '../events/bus.ts'
@@ -48,8 +47,8 @@ export async function syncSessions(options: SyncSessionsOptions): Promise<Synced
   const {context, env} = options
   const {config, stateDir} = context
   const synced: SyncedWorker[] = []
-  for (const {name} of await localWorkers(env, stateDir, config.worker_name)) {
-    const codebases = await syncByWorker(socketPath(env, stateDir, name), options.all)
+  for (const {name, socket} of await localWorkers(env, stateDir, config.worker_name)) {
+    const codebases = await syncByWorker(socket, options.all)
     if (codebases) synced.push({worker: name, running: true, codebases})
   }
 
