@@ -8,6 +8,7 @@ import {tmpdir} from 'node:os'
 import {delimiter, dirname, join} from 'node:path'
 import {fileURLToPath} from 'node:url'
 import {parseArgs} from 'node:util'
+import {openCodeEnvironment} from './model/opencode-environment.mjs'
 import {createFakeModel} from './model/server.mjs'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
@@ -50,30 +51,11 @@ async function scriptedModel() {
   const folders = Object.fromEntries(
     ['DATA', 'CONFIG', 'CACHE', 'STATE'].map((name) => [`XDG_${name}_HOME`, join(home, name.toLowerCase())]),
   )
-  const limit = {context: 200_000, output: 8192}
-  const options = {baseURL: `http://127.0.0.1:${server.address().port}/v1`, apiKey: 'demo'}
-  const models = {x: {name: 'Scripted', limit, cost: {input: 1, output: 2}}, small: {name: 'Small', limit}}
-  const provider = {fake: {npm: '@ai-sdk/openai-compatible', name: 'Scripted', options, models}}
-  const config = {
-    autoupdate: false,
-    share: 'disabled',
-    model: 'fake/x',
-    small_model: 'fake/small',
-    enabled_providers: ['fake'],
-    provider,
-  }
   mkdirSync(home)
   return {
     close: () => server.closeAllConnections() ?? server.close(),
     model: 'fake/x',
-    env: {
-      HOME: home,
-      ...folders,
-      OPENCODE_CONFIG_CONTENT: JSON.stringify(config),
-      OPENCODE_DISABLE_MODELS_FETCH: '1',
-      OPENCODE_DISABLE_LSP_DOWNLOAD: '1',
-      npm_config_offline: 'true',
-    },
+    env: {HOME: home, ...folders, ...openCodeEnvironment(server.address().port)},
   }
 }
 

@@ -3,6 +3,8 @@ import {mkdirSync, readdirSync, readFileSync} from 'node:fs'
 import type {AddressInfo} from 'node:net'
 import {join} from 'node:path'
 // @ts-expect-error -- plain JavaScript, shared with the demo
+import {openCodeEnvironment} from '../../demo/model/opencode-environment.mjs'
+// @ts-expect-error -- plain JavaScript, shared with the demo
 import {createFakeModel} from '../../demo/model/server.mjs'
 import {root} from './cli.ts'
 import {startFleet} from './fleet.ts'
@@ -18,12 +20,7 @@ export async function startModel() {
   await once(model.server, 'listening')
   const {port} = model.server.address() as AddressInfo
   return {
-    env: {
-      OPENCODE_CONFIG_CONTENT: JSON.stringify(configuration(port)),
-      OPENCODE_DISABLE_MODELS_FETCH: '1',
-      OPENCODE_DISABLE_LSP_DOWNLOAD: '1',
-      npm_config_offline: 'true',
-    },
+    env: openCodeEnvironment(port) as Record<string, string>,
     /** What the model was asked, in order. */
     requests: model.requests as ModelRequest[],
     async [Symbol.asyncDispose]() {
@@ -47,20 +44,6 @@ export async function startOpenCodeFleet(more: Record<string, string> = {}) {
       await model[Symbol.asyncDispose]()
     },
   }
-}
-
-function configuration(port: number) {
-  const limit = {context: 2_000_000, output: 8192}
-  const provider = {
-    fake: {
-      npm: '@ai-sdk/openai-compatible',
-      name: 'Fake',
-      options: {baseURL: `http://127.0.0.1:${port}/v1`, apiKey: 'k'},
-      models: {x: {name: 'X', limit, cost: {input: 1, output: 2}}, small: {name: 'S', limit}},
-    },
-  }
-  const models = {model: 'fake/x', small_model: 'fake/small', enabled_providers: ['fake']}
-  return {autoupdate: false, share: 'disabled', ...models, provider}
 }
 
 /** Processes that carry the marker of a task. */
