@@ -21,6 +21,14 @@ export type NewMessage = {
 
 const epoch = Date.parse('2026-01-01T00:00:00Z')
 
+const complete = ({
+  id,
+  session,
+  created = epoch,
+  role = 'user',
+  parts = [{id: `prt_${id}`, type: 'text', text: id}],
+}: NewMessage): Required<NewMessage> => ({id, session, created, role, parts})
+
 /** The columns of OpenCode 1.18, and fewer. */
 const schemas = {
   new: {
@@ -77,13 +85,8 @@ export function agentDatabase(file: string, {schema = 'new'}: {schema?: keyof ty
         time_archived: archived ?? null,
       })
     },
-    message({
-      id,
-      session,
-      created = epoch,
-      role = 'user',
-      parts = [{id: `prt_${id}`, type: 'text', text: id}],
-    }: NewMessage) {
+    message(message: NewMessage) {
+      const {id, session, created, role, parts} = complete(message)
       const times = {time_created: created, time_updated: created}
       insert('message', {id, session_id: session, ...times, data: JSON.stringify(infoOf(role, created))})
       for (const {id: part, ...data} of parts)
@@ -129,13 +132,8 @@ export function agentTree(storage: string) {
       const about = {id, projectID: project, directory, title, version: '1.0.152', time, summary: {files: 3}}
       write(['session', project, `${id}.json`], {...about, ...(parent === undefined ? {} : {parentID: parent})})
     },
-    message({
-      id,
-      session,
-      created = epoch,
-      role = 'user',
-      parts = [{id: `prt_${id}`, type: 'text', text: id}],
-    }: NewMessage) {
+    message(message: NewMessage) {
+      const {id, session, created, role, parts} = complete(message)
       write(['message', session, `${id}.json`], {id, sessionID: session, ...infoOf(role, created)})
       for (const part of parts) write(['part', id, `${part.id}.json`], {...part, messageID: id, sessionID: session})
     },

@@ -1,6 +1,7 @@
 import type {Redis} from 'ioredis'
 import * as v from 'valibot'
 import {messageOf} from '../core/errors.ts'
+import {aborted} from '../core/operation.ts'
 import {brokerChannels, brokerMessageSchema} from '../protocol/broker.ts'
 import {parseJson} from '../protocol/parse.ts'
 
@@ -61,10 +62,7 @@ export async function listenToBroker(options: TaskBrokerOptions): Promise<void> 
   })
   redis.connect().catch(() => {}) // told by `error`; it goes on trying
   const heart = setInterval(() => void beat(redis, answerMs, (silence) => state.down(silence)), pingMs)
-  await new Promise<void>((resolve) => {
-    if (signal.aborted) resolve()
-    else signal.addEventListener('abort', () => resolve(), {once: true})
-  })
+  await aborted(signal)
   clearInterval(heart)
   redis.disconnect()
 }

@@ -19,3 +19,10 @@ export function operation(parent: AbortSignal | undefined, timeoutMs: number): D
     },
   }
 }
+
+/** Resolves when the signal is aborted, or has been. */
+export const aborted = (signal: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    if (signal.aborted) resolve()
+    else signal.addEventListener('abort', () => resolve(), {once: true})
+  })

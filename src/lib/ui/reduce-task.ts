@@ -39,7 +39,7 @@ export function reduceTask(view: View, event: TaskEvent): View {
   }
 }
 
-type Activity = Extract<TaskEvent, {type: 'task.activity'}>
+export type Activity = Extract<TaskEvent, {type: 'task.activity'}>
 
 /** What an agent says, in one step for however much it is. */
 export function said(view: View, taskId: string, events: readonly Activity[]): View {

@@ -1,7 +1,7 @@
 import {assertNever} from '../core/errors.ts'
 import {logLevels, logLine} from '../events/log-line.ts'
 import type {WorkerEvent} from '../events/worker-event.ts'
-import {reduceTask, said, type TaskEvent} from './reduce-task.ts'
+import {reduceTask, said, type Activity, type TaskEvent} from './reduce-task.ts'
 import {append} from './tail.ts'
 import {cut, viewLimits, type CodebaseView, type View} from './view.ts'
 
@@ -16,15 +16,13 @@ export function reduceAll(view: View, events: readonly WorkerEvent[]): View {
     const run = activitiesFrom(events, at)
     const [first] = run
     const event = events[at]
-    if (first && run.length > 1) result = said(result, first.taskId, run)
+    if (first) result = said(result, first.taskId, run)
     else if (event) result = reduce(result, event)
     at += Math.max(1, run.length)
   }
 
   return result
 }
-
-type Activity = Extract<WorkerEvent, {type: 'task.activity'}>
 
 function activitiesFrom(events: readonly WorkerEvent[], from: number): Activity[] {
   const run: Activity[] = []

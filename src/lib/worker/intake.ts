@@ -1,28 +1,16 @@
-import type {ControlPlaneClient} from '../client/control-plane.ts'
 import {listenToBroker, type Wake} from '../client/task-broker.ts'
 import {taskStream, type StreamMessage} from '../client/task-stream.ts'
-import type {Clock} from '../core/clock.ts'
 import {messageOf} from '../core/errors.ts'
 import {fullJitter} from '../core/loop.ts'
-import type {Emit} from '../events/bus.ts'
 import type {Link} from '../events/worker-event.ts'
 import type {Task} from '../protocol/schemas.ts'
 import {pendingCodebase} from '../protocol/routes.ts'
-import type {Codebases} from './codebases.ts'
 import {LinkState} from './link.ts'
-import {Poller} from './poller.ts'
-import type {Registration} from './registration.ts'
+import {Poller, type PollerOptions} from './poller.ts'
 
-export type IntakeOptions = {
-  client: ControlPlaneClient
-  registration: Registration
-  codebases: Codebases
-  clock: Clock
-  emit: Emit
-  workerId: string
+export type IntakeOptions = Omit<PollerOptions, 'link' | 'onTask'> & {
   name: string
   capabilities: readonly string[]
-  pollMs: number
   silenceMs: number
   /** The broker that was configured; without one, the server's word is taken. */
   brokerUrl: string | undefined

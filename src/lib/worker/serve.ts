@@ -1,3 +1,4 @@
+import {aborted} from '../core/operation.ts'
 import {lookUp} from './held-task.ts'
 import type {Registration} from './registration.ts'
 import type {ActiveTask} from './see-run.ts'
@@ -71,12 +72,6 @@ async function whileTasksRun(runner: TaskRunner, detach: AbortSignal): Promise<v
     if (detach.aborted) looks += 1
   }
 }
-
-const aborted = (signal: AbortSignal) =>
-  new Promise<void>((resolve) => {
-    if (signal.aborted) resolve()
-    else signal.addEventListener('abort', () => resolve(), {once: true})
-  })
 
 async function leaveWhenIdle(
   {once, exitAfterIdleMs, clock}: WorkerOptions,
