@@ -3,12 +3,20 @@ import {existsSync, mkdirSync, readdirSync} from 'node:fs'
 import {join} from 'node:path'
 import {expect, test} from 'vitest'
 import type {ServiceReport} from '../../src/lib/service/install.ts'
-import {cli, environment} from '../support/cli.ts'
+import {cli, environment, program} from '../support/cli.ts'
 import {scratchFolder} from '../support/scratch.ts'
 
 const isRoot = process.getuid?.() === 0
 /** What must not succeed is never run as root: it would be this machine that is changed. */
-const asNobody = isRoot ? ['setpriv', '--reuid', 'nobody', '--regid', 'nogroup', '--clear-groups'] : []
+const nobody = ['setpriv', '--reuid', 'nobody', '--regid', 'nogroup', '--clear-groups']
+const mayEnter = (by: string[]) => spawnSync(by[0] ?? '', [...by.slice(1), 'test', '-r', program]).status === 0
+/** A checkout below a private folder is read with the capability for that, and for nothing else. */
+const reader = [
+  '--inh-caps=-all,+dac_read_search',
+  '--ambient-caps=-all,+dac_read_search',
+  '--securebits=+no_setuid_fixup',
+]
+const asNobody = isRoot ? [...nobody, ...(mayEnter(nobody) ? [] : reader)] : []
 const hasSystemd = existsSync('/run/systemd/system')
 
 function workplace() {
