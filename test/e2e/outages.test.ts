@@ -2,7 +2,7 @@ import {existsSync, writeFileSync} from 'node:fs'
 import {join} from 'node:path'
 import {afterAll, beforeAll, expect, test} from 'vitest'
 import type {Running} from '../support/cli.ts'
-import {processesOf, startOpenCodeFleet} from '../support/opencode-fleet.ts'
+import {processesOf, startOpenCodeFleet, toldBy} from '../support/opencode-fleet.ts'
 import {startProxy, type Proxy} from '../support/proxy.ts'
 import {repository, until} from '../support/scratch.ts'
 import {says} from '../support/workshop.ts'
@@ -36,7 +36,11 @@ async function holding(index: number, name: string) {
   return {
     id: task.id,
     hasBegun: () => existsSync(file('begun')),
-    begun: () => until(() => existsSync(file('begun')), `${name} to begin`),
+    begun: () =>
+      until(
+        () => existsSync(file('begun')),
+        () => `${name} to begin; ${toldBy(fleet, worker)}`,
+      ),
     letGo: () => writeFileSync(file('go'), ''),
   }
 }

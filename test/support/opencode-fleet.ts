@@ -1,3 +1,4 @@
+import {execFileSync} from 'node:child_process'
 import {once} from 'node:events'
 import {mkdirSync, readdirSync, readFileSync} from 'node:fs'
 import type {AddressInfo} from 'node:net'
@@ -6,7 +7,7 @@ import {join} from 'node:path'
 import {openCodeEnvironment} from '../../demo/model/opencode-environment.mjs'
 // @ts-expect-error -- plain JavaScript, shared with the demo
 import {createFakeModel} from '../../demo/model/server.mjs'
-import {root} from './cli.ts'
+import {root, type Running} from './cli.ts'
 import {startFleet} from './fleet.ts'
 
 type ModelRequest = {step: string; messages: number; lastUser: string}
@@ -55,4 +56,13 @@ export function processesOf(task: string): string[] {
       return false
     }
   })
+}
+
+/** What worker and agents have said, and which processes there are: for the message of a wait that was in vain. */
+export function toldBy({path}: {path: string}, worker: Running): string {
+  const logs = execFileSync('sh', [
+    '-c',
+    `cd '${path}' && tail -n 20 state/workers/*/runs/*/*/stderr.log home/.local/share/opencode/log/* 2>&1; ps -eo pid,ppid,stat,wchan:20,etime,args | grep -v '\\[' | cut -c1-200`,
+  ])
+  return `the worker:\n${worker.stderr()}\nthe agents:\n${logs.toString('utf8')}`
 }
