@@ -1,3 +1,5 @@
+import {existsSync, mkdirSync} from 'node:fs'
+import {join} from 'node:path'
 import {expect, test} from 'vitest'
 import {descendantsOf, isAlive} from '../../src/lib/executor/processes.ts'
 import {processesOf} from '../support/agent-run.ts'
@@ -37,13 +39,20 @@ test('ends what has shed the marker, the group and the parent, if it was seen be
   expect(seen.filter((identity) => isAlive(identity))).toEqual([])
 })
 
-test('ends what works in the run’s temporary folder', async () => {
+test('ends what works in the run’s temporary folder, or prints to the run’s files, and nobody who looks at them', async () => {
   using scratch = scratchFolder()
+  const tmp = join(scratch.path, 'tmp')
+  const log = join(scratch.path, 'stderr.log')
+  mkdirSync(tmp)
   await using script = shell('sleep 0.1')
   await script.exited
-  await using stray = shell('exec sleep 300', {cwd: scratch.path})
-  expect(await script.end([], {tmpDir: scratch.path})).toEqual([])
-  await stray.exited
+  await using worker = shell('exec sleep 300', {cwd: tmp})
+  await using printer = shell(`exec sleep 300 2>${log}`)
+  await using reader = shell(`exec tail -f ${log}`, {cwd: scratch.path})
+  await waitFor(() => existsSync(log), 'the file')
+  expect(await script.end([], {runDir: scratch.path})).toEqual([])
+  await Promise.all([worker.exited, printer.exited])
+  expect(isAlive(reader.root)).toBe(true)
 })
 
 test('kills what does not go when it is asked to', async () => {

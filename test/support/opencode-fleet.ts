@@ -1,35 +1,9 @@
 import {execFileSync} from 'node:child_process'
-import {once} from 'node:events'
 import {mkdirSync, readdirSync, readFileSync} from 'node:fs'
-import type {AddressInfo} from 'node:net'
 import {join} from 'node:path'
-// @ts-expect-error -- plain JavaScript, shared with the demo
-import {openCodeEnvironment} from '../../demo/model/opencode-environment.mjs'
-// @ts-expect-error -- plain JavaScript, shared with the demo
-import {createFakeModel} from '../../demo/model/server.mjs'
-import {root, type Running} from './cli.ts'
+import type {Running} from './cli.ts'
 import {startFleet} from './fleet.ts'
-
-type ModelRequest = {step: string; messages: number; lastUser: string}
-
-export const openCode = join(root, 'node_modules/opencode-linux-x64/bin/opencode')
-
-/** The scripted model, and the environment in which OpenCode asks it and nobody else. */
-export async function startModel() {
-  const model = createFakeModel()
-  model.server.listen(0, '127.0.0.1')
-  await once(model.server, 'listening')
-  const {port} = model.server.address() as AddressInfo
-  return {
-    env: openCodeEnvironment(port) as Record<string, string>,
-    /** What the model was asked, in order. */
-    requests: model.requests as ModelRequest[],
-    async [Symbol.asyncDispose]() {
-      model.server.closeAllConnections()
-      model.server.close()
-    },
-  }
-}
+import {openCode, startModel} from './scripted-model.ts'
 
 /** A fleet whose agent is the real OpenCode, with the scripted model behind it. */
 export async function startOpenCodeFleet(more: Record<string, string> = {}) {

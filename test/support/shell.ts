@@ -16,8 +16,8 @@ export function shell(script: string, options: {marker?: string; cwd?: string} =
   })
   const exited = once(child, 'exit')
   const root: ProcessIdentity = identify(child.pid ?? 0)
-  const end = (seen: ProcessIdentity[] = [], rest: {graceMs?: number; tmpDir?: string; marker?: string} = {}) =>
-    endProcesses({root, marker, tmpDir: '/nowhere', graceMs: 1000, clock: systemClock, seen, ...rest})
+  const end = (seen: ProcessIdentity[] = [], rest: {graceMs?: number; runDir?: string; marker?: string} = {}) =>
+    endProcesses({root, marker, runDir: '/nowhere', graceMs: 1000, clock: systemClock, seen, ...rest})
   return {
     root,
     marker,

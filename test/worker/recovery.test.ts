@@ -33,6 +33,9 @@ async function shop(env: Record<string, string> = {}) {
       worker = await start()
       return worker
     },
+    /** The tasks that the worker says it has. */
+    shown: async () =>
+      (JSON.parse((await fleet.cli(['status', '--json'])).stdout) as StatusReport).local[0]?.tasks ?? [],
     /** Resolves when this has come to the server. */
     printed: (id: string, what: string) => until(async () => (await fleet.output(id)).includes(what), what),
   }
@@ -73,16 +76,14 @@ test('an agent goes on while its worker is dead, and the next worker adopts it: 
 
 test('what was taken up is shown as what it is, since when it began; what was given back is not shown any more', async () => {
   await using at = await shop({A2A_ON_INTERRUPT: 'requeue'})
-  const shown = async () =>
-    (JSON.parse((await at.cli(['status', '--json'])).stdout) as StatusReport).local[0]?.tasks ?? []
   const id = await at.begin(inTwoParts('go'))
   await at.printed(id, 'first')
-  const [before] = await shown()
+  const [before] = await at.shown()
   await at.kill()
   await at.restart()
   const pid = agentOf(at.path).pid
   expect(
-    await until(async () => (await shown()).find(({lines}) => lines.items.length > 0), 'its output'),
+    await until(async () => (await at.shown()).find(({lines}) => lines.items.length > 0), 'its output'),
   ).toMatchObject({
     id,
     phase: 'running',
@@ -90,11 +91,11 @@ test('what was taken up is shown as what it is, since when it began; what was gi
     session_id: 'ses_1',
     lines: {items: ['first']},
   })
-  expect(Math.abs(((await shown())[0]?.since ?? 0) - (before?.since ?? 0))).toBeLessThan(1000)
+  expect(Math.abs(((await at.shown())[0]?.since ?? 0) - (before?.since ?? 0))).toBeLessThan(1000)
   await at.kill()
   process.kill(pid, 'SIGKILL')
   await at.restart()
-  await until(async () => (await shown()).every(({attempt}) => attempt === 2), 'the first attempt to be given back')
+  await until(async () => (await at.shown()).every(({attempt}) => attempt === 2), 'the first attempt to be given back')
 })
 
 test('what an agent did while its worker was dead counts: it is judged by what it printed', async () => {
@@ -191,6 +192,34 @@ test('a crash between the start and the note of its pid is told apart by the mar
   spawn('touch', [join(at.path, 'p/go')])
   expect(await at.ended(id)).toMatchObject({status: 'completed', attempt: 1, result: 'first\nsecond'})
   expect(readFileSync(join(at.path, 'p/runs'), 'utf8')).toBe('run\n')
+})
+
+test('what the server has of a run, and the journal does not know of, is not sent twice, and what follows is', async () => {
+  await using at = await shop()
+  const id = await at.begin(inTwoParts('go'))
+  await at.printed(id, 'first')
+  await at.kill()
+  edit(at.journal, 'UPDATE runs SET cursor = 0')
+  spawn('touch', [join(at.path, 'p/go')])
+  await at.restart()
+  expect(await at.ended(id)).toMatchObject({status: 'completed', attempt: 1})
+  const spool = readFileSync(join(at.path, `state/workers/w/runs/${id}/1/stdout.ndjson`), 'utf8')
+  expect(await at.output(id)).toBe(spool)
+})
+
+test('the output of a run that ended while nobody listened comes whole from the next worker', async () => {
+  await using at = await shop()
+  const id = await at.begin(inTwoParts('go'))
+  await at.printed(id, 'first')
+  await at.killPlane()
+  spawn('touch', [join(at.path, 'p/go')])
+  await until(async () => (await at.shown())[0]?.phase === 'reporting', 'the report to be under way')
+  await at.kill()
+  await at.restartPlane()
+  await at.restart()
+  expect(await at.ended(id)).toMatchObject({status: 'completed', attempt: 1})
+  const spool = readFileSync(join(at.path, `state/workers/w/runs/${id}/1/stdout.ndjson`), 'utf8')
+  expect(await at.output(id)).toBe(spool)
 })
 
 test('an adopted run can be cancelled, and then nothing of it is alive', async () => {

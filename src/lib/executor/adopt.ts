@@ -1,7 +1,5 @@
-import {realpathSync} from 'node:fs'
-import {join} from 'node:path'
 import type {Clock} from '../core/clock.ts'
-import {type ProcessIdentity, type RunObserver, type RunRequest, type RunningAgent, runFiles} from './executor.ts'
+import {type ProcessIdentity, type RunObserver, type RunRequest, type RunningAgent} from './executor.ts'
 import {isAlive} from './processes.ts'
 import {supervise} from './supervise.ts'
 
@@ -35,19 +33,10 @@ export function adoptRun({request, observer, clock, root, runningForMs}: AdoptOp
     root,
     exited,
     startedAt: clock.monotonic() - runningForMs,
-    tmpDir: realPathOf(join(request.runDir, runFiles.tmp)),
     model: request.model,
     stop: stop.signal,
     spoolFrom: 0,
     stderrFrom: 0,
   })
   return {outcome: supervised.then(({outcome}) => outcome), stop: (reason) => stop.abort(reason)}
-}
-
-function realPathOf(path: string): string {
-  try {
-    return realpathSync(path)
-  } catch {
-    return path
-  }
 }

@@ -1,13 +1,15 @@
+import {realpathSync} from 'node:fs'
+import {join} from 'node:path'
 import type {Clock} from '../core/clock.ts'
-import type {ProcessIdentity} from './executor.ts'
-import {hasMarker, hasProc, lastPid, listProcesses, readProcess, worksIn} from './processes.ts'
+import {runFiles, type ProcessIdentity} from './executor.ts'
+import {hasMarker, hasProc, lastPid, listProcesses, printsTo, readProcess, worksIn} from './processes.ts'
 
 export type EndOptions = {
   /** The agent itself; it may have ended already. It was started as the leader of a group. */
   root: ProcessIdentity
   marker: string
-  /** The run's own temporary folder, without links in the path. */
-  tmpDir: string
+  /** The run's own folder: with the files that it prints to, and the temporary folder. */
+  runDir: string
   /** Processes that descended from the agent at some time. */
   seen: Iterable<ProcessIdentity>
   /** Between SIGTERM and SIGKILL. */
@@ -25,16 +27,17 @@ const killMs = 2000
  *
  * No single sign finds them all: the agent's shells have groups of their own, orphans lose their parent, and
  * `env -i` loses the marker. A process is one of the run's by any of: group, marker, descent (now, or when it was
- * last seen), working in the run's temporary folder.
+ * last seen), working in the run's temporary folder, printing to one of the run's files.
  */
 export async function endProcesses(options: EndOptions): Promise<ProcessIdentity[]> {
   if (!hasProc) return endGroup(options)
   const {graceMs, clock} = options
+  const places = {...options, runDir: realPathOf(options.runDir)}
   const known = new Map([options.root, ...options.seen].map((identity) => [keyOf(identity), identity]))
   const asked = new Set<string>()
   const begun = clock.monotonic()
   for (let pause = 2; ; pause = Math.min(pause * 2, 50)) {
-    const alive = members(options, known)
+    const alive = members(places, known)
     const waited = clock.monotonic() - begun
     if (alive.length === 0 || waited >= graceMs + killMs) return alive
     for (const identity of alive) {
@@ -50,9 +53,18 @@ export async function endProcesses(options: EndOptions): Promise<ProcessIdentity
   }
 }
 
+/** The system tells paths without links. */
+function realPathOf(path: string): string {
+  try {
+    return realpathSync.native(path)
+  } catch {
+    return path
+  }
+}
+
 const keyOf = ({pid, startTime}: ProcessIdentity) => `${pid} ${startTime}`
 
-function members({root, marker, tmpDir, isRecent}: EndOptions, known: ReadonlyMap<string, unknown>): ProcessIdentity[] {
+function members({root, marker, runDir, isRecent}: EndOptions, known: ReadonlyMap<string, unknown>): ProcessIdentity[] {
   const since = Number(root.startTime)
   const youngest = isRecent ? lastPid() : 0
   const all = listProcesses(youngest >= root.pid ? {from: root.pid, to: youngest} : undefined)
@@ -66,7 +78,8 @@ function members({root, marker, tmpDir, isRecent}: EndOptions, known: ReadonlyMa
           known.has(keyOf(info)) ||
           (isGroupOurs && info.group === root.pid) ||
           hasMarker(info.pid, marker) ||
-          worksIn(info.pid, tmpDir),
+          worksIn(info.pid, join(runDir, runFiles.tmp)) ||
+          printsTo(info.pid, runDir),
       )
       .map(({pid, startTime}) => [pid, {pid, startTime}]),
   )

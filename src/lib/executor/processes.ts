@@ -79,6 +79,17 @@ export function worksIn(pid: number, folder: string): boolean {
   }
 }
 
+/** Whether what the process prints goes to a file in `folder`: that is inherited, and outlives all other signs. */
+export function printsTo(pid: number, folder: string): boolean {
+  return [1, 2].some((descriptor) => {
+    try {
+      return readlinkSync(`/proc/${pid}/fd/${descriptor}`).startsWith(`${folder}/`)
+    } catch {
+      return false
+    }
+  })
+}
+
 /** All that descend from `roots` and have not ended, without the roots themselves. */
 export function descendantsOf(roots: Iterable<ProcessIdentity>): ProcessIdentity[] {
   const found: ProcessIdentity[] = []

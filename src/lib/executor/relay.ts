@@ -13,10 +13,10 @@ export type RelayOptions = {
   signal: AbortSignal
   redact: ((text: string) => string) | undefined
   /**
-   * Sends the bytes that stand for `length` bytes of the spool at `offset`; resolves once the server has them, with
-   * where it wants to go on if that is elsewhere.
+   * Sends the bytes that stand for `length` bytes of the spool at `offset`; resolves with where the server goes on:
+   * behind them, or elsewhere if it knows more, or less, of the output than we do.
    */
-  send: (bytes: Buffer, offset: number, length: number) => Promise<void>
+  send: (bytes: Buffer, offset: number, length: number) => Promise<number>
   /** All up to here is acknowledged. */
   onAcknowledged: (cursor: number) => void
   /** The last batch is not sent but handed back, to go along with the report. */
@@ -30,22 +30,45 @@ const newline = 10
 /** The first line goes at once; of those that follow, what comes within this time goes together. */
 const settleMs = 3
 
+/** So often the server may want to go on elsewhere without having taken anything; then one of us is mistaken. */
+const mostDetours = 10
+
 /**
  * Brings a spool to the server: the first line at once, then what has gathered while a request was under way, in
  * order, a batch after the other, cut at line ends where a line fits. Resolves when all of it is acknowledged but for
  * the tail, if that was to be kept.
+ *
+ * After a crash the server may have more than we remember, and not up to the end of a batch that we would cut now: it
+ * then says where it goes on, and so do we.
  */
 export async function relay(options: RelayOptions): Promise<Tail | undefined> {
-  const {spool, from, isClosing, ended, signal, onAcknowledged, keepsTail} = options
+  let from = options.from
+  for (let detours = 0; detours < mostDetours;) {
+    const stage = await relayFrom(from, options)
+    if (!('next' in stage)) return stage.tail
+    detours = stage.hasSent ? 0 : detours + 1
+    from = stage.next
+  }
+
+  throw new Error(`the server goes on at ${from}, and then does not`)
+}
+
+type Stage = {tail: Tail | undefined} | {next: number; hasSent: boolean}
+
+async function relayFrom(from: number, options: RelayOptions): Promise<Stage> {
+  const {spool, isClosing, ended, signal, onAcknowledged, keepsTail} = options
   const batch = Buffer.allocUnsafe(limits.outputBatch)
   let held = 0
   let cursor = from
-  const flush = async (length: number) => {
-    await options.send(wireForm(batch.subarray(0, length), options), cursor, length)
-    cursor += length
+  /** Undefined: all of it is there, and what follows is what we have next. */
+  const flush = async (length: number): Promise<Stage | undefined> => {
+    const next = await options.send(wireForm(batch.subarray(0, length), options), cursor, length)
+    onAcknowledged(next)
+    if (next !== cursor + length) return {next, hasSent: cursor > from}
+    cursor = next
     batch.copyWithin(0, length, held)
     held -= length
-    onAcknowledged(cursor)
+    return undefined
   }
 
   for await (const {bytes} of follow({path: spool, from, maxBytes: limits.outputBatch, ended, signal, settleMs})) {
@@ -55,15 +78,15 @@ export async function relay(options: RelayOptions): Promise<Tail | undefined> {
       at += taken
       const whole = batch.lastIndexOf(newline, held - 1) + 1
       if (keepsTail && isClosing() && held < batch.length) continue
-      if (whole > 0) await flush(whole)
-      else if (held === batch.length) await flush(characterEnd(batch))
+      const cut = whole > 0 ? whole : held === batch.length ? characterEnd(batch) : 0
+      const elsewhere = cut > 0 ? await flush(cut) : undefined
+      if (elsewhere) return elsewhere
     }
   }
 
-  if (held === 0 || signal.aborted) return undefined
-  if (keepsTail) return {bytes: wireForm(batch.subarray(0, held), options), offset: cursor, length: held}
-  await flush(held)
-  return undefined
+  if (held === 0 || signal.aborted) return {tail: undefined}
+  if (keepsTail) return {tail: {bytes: wireForm(batch.subarray(0, held), options), offset: cursor, length: held}}
+  return (await flush(held)) ?? {tail: undefined}
 }
 
 /** Where the last whole UTF-8 character ends, so that a line over a batch is not cut within one. */

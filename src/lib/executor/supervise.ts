@@ -22,8 +22,6 @@ export type SuperviseOptions = {
   exited: Promise<AgentExit | undefined>
   /** On the monotonic clock. */
   startedAt: number
-  /** The run's temporary folder, without links in the path. */
-  tmpDir: string
   /** The model that was asked for. */
   model: string | undefined
   /** Its reason is a StopReason. */

@@ -46,18 +46,21 @@ export class Delivery {
    * with the report: what an agent prints last and how it ended are then one request. A refusal for good ends it; output
    * then stays here.
    */
-  async output(run: DeliveredRun, from: number, {isClosing, ended}: RunEnd): Promise<Tail | undefined> {
-    const {journal, clock, emit, signal, redact, registration} = this.#parts
+  async output(run: DeliveredRun, from: number, end: RunEnd): Promise<Tail | undefined> {
+    return await this.#relay(run, from, end, this.#parts.registration.has('final-output'))
+  }
+
+  async #relay(run: DeliveredRun, from: number, end: RunEnd, keepsTail: boolean): Promise<Tail | undefined> {
+    const {journal, clock, emit, signal, redact} = this.#parts
     let kept = clock.monotonic()
     try {
       return await relay({
+        ...end,
         spool: join(run.run_dir, runFiles.stdout),
         from,
-        isClosing,
-        ended,
         signal,
         redact,
-        keepsTail: registration.has('final-output'),
+        keepsTail,
         send: (bytes, offset, length) => this.#send(run, bytes, offset, length),
         onAcknowledged: (cursor) => {
           if (clock.monotonic() - kept < cursorMs) return
@@ -66,13 +69,8 @@ export class Delivery {
         },
       })
     } catch (error) {
-      if (!signal.aborted)
-        emit({
-          type: 'notice',
-          level: 'warn',
-          taskId: run.task_id,
-          text: `Output is kept here only: ${messageOf(error)}`,
-        })
+      const text = `Output is kept here only: ${messageOf(error)}`
+      if (!signal.aborted) emit({type: 'notice', level: 'warn', taskId: run.task_id, text})
       return undefined
     }
   }
@@ -99,7 +97,7 @@ export class Delivery {
     return true
   }
 
-  /** One request for both. False: the server knows more, or less, of the output than we think; the tail was sent alone. */
+  /** One request for both. False: the server knows more, or less, of the output than we think; what it lacks was sent. */
   async #reportWith(tail: Tail, run: DeliveredRun, report: StatusUpdate): Promise<boolean> {
     const {client, signal} = this.#parts
     const {bytes, offset, length} = tail
@@ -109,12 +107,13 @@ export class Delivery {
       return true
     } catch (error) {
       if (!(error instanceof RefusedError) || error.next === undefined) throw error
-      await this.#send(run, bytes, offset, length)
+      await this.#relay(run, error.next, {isClosing: () => false, ended: AbortSignal.abort()}, false)
       return false
     }
   }
 
-  async #send(run: DeliveredRun, bytes: Buffer, offset: number, length: number): Promise<void> {
+  /** Resolves with where the server goes on. */
+  async #send(run: DeliveredRun, bytes: Buffer, offset: number, length: number): Promise<number> {
     const {client, registration, workerId, clock, signal} = this.#parts
     const {task_id: taskId, attempt} = run
     const at = {workerId, attempt, offset, length}
@@ -133,21 +132,22 @@ export class Delivery {
             },
             signal,
           )
-    await this.#persist(taskId, async () => {
+    return await this.#persist(taskId, async () => {
       try {
-        await send()
+        return (await send()).next ?? offset + length
       } catch (error) {
-        // The server is further than we know: it had this batch, and we had not heard of it.
-        const isKnown = error instanceof RefusedError && error.next !== undefined && error.next >= offset + length
+        if (error instanceof RefusedError && error.next !== undefined && error.next !== offset) return error.next
         // An existing server without this route keeps no output at all; the task goes on without.
-        if (!isKnown && !isAbsent(error)) throw error
+        if (!isAbsent(error)) throw error
       }
+
+      return offset + length
     })
   }
 
-  async #persist(taskId: string, step: () => Promise<unknown>): Promise<void> {
+  async #persist<T>(taskId: string, step: () => Promise<T>): Promise<T> {
     const {signal, clock, emit} = this.#parts
-    await untilAcknowledged(step, {
+    return await untilAcknowledged(step, {
       signal,
       clock,
       onFailure: ({error, failures}) => {

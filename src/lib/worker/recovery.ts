@@ -131,7 +131,7 @@ function sweep(runs: readonly JournalledRun[], marked: Map<string, ProcessIdenti
     const pids = processes.map(({pid}) => pid).join(', ')
     emit({type: 'notice', level: 'warn', text: `Ending what an unknown run has left (${marker}): ${pids}`})
     const graceMs = config.cancel_grace * 1000
-    void endProcesses({root: neverStarted, marker, tmpDir: '/nowhere', seen: processes, graceMs, clock})
+    void endProcesses({root: neverStarted, marker, runDir: '/nowhere', seen: processes, graceMs, clock})
   }
 }
 
@@ -183,8 +183,8 @@ const endOf = ({usage, error}: StatusUpdate, status: FinalStatus) => ({
 
 async function report(run: JournalledRun, update: StatusUpdate, {delivery, emit}: RecoveryParts): Promise<void> {
   if (isFinal(update.status)) emit({type: 'task.finished', taskId: run.task_id, ...endOf(update, update.status)})
-  await delivery.output(run, run.cursor, {isClosing: () => false, ended: AbortSignal.abort()})
-  await delivery.report(run, update)
+  const tail = await delivery.output(run, run.cursor, {isClosing: () => false, ended: AbortSignal.abort()})
+  await delivery.report(run, update, tail)
   if (!isFinal(update.status)) emit({type: 'task.dropped', taskId: run.task_id, reason: 'it was given back'})
 }
 
@@ -240,7 +240,7 @@ async function endLeftovers(run: JournalledRun, {config, clock, emit}: RecoveryP
   const left = await endProcesses({
     root,
     marker: run.marker,
-    tmpDir: join(run.run_dir, runFiles.tmp),
+    runDir: run.run_dir,
     seen: [],
     graceMs: config.cancel_grace * 1000,
     clock,

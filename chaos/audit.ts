@@ -1,0 +1,234 @@
+import {existsSync, readdirSync, readFileSync} from 'node:fs'
+import {join} from 'node:path'
+import type {Task} from '../src/lib/protocol/schemas.ts'
+// @ts-expect-error -- plain JavaScript, shared with the agent
+import {linesOf} from './agent-output.mjs'
+import {isFinal, type Given, type Plan} from './load.ts'
+import type {Chunk} from './plane-client.ts'
+import type {World} from './world.ts'
+
+/** What must not be. Each is 0, or something is wrong. */
+export const counts = [
+  'bytes lost',
+  'bytes duplicated',
+  'bytes out of order',
+  'tasks without a final state',
+  'tasks run by two at once',
+  'processes left',
+  'wrong outcomes',
+  'bugs reported by the programs',
+] as const
+export type Count = (typeof counts)[number]
+
+export type Audit = {
+  totals: Record<Count, number>
+  /** One line for each thing that is wrong. */
+  findings: string[]
+  outcomes: Record<string, number>
+  bytes: number
+  starts: number
+}
+
+/** Compares what the server has with what the agents have written down. */
+export async function audit(world: World, given: readonly Given[]): Promise<Audit> {
+  const totals = Object.fromEntries(counts.map((count) => [count, 0])) as Record<Count, number>
+  const findings: string[] = []
+  const outcomes: Record<string, number> = {}
+  const found = (count: Count, by: number, text: string) => {
+    if (by === 0) return
+    totals[count] += by
+    findings.push(`${count}: ${by}: ${text.slice(0, 300)}`)
+  }
+  let bytes = 0
+  let starts = 0
+  for (const task of given) {
+    const now = await world.client.task(task.id)
+    const chunks = await world.client.output(task.id)
+    outcomes[now.status] = (outcomes[now.status] ?? 0) + 1
+    if (!isFinal(now)) found('tasks without a final state', 1, `${task.id} is ${now.status} (${task.worker})`)
+    const runs = recordsOf(world, task.id)
+    starts += runs.length
+    bytes += chunks.reduce((sum, {output}) => sum + Buffer.byteLength(output), 0)
+    if (task.plan) checkOutput(task.id, task.plan, runs, chunks, found)
+    else checkReal(task.id, now, chunks, found)
+    const wrong = task.plan ? wrongOutcome(task, now, runs) : undefined
+    if (wrong) found('wrong outcomes', 1, `${task.id}: ${wrong}`)
+  }
+
+  for (const line of notesOf(world, 'at-once')) found('tasks run by two at once', 1, line)
+  for (const line of notesOf(world, 'mistakes')) found('wrong outcomes', 1, `a mistake in the stub agent: ${line}`)
+  for (const line of processesLeft(world)) found('processes left', 1, line)
+  for (const {bugs} of [world.plane, ...world.workers.map(({process}) => process)])
+    for (const bug of bugs) found('bugs reported by the programs', 1, bug)
+  for (const line of bugLines(world)) found('bugs reported by the programs', 1, line)
+  return {totals, findings, outcomes, bytes, starts}
+}
+
+/** What agents have written down in this file of all. */
+function notesOf({records}: World, name: string): string[] {
+  const file = join(records, name)
+  return existsSync(file) ? readFileSync(file, 'utf8').trim().split('\n') : []
+}
+
+type Found = (count: Count, by: number, text: string) => void
+
+/** One start of an agent, by its own record. */
+export type Start = {attempt: number; start: number; written: number; end: string | undefined}
+
+function recordsOf({records}: World, task: string): Start[] {
+  const folder = join(records, task)
+  if (!existsSync(folder)) return []
+  const read = (name: string) => {
+    const file = join(folder, name)
+    return existsSync(file) ? readFileSync(file, 'utf8') : undefined
+  }
+  return readdirSync(folder)
+    .filter((name) => name.endsWith('.begin'))
+    .map((name) => {
+      const [attempt = '', start = ''] = name.split('.')
+      const id = `${attempt}.${start}`
+      return {
+        attempt: Number(attempt),
+        start: Number(start),
+        written: Number(read(`${id}.written`) ?? 0),
+        end: read(`${id}.end`),
+      }
+    })
+    .toSorted((a, b) => a.attempt - b.attempt || a.start - b.start)
+}
+
+/** Per attempt: what the agents wrote, one start after the other, and nothing else. */
+function checkOutput(task: string, plan: Plan, runs: Start[], chunks: Chunk[], found: Found): void {
+  for (const attempt of new Set([...runs, ...chunks].map((part) => part.attempt))) {
+    const actual = Buffer.from(
+      chunks
+        .filter((chunk) => chunk.attempt === attempt)
+        .map(({output}) => output)
+        .join(''),
+    )
+    const starts = runs.filter((run) => run.attempt === attempt)
+    const problem = compare(actual, task, plan, starts)
+    if (!problem) continue
+    const where = `${task} attempt ${attempt} (${starts.length} starts, ${actual.length} bytes at the server): ${problem}`
+    const seen = linesSeen(actual, task, plan, starts)
+    if (seen.duplicated + seen.outOfOrder + seen.lost === 0) found('bytes lost', 1, where)
+    found('bytes lost', seen.lost, where)
+    found('bytes duplicated', seen.duplicated, where)
+    found('bytes out of order', seen.outOfOrder, where)
+  }
+}
+
+/** The bytes themselves. Undefined: they are as they should be. */
+function compare(actual: Buffer, task: string, plan: Plan, starts: readonly Start[]): string | undefined {
+  let at = 0
+  for (const {attempt, start, written, end} of starts) {
+    const whole = Buffer.from([...linesOf(task, attempt, start, plan)].join(''))
+    const same = samePrefix(actual.subarray(at), whole)
+    const least = end === undefined ? written : whole.length
+    if (same < least) return `of start ${start} only ${same} bytes are there, its agent wrote ${least}`
+    at += same
+    // A killed agent may have left half a line; whoever goes on begins a new one.
+    const isTorn = same > 0 && actual[at - 1] !== 10
+    if (isTorn && actual[at] === 10) at += 1
+  }
+
+  return at === actual.length ? undefined : `${actual.length - at} bytes at ${at} are of no agent`
+}
+
+function samePrefix(a: Buffer, b: Buffer): number {
+  const most = Math.min(a.length, b.length)
+  if (a.subarray(0, most).equals(b.subarray(0, most))) return most
+  let low = 0
+  for (let high = most; low < high;) {
+    const middle = (low + high + 1) >> 1
+    if (a.subarray(0, middle).equals(b.subarray(0, middle))) low = middle
+    else high = middle - 1
+  }
+
+  return low
+}
+
+/** How it is wrong, in whole lines. */
+function linesSeen(actual: Buffer, task: string, plan: Plan, starts: readonly Start[]) {
+  const order = new Map<string, number>()
+  let lost = 0
+  const text = actual.toString('utf8')
+  const actualLines = text.split('\n').map((line) => `${line}\n`)
+  const have = new Set(actualLines)
+  for (const {attempt, start, written} of starts) {
+    let at = 0
+    for (const line of linesOf(task, attempt, start, plan)) {
+      at += Buffer.byteLength(line)
+      order.set(line, order.size)
+      if (at <= written && !have.has(line)) lost += Buffer.byteLength(line)
+    }
+  }
+
+  const seen = new Set<string>()
+  let duplicated = 0
+  let outOfOrder = 0
+  let last = -1
+  for (const line of actualLines) {
+    const place = order.get(line)
+    if (place === undefined) continue
+    if (seen.has(line)) duplicated += Buffer.byteLength(line)
+    else if (place < last) outOfOrder += Buffer.byteLength(line)
+    seen.add(line)
+    last = Math.max(last, place)
+  }
+
+  return {lost, duplicated, outOfOrder}
+}
+
+/** OpenCode's output is not known to the byte, but each of its lines is another, and done is done. */
+function checkReal(task: string, now: Task, chunks: Chunk[], found: Found): void {
+  const attempt = Math.max(0, ...chunks.map((chunk) => chunk.attempt))
+  const lines = chunks
+    .filter((chunk) => chunk.attempt === attempt)
+    .map(({output}) => output)
+    .join('')
+    .split('\n')
+  const whole = lines.filter((line) => line !== '')
+  const twice = whole.length - new Set(whole).size
+  found('bytes duplicated', twice, `${task} (real OpenCode) has ${twice} lines twice`)
+  const isEnded = whole.some((line) => /"type":"step_finish".*"reason":"stop"/.test(line))
+  if (now.status === 'completed' && !isEnded)
+    found('bytes lost', 1, `${task} (real OpenCode) is completed without its end`)
+}
+
+/** Done means done, and only that. */
+function wrongOutcome(task: Given, now: Task, runs: readonly Start[]): string | undefined {
+  const last = runs.at(-1)
+  const isDone = last?.end === 'done' && last.attempt === now.attempt
+  if (now.status === 'completed' && !isDone) return 'completed, though its agent did not come to its end'
+  if (now.status === 'cancelled' && !task.wasCancelled) return 'cancelled by nobody'
+  if (now.status === 'failed' && isDone) return `failed, though its agent was done: ${now.error}`
+  return undefined
+}
+
+/** Agents and what they left, by what is on their command line or in their environment. */
+export function processesLeft({token, folder}: World): string[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
+    .flatMap((pid) => {
+      const args = readProc(pid, 'cmdline').replaceAll('\0', ' ').trim()
+      const isAgents = readProc(pid, 'environ').includes('A2A_RUN=') && readProc(pid, 'environ').includes(folder)
+      return args.includes(token) || isAgents ? [`${pid} ${args}`] : []
+    })
+}
+
+function readProc(pid: string, name: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/${name}`, 'latin1')
+  } catch {
+    return ''
+  }
+}
+
+const bugLines = ({folder}: World) =>
+  readdirSync(join(folder, 'log')).flatMap((name) =>
+    readFileSync(join(folder, 'log', name), 'utf8')
+      .split('\n')
+      .filter((line) => /A bug in|TypeError|ReferenceError|Unhandled|uncaught|\(internal\/|at file:\/\//i.test(line))
+      .map((line) => `${name}: ${line}`),
+  )

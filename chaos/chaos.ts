@@ -1,0 +1,109 @@
+// Throws faults at real processes that do many tasks with known output, and compares in the end what the control plane
+// has with what the agents wrote down. `npm run chaos -- --minutes 30 --seed 1`
+import {rmSync} from 'node:fs'
+import {parseArgs} from 'node:util'
+import {audit, counts, processesLeft, type Audit} from './audit.ts'
+import {faults, type Fault} from './faults.ts'
+import {giveTasks, isFinal, type Given} from './load.ts'
+import {seeded, type Random} from './random.ts'
+import {note, startWorld, type World} from './world.ts'
+
+const {values: options} = parseArgs({
+  options: {
+    minutes: {type: 'string', default: '5'},
+    seed: {type: 'string', default: String(Date.now() % 1_000_000)},
+    /** Without the real OpenCode: it is slow to start, and a short run has no time for it. */
+    'no-real': {type: 'boolean', default: false},
+    keep: {type: 'boolean', default: false},
+    only: {type: 'string'},
+  },
+})
+const minutes = Number(options.minutes)
+const seed = Number(options.seed)
+/** Until all is over once nothing is disturbed any more. */
+const patienceMs = 240_000
+
+const print = (line: string) => process.stdout.write(`${line}\n`)
+const sleep = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms))
+const replay = `npm run chaos -- --minutes ${options.minutes} --seed ${seed}${options['no-real'] ? ' --no-real' : ''}`
+
+/** Each fault once, in an order of chance, and then by their weights. */
+function* schedule(random: Random): Generator<Fault> {
+  const possible = faults.filter(
+    ({name, isLong}) => (minutes >= 3 || !isLong) && (!options.only || name.includes(options.only)),
+  )
+  for (const rest = [...possible]; rest.length > 0;) yield* rest.splice(random.int(0, rest.length - 1), 1)
+  const weighted = possible.flatMap((fault) => Array.from({length: fault.weight}, () => fault))
+  for (;;) yield random.pick(weighted)
+}
+
+/** One fault after the other, now and then several at once; resolves when the last is over. */
+async function disturb(world: World, random: Random, deadline: number): Promise<Map<string, number>> {
+  const done = new Map<string, number>()
+  const busy = new Set<Promise<void>>()
+  for (const fault of schedule(random)) {
+    if (Date.now() >= deadline) break
+    const worker = random.pick(world.workers)
+    done.set(fault.name, (done.get(fault.name) ?? 0) + 1)
+    note(world, 'faults', `${new Date().toISOString()} ${fault.name} (${worker.process.name})\n`)
+    const run: Promise<void> = fault.run({world, worker, random: random.fork(), sleep}).finally(() => busy.delete(run))
+    busy.add(run)
+    await sleep(random.int(100, 1500))
+    if (busy.size > 3) await Promise.race(busy)
+  }
+
+  await Promise.all(busy)
+  return done
+}
+
+/** Waits until every task is over and no process of any is alive. */
+async function settle(world: World, given: readonly Given[]): Promise<void> {
+  for (const {process, proxy} of world.workers) {
+    process.signal('SIGCONT')
+    proxy.fate = () => ({do: 'pass'})
+    proxy.setDark(false)
+  }
+  const deadline = Date.now() + patienceMs
+  while (Date.now() < deadline) {
+    const states = await Promise.all(given.map(({id}) => world.client.task(id)))
+    if (states.every((task) => isFinal(task)) && processesLeft(world).length === 0) return
+    await sleep(500)
+  }
+}
+
+function report(
+  {totals, findings, outcomes, bytes, starts}: Audit,
+  given: readonly Given[],
+  done: Map<string, number>,
+) {
+  print(
+    `\nseed ${seed}, ${minutes} min: ${given.length} tasks (${JSON.stringify(outcomes)}), ${starts} starts of an agent,`,
+  )
+  print(`${(bytes / 2 ** 20).toFixed(1)} MiB of output, ${[...done.values()].reduce((a, b) => a + b, 0)} faults\n`)
+  for (const [name, times] of [...done].toSorted()) print(`${String(times).padStart(6)}  ${name}`)
+  print('')
+  for (const count of counts) print(`${String(totals[count]).padStart(6)}  ${count}`)
+  for (const finding of findings.slice(0, 40)) print(`  ${finding}`)
+}
+
+const random = seeded(seed)
+const world = await startWorld(random.fork(), {withReal: !options['no-real']})
+let isClean = false
+try {
+  print(`${replay}   (in ${world.folder})`)
+  const stop = new AbortController()
+  const giving = giveTasks(world, random.fork(), stop.signal)
+  const done = await disturb(world, random.fork(), Date.now() + minutes * 60_000)
+  stop.abort()
+  const given = await giving
+  await settle(world, given)
+  const result = await audit(world, given)
+  report(result, given, done)
+  isClean = counts.every((count) => result.totals[count] === 0) && given.length > 0
+  print(isClean ? '\nNothing was lost.' : `\nSomething is wrong. Again with: ${replay}   (logs in ${world.folder}/log)`)
+} finally {
+  await world[Symbol.asyncDispose]()
+  if (isClean && !options.keep) rmSync(world.folder, {recursive: true, force: true, maxRetries: 5})
+}
+
+process.exitCode = isClean ? 0 : 1

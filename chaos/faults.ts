@@ -1,0 +1,202 @@
+import type {Fate} from './fault-proxy.ts'
+import type {Random} from './random.ts'
+import {fillDisk, liveAgents, type Worker, type World} from './world.ts'
+
+export type Fault = {
+  name: string
+  /** How often beside the others. */
+  weight: number
+  /** It lasts longer than a short run has time for. */
+  isLong?: boolean
+  /** Does it, and resolves when it is over. */
+  run: (at: Scene) => Promise<void>
+}
+
+export type Scene = {world: World; worker: Worker; random: Random; sleep: (ms: number) => Promise<void>}
+
+const hour = 3_600_000
+
+/** Requests of a worker, and how their paths begin or end. */
+const requests = {
+  claim: /^POST .*\/tasks\/claim/,
+  output: /^POST .*\/output/,
+  report: /^PUT .*\/status/,
+  heartbeat: /^POST .*\/heartbeat/,
+  registration: /^POST .*\/workers\/register/,
+  stream: /^GET .*\/tasks\/stream/,
+  decline: /^POST .*\/tasks\/decline/,
+}
+
+/** For a while, requests that match meet this fate with that probability. */
+async function disturb({worker, random, sleep}: Scene, which: RegExp, probability: number, fate: () => Fate) {
+  worker.proxy.fate = (request) => (which.test(request) && random.chance(probability) ? fate() : {do: 'pass'})
+  await sleep(random.int(500, 4000))
+  worker.proxy.fate = () => ({do: 'pass'})
+}
+
+/** The next request of this kind is answered by the server; then `act` happens before anybody hears of it. */
+async function atNext({worker, sleep}: Scene, which: RegExp, act: () => void): Promise<void> {
+  const state = {isDone: false}
+  worker.proxy.fate = (request) => {
+    if (state.isDone || !which.test(request)) return {do: 'pass'}
+    state.isDone = true
+    return {do: 'tell', act}
+  }
+  for (let waited = 0; !state.isDone && waited < 3000; waited += 50) await sleep(50)
+  worker.proxy.fate = () => ({do: 'pass'})
+}
+
+const page = '<html><body><h1>502 Bad Gateway</h1></body></html>'
+const answering = (status: number, headers: Record<string, string> = {}): Fate => ({
+  do: 'answer',
+  status,
+  headers: {'content-type': 'text/html', ...headers},
+  body: page,
+})
+
+async function stopped({random, sleep}: Scene, signal: (name: NodeJS.Signals) => void): Promise<void> {
+  signal('SIGSTOP')
+  await sleep(random.int(300, 5000))
+  signal('SIGCONT')
+}
+
+function send(pid: number | undefined, signal: NodeJS.Signals): void {
+  try {
+    if (pid !== undefined) process.kill(pid, signal)
+  } catch {
+    // it has just ended
+  }
+}
+
+const anAgent = ({world, random}: Scene) => {
+  const all = liveAgents(world)
+  return all.length === 0 ? undefined : random.pick(all)
+}
+
+async function jump(process: Worker['process'], {random, sleep}: Scene): Promise<void> {
+  process.tell('clock', String(random.int(-6 * hour, 6 * hour)))
+  await sleep(500)
+}
+
+/** Everything that is done to the system, and to which part of it. */
+export const faults: Fault[] = [
+  {name: 'kill -9 of a worker', weight: 4, run: async ({worker}) => worker.process.signal('SIGKILL')},
+  {
+    name: 'kill -9 of a worker and an agent at once',
+    weight: 3,
+    run: async (at) => {
+      const pid = anAgent(at)
+      at.worker.process.signal('SIGKILL')
+      send(pid, 'SIGKILL')
+    },
+  },
+  {name: 'kill -9 of an agent', weight: 2, run: async (at) => send(anAgent(at), 'SIGKILL')},
+  {name: 'kill -9 of the control plane', weight: 3, run: async ({world}) => world.plane.signal('SIGKILL')},
+  ...(['before the spawn', 'after the spawn'] as const).map((step) => ({
+    name: `a worker dies ${step} of an agent`,
+    weight: 2,
+    run: async ({worker, sleep}: Scene) => {
+      worker.process.tell(step)
+      await sleep(2000)
+    },
+  })),
+  ...(['claim', 'output', 'report', 'heartbeat', 'registration', 'decline'] as const).map((kind) => ({
+    name: `a worker dies between a ${kind} and its answer`,
+    weight: kind === 'output' || kind === 'report' ? 2 : 1,
+    run: (at: Scene) => atNext(at, requests[kind], () => at.worker.process.signal('SIGKILL')),
+  })),
+  ...(['claim', 'output', 'report'] as const).map((kind) => ({
+    name: `the control plane dies right after it took a ${kind}`,
+    weight: 1,
+    run: (at: Scene) => atNext(at, requests[kind], () => at.world.plane.signal('SIGKILL')),
+  })),
+  {name: 'SIGQUIT of a worker (detach)', weight: 1, run: async ({worker}) => worker.process.signal('SIGQUIT')},
+  {name: 'SIGTERM of a worker (drain)', weight: 1, run: async ({worker}) => worker.process.signal('SIGTERM')},
+  {
+    name: 'a worker is stopped for a while',
+    weight: 1,
+    run: (at) => stopped(at, (name) => at.worker.process.signal(name)),
+  },
+  {
+    name: 'the control plane is stopped for a while',
+    weight: 1,
+    run: (at) => stopped(at, (name) => at.world.plane.signal(name)),
+  },
+  {
+    name: 'an agent is stopped for a while',
+    weight: 1,
+    run: (at) => {
+      const pid = anAgent(at)
+      return stopped(at, (name) => send(pid, name))
+    },
+  },
+  {name: 'connections are cut', weight: 2, run: async ({worker}) => worker.proxy.cut()},
+  {name: 'requests are lost', weight: 1, run: (at) => disturb(at, /./, 0.4, () => ({do: 'reset', when: 'before'}))},
+  {name: 'answers are lost', weight: 3, run: (at) => disturb(at, /./, 0.4, () => ({do: 'reset', when: 'after'}))},
+  {name: 'requests arrive twice', weight: 3, run: (at) => disturb(at, /^(POST|PUT)/, 0.6, () => ({do: 'double'}))},
+  {name: 'answers are cut in half', weight: 2, run: (at) => disturb(at, /^(POST|PUT)/, 0.4, () => ({do: 'truncate'}))},
+  {
+    name: 'everything takes long',
+    weight: 1,
+    run: (at) => disturb(at, /./, 0.7, () => ({do: 'delay', ms: at.random.int(50, 1500)})),
+  },
+  {name: 'a gateway answers 502 with a page', weight: 1, run: (at) => disturb(at, /./, 0.6, () => answering(502))},
+  {name: 'a portal answers 200 with a page', weight: 1, run: (at) => disturb(at, /./, 0.6, () => answering(200))},
+  {name: 'a proxy answers 404 with a page', weight: 1, run: (at) => disturb(at, /./, 0.5, () => answering(404))},
+  {
+    name: '429 with Retry-After',
+    weight: 1,
+    run: (at) => disturb(at, /./, 0.6, () => answering(429, {'retry-after': '1'})),
+  },
+  {
+    name: 'the token is refused for a while',
+    weight: 1,
+    isLong: true,
+    run: (at) => disturb(at, /./, 0.6, () => answering(401)),
+  },
+  {
+    name: 'a black hole',
+    weight: 2,
+    run: async ({worker, random, sleep}) => {
+      worker.proxy.setDark(true)
+      await sleep(random.int(1000, 8000))
+      worker.proxy.setDark(false)
+    },
+  },
+  {
+    name: 'a black hole longer than a lease',
+    weight: 1,
+    isLong: true,
+    run: async ({worker, random, sleep}) => {
+      worker.proxy.setDark(true)
+      await sleep(random.int(65_000, 80_000))
+      worker.proxy.setDark(false)
+    },
+  },
+  {
+    name: 'Redis dies and comes back',
+    weight: 1,
+    run: async ({world, random, sleep}) => {
+      await world.redis.stop()
+      await sleep(random.int(200, 3000))
+      await world.redis.start()
+    },
+  },
+  {
+    name: 'Redis is stopped for a while',
+    weight: 1,
+    run: (at) => stopped(at, (name) => send(at.world.redis.process.pid, name)),
+  },
+  {name: "a worker's clock jumps", weight: 1, run: (at) => jump(at.worker.process, at)},
+  {name: "the control plane's clock jumps", weight: 1, run: (at) => jump(at.world.plane, at)},
+  {
+    name: 'a disk is full for a while',
+    weight: 3,
+    run: async ({world, random, sleep}) => {
+      if (world.disks.length === 0) return
+      const free = fillDisk(random.pick(world.disks))
+      await sleep(random.int(500, 5000))
+      free()
+    },
+  },
+]

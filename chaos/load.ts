@@ -1,0 +1,78 @@
+import type {Task} from '../src/lib/protocol/schemas.ts'
+import type {Random} from './random.ts'
+import type {World} from './world.ts'
+
+export type Plan = {
+  lines: number
+  pauseMs: number
+  bytes: number
+  end: 'done' | 'silent' | 'error'
+  child: 'none' | 'marked' | 'folder' | 'descriptor'
+  traps: boolean
+}
+
+/** A task that was given to the system; `plan` is undefined where the real OpenCode has to do it. */
+export type Given = {id: string; plan: Plan | undefined; worker: string; wasCancelled: boolean; isOver: boolean}
+
+const most = {stub: 7, real: 1}
+
+/** Gives tasks, and takes some of them back, until it is aborted. */
+export async function giveTasks(world: World, random: Random, signal: AbortSignal): Promise<Given[]> {
+  const {client, workers} = world
+  const given: Given[] = []
+  const trees = await serving(world)
+  for (let i = 0; !signal.aborted; i++) {
+    await new Promise((resolve) => setTimeout(resolve, random.int(50, 600)))
+    for (const task of given.filter(({isOver}) => !isOver)) task.isOver = isFinal(await client.task(task.id))
+    const open = (isReal: boolean) =>
+      given.filter(({isOver, plan}) => !isOver && (plan === undefined) === isReal).length
+    const worker = random.pick(workers)
+    const {isReal} = worker
+    if (open(isReal) < (isReal ? most.real : most.stub)) {
+      const plan = isReal ? undefined : randomPlan(random)
+      const prompt = plan ? JSON.stringify(plan) : realPrompt(i)
+      const codebase = trees.get(random.pick(worker.paths)) ?? ''
+      const {id} = await client.create(codebase, {title: `task ${i}`, prompt}, `chaos-${i}`)
+      given.push({id, plan, worker: worker.process.name, wasCancelled: false, isOver: false})
+    }
+
+    if (random.chance(0.06)) await cancelOne(world, random, given)
+  }
+
+  return given
+}
+
+export const isFinal = ({status}: Task) => status === 'completed' || status === 'failed' || status === 'cancelled'
+
+async function cancelOne({client}: World, random: Random, given: Given[]): Promise<void> {
+  const open = given.filter(({isOver, wasCancelled}) => !isOver && !wasCancelled)
+  if (open.length === 0) return
+  const task = random.pick(open)
+  task.wasCancelled = true
+  await client.cancel(task.id)
+}
+
+/** The id of each working tree, once its worker has registered it. */
+async function serving({client, workers}: World): Promise<Map<string, string>> {
+  const wanted = workers.flatMap(({paths}) => paths)
+  for (;;) {
+    const known = new Map((await client.codebases()).map(({id, path}) => [path, id]))
+    if (wanted.every((path) => known.has(path))) return known
+    await new Promise((resolve) => setTimeout(resolve, 100))
+  }
+}
+
+function randomPlan(random: Random): Plan {
+  const kind = random.next()
+  const lines = random.int(0, kind < 0.2 ? 2000 : 120)
+  return {
+    lines,
+    pauseMs: kind < 0.2 ? 0 : kind < 0.7 ? random.int(0, 15) : random.int(20, 120),
+    bytes: random.pick([0, 40, 200, 2000]),
+    end: random.pick(['done', 'done', 'done', 'done', 'done', 'done', 'silent', 'error']),
+    child: random.pick(['none', 'none', 'none', 'marked', 'folder', 'descriptor']),
+    traps: random.chance(0.1),
+  }
+}
+
+const realPrompt = (i: number) => `[fake:bash cmd="echo ${i} >> done; sleep 1"] [fake:text say=task-${i}]`
