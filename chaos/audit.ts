@@ -5,7 +5,7 @@ import type {Task} from '../src/lib/protocol/schemas.ts'
 import {linesOf} from './agent-output.mjs'
 import {isFinal, type Given, type Plan} from './load.ts'
 import type {Chunk} from './plane-client.ts'
-import type {World} from './world.ts'
+import {processesOf, readText, type World} from './world.ts'
 
 /** What must not be. Each is 0, or something is wrong. */
 export const counts = [
@@ -206,24 +206,9 @@ function wrongOutcome(task: Given, now: Task, runs: readonly Start[]): string | 
   return undefined
 }
 
-/** Agents and what they left, by what is on their command line or in their environment. */
-export function processesLeft({token, folder}: World): string[] {
-  return readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
-    .flatMap((pid) => {
-      const args = readProc(pid, 'cmdline').replaceAll('\0', ' ').trim()
-      const isAgents = readProc(pid, 'environ').includes('A2A_RUN=') && readProc(pid, 'environ').includes(folder)
-      return args.includes(token) || isAgents ? [`${pid} ${args}`] : []
-    })
-}
-
-function readProc(pid: string, name: string): string {
-  try {
-    return readFileSync(`/proc/${pid}/${name}`, 'latin1')
-  } catch {
-    return ''
-  }
-}
+/** Agents and what they left: their numbers and command lines. */
+const processesLeft = (world: World) =>
+  processesOf(world).map((pid) => `${pid} ${readText(`/proc/${pid}/cmdline`).replaceAll('\0', ' ')}`)
 
 const bugLines = ({folder}: World) =>
   readdirSync(join(folder, 'log')).flatMap((name) =>

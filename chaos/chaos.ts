@@ -2,11 +2,11 @@
 // has with what the agents wrote down. `npm run chaos -- --minutes 30 --seed 1`
 import {rmSync} from 'node:fs'
 import {parseArgs} from 'node:util'
-import {audit, counts, processesLeft, type Audit} from './audit.ts'
+import {audit, counts, type Audit} from './audit.ts'
 import {faults, type Fault} from './faults.ts'
 import {giveTasks, isFinal, type Given} from './load.ts'
 import {seeded, type Random} from './random.ts'
-import {note, startWorld, type World} from './world.ts'
+import {note, processesOf, startWorld, type World} from './world.ts'
 
 const {values: options} = parseArgs({
   options: {
@@ -66,7 +66,7 @@ async function settle(world: World, given: readonly Given[]): Promise<void> {
   const deadline = Date.now() + patienceMs
   while (Date.now() < deadline) {
     const states = await Promise.all(given.map(({id}) => world.client.task(id)))
-    if (states.every((task) => isFinal(task)) && processesLeft(world).length === 0) return
+    if (states.every((task) => isFinal(task)) && processesOf(world).length === 0) return
     await sleep(500)
   }
 }

@@ -64,11 +64,11 @@ async function serving({client, workers}: World): Promise<Map<string, string>> {
 
 function randomPlan(random: Random): Plan {
   const kind = random.next()
-  const lines = random.int(0, kind < 0.2 ? 2000 : 120)
+  const lines = random.int(0, kind < 0.2 ? 1000 : 120)
   return {
     lines,
     pauseMs: kind < 0.2 ? 0 : kind < 0.7 ? random.int(0, 15) : random.int(20, 120),
-    bytes: random.pick([0, 40, 200, 2000]),
+    bytes: random.pick([0, 40, 200, 800]),
     end: random.pick(['done', 'done', 'done', 'done', 'done', 'done', 'silent', 'error']),
     child: random.pick(['none', 'none', 'none', 'marked', 'folder', 'descriptor']),
     traps: random.chance(0.1),

@@ -1,4 +1,4 @@
-import {execFileSync, spawnSync} from 'node:child_process'
+import {spawnSync} from 'node:child_process'
 import {
   existsSync,
   mkdirSync,
@@ -6,7 +6,7 @@ import {
   readFileSync,
   readdirSync,
   realpathSync,
-  rmSync,
+  statfsSync,
   writeFileSync,
 } from 'node:fs'
 import {tmpdir} from 'node:os'
@@ -37,21 +37,21 @@ export type World = {
   client: PlaneClient
   workers: Worker[]
   redis: RedisServer
-  /** File systems of few megabytes that can be filled: of the first worker's state and of the plane's database. */
+  /** File systems of their own that can be filled: of the first worker's state and of the plane's database. */
   disks: {name: string; path: string}[]
   [Symbol.asyncDispose](): Promise<void>
 }
 
 const root = join(import.meta.dirname, '..')
 const program = join(root, 'bin/run.js')
-const diskSize = '48m'
+const diskSize = '2g'
 
 /** Starts a control plane, Redis and the workers, each behind a proxy of its own. */
 export async function startWorld(random: Random, {withReal}: {withReal: boolean}): Promise<World> {
   const folder = realpathSync(mkdtempSync(join(tmpdir(), 'a2a-chaos-')))
   const records = join(folder, 'records')
   for (const name of ['records', 'home', 'plane', 'log']) mkdirSync(join(folder, name))
-  const token = `${86_400 + random.int(0, 86_399)}.${random.int(100_000, 999_999)}`
+  const token = `86400.${process.pid}${String(Date.now()).slice(-6)}` // of this run, not of its seed
   const redis = await startRedis()
   const model = withReal ? await startModel() : undefined
   const disks = ['plane', 'state-w1'].map((name) => ({name, path: join(folder, name)})).filter(mount)
@@ -77,6 +77,7 @@ export async function startWorld(random: Random, {withReal}: {withReal: boolean}
       for (const {proxy} of workers) await proxy[Symbol.asyncDispose]()
       await redis[Symbol.asyncDispose]()
       await model?.[Symbol.asyncDispose]()
+      for (const pid of processesOf({folder, token})) process.kill(pid, 'SIGKILL')
       for (const {path} of disks) spawnSync('umount', ['-l', path])
     },
   }
@@ -156,17 +157,37 @@ export function liveAgents({records}: Pick<World, 'records'>): number[] {
     .filter((pid) => pid > 0 && existsSync(`/proc/${pid}`))
 }
 
-/** Takes the whole of a file system until the answer is called. */
-export function fillDisk({path}: {path: string}): () => void {
-  const file = join(path, 'filler')
-  try {
-    execFileSync('dd', ['if=/dev/zero', `of=${file}`, 'bs=64k'], {stdio: 'ignore'})
-  } catch {
-    // It ends with the disk: that is what it is for.
-  }
-
-  return () => rmSync(file, {force: true})
+/** Agents and what they left, by what is on their command line or in their environment. */
+export function processesOf({token, folder}: Pick<World, 'folder' | 'token'>): number[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
+    .filter((pid) => {
+      const environment = readText(`/proc/${pid}/environ`)
+      return (
+        readText(`/proc/${pid}/cmdline`).includes(token) ||
+        (environment.includes('A2A_RUN=') && environment.includes(folder))
+      )
+    })
+    .map(Number)
 }
+
+/** Empty where there is nothing to read. */
+export function readText(file: string): string {
+  try {
+    return readFileSync(file, 'latin1')
+  } catch {
+    return ''
+  }
+}
+
+/** Makes a file system no bigger than what is in it, until the answer is called. */
+export function fillDisk({path}: {path: string}): () => void {
+  const {blocks, bfree, bsize} = statfsSync(path)
+  resize(path, String((blocks - bfree) * bsize))
+  return () => resize(path, diskSize)
+}
+
+const resize = (path: string, size: string) => spawnSync('mount', ['-o', `remount,size=${size}`, path])
 
 /** Keeps what was seen for people who want to know more. */
 export const note = ({folder}: Pick<World, 'folder'>, name: string, text: string) =>
