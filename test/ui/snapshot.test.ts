@@ -4,7 +4,7 @@ import {workerStatusSchema} from '../../src/lib/control/messages.ts'
 import {statusOf, viewOf} from '../../src/lib/ui/snapshot.ts'
 import {after, connected, finished, noon, running, said} from '../support/views.ts'
 
-const facts = {pid: 1, version: '1', free: 3, worker_id: 'w1', server: 'http://plane.test'}
+const facts = {pid: 1, version: '1', free: 3, worker_id: 'w1', server: 'http://plane.test', disk: null}
 /** As it goes over the socket. */
 const sent = (status: unknown) => v.parse(workerStatusSchema, JSON.parse(JSON.stringify(status)))
 
