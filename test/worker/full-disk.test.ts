@@ -132,6 +132,7 @@ describe.skipIf(isSkipped)('a worker whose disk is full', () => {
     expect(await at.fleet.ended(id)).toMatchObject({status: 'completed', result: expect.stringContaining('line 4')})
     expect(at.log()).toMatch(/The report is not in the journal yet, and sent all the same: .*disk is full/)
     expect(await at.fleet.output(id)).toBe(at.spool(id))
+    expect(at.log().match(/is full: make room there/g)).toHaveLength(1)
     at.disk.clear()
     await at.ballast()
     await at.kill()

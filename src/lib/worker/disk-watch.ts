@@ -65,21 +65,26 @@ export class DiskWatch {
     if (hasNoRoom(this.#free)) this.#sawFull()
     if (this.#isShort() && (await kept.free(this.#wanted - this.#free))) await this.#measure()
     if (await ballast.makeOf(this.#free)) await this.#measure()
-    if (ballast.isThere) this.#isFullTold = false
     this.#decide()
-    if (!hasNoRoom(this.#free)) catchUp()
+    if (hasNoRoom(this.#free)) return
+    if (ballast.isThere) this.#isFullTold = false
+    catchUp()
   }
 
   /** Looks every few seconds, and at once when something found no room, until aborted. */
   async run(signal: AbortSignal): Promise<void> {
     const {kept, clock} = this.#options
-    const prune = () => kept.prune().catch(() => {}) // what stays is tried again
-    const scanned = kept.scan(signal).then(prune)
+    const prune = () => kept.prune(signal)
+    // What cannot be looked at or removed now is tried again.
+    const scanned = kept
+      .scan(signal)
+      .then(prune)
+      .catch(() => {})
     let prunedAt = clock.monotonic()
     while (!signal.aborted) {
       if (clock.monotonic() - prunedAt >= pruneMs) {
         prunedAt = clock.monotonic()
-        await prune()
+        await prune().catch(() => {})
       }
 
       await this.look().catch(() => {}) // a disk that is not there is told of by whoever writes to it

@@ -57,13 +57,13 @@ export class KeptRuns {
     this.#bytes += kept.bytes
   }
 
-  /** Removes what is too old, and the oldest of what is too much. */
-  async prune(): Promise<void> {
+  /** Removes what is too old, and the oldest of what is too much; thousands take seconds, so it can be told to stop. */
+  async prune(signal?: AbortSignal): Promise<void> {
     const {clock, keepMs, keepBytes} = this.#options
     const since = keepMs > 0 ? clock.now() - keepMs : -Infinity
     const most = keepBytes > 0 ? keepBytes : Infinity
     for (const [task, {at}] of this.#oldestFirst()) {
-      if (at >= since && this.#bytes <= most) return
+      if (signal?.aborted || (at >= since && this.#bytes <= most)) return
       await this.#remove(task)
     }
   }
