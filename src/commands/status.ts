@@ -6,7 +6,7 @@ import type {LocalWorker} from '../lib/control/local-workers.ts'
 import type {MonitorWorker} from '../lib/protocol/schemas.ts'
 
 export type StatusReport = {
-  /** `degraded`: the server answers, but no worker is connected to it. */
+  /** `degraded`: the server answers, but no worker is connected to it, or one of this machine has no room for tasks. */
   state: 'healthy' | 'degraded' | 'unreachable'
   server: string | null
   error: string | null
@@ -18,7 +18,7 @@ export type StatusReport = {
 export default class Status extends BaseCommand {
   static override summary = 'Show the workers of this machine, the control plane, other workers, the queue'
   static override description =
-    'Exits 0 when all is well, 1 when no worker is connected, 69 when the control plane is out of reach.'
+    'Exits 0 when all is well, 1 when no worker is connected or one here has too little disk for tasks, 69 when the control plane is out of reach.'
   static override examples = ['<%= config.bin %> <%= command.id %>', '<%= config.bin %> <%= command.id %> --json']
   static override flags = {name: Flags.string({char: 'n', summary: 'Only this worker of this machine'})}
 
@@ -60,10 +60,9 @@ export default class Status extends BaseCommand {
         client.tasks({status: 'pending', limit: 1000}),
         client.tasks({status: 'running', limit: 1000}),
       ])
-      const state = workers.some(({connected, status}) => connected || status === 'active') ? 'healthy' : 'degraded'
-      const error = state === 'healthy' ? null : 'no worker is connected; start one with `a2a-worker start`'
+      const error = problemOf(workers, local)
       return {
-        state,
+        state: error === null ? 'healthy' : 'degraded',
         server: client.url,
         error,
         local,
@@ -74,4 +73,11 @@ export default class Status extends BaseCommand {
       return {state: 'unreachable', server, error: messageOf(error), ...nothing}
     }
   }
+}
+
+function problemOf(workers: readonly MonitorWorker[], local: readonly LocalWorker[]): string | null {
+  if (!workers.some(({connected, status}) => connected || status === 'active'))
+    return 'no worker is connected; start one with `a2a-worker start`'
+  const low = local.find(({disk}) => disk?.is_low)
+  return low ? `worker ${low.name} takes no task: too little is free for ${low.disk?.path}` : null
 }

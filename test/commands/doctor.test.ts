@@ -39,6 +39,15 @@ test('with a worker at work nothing is wrong: exit 0, and each check says what i
   expect(code).toBe(0)
 })
 
+test('too little free for the state: below the least no task is taken, which is a problem', async () => {
+  await using plane = await startPlane()
+  await using shop = openWorkshop({A2A_MIN_FREE_DISK: String(2 ** 40)})
+  expect(finding(await wrong(shop, ['--server', plane.url]), 'state')).toMatchObject({
+    state: 'problem',
+    text: expect.stringMatching(/^only \d+ [MG]iB are free for .*\(min_free_disk\) no task is taken$/),
+  })
+})
+
 test('no workers: the server knows none, and what to start where', async () => {
   await using plane = await startPlane()
   await using shop = openWorkshop()

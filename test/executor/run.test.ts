@@ -74,6 +74,16 @@ test('the agent leads a group of its own and gets no more of our environment tha
   expect(Number(readFileSync(join(made.cwd, 'group.txt'), 'utf8'))).toBe(told.spawned[0]?.pid)
 })
 
+test('a disk that was full during the run is its reason to fail, also when there is room again at its end', async () => {
+  const cut = request(printing(stepStart()), {wasDiskFull: () => true})
+  expect((await runToEnd(executor, cut)).outcome).toMatchObject({
+    status: 'failed',
+    error: expect.stringMatching(/^the disk is full: /),
+  })
+  const done = request(answering('done'), {wasDiskFull: () => true})
+  expect((await runToEnd(executor, done)).outcome).toMatchObject({status: 'completed', error: null})
+})
+
 test('a prompt of a megabyte arrives as it is', async () => {
   const prompt = `exec wc -c <<'END'\n${'é"\'\\$`\n'.repeat(100_000)}END\n`
   const made = request(prompt)

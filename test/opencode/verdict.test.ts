@@ -97,7 +97,17 @@ describe('a task has failed', () => {
   })
 
   test('when the disk was full', () => {
-    expect(verdict([lines.stepStart()], {isDiskFull: true}).error).toContain('disk')
+    expect(verdict([lines.stepStart()], {isDiskFull: true}).error).toMatch(/^the disk is full: .*not complete$/)
+    const said = 'Error: ENOSPC: no space left on device, write'
+    expect(verdict([lines.stepStart()], {...exit1, stderr: said}).error).toBe(`the disk is full: ${said}`)
+    const failed = [lines.error('UnknownError', 'database or disk is full')]
+    expect(verdict(failed, exit1).error).toBe('the disk is full: database or disk is full')
+    expect(verdict([lines.stepStart(), lines.finish()], {stderr: said}).status).toBe('completed')
+  })
+
+  test('but not for the disk when no more files can be watched, of which the system says the same', () => {
+    const stderr = "inotify_add_watch on '/srv/api' failed: No space left on device"
+    expect(verdict([lines.stepStart()], {...exit1, stderr}).error).not.toContain('the disk is full')
   })
 
   test('and never without a word', () => {

@@ -4,7 +4,7 @@ import {workerStatusSchema} from '../../src/lib/control/messages.ts'
 import {statusOf, viewOf} from '../../src/lib/ui/snapshot.ts'
 import {after, connected, finished, noon, running, said} from '../support/views.ts'
 
-const facts = {pid: 1, version: '1', free: 3, worker_id: 'w1', server: 'http://plane.test'}
+const facts = {pid: 1, version: '1', free: 3, worker_id: 'w1', server: 'http://plane.test', disk: null}
 /** As it goes over the socket. */
 const sent = (status: unknown) => v.parse(workerStatusSchema, JSON.parse(JSON.stringify(status)))
 
@@ -45,6 +45,15 @@ test('a task that was declined a while ago is not told as waiting: it has gone e
   const view = after(connected(), {type: 'task.waiting', taskId: 'c', title: 'C', reason: 'no slot is free'})
   expect(statusOf(view, facts, noon + 30_000).waiting).toHaveLength(1)
   expect(statusOf(view, facts, noon + 120_000).waiting).toEqual([])
+})
+
+test('that the disk is nearly full is seen by whoever comes late, and by whoever was there', () => {
+  const disk = {path: '/s', free: 5, minimum: 10, is_low: true, runs: {tasks: 1, bytes: 2}}
+  const view = after(connected(), {type: 'disk.changed', isLow: true, path: '/s', free: 5, minimum: 10, wanted: 11})
+  expect(view.isDiskLow).toBe(true)
+  expect(viewOf(sent(statusOf(view, {...facts, disk}, noon)), 0)).toEqual(view)
+  const again = after(view, {type: 'disk.changed', isLow: false, path: '/s', free: 15, minimum: 10, wanted: 11})
+  expect(again.isDiskLow).toBe(false)
 })
 
 test('what an older worker does not tell is left open', () => {

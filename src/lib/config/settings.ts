@@ -157,6 +157,24 @@ export const settings = {
     minimum: 0,
   },
   state_dir: {type: 'path', description: 'Directory for state (default: ~/.local/state/a2a-worker)'},
+  min_free_disk: {
+    type: 'integer',
+    description: 'MiB that must be free on the disk of the state directory for tasks to be taken; 0 means any',
+    default: 512,
+    minimum: 0,
+  },
+  keep_runs_days: {
+    type: 'integer',
+    description: 'Days for which the files of ended runs are kept; 0 means no limit',
+    default: 14,
+    minimum: 0,
+  },
+  keep_runs_mb: {
+    type: 'integer',
+    description: 'MiB that the files of ended runs may take, the oldest go first; 0 means no limit',
+    default: 1024,
+    minimum: 0,
+  },
   log_level: {
     type: 'string',
     description: 'Least level that is logged',

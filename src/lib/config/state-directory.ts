@@ -1,7 +1,8 @@
 import {accessSync, constants, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync} from 'node:fs'
 import {homedir} from 'node:os'
 import {join} from 'node:path'
-import {ExpectedError, messageOf} from '../core/errors.ts'
+import {isDiskFull, reasonOf} from '../core/disk-full.ts'
+import {ExpectedError} from '../core/errors.ts'
 import type {Environment} from './file.ts'
 
 /**
@@ -26,10 +27,14 @@ export function makePrivate(path: string): string {
 
 /** Exit 73, with the path and the way out. */
 export const cannotWrite = (path: string, error: unknown) =>
-  new ExpectedError(`Cannot write to ${path}: ${messageOf(error)}.`, {
+  new ExpectedError(`Cannot write to ${path}: ${reasonOf(error)}.`, {
     code: 'CANNOT_WRITE',
     exit: 'cannotWrite',
-    suggestions: ['Give this user the right to write there, or choose another directory with A2A_STATE_DIR.'],
+    suggestions: [
+      isDiskFull(error)
+        ? 'Make room on that disk, or choose another directory with A2A_STATE_DIR.'
+        : 'Give this user the right to write there, or choose another directory with A2A_STATE_DIR.',
+    ],
     cause: error,
   })
 

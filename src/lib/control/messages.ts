@@ -58,6 +58,17 @@ const logSchema = v.object({
   items: v.array(v.object({at: v.number(), level: levelSchema, text: v.string(), task_id: v.nullable(v.string())})),
 })
 
+/** The disk of the state directory; in bytes. */
+const diskSchema = v.object({
+  path: v.string(),
+  free: v.number(),
+  /** Below it no task is taken; 0: there is no such bound. */
+  minimum: v.number(),
+  is_low: v.boolean(),
+  /** What the files of ended runs take. */
+  runs: v.object({tasks: v.number(), bytes: v.number()}),
+})
+
 const count = v.optional(v.number(), 0)
 
 /**
@@ -71,6 +82,7 @@ export const workerStatusSchema = v.object({
   version: v.string(),
   phase: phaseSchema,
   paused: v.optional(v.boolean(), false),
+  disk: v.optional(v.nullable(diskSchema), null),
   farewell: v.optional(v.nullable(v.string()), null),
   link: linkSchema,
   link_since: v.optional(v.nullable(v.number()), null),

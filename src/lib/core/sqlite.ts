@@ -2,6 +2,7 @@ import {closeSync, fdatasync as fdatasyncCallback, mkdirSync, openSync} from 'no
 import {dirname} from 'node:path'
 import {promisify} from 'node:util'
 import type {DatabaseSync as Database} from 'node:sqlite'
+import {diskFullError, isDiskFull} from './disk-full.ts'
 import {configError, ExpectedError, messageOf} from './errors.ts'
 
 export type {Database}
@@ -9,6 +10,7 @@ export type {Database}
 /** Result codes of SQLite (sqlite.org/rescode.html), the low byte of `errcode`. */
 const busy = 5
 const readOnly = 8
+const failedIo = 10
 const corrupt = 11
 const cannotOpen = 14
 const notADatabase = 26
@@ -20,7 +22,7 @@ export type OpenOptions = {
 
 /**
  * Opens (or creates) a database in WAL mode. What was committed outlives a kill of the process at once, and a power cut
- * once it was synced (`logSync`). Throws ExpectedError: locked (75), not writable (73), not usable (78).
+ * once it was synced (`logSync`). Throws ExpectedError: locked (75), not writable, no room (73), not usable (78).
  */
 export async function openDatabase(file: string, {exclusive}: OpenOptions): Promise<Database> {
   const {DatabaseSync} = await importQuietly()
@@ -73,6 +75,7 @@ export function migrate(database: Database, file: string, migrations: readonly s
 export function explainDatabase(file: string, error: unknown): Error {
   const {errcode, code} = error as {errcode?: number; code?: string}
   const primary = (errcode ?? 0) & 0xff
+  if (isDiskFull(error)) return diskFullError(`the database ${file} cannot be written`, dirname(file), error)
   if (primary === busy)
     return new ExpectedError(`another process holds the database ${file}`, {
       code: 'DATABASE_LOCKED',
@@ -87,7 +90,7 @@ export function explainDatabase(file: string, error: unknown): Error {
       suggestions: ['Move the file away, or restore it from a backup, and start again'],
       cause: error,
     })
-  if (primary === cannotOpen || primary === readOnly || code?.startsWith('E'))
+  if (primary === cannotOpen || primary === readOnly || primary === failedIo || code?.startsWith('E'))
     return new ExpectedError(`cannot write the database ${file}: ${messageOf(error)}`, {
       code: 'DATABASE_UNWRITABLE',
       exit: 'cannotWrite',

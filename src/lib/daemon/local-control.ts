@@ -1,3 +1,4 @@
+import type {WorkerStatus} from '../control/messages.ts'
 import type {ControlHandlers} from '../control/socket-server.ts'
 import {ExpectedError} from '../core/errors.ts'
 import type {StopLadder} from '../core/signals.ts'
@@ -24,8 +25,10 @@ const byHand = {status: 'cancelled', error: 'cancelled on this machine'} as cons
 export function socketHandlers({worker, store, bus, ladder, server, version}: LocalControlParts): ControlHandlers {
   const {runner, registration, workerId} = worker
   return {
-    status: () =>
-      statusOf(store.get(), {pid: process.pid, version, server, worker_id: workerId, free: runner.free}, Date.now()),
+    status: () => {
+      const facts = {pid: process.pid, version, server, worker_id: workerId, free: runner.free, disk: diskOf(worker)}
+      return statusOf(store.get(), facts, Date.now())
+    },
     drain: () => ladder.drainNow(),
     detach: () => ladder.detachNow(),
     setPaused: (isPaused) => worker.setPaused(isPaused),
@@ -45,6 +48,11 @@ export function socketHandlers({worker, store, bus, ladder, server, version}: Lo
       }
     },
   }
+}
+
+function diskOf({disk, kept}: RunningWorker): WorkerStatus['disk'] {
+  const {path, free, minimum, isLow} = disk.state
+  return {path, free, minimum, is_low: isLow, runs: kept.usage}
 }
 
 /** What the dashboard of this very process can have done. */

@@ -1,5 +1,6 @@
 import {accessSync, constants, statfsSync} from 'node:fs'
 import {execa} from 'execa'
+import {bytes} from '../core/bytes.ts'
 import {ExpectedError, messageOf} from '../core/errors.ts'
 import {makePrivate} from '../config/state-directory.ts'
 import {askOptions} from '../opencode/here.ts'
@@ -7,8 +8,7 @@ import {probeOpenCode} from '../opencode/probe.ts'
 import {directoryProblem} from '../worker/registration.ts'
 import {ok, problem, skipped, warning, type Finding, type Machine} from './finding.ts'
 
-/** Below this the runs of a day may not fit. */
-const lowDiskBytes = 1024 ** 3
+const mib = 1024 ** 2
 const unit = 'a2a-agent-worker'
 
 /** Is the agent there, does it start, and has it what it needs? */
@@ -35,7 +35,7 @@ const fixOf = (text: string) =>
       : 'npm i -g opencode-ai'
 
 /** Can state be kept, and is there room for it? */
-export async function checkState({stateDir}: Machine): Promise<Finding[]> {
+export async function checkState({stateDir, config}: Machine): Promise<Finding[]> {
   const check = 'state'
   try {
     makePrivate(stateDir)
@@ -47,10 +47,12 @@ export async function checkState({stateDir}: Machine): Promise<Finding[]> {
 
   const {bavail, bsize} = statfsSync(stateDir)
   const free = bavail * bsize
-  if (free >= lowDiskBytes) return [ok(check, `${stateDir}, ${Math.floor(free / lowDiskBytes)} GiB free`)]
-  return [
-    warning(check, `only ${Math.floor(free / 1024 ** 2)} MiB are free for ${stateDir}`, 'Make room on that disk.'),
-  ]
+  const least = config.min_free_disk * mib
+  const room = 'Make room on that disk, or lower keep_runs_mb or min_free_disk.'
+  const only = `only ${bytes(free)} are free for ${stateDir}`
+  if (free < least) return [problem(check, `${only}: below ${bytes(least)} (min_free_disk) no task is taken`, room)]
+  if (free < 2 * least) return [warning(check, `${only}: below ${bytes(least)} (min_free_disk) no task is taken`, room)]
+  return [ok(check, `${stateDir}, ${bytes(free)} free`)]
 }
 
 /** Are the configured directories there, and may they be worked in? */

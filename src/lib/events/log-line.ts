@@ -1,3 +1,4 @@
+import {bytes} from '../core/bytes.ts'
 import {assertNever} from '../core/errors.ts'
 import type {WorkerEvent} from './worker-event.ts'
 
@@ -33,6 +34,8 @@ export function logLine(event: WorkerEvent): LogLine {
       return {level: event.level, text: event.text, ...(event.taskId === undefined ? {} : {taskId: event.taskId})}
     case 'pause.changed':
       return {level: 'info', text: event.isPaused ? 'Paused: no task is taken' : 'Resumed: tasks are taken again'}
+    case 'disk.changed':
+      return diskLine(event)
     case 'queue.changed':
       return {level: 'debug', text: `Waiting on the server: ${event.tasks.length + event.more}`}
     case 'stop.requested':
@@ -47,6 +50,13 @@ function linkLine({link, reason}: Extract<WorkerEvent, {type: 'link.changed'}>):
   if (link === 'broker') return {level: 'warn', text: `Task stream lost, polling at the broker's word: ${reason}`}
   if (link === 'poll') return {level: 'warn', text: `Falling back to polling: ${reason}`}
   return {level: 'warn', text: `Server out of reach, neither stream nor polling works: ${reason}`}
+}
+
+function diskLine({isLow, path, free, minimum, wanted}: Extract<WorkerEvent, {type: 'disk.changed'}>): LogLine {
+  if (!isLow) return {level: 'info', text: `${bytes(free)} are free for ${path}: tasks are taken again`}
+  const least = `min_free_disk wants ${bytes(minimum)}`
+  const text = `Only ${bytes(free)} are free for ${path} (${least}): no task is taken until there are ${bytes(wanted)}`
+  return {level: 'warn', text: `${text}; make room there, or lower keep_runs_mb or min_free_disk`}
 }
 
 type TaskEvent = Extract<WorkerEvent, {type: `task.${string}`}>

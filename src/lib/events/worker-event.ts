@@ -75,6 +75,15 @@ export const workerEventSchema = v.variant('type', [
     more: v.number(),
   }),
   event('pause.changed', {isPaused: v.boolean()}),
+  /** Whether no task is taken as too little is free on the disk of the state; sizes in bytes. */
+  event('disk.changed', {
+    isLow: v.boolean(),
+    path: text,
+    free: v.number(),
+    minimum: v.number(),
+    /** So much must be free for tasks to be taken again. */
+    wanted: v.number(),
+  }),
   event('stop.requested', {step: v.picklist(['drain', 'cancel', 'detach', 'exit']), by: text, hint: text}),
   event('notice', {level: levelSchema, text, taskId: v.exactOptional(taskId)}),
 ])

@@ -19,6 +19,8 @@ export type RunRequest = {
   /** Value of `A2A_RUN` in the agent's environment: it names instance and run, and every descendant inherits it. */
   marker: string
   deadlines: Deadlines
+  /** Whether the disk of the run's folder was seen full since the run was asked for. */
+  wasDiskFull?: () => boolean
 }
 
 /** All in ms; 0 means none. */

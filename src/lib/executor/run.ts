@@ -8,7 +8,7 @@ import {agentEnvironment} from '../opencode/environment.ts'
 import type {OpenCodeProbe} from '../opencode/probe.ts'
 import type {Executor, RunningAgent, RunObserver, RunOutcome, RunRequest, StopReason} from './executor.ts'
 import {runFiles} from './executor.ts'
-import {endLine, openRunFiles, removeRunFiles, writeRunFiles} from './run-files.ts'
+import {cannotWrite, endLine, openRunFiles, removeRunFiles, writeRunFiles} from './run-files.ts'
 import {type AgentProcess, spawnAgent} from './spawn-agent.ts'
 import {type Supervised, supervise} from './supervise.ts'
 
@@ -76,7 +76,7 @@ function discard({runDir, continues}: RunRequest): void {
 async function start(run: Run): Promise<RunningAgent> {
   const stop = new AbortController()
   const startedAt = run.clock.monotonic()
-  if (run.request.continues) endLine(join(run.request.runDir, runFiles.stdout))
+  if (run.request.continues) endSpoolLine(run.request)
   const from = {spoolFrom: sizeOf(run, runFiles.stdout), stderrFrom: sizeOf(run, runFiles.stderr)}
   const process = await launch(run).catch((error: unknown) => {
     discard(run.request)
@@ -85,6 +85,14 @@ async function start(run: Run): Promise<RunningAgent> {
   return {
     outcome: finish(run, process, {startedAt, stop: stop.signal, ...from}),
     stop: (reason) => stop.abort(reason),
+  }
+}
+
+function endSpoolLine({runDir}: RunRequest): void {
+  try {
+    endLine(join(runDir, runFiles.stdout))
+  } catch (error) {
+    throw cannotWrite(runDir, error)
   }
 }
 

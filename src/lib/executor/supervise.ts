@@ -1,6 +1,6 @@
-import {statfsSync} from 'node:fs'
 import {join} from 'node:path'
 import type {Clock} from '../core/clock.ts'
+import {isFullNow} from '../core/disk-full.ts'
 import {messageOf} from '../core/errors.ts'
 import {RunRecord} from '../opencode/record.ts'
 import {judge} from '../opencode/verdict.ts'
@@ -76,6 +76,7 @@ export async function supervise(options: SuperviseOptions): Promise<Supervised> 
     stopped(options),
   ])
   watching.abort('over')
+  const wasFull = isFullNow(request.runDir) // at once: what is cleared away next makes room
   let stop: StopReason | undefined
   if (first !== 'exit' && first) {
     // A task that was done is done, also when its process has to be helped to its end.
@@ -96,7 +97,7 @@ export async function supervise(options: SuperviseOptions): Promise<Supervised> 
 
   const stderr = readTail(join(request.runDir, runFiles.stderr), options.stderrFrom)
   warnOfFallback(stderr, observer)
-  return {outcome: outcomeOf(options, {record, exit, stderr, stop}), events: record.events, stderr}
+  return {outcome: outcomeOf(options, {record, exit, stderr, stop, wasFull}), events: record.events, stderr}
 }
 
 const stopped = ({stop}: SuperviseOptions) =>
@@ -122,12 +123,19 @@ function trackFamily(root: ProcessIdentity) {
   }
 }
 
-type Ending = {record: RunRecord; exit: AgentExit | undefined; stderr: string; stop: StopReason | undefined}
+type Ending = {
+  record: RunRecord
+  exit: AgentExit | undefined
+  stderr: string
+  stop: StopReason | undefined
+  wasFull: boolean
+}
 
 function outcomeOf({request, model, clock, startedAt}: SuperviseOptions, ending: Ending): RunOutcome {
   const {record} = ending
+  const isDiskFull = ending.wasFull || request.wasDiskFull?.() === true
   return {
-    ...judge({...ending, model, isDiskFull: !record.finished && isDiskFull(request.runDir)}),
+    ...judge({...ending, model, isDiskFull: !record.finished && isDiskFull}),
     result: record.result,
     sessionId: record.sessionId ?? request.sessionId ?? null,
     usage: {...record.usage, model: model ?? null, duration_ms: Math.round(clock.monotonic() - startedAt)},
@@ -138,12 +146,4 @@ function outcomeOf({request, model, clock, startedAt}: SuperviseOptions, ending:
 function warnOfFallback(stderr: string, observer: RunObserver): void {
   const line = stderr.split('\n').find((text) => /agent ".*falling back to default agent/i.test(text))
   if (line) observer.warning(line.replace(/^.*?(?=agent ")/, ''))
-}
-
-function isDiskFull(folder: string): boolean {
-  try {
-    return statfsSync(folder).bavail === 0
-  } catch {
-    return false
-  }
 }

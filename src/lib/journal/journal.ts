@@ -1,5 +1,6 @@
-import {CommitGroup} from '../core/commit-group.ts'
-import {migrate, openDatabase, type Database} from '../core/sqlite.ts'
+import {isDiskFull, reasonOf} from '../core/disk-full.ts'
+import {explainDatabase, migrate, openDatabase, type Database} from '../core/sqlite.ts'
+import {WriteBehind} from './write-behind.ts'
 
 /** A run as it is kept from before its spawn until its final status is acknowledged. */
 export type JournalledRun = {
@@ -46,76 +47,125 @@ const insert = `INSERT OR REPLACE INTO runs
   (task_id, attempt, title, path, run_dir, marker, boot_id, agent, model, codebase_id, started_at)
   VALUES (:task_id, :attempt, :title, :path, :run_dir, :marker, :boot_id, :agent, :model, :codebase_id, :started_at)`
 
+export type JournalOptions = {
+  /** Gives away room that was kept for this when the disk is full. False: there is none to give. */
+  makeRoom?: () => boolean
+}
+
 /**
  * What a worker must not forget: its runs, how far their output was acknowledged, and what is still to be reported. What
  * was committed outlives a kill of the worker. A power cut may take the last moments; its agents are dead then, and the
- * server puts back a task that the worker no longer knows of.
+ * server puts back a task that the worker no longer knows of. On a full disk only a run that is to begin is refused:
+ * everything else is kept in memory, and written once there is room.
  */
 export class Journal implements Disposable {
+  readonly #file: string
   readonly #database: Database
-  readonly #commits: CommitGroup
+  readonly #writes: WriteBehind
   readonly #statements: ReturnType<typeof prepare>
 
-  private constructor(database: Database) {
+  private constructor(file: string, database: Database, makeRoom: () => boolean) {
+    this.#file = file
     this.#database = database
-    this.#commits = new CommitGroup(database)
+    this.#writes = new WriteBehind(database, makeRoom)
     this.#statements = prepare(database)
   }
 
   /** Held alone: only the worker itself opens its journal. Throws ExpectedError as `openDatabase` and `migrate` do. */
-  static async open(file: string): Promise<Journal> {
-    const database = await openDatabase(file, {exclusive: true})
+  static async open(file: string, {makeRoom = () => false}: JournalOptions = {}): Promise<Journal> {
     try {
-      migrate(database, file, migrations)
-      return new Journal(database)
+      return await openJournal(file, (database) => new Journal(file, database, makeRoom))
     } catch (error) {
-      database.close()
-      throw error
+      if (!isDiskFull(error) || !makeRoom()) throw error
+      return await openJournal(file, (database) => new Journal(file, database, makeRoom))
     }
   }
 
   /** Committed when this returns: the agent is started after it, so that a crash in between can be told. */
   begin(run: Omit<JournalledRun, 'pid' | 'start_time' | 'session_id' | 'cursor' | 'report' | 'resumes'>): void {
-    this.#commits.write(() => this.#statements.begin.run(run))
-    this.#commits.flush()
+    this.#now(nameOf('begin', run), () => this.#statements.begin.run(run))
   }
 
-  spawned({task_id, attempt}: Key, pid: number, startTime: string): void {
-    this.#commits.write(() => this.#statements.spawned.run(pid, startTime, task_id, attempt))
+  spawned(run: Key, pid: number, startTime: string): void {
+    const {task_id, attempt} = run
+    this.#writes.add(nameOf('spawned', run), () => this.#statements.spawned.run(pid, startTime, task_id, attempt))
   }
 
   /** Committed when this returns, as `begin`: the run is to be continued by another agent, of this boot. */
-  resumed({task_id, attempt}: Key, bootId: string): void {
-    this.#commits.write(() => this.#statements.resumed.run(bootId, task_id, attempt))
-    this.#commits.flush()
+  resumed(run: Key, bootId: string): void {
+    const {task_id, attempt} = run
+    this.#now(nameOf('resumed', run), () => this.#statements.resumed.run(bootId, task_id, attempt))
   }
 
-  session({task_id, attempt}: Key, id: string): void {
-    this.#commits.write(() => this.#statements.session.run(id, task_id, attempt))
+  session(run: Key, id: string): void {
+    const {task_id, attempt} = run
+    this.#writes.add(nameOf('session', run), () => this.#statements.session.run(id, task_id, attempt))
   }
 
-  acknowledged({task_id, attempt}: Key, cursor: number): void {
-    this.#commits.write(() => this.#statements.acknowledged.run(cursor, task_id, attempt))
+  acknowledged(run: Key, cursor: number): void {
+    const {task_id, attempt} = run
+    this.#writes.add(nameOf('acknowledged', run), () => this.#statements.acknowledged.run(cursor, task_id, attempt))
   }
 
-  /** Freezes the final report: committed when this returns, and sent until it is acknowledged. */
-  freeze({task_id, attempt}: Key, report: unknown): void {
-    this.#commits.write(() => this.#statements.freeze.run(JSON.stringify(report), task_id, attempt))
-    this.#commits.flush()
+  /**
+   * Freezes the final report, which is sent until it is acknowledged. Committed when this returns; where the disk does
+   * not take it, the answer is why, and it is written as soon as that is possible.
+   */
+  freeze(run: Key, report: unknown): string | undefined {
+    const {task_id, attempt} = run
+    const text = JSON.stringify(report)
+    this.#writes.add(nameOf('freeze', run), () => this.#statements.freeze.run(text, task_id, attempt))
+    const failure = this.#writes.retry()
+    return failure === undefined ? undefined : reasonOf(failure)
   }
 
   /** The server has acknowledged all there is to know of it, or will never take it. */
-  done({task_id, attempt}: Key): void {
-    this.#commits.write(() => this.#statements.done.run(task_id, attempt))
+  done(run: Key): void {
+    const {task_id, attempt} = run
+    for (const what of names) this.#writes.drop(nameOf(what, run))
+    this.#writes.add(nameOf('done', run), () => this.#statements.done.run(task_id, attempt))
+  }
+
+  /** Writes what found no room before, if there is such. */
+  catchUp(): void {
+    this.#writes.retry()
   }
 
   unfinished(): JournalledRun[] {
+    this.#writes.retry()
     return this.#statements.unfinished.all() as unknown as JournalledRun[]
   }
 
+  /** What has found no room until now is lost: the server is asked again, or asks, about those runs. */
   [Symbol.dispose](): void {
-    this.#commits.flush()
+    this.#writes.retry()
     this.#database.close()
+  }
+
+  #now(name: string, step: () => unknown): void {
+    this.#writes.add(name, step)
+    try {
+      this.#writes.flush()
+    } catch (error) {
+      this.#writes.drop(name)
+      throw explainDatabase(this.#file, error)
+    }
+  }
+}
+
+const names = ['begin', 'spawned', 'resumed', 'session', 'acknowledged', 'freeze'] as const
+
+/** What is written of a run under this name replaces what was to be written before. */
+const nameOf = (what: (typeof names)[number] | 'done', {task_id, attempt}: Key) => `${what} ${task_id}/${attempt}`
+
+async function openJournal(file: string, create: (database: Database) => Journal): Promise<Journal> {
+  const database = await openDatabase(file, {exclusive: true})
+  try {
+    migrate(database, file, migrations)
+    return create(database)
+  } catch (error) {
+    database.close()
+    throw explainDatabase(file, error)
   }
 }
 

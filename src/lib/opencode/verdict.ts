@@ -1,3 +1,4 @@
+import {saysDiskFull} from '../core/disk-full.ts'
 import type {FinalStatus} from '../protocol/schemas.ts'
 import type {RunRecord} from './record.ts'
 import {lastLines, withoutColours} from './tail.ts'
@@ -12,7 +13,7 @@ export type Evidence = {
   stop: {status: 'cancelled' | 'failed'; error: string} | undefined
   /** The model that was asked for. */
   model: string | undefined
-  /** Whether the disk of the run's files is full: then lines may be missing. */
+  /** Whether the disk of the run's files was full when it ended, or before: then lines may be missing. */
   isDiskFull: boolean
 }
 
@@ -34,15 +35,18 @@ function reasonOf(evidence: Evidence): string {
   if (record.error) return describeError(record.error, evidence)
   const permission = rejectedPermission(evidence)
   if (permission) return permission
-  if (isDiskFull) return 'the disk that holds the run is full: what OpenCode printed is not complete'
   const said = lastLines(stderr)
+  if (isDiskFull) return 'the disk is full: what OpenCode printed is not complete'
+  if (saysDiskFull(stderr)) return `the disk is full: ${said}`
   const ending = describeExit(evidence)
   if (record.events === 0) return said || `OpenCode ${ending} and printed nothing`
   return `OpenCode ${ending} before the task was done${said ? `: ${said}` : ''}`
 }
 
-function describeError({name, message}: {name: string; message: string}, {model}: Evidence): string {
+function describeError({name, message}: {name: string; message: string}, {model, isDiskFull}: Evidence): string {
   const text = message || `OpenCode reported ${name}`
+  // Whatever it stumbled over in the end: on a full disk its own database, too, takes nothing.
+  if (isDiskFull || saysDiskFull(text)) return `the disk is full: ${text}`
   if (name !== 'UnknownError' || !/unexpected server error/i.test(text)) return text
   const asked = model ? `the model ${model}` : 'no model'
   return `${text} (OpenCode says this also of a model it does not know; ${asked} was asked for)`

@@ -57,12 +57,13 @@ const phaseTones: Record<Phase, Tone> = {
 const linkTones: Record<Link, Tone> = {stream: 'good', broker: 'warn', poll: 'warn', down: 'bad'}
 
 function head(view: View, width: number): Row[] {
-  const {name, phase, isPaused, link, slots, server, tasks, waiting, waitingMore, totals} = view
+  const {name, phase, isPaused, isDiskLow, link, slots, server, tasks, waiting, waitingMore, totals} = view
   const busy = tasks.filter(({phase}) => phase !== 'reporting').length
   const left = [
     cell(` ${name} `, 'strong'),
     cell(`${phase} `, phaseTones[phase]),
-    ...(isPaused && phase === 'running' ? [cell('paused', 'warn')] : []),
+    ...(isPaused && phase === 'running' ? [cell('paused ', 'warn')] : []),
+    ...(isDiskLow && phase === 'running' ? [cell('paused: disk nearly full', 'warn')] : []),
   ]
   const why = link.value === 'stream' ? '' : ` (${link.reason.slice(0, Math.max(0, width - 50))})`
   const since = width < roomForTime ? '' : ` since ${timeOfDay(link.since)}${why}`

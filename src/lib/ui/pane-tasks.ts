@@ -28,12 +28,13 @@ export function tasksPane(view: View, screen: Screen, area: Area): Row[] {
   return taskList({rows, selected: at, task: subjectOf(view, screen)}, area)
 }
 
-function whyNothing({isPaused, phase, codebases, log}: View): string {
+function whyNothing({isPaused, isDiskLow, phase, codebases, log}: View): string {
   // Nothing can come yet; what stands in the way was said last.
   if (phase === 'idle' || phase === 'starting')
     return log.items.findLast(({level}) => level === 'warn' || level === 'error')?.text ?? 'Starting.'
   if (phase === 'draining' || phase === 'stopping') return 'No task is in hand any more.'
   if (isPaused) return 'Paused: no task is taken. Press p to go on.'
+  if (isDiskLow) return 'No task is taken: the disk of the state directory is nearly full. The log says more.'
   if (phase === 'running' && !codebases.some(({id}) => id !== null))
     return 'No codebase is served, so no task will come: a2a-worker register PATH'
   if (phase === 'stopped' || phase === 'failed') return 'The worker does not run.'

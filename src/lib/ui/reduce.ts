@@ -41,6 +41,8 @@ function changed(view: View, event: WorkerEvent): View {
       return {...view, phase: event.to}
     case 'pause.changed':
       return {...view, isPaused: event.isPaused}
+    case 'disk.changed':
+      return {...view, isDiskLow: event.isLow}
     case 'stop.requested':
       return {...view, farewell: cut(event.hint)}
     case 'link.changed':

@@ -3,7 +3,7 @@ import {noTail, type Tail} from './tail.ts'
 import type {CodebaseView, View} from './view.ts'
 
 /** What the worker knows of itself without the view. */
-export type Facts = Pick<WorkerStatus, 'pid' | 'version' | 'free' | 'worker_id' | 'server'>
+export type Facts = Pick<WorkerStatus, 'pid' | 'version' | 'free' | 'worker_id' | 'server' | 'disk'>
 
 const most = {lines: 50, lineChars: 200_000, ended: 30, log: 100}
 /** A task that was declined so long ago has gone elsewhere. */
@@ -55,6 +55,7 @@ export function viewOf(status: WorkerStatus, now: number): View {
     server: status.server,
     phase: status.phase,
     isPaused: status.paused,
+    isDiskLow: status.disk?.is_low ?? false,
     farewell: status.farewell,
     link: {value: status.link, since: status.link_since ?? now, reason: status.link_reason},
     slots: status.slots,

@@ -68,6 +68,8 @@ export type View = {
   readonly server: string
   readonly phase: Phase
   readonly isPaused: boolean
+  /** No task is taken as too little is free on the disk of the state. */
+  readonly isDiskLow: boolean
   /** What was said at the last step of leaving. */
   readonly farewell: string | null
   readonly link: {readonly value: Link; readonly since: number; readonly reason: string}
@@ -107,6 +109,7 @@ export const emptyView = ({now, ...about}: ViewStart): View => ({
   workerId: '',
   phase: 'idle',
   isPaused: false,
+  isDiskLow: false,
   farewell: null,
   link: {value: 'down', since: now, reason: 'not connected yet'},
   tasks: [],

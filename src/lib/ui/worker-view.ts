@@ -1,4 +1,5 @@
 import type {WorkerStatus} from '../control/messages.ts'
+import {bytes} from '../core/bytes.ts'
 import {parseTime} from '../core/clock.ts'
 import type {MonitorWorker} from '../protocol/schemas.ts'
 import {age, plainLine, table} from './table.ts'
@@ -19,6 +20,18 @@ export function workerTable(workers: readonly MonitorWorker[], now: number): str
     : table(rows, ['ID', 'NAME', 'STATE', 'SEEN', 'RUNNING', 'DONE', 'CODEBASES', 'HOST'])
 }
 
+/** While nothing is taken no slot is free, and only the tasks tell how many are in use. */
+function slotsOf({slots, free, paused, disk, tasks}: WorkerStatus): string {
+  const running = tasks.filter(({phase}) => phase !== 'reporting').length
+  return `${paused || disk?.is_low ? running : slots - free} of ${slots} in use`
+}
+
+function diskOf({path, free, minimum, is_low: isLow, runs}: NonNullable<WorkerStatus['disk']>): string {
+  const kept = `${runs.tasks} ended tasks take ${bytes(runs.bytes)}`
+  const why = isLow ? `, less than min_free_disk (${bytes(minimum)}): no task is taken` : ''
+  return `${bytes(free)} free for ${path}${why}; ${kept}`
+}
+
 /** The worker of this machine, as it tells over its socket. */
 export function workerDetails(worker: WorkerStatus, now: number): string {
   const head = table([
@@ -27,7 +40,8 @@ export function workerDetails(worker: WorkerStatus, now: number): string {
       `${worker.name} (${worker.worker_id}), pid ${worker.pid}, ${worker.phase}${worker.paused ? ', paused' : ''}`,
     ],
     ['link', `${worker.link} to ${worker.server}`],
-    ['slots', `${worker.slots - worker.free} of ${worker.slots} in use`],
+    ['slots', slotsOf(worker)],
+    ...(worker.disk ? [['disk', diskOf(worker.disk)]] : []),
   ])
   const codebases = worker.codebases.map(({id, path}) => `  ${id}  ${path}`)
   const tasks = worker.tasks.map(

@@ -12,6 +12,7 @@ import {
 import {join} from 'node:path'
 import * as v from 'valibot'
 import {isoTime} from '../core/clock.ts'
+import {diskFullError, isDiskFull} from '../core/disk-full.ts'
 import {errorCode, ExpectedError} from '../core/errors.ts'
 import {bootId, identify, isAlive} from '../executor/processes.ts'
 import type {ProcessIdentity} from '../executor/executor.ts'
@@ -42,9 +43,7 @@ const nobody: Holder = {pid: 0, start_time: '', boot_id: '', since: '', what: 'a
 export function takeLock(path: string, what: string): Lock | Holder {
   for (let tries = 0; tries < 5; tries++) {
     try {
-      const file = openSync(path, 'wx', 0o600)
-      writeHolder(file, identify(process.pid), what)
-      return createLock(path, file, what)
+      return createLock(path, createFile(path, what), what)
     } catch (error) {
       if (errorCode(error) !== 'EEXIST') throw error
       const holder = holderOf(path)
@@ -54,6 +53,19 @@ export function takeLock(path: string, what: string): Lock | Holder {
   }
 
   return holderOf(path) ?? nobody
+}
+
+/** Where it cannot be written nothing is left of it: an empty one would count as somebody's for a while. */
+function createFile(path: string, what: string): number {
+  const file = openSync(path, 'wx', 0o600)
+  try {
+    writeHolder(file, identify(process.pid), what)
+    return file
+  } catch (error) {
+    closeSync(file)
+    rmSync(path, {force: true})
+    throw error
+  }
 }
 
 /** The lock that this process holds by name, as ours again: an earlier process of ours had handed it over. */
@@ -109,13 +121,25 @@ const createLock = (path: string, file: number, what: string): Lock => ({
   },
 })
 
-/** Throws ExpectedError (75): another process has this name. */
-export function takeNameLock(workerDir: string, name: string): Disposable {
-  const lock = takeLock(join(workerDir, 'lock'), `worker ${name}`)
+/** Throws ExpectedError: another process has this name (75), the disk is full (73). `makeRoom`: as of the journal. */
+export function takeNameLock(workerDir: string, name: string, makeRoom = () => false): Disposable {
+  const take = () => takeLock(join(workerDir, 'lock'), `worker ${name}`)
+  const lock = withRoom(take, makeRoom, workerDir)
   if (isLock(lock)) return lock
   throw new ExpectedError(`A worker named '${name}' runs already: pid ${lock.pid}, since ${lock.since}.`, {
     code: 'WORKER_RUNNING',
     exit: 'temporary',
     suggestions: ['Stop it, or give this one another name with --name.'],
   })
+}
+
+/** On a full disk once more when room could be made. That nobody has the name is known by then. */
+function withRoom<T>(take: () => T, makeRoom: () => boolean, workerDir: string): T {
+  try {
+    return take()
+  } catch (error) {
+    if (!isDiskFull(error)) throw error
+    if (makeRoom()) return take()
+    throw diskFullError(`no lock can be written in ${workerDir}`, workerDir, error)
+  }
 }

@@ -1,6 +1,7 @@
 import {readFileSync} from 'node:fs'
 import {join} from 'node:path'
 import type {Config} from '../config/settings.ts'
+import {isFullNow} from '../core/disk-full.ts'
 import {adoptRun} from '../executor/adopt.ts'
 import {runFiles, type Executor, type ProcessIdentity, type RunObserver, type RunOutcome} from '../executor/executor.ts'
 import {endProcesses} from '../executor/kill-tree.ts'
@@ -181,14 +182,20 @@ const endOf = ({usage, error}: StatusUpdate, status: FinalStatus) => ({
   cost: usage?.cost ?? 0,
 })
 
-async function report(run: JournalledRun, update: StatusUpdate, {delivery, emit}: RecoveryParts): Promise<void> {
+async function report(
+  run: JournalledRun,
+  update: StatusUpdate,
+  {delivery, emit, folders}: RecoveryParts,
+): Promise<void> {
   if (isFinal(update.status)) emit({type: 'task.finished', taskId: run.task_id, ...endOf(update, update.status)})
   const tail = await delivery.output(run, run.cursor, {isClosing: () => false, ended: AbortSignal.abort()})
   await delivery.report(run, update, tail)
+  folders.ended(run.run_dir)
   if (!isFinal(update.status)) emit({type: 'task.dropped', taskId: run.task_id, reason: 'it was given back'})
 }
 
-function requestOf(run: JournalledRun, {config}: RecoveryParts) {
+function requestOf(run: JournalledRun, {config, clock, disk}: RecoveryParts) {
+  const begunAt = clock.monotonic()
   return {
     taskId: run.task_id,
     attempt: run.attempt,
@@ -200,6 +207,7 @@ function requestOf(run: JournalledRun, {config}: RecoveryParts) {
     runDir: run.run_dir,
     marker: run.marker,
     deadlines: deadlinesOf(config),
+    wasDiskFull: () => disk.wasFullSince(begunAt),
   }
 }
 
@@ -227,7 +235,7 @@ function judged(run: JournalledRun, record: RunRecord, error: string): RunOutcom
     stderr: readTail(join(run.run_dir, runFiles.stderr), 0),
     stop: record.finished ? undefined : {status: 'failed', error},
     model: run.model ?? undefined,
-    isDiskFull: false,
+    isDiskFull: !record.finished && isFullNow(run.run_dir),
   })
   const usage = {...record.usage, model: run.model, duration_ms: null}
   return {...verdict, result: record.result, sessionId: record.sessionId, usage}

@@ -1,16 +1,15 @@
 import {mkdirSync, rmdirSync, rmSync} from 'node:fs'
-import {readdir, rm, stat} from 'node:fs/promises'
-import {dirname, join} from 'node:path'
+import {rm} from 'node:fs/promises'
+import {basename, dirname, join} from 'node:path'
 import {cannotWrite} from '../config/state-directory.ts'
 import type {Clock} from '../core/clock.ts'
 import {errorCode} from '../core/errors.ts'
 import {runFiles} from '../executor/executor.ts'
+import type {KeptRuns} from './kept-runs.ts'
 
 /** Ids come from the server; in a path they are taken only as what they should be. */
 export const isSafeId = (id: string) => /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/.test(id)
 
-/** So many tasks' folders stay, for people to look into. */
-const keptTasks = 50
 /** Tidying is never in the way of a task: it is done in the background, at most this often. */
 const tidyMs = 5000
 
@@ -18,14 +17,13 @@ const tidyMs = 5000
 export class RunFolders {
   readonly #root: string
   readonly #clock: Clock
-  readonly #inHand: () => ReadonlySet<string>
+  readonly #kept: KeptRuns
   #tidiedAt = Number.NEGATIVE_INFINITY
 
-  /** `inHand` tells the ids of the tasks whose folders are in use. */
-  constructor(workerDir: string, clock: Clock, inHand: () => ReadonlySet<string>) {
-    this.#root = join(workerDir, 'runs')
+  constructor(root: string, clock: Clock, kept: KeptRuns) {
+    this.#root = root
     this.#clock = clock
-    this.#inHand = inHand
+    this.#kept = kept
   }
 
   /** The folder of one run, made anew and private. Throws ExpectedError (73). */
@@ -58,27 +56,21 @@ export class RunFolders {
     }
   }
 
-  /** A run is over: its temporary files go, and of all tasks only the newest keep their folders. */
+  /** A run is over: its temporary files go, and of all runs those that are too old or too many. */
   ended(path: string): void {
+    void this.#tidy(path).catch(() => {}) // what is left is tried again after another run
+  }
+
+  async #tidy(path: string): Promise<void> {
     try {
       rmdirSync(join(path, runFiles.tmp)) // mostly it is empty
     } catch {
-      void rm(join(path, runFiles.tmp), {recursive: true, force: true}).catch(() => {})
+      await rm(join(path, runFiles.tmp), {recursive: true, force: true})
     }
 
+    await this.#kept.measure(basename(dirname(path)))
     if (this.#clock.monotonic() - this.#tidiedAt < tidyMs) return
     this.#tidiedAt = this.#clock.monotonic()
-    void this.#tidy().catch(() => {}) // what is left is tried again after another run
-  }
-
-  async #tidy(): Promise<void> {
-    const names = await readdir(this.#root)
-    if (names.length <= keptTasks) return
-    const inHand = this.#inHand()
-    const dated: {name: string; at: number}[] = []
-    for (const name of names)
-      if (!inHand.has(name)) dated.push({name, at: (await stat(join(this.#root, name))).mtimeMs})
-    for (const {name} of dated.sort((a, b) => b.at - a.at).slice(keptTasks))
-      await rm(join(this.#root, name), {recursive: true, force: true})
+    await this.#kept.prune()
   }
 }

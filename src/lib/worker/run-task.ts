@@ -1,5 +1,5 @@
 import type {Config} from '../config/settings.ts'
-import {messageOf} from '../core/errors.ts'
+import {isDiskFull, reasonOf} from '../core/disk-full.ts'
 import {echoExecutor, noopExecutor} from '../executor/builtin.ts'
 import type {Executor, PreparedRun, RunningAgent, RunObserver} from '../executor/executor.ts'
 import {bootId} from '../executor/processes.ts'
@@ -67,7 +67,7 @@ function starter(preparation: Preparation, begin: () => void): (observer: RunObs
     begin()
   } catch (error) {
     return async () => {
-      throw new Error(`the journal cannot be written: ${messageOf(error)}`, {cause: error})
+      throw error
     }
   }
 
@@ -98,7 +98,8 @@ async function take(
 
 /** Never rejects: what is wrong becomes the task's error once it is ours. */
 async function prepare(task: Task, active: ActiveTask, parts: RunParts): Promise<Preparation> {
-  const {config, workerId, folders} = parts
+  const {config, workerId, folders, disk, clock} = parts
+  const begunAt = clock.monotonic()
   const marker = `${workerId}:${task.id}:${task.attempt}`
   let runDir = ''
   try {
@@ -109,9 +110,11 @@ async function prepare(task: Task, active: ActiveTask, parts: RunParts): Promise
     const problem = request.sessionId && (await resumeProblem(request.sessionId, placeOf(task, active), parts))
     if (problem) return {marker, runDir, failure: problem}
     active.sessionId = request.sessionId ?? null
-    return {marker, runDir, ready: await executorOf(task, parts).prepare(request)}
+    const wasDiskFull = () => disk.wasFullSince(begunAt)
+    return {marker, runDir, ready: await executorOf(task, parts).prepare({...request, wasDiskFull})}
   } catch (error) {
-    return {marker, runDir, failure: messageOf(error)}
+    if (isDiskFull(error)) parts.disk.makeRoom() // for journal and report
+    return {marker, runDir, failure: reasonOf(error)}
   }
 }
 

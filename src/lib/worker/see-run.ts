@@ -1,14 +1,15 @@
 import type {ControlPlaneClient} from '../client/control-plane.ts'
 import type {Clock} from '../core/clock.ts'
-import {messageOf} from '../core/errors.ts'
+import {isDiskFull, reasonOf} from '../core/disk-full.ts'
 import type {Emit} from '../events/bus.ts'
 import {noUsage} from '../executor/executor.ts'
-import type {RunningAgent, RunObserver, RunOutcome, StopReason} from '../executor/executor.ts'
+import type {ProcessIdentity, RunningAgent, RunObserver, RunOutcome, StopReason} from '../executor/executor.ts'
 import type {Journal} from '../journal/journal.ts'
 import type {StatusUpdate} from '../protocol/schemas.ts'
 import type {Delivery, Tail} from './delivery.ts'
 import {reasonToStop} from './held-task.ts'
 import type {Lock} from './lock-file.ts'
+import type {DiskWatch} from './disk-watch.ts'
 import type {RunFolders} from './run-directory.ts'
 import {attemptOf, reportOf} from './task-request.ts'
 
@@ -36,6 +37,7 @@ export type SeeParts = {
   emit: Emit
   workerId: string
   folders: RunFolders
+  disk: Pick<DiskWatch, 'makeRoom' | 'wasFullSince'>
   /** Aborted when nothing may go on, not even reports. */
   signal: AbortSignal
 }
@@ -78,12 +80,10 @@ export async function seeRun(run: Run, active: ActiveTask, hand: Hand, parts: Se
 
 /** A report that cannot be kept, as the disk is full, is delivered all the same, unless the worker is killed before. */
 function keep(run: Run, report: StatusUpdate, {journal, emit}: SeeParts): void {
-  try {
-    journal.freeze(run, report)
-  } catch (error) {
-    const text = `The report is not in the journal: ${messageOf(error)}`
-    emit({type: 'notice', level: 'error', taskId: run.task_id, text})
-  }
+  const problem = journal.freeze(run, report)
+  if (problem === undefined) return
+  const text = `The report is not in the journal yet, and sent all the same: ${problem}`
+  emit({type: 'notice', level: 'error', taskId: run.task_id, text})
 }
 
 type Executed = {outcome: RunOutcome; output: Promise<Tail | undefined>}
@@ -108,7 +108,8 @@ async function execute(run: Run, active: ActiveTask, hand: Hand, parts: SeeParts
     const outcome = await active.agent.outcome
     return done(hand.before ? {...outcome, usage: sum(hand.before, outcome.usage)} : outcome)
   } catch (error) {
-    const outcome = ofNothing({status: 'failed', error: messageOf(error)})
+    if (isDiskFull(error)) parts.disk.makeRoom() // for the report
+    const outcome = ofNothing({status: 'failed', error: reasonOf(error)})
     return done({...outcome, usage: {...noUsage, duration_ms: Math.round(clock.monotonic() - begun)}})
   } finally {
     ended.abort()
@@ -135,7 +136,7 @@ function observe(run: Run, active: ActiveTask, {lane, life, ended, relay}: Obser
   return {
     spawned: ({pid, startTime}) => {
       journal.spawned(run, pid, startTime)
-      lane?.handTo({pid, startTime})
+      handOver(lane, {pid, startTime}, (text) => emit({type: 'notice', level: 'warn', taskId, text}))
       emit({type: 'task.started', taskId, attempt, title, path: active.codebase, agent, pid})
       life.isGone = false
       void relay(0)
@@ -150,6 +151,15 @@ function observe(run: Run, active: ActiveTask, {lane, life, ended, relay}: Obser
     },
     activity: (line, text) => emit({type: 'task.activity', taskId, line, ...(text === undefined ? {} : {text})}),
     warning: (text) => emit({type: 'notice', level: 'warn', taskId, text}),
+  }
+}
+
+/** Where that cannot be written the lock stays this process's own, which is as good for as long as it lives. */
+function handOver(lane: Lock | undefined, agent: ProcessIdentity, warn: (text: string) => void): void {
+  try {
+    lane?.handTo(agent)
+  } catch (error) {
+    warn(`the lock of the working tree does not name the agent: ${reasonOf(error)}`)
   }
 }
 

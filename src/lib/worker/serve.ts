@@ -14,11 +14,11 @@ const modelsMs = 60_000
 /** How often a task that is just being started is looked at again when the worker is to leave at once. */
 const mostLooks = 20
 
-type Parts = Pick<RunningWorker, 'registration' | 'intake' | 'runner' | 'lifecycle' | 'sessions' | 'queue'>
+type Parts = Pick<RunningWorker, 'registration' | 'intake' | 'runner' | 'lifecycle' | 'sessions' | 'queue' | 'disk'>
 
 /** Takes tasks until drained, then waits for those in hand, or ends them. */
 export async function serve(options: WorkerOptions, parts: Parts): Promise<void> {
-  const {registration, intake, runner, lifecycle, sessions, queue} = parts
+  const {registration, intake, runner, lifecycle, sessions, queue, disk} = parts
   const {config, clock, signals, bus} = options
   const background = new AbortController()
   const leave = new AbortController()
@@ -31,6 +31,7 @@ export async function serve(options: WorkerOptions, parts: Parts): Promise<void>
     rereadHeld(options, runner, background.signal),
     announceModels(options, registration, background.signal),
     queue.run(background.signal),
+    disk.run(background.signal),
   ])
   if (options.once || options.exitAfterIdleMs > 0) void leaveWhenIdle(options, runner, leave, background.signal)
   await Promise.race([aborted(stopTaking), work])

@@ -1,4 +1,5 @@
 import type {Clock} from '../core/clock.ts'
+import {isDiskFull} from '../core/disk-full.ts'
 import type {ControlPlaneClient} from '../client/control-plane.ts'
 import type {Config} from '../config/settings.ts'
 import type {Emit} from '../events/bus.ts'
@@ -32,6 +33,10 @@ export type RunnerParts = {
   onFree: () => void
 }
 
+/** Why nothing is taken, in words for the server. */
+const pauses = {operator: 'the worker is paused', disk: 'the disk of the worker is nearly full'} as const
+export type Pause = keyof typeof pauses
+
 const mostRemembered = 10_000
 const mostWaiting = 1000
 /** A task that could not be taken is left alone for so long: a list of what is pending may show it at once again. */
@@ -48,8 +53,9 @@ export class TaskRunner {
   /** What a server that cannot be told `not now` has pushed. */
   readonly #waiting = new Map<string, Task>()
   #slotsUsed = 0
+  /** Why nothing is taken for a while: several reasons may hold at once. */
+  readonly #pauses = new Set<Pause>()
   #isDraining = false
-  #isPaused = false
   #taken = 0
 
   constructor(parts: RunnerParts) {
@@ -61,11 +67,7 @@ export class TaskRunner {
   }
 
   get free(): number {
-    return this.#isDraining || this.#isPaused ? 0 : this.#parts.config.max_concurrent_tasks - this.#slotsUsed
-  }
-
-  get isPaused(): boolean {
-    return this.#isPaused
+    return this.#isDraining || this.#pauses.size > 0 ? 0 : this.#parts.config.max_concurrent_tasks - this.#slotsUsed
   }
 
   /** Tasks that were begun since the start. */
@@ -84,12 +86,13 @@ export class TaskRunner {
     this.#waiting.clear()
   }
 
-  /** Takes nothing for a while; what runs goes on. */
-  setPaused(isPaused: boolean): void {
-    if (isPaused === this.#isPaused) return
-    this.#isPaused = isPaused
-    this.#parts.emit({type: 'pause.changed', isPaused})
-    if (isPaused) return
+  /** Takes nothing while there is a reason for it; what runs goes on. */
+  setPaused(isPaused: boolean, why: Pause): void {
+    if (isPaused === this.#pauses.has(why)) return
+    if (isPaused) this.#pauses.add(why)
+    else this.#pauses.delete(why)
+    if (why === 'operator') this.#parts.emit({type: 'pause.changed', isPaused})
+    if (this.#pauses.size > 0) return
     this.#next()
     this.#parts.onFree()
   }
@@ -129,7 +132,8 @@ export class TaskRunner {
     const lacks = this.#lacksPath(task)
     if (lacks !== undefined) return this.#passOn(task, lacks)
     if (this.#isDraining) return this.#decline(task, 'the worker is draining', source)
-    if (this.#isPaused) return this.#decline(task, 'the worker is paused', source)
+    const [pause] = this.#pauses
+    if (pause) return this.#decline(task, pauses[pause], source)
     if (this.free <= 0) return this.#decline(task, 'no slot is free', source)
     const lane = this.#takeLane(task)
     if (typeof lane === 'string') return this.#decline(task, lane, source)
@@ -180,7 +184,8 @@ export class TaskRunner {
     if (isBuiltin(task) || isRegistration(task)) return undefined
     try {
       return this.#parts.lanes.take(path, task.id)
-    } catch {
+    } catch (error) {
+      if (isDiskFull(error)) return 'no lock can be written for its working tree: the disk is full'
       // The directory is gone: the task is taken, and fails with that reason.
       return undefined
     }

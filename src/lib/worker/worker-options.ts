@@ -7,7 +7,9 @@ import type {Executor} from '../executor/executor.ts'
 import type {ModelSource} from '../opencode/models.ts'
 import type {SessionSync} from '../sessions/session-sync.ts'
 import type {Codebases} from './codebases.ts'
+import type {DiskWatch} from './disk-watch.ts'
 import type {Intake} from './intake.ts'
+import type {KeptRuns} from './kept-runs.ts'
 import type {Lifecycle} from './lifecycle.ts'
 import type {QueueWatch} from './queue-watch.ts'
 import type {Registration} from './registration.ts'
@@ -50,6 +52,8 @@ export type RunningWorker = {
   runner: TaskRunner
   sessions: SessionSync | undefined
   queue: QueueWatch
+  disk: DiskWatch
+  kept: KeptRuns
   /** Takes no tasks for a while; the server hears of it at once. */
   setPaused: (isPaused: boolean) => void
 }

@@ -14,10 +14,10 @@ import {recover} from './recovery.ts'
 import {registrar} from './registrar.ts'
 import {Registration} from './registration.ts'
 import {registrationRoots} from './registration-roots.ts'
-import {RunFolders} from './run-directory.ts'
 import {taskRun} from './run-task.ts'
 import {goodbye, serve} from './serve.ts'
-import {TaskRunner} from './task-runner.ts'
+import {stateDisk} from './state-disk.ts'
+import {TaskRunner, type Pause} from './task-runner.ts'
 import type {RunningWorker, WorkerOptions} from './worker-options.ts'
 import {sessionSync} from './worker-sessions.ts'
 
@@ -35,8 +35,18 @@ export async function runWorker(
   const {config, name, workerId, stateDir, client, bus, clock, signals} = options
   const {emit} = bus
   const workerDir = makePrivate(workerDirectory(stateDir, name))
-  using _lock = takeNameLock(workerDir, name)
-  using journal = await Journal.open(join(workerDir, 'journal.db'))
+  const {disk, kept, folders} = stateDisk({
+    config,
+    workerDir,
+    clock,
+    emit,
+    inHand: () => new Set(runner.active.map(({id}) => id)),
+    onLow: (isLow) => pause(isLow, 'disk'),
+    catchUp: () => journal.catchUp(),
+  })
+  const makeRoom = () => disk.makeRoom()
+  using _lock = takeNameLock(workerDir, name, makeRoom)
+  using journal = await Journal.open(join(workerDir, 'journal.db'), {makeRoom})
   const lifecycle = new Lifecycle(emit)
   const giveUp = new AbortController()
   const secrets = [...options.secrets, ...(config.auth_token ? [config.auth_token] : [])]
@@ -72,8 +82,9 @@ export async function runWorker(
     config,
     signal: giveUp.signal,
     executor: options.executor,
+    folders,
+    disk,
   }
-  const folders = new RunFolders(workerDir, clock, () => new Set(runner.active.map(({id}) => id)))
   const lanes = new Lanes(stateDir)
   const stream = {isOpen: () => intake.link === 'stream', reopen: (reason: string) => intake.reconnect(reason)}
   const runner: TaskRunner = new TaskRunner({
@@ -81,7 +92,6 @@ export async function runWorker(
     lanes,
     run: taskRun({
       ...parts,
-      folders,
       stream,
       registrar: registrar(parts),
       findSession: options.storage && ((id) => (sessions ? sessions.find(id) : Promise.resolve(undefined))),
@@ -104,20 +114,22 @@ export async function runWorker(
   })
   await using sessions = sessionSync(options, {workerDir, secrets, registration, codebases, runner})
   const queue = new QueueWatch(about)
-  const setPaused = (isPaused: boolean) => {
-    runner.setPaused(isPaused)
+  const pause = (isPaused: boolean, why: Pause) => {
+    runner.setPaused(isPaused, why)
     void registration.sayNow(giveUp.signal)
   }
 
   try {
     lifecycle.to('starting')
-    onRunning({name, workerId, lifecycle, intake, registration, codebases, runner, sessions, queue, setPaused})
+    const running = {name, workerId, lifecycle, intake, registration, codebases, runner, sessions, queue, disk, kept}
+    onRunning({...running, setPaused: (isPaused) => pause(isPaused, 'operator')})
+    await disk.look().catch(() => {}) // a worker that has no room says so from the first moment on
     await registration.registerUntilDone(signals.drain)
     if (!signals.drain.aborted) {
       if (codebases.ids.length === 0) emit({type: 'notice', level: 'warn', text: nothingServed})
-      recover({...parts, folders, lanes, runner})
+      recover({...parts, lanes, runner})
       lifecycle.to('running')
-      await serve(options, {registration, intake, runner, lifecycle, sessions, queue})
+      await serve(options, running)
     }
 
     lifecycle.to('stopping')
