@@ -138,7 +138,7 @@ function serverUrlProblem(text: string): string | undefined {
 function warningsFor({files, env}: ResolveInput): string[] {
   const unknown = files.flatMap(({content, path}) =>
     Object.keys(content)
-      .filter((key) => !(key in settings) && !key.startsWith('$') && !key.startsWith('_'))
+      .filter((key) => !Object.hasOwn(settings, key) && !key.startsWith('$') && !key.startsWith('_'))
       .map((key) => {
         const near = nearest(key, settingKeys, 1)[0]
         return `${path}: unknown setting ${JSON.stringify(key)}${near ? `, did you mean "${near}"?` : ''}`
