@@ -172,7 +172,7 @@ test('a crash between the row and the start is told apart: nothing ran, so it be
   expect((await at.http.claim(at.workerId, id)).status).toBe(200)
   {
     using journal = await Journal.open(at.journal)
-    const run = {task_id: id, attempt: 1, title: 't', path: join(at.path, 'p'), run_dir: join(at.path, 'nowhere')}
+    const run = {task_id: id, attempt: 1, title: 't', path: join(at.path, 'p'), run_dir: join(at.path, 'runs', id, '1')}
     const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
     const about = {agent: 'build', model: null, codebase_id: at.codebase, started_at: Date.now()}
     journal.begin({...run, ...about, marker: `${at.workerId}:${id}:1`, boot_id: boot})

@@ -60,14 +60,11 @@ export function hasMarker(pid: number, marker: string): boolean {
   return `\0${environment}\0`.includes(`\0${entry}\0`)
 }
 
-/** Every process that carries a marker, with it: who left them is told by what the marker says. */
-export function markedProcesses(): (ProcessIdentity & {marker: string})[] {
-  return listProcesses().flatMap(({pid, startTime}) => {
-    const environment = readText(`/proc/${pid}/environ`, 'latin1')
-    const entry = environment?.split('\0').find((line) => line.startsWith(`${markerVariable}=`))
-    if (!entry) return []
-    return [{pid, startTime, marker: Buffer.from(entry.slice(markerVariable.length + 1), 'latin1').toString()}]
-  })
+/** The marker that the process was started with: it says who has left it, if somebody has. */
+export function markerOf(pid: number): string | undefined {
+  const environment = readText(`/proc/${pid}/environ`, 'latin1')
+  const entry = environment?.split('\0').find((line) => line.startsWith(`${markerVariable}=`))
+  return entry && Buffer.from(entry.slice(markerVariable.length + 1), 'latin1').toString()
 }
 
 /** Whether the process works in `folder` or below it. */

@@ -1,31 +1,6 @@
 import {CommitGroup} from '../core/commit-group.ts'
-import {migrate, openDatabase, type Database} from '../core/sqlite.ts'
-
-/** A run as it is kept from before its spawn until its final status is acknowledged. */
-export type JournalledRun = {
-  task_id: string
-  attempt: number
-  title: string
-  path: string
-  run_dir: string
-  marker: string
-  boot_id: string
-  pid: number | null
-  start_time: string | null
-  session_id: string | null
-  /** Bytes of the spool that the server has acknowledged. */
-  cursor: number
-  /** The final report as it will be sent, frozen; null while the run goes on. */
-  report: string | null
-  /** What the agent was asked for, to ask it again. */
-  agent: string
-  model: string | null
-  codebase_id: string
-  /** Wall clock, ms since 1970. */
-  started_at: number
-  /** How often the run was continued after its agent had died with the worker. */
-  resumes: number
-}
+import {checkDatabase, explainDatabase, migrate, openDatabase, type Database} from '../core/sqlite.ts'
+import {readRow, type JournalledRun} from './journalled-run.ts'
 
 const migrations = [
   `CREATE TABLE runs (
@@ -62,15 +37,19 @@ export class Journal implements Disposable {
     this.#statements = prepare(database)
   }
 
-  /** Held alone: only the worker itself opens its journal. Throws ExpectedError as `openDatabase` and `migrate` do. */
+  /**
+   * Held alone: only the worker itself opens its journal. Throws ExpectedError as `openDatabase`, `checkDatabase` and
+   * `migrate` do.
+   */
   static async open(file: string): Promise<Journal> {
     const database = await openDatabase(file, {exclusive: true})
     try {
+      checkDatabase(database, file)
       migrate(database, file, migrations)
       return new Journal(database)
     } catch (error) {
       database.close()
-      throw error
+      throw explainDatabase(file, error)
     }
   }
 
@@ -109,8 +88,15 @@ export class Journal implements Disposable {
     this.#commits.write(() => this.#statements.done.run(task_id, attempt))
   }
 
-  unfinished(): JournalledRun[] {
-    return this.#statements.unfinished.all() as unknown as JournalledRun[]
+  /** A row that is no run, as the file was damaged, is told and taken out: it would be so at each start. */
+  unfinished(onUnreadable: (taskId: string) => void = () => {}): JournalledRun[] {
+    return this.#statements.unfinished.all().flatMap(({rowid, ...row}) => {
+      const run = readRow(row)
+      if (run) return [run]
+      this.#commits.write(() => this.#statements.discard.run(rowid ?? null))
+      onUnreadable(String(row['task_id']))
+      return []
+    })
   }
 
   [Symbol.dispose](): void {
@@ -120,6 +106,7 @@ export class Journal implements Disposable {
 }
 
 const prepare = (database: Database) => ({
+  discard: database.prepare('DELETE FROM runs WHERE rowid = ?'),
   begin: database.prepare(insert),
   spawned: database.prepare('UPDATE runs SET pid = ?, start_time = ? WHERE task_id = ? AND attempt = ?'),
   resumed: database.prepare(
@@ -129,5 +116,10 @@ const prepare = (database: Database) => ({
   acknowledged: database.prepare('UPDATE runs SET cursor = ? WHERE task_id = ? AND attempt = ?'),
   freeze: database.prepare('UPDATE runs SET report = ? WHERE task_id = ? AND attempt = ?'),
   done: database.prepare('DELETE FROM runs WHERE task_id = ? AND attempt = ?'),
-  unfinished: database.prepare('SELECT * FROM runs ORDER BY rowid'),
+  unfinished: withBigInts(database.prepare('SELECT rowid, * FROM runs ORDER BY rowid')),
 })
+
+function withBigInts<T extends {setReadBigInts(enabled: boolean): void}>(statement: T): T {
+  statement.setReadBigInts(true)
+  return statement
+}

@@ -32,6 +32,9 @@ export type RunnerParts = {
   onFree: () => void
 }
 
+/** A place of a run among those that may run at once. */
+export type Slot = {take: () => void; free: () => void}
+
 const mostRemembered = 10_000
 const mostWaiting = 1000
 /** A task that could not be taken is left alone for so long: a list of what is pending may show it at once again. */
@@ -61,7 +64,9 @@ export class TaskRunner {
   }
 
   get free(): number {
-    return this.#isDraining || this.#isPaused ? 0 : this.#parts.config.max_concurrent_tasks - this.#slotsUsed
+    if (this.#isDraining || this.#isPaused) return 0
+    // What was taken up may be more than there are slots now.
+    return Math.max(0, this.#parts.config.max_concurrent_tasks - this.#slotsUsed)
   }
 
   get isPaused(): boolean {
@@ -94,16 +99,20 @@ export class TaskRunner {
     this.#parts.onFree()
   }
 
-  /** Counts a run that was found at the start as held; with `slot` it takes one until it says that it is free. */
-  adopt(task: ActiveTask, slot: boolean, see: (free: () => void) => Promise<void>): void {
+  /** Counts a run that was found at the start as held; `isRunning`: it has a slot from the beginning. */
+  adopt(task: ActiveTask, isRunning: boolean, see: (slot: Slot) => Promise<void>): void {
     this.#active.set(task.id, task)
-    let isHeld = slot
-    if (slot) this.#slotsUsed += 1
+    let isHeld = false
+    const take = () => {
+      if (!isHeld) this.#slotsUsed += 1
+      isHeld = true
+    }
     const free = () => {
       if (isHeld) this.#slotsUsed -= 1
       isHeld = false
     }
-    task.done = see(free).finally(() => {
+    if (isRunning) take()
+    task.done = see({take, free}).finally(() => {
       free()
       remember(this.#finished, task, this.#parts.clock.monotonic())
       this.#active.delete(task.id)

@@ -1,7 +1,7 @@
 import {join} from 'node:path'
 import {makePrivate, workerDirectory} from '../config/state-directory.ts'
 import {createRedactor} from '../core/redact.ts'
-import {Journal} from '../journal/journal.ts'
+import {openJournal} from '../journal/open-journal.ts'
 import {Codebases} from './codebases.ts'
 import {Delivery} from './delivery.ts'
 import {lookUp, onCancel} from './held-task.ts'
@@ -36,7 +36,8 @@ export async function runWorker(
   const {emit} = bus
   const workerDir = makePrivate(workerDirectory(stateDir, name))
   using _lock = takeNameLock(workerDir, name)
-  using journal = await Journal.open(join(workerDir, 'journal.db'))
+  const complain = (text: string) => emit({type: 'notice', level: 'error', text})
+  using journal = await openJournal(join(workerDir, 'journal.db'), clock.now(), complain)
   const lifecycle = new Lifecycle(emit)
   const giveUp = new AbortController()
   const secrets = [...options.secrets, ...(config.auth_token ? [config.auth_token] : [])]
