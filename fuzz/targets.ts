@@ -6,6 +6,19 @@ import {journal} from './targets/journal.ts'
 import {opencode} from './targets/opencode.ts'
 import {plane} from './targets/plane.ts'
 import {self} from './targets/self.ts'
+import {socket} from './targets/socket.ts'
 import {sse} from './targets/sse.ts'
+import {state} from './targets/state.ts'
 
-export const targets: readonly Target[] = [sse, answers, opencode, plane, configFiles, journal, broker, self]
+export const targets: readonly Target[] = [
+  sse,
+  answers,
+  opencode,
+  plane,
+  configFiles,
+  journal,
+  state,
+  socket,
+  broker,
+  self,
+]

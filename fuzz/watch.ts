@@ -39,7 +39,7 @@ export async function watchTarget(target: string, seed: number, {from, to}: Rang
   }
 
   const [accepted = 0, refused = 0] = [state[cells.accepted], state[cells.refused]]
-  return {target, cases: accepted + refused + findings.length, accepted, refused, findings, growth}
+  return {target, cases: (state[cells.current] ?? 0) + 1 - from, accepted, refused, findings, growth}
 }
 
 type Ended = {heaps: number[]; problem?: Pick<Finding, 'kind' | 'detail'>}

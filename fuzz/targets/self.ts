@@ -6,17 +6,13 @@ const kept: unknown[] = []
 export const self: Target = {
   name: 'self',
   share: 0,
-  open: () => {
-    let at = 0
-    return {
-      async run() {
-        at += 1
-        kept.push(Array.from({length: 50_000}, (_, i) => ({i})))
-        if (at === 5) throw new Error('thrown')
-        if (at === 7) void Promise.reject(new Error('rejected'))
-        if (at === 9) for (;;);
-        return at % 2 === 0 ? 'accepted' : 'refused'
-      },
-    }
-  },
+  open: () => ({
+    run(_, at) {
+      kept.push(Array.from({length: 50_000}, (_, i) => ({i})))
+      if (at === 4) throw new Error('thrown')
+      if (at === 6) void Promise.reject(new Error('rejected'))
+      if (at === 8) for (;;);
+      return at % 2 === 0 ? 'accepted' : 'refused'
+    },
+  }),
 }

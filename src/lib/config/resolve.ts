@@ -2,6 +2,7 @@ import {configError} from '../core/errors.ts'
 import {nearest} from '../core/nearest.ts'
 import {brokerUrlProblem} from '../protocol/broker.ts'
 import type {ConfigFile, Environment} from './file.ts'
+import {isGoodId} from './identity.ts'
 import {readValue, ValueProblem} from './read-value.ts'
 import type {Config, ConfiguredCodebase, SettingKey} from './settings.ts'
 import {envNames, settingKeys, settingOf, settings} from './settings.ts'
@@ -108,6 +109,8 @@ export function contradictions(config: Config, sources: Sources): string[] {
     found.push(
       `worker_name (${sources.worker_name}): must be 1 to 100 letters, digits, dots, dashes, underscores, not ${JSON.stringify(config.worker_name)}`,
     )
+  if (config.worker_id !== undefined && !isGoodId(config.worker_id))
+    found.push(`worker_id (${sources.worker_id}): must be 1 to 200 visible characters of ASCII, without blanks`)
   return found
 }
 

@@ -13,18 +13,18 @@ export type RelayOptions = {
   signal: AbortSignal
   redact: ((text: string) => string) | undefined
   /**
-   * Sends the bytes that stand for `length` bytes of the spool at `offset`; resolves once the server has them, with
-   * where it wants to go on if that is elsewhere.
+   * Sends the bytes that stand for `length` bytes of the spool at `offset`; resolves once the server has them, with how
+   * many of the spool's it had before, if it had some of these: the rest is then sent by itself.
    */
-  send: (bytes: Buffer, offset: number, length: number) => Promise<void>
+  send: (bytes: Buffer, offset: number, length: number) => Promise<number | undefined>
   /** All up to here is acknowledged. */
   onAcknowledged: (cursor: number) => void
   /** The last batch is not sent but handed back, to go along with the report. */
   keepsTail: boolean
 }
 
-/** What stands for `length` bytes of the spool at `offset`. */
-export type Tail = {bytes: Buffer; offset: number; length: number}
+/** What stands for `length` bytes of the spool at `offset`; `after` is the same without what is before a position. */
+export type Tail = {bytes: Buffer; offset: number; length: number; after: (position: number) => Tail}
 
 const newline = 10
 /** The first line goes at once; of those that follow, what comes within this time goes together. */
@@ -41,11 +41,15 @@ export async function relay(options: RelayOptions): Promise<Tail | undefined> {
   let held = 0
   let cursor = from
   const flush = async (length: number) => {
-    await options.send(wireForm(batch.subarray(0, length), options), cursor, length)
-    cursor += length
-    batch.copyWithin(0, length, held)
-    held -= length
-    onAcknowledged(cursor)
+    for (let left = length; left > 0;) {
+      const known = await options.send(wireForm(batch.subarray(0, left), options), cursor, left)
+      const done = known ?? left
+      cursor += done
+      left -= done
+      batch.copyWithin(0, done, held)
+      held -= done
+      onAcknowledged(cursor)
+    }
   }
 
   for await (const {bytes} of follow({path: spool, from, maxBytes: limits.outputBatch, ended, signal, settleMs})) {
@@ -61,7 +65,7 @@ export async function relay(options: RelayOptions): Promise<Tail | undefined> {
   }
 
   if (held === 0 || signal.aborted) return undefined
-  if (keepsTail) return {bytes: wireForm(batch.subarray(0, held), options), offset: cursor, length: held}
+  if (keepsTail) return tailOf(batch.subarray(0, held), cursor, options)
   await flush(held)
   return undefined
 }
@@ -79,6 +83,13 @@ function characterEnd(bytes: Buffer): number {
 
   return bytes.length
 }
+
+const tailOf = (spooled: Buffer, offset: number, options: RelayOptions): Tail => ({
+  bytes: wireForm(spooled, options),
+  offset,
+  length: spooled.length,
+  after: (position) => tailOf(spooled.subarray(position - offset), position, options),
+})
 
 const wireForm = (bytes: Buffer, {redact}: RelayOptions) =>
   redact ? Buffer.from(redact(bytes.toString('utf8'))) : bytes

@@ -33,6 +33,8 @@ export type RunEnd = {isClosing: () => boolean; ended: AbortSignal}
 /** Cursor changes are kept at most this often: the server drops what it has seen anyway. */
 const cursorMs = 250
 
+const isWithin = (next: number, offset: number, length: number) => next > offset && next < offset + length
+
 /** Brings what a run printed and how it ended to the server, each acknowledged, in this order. */
 export class Delivery {
   readonly #parts: DeliveryParts
@@ -109,12 +111,14 @@ export class Delivery {
       return true
     } catch (error) {
       if (!(error instanceof RefusedError) || error.next === undefined) throw error
+      if (isWithin(error.next, offset, length)) return await this.#reportWith(tail.after(error.next), run, report)
       await this.#send(run, bytes, offset, length)
       return false
     }
   }
 
-  async #send(run: DeliveredRun, bytes: Buffer, offset: number, length: number): Promise<void> {
+  /** Resolves with how much of this the server had before, where it had some: our cursor was behind. */
+  async #send(run: DeliveredRun, bytes: Buffer, offset: number, length: number): Promise<number | undefined> {
     const {client, registration, workerId, clock, signal} = this.#parts
     const {task_id: taskId, attempt} = run
     const at = {workerId, attempt, offset, length}
@@ -133,16 +137,20 @@ export class Delivery {
             },
             signal,
           )
+    let known: number | undefined
     await this.#persist(taskId, async () => {
       try {
         await send()
       } catch (error) {
+        const next = error instanceof RefusedError ? error.next : undefined
+        if (next !== undefined && isWithin(next, offset, length)) return void (known = next - offset)
         // The server is further than we know: it had this batch, and we had not heard of it.
-        const isKnown = error instanceof RefusedError && error.next !== undefined && error.next >= offset + length
+        const isKnown = next !== undefined && next >= offset + length
         // An existing server without this route keeps no output at all; the task goes on without.
         if (!isKnown && !isAbsent(error)) throw error
       }
     })
+    return known
   }
 
   async #persist(taskId: string, step: () => Promise<unknown>): Promise<void> {
