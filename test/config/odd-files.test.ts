@@ -30,3 +30,8 @@ test('a message shows the beginning of a value that is long', () => {
 test('a name that every object has is no setting', () => {
   expect(resolved('{"toString": 1}').warnings).toEqual([expect.stringMatching(/unknown setting "toString"/)])
 })
+
+test('of an unknown name that is long the beginning is told', () => {
+  const [warning] = resolved(JSON.stringify({['x'.repeat(1_000_000)]: 1})).warnings
+  expect(warning).toMatch(/unknown setting "x{60}"$/)
+})

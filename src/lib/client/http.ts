@@ -273,7 +273,9 @@ type Detail = v.InferOutput<typeof errorBodySchema>['detail']
 const detailText = (detail: Detail): string =>
   typeof detail === 'string'
     ? detail.replace(/\.$/, '')
-    : detail.map(({loc, msg}) => `${loc.filter((part) => part !== 'body').join('.')}: ${msg}`).join('; ')
+    : detail.map(({loc, msg}) => `${loc.filter(isName).join('.')}: ${msg}`).join('; ')
+
+const isName = (part: unknown) => (typeof part === 'string' && part !== 'body') || typeof part === 'number'
 
 const isPage = (type: string, text: string) => /^\s*</.test(text) || type.includes('html')
 

@@ -25,6 +25,9 @@ export type ResolveInput = {
   cwd: string
 }
 
+/** Of an unknown one no more is shown, or compared with the known ones. */
+const longestName = 60
+
 type Candidate = {raw: unknown; source: string; directory: string}
 
 /**
@@ -143,8 +146,9 @@ function warningsFor({files, env}: ResolveInput): string[] {
     Object.keys(content)
       .filter((key) => !Object.hasOwn(settings, key) && !key.startsWith('$') && !key.startsWith('_'))
       .map((key) => {
-        const near = nearest(key, settingKeys, 1)[0]
-        return `${path}: unknown setting ${JSON.stringify(key)}${near ? `, did you mean "${near}"?` : ''}`
+        const name = key.slice(0, longestName)
+        const near = nearest(name, settingKeys, 1)[0]
+        return `${path}: unknown setting ${JSON.stringify(name)}${near ? `, did you mean "${near}"?` : ''}`
       }),
   )
   const url = env['A2A_SERVER'] && !env['A2A_SERVER_URL'] ? ['A2A_SERVER is not read; use A2A_SERVER_URL'] : []

@@ -1,4 +1,4 @@
-import {closeSync, openSync, readSync, statSync} from 'node:fs'
+import {closeSync, existsSync, fstatSync, openSync, readSync, statSync} from 'node:fs'
 import {join} from 'node:path'
 import {setImmediate as nextTurn} from 'node:timers/promises'
 import * as v from 'valibot'
@@ -29,11 +29,11 @@ export async function readSpool({run_dir: folder}: JournalledRun): Promise<RunRe
   const file = openSpool(join(folder, runFiles.stdout))
   if (file === undefined) return record
   try {
-    const buffer = Buffer.allocUnsafe(pieceBytes)
-    for (let filled = pieceBytes; filled === pieceBytes;) {
+    const buffer = Buffer.allocUnsafe(Math.min(pieceBytes, fstatSync(file).size + 1))
+    for (let filled = buffer.length; filled === buffer.length;) {
       filled = readSync(file, buffer)
       lines.push(buffer.subarray(0, filled))
-      if (filled === pieceBytes) await nextTurn()
+      if (filled === buffer.length) await nextTurn()
     }
   } finally {
     closeSync(file)
@@ -51,6 +51,9 @@ function openSpool(path: string): number | undefined {
     return undefined
   }
 }
+
+/** An agent that never began has printed nothing that could be sent. */
+export const hasSpool = ({run_dir: folder}: JournalledRun) => existsSync(join(folder, runFiles.stdout))
 
 /** Where its output goes on. One beyond the end of the spool is damaged: what the server has seen it drops. */
 export function cursorOf({run_dir: folder, cursor}: JournalledRun): number {

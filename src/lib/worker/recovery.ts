@@ -1,18 +1,18 @@
 import type {Config} from '../config/settings.ts'
 import {limiter} from '../core/limiter.ts'
 import {adoptRun} from '../executor/adopt.ts'
-import type {Executor, ProcessIdentity, RunObserver, RunOutcome} from '../executor/executor.ts'
+import type {Executor, ProcessIdentity, RunObserver} from '../executor/executor.ts'
 import {bootId} from '../executor/processes.ts'
 import {survey, type SurveyedProcess} from '../executor/survey.ts'
 import type {JournalledRun} from '../journal/journalled-run.ts'
 import type {RunRecord} from '../opencode/record.ts'
 import {isFinal, type FinalStatus, type StatusUpdate} from '../protocol/schemas.ts'
-import {cursorOf, frozenReport, judged, readSpool} from './examine-run.ts'
+import {cursorOf, frozenReport, hasSpool, judged, readSpool} from './examine-run.ts'
 import type {Lanes} from './lanes.ts'
 import {endLeftovers, liveAgent, sweep} from './leftovers.ts'
 import type {Lock} from './lock-file.ts'
-import {seeRun, type ActiveTask, type SeeParts} from './see-run.ts'
-import {attemptOf, deadlinesOf} from './task-request.ts'
+import {keep, seeRun, type ActiveTask, type SeeParts} from './see-run.ts'
+import {attemptOf, deadlinesOf, reportOf} from './task-request.ts'
 import type {Slot, TaskRunner} from './task-runner.ts'
 
 export type RecoveryParts = SeeParts & {runner: TaskRunner; lanes: Lanes; executor: Executor; config: Config}
@@ -131,7 +131,7 @@ async function finish(run: JournalledRun, held: InHand, {processes, turn}: Found
     tell(run, plan.do, parts)
     await endLeftovers(run, processes, parts)
     if (plan.do === 'resume') return plan
-    await carryOut(plan, run, held, parts)
+    await carryOut(plan, run, parts)
     return undefined
   })
   if (!resumed) return
@@ -143,18 +143,14 @@ async function finish(run: JournalledRun, held: InHand, {processes, turn}: Found
   await seeRun(run, held.active, {...handOf(run, {...held, lane}), start, before}, parts)
 }
 
-async function carryOut(
-  plan: Exclude<Plan, {do: 'resume'}>,
-  run: JournalledRun,
-  held: InHand,
-  parts: RecoveryParts,
-): Promise<void> {
+async function carryOut(plan: Exclude<Plan, {do: 'resume'}>, run: JournalledRun, parts: RecoveryParts): Promise<void> {
   switch (plan.do) {
     case 'deliver':
       return await report(run, plan.report, parts)
     case 'judge': {
-      const start = async () => ended(judged(run, plan.record, plan.error))
-      return await seeRun(run, held.active, {...handOf(run, held), start}, parts)
+      const update = reportOf(run, judged(run, plan.record, plan.error), parts.workerId)
+      keep(run, update, parts)
+      return await report(run, update, parts)
     }
     case 'requeue': {
       const update = {status: 'pending', worker_id: parts.workerId, error: plan.reason, ...attemptOf(run)}
@@ -164,8 +160,8 @@ async function carryOut(
   }
 }
 
-/** An agent that has done all that it will do. */
-const ended = (outcome: RunOutcome) => ({outcome: Promise.resolve(outcome), stop: () => {}})
+/** Nothing more is written. */
+const over = AbortSignal.abort()
 
 const endOf = ({usage, error}: StatusUpdate, status: FinalStatus) => ({
   status,
@@ -174,14 +170,14 @@ const endOf = ({usage, error}: StatusUpdate, status: FinalStatus) => ({
   cost: usage?.cost ?? 0,
 })
 
-async function report(run: JournalledRun, update: StatusUpdate, {delivery, emit}: RecoveryParts): Promise<void> {
+async function report(run: JournalledRun, update: StatusUpdate, parts: RecoveryParts): Promise<void> {
+  const {delivery, emit, folders} = parts
   if (isFinal(update.status)) emit({type: 'task.finished', taskId: run.task_id, ...endOf(update, update.status)})
-  // Nothing more is written, so its last batch goes along with the report.
-  const tail = await delivery.output(run, cursorOf(run), {
-    isClosing: () => isFinal(update.status),
-    ended: AbortSignal.abort(),
-  })
+  // Its last batch goes along with the report.
+  const end = {isClosing: () => isFinal(update.status), ended: over}
+  const tail = hasSpool(run) ? await delivery.output(run, cursorOf(run), end) : undefined
   await delivery.report(run, update, tail)
+  folders.ended(run.run_dir)
   if (!isFinal(update.status)) emit({type: 'task.dropped', taskId: run.task_id, reason: 'it was given back'})
 }
 

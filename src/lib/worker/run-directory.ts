@@ -60,6 +60,7 @@ export class RunFolders {
 
   /** A run is over: its temporary files go, and of all tasks only the newest keep their folders. */
   ended(path: string): void {
+    if (path === '') return
     try {
       rmdirSync(join(path, runFiles.tmp)) // mostly it is empty
     } catch {

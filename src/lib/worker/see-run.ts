@@ -77,7 +77,7 @@ export async function seeRun(run: Run, active: ActiveTask, hand: Hand, parts: Se
 }
 
 /** A report that cannot be kept, as the disk is full, is delivered all the same, unless the worker is killed before. */
-function keep(run: Run, report: StatusUpdate, {journal, emit}: SeeParts): void {
+export function keep(run: Run, report: StatusUpdate, {journal, emit}: Pick<SeeParts, 'journal' | 'emit'>): void {
   try {
     journal.freeze(run, report)
   } catch (error) {
