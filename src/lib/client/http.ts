@@ -279,8 +279,10 @@ const isName = (part: unknown) => (typeof part === 'string' && part !== 'body') 
 
 const isPage = (type: string, text: string) => /^\s*</.test(text) || type.includes('html')
 
+/** A slice first: what stands in for a server may send megabytes, and of `<` after `<` each is looked for its end. */
 const oneLine = (text: string) =>
   text
+    .slice(0, 10_000)
     .replaceAll(/<[^>]*>/g, ' ')
     .replaceAll(/\s+/g, ' ')
     .trim()
