@@ -23,7 +23,7 @@ const shares = chosen.reduce((sum, {share}) => sum + Math.max(share, 1), 0)
 
 const outcomes: Outcome[] = []
 for (const {name, share, batch = 1} of chosen) {
-  const cases = Math.max(1, Math.round((count * Math.max(share, 1)) / shares))
+  const cases = Math.ceil((count * Math.max(share, 1)) / shares)
   const only = values.case === undefined ? undefined : Number(values.case)
   const range = only === undefined ? {from: 0, to: cases} : {from: only - (only % batch), to: only + 1}
   const outcome = await watchTarget(name, seed, range)

@@ -150,7 +150,8 @@ async function carryOut(plan: Exclude<Plan, {do: 'resume'}>, run: JournalledRun,
     case 'judge': {
       const update = reportOf(run, judged(run, plan.record, plan.error), parts.workerId)
       keep(run, update, parts)
-      return await report(run, update, parts)
+      await report(run, update, parts)
+      return parts.folders.ended(run.run_dir)
     }
     case 'requeue': {
       const update = {status: 'pending', worker_id: parts.workerId, error: plan.reason, ...attemptOf(run)}
@@ -171,13 +172,12 @@ const endOf = ({usage, error}: StatusUpdate, status: FinalStatus) => ({
 })
 
 async function report(run: JournalledRun, update: StatusUpdate, parts: RecoveryParts): Promise<void> {
-  const {delivery, emit, folders} = parts
+  const {delivery, emit} = parts
   if (isFinal(update.status)) emit({type: 'task.finished', taskId: run.task_id, ...endOf(update, update.status)})
   // Its last batch goes along with the report.
   const end = {isClosing: () => isFinal(update.status), ended: over}
   const tail = hasSpool(run) ? await delivery.output(run, cursorOf(run), end) : undefined
   await delivery.report(run, update, tail)
-  folders.ended(run.run_dir)
   if (!isFinal(update.status)) emit({type: 'task.dropped', taskId: run.task_id, reason: 'it was given back'})
 }
 
