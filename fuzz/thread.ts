@@ -1,8 +1,5 @@
 // One target in a thread of its own: it can be ended when it hangs. Where it is, it tells in shared memory, since a case
 // that blocks the thread sends no messages.
-import {mkdtempSync, rmSync} from 'node:fs'
-import {tmpdir} from 'node:os'
-import {join} from 'node:path'
 import {getHeapStatistics, setFlagsFromString} from 'node:v8'
 import {runInNewContext} from 'node:vm'
 import {parentPort, workerData} from 'node:worker_threads'
@@ -15,6 +12,7 @@ export type ThreadData = {
   from: number
   to: number
   measureAt: number
+  folder: string
   shared: SharedArrayBuffer
 }
 
@@ -35,13 +33,11 @@ async function heapUsed(): Promise<number> {
   return getHeapStatistics().used_heap_size
 }
 
-async function main({target: name, seed, from, to, measureAt, shared}: ThreadData): Promise<void> {
+async function main({target: name, seed, from, to, measureAt, folder, shared}: ThreadData): Promise<void> {
   const state = new Int32Array(shared)
   const say = (message: ThreadMessage) => parentPort?.postMessage(message)
   const target = targets.find((one) => one.name === name)
   if (!target) throw new Error(`there is no target ${name}`)
-  const folder = mkdtempSync(join(tmpdir(), `a2a-fuzz-${name}-`))
-  process.on('exit', () => rmSync(folder, {recursive: true, force: true}))
   const opened = await target.open(folder)
   for (let at = from; at < to; at++) {
     if (at === measureAt) say({heap: await heapUsed()})

@@ -1,3 +1,6 @@
+import {mkdtempSync, rmSync} from 'node:fs'
+import {tmpdir} from 'node:os'
+import {join} from 'node:path'
 import {Worker} from 'node:worker_threads'
 import {cells, type ThreadData, type ThreadMessage} from './thread.ts'
 
@@ -28,7 +31,10 @@ export async function watchTarget(target: string, seed: number, {from, to}: Rang
   let growth = 0
   for (let next = from; next < to && findings.length < mostFindings;) {
     const measureAt = next + Math.ceil((to - next) / 10)
-    const {heaps, problem} = await runThread({target, seed, from: next, to, measureAt, shared}, state)
+    const folder = mkdtempSync(join(tmpdir(), `a2a-fuzz-${target}-`))
+    const {heaps, problem} = await runThread({target, seed, from: next, to, measureAt, folder, shared}, state)
+    // Here, as a thread that hangs does not clean up.
+    rmSync(folder, {recursive: true, force: true})
     const [before, after] = heaps
     if (before !== undefined && after !== undefined) growth = Math.max(growth, (after - before) / 1e6)
     next = to
