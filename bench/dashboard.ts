@@ -3,13 +3,14 @@
 // 120 × 40 that nobody looks at.
 import {spawn} from 'node:child_process'
 import {once} from 'node:events'
-import {mkdirSync, readFileSync} from 'node:fs'
+import {mkdirSync} from 'node:fs'
 import {join} from 'node:path'
 import {
   agentLog,
   buildAgent,
   calibrate,
   caller,
+  cpuMs,
   elapsed,
   environment,
   httpCaller,
@@ -61,12 +62,6 @@ async function startWorker(args: string[]) {
       await exited
     },
   }
-}
-
-/** CPU time of a process so far, in ms. */
-function cpuMs(pid: number): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ')[1]?.split(' ') ?? []
-  return (Number(fields[11]) + Number(fields[12])) * 10
 }
 
 const create = async (codebase: string, prompt: string) =>

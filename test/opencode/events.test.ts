@@ -85,3 +85,9 @@ test('reads 50 MB of events in a small part of the time in which they are writte
   expect(count).toBeGreaterThan(200_000)
   expect(performance.now() - begun).toBeLessThan(5000)
 })
+
+test('numbers that no sum of tokens can have do not count', () => {
+  const tokens = {input: 1e308, output: -5, reasoning: '7', cache: {read: 3}}
+  const line = JSON.stringify({type: 'step_finish', part: {reason: 'stop', tokens, cost: -1}})
+  expect(readFact(line)).toMatchObject({tokens: {input: 0, output: 0, reasoning: 0, cacheRead: 3}, cost: 0})
+})

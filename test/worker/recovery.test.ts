@@ -1,6 +1,6 @@
 import {spawn} from 'node:child_process'
-import {readFileSync} from 'node:fs'
-import {join} from 'node:path'
+import {existsSync, readdirSync, readFileSync, rmSync, writeFileSync} from 'node:fs'
+import {dirname, join} from 'node:path'
 import {DatabaseSync} from 'node:sqlite'
 import {expect, test} from 'vitest'
 import type {StatusReport} from '../../src/commands/status.ts'
@@ -108,6 +108,7 @@ test('what an agent did while its worker was dead counts: it is judged by what i
   await until(() => !isAlive(agent), 'the agent to end')
   await at.restart()
   expect(await at.ended(id)).toMatchObject({status: 'completed', attempt: 1, result: 'first\nsecond'})
+  expect((await at.output(id)).trim().split('\n')).toHaveLength(5)
 })
 
 test('an agent that died with its worker is continued in its session and its spool', async () => {
@@ -173,7 +174,7 @@ test('a crash between the row and the start is told apart: nothing ran, so it be
   expect((await at.http.claim(at.workerId, id)).status).toBe(200)
   {
     using journal = await Journal.open(at.journal)
-    const run = {task_id: id, attempt: 1, title: 't', path: join(at.path, 'p'), run_dir: join(at.path, 'nowhere')}
+    const run = {task_id: id, attempt: 1, title: 't', path: join(at.path, 'p'), run_dir: join(at.path, 'runs', id, '1')}
     const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
     const about = {agent: 'build', model: null, codebase_id: at.codebase, started_at: Date.now()}
     journal.begin({...run, ...about, marker: `${at.workerId}:${id}:1`, boot_id: boot})
@@ -262,4 +263,48 @@ test('leftovers of this worker that no run explains are ended, those of another 
   await until(() => !isAlive(ours.identity), 'the leftover to end')
   expect(isAlive(theirs.identity)).toBe(true)
   theirs.child.kill('SIGKILL')
+})
+
+test('a journal that is damaged is set aside: the worker starts, ends what it knows nothing of, and its task begins again', async () => {
+  await using at = await shop()
+  const id = await at.begin(
+    `[ -e began ] && { ${answering('again')}exit; }; touch began; echo run >> runs; exec sleep 600`,
+  )
+  await until(() => existsSync(join(at.path, 'p/runs')), 'the agent to begin')
+  const agent = agentOf(at.path)
+  await at.kill()
+  rmSync(`${at.journal}-wal`) // all of it would be there once more
+  writeFileSync(at.journal, 'no database at all '.repeat(1000))
+  const worker = await at.restart()
+  expect(worker.stderr()).toMatch(
+    /The journal of this worker is damaged \(.*\)\. It was moved to .*journal\.db\.broken-/,
+  )
+  expect(readdirSync(dirname(at.journal)).some((name) => /^journal\.db\.broken-[\dTZ-]+$/.test(name))).toBe(true)
+  await until(() => !isAlive(agent), 'what the lost run has left to end')
+  expect(await at.ended(id)).toMatchObject({status: 'completed', attempt: 2, result: 'again'})
+})
+
+test('a report that is damaged is made again, from what the agent printed; a cursor beyond the spool is none', async () => {
+  await using at = await shop()
+  const id = await at.begin(inTwoParts('go'))
+  await at.printed(id, 'first')
+  const agent = agentOf(at.path)
+  await at.kill()
+  spawn('touch', [join(at.path, 'p/go')])
+  await until(() => !isAlive(agent), 'the agent to end')
+  edit(at.journal, `UPDATE runs SET report = '{"status":"compl', cursor = 1000000`)
+  await at.restart()
+  expect(await at.ended(id)).toMatchObject({status: 'completed', attempt: 1, result: 'first\nsecond'})
+  expect((await at.output(id)).trim().split('\n')).toHaveLength(5)
+})
+
+test('a row that is damaged is taken out, and leads to no folder or process of others', async () => {
+  await using at = await shop()
+  const id = await at.begin(`[ -e began ] && { ${answering('again')}exit; }; touch began; exec sleep 600`)
+  await until(() => existsSync(join(at.path, 'p/began')), 'the agent to begin')
+  await at.kill()
+  edit(at.journal, `UPDATE runs SET run_dir = '/'`)
+  const worker = await at.restart()
+  expect(worker.stderr()).toContain(`What the journal says of task ${id} is damaged`)
+  expect(await at.ended(id)).toMatchObject({status: 'completed', attempt: 2, result: 'again'})
 })

@@ -273,12 +273,16 @@ type Detail = v.InferOutput<typeof errorBodySchema>['detail']
 const detailText = (detail: Detail): string =>
   typeof detail === 'string'
     ? detail.replace(/\.$/, '')
-    : detail.map(({loc, msg}) => `${loc.filter((part) => part !== 'body').join('.')}: ${msg}`).join('; ')
+    : detail.map(({loc, msg}) => `${loc.filter(isName).join('.')}: ${msg}`).join('; ')
+
+const isName = (part: unknown) => (typeof part === 'string' && part !== 'body') || typeof part === 'number'
 
 const isPage = (type: string, text: string) => /^\s*</.test(text) || type.includes('html')
 
+/** A slice first: what stands in for a server may send megabytes, and of `<` after `<` each is looked for its end. */
 const oneLine = (text: string) =>
   text
+    .slice(0, 10_000)
     .replaceAll(/<[^>]*>/g, ' ')
     .replaceAll(/\s+/g, ' ')
     .trim()

@@ -2,6 +2,7 @@ import {readFileSync, statSync} from 'node:fs'
 import {homedir} from 'node:os'
 import {dirname, join} from 'node:path'
 import {configError, errorCode, messageOf} from '../core/errors.ts'
+import {isDeeper} from '../protocol/parse.ts'
 
 export type ConfigFile = {
   path: string
@@ -12,6 +13,9 @@ export type ConfigFile = {
 }
 
 export type Environment = Readonly<Record<string, string | undefined>>
+
+/** No setting is so deep; a value that is could not be written anew, into a message or for the agent. */
+export const maxDepth = 100
 
 export const systemFile = '/etc/a2a-worker/config.json'
 
@@ -89,5 +93,10 @@ export function parseConfig(path: string, text: string): Record<string, unknown>
 
   if (typeof value !== 'object' || value === null || Array.isArray(value))
     throw configError(`The configuration file ${path} must hold a JSON object.`, 'Write {"server_url": "https://…"}.')
+  if (isDeeper(value, maxDepth))
+    throw configError(
+      `The configuration file ${path} is nested deeper than ${maxDepth} levels.`,
+      'Correct the file; `a2a-worker config schema` prints what it may hold.',
+    )
   return value as Record<string, unknown>
 }

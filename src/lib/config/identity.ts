@@ -4,7 +4,10 @@ import {basename, join} from 'node:path'
 import * as v from 'valibot'
 import {makePrivate, readStateJson, workerDirectory, writePrivate} from './state-directory.ts'
 
-const identitySchema = v.object({worker_id: v.pipe(v.string(), v.minLength(1))})
+/** An id goes into headers, paths and the environment of agents. */
+export const isGoodId = (id: string) => /^[!-~]{1,200}$/.test(id)
+
+const identitySchema = v.object({worker_id: v.pipe(v.string(), v.check(isGoodId))})
 
 /**
  * The worker's stable id: the setting, else the one in the state directory, else a new one that is kept there. A new

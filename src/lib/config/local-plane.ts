@@ -2,7 +2,12 @@ import {join} from 'node:path'
 import * as v from 'valibot'
 import {readStateJson, writePrivate} from './state-directory.ts'
 
-const schema = v.object({url: v.string(), port: v.number(), token: v.string()})
+/** A file that is damaged is none: whoever wrote it writes another one. */
+const schema = v.object({
+  url: v.pipe(v.string(), v.url(), v.regex(/^https?:/)),
+  port: v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65_535)),
+  token: v.pipe(v.string(), v.regex(/^[!-~]+$/)),
+})
 
 /** Address and token of the control plane that runs beside a worker on this machine. */
 export type LocalPlane = v.InferOutput<typeof schema>

@@ -1,5 +1,7 @@
 import {homedir} from 'node:os'
 import {basename, isAbsolute, join, resolve} from 'node:path'
+import {isDeeper} from '../protocol/parse.ts'
+import {maxDepth} from './file.ts'
 import type {ConfiguredCodebase, SettingKey} from './settings.ts'
 import {settingOf} from './settings.ts'
 
@@ -22,7 +24,7 @@ export function readValue(key: SettingKey, raw: unknown, origin: Origin): unknow
     case 'string':
       return readString(raw, setting.options)
     case 'path':
-      return setting.words?.includes(String(raw)) ? raw : readPath(raw, origin)
+      return setting.words?.some((word) => word === raw) ? raw : readPath(raw, origin)
     case 'integer':
       return readInteger(raw, setting.minimum ?? 0, setting.maximum ?? Number.MAX_SAFE_INTEGER)
     case 'number':
@@ -42,7 +44,13 @@ export function readValue(key: SettingKey, raw: unknown, origin: Origin): unknow
   }
 }
 
-const show = (raw: unknown) => JSON.stringify(raw)
+const longestShown = 200
+
+/** What was given, for a message; of what is long the beginning. */
+function show(raw: unknown): string {
+  const text = JSON.stringify(raw)
+  return text.length > longestShown ? `${text.slice(0, longestShown)}…` : text
+}
 
 function readString(raw: unknown, options?: readonly string[]): string {
   if (typeof raw !== 'string' || raw.trim() === '') throw new ValueProblem(`must be a text, not ${show(raw)}`)
@@ -110,6 +118,7 @@ function readObject(raw: unknown): Record<string, unknown> {
 
   if (typeof value !== 'object' || value === null || Array.isArray(value))
     throw new ValueProblem(`must be a JSON object, not ${show(raw)}`)
+  if (isDeeper(value, maxDepth)) throw new ValueProblem(`must not be nested deeper than ${maxDepth} levels`)
   return value as Record<string, unknown>
 }
 

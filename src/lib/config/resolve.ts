@@ -2,6 +2,7 @@ import {configError} from '../core/errors.ts'
 import {nearest} from '../core/nearest.ts'
 import {brokerUrlProblem} from '../protocol/broker.ts'
 import type {ConfigFile, Environment} from './file.ts'
+import {isGoodId} from './identity.ts'
 import {readValue, ValueProblem} from './read-value.ts'
 import type {Config, ConfiguredCodebase, SettingKey} from './settings.ts'
 import {envNames, settingKeys, settingOf, settings} from './settings.ts'
@@ -23,6 +24,9 @@ export type ResolveInput = {
   /** The current directory: relative paths of flags and variables. */
   cwd: string
 }
+
+/** Of an unknown one no more is shown, or compared with the known ones. */
+const longestName = 60
 
 type Candidate = {raw: unknown; source: string; directory: string}
 
@@ -108,6 +112,8 @@ export function contradictions(config: Config, sources: Sources): string[] {
     found.push(
       `worker_name (${sources.worker_name}): must be 1 to 100 letters, digits, dots, dashes, underscores, not ${JSON.stringify(config.worker_name)}`,
     )
+  if (config.worker_id !== undefined && !isGoodId(config.worker_id))
+    found.push(`worker_id (${sources.worker_id}): must be 1 to 200 visible characters of ASCII, without blanks`)
   return found
 }
 
@@ -138,10 +144,11 @@ function serverUrlProblem(text: string): string | undefined {
 function warningsFor({files, env}: ResolveInput): string[] {
   const unknown = files.flatMap(({content, path}) =>
     Object.keys(content)
-      .filter((key) => !(key in settings) && !key.startsWith('$') && !key.startsWith('_'))
+      .filter((key) => !Object.hasOwn(settings, key) && !key.startsWith('$') && !key.startsWith('_'))
       .map((key) => {
-        const near = nearest(key, settingKeys, 1)[0]
-        return `${path}: unknown setting ${JSON.stringify(key)}${near ? `, did you mean "${near}"?` : ''}`
+        const name = key.slice(0, longestName)
+        const near = nearest(name, settingKeys, 1)[0]
+        return `${path}: unknown setting ${JSON.stringify(name)}${near ? `, did you mean "${near}"?` : ''}`
       }),
   )
   const url = env['A2A_SERVER'] && !env['A2A_SERVER_URL'] ? ['A2A_SERVER is not read; use A2A_SERVER_URL'] : []

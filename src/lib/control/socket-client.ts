@@ -4,7 +4,7 @@ import {createInterface} from 'node:readline'
 import * as v from 'valibot'
 import {ExpectedError, errorCode} from '../core/errors.ts'
 import {workerEventSchema, type WorkerEvent} from '../events/worker-event.ts'
-import {parseJson} from '../protocol/parse.ts'
+import {describeIssues, parseJson} from '../protocol/parse.ts'
 import {
   answerSchema,
   syncedSchema,
@@ -27,9 +27,9 @@ export async function ask(
   socket.write(`${JSON.stringify(request)}\n`)
   try {
     for await (const line of createInterface({input: socket})) {
-      const answer = v.parse(answerSchema, parseJson(line))
+      const answer = understood(answerSchema, parseJson(line))
       if (answer.ok) return {value: answer.value}
-      throw new ExpectedError(`The worker says: ${answer.error}.`, {code: 'WORKER_REFUSED', exit: 'failed'})
+      throw refused(answer.error)
     }
   } finally {
     socket.destroy()
@@ -38,17 +38,31 @@ export async function ask(
   return undefined
 }
 
+const refused = (reason: string) =>
+  new ExpectedError(`The worker says: ${reason}.`, {code: 'WORKER_REFUSED', exit: 'failed'})
+
+/** Another version of the worker may answer in another way. */
+function understood<const S extends v.GenericSchema<unknown, unknown>>(schema: S, value: unknown): v.InferOutput<S> {
+  const parsed = v.safeParse(schema, value)
+  if (parsed.success) return parsed.output
+  throw new ExpectedError(`The worker's answer is not understood: ${describeIssues(parsed.issues)}.`, {
+    code: 'WORKER_ANSWER',
+    exit: 'temporary',
+    suggestions: ['Restart the worker, so that it is of the same version as this command.'],
+  })
+}
+
 /** A first sync of many sessions takes its time. */
 const syncMs = 10 * 60_000
 
 export async function syncByWorker(path: string, all: boolean): Promise<Synced | undefined> {
   const answer = await ask(path, {op: 'sync-sessions', all}, syncMs)
-  return answer && v.parse(syncedSchema, answer.value)
+  return answer && understood(syncedSchema, answer.value)
 }
 
 export async function workerStatus(path: string): Promise<WorkerStatus | undefined> {
   const answer = await ask(path, {op: 'status'})
-  return answer && v.parse(workerStatusSchema, answer.value)
+  return answer && understood(workerStatusSchema, answer.value)
 }
 
 export type Watcher = {
@@ -83,8 +97,8 @@ export async function watchWorker(path: string, {signal, onStatus, onEvent}: Wat
 
       const answer = v.safeParse(answerSchema, message)
       if (!answer.success) continue
-      if (!answer.output.ok) throw new Error(answer.output.error)
-      onStatus(v.parse(workerStatusSchema, answer.output.value))
+      if (!answer.output.ok) throw refused(answer.output.error)
+      onStatus(understood(workerStatusSchema, answer.output.value))
       isKnown = true
       socket.setTimeout(0)
     }
@@ -99,7 +113,12 @@ export async function watchWorker(path: string, {signal, onStatus, onEvent}: Wat
 async function connect(path: string, timeoutMs: number): Promise<Socket | undefined> {
   const socket = createConnection(path)
   socket.setTimeout(timeoutMs, () =>
-    socket.destroy(new Error(`the worker did not answer within ${timeoutMs / 1000} s`)),
+    socket.destroy(
+      new ExpectedError(`The worker did not answer within ${timeoutMs / 1000} s.`, {
+        code: 'WORKER_SILENT',
+        exit: 'temporary',
+      }),
+    ),
   )
   try {
     await once(socket, 'connect')

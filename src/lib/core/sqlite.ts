@@ -8,6 +8,7 @@ import {configError, ExpectedError, messageOf} from './errors.ts'
 export type {Database}
 
 /** Result codes of SQLite (sqlite.org/rescode.html), the low byte of `errcode`. */
+const sqlError = 1
 const busy = 5
 const readOnly = 8
 const failedIo = 10
@@ -71,6 +72,12 @@ export function migrate(database: Database, file: string, migrations: readonly s
     if (index >= version) database.exec(`BEGIN IMMEDIATE; ${sql}; PRAGMA user_version = ${index + 1}; COMMIT`)
 }
 
+/** Looks through a database for damage, indexes included: for one that is small. Throws ExpectedError (78). */
+export function checkDatabase(database: Database, file: string): void {
+  const found = database.prepare('PRAGMA integrity_check(1)').get()?.['integrity_check']
+  if (found !== 'ok') throw explainDatabase(file, Object.assign(new Error(String(found)), {errcode: corrupt}))
+}
+
 /** What a failure of SQLite means to whoever named the file; any other error comes back as it is. */
 export function explainDatabase(file: string, error: unknown): Error {
   const {errcode, code} = error as {errcode?: number; code?: string}
@@ -83,7 +90,8 @@ export function explainDatabase(file: string, error: unknown): Error {
       suggestions: ['Use the one that runs, or name another file'],
       cause: error,
     })
-  if (primary === corrupt || primary === notADatabase)
+  // A statement of ours that makes no sense there: the tables are not those that we made.
+  if (primary === corrupt || primary === notADatabase || primary === sqlError)
     return new ExpectedError(`${file} is not a usable database: ${messageOf(error)}`, {
       code: 'DATABASE_CORRUPT',
       exit: 'config',

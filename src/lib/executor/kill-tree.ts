@@ -1,8 +1,7 @@
-import {realpathSync} from 'node:fs'
 import {join} from 'node:path'
 import type {Clock} from '../core/clock.ts'
 import {runFiles, type ProcessIdentity} from './executor.ts'
-import {hasMarker, hasProc, lastPid, listProcesses, printsTo, readProcess, worksIn} from './processes.ts'
+import {hasMarker, hasProc, lastPid, listProcesses, printsTo, readProcess, realPathOf, worksIn} from './processes.ts'
 
 export type EndOptions = {
   /** The agent itself; it may have ended already. It was started as the leader of a group. */
@@ -50,15 +49,6 @@ export async function endProcesses(options: EndOptions): Promise<ProcessIdentity
     }
 
     await clock.sleep(waited < graceMs ? Math.min(pause, graceMs - waited) : pause)
-  }
-}
-
-/** The system tells paths without links. */
-function realPathOf(path: string): string {
-  try {
-    return realpathSync.native(path)
-  } catch {
-    return path
   }
 }
 

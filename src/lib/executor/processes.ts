@@ -1,4 +1,4 @@
-import {existsSync, readFileSync, readdirSync, readlinkSync} from 'node:fs'
+import {existsSync, readFileSync, readdirSync, readlinkSync, realpathSync} from 'node:fs'
 import {markerVariable} from '../opencode/environment.ts'
 import type {ProcessIdentity} from './executor.ts'
 
@@ -60,34 +60,30 @@ export function hasMarker(pid: number, marker: string): boolean {
   return `\0${environment}\0`.includes(`\0${entry}\0`)
 }
 
-/** Every process that carries a marker, with it: who left them is told by what the marker says. */
-export function markedProcesses(): (ProcessIdentity & {marker: string})[] {
-  return listProcesses().flatMap(({pid, startTime}) => {
-    const environment = readText(`/proc/${pid}/environ`, 'latin1')
-    const entry = environment?.split('\0').find((line) => line.startsWith(`${markerVariable}=`))
-    if (!entry) return []
-    return [{pid, startTime, marker: Buffer.from(entry.slice(markerVariable.length + 1), 'latin1').toString()}]
-  })
+/** The marker that the process was started with: it says who has left it, if somebody has. */
+export function markerOf(pid: number): string | undefined {
+  const environment = readText(`/proc/${pid}/environ`, 'latin1')
+  const entry = environment?.split('\0').find((line) => line.startsWith(`${markerVariable}=`))
+  return entry && Buffer.from(entry.slice(markerVariable.length + 1), 'latin1').toString()
 }
 
 /** Whether the process works in `folder` or below it. */
 export function worksIn(pid: number, folder: string): boolean {
+  return `${linkOf(pid, 'cwd')}/`.startsWith(`${folder}/`)
+}
+
+/** As the system tells paths: without links. One that is not there stays as it is. */
+export function realPathOf(path: string): string {
   try {
-    return `${readlinkSync(`/proc/${pid}/cwd`)}/`.startsWith(`${folder}/`)
+    return realpathSync.native(path)
   } catch {
-    return false
+    return path
   }
 }
 
 /** Whether what the process prints goes to a file in `folder`: that is inherited, and outlives all other signs. */
 export function printsTo(pid: number, folder: string): boolean {
-  return [1, 2].some((descriptor) => {
-    try {
-      return readlinkSync(`/proc/${pid}/fd/${descriptor}`).startsWith(`${folder}/`)
-    } catch {
-      return false
-    }
-  })
+  return [1, 2].some((descriptor) => linkOf(pid, `fd/${descriptor}`).startsWith(`${folder}/`))
 }
 
 /** All that descend from `roots` and have not ended, without the roots themselves. */
@@ -149,5 +145,14 @@ function canSignal(pid: number): boolean {
     return process.kill(pid, 0)
   } catch {
     return false
+  }
+}
+
+/** Where a link of the process leads; empty where it has ended, or is another user's. */
+export function linkOf(pid: number, name: string): string {
+  try {
+    return readlinkSync(`/proc/${pid}/${name}`)
+  } catch {
+    return ''
   }
 }

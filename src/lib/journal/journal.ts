@@ -1,32 +1,7 @@
 import {isDiskFull, reasonOf} from '../core/disk-full.ts'
-import {explainDatabase, migrate, openDatabase, type Database} from '../core/sqlite.ts'
+import {checkDatabase, explainDatabase, migrate, openDatabase, type Database} from '../core/sqlite.ts'
+import {readRow, type JournalledRun} from './journalled-run.ts'
 import {WriteBehind} from './write-behind.ts'
-
-/** A run as it is kept from before its spawn until its final status is acknowledged. */
-export type JournalledRun = {
-  task_id: string
-  attempt: number
-  title: string
-  path: string
-  run_dir: string
-  marker: string
-  boot_id: string
-  pid: number | null
-  start_time: string | null
-  session_id: string | null
-  /** Bytes of the spool that the server has acknowledged. */
-  cursor: number
-  /** The final report as it will be sent, frozen; null while the run goes on. */
-  report: string | null
-  /** What the agent was asked for, to ask it again. */
-  agent: string
-  model: string | null
-  codebase_id: string
-  /** Wall clock, ms since 1970. */
-  started_at: number
-  /** How often the run was continued after its agent had died with the worker. */
-  resumes: number
-}
 
 const migrations = [
   `CREATE TABLE runs (
@@ -71,13 +46,16 @@ export class Journal implements Disposable {
     this.#statements = prepare(database)
   }
 
-  /** Held alone: only the worker itself opens its journal. Throws ExpectedError as `openDatabase` and `migrate` do. */
+  /**
+   * Held alone: only the worker itself opens its journal. Throws ExpectedError as `openDatabase`, `checkDatabase` and
+   * `migrate` do.
+   */
   static async open(file: string, {makeRoom = () => false}: JournalOptions = {}): Promise<Journal> {
     try {
-      return await openJournal(file, (database) => new Journal(file, database, makeRoom))
+      return await openAt(file, (database) => new Journal(file, database, makeRoom))
     } catch (error) {
       if (!isDiskFull(error) || !makeRoom()) throw error
-      return await openJournal(file, (database) => new Journal(file, database, makeRoom))
+      return await openAt(file, (database) => new Journal(file, database, makeRoom))
     }
   }
 
@@ -131,9 +109,16 @@ export class Journal implements Disposable {
     this.#writes.retry()
   }
 
-  unfinished(): JournalledRun[] {
+  /** A row that is no run, as the file was damaged, is told and taken out: it would be so at each start. */
+  unfinished(onUnreadable: (taskId: string) => void = () => {}): JournalledRun[] {
     this.#writes.retry()
-    return this.#statements.unfinished.all() as unknown as JournalledRun[]
+    return this.#statements.unfinished.all().flatMap(({rowid, ...row}) => {
+      const run = readRow(row)
+      if (run) return [run]
+      this.#writes.add(`discard ${rowid}`, () => this.#statements.discard.run(rowid ?? null))
+      onUnreadable(String(row['task_id']))
+      return []
+    })
   }
 
   /** What has found no room until now is lost: the server is asked again, or asks, about those runs. */
@@ -158,9 +143,10 @@ const names = ['begin', 'spawned', 'resumed', 'session', 'acknowledged', 'freeze
 /** What is written of a run under this name replaces what was to be written before. */
 const nameOf = (what: (typeof names)[number] | 'done', {task_id, attempt}: Key) => `${what} ${task_id}/${attempt}`
 
-async function openJournal(file: string, create: (database: Database) => Journal): Promise<Journal> {
+async function openAt(file: string, create: (database: Database) => Journal): Promise<Journal> {
   const database = await openDatabase(file, {exclusive: true})
   try {
+    checkDatabase(database, file)
     migrate(database, file, migrations)
     return create(database)
   } catch (error) {
@@ -170,6 +156,7 @@ async function openJournal(file: string, create: (database: Database) => Journal
 }
 
 const prepare = (database: Database) => ({
+  discard: database.prepare('DELETE FROM runs WHERE rowid = ?'),
   begin: database.prepare(insert),
   spawned: database.prepare('UPDATE runs SET pid = ?, start_time = ? WHERE task_id = ? AND attempt = ?'),
   resumed: database.prepare(
@@ -179,5 +166,10 @@ const prepare = (database: Database) => ({
   acknowledged: database.prepare('UPDATE runs SET cursor = ? WHERE task_id = ? AND attempt = ?'),
   freeze: database.prepare('UPDATE runs SET report = ? WHERE task_id = ? AND attempt = ?'),
   done: database.prepare('DELETE FROM runs WHERE task_id = ? AND attempt = ?'),
-  unfinished: database.prepare('SELECT * FROM runs ORDER BY rowid'),
+  unfinished: withBigInts(database.prepare('SELECT rowid, * FROM runs ORDER BY rowid')),
 })
+
+function withBigInts<T extends {setReadBigInts(enabled: boolean): void}>(statement: T): T {
+  statement.setReadBigInts(true)
+  return statement
+}

@@ -20,3 +20,9 @@ export function parseJson(text: string): unknown {
     return undefined
   }
 }
+
+/** `JSON.parse` takes any depth, but what is to be written again must not exhaust the stack. */
+export function isDeeper(value: unknown, levels: number): boolean {
+  if (typeof value !== 'object' || value === null) return false
+  return levels === 0 || Object.values(value).some((inner) => isDeeper(inner, levels - 1))
+}

@@ -1,6 +1,7 @@
 import type {Context} from 'hono'
 import * as v from 'valibot'
 import {limits} from '../protocol/limits.ts'
+import {isDeeper} from '../protocol/parse.ts'
 import type {AppEnv} from './event-stream.ts'
 import {HttpError} from './http-error.ts'
 
@@ -51,12 +52,6 @@ function parse(bytes: Buffer): unknown {
     const ctx = {error: error instanceof Error ? error.message : String(error)}
     throw invalid([{type: 'json_invalid', loc: ['body', 0], msg: 'JSON decode error', input: {}, ctx}])
   }
-}
-
-/** `JSON.parse` takes any depth, but what is to be written again must not exhaust the stack. */
-function isDeeper(value: unknown, levels: number): boolean {
-  if (typeof value !== 'object' || value === null) return false
-  return levels === 0 || Object.values(value).some((inner) => isDeeper(inner, levels - 1))
 }
 
 function check<const S extends v.GenericSchema<unknown, unknown>>(

@@ -1,40 +1,37 @@
-import {readFileSync} from 'node:fs'
-import {join} from 'node:path'
 import type {Config} from '../config/settings.ts'
-import {isFullNow} from '../core/disk-full.ts'
+import {limiter} from '../core/limiter.ts'
 import {adoptRun} from '../executor/adopt.ts'
-import {runFiles, type Executor, type ProcessIdentity, type RunObserver, type RunOutcome} from '../executor/executor.ts'
-import {endProcesses} from '../executor/kill-tree.ts'
-import {bootId, isAlive, markedProcesses} from '../executor/processes.ts'
-import {readTail} from '../executor/stderr-tail.ts'
-import type {JournalledRun} from '../journal/journal.ts'
-import {readFact} from '../opencode/events.ts'
-import {lineSplitter} from '../opencode/line-splitter.ts'
-import {RunRecord} from '../opencode/record.ts'
-import {judge} from '../opencode/verdict.ts'
-import {parseJson} from '../protocol/parse.ts'
+import type {Executor, ProcessIdentity, RunObserver} from '../executor/executor.ts'
+import {bootId} from '../executor/processes.ts'
+import {survey, type SurveyedProcess} from '../executor/survey.ts'
+import type {JournalledRun} from '../journal/journalled-run.ts'
+import type {RunRecord} from '../opencode/record.ts'
 import {isFinal, type FinalStatus, type StatusUpdate} from '../protocol/schemas.ts'
+import {cursorOf, frozenReport, hasSpool, judged, readSpool} from './examine-run.ts'
 import type {Lanes} from './lanes.ts'
+import {endLeftovers, liveAgent, sweep} from './leftovers.ts'
 import type {Lock} from './lock-file.ts'
-import {seeRun, type ActiveTask, type SeeParts} from './see-run.ts'
-import {attemptOf, deadlinesOf} from './task-request.ts'
-import type {TaskRunner} from './task-runner.ts'
+import {keep, seeRun, type ActiveTask, type SeeParts} from './see-run.ts'
+import {attemptOf, deadlinesOf, reportOf} from './task-request.ts'
+import type {Slot, TaskRunner} from './task-runner.ts'
 
 export type RecoveryParts = SeeParts & {runner: TaskRunner; lanes: Lanes; executor: Executor; config: Config}
 
-/** What becomes of a run that an earlier process of this worker left. */
+/** What becomes of a run that an earlier process of this worker left, and whose agent is not at work. */
 type Plan =
   | {do: 'deliver'; report: StatusUpdate} // it is over, only its report was not acknowledged
-  | {do: 'adopt'; agent: ProcessIdentity; lane: Lock | undefined} // its agent is at work
   | {do: 'judge'; record: RunRecord; error: string} // its agent has ended, or is not to be continued
   | {do: 'resume'; record: RunRecord; lane: Lock} // its agent died with the worker, its session goes on
   | {do: 'requeue'; record: RunRecord; reason: string} // somebody begins again
 
-/** Stands for an agent whose pid is not known: no process has this one, so the marker alone finds what there is. */
-const neverStarted: ProcessIdentity = {pid: 2 ** 31 - 1, startTime: '0'}
-
 const continuation =
   'The work on this task was interrupted, as the program that runs you was ended. Look at what is done already, and go on with the task to its end.'
+
+/** So many runs are looked at and reported at once: after a long outage there may be thousands. */
+const mostAtOnce = 16
+
+type Turn = ReturnType<typeof limiter>
+type Found = {processes: readonly SurveyedProcess[]; turn: Turn}
 
 /**
  * Takes up what an earlier process of this worker left: agents that are at work are adopted, what has ended is judged by
@@ -42,31 +39,40 @@ const continuation =
  * it counts as held, so that the first heartbeat names it; processes of runs that nobody knows of any more are ended.
  */
 export function recover(parts: RecoveryParts): void {
-  const {journal, runner, emit, clock} = parts
-  const runs = journal.unfinished()
-  const marked = Map.groupBy(markedProcesses(), ({marker}) => marker)
-  sweep(runs, marked, parts)
-  for (const run of runs) {
-    const plan = planFor(run, marked.get(run.marker) ?? [], parts)
-    const {task_id: taskId, title, attempt, path} = run
-    emit({type: 'notice', level: 'info', taskId, text: `${words[plan.do]} (${title})`})
-    const since = run.started_at || clock.now()
-    emit({type: 'task.received', taskId, title, source: 'recovery', attempt, path, since})
-    const active: ActiveTask = {
-      id: taskId,
-      title,
-      attempt,
-      codebase: run.path,
-      phase: plan.do === 'adopt' || plan.do === 'resume' ? 'running' : 'reporting',
-      since,
-      sessionId: run.session_id,
-      done: Promise.resolve(),
-    }
-    runner.adopt(active, active.phase === 'running', (free) => carryOut(plan, run, {active, free}, parts))
-  }
+  const {journal, emit} = parts
+  const runs = journal.unfinished((taskId) => {
+    const text = `What the journal says of task ${taskId} is damaged; the server gives the task back`
+    emit({type: 'notice', level: 'error', text})
+  })
+  const found = {processes: survey(), turn: limiter(mostAtOnce)}
+  sweep(runs, found.processes, parts)
+  for (const run of runs) takeUp(run, found, parts)
 }
 
-const words: Record<Plan['do'], string> = {
+function takeUp(run: JournalledRun, found: Found, parts: RecoveryParts): void {
+  const {emit, clock, runner} = parts
+  const {task_id: taskId, title, attempt, path} = run
+  const agent = frozenReport(run) ? undefined : liveAgent(run, found.processes)
+  if (agent) tell(run, 'adopt', parts)
+  const since = run.started_at || clock.now()
+  emit({type: 'task.received', taskId, title, source: 'recovery', attempt, path, since})
+  const active: ActiveTask = {
+    id: taskId,
+    title,
+    attempt,
+    codebase: path,
+    phase: agent ? 'running' : 'reporting',
+    since,
+    sessionId: run.session_id,
+    done: Promise.resolve(),
+  }
+  const lane = agent && parts.lanes.retake(path, taskId, agent)
+  runner.adopt(active, agent !== undefined, (slot) =>
+    agent ? goOn(run, agent, {active, slot, lane}, parts) : finish(run, {active, slot, lane}, found, parts),
+  )
+}
+
+const words: Record<Plan['do'] | 'adopt', string> = {
   deliver: 'Delivering the report of a run that had ended',
   adopt: 'Going on with a run whose agent is at work',
   judge: 'Finishing a run whose agent has ended',
@@ -74,28 +80,17 @@ const words: Record<Plan['do'], string> = {
   requeue: 'Giving a run back whose agent died with the worker',
 }
 
+const tell = ({task_id: taskId, title}: JournalledRun, what: keyof typeof words, {emit}: RecoveryParts) =>
+  emit({type: 'notice', level: 'info', taskId, text: `${words[what]} (${title})`})
+
 // ------------------------------------------------------------------------------------------------------ deciding
 
-function planFor(run: JournalledRun, marked: ProcessIdentity[], parts: RecoveryParts): Plan {
-  const frozen = run.report === null ? undefined : (parseJson(run.report) as StatusUpdate | undefined)
+async function planFor(run: JournalledRun, parts: RecoveryParts): Promise<Plan> {
+  const frozen = frozenReport(run)
   if (frozen) return {do: 'deliver', report: frozen}
-  const agent = liveAgent(run, marked)
-  if (agent) return {do: 'adopt', agent, lane: parts.lanes.retake(run.path, run.task_id, agent)}
-  const record = readSpool(run)
+  const record = await readSpool(run)
   if (record.finished) return {do: 'judge', record, error: ''}
   return planForDead(run, record, parts)
-}
-
-/** The agent itself, if it is this boot's and alive. Between its start and its row only the marker tells of it. */
-function liveAgent(run: JournalledRun, marked: ProcessIdentity[]): ProcessIdentity | undefined {
-  if (run.boot_id !== (bootId() ?? '')) return undefined
-  if (run.pid !== null) {
-    const known = {pid: run.pid, startTime: run.start_time ?? ''}
-    return isAlive(known) && marked.some(({pid}) => pid === known.pid) ? known : undefined
-  }
-
-  // All its descendants carry the marker too, and began later.
-  return marked.toSorted((a, b) => Number(a.startTime) - Number(b.startTime) || a.pid - b.pid)[0]
 }
 
 function planForDead(run: JournalledRun, record: RunRecord, {config, lanes}: RecoveryParts): Plan {
@@ -110,56 +105,54 @@ function planForDead(run: JournalledRun, record: RunRecord, {config, lanes}: Rec
   return lane ? {do: 'resume', record, lane} : {do: 'requeue', record, reason: error}
 }
 
-function readSpool(run: JournalledRun): RunRecord {
-  const record = new RunRecord()
-  const lines = lineSplitter((line) => record.add(readFact(line)))
-  try {
-    lines.push(readFileSync(join(run.run_dir, runFiles.stdout)))
-  } catch {
-    // It was never started: there is no spool.
-  }
-
-  lines.end()
-  return record
-}
-
-/** Ends what carries a marker of this worker whose run is not in the journal any more: nobody would ever look after it. */
-function sweep(runs: readonly JournalledRun[], marked: Map<string, ProcessIdentity[]>, parts: RecoveryParts): void {
-  const {workerId, config, clock, emit} = parts
-  const known = new Set(runs.map(({marker}) => marker))
-  for (const [marker, processes] of marked) {
-    if (!marker.startsWith(`${workerId}:`) || known.has(marker)) continue
-    const pids = processes.map(({pid}) => pid).join(', ')
-    emit({type: 'notice', level: 'warn', text: `Ending what an unknown run has left (${marker}): ${pids}`})
-    const graceMs = config.cancel_grace * 1000
-    void endProcesses({root: neverStarted, marker, runDir: '/nowhere', seen: processes, graceMs, clock})
-  }
-}
-
 // ---------------------------------------------------------------------------------------------------- carrying out
 
-type InHand = {active: ActiveTask; free: () => void}
+type InHand = {active: ActiveTask; slot: Slot; lane: Lock | undefined}
 
-async function carryOut(plan: Plan, run: JournalledRun, {active, free}: InHand, parts: RecoveryParts): Promise<void> {
-  const hand = {lane: undefined, free, relayFrom: run.cursor}
+const handOf = (run: JournalledRun, {slot, lane}: InHand) => ({
+  lane,
+  relayFrom: cursorOf(run),
+  free: () => {
+    lane?.[Symbol.dispose]()
+    slot.free()
+  },
+})
+
+/** Its agent is at work. */
+async function goOn(run: JournalledRun, agent: ProcessIdentity, held: InHand, parts: RecoveryParts): Promise<void> {
+  const start = async (observer: RunObserver) => adopt(run, agent, observer, parts)
+  await seeRun(run, held.active, {...handOf(run, held), start}, parts)
+}
+
+/** Its agent is not: in its turn it is brought to its end, or that is prepared and then takes as long as it takes. */
+async function finish(run: JournalledRun, held: InHand, {processes, turn}: Found, parts: RecoveryParts): Promise<void> {
+  const resumed = await turn(async () => {
+    const plan = await planFor(run, parts)
+    tell(run, plan.do, parts)
+    await endLeftovers(run, processes, parts)
+    if (plan.do === 'resume') return plan
+    await carryOut(plan, run, parts)
+    return undefined
+  })
+  if (!resumed) return
+  const {record, lane} = resumed
+  held.slot.take()
+  held.active.phase = 'starting'
+  const start = (observer: RunObserver) => resume(run, record, observer, parts)
+  const before = {...record.usage, model: run.model, duration_ms: null}
+  await seeRun(run, held.active, {...handOf(run, {...held, lane}), start, before}, parts)
+}
+
+async function carryOut(plan: Exclude<Plan, {do: 'resume'}>, run: JournalledRun, parts: RecoveryParts): Promise<void> {
   switch (plan.do) {
     case 'deliver':
-      await endLeftovers(run, parts)
       return await report(run, plan.report, parts)
-    case 'adopt': {
-      const start = async (observer: RunObserver) => adopt(run, plan.agent, observer, parts)
-      return await seeRun(run, active, {...hand, lane: plan.lane, free: freeing(plan.lane, free), start}, parts)
+    case 'judge': {
+      const update = reportOf(run, judged(run, plan.record, plan.error), parts.workerId)
+      keep(run, update, parts)
+      return await report(run, update, parts)
     }
-    case 'resume': {
-      const start = (observer: RunObserver) => resume(run, plan.record, observer, parts)
-      const before = {...plan.record.usage, model: run.model, duration_ms: null}
-      return await seeRun(run, active, {...hand, lane: plan.lane, free: freeing(plan.lane, free), start, before}, parts)
-    }
-    case 'judge':
-      await endLeftovers(run, parts)
-      return await seeRun(run, active, {...hand, start: async () => ended(judged(run, plan.record, plan.error))}, parts)
     case 'requeue': {
-      await endLeftovers(run, parts)
       const update = {status: 'pending', worker_id: parts.workerId, error: plan.reason, ...attemptOf(run)}
       parts.journal.freeze(run, update)
       return await report(run, update, parts)
@@ -167,13 +160,8 @@ async function carryOut(plan: Plan, run: JournalledRun, {active, free}: InHand, 
   }
 }
 
-const freeing = (lane: Lock | undefined, free: () => void) => () => {
-  lane?.[Symbol.dispose]()
-  free()
-}
-
-/** An agent that has done all that it will do. */
-const ended = (outcome: RunOutcome) => ({outcome: Promise.resolve(outcome), stop: () => {}})
+/** Nothing more is written. */
+const over = AbortSignal.abort()
 
 const endOf = ({usage, error}: StatusUpdate, status: FinalStatus) => ({
   status,
@@ -182,13 +170,12 @@ const endOf = ({usage, error}: StatusUpdate, status: FinalStatus) => ({
   cost: usage?.cost ?? 0,
 })
 
-async function report(
-  run: JournalledRun,
-  update: StatusUpdate,
-  {delivery, emit, folders}: RecoveryParts,
-): Promise<void> {
+async function report(run: JournalledRun, update: StatusUpdate, parts: RecoveryParts): Promise<void> {
+  const {delivery, emit, folders} = parts
   if (isFinal(update.status)) emit({type: 'task.finished', taskId: run.task_id, ...endOf(update, update.status)})
-  const tail = await delivery.output(run, run.cursor, {isClosing: () => false, ended: AbortSignal.abort()})
+  // Its last batch goes along with the report.
+  const end = {isClosing: () => isFinal(update.status), ended: over}
+  const tail = hasSpool(run) ? await delivery.output(run, cursorOf(run), end) : undefined
   await delivery.report(run, update, tail)
   folders.ended(run.run_dir)
   if (!isFinal(update.status)) emit({type: 'task.dropped', taskId: run.task_id, reason: 'it was given back'})
@@ -221,39 +208,8 @@ function adopt(run: JournalledRun, root: ProcessIdentity, observer: RunObserver,
 }
 
 async function resume(run: JournalledRun, record: RunRecord, observer: RunObserver, parts: RecoveryParts) {
-  await endLeftovers(run, parts)
   parts.journal.resumed(run, bootId() ?? '')
   const sessionId = record.sessionId ?? undefined
   const prepared = await parts.executor.prepare({...requestOf(run, parts), sessionId, continues: true})
   return await prepared.start(observer)
-}
-
-function judged(run: JournalledRun, record: RunRecord, error: string): RunOutcome {
-  const verdict = judge({
-    record,
-    exit: undefined,
-    stderr: readTail(join(run.run_dir, runFiles.stderr), 0),
-    stop: record.finished ? undefined : {status: 'failed', error},
-    model: run.model ?? undefined,
-    isDiskFull: !record.finished && isFullNow(run.run_dir),
-  })
-  const usage = {...record.usage, model: run.model, duration_ms: null}
-  return {...verdict, result: record.result, sessionId: record.sessionId, usage}
-}
-
-/** Whatever of the run is alive, without its agent: nothing works unwatched. */
-async function endLeftovers(run: JournalledRun, {config, clock, emit}: RecoveryParts): Promise<void> {
-  const isOurBoot = run.boot_id === (bootId() ?? '') && run.pid !== null
-  const root = isOurBoot ? {pid: run.pid ?? 0, startTime: run.start_time ?? ''} : neverStarted
-  const left = await endProcesses({
-    root,
-    marker: run.marker,
-    runDir: run.run_dir,
-    seen: [],
-    graceMs: config.cancel_grace * 1000,
-    clock,
-  })
-  if (left.length === 0) return
-  const pids = left.map(({pid}) => pid).join(', ')
-  emit({type: 'notice', level: 'warn', taskId: run.task_id, text: `processes that cannot be ended: ${pids}`})
 }

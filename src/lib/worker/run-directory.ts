@@ -58,6 +58,7 @@ export class RunFolders {
 
   /** A run is over: its temporary files go, and of all runs those that are too old or too many. */
   ended(path: string): void {
+    if (path === '') return
     void this.#tidy(path).catch(() => {}) // what is left is tried again after another run
   }
 

@@ -79,7 +79,7 @@ export async function seeRun(run: Run, active: ActiveTask, hand: Hand, parts: Se
 }
 
 /** A report that cannot be kept, as the disk is full, is delivered all the same, unless the worker is killed before. */
-function keep(run: Run, report: StatusUpdate, {journal, emit}: SeeParts): void {
+export function keep(run: Run, report: StatusUpdate, {journal, emit}: Pick<SeeParts, 'journal' | 'emit'>): void {
   const problem = journal.freeze(run, report)
   if (problem === undefined) return
   const text = `The report is not in the journal yet, and sent all the same: ${problem}`

@@ -33,6 +33,9 @@ export type RunnerParts = {
   onFree: () => void
 }
 
+/** A place of a run among those that may run at once. */
+export type Slot = {take: () => void; free: () => void}
+
 /** Why nothing is taken, in words for the server. */
 const pauses = {operator: 'the worker is paused', disk: 'the disk of the worker is nearly full'} as const
 export type Pause = keyof typeof pauses
@@ -67,7 +70,9 @@ export class TaskRunner {
   }
 
   get free(): number {
-    return this.#isDraining || this.#pauses.size > 0 ? 0 : this.#parts.config.max_concurrent_tasks - this.#slotsUsed
+    if (this.#isDraining || this.#pauses.size > 0) return 0
+    // What was taken up may be more than there are slots now.
+    return Math.max(0, this.#parts.config.max_concurrent_tasks - this.#slotsUsed)
   }
 
   /** Tasks that were begun since the start. */
@@ -97,16 +102,20 @@ export class TaskRunner {
     this.#parts.onFree()
   }
 
-  /** Counts a run that was found at the start as held; with `slot` it takes one until it says that it is free. */
-  adopt(task: ActiveTask, slot: boolean, see: (free: () => void) => Promise<void>): void {
+  /** Counts a run that was found at the start as held; `isRunning`: it has a slot from the beginning. */
+  adopt(task: ActiveTask, isRunning: boolean, see: (slot: Slot) => Promise<void>): void {
     this.#active.set(task.id, task)
-    let isHeld = slot
-    if (slot) this.#slotsUsed += 1
+    let isHeld = false
+    const take = () => {
+      if (!isHeld) this.#slotsUsed += 1
+      isHeld = true
+    }
     const free = () => {
       if (isHeld) this.#slotsUsed -= 1
       isHeld = false
     }
-    task.done = see(free).finally(() => {
+    if (isRunning) take()
+    task.done = see({take, free}).finally(() => {
       free()
       remember(this.#finished, task, this.#parts.clock.monotonic())
       this.#active.delete(task.id)

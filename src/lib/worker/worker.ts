@@ -1,7 +1,7 @@
 import {join} from 'node:path'
 import {makePrivate, workerDirectory} from '../config/state-directory.ts'
 import {createRedactor} from '../core/redact.ts'
-import {Journal} from '../journal/journal.ts'
+import {openJournal} from '../journal/open-journal.ts'
 import {Codebases} from './codebases.ts'
 import {Delivery} from './delivery.ts'
 import {lookUp, onCancel} from './held-task.ts'
@@ -46,7 +46,8 @@ export async function runWorker(
   })
   const makeRoom = () => disk.makeRoom()
   using _lock = takeNameLock(workerDir, name, makeRoom)
-  using journal = await Journal.open(join(workerDir, 'journal.db'), {makeRoom})
+  const complain = (text: string) => emit({type: 'notice', level: 'error', text})
+  using journal = await openJournal(join(workerDir, 'journal.db'), {now: clock.now(), makeRoom, onBroken: complain})
   const lifecycle = new Lifecycle(emit)
   const giveUp = new AbortController()
   const secrets = [...options.secrets, ...(config.auth_token ? [config.auth_token] : [])]

@@ -1,0 +1,188 @@
+import {once} from 'node:events'
+import {Agent, request, type IncomingMessage} from 'node:http'
+import {pathTo, routes, type Route} from '../../src/lib/protocol/routes.ts'
+import {startControlPlane, type ControlPlane} from '../../src/lib/server/control-plane.ts'
+import {mutateBytes} from '../mutate-bytes.ts'
+import {mutateJson} from '../mutate-json.ts'
+import type {Random} from '../random.ts'
+import {report} from '../samples.ts'
+import {must, type Target, type Verdict} from '../target.ts'
+
+type Sample = readonly [method: string, route: Route, body?: unknown]
+
+const position = {worker_id: 'worker-1', output: 'text\n', attempt: 1, offset: 0, length: 5}
+const sync = {worker_id: 'worker-1', partial: true}
+const samples: readonly Sample[] = [
+  ...(Object.keys(routes) as Route[]).map((route) => ['GET', route] as const),
+  ['POST', 'registerWorker', {worker_id: 'worker-1', name: 'here', features: ['lease'], models: [{id: 'm'}]}],
+  ['POST', 'heartbeat', {running: [{id: 'task-1', attempt: 1}], free: 1}],
+  ['POST', 'unregister'],
+  ['POST', 'codebases', {name: 'p', path: '/srv/p', worker_id: 'worker-1', tree: '1:2', agent_config: {a: 1}}],
+  ['POST', 'codebaseTasks', {title: 't', prompt: 'p', agent_type: 'build', priority: 1, metadata: {a: 1}, model: null}],
+  ['POST', 'trigger', {prompt: 'p', agent: 'build', files: ['a'], metadata: {}}],
+  ['POST', 'sessionsSync', {...sync, sessions: [{id: 'ses_1', title: 't', time: {created: 1, updated: 2}}]}],
+  [
+    'POST',
+    'messagesSync',
+    {...sync, messages: [{info: {id: 'msg_1', role: 'user'}, parts: [{type: 'text', text: 'a'}]}]},
+  ],
+  ['POST', 'sessionResume', {prompt: 'go on', agent: 'build'}],
+  ['PUT', 'taskStatus', {...report, output: {output: 'x\n', offset: 0, length: 2}}],
+  ['PUT', 'taskStatus', {...report, status: 'running', session_id: 'ses_1'}],
+  ['POST', 'taskOutput', position],
+  ['POST', 'taskCancel'],
+  ['POST', 'taskRetry', {force: true}],
+  ['POST', 'claim', {task_id: 'task-1'}],
+  ['POST', 'release', {task_id: 'task-1', status: 'completed', attempt: 1}],
+  ['POST', 'decline', {task_id: 'task-1', reason: 'busy'}],
+  ['PUT', 'workerCodebases', {codebases: ['codebase-1']}],
+  ['POST', 'monitorIntervene', {agent_id: 'worker-1', message: 'stop'}],
+  ['DELETE', 'codebase'],
+]
+
+/** So many cases, and the plane is looked at: it must still take a task, and give it back. Another one is next. */
+const batch = 500
+const agent = new Agent({keepAlive: true, maxSockets: 1})
+const methods = ['GET', 'POST', 'PUT', 'DELETE', 'PATCH', 'HEAD', 'OPTIONS']
+
+/** What clients and workers of all kinds may ask of the control plane. */
+export const plane: Target = {
+  name: 'plane',
+  share: 150,
+  batch,
+  open: () => {
+    const bugs: string[] = []
+    const log = (line: string) => line.startsWith('bug') && bugs.push(line)
+    let started: ControlPlane | undefined
+    let ids: Ids = {codebase: '', task: ''}
+    return {
+      async run(random, at) {
+        if (!started || at % batch === 0) {
+          await started?.close()
+          started = await startControlPlane({host: '127.0.0.1', port: 0, database: ':memory:', log})
+          ids = await prepare(started)
+        }
+        const verdict = await ask(started, ids, random)
+        if (at % 100 === 99) ids = await prepare(started)
+        must(bugs.length === 0, `no handler breaks: ${bugs.splice(0).join('; ')}`)
+        return verdict
+      },
+      close: () => started?.close(),
+    }
+  },
+}
+
+type Ids = {codebase: string; task: string}
+
+/** Registers, creates a task and reads it again: it must always be possible. */
+async function prepare(started: ControlPlane): Promise<Ids> {
+  await call(started, 'POST', pathTo('registerWorker'), {worker_id: 'worker-1', name: 'here'})
+  const known = await call(started, 'POST', pathTo('codebases'), {name: 'p', path: '/srv/p', worker_id: 'worker-1'})
+  const codebase = (known as {codebase: {id: string}}).codebase.id
+  const made = await call(started, 'POST', pathTo('codebaseTasks', {codebase}), {title: 't', prompt: 'p'})
+  const task = (made as {task: {id: string}}).task.id
+  const read = await call(started, 'GET', pathTo('task', {task}))
+  must((read as {title: string}).title === 't', 'a task that was created can be read')
+  return {codebase, task}
+}
+
+async function ask(started: ControlPlane, ids: Ids, random: Random): Promise<Verdict> {
+  const [usual, route, sample = null] = random.pick(samples)
+  const real: Record<string, string> = {...ids, worker: 'worker-1', session: 'ses_1'}
+  const path = routes[route].replaceAll(/:([a-z]+)/g, (_, name: string) =>
+    random.chance(0.8) ? (real[name] ?? 'x') : odd(real[name] ?? 'x', random),
+  )
+  const good = JSON.parse(JSON.stringify(sample).replaceAll('task-1', ids.task)) as unknown
+  const text = Buffer.from(random.chance(0.6) ? mutateJson(good, random) : JSON.stringify(good))
+  const body = random.chance(0.2) ? mutateBytes(text, random) : text
+  const type = random.chance(0.9)
+    ? 'application/json'
+    : random.pick(['', 'text/plain', 'application/x-ndjson', '\u00ff'])
+  const method = random.chance(0.9) ? usual : random.pick(methods)
+  const {status, answer} = await send(started, {method, path: path + query(ids, random), type, body})
+  must(
+    status < 500 || (status === 503 && answer.includes('detail')),
+    `no answer is an error of ours: ${status} to ${method} ${path}: ${answer.slice(0, 500)}`,
+  )
+  return status < 400 ? 'accepted' : 'refused'
+}
+
+const odd = (text: string, random: Random) =>
+  random.chance(0.5)
+    ? encodeURIComponent(mutateBytes(Buffer.from(text), random).toString().slice(0, 2000))
+    : random.pick(['%', '%ff', '%00', '..', '%2e%2e', '__proto__', '*'])
+
+function query(ids: Ids, random: Random): string {
+  if (random.chance(0.3)) return ''
+  if (random.chance(0.5)) return '?worker_id=worker-1&agent_name=here&attempt=1&offset=0&length=5&q=a'
+  const names = [
+    'worker_id',
+    'status',
+    'limit',
+    'cursor',
+    'since',
+    'q',
+    'attempt',
+    'offset',
+    'length',
+    'codebase_id',
+    'agent_name',
+    '__proto__',
+  ]
+  const values = [
+    'worker-1',
+    ids.codebase,
+    'running',
+    '1',
+    '0',
+    '-1',
+    '1e9',
+    '9007199254740993',
+    '',
+    '%00',
+    '%',
+    '%ff',
+    'a,b',
+  ]
+  return `?${Array.from({length: 1 + random.below(4)}, () => `${random.pick(names)}=${random.pick(values)}`).join('&')}`
+}
+
+type Sent = {method: string; path: string; type: string; body?: Buffer | undefined}
+
+async function send(
+  started: ControlPlane,
+  {method, path, type, body}: Sent,
+): Promise<{status: number; answer: string}> {
+  const sent = request({
+    host: '127.0.0.1',
+    port: started.port,
+    agent,
+    method,
+    path,
+    headers: type === '' ? {} : {'content-type': type},
+  })
+  sent.end(body)
+  const answer = await Promise.race([once(sent, 'response'), once(sent, 'close').then(() => undefined)])
+  const response = answer?.[0] as IncomingMessage | undefined
+  if (!response) throw new Error(`no answer to ${method} ${path}`)
+  const status = response.statusCode ?? 0
+  if (response.headers['content-type']?.startsWith('text/event-stream')) {
+    response.destroy() // it would go on for ever
+    return {status, answer: ''}
+  }
+  let text = ''
+  for await (const chunk of response.setEncoding('utf8')) text += chunk
+  return {status, answer: text}
+}
+
+async function call(started: ControlPlane, method: string, path: string, body?: unknown): Promise<unknown> {
+  const sent = {
+    method,
+    path,
+    type: 'application/json',
+    body: body === undefined ? undefined : Buffer.from(JSON.stringify(body)),
+  }
+  const {status, answer} = await send(started, sent)
+  must(status === 200, `a good request is taken: ${status} to ${method} ${path}: ${answer.slice(0, 500)}`)
+  return JSON.parse(answer)
+}

@@ -1,0 +1,102 @@
+import {mkdirSync, writeFileSync} from 'node:fs'
+import {join} from 'node:path'
+import {ControlPlaneClient} from '../../src/lib/client/control-plane.ts'
+import {workerIdentity} from '../../src/lib/config/identity.ts'
+import {readLocalPlane} from '../../src/lib/config/local-plane.ts'
+import {readLedger} from '../../src/lib/sessions/ledger.ts'
+import {SyncState} from '../../src/lib/sessions/sync-state.ts'
+import {Codebases} from '../../src/lib/worker/codebases.ts'
+import {laneOf} from '../../src/lib/worker/lanes.ts'
+import {isLock, takeLock} from '../../src/lib/worker/lock-file.ts'
+import {mutateBytes} from '../mutate-bytes.ts'
+import {mutateJson} from '../mutate-json.ts'
+import type {Random} from '../random.ts'
+import {must, type Target, type Verdict} from '../target.ts'
+
+type Reader = (file: string, folder: string) => Promise<Verdict> | Verdict
+
+/** A file of the state directory: its path, what is in it when it is good, and who reads it. */
+const readers: readonly (readonly [path: string, good: unknown, Reader])[] = [
+  ['workers/w/identity.json', {worker_id: 'worker-1'}, readIdentity],
+  ['local.json', {url: 'http://127.0.0.1:7420', port: 7420, token: 'secret'}, readLocal],
+  ['workers/w/sessions.json', syncState(), readSessions],
+  ['workers/w/codebases.json', [{name: 'p', path: '/tmp', description: ''}], readCodebases],
+  ['a2a-worker.lock', {pid: 1, start_time: '1', boot_id: '', since: '2026-01-01T00:00:00Z', what: 'task 1'}, readLock],
+  ['tree/.git', 'gitdir: ../git\n', readTree],
+]
+
+/** What a worker keeps in files, damaged: it does without, or says so. */
+export const state: Target = {
+  name: 'state',
+  share: 60,
+  open: (folder) => {
+    for (const name of ['workers/w', 'tree', 'git']) mkdirSync(join(folder, name), {recursive: true})
+    return {
+      async run(random) {
+        const [path, good, read] = random.pick(readers)
+        const file = join(folder, path)
+        writeFileSync(file, contentOf(good, random))
+        return await read(file, folder)
+      },
+    }
+  },
+}
+
+function contentOf(good: unknown, random: Random): Buffer {
+  if (typeof good === 'string') return mutateBytes(Buffer.from(good), random)
+  const text = Buffer.from(random.chance(0.7) ? mutateJson(good, random) : JSON.stringify(good))
+  return random.chance(0.4) ? mutateBytes(text, random) : text
+}
+
+const verdict = (isGood: boolean): Verdict => (isGood ? 'accepted' : 'refused')
+
+function readIdentity(_: string, folder: string): Verdict {
+  const id = workerIdentity(folder, 'w')
+  must(/^[!-~]{1,200}$/.test(id), 'an id fits into a header and a variable')
+  must(workerIdentity(folder, 'w') === id, 'the id stays')
+  return verdict(id === 'worker-1')
+}
+
+async function readLocal(_: string, folder: string): Promise<Verdict> {
+  const local = readLocalPlane(folder)
+  if (!local) return 'refused'
+  await using client = new ControlPlaneClient({baseUrl: local.url, token: local.token})
+  must(client.url !== '' && local.port > 0 && local.port < 65_536, 'address and port can be used')
+  must(/^[!-~]+$/.test(local.token), 'the token fits into a header')
+  return 'accepted'
+}
+
+function syncState(): unknown {
+  const about = {seen: '1', sessions: 'ses_1 abc\nses_2 def', messages: {ses_1: 'msg_1 abc'}}
+  return {basis: 'basis', codebases: {'codebase-1': about, 'codebase-2': about}}
+}
+
+async function readSessions(file: string): Promise<Verdict> {
+  const kept = new SyncState(file, {server: 'http://127.0.0.1', patterns: []})
+  const {sessions, messages} = kept.of('codebase-1')
+  readLedger(sessions)
+  for (const ledger of messages.values()) readLedger(ledger)
+  kept.toldMessages('codebase-1', 'ses_3', 'msg_1 x', 1)
+  await kept.save()
+  return verdict(sessions !== '')
+}
+
+function readCodebases(file: string): Verdict {
+  const roots = {paths: ['/tmp'], themselves: true}
+  const codebases = new Codebases({configured: [], global: undefined, roots, workerDir: join(file, '..')})
+  for (const {path} of codebases.list) must(codebases.problemWith(path) === undefined, 'what is kept may be served')
+  codebases.add({name: 'q', path: '/tmp/q', description: ''}, true)
+  return verdict(codebases.list.length > 1)
+}
+
+function readLock(file: string): Verdict {
+  const lock = takeLock(file, 'fuzz')
+  if (isLock(lock)) lock[Symbol.dispose]()
+  return verdict(isLock(lock))
+}
+
+function readTree(file: string, folder: string): Verdict {
+  const {key, lockFile} = laneOf(join(file, '..'), folder)
+  must(key !== '' && !lockFile.includes('\0'), 'a lane has a place for its lock')
+  return 'accepted'
+}

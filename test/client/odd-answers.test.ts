@@ -1,0 +1,34 @@
+import {once} from 'node:events'
+import {createServer} from 'node:http'
+import type {AddressInfo} from 'node:net'
+import {expect, test} from 'vitest'
+import {ControlPlaneClient} from '../../src/lib/client/control-plane.ts'
+
+/** Answers everything so. */
+async function answering(status: number, body: string, type: string) {
+  const server = createServer((_, response) => {
+    response.writeHead(status, {'content-type': type}).end(body)
+  })
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  const client = new ControlPlaneClient({baseUrl: `http://127.0.0.1:${(server.address() as AddressInfo).port}`})
+  return {
+    client,
+    async [Symbol.asyncDispose]() {
+      await client[Symbol.asyncDispose]()
+      server.close()
+    },
+  }
+}
+
+test('a refusal whose details are odd is a refusal all the same', async () => {
+  const detail = [{loc: ['body', 'title', 0, {toString: 1}, null], msg: 'too long'}]
+  await using at = await answering(422, JSON.stringify({detail}), 'application/json')
+  await expect(at.client.task('t')).rejects.toMatchObject({status: 422, detail: 'title.0: too long'})
+})
+
+test('a refusal in megabytes of what looks like tags is read in no time', async () => {
+  await using at = await answering(503, '<'.repeat(1_000_000), 'text/plain')
+  const begun = performance.now()
+  await expect(at.client.task('t')).rejects.toMatchObject({status: 503})
+  expect(performance.now() - begun).toBeLessThan(1000)
+})

@@ -1,0 +1,27 @@
+import {execFile} from 'node:child_process'
+import {join} from 'node:path'
+import {expect, test} from 'vitest'
+import {root} from './support/cli.ts'
+
+/** Runs the fuzzer to its end. */
+const fuzz = (...args: string[]) =>
+  new Promise<{code: number; stdout: string}>((resolve) => {
+    execFile(process.execPath, [join(root, 'fuzz/fuzz.ts'), ...args], (error, stdout) =>
+      resolve({code: error ? Number(error.code) : 0, stdout}),
+    )
+  })
+
+test('2,000 broken streams, answers, lines and files end nothing, hang nowhere and leave nothing behind', async () => {
+  const {code, stdout} = await fuzz('--count', '2000', '--seed', '7')
+  expect(stdout).toMatch(/^state +\d+ +\d+ +\d+ +0 +0 /m)
+  expect(code, stdout).toBe(0)
+})
+
+test('what throws, what rejects unseen and what hangs is named with the command that repeats it', async () => {
+  const {code, stdout} = await fuzz('--target', 'self', '--count', '12')
+  expect(code).toBe(1)
+  expect(stdout).toMatch(/crash in self, seed 1, case 4: Error: thrown[^]*--target self --seed 1 --case 4\n/)
+  expect(stdout).toMatch(/crash in self, seed 1, case 6: Error: rejected/)
+  expect(stdout).toMatch(/hang in self, seed 1, case 8: it took over 2 s/)
+  expect(stdout).toMatch(/^self +12 +\d+ +\d+ +2 +1 /m)
+})
