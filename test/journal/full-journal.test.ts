@@ -14,7 +14,7 @@ const run = (id: string) => ({
   attempt: 1,
   title: 'x'.repeat(9000),
   path: '/p',
-  run_dir: '/r',
+  run_dir: `/r/${id}/1`,
   marker: `w:${id}:1`,
   boot_id: '',
   agent: 'build',
