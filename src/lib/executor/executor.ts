@@ -86,6 +86,8 @@ export type StopReason = {
   status: 'cancelled' | 'failed'
   /** Becomes the task's error. */
   error: string
+  /** Somebody else is to begin again: it is no end of the task. */
+  givesBack?: true
 }
 
 export type RunningAgent = {

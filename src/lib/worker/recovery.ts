@@ -6,13 +6,14 @@ import {bootId} from '../executor/processes.ts'
 import {survey, type SurveyedProcess} from '../executor/survey.ts'
 import type {JournalledRun} from '../journal/journalled-run.ts'
 import type {RunRecord} from '../opencode/record.ts'
+import {globalCodebase} from '../protocol/routes.ts'
 import {isFinal, type FinalStatus, type StatusUpdate} from '../protocol/schemas.ts'
 import {cursorOf, frozenReport, hasSpool, judged, readSpool} from './examine-run.ts'
 import type {Lanes} from './lanes.ts'
 import {endLeftovers, liveAgent, sweep} from './leftovers.ts'
 import type {Lock} from './lock-file.ts'
 import {keep, seeRun, type ActiveTask, type SeeParts} from './see-run.ts'
-import {attemptOf, deadlinesOf, reportOf} from './task-request.ts'
+import {deadlinesOf, giveBackOf, reportOf} from './task-request.ts'
 import type {Slot, TaskRunner} from './task-runner.ts'
 
 export type RecoveryParts = SeeParts & {runner: TaskRunner; lanes: Lanes; executor: Executor; config: Config}
@@ -63,6 +64,8 @@ function takeUp(run: JournalledRun, found: Found, parts: RecoveryParts): void {
     codebase: path,
     phase: agent ? 'running' : 'reporting',
     since,
+    isPortable: run.codebase_id === globalCodebase,
+    heldSince: clock.monotonic(),
     sessionId: run.session_id,
     done: Promise.resolve(),
   }
@@ -153,7 +156,7 @@ async function carryOut(plan: Exclude<Plan, {do: 'resume'}>, run: JournalledRun,
       return await report(run, update, parts)
     }
     case 'requeue': {
-      const update = {status: 'pending', worker_id: parts.workerId, error: plan.reason, ...attemptOf(run)}
+      const update = giveBackOf(run, plan.reason, parts.workerId)
       parts.journal.freeze(run, update)
       return await report(run, update, parts)
     }

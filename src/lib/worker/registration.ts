@@ -42,6 +42,7 @@ export class Registration {
   #models: readonly AgentModel[] = []
   #registered = false
   #last = 0
+  #lastSign = 0
 
   constructor(options: RegistrationOptions) {
     this.#options = options
@@ -49,6 +50,11 @@ export class Registration {
 
   has(feature: ServerFeature): boolean {
     return this.#features.has(feature)
+  }
+
+  /** When the newest heartbeat that the server has acknowledged was sent, on the monotonic clock. */
+  get lastSign(): number {
+    return this.#lastSign
   }
 
   /** The broker that the server wants its workers to listen to. */
@@ -136,12 +142,12 @@ export class Registration {
 
   /** Heartbeats, one after the other, and a new registration each minute or when the server has forgotten us. */
   async keep(signal: AbortSignal): Promise<void> {
-    const {clock, client, workerId, state} = this.#options
+    const {clock} = this.#options
     await loop(
       async () => {
         // Signs of life first: a registration that fails must not make the worker look dead.
         try {
-          await client.heartbeat(workerId, this.has('lease') ? state() : undefined, signal)
+          await this.#heartbeat(signal)
         } catch (error) {
           if (!isAbsent(error)) throw error
           if (error instanceof RefusedError && error.detail !== 'Not Found') return await this.register(signal)
@@ -166,8 +172,14 @@ export class Registration {
 
   /** Says what the worker holds and has room for, between two heartbeats: where that fails the next one says it. */
   async sayNow(signal: AbortSignal): Promise<void> {
-    const {client, workerId, state} = this.#options
-    if (this.has('lease')) await client.heartbeat(workerId, state(), signal).catch(() => {})
+    if (this.has('lease')) await this.#heartbeat(signal).catch(() => {})
+  }
+
+  async #heartbeat(signal: AbortSignal): Promise<void> {
+    const {clock, client, workerId, state} = this.#options
+    const sentAt = clock.monotonic()
+    await client.heartbeat(workerId, this.has('lease') ? state() : undefined, signal)
+    this.#lastSign = sentAt
   }
 
   async #watchingIds(register: () => Promise<void>): Promise<void> {

@@ -11,7 +11,7 @@ import {reasonToStop} from './held-task.ts'
 import type {Lock} from './lock-file.ts'
 import type {DiskWatch} from './disk-watch.ts'
 import type {RunFolders} from './run-directory.ts'
-import {attemptOf, reportOf} from './task-request.ts'
+import {attemptOf, giveBackOf, reportOf} from './task-request.ts'
 
 /** A task in hand, from the moment its slot is taken until its end is reported. */
 export type ActiveTask = {
@@ -21,6 +21,10 @@ export type ActiveTask = {
   codebase: string
   phase: 'claiming' | 'starting' | 'running' | 'reporting'
   since: number
+  /** Any worker may have it: it belongs to no codebase of this machine. */
+  isPortable: boolean
+  /** When it became ours, on the monotonic clock. */
+  heldSince: number
   sessionId: string | null
   agent?: RunningAgent
   stop?: StopReason
@@ -62,12 +66,10 @@ const sessionAfterMs = 100
 
 /** Sees a run to its acknowledged report: its output on its way meanwhile, whatever goes wrong becomes its outcome. */
 export async function seeRun(run: Run, active: ActiveTask, hand: Hand, parts: SeeParts): Promise<void> {
-  const {emit, delivery, workerId, folders} = parts
+  const {delivery, folders} = parts
   const {outcome, output} = await execute(run, active, hand, parts)
-  const {status, error, usage} = outcome
-  emit({type: 'task.finished', taskId: run.task_id, status, ms: usage.duration_ms ?? 0, error, cost: usage.cost})
+  const report = endOf(run, active, outcome, parts)
   active.phase = 'reporting'
-  const report = reportOf(run, outcome, workerId)
   keep(run, report, parts)
   const tail = await output
   // A server without attempts lets a late `running` undo the final state.
@@ -76,6 +78,19 @@ export async function seeRun(run: Run, active: ActiveTask, hand: Hand, parts: Se
   hand.free()
   await delivery.report(run, report, tail)
   folders.ended(run.run_dir)
+}
+
+/** What the server is told of how it ended; everybody here hears of it too. */
+function endOf(run: Run, active: ActiveTask, outcome: RunOutcome, {emit, workerId}: SeeParts): StatusUpdate {
+  const {status, error, usage} = outcome
+  const taskId = run.task_id
+  if (status === 'failed' && active.stop?.givesBack) {
+    emit({type: 'task.dropped', taskId, reason: active.stop.error})
+    return giveBackOf(run, active.stop.error, workerId)
+  }
+
+  emit({type: 'task.finished', taskId, status, ms: usage.duration_ms ?? 0, error, cost: usage.cost})
+  return reportOf(run, outcome, workerId)
 }
 
 /** A report that cannot be kept, as the disk is full, is delivered all the same, unless the worker is killed before. */

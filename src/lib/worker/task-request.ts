@@ -70,3 +70,11 @@ export function reportOf(run: Pick<Task, 'attempt'>, outcome: RunOutcome, worker
     ...attemptOf(run),
   }
 }
+
+/** The run did not come to an end here: the task waits for whoever takes it next. */
+export const giveBackOf = (run: Pick<Task, 'attempt'>, reason: string, workerId: string): StatusUpdate => ({
+  status: 'pending',
+  worker_id: workerId,
+  error: reason,
+  ...attemptOf(run),
+})

@@ -5,6 +5,7 @@ import type {Config} from '../config/settings.ts'
 import type {Emit} from '../events/bus.ts'
 import type {TaskSource} from '../events/worker-event.ts'
 import type {StopReason} from '../executor/executor.ts'
+import {globalCodebase} from '../protocol/routes.ts'
 import type {Task} from '../protocol/schemas.ts'
 import type {Codebases} from './codebases.ts'
 import type {Lanes} from './lanes.ts'
@@ -231,6 +232,8 @@ export class TaskRunner {
       codebase: this.#parts.codebases.pathOf(offered.codebase_id) ?? '',
       phase: 'claiming',
       since: this.#parts.clock.now(),
+      isPortable: offered.codebase_id === globalCodebase,
+      heldSince: this.#parts.clock.monotonic(),
       sessionId: null,
       done: Promise.resolve(),
     }
