@@ -121,24 +121,35 @@ function checkOutput(task: string, plan: Plan, runs: Start[], chunks: Chunk[], f
 /** The bytes themselves. Undefined: they are as they should be. */
 function compare(actual: Buffer, task: string, plan: Plan, starts: readonly Start[]): string | undefined {
   let at = 0
-  for (const {attempt, start, written, end} of starts) {
+  for (const run of starts) {
+    const {attempt, start, written, end} = run
     const whole = Buffer.from([...linesOf(task, attempt, start, plan)].join(''))
-    const same = samePrefix(actual.subarray(at), whole)
-    at += same
-    // An agent whose disk was full may have left half a character, which arrives as U+FFFD.
-    const isCut = actual.subarray(at, at + 3).equals(replacement)
-    if (isCut) at += 3
+    const same = endOfStart(actual.subarray(at), samePrefix(actual.subarray(at), whole), run === starts.at(-1))
     const least = end === undefined ? written : whole.length
-    if (same + (isCut ? 1 : 0) < least)
-      return `of start ${start} only ${same} bytes are there, its agent wrote ${least}`
-    // A killed agent may have left half a line; whoever goes on begins a new one.
-    const isTorn = at > 0 && actual[at - 1] !== 10
-    if (isTorn && actual[at] === 10) at += 1
+    if (same.own < least) return `of start ${start} only ${same.own} bytes are there, its agent wrote ${least}`
+    at += same.bytes
   }
 
   return at === actual.length ? undefined : `${actual.length - at} bytes at ${at} are of no agent`
 }
 
+/**
+ * How much one start has left, where `same` bytes are as it would have written them: `bytes` as they are at the server,
+ * `own` as the agent counts them. A killed agent may have left half a line, and one whose disk was full half a character,
+ * which arrives as U+FFFD; whoever goes on ends that line. Without such an end, the next start's line begins alike.
+ */
+function endOfStart(actual: Buffer, same: number, isLast: boolean): {own: number; bytes: number} {
+  const isCut = actual.subarray(same, same + replacement.length).equals(replacement)
+  const torn = isCut ? same + replacement.length : same
+  const own = isCut ? same + 1 : same
+  if (torn === 0 || actual[torn - 1] === newline) return {own, bytes: torn}
+  if (actual[torn] === newline) return {own, bytes: torn + 1}
+  if (isLast) return {own, bytes: torn}
+  const whole = actual.lastIndexOf(newline, torn - 1) + 1
+  return {own: whole, bytes: whole}
+}
+
+const newline = 10
 const replacement = Buffer.from('\u{FFFD}')
 
 function samePrefix(a: Buffer, b: Buffer): number {

@@ -31,7 +31,8 @@ export async function giveTasks(world: World, random: Random, signal: AbortSigna
     if (open(isReal) < (isReal ? most.real : most.stub)) {
       const plan = isReal ? undefined : randomPlan(random)
       const prompt = plan ? JSON.stringify(plan) : realPrompt(i)
-      const codebase = trees.get(random.pick(worker.paths)) ?? ''
+      // Some are tied to no machine: whoever takes them first has them.
+      const codebase = !isReal && random.chance(0.15) ? 'global' : (trees.get(random.pick(worker.paths)) ?? '')
       const {id} = await client.create(codebase, {title: `task ${i}`, prompt}, `chaos-${i}`)
       given.push({id, plan, worker: worker.process.name, wasCancelled: false, isOver: false})
     }

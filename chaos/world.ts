@@ -107,6 +107,8 @@ async function startWorker(about: About, url: string, name: string, real?: Recor
   const names = real ? ['tree'] : ['one', 'two', 'three']
   const paths = names.map((tree) => repository(join(folder, name, tree)))
   const slots = real ? 1 : 3
+  const anywhere = join(folder, name, 'anywhere')
+  mkdirSync(anywhere)
   const process = new KeptProcess({
     name,
     argv: [
@@ -116,6 +118,7 @@ async function startWorker(about: About, url: string, name: string, real?: Recor
     ],
     env: {
       ...environment(folder, `state-${name}`),
+      ...(real ? {} : {A2A_GLOBAL_CODEBASE: anywhere}),
       OPENCODE_BIN_PATH: real ? openCode : join(import.meta.dirname, 'agent.mjs'),
       OPENCODE_CHAOS_RECORDS: records,
       OPENCODE_CHAOS_TOKEN: token,

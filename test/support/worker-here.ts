@@ -1,3 +1,4 @@
+import {randomUUID} from 'node:crypto'
 import {mkdirSync} from 'node:fs'
 import {join} from 'node:path'
 import {ControlPlaneClient} from '../../src/lib/client/control-plane.ts'
@@ -48,7 +49,8 @@ export async function workHere(
   const {config} = resolveConfig({flags: {codebases, ...settings}, env: {}, files: [], cwd: scratch.path})
   const client = new ControlPlaneClient({baseUrl: server, token: config.auth_token})
   const signals = new StopLadder(() => {})
-  const id = 'worker-here'
+  // Two test files run at once, and a worker ends what carries its id and is none of its runs.
+  const id = `here-${randomUUID()}`
   let running: RunningWorker | undefined
   const about = {config, name: 'here', workerId: id, version: '0', stateDir: join(scratch.path, 'state')}
   const ended = runWorker(

@@ -27,7 +27,7 @@ test('a worker that is not heard ends what another may get when its lease runs o
   const ended = await until(async () => {
     const task = await plane.get(anywhere.id)
     return task.status === 'completed' ? task : undefined
-  }, 'the second attempt')
+  }, () => `the second attempt:\n${worker.log()}`)
   expect(ended).toMatchObject({attempt: 2, result: 'again'})
   expect(worker.log()).toContain('the control plane was out of reach, and may give the task to another worker')
   expect(await plane.get(here.id)).toMatchObject({status: 'running', attempt: 1})

@@ -98,7 +98,7 @@ test('2: a server that was emptied gives codebases new ids, and pushes their tas
   await server.restart({emptied: true})
   const id = await until(() => server.codebaseId(path), 'the codebase to be registered')
   expect(id).not.toBe(old)
-  await until(() => server.streams.entries.get('worker-here')?.codebases.has(id), 'the stream to name the new id')
+  await until(() => server.streams.entries.get(worker.id)?.codebases.has(id), 'the stream to name the new id')
 })
 
 test('2: a codebase that the server will not have is named once, and the others are served', async () => {

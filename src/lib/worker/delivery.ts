@@ -47,7 +47,9 @@ export class Delivery {
    * then stays here.
    */
   async output(run: DeliveredRun, from: number, end: RunEnd): Promise<Tail | undefined> {
-    return await this.#relay(run, from, end, this.#parts.registration.has('final-output'))
+    const {registration, signal} = this.#parts
+    await registration.untilKnown(signal)
+    return signal.aborted ? undefined : await this.#relay(run, from, end, registration.has('final-output'))
   }
 
   async #relay(run: DeliveredRun, from: number, end: RunEnd, keepsTail: boolean): Promise<Tail | undefined> {
@@ -79,6 +81,8 @@ export class Delivery {
   async report(run: DeliveredRun, report: StatusUpdate, tail?: Tail): Promise<boolean> {
     const {client, registration, emit, workerId, signal, journal} = this.#parts
     const {task_id: taskId} = run
+    await registration.untilKnown(signal)
+    if (signal.aborted) return false
     try {
       if (!tail || !(await this.#reportWith(tail, run, report)))
         await this.#persist(taskId, () => client.updateStatus(taskId, report, signal))

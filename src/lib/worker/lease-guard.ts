@@ -7,7 +7,7 @@ import type {TaskRunner} from './task-runner.ts'
 
 type Parts = {
   runner: Pick<TaskRunner, 'active' | 'stop'>
-  registration: Pick<Registration, 'has' | 'lastSign'>
+  registration: Pick<Registration, 'lastSign'>
   config: Pick<Config, 'cancel_grace'>
   clock: Clock
 }
@@ -31,7 +31,7 @@ const leaseEnds: StopReason = {
 export async function guardLeases({runner, registration, config, clock}: Parts, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
     await clock.sleep(lookMs, signal)
-    if (signal.aborted || !registration.has('lease')) continue
+    if (signal.aborted) return
     const mostMs = Math.max(leastMs, limits.lease - config.cancel_grace * 1000 - endMs)
     for (const {id, attempt, isPortable, heldSince} of runner.active) {
       const renewed = Math.max(heldSince, registration.lastSign)

@@ -6,17 +6,25 @@ import {bootId} from '../executor/processes.ts'
 import {survey, type SurveyedProcess} from '../executor/survey.ts'
 import type {JournalledRun} from '../journal/journalled-run.ts'
 import type {RunRecord} from '../opencode/record.ts'
+import {limits} from '../protocol/limits.ts'
 import {globalCodebase} from '../protocol/routes.ts'
 import {isFinal, type FinalStatus, type StatusUpdate} from '../protocol/schemas.ts'
 import {cursorOf, frozenReport, hasSpool, judged, readSpool} from './examine-run.ts'
 import type {Lanes} from './lanes.ts'
 import {endLeftovers, liveAgent, sweep} from './leftovers.ts'
 import type {Lock} from './lock-file.ts'
+import type {Registration} from './registration.ts'
 import {keep, seeRun, type ActiveTask, type SeeParts} from './see-run.ts'
 import {deadlinesOf, giveBackOf, reportOf} from './task-request.ts'
 import type {Slot, TaskRunner} from './task-runner.ts'
 
-export type RecoveryParts = SeeParts & {runner: TaskRunner; lanes: Lanes; executor: Executor; config: Config}
+export type RecoveryParts = SeeParts & {
+  runner: TaskRunner
+  lanes: Lanes
+  executor: Executor
+  config: Config
+  registration: Registration
+}
 
 /** What becomes of a run that an earlier process of this worker left, and whose agent is not at work. */
 type Plan =
@@ -36,8 +44,9 @@ type Found = {processes: readonly SurveyedProcess[]; turn: Turn}
 
 /**
  * Takes up what an earlier process of this worker left: agents that are at work are adopted, what has ended is judged by
- * what it printed, what died is continued or given back, and what is only to be reported is. Returns as soon as all of
- * it counts as held, so that the first heartbeat names it; processes of runs that nobody knows of any more are ended.
+ * what it printed, what died is continued or given back, and what is only to be reported is. The first needs no server,
+ * which may be away for days; the rest waits for it. Returns as soon as all of it counts as held, so that the first
+ * heartbeat names it; processes of runs that nobody knows of any more are ended.
  */
 export function recover(parts: RecoveryParts): void {
   const {journal, emit} = parts
@@ -65,7 +74,8 @@ function takeUp(run: JournalledRun, found: Found, parts: RecoveryParts): void {
     phase: agent ? 'running' : 'reporting',
     since,
     isPortable: run.codebase_id === globalCodebase,
-    heldSince: clock.monotonic(),
+    // How long nobody was heard is not known, so a portable one is let go of soon, should the server stay out of reach.
+    heldSince: clock.monotonic() - limits.lease / 2,
     sessionId: run.session_id,
     done: Promise.resolve(),
   }
@@ -129,6 +139,9 @@ async function goOn(run: JournalledRun, agent: ProcessIdentity, held: InHand, pa
 
 /** Its agent is not: in its turn it is brought to its end, or that is prepared and then takes as long as it takes. */
 async function finish(run: JournalledRun, held: InHand, {processes, turn}: Found, parts: RecoveryParts): Promise<void> {
+  // Nothing is begun again before it is known that it is still ours.
+  await parts.registration.untilKnown(parts.signal)
+  if (parts.signal.aborted) return
   const resumed = await turn(async () => {
     const plan = await planFor(run, parts)
     tell(run, plan.do, parts)

@@ -6,6 +6,7 @@ import type {ConfiguredCodebase} from '../config/settings.ts'
 import type {Clock} from '../core/clock.ts'
 import {messageOf} from '../core/errors.ts'
 import {fullJitter, loop} from '../core/loop.ts'
+import {aborted} from '../core/operation.ts'
 import type {Emit} from '../events/bus.ts'
 import type {AgentModel} from '../opencode/models.ts'
 import {brokerUrlProblem} from '../protocol/broker.ts'
@@ -43,6 +44,7 @@ export class Registration {
   #registered = false
   #last = 0
   #lastSign = 0
+  readonly #known = Promise.withResolvers<void>()
 
   constructor(options: RegistrationOptions) {
     this.#options = options
@@ -55,6 +57,15 @@ export class Registration {
   /** When the newest heartbeat that the server has acknowledged was sent, on the monotonic clock. */
   get lastSign(): number {
     return this.#lastSign
+  }
+
+  get isKnown(): boolean {
+    return this.#registered
+  }
+
+  /** Resolves once the server has registered the worker, as it is not known before what the server can do; or when aborted. */
+  async untilKnown(signal: AbortSignal): Promise<void> {
+    if (!this.#registered) await Promise.race([this.#known.promise, aborted(signal)])
   }
 
   /** The broker that the server wants its workers to listen to. */
@@ -74,6 +85,7 @@ export class Registration {
     })
     if (this.#globalId !== announced) await this.#registerWorker(signal)
     this.#registered = true
+    this.#known.resolve()
     this.#last = clock.monotonic()
   }
 

@@ -1,6 +1,5 @@
 import {aborted} from '../core/operation.ts'
 import {lookUp} from './held-task.ts'
-import {guardLeases} from './lease-guard.ts'
 import type {Registration} from './registration.ts'
 import type {ActiveTask} from './see-run.ts'
 import type {TaskRunner} from './task-runner.ts'
@@ -32,7 +31,6 @@ export async function serve(options: WorkerOptions, parts: Parts): Promise<void>
     rereadHeld(options, runner, background.signal),
     announceModels(options, registration, background.signal),
     queue.run(background.signal),
-    guardLeases({runner, registration, config, clock}, background.signal),
     disk.run(background.signal),
   ])
   if (options.once || options.exitAfterIdleMs > 0) void leaveWhenIdle(options, runner, leave, background.signal)

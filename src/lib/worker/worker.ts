@@ -7,6 +7,7 @@ import {Delivery} from './delivery.ts'
 import {lookUp, onCancel} from './held-task.ts'
 import {Intake} from './intake.ts'
 import {Lanes} from './lanes.ts'
+import {guardLeases} from './lease-guard.ts'
 import {Lifecycle} from './lifecycle.ts'
 import {takeNameLock} from './lock-file.ts'
 import {QueueWatch} from './queue-watch.ts'
@@ -125,10 +126,11 @@ export async function runWorker(
     const running = {name, workerId, lifecycle, intake, registration, codebases, runner, sessions, queue, disk, kept}
     onRunning({...running, setPaused: (isPaused) => pause(isPaused, 'operator')})
     await disk.look().catch(() => {}) // a worker that has no room says so from the first moment on
+    recover({...parts, lanes, runner})
+    void guardLeases({runner, registration, config, clock}, giveUp.signal)
     await registration.registerUntilDone(signals.drain)
-    if (!signals.drain.aborted) {
-      if (codebases.ids.length === 0) emit({type: 'notice', level: 'warn', text: nothingServed})
-      recover({...parts, lanes, runner})
+    if (!signals.drain.aborted || runner.active.length > 0) {
+      if (registration.isKnown && codebases.ids.length === 0) emit({type: 'notice', level: 'warn', text: nothingServed})
       lifecycle.to('running')
       await serve(options, running)
     }
