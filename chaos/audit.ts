@@ -27,6 +27,8 @@ export type Audit = {
   outcomes: Record<string, number>
   bytes: number
   starts: number
+  /** Tasks that were cancelled while their worker was out of reach: their output is what had come until then. */
+  cutOff: number
 }
 
 /** Compares what the server has with what the agents have written down. */
@@ -41,6 +43,7 @@ export async function audit(world: World, given: readonly Given[]): Promise<Audi
   }
   let bytes = 0
   let starts = 0
+  let cutOff = 0
   for (const task of given) {
     const now = await world.client.task(task.id)
     const chunks = await world.client.output(task.id)
@@ -49,7 +52,10 @@ export async function audit(world: World, given: readonly Given[]): Promise<Audi
     const runs = recordsOf(world, task.id)
     starts += runs.length
     bytes += chunks.reduce((sum, {output}) => sum + Buffer.byteLength(output), 0)
-    if (task.plan) checkOutput(task.id, task.plan, runs, chunks, found)
+    // Cancelled while its worker was out of reach, a task is over at once, and takes no more output.
+    const isCutOff = now.status === 'cancelled' && now.error !== 'cancelled by a client'
+    if (isCutOff) cutOff += 1
+    else if (task.plan) checkOutput(task.id, task.plan, runs, chunks, found)
     else checkReal(task.id, now, chunks, found)
     const wrong = task.plan ? wrongOutcome(task, now, runs) : undefined
     if (wrong) found('wrong outcomes', 1, `${task.id}: ${wrong}`)
@@ -61,7 +67,7 @@ export async function audit(world: World, given: readonly Given[]): Promise<Audi
   for (const {bugs} of [world.plane, ...world.workers.map(({process}) => process)])
     for (const bug of bugs) found('bugs reported by the programs', 1, bug)
   for (const line of bugLines(world)) found('bugs reported by the programs', 1, line)
-  return {totals, findings, outcomes, bytes, starts}
+  return {totals, findings, outcomes, bytes, starts, cutOff}
 }
 
 /** What agents have written down in this file of all. */

@@ -72,7 +72,7 @@ async function settle(world: World, given: readonly Given[]): Promise<void> {
 }
 
 function report(
-  {totals, findings, outcomes, bytes, starts}: Audit,
+  {totals, findings, outcomes, bytes, starts, cutOff}: Audit,
   given: readonly Given[],
   done: Map<string, number>,
 ) {
@@ -81,7 +81,7 @@ function report(
   )
   print(`${(bytes / 2 ** 20).toFixed(1)} MiB of output, ${[...done.values()].reduce((a, b) => a + b, 0)} faults\n`)
   for (const [name, times] of [...done].toSorted()) print(`${String(times).padStart(6)}  ${name}`)
-  print('')
+  print(`\n${String(cutOff).padStart(6)}  (tasks cancelled while their worker was out of reach, or before it had them)`)
   for (const count of counts) print(`${String(totals[count]).padStart(6)}  ${count}`)
   for (const finding of findings.slice(0, 40)) print(`  ${finding}`)
 }

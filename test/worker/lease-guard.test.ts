@@ -24,10 +24,13 @@ test('a worker that is not heard ends what another may get when its lease runs o
   const began = (folder: string) => until(() => existsSync(join(folder, 'began')), `a task in ${folder}`)
   await Promise.all([began(globalPath), began(path)])
   proxy.rule = (at) => (heartbeat.test(at) ? 'refuse' : 'pass')
-  const ended = await until(async () => {
-    const task = await plane.get(anywhere.id)
-    return task.status === 'completed' ? task : undefined
-  }, () => `the second attempt:\n${worker.log()}`)
+  const ended = await until(
+    async () => {
+      const task = await plane.get(anywhere.id)
+      return task.status === 'completed' ? task : undefined
+    },
+    () => `the second attempt:\n${worker.log()}`,
+  )
   expect(ended).toMatchObject({attempt: 2, result: 'again'})
   expect(worker.log()).toContain('the control plane was out of reach, and may give the task to another worker')
   expect(await plane.get(here.id)).toMatchObject({status: 'running', attempt: 1})

@@ -12,6 +12,7 @@ import {stop, stubAgent} from '../support/cli.ts'
 import {startFleet} from '../support/fleet.ts'
 import {repository, until} from '../support/scratch.ts'
 import {stubBinary} from '../support/stub-executor.ts'
+import {says} from '../support/workshop.ts'
 
 /** A fleet whose agents run their prompt as a shell script, with one codebase and its worker. */
 async function shop(env: Record<string, string> = {}) {
@@ -221,6 +222,20 @@ test('the output of a run that ended while nobody listened comes whole from the 
   expect(await at.ended(id)).toMatchObject({status: 'completed', attempt: 1})
   const spool = readFileSync(join(at.path, `state/workers/w/runs/${id}/1/stdout.ndjson`), 'utf8')
   expect(await at.output(id)).toBe(spool)
+})
+
+test('a worker that comes back while the control plane is away looks after its agents, and keeps their time', async () => {
+  await using at = await shop({A2A_TASK_TIMEOUT: '4'})
+  const id = await at.begin(`${printing(stepStart())}exec sleep 600`)
+  await at.printed(id, 'step_start')
+  const agent = agentOf(at.path)
+  await at.killPlane()
+  await at.kill()
+  const worker = at.start(['start', '--name', 'w', '--codebase', join(at.path, 'p')])
+  await says(worker, 'Going on with a run whose agent is at work')
+  await until(() => !isAlive(agent), 'the agent to be ended')
+  await at.restartPlane()
+  expect(await at.ended(id)).toMatchObject({status: 'failed', error: expect.stringContaining('task_timeout')})
 })
 
 test('an adopted run can be cancelled, and then nothing of it is alive', async () => {

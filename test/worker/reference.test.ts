@@ -92,7 +92,7 @@ test('2: a server that was emptied gives codebases new ids, and pushes their tas
   await using server = await ReferenceServer.start()
   using scratch = scratchFolder()
   const path = repository(join(scratch.path, 'p'))
-  await using _worker = await workHere(server.url, [path])
+  await using worker = await workHere(server.url, [path])
   await isConnected(server)
   const old = server.codebaseId(path)
   await server.restart({emptied: true})
