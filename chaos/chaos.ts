@@ -28,9 +28,12 @@ const sleep = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve,
 const replay = `npm run chaos -- --minutes ${options.minutes} --seed ${seed}${options['no-real'] ? ' --no-real' : ''}`
 
 /** Each fault once, in an order of chance, and then by their weights. */
-function* schedule(random: Random): Generator<Fault> {
+function* schedule(world: World, random: Random): Generator<Fault> {
   const possible = faults.filter(
-    ({name, isLong}) => (minutes >= 3 || !isLong) && (!options.only || name.includes(options.only)),
+    ({name, isLong, needsDisk}) =>
+      (minutes >= 3 || !isLong) &&
+      (world.disks.length > 0 || !needsDisk) &&
+      (!options.only || name.includes(options.only)),
   )
   for (const rest = [...possible]; rest.length > 0;) yield* rest.splice(random.int(0, rest.length - 1), 1)
   const weighted = possible.flatMap((fault) => Array.from({length: fault.weight}, () => fault))
@@ -41,7 +44,7 @@ function* schedule(random: Random): Generator<Fault> {
 async function disturb(world: World, random: Random, deadline: number): Promise<Map<string, number>> {
   const done = new Map<string, number>()
   const busy = new Set<Promise<void>>()
-  for (const fault of schedule(random)) {
+  for (const fault of schedule(world, random)) {
     if (Date.now() >= deadline) break
     const worker = random.pick(world.workers)
     done.set(fault.name, (done.get(fault.name) ?? 0) + 1)
@@ -91,6 +94,7 @@ const world = await startWorld(random.fork(), {withReal: !options['no-real']})
 let isClean = false
 try {
   print(`${replay}   (in ${world.folder})`)
+  if (world.disks.length === 0) print('No disk is filled, as this user may not mount one.')
   const stop = new AbortController()
   const giving = giveTasks(world, random.fork(), stop.signal)
   const done = await disturb(world, random.fork(), Date.now() + minutes * 60_000)

@@ -8,6 +8,8 @@ export type Fault = {
   weight: number
   /** It lasts longer than a short run has time for. */
   isLong?: boolean
+  /** It needs a file system of its own, which not every user may mount. */
+  needsDisk?: boolean
   /** Does it, and resolves when it is over. */
   run: (at: Scene) => Promise<void>
 }
@@ -192,8 +194,8 @@ export const faults: Fault[] = [
   {
     name: 'a disk is full for a while',
     weight: 3,
+    needsDisk: true,
     run: async ({world, random, sleep}) => {
-      if (world.disks.length === 0) return
       const free = fillDisk(random.pick(world.disks))
       await sleep(random.int(500, 5000))
       free()
