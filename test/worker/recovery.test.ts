@@ -99,6 +99,18 @@ test('what was taken up is shown as what it is, since when it began; what was gi
   await until(async () => (await at.shown()).every(({attempt}) => attempt === 2), 'the first attempt to be given back')
 })
 
+test('an agent that is older than its time to start, and has printed, is adopted like any other', async () => {
+  await using at = await shop({A2A_STARTUP_TIMEOUT: '1'})
+  const begunAt = performance.now()
+  const id = await at.begin(inTwoParts('go'))
+  await at.printed(id, 'first')
+  await at.kill()
+  await until(() => performance.now() - begunAt > 1500, 'the agent to be older')
+  await at.restart()
+  spawn('touch', [join(at.path, 'p/go')])
+  expect(await at.ended(id)).toMatchObject({status: 'completed', attempt: 1, result: 'first\nsecond'})
+})
+
 test('what an agent did while its worker was dead counts: it is judged by what it printed', async () => {
   await using at = await shop()
   const id = await at.begin(inTwoParts('go'))

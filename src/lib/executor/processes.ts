@@ -29,6 +29,16 @@ export function isAlive({pid, startTime}: ProcessIdentity): boolean {
   return info !== undefined && info.startTime === startTime && hasNotEnded(info)
 }
 
+/** Clock ticks of a second, as /proc counts them: the same on every Linux. */
+const ticks = 100
+
+/** How long ago a process was started, in ms: by the kernel's count, which nobody can set. 0 where there is no such count. */
+export function ageMs({startTime}: ProcessIdentity): number {
+  const [uptime] = readText('/proc/uptime')?.split(' ') ?? []
+  const age = Number(uptime) * 1000 - (Number(startTime) * 1000) / ticks
+  return Number.isFinite(age) ? Math.max(0, age) : 0
+}
+
 export const hasNotEnded = ({state}: ProcessInfo) => state !== 'Z' && state !== 'X'
 
 /** So few numbers are tried one by one: to list all of /proc takes longer. */

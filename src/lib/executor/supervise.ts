@@ -22,6 +22,8 @@ export type SuperviseOptions = {
   exited: Promise<AgentExit | undefined>
   /** On the monotonic clock. */
   startedAt: number
+  /** When it printed last, on the monotonic clock, if it had printed before it was taken over. */
+  printedAt?: number | undefined
   /** The model that was asked for. */
   model: string | undefined
   /** Its reason is a StopReason. */
@@ -50,6 +52,7 @@ export async function supervise(options: SuperviseOptions): Promise<Supervised> 
     deadlines: request.deadlines,
     clock,
     startedAt,
+    printedAt: options.printedAt,
     isToolRunning: () => family.look() > 0,
     isFinished,
   })

@@ -6,6 +6,8 @@ export type WatchdogOptions = {
   clock: Clock
   /** On the monotonic clock. */
   startedAt: number
+  /** When it printed last, on the monotonic clock, if it has: it was taken over from an earlier worker. */
+  printedAt?: number | undefined
   /** Asked about once a second. */
   isToolRunning: () => boolean
   /** The agent's last event was the end of the task, so its process has nothing left to do. */
@@ -24,9 +26,10 @@ const tickMs = 1000
 const lingerMs = 10_000
 
 /** Notices an agent that never begins, falls silent, or takes too long: each of these waits would be for ever. */
-export function createWatchdog({deadlines, clock, startedAt, isToolRunning, isFinished}: WatchdogOptions): Watchdog {
-  const {startup, idle, tool, total} = deadlines
-  let outputAt: number | undefined
+export function createWatchdog(options: WatchdogOptions): Watchdog {
+  const {clock, startedAt, isToolRunning, isFinished} = options
+  const {startup, idle, tool, total} = options.deadlines
+  let outputAt = options.printedAt
   let toolAt = startedAt
 
   /** What is over, or how long nothing can be over yet. */

@@ -92,8 +92,9 @@ export class Intake {
       const reason = await this.#stream(signal)
       if (signal.aborted) return
       const wasSteady = this.#link.isStreaming && clock.monotonic() - startedAt >= steadyMs
-      // Until a poll says otherwise: the reason is the stream's.
-      this.#link.set({stream: false, polls: true}, reason)
+      // Polling works until a poll says otherwise, and the reason is the stream's. That it cannot be opened is no news.
+      const isNews = this.#link.isStreaming || failures === 0
+      this.#link.set({stream: false, ...(isNews ? {polls: true} : {})}, reason)
       this.pollSoon()
       failures = wasSteady ? 1 : failures + 1
       await clock.sleep(reconnectPauseMs + this.#backoff(failures), signal)

@@ -219,8 +219,7 @@ function adopt(run: JournalledRun, root: ProcessIdentity, observer: RunObserver,
   if (run.pid === null) journal.spawned(run, root.pid, root.startTime)
   const {task_id: taskId, attempt, title, path, agent} = run
   emit({type: 'task.started', taskId, attempt, title, path, agent, pid: root.pid})
-  const runningForMs = run.started_at > 0 ? Math.max(0, clock.now() - run.started_at) : 0
-  return adoptRun({request: requestOf(run, parts), observer, clock, root, runningForMs})
+  return adoptRun({request: requestOf(run, parts), observer, clock, root})
 }
 
 async function resume(run: JournalledRun, record: RunRecord, observer: RunObserver, parts: RecoveryParts) {
