@@ -55,6 +55,10 @@ export default class Start extends BaseCommand {
     const {startWorker} = await import('../lib/daemon/worker-process.ts')
     await startWorker({
       config: this.#withCodebase(context, isLocal),
+      reload: async () => {
+        const fresh = await this.settings(flags)
+        return {config: this.#withCodebase(fresh, isLocal), warnings: fresh.warnings}
+      },
       stateDir: context.stateDir,
       version: this.config.version,
       root: this.config.root,

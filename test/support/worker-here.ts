@@ -58,7 +58,7 @@ export async function workHere(
       client,
       executor: stubExecutor(scratch.path),
       models,
-      secrets: [],
+      secrets: () => [],
       bus,
       clock,
       signals,
