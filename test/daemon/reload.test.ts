@@ -47,12 +47,13 @@ test('a codebase that is added to the file is served after SIGHUP, and one that 
   const task = await fleet.http.task(id)
   expect((await fleet.ended(task.id)).status).toBe('completed')
 
-  const waits = await fleet.http.task(await fleet.codebaseId(old))
-  await says(worker, 'Task not taken: its codebase is no longer served')
-  expect((await fleet.http.get(waits.id)).status).toBe('pending')
   expect((await fleet.http.get(runs.id)).status).toBe('running')
   await fleet.http.call('POST', `/v1/opencode/tasks/${runs.id}/cancel`)
   expect((await fleet.ended(runs.id)).status).toBe('cancelled')
+
+  const waits = await fleet.http.task(await fleet.codebaseId(old))
+  await says(worker, 'Task not taken: its codebase is no longer served')
+  expect((await fleet.http.get(waits.id)).status).toBe('pending')
 
   write({...before, codebases: [old, b]})
   worker.process.kill('SIGHUP')
