@@ -90,10 +90,10 @@ async function work(options: WorkerProcessOptions, ladder: StopLadder): Promise<
   bus.on(await logReporter(reporting(config, format, screen.write)))
   bus.on(store.push)
   await using _manager = reportToManager(bus, {env: options.env, pid: process.pid})
-  const {step, detach} = stepper(ladder, bus)
+  const {step, detach, drain} = stepper(ladder, bus)
   using _signals = onTermination(step, detach)
   const reloads = new Reloads()
-  using _hangup = onHangup({reload: reloads.ask, leave: step})
+  using _hangup = onHangup({reload: reloads.ask, leave: drain})
   const workerId = workerIdentity(stateDir, name, config.worker_id)
   const {commands, ...agent} = await openCode(options, bus)
   await using stack = new Cleanup()
@@ -157,6 +157,10 @@ function stepper(ladder: StopLadder, bus: EventBus) {
   }
   return {
     step: (by: string) => said(ladder.step(), by),
+    /** A shell whose terminal has gone sends its jobs the signal that the kernel has sent them already. */
+    drain: (by: string) => {
+      if (!ladder.drain.aborted) said(ladder.step(), by)
+    },
     detach: (by: string) => {
       said('detach', by)
       ladder.detachNow()
