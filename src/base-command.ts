@@ -32,6 +32,13 @@ export abstract class BaseCommand extends Command {
 
   /** Settings from flags, environment and files. Warnings go to stderr. */
   protected async context(flags: FlagValues): Promise<Context> {
+    const context = await this.settings(flags)
+    for (const warning of context.warnings) this.logToStderr(`Warning: ${warning}`)
+    return context
+  }
+
+  /** The same; what becomes of the warnings is the caller's business. Throws ExpectedError (78). */
+  protected async settings(flags: FlagValues): Promise<Context> {
     const [{readConfigFiles}, {resolveConfig}, {stateDirectory}] = await Promise.all([
       import('./lib/config/file.ts'),
       import('./lib/config/resolve.ts'),
@@ -41,7 +48,6 @@ export abstract class BaseCommand extends Command {
     const {files, unreadable} = readConfigFiles(process.env, typeof named === 'string' ? named : undefined)
     const keys = settingKeys.filter((key) => settingOf(key).flag !== undefined)
     const resolved = resolveConfig({flags: flagsBySetting(flags, keys), env: process.env, files, cwd: process.cwd()})
-    for (const warning of resolved.warnings) this.logToStderr(`Warning: ${warning}`)
     const stateDir = stateDirectory(process.env, resolved.config.state_dir)
     return {...resolved, stateDir, configFiles: files.map(({path}) => path), unreadable}
   }

@@ -5,6 +5,18 @@ import type {OpenDashboard} from './lib/ui/controls.ts'
 export const hasTerminal = (): boolean =>
   process.stdin.isTTY && process.stdout.isTTY && process.env['TERM'] !== 'dumb' && isInForeground()
 
+/**
+ * A terminal that has gone (EIO) does not end the process that has it: the worker drains. Otherwise the first line or
+ * frame after that would, by way of oclif's own listener.
+ */
+export function outliveTerminal(): void {
+  const streams = [process.stdin, process.stdout, process.stderr].filter(({isTTY}) => isTTY)
+  for (const stream of streams)
+    stream.removeAllListeners('error').on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EIO') throw error
+    })
+}
+
 /** A job in the background (`start &`) would be stopped as soon as it touched the terminal's modes. */
 function isInForeground(): boolean {
   try {

@@ -82,7 +82,7 @@ async function readSessions(file: string): Promise<Verdict> {
 }
 
 function readCodebases(file: string): Verdict {
-  const roots = {paths: ['/tmp'], themselves: true}
+  const roots = () => ({paths: ['/tmp'], themselves: true})
   const codebases = new Codebases({configured: [], global: undefined, roots, workerDir: join(file, '..')})
   for (const {path} of codebases.list) must(codebases.problemWith(path) === undefined, 'what is kept may be served')
   codebases.add({name: 'q', path: '/tmp/q', description: ''}, true)

@@ -1,6 +1,6 @@
 import {Flags} from '@oclif/core'
 import {BaseCommand, type Context} from '../base-command.ts'
-import {dashboardHere, hasTerminal} from '../dashboard-here.ts'
+import {dashboardHere, hasTerminal, outliveTerminal} from '../dashboard-here.ts'
 import {settingFlags} from '../flags.ts'
 import {configError, usageError} from '../lib/core/errors.ts'
 
@@ -52,9 +52,14 @@ export default class Start extends BaseCommand {
     const isLocal = Boolean(flags['local']) || this.#isUnconfigured(context)
     const isLogOnly = Boolean(flags['no-dashboard']) || context.config.log_format === 'json'
     const dashboard = hasTerminal() && !isLogOnly ? await dashboardHere(flags) : undefined
+    outliveTerminal()
     const {startWorker} = await import('../lib/daemon/worker-process.ts')
     await startWorker({
       config: this.#withCodebase(context, isLocal),
+      reload: async () => {
+        const fresh = await this.settings(flags)
+        return {config: this.#withCodebase(fresh, isLocal), warnings: fresh.warnings}
+      },
       stateDir: context.stateDir,
       version: this.config.version,
       root: this.config.root,

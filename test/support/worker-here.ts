@@ -60,7 +60,7 @@ export async function workHere(
       client,
       executor: stubExecutor(scratch.path),
       models,
-      secrets: [],
+      secrets: () => [],
       bus,
       clock,
       signals,

@@ -1,4 +1,4 @@
-import {readFileSync} from 'node:fs'
+import {existsSync, readFileSync, writeFileSync} from 'node:fs'
 import {join} from 'node:path'
 import {expect, test} from 'vitest'
 import {root} from '../support/cli.ts'
@@ -127,6 +127,40 @@ test('a SIGTERM from elsewhere drains under the dashboard too', async () => {
   for (const pid of terminal.jobs()) process.kill(pid, 'SIGTERM')
   await isEnded(terminal)
   await terminal.isRestored(before)
+})
+
+test('SIGHUP reloads under the dashboard too, which shows the slots that there are then', async () => {
+  await using fleet = await startFleet()
+  const file = join(fleet.path, 'worker.json')
+  writeFileSync(file, '{}')
+  using terminal = await startHere(fleet, {codebases: twoCodebases(fleet), args: ['--config', file]})
+  await terminal.shows('slots 0/2')
+  writeFileSync(file, '{"max_concurrent_tasks": 7}')
+  for (const pid of terminal.jobs()) process.kill(pid, 'SIGHUP')
+  await terminal.shows('slots 0/7')
+  terminal.press('3')
+  await terminal.shows('Settings reloaded: max_concurrent_tasks')
+  terminal.press('q', 'y')
+  await isEnded(terminal)
+})
+
+test('when the terminal itself goes away the worker drains', async () => {
+  await using fleet = await startFleet()
+  const codebases = twoCodebases(fleet)
+  const log = join(fleet.path, 'worker.log')
+  const terminal = await startHere(fleet, {codebases, args: [`2>${log}`]})
+  const [pid = 0] = terminal.jobs()
+  const {id} = await fleet.http.task(await fleet.codebaseId(codebases[0] ?? ''), {prompt: '@hang'})
+  await until(async () => (await fleet.http.get(id)).session_id, 'the task to run')
+  terminal[Symbol.dispose]()
+  await until(() => readFileSync(log, 'utf8').includes('Worker is draining'), 'the worker to drain')
+  const waits = await fleet.http.task(await fleet.codebaseId(codebases[1] ?? ''))
+  await until(async () => (await fleet.http.get(waits.id)).waiting, 'the worker to take nothing more')
+  expect((await fleet.http.get(id)).status).toBe('running')
+  await fleet.http.call('POST', `/v1/opencode/tasks/${id}/cancel`)
+  expect((await fleet.ended(id)).status).toBe('cancelled')
+  await until(() => !existsSync(`/proc/${pid}`), 'the worker to leave')
+  expect((await fleet.http.get(waits.id)).status).toBe('pending')
 })
 
 test('Ctrl-Z gives the terminal back and fg takes it again, also after a stop that nobody saw coming', async () => {

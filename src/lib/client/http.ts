@@ -90,7 +90,7 @@ export class HttpClient implements AsyncDisposable {
   readonly baseUrl: string
   readonly #origin: string
   readonly #prefix: string
-  readonly #token: string | undefined
+  #token: string | undefined
   readonly #lacking = new Map<string, {refusal: Error; until: number}>()
   readonly #agent = new Agent({connections: 64, keepAliveTimeout: 30_000, keepAliveMaxTimeout: 60_000, pipelining: 1})
 
@@ -100,6 +100,13 @@ export class HttpClient implements AsyncDisposable {
     this.#origin = origin
     this.#prefix = pathname === '/' ? '' : pathname
     this.#token = token
+  }
+
+  /** From the next request on; what is open stays as it is. False: it is the one from before. */
+  renewToken(token: string | undefined): boolean {
+    const isNew = token !== this.#token
+    this.#token = token
+    return isNew
   }
 
   /** Sends a request and parses the answer. Throws RefusedError or UnreachableError. */

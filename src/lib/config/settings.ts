@@ -11,6 +11,8 @@ type Base = {
   env?: readonly string[]
   /** Masked wherever it is shown. */
   secret?: true
+  /** A worker that runs takes a change up when it is told to (SIGHUP); any other setting waits for its next start. */
+  live?: true
 }
 
 type Setting = Base &
@@ -31,8 +33,8 @@ export type ConfiguredCodebase = {name: string; path: string; description: strin
 
 export const settings = {
   server_url: {type: 'string', description: 'Control plane to work for', flag: 'server', char: 's'},
-  auth_token: {type: 'string', description: 'Bearer token for the control plane', secret: true},
-  auth_token_file: {type: 'path', description: 'File that holds the token (mode 0600)'},
+  auth_token: {type: 'string', description: 'Bearer token for the control plane', secret: true, live: true},
+  auth_token_file: {type: 'path', description: 'File that holds the token (mode 0600)', live: true},
   worker_name: {type: 'string', description: 'Name of this worker', flag: 'name', char: 'n'},
   worker_id: {
     type: 'string',
@@ -45,6 +47,7 @@ export const settings = {
     flag: 'codebase',
     char: 'b',
     default: [],
+    live: true,
   },
   global_codebase: {
     type: 'path',
@@ -70,6 +73,7 @@ export const settings = {
     default: 5,
     minimum: 1,
     maximum: 3600,
+    live: true,
   },
   max_concurrent_tasks: {
     type: 'integer',
@@ -78,6 +82,7 @@ export const settings = {
     default: 2,
     minimum: 1,
     maximum: 256,
+    live: true,
   },
   sse_heartbeat_timeout: {
     type: 'integer',
@@ -93,55 +98,67 @@ export const settings = {
     flag: 'opencode',
     env: ['OPENCODE_BIN_PATH'],
   },
-  permissions: {type: 'object', description: 'OpenCode permission rules, merged over the default that nothing asks'},
+  permissions: {
+    type: 'object',
+    description: 'OpenCode permission rules, merged over the default that nothing asks',
+    live: true,
+  },
   env_allow: {
     type: 'list',
     description: 'Further environment variables the agent may see; a trailing * matches any ending',
     default: [],
+    live: true,
   },
   redact: {
     type: 'list',
     description: 'Patterns (regular expressions) blanked out of output and sessions before they leave the machine',
     default: [],
+    live: true,
   },
-  allowed_agents: {type: 'list', description: 'Agents that tasks may name (default: any)'},
-  allowed_models: {type: 'list', description: 'Models that tasks may name (default: any)'},
+  allowed_agents: {type: 'list', description: 'Agents that tasks may name (default: any)', live: true},
+  allowed_models: {type: 'list', description: 'Models that tasks may name (default: any)', live: true},
   on_interrupt: {
     type: 'string',
     description:
       'What becomes of a task whose agent died with the worker: its session goes on, it begins again, it fails',
     options: ['resume', 'requeue', 'fail'],
     default: 'resume',
+    live: true,
   },
   max_attempts: {
     type: 'integer',
     description: 'How often a task is begun, or continued, in all',
     default: 3,
     minimum: 1,
+    live: true,
   },
   task_timeout: {
     type: 'integer',
     description: 'Seconds a task may take; 0 means no limit',
     default: 7200,
     minimum: 0,
+    live: true,
   },
   startup_timeout: {
     type: 'integer',
     description: 'Seconds until the agent must have shown its first event; 0 means no limit',
     default: 120,
     minimum: 0,
+    live: true,
   },
   idle_timeout: {
     type: 'integer',
     description: 'Seconds without output while no tool runs; 0 means no limit',
     default: 900,
     minimum: 0,
+    live: true,
   },
   tool_timeout: {
     type: 'integer',
     description: 'Seconds without output while a tool runs; 0 means no limit',
     default: 3600,
     minimum: 0,
+    live: true,
   },
   cancel_grace: {
     type: 'integer',
@@ -149,12 +166,14 @@ export const settings = {
     default: 10,
     minimum: 0,
     maximum: 600,
+    live: true,
   },
   drain_timeout: {
     type: 'integer',
     description: 'Seconds that running tasks get to end after the first SIGTERM; 0 means until done',
     default: 300,
     minimum: 0,
+    live: true,
   },
   state_dir: {type: 'path', description: 'Directory for state (default: ~/.local/state/a2a-worker)'},
   min_free_disk: {
@@ -162,18 +181,21 @@ export const settings = {
     description: 'MiB that must be free on the disk of the state directory for tasks to be taken; 0 means any',
     default: 512,
     minimum: 0,
+    live: true,
   },
   keep_runs_days: {
     type: 'integer',
     description: 'Days for which the files of ended runs are kept; 0 means no limit',
     default: 14,
     minimum: 0,
+    live: true,
   },
   keep_runs_mb: {
     type: 'integer',
     description: 'MiB that the files of ended runs may take, the oldest go first; 0 means no limit',
     default: 1024,
     minimum: 0,
+    live: true,
   },
   log_level: {
     type: 'string',
@@ -181,6 +203,7 @@ export const settings = {
     flag: 'log-level',
     options: ['debug', 'info', 'warn', 'error'],
     default: 'info',
+    live: true,
   },
   log_format: {
     type: 'string',

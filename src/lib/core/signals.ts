@@ -1,3 +1,5 @@
+import {isatty} from 'node:tty'
+
 /** The ways of leaving, each on its own signal. Stopping is not cancelling. */
 export type StopSignals = {
   /** No new work; what runs may finish. */
@@ -103,6 +105,21 @@ export function onTermination(
   return {
     [Symbol.dispose]() {
       for (const [name, listener] of listeners) process.off(name, listener)
+    },
+  }
+}
+
+/**
+ * Calls `reload` at each SIGHUP, but `leave` where it says that a terminal of this process has gone: so it is told by a
+ * person who closes the window, and a manager or a person who has changed the settings says it with the same signal.
+ */
+export function onHangup({reload, leave}: {reload: () => void; leave: (signal: NodeJS.Signals) => void}): Disposable {
+  const terminals = [0, 1, 2].filter((fd) => isatty(fd))
+  const listener = (signal: NodeJS.Signals) => (terminals.every((fd) => isatty(fd)) ? reload() : leave(signal))
+  process.on('SIGHUP', listener)
+  return {
+    [Symbol.dispose]() {
+      process.off('SIGHUP', listener)
     },
   }
 }

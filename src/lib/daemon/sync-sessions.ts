@@ -73,7 +73,7 @@ async function syncHere(options: SyncSessionsOptions): Promise<SyncedWorker> {
   const codebases = new Codebases({
     configured,
     global: globalCodebasePath(config, env, config.server_url === undefined),
-    roots: registrationRoots(config.registration_roots, configured),
+    roots: () => registrationRoots(config.registration_roots, configured),
     workerDir,
   })
   const about = {client, clock: systemClock, workerId}

@@ -13,9 +13,9 @@ import {Cleanup} from '../core/cleanup.ts'
 import {systemClock} from '../core/clock.ts'
 import {compactHeap} from '../core/compact-heap.ts'
 import {exitCodes} from '../core/errors.ts'
-import {onTermination, StopLadder, type StopStep} from '../core/signals.ts'
+import {onHangup, onTermination, StopLadder, type StopStep} from '../core/signals.ts'
 import {EventBus} from '../events/bus.ts'
-import {logReporter} from '../events/log-reporter.ts'
+import {logReporter, type LogOptions} from '../events/log-reporter.ts'
 import type {Executor} from '../executor/executor.ts'
 import {createRunExecutor} from '../executor/run.ts'
 import {createCatalog} from '../opencode/catalog.ts'
@@ -29,10 +29,14 @@ import {ViewStore} from '../ui/view-store.ts'
 import {emptyView} from '../ui/view.ts'
 import {runWorker} from '../worker/worker.ts'
 import {ownControls, socketHandlers, type LocalControlParts} from './local-control.ts'
+import {Reloads, type ReadSettings} from './reload.ts'
 import {WorkerScreen} from './worker-screen.ts'
 
 export type WorkerProcessOptions = {
+  /** Live settings are changed in it when they are read anew. */
   config: Config
+  /** Reads the settings anew, at SIGHUP. */
+  reload: ReadSettings
   stateDir: string
   version: string
   /** Folder of this program. */
@@ -83,18 +87,21 @@ async function work(options: WorkerProcessOptions, ladder: StopLadder): Promise<
   const store = viewStore(config, name, clock.now())
   const screen = new WorkerScreen(options, store)
   const format = config.log_format === 'text' && writesToJournal(options.env) ? 'journal' : config.log_format
-  bus.on(await logReporter({format, level: config.log_level, write: screen.write}))
+  bus.on(await logReporter(reporting(config, format, screen.write)))
   bus.on(store.push)
   await using _manager = reportToManager(bus, {env: options.env, pid: process.pid})
-  const {step, detach} = stepper(ladder, bus)
+  const {step, detach, drain} = stepper(ladder, bus)
   using _signals = onTermination(step, detach)
+  const reloads = new Reloads()
+  using _hangup = onHangup({reload: reloads.ask, leave: drain})
   const workerId = workerIdentity(stateDir, name, config.worker_id)
   const {commands, ...agent} = await openCode(options, bus)
   await using stack = new Cleanup()
   const server = await serverOf(options, bus, stack)
   const client = stack.use(new ControlPlaneClient(server))
   process.title = `a2a-worker ${name}`
-  const secrets = secretsOf(options, server.token)
+  const tokens = new Set(server.token === undefined ? [] : [server.token])
+  const secrets = () => secretsOf(options, tokens)
   const globalPath = globalCodebasePath(config, options.env, options.isLocal)
   const storage = {env: options.env, home: options.env['HOME'] || homedir(), commands}
   const about = {config, name, workerId, version, stateDir, globalPath, client, ...agent, storage, secrets, bus, clock}
@@ -111,6 +118,10 @@ async function work(options: WorkerProcessOptions, ladder: StopLadder): Promise<
       opening.push(
         serveSocket(path, socketMode(options.env), socketHandlers(parts)).then((opened) => void (socket = opened)),
       )
+      reloads.start({
+        ...{read: options.reload, config, client, worker, bus},
+        tokens: isOfThisMachine(options) ? undefined : tokens,
+      })
       screen.open(ownControls(parts), {watch: () => worker.queue.watch(), emit: bus.emit})
     },
   )
@@ -122,6 +133,15 @@ const viewStore = (
   name: string,
   now: number,
 ) => new ViewStore(emptyView({name, server, slots, logLevel, now}))
+
+/** The level is looked up for each event: it may change. */
+const reporting = (config: Config, format: LogOptions['format'], write: LogOptions['write']): LogOptions => ({
+  format,
+  get level() {
+    return config.log_level
+  },
+  write,
+})
 
 /** systemd names the device and inode of its journal's stream; stderr may have been led elsewhere (sd_journal(3)). */
 function writesToJournal(env: Environment): boolean {
@@ -137,6 +157,10 @@ function stepper(ladder: StopLadder, bus: EventBus) {
   }
   return {
     step: (by: string) => said(ladder.step(), by),
+    /** A shell whose terminal has gone sends its jobs the signal that the kernel has sent them already. */
+    drain: (by: string) => {
+      if (!ladder.drain.aborted) said(ladder.step(), by)
+    },
     detach: (by: string) => {
       said('detach', by)
       ladder.detachNow()
@@ -156,17 +180,27 @@ async function openCode(
   for (const text of probe.warnings) bus.emit({type: 'notice', level: 'warn', text})
   const about = {...ask, clock: systemClock}
   const catalog = createCatalog(about)
-  const {permissions, env_allow: allow} = config
   return {
-    executor: createRunExecutor({binary: ask.binary, probe, catalog, env, allow, permissions, clock: systemClock}),
+    executor: createRunExecutor({
+      ...{binary: ask.binary, probe, catalog, env, clock: systemClock},
+      // Each run has them as they are when it is prepared.
+      get allow() {
+        return config.env_allow
+      },
+      get permissions() {
+        return config.permissions
+      },
+    }),
     models: createModelSource({...about, directory: ask.scratchDir, dataDir: dataDirectory(env)}),
     commands: {...ask, env: ask.env(ask.scratchDir)},
   }
 }
 
+const isOfThisMachine = ({isLocal, config}: WorkerProcessOptions) => isLocal || config.server_url === undefined
+
 async function serverOf(options: WorkerProcessOptions, bus: EventBus, stack: Cleanup) {
   const {config, stateDir} = options
-  if (!options.isLocal && config.server_url !== undefined) {
+  if (!isOfThisMachine(options) && config.server_url !== undefined) {
     const url = new URL(config.server_url)
     const isPlain = url.protocol === 'http:' && !['localhost', '127.0.0.1', '[::1]'].includes(url.hostname)
     if (isPlain)
@@ -189,14 +223,11 @@ async function serverOf(options: WorkerProcessOptions, bus: EventBus, stack: Cle
   return {baseUrl: plane.url, token: plane.token}
 }
 
-/** Values that must not leave the machine: our own token, and what the agent was given under a telling name. */
-function secretsOf({env, config}: WorkerProcessOptions, token: string | undefined): string[] {
+/** Values that must not leave the machine: tokens of ours, also former ones, and what the agent was given under a telling name. */
+function secretsOf({env, config}: WorkerProcessOptions, tokens: ReadonlySet<string>): string[] {
   const telling = /(KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL)/i
   const allowed = Object.entries(env).filter(([name]) =>
     config.env_allow.some((allow) => allow === name || (allow.endsWith('*') && name.startsWith(allow.slice(0, -1)))),
   )
-  return [
-    ...(token ? [token] : []),
-    ...allowed.flatMap(([name, value]) => (telling.test(name) && value ? [value] : [])),
-  ]
+  return [...tokens, ...allowed.flatMap(([name, value]) => (telling.test(name) && value ? [value] : []))]
 }

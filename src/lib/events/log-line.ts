@@ -30,6 +30,10 @@ export function logLine(event: WorkerEvent): LogLine {
       return {level: 'info', text: `Registered codebase '${event.name}' (ID: ${event.codebaseId}) at ${event.path}`}
     case 'codebase.refused':
       return {level: 'warn', text: `Codebase '${event.name}' at ${event.path} is not served: ${event.reason}`}
+    case 'codebase.removed':
+      return {level: 'info', text: `Codebase '${event.name}' at ${event.path} is no longer served`}
+    case 'settings.reloaded':
+      return {level: 'info', text: `Settings reloaded: ${event.changed.join(', ') || 'nothing has changed'}`}
     case 'notice':
       return {level: event.level, text: event.text, ...(event.taskId === undefined ? {} : {taskId: event.taskId})}
     case 'pause.changed':

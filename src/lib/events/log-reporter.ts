@@ -5,7 +5,8 @@ import type {WorkerEvent} from './worker-event.ts'
 export type LogOptions = {
   /** `journal`: for systemd's journal, which notes the time itself and reads the priority from the line. */
   format: 'text' | 'json' | 'journal'
-  level: LogLevel
+  /** Looked up for each event: it may change. */
+  readonly level: LogLevel
   /** Gets each line, its newline included. */
   write: (text: string) => void
 }
@@ -13,12 +14,12 @@ export type LogOptions = {
 type Reporter = (event: WorkerEvent) => void
 
 /** Turns events into log lines: for people, for systemd's journal, or one JSON object each. */
-export async function logReporter({format, level, write}: LogOptions): Promise<Reporter> {
-  const least = logLevels.indexOf(level)
+export async function logReporter(options: LogOptions): Promise<Reporter> {
+  const {format, write} = options
   const put = format === 'json' ? await jsonWriter(write) : format === 'text' ? textWriter(write) : journalWriter(write)
   return (event) => {
     const line = logLine(event)
-    if (logLevels.indexOf(line.level) >= least) put(line, event)
+    if (logLevels.indexOf(line.level) >= logLevels.indexOf(options.level)) put(line, event)
   }
 }
 

@@ -35,6 +35,10 @@ export const workerEventSchema = v.variant('type', [
   event('worker.registered', {workerId: text, name: text, server: text, first: v.boolean()}),
   event('codebase.registered', {codebaseId: text, name: text, path: text}),
   event('codebase.refused', {name: text, path: text, reason: text}),
+  /** It is no longer among those that are to be served. */
+  event('codebase.removed', {name: text, path: text}),
+  /** The settings were read anew: what has changed, and those of them that views show. */
+  event('settings.reloaded', {changed: v.array(text), slots: v.number(), logLevel: levelSchema}),
   /** `since`: when it began, where that was earlier. */
   event('task.received', {
     taskId,

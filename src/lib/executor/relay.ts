@@ -11,7 +11,8 @@ export type RelayOptions = {
   ended: AbortSignal
   /** Fires to give up; what was not sent stays in the spool. */
   signal: AbortSignal
-  redact: ((text: string) => string) | undefined
+  /** Asked for each batch. */
+  readonly redact: ((text: string) => string) | undefined
   /**
    * Sends the bytes that stand for `length` bytes of the spool at `offset`; resolves with where the server goes on:
    * behind them, or elsewhere if it knows more, or less, of the output than we do.

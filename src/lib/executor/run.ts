@@ -19,9 +19,9 @@ export type RunExecutorOptions = {
   /** The worker's environment; the agent gets a part of it. */
   env: NodeJS.ProcessEnv
   /** Further names that the agent may see. */
-  allow: readonly string[]
+  readonly allow: readonly string[]
   /** The operator's OpenCode permissions. */
-  permissions?: unknown
+  readonly permissions?: unknown
   clock: Clock
 }
 

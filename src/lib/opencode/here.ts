@@ -33,12 +33,12 @@ export function askOptions({
   const folder = join(stateDir, 'scratch')
   mkdirSync(folder, {recursive: true, mode: 0o700})
   const scratchDir = realpathSync(folder)
-  const {env_allow: allow, permissions} = config
+  const about = {base: env, tmpDir: scratchDir, marker: 'probe'}
   return {
     binary,
     source,
     scratchDir,
-    env: (cwd: string) => agentEnvironment({base: env, cwd, tmpDir: scratchDir, marker: 'probe', allow, permissions}),
+    env: (cwd: string) => agentEnvironment({...about, cwd, allow: config.env_allow, permissions: config.permissions}),
   }
 }
 

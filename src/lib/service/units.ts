@@ -34,6 +34,7 @@ Type=notify
 NotifyAccess=all
 ${isSystem ? identity(layout) : ''}EnvironmentFile=-${envFile.replaceAll('%', '%%')}
 ExecStart=${program.map(commandWord).join(' ')}${name}
+ExecReload=/bin/kill -HUP $MAINPID
 Restart=always
 RestartSec=2
 # Bad usage, refused by the server, bad configuration: trying again would not help.

@@ -16,11 +16,12 @@ export type Answer<N extends QuestionName> = Questions[N]['answer'] & {warning: 
 
 /** Reads OpenCode's sessions in a thread of its own, so that neither a long list nor a slow disk stops the worker. */
 export class SessionReader implements AsyncDisposable {
-  readonly #data: ThreadData
+  #data: ThreadData
   readonly #waiting = new Map<number, Waiting>()
   #thread: Worker | undefined
   #rest: NodeJS.Timeout | undefined
   #lastId = 0
+  #isOutdated = false
 
   constructor(data: ThreadData) {
     this.#data = data
@@ -40,12 +41,20 @@ export class SessionReader implements AsyncDisposable {
     return {...(reply.value as Questions[N]['answer']), warning: reply.warning}
   }
 
+  /** What is asked from now on is redacted so; what is being answered is asked for again by whoever needs it. */
+  redactWith({secrets, patterns}: Pick<ThreadData, 'secrets' | 'patterns'>): void {
+    this.#data = {...this.#data, secrets, patterns}
+    this.#isOutdated = true
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#end(new Error('the reader of sessions was closed'))
   }
 
   async #exchange(request: Request, signal: AbortSignal | undefined): Promise<Reply> {
     clearTimeout(this.#rest)
+    if (this.#isOutdated) void this.#end(new StorageProblem('busy', 'The settings of redaction have changed.'))
+    this.#isOutdated = false
     const thread = (this.#thread ??= this.#start())
     thread.ref()
     const {promise, resolve, reject} = Promise.withResolvers<Reply>()

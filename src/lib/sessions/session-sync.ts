@@ -98,6 +98,12 @@ export class SessionSync implements AsyncDisposable {
     return mine
   }
 
+  /** What is told from now on is redacted so; with other patterns all of it is told anew. */
+  redactWith(redaction: Pick<SyncOptions, 'secrets' | 'patterns'>): void {
+    this.#reader.redactWith(redaction)
+    this.#state.redactWith(redaction.patterns)
+  }
+
   /** The session of this id, wherever it was begun. Rejects with StorageProblem where that cannot be told. */
   async find(id: string): Promise<AgentSession | undefined> {
     const storage = await findStorage(this.#options.storage)

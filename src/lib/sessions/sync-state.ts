@@ -31,18 +31,32 @@ const mostSessions = 20
  */
 export class SyncState {
   readonly #file: string
-  readonly #basis: string
+  readonly #server: string
+  #basis: string
   readonly #told = new Map<string, Told>()
   #isSaved = true
   #saving: Promise<void> = Promise.resolve()
 
   constructor(file: string, about: {server: string; patterns: readonly string[]}) {
     this.#file = file
-    this.#basis = fingerprint(form, about.server, ...about.patterns)
+    this.#server = about.server
+    this.#basis = this.#basisOf(about.patterns)
     const kept = v.safeParse(fileSchema, readStateJson(file))
     if (!kept.success || kept.output.basis !== this.#basis) return
     for (const [id, {messages, ...told}] of Object.entries(kept.output.codebases))
       this.#told.set(id, {...told, messages: new Map(Object.entries(messages))})
+  }
+
+  /** From now on texts are redacted so: told in another way, nothing of them counts as told. */
+  redactWith(patterns: readonly string[]): void {
+    const basis = this.#basisOf(patterns)
+    if (basis === this.#basis) return
+    this.#basis = basis
+    this.keepOnly([])
+  }
+
+  #basisOf(patterns: readonly string[]): string {
+    return fingerprint(form, this.#server, ...patterns)
   }
 
   of(codebaseId: string): Readonly<Told> {

@@ -53,6 +53,10 @@ function changed(view: View, event: WorkerEvent): View {
       return withCodebase(view, {id: event.codebaseId, name: event.name, path: event.path, problem: null})
     case 'codebase.refused':
       return withCodebase(view, {id: null, name: event.name, path: event.path, problem: cut(event.reason)})
+    case 'codebase.removed':
+      return {...view, codebases: view.codebases.filter(({path}) => path !== event.path)}
+    case 'settings.reloaded':
+      return {...view, slots: event.slots, logLevel: event.logLevel}
     case 'queue.changed':
       return withQueue(view, event)
     case 'broker.changed': // the link says what it means, the log the rest

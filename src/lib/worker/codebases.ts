@@ -11,7 +11,7 @@ export type CodebasesOptions = {
   configured: readonly ConfiguredCodebase[]
   /** Where tasks and sessions of no project belong: the pseudo-codebase `global`. */
   global: string | undefined
-  roots: Roots
+  roots: () => Roots
   /** The worker's own folder: what was registered from remote is kept there. */
   workerDir: string
 }
@@ -21,10 +21,13 @@ export class Codebases {
   readonly global: ConfiguredCodebase | undefined
   readonly #options: CodebasesOptions
   readonly #file: string
-  readonly #list: ConfiguredCodebase[]
+  #configured: readonly ConfiguredCodebase[]
+  #list: ConfiguredCodebase[]
   /** Path of each codebase by the server's id. */
   readonly #paths = new Map<string, string>()
   readonly #refused = new Set<string>()
+  /** Ids of what is no longer served: the server may still think that it is. */
+  readonly #removed = new Set<string>()
 
   constructor(options: CodebasesOptions) {
     this.#options = options
@@ -32,6 +35,7 @@ export class Codebases {
     const path = options.global
     const description = 'Global OpenCode sessions (not project-specific)'
     this.global = path === undefined ? undefined : {name: globalCodebase, path, description}
+    this.#configured = options.configured
     this.#list = [...options.configured]
     for (const kept of this.#kept()) if (this.problemWith(kept.path) === undefined) this.#remember(kept)
   }
@@ -71,12 +75,46 @@ export class Codebases {
 
   /** Why a path may not be registered from remote; undefined when it may. */
   problemWith(path: string): string | undefined {
-    return registrableProblem(path, this.#options.roots)
+    return registrableProblem(path, this.#options.roots())
+  }
+
+  /** Is it to be served, whether or not it can be? */
+  isWanted({path}: ConfiguredCodebase): boolean {
+    return path === this.global?.path || this.#list.some((known) => known.path === path)
+  }
+
+  /** Was it served here before, and is no longer? */
+  wasRemoved(id: string): boolean {
+    return this.#removed.has(id)
+  }
+
+  /** Other ones are configured now; answers with those that are no longer served. What was registered since stays. */
+  configure(configured: readonly ConfiguredCodebase[]): ConfiguredCodebase[] {
+    const staying = new Set([...configured, ...this.#kept()].map(({path}) => path))
+    const before = new Set(this.#configured.map(({path}) => path))
+    const gone = this.#list.filter(({path}) => before.has(path) && !staying.has(path))
+    const named = new Set(configured.map(({path}) => path))
+    const others = this.#list.filter((codebase) => !named.has(codebase.path) && !gone.includes(codebase))
+    this.#configured = configured
+    this.#list = [...configured, ...others]
+    for (const {path} of gone) this.#forget(path)
+    return gone
+  }
+
+  #forget(path: string): void {
+    this.#refused.delete(path)
+    if (path === this.global?.path) return
+    for (const [id, known] of this.#paths) {
+      if (known !== path) continue
+      this.#paths.delete(id)
+      this.#removed.add(id)
+    }
   }
 
   /** The server has given this codebase an id. False when it has had it before. */
   registered({path}: ConfiguredCodebase, id: string): boolean {
     this.#refused.delete(path)
+    this.#removed.delete(id)
     if (this.#paths.get(id) === path) return false
     for (const [old, known] of this.#paths) if (known === path) this.#paths.delete(old)
     this.#paths.set(id, path)

@@ -18,7 +18,8 @@ export type DeliveryParts = {
   clock: Clock
   emit: Emit
   workerId: string
-  redact: ((text: string) => string) | undefined
+  /** Undefined where there is nothing to look for: output is then sent as the bytes it is. Another one may follow. */
+  redact: () => ((text: string) => string) | undefined
   /** Gives up sending; what is left is in the journal for the next start. */
   signal: AbortSignal
 }
@@ -61,7 +62,9 @@ export class Delivery {
         spool: join(run.run_dir, runFiles.stdout),
         from,
         signal,
-        redact,
+        get redact() {
+          return redact()
+        },
         keepsTail,
         send: (bytes, offset, length) => this.#send(run, bytes, offset, length),
         onAcknowledged: (cursor) => {

@@ -9,7 +9,7 @@ export type DiskWatchOptions = {
   /** A folder on the disk that is watched. */
   folder: string
   /** Below so much no task is taken; 0: whatever is free, tasks are taken. */
-  minimumBytes: number
+  readonly minimumBytes: number
   ballast: Ballast
   kept: KeptRuns
   clock: Clock

@@ -67,7 +67,7 @@ export class Intake {
     this.#poller.soon()
   }
 
-  /** Opens the stream anew, with the codebases as they are now. */
+  /** Opens the stream anew, with codebases and token as they are now; also where it waits for its next try. */
   reconnect(reason: string): void {
     this.#dropStream(reason)
   }
@@ -97,8 +97,19 @@ export class Intake {
       this.#link.set({stream: false, ...(isNews ? {polls: true} : {})}, reason)
       this.pollSoon()
       failures = wasSteady ? 1 : failures + 1
-      await clock.sleep(reconnectPauseMs + this.#backoff(failures), signal)
+      if (await this.#pause(reconnectPauseMs + this.#backoff(failures), signal)) failures = 0
     }
+  }
+
+  /** Between two streams; resolves with whether somebody wanted the next one sooner. */
+  async #pause(ms: number, signal: AbortSignal): Promise<boolean> {
+    const wake = new AbortController()
+    const stop = () => wake.abort()
+    this.#dropStream = stop
+    signal.addEventListener('abort', stop, {once: true})
+    await this.#options.clock.sleep(ms, wake.signal)
+    signal.removeEventListener('abort', stop)
+    return wake.signal.aborted
   }
 
   /** One stream from its opening to its end; answers with why it ended. */

@@ -10,8 +10,8 @@ export type KeptRunsOptions = {
   /** Ids of the tasks whose folders are in use. */
   inHand: () => ReadonlySet<string>
   /** 0 means no limit, of both. */
-  keepMs: number
-  keepBytes: number
+  readonly keepMs: number
+  readonly keepBytes: number
 }
 
 /** What the runs of a task take, and when the last of them was written to. */

@@ -16,7 +16,7 @@ export type PollerOptions = {
   workerId: string
   link: LinkState
   /** While nothing else tells of tasks. */
-  pollMs: number
+  pollMs: () => number
   /** `seenAt` is the monotonic time at which the server was asked. */
   onTask: (task: Task, seenAt: number) => void
 }
@@ -69,7 +69,7 @@ export class Poller {
     const isTold = link.value === 'stream' || link.value === 'broker'
     const stop = () => wake.abort()
     signal.addEventListener('abort', stop, {once: true})
-    await clock.sleep(isTold ? safetyPollMs : pollMs * (0.9 + Math.random() * 0.2), wake.signal)
+    await clock.sleep(isTold ? safetyPollMs : pollMs() * (0.9 + Math.random() * 0.2), wake.signal)
     signal.removeEventListener('abort', stop)
   }
 

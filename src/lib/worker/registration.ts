@@ -24,7 +24,7 @@ export type RegistrationOptions = {
   name: string
   version: string
   capabilities: readonly string[]
-  slots: number
+  readonly slots: number
   stateDir: string
   codebases: Codebases
   /** What a heartbeat says. */
@@ -94,9 +94,27 @@ export class Registration {
     const problem = directoryProblem(codebase.path)
     if (problem !== undefined) throw new Error(`${codebase.path}: ${problem}`)
     const {codebases} = this.#options
-    await this.#watchingIds(() => this.#registerCodebase(codebase, signal))
+    await this.#watchingIds(async () => this.#serve(codebase, await this.#idFor(codebase, signal)))
     codebases.add(codebase, isKept)
     return codebases.idOf(codebase.path) ?? ''
+  }
+
+  /** Serves these codebases from now on, and no longer those that were configured before; tasks of them go on. */
+  async configure(configured: readonly ConfiguredCodebase[]): Promise<void> {
+    const {codebases, emit} = this.#options
+    await this.#watchingIds(async () => {
+      for (const {name, path} of codebases.configure(configured)) emit({type: 'codebase.removed', name, path})
+    })
+  }
+
+  /** Registers at once, as something of it has changed; where that fails, with the next heartbeat. */
+  async registerAnew(signal: AbortSignal): Promise<void> {
+    this.#last = Number.NEGATIVE_INFINITY
+    try {
+      await this.register(signal)
+    } catch (error) {
+      this.#notice(isUnauthorized(error) ? 'error' : 'warn', messageOf(error))
+    }
   }
 
   get #globalId(): string | null {
@@ -209,17 +227,22 @@ export class Registration {
     const problem = directoryProblem(codebase.path)
     if (problem !== undefined) return this.#refuse(codebase, problem)
     try {
-      await this.#registerCodebase(codebase, signal)
+      const id = await this.#idFor(codebase, signal)
+      if (this.#options.codebases.isWanted(codebase)) this.#serve(codebase, id) // it may have been removed meanwhile
     } catch (error) {
       if (isTransient(error) || isUnauthorized(error)) throw error
       this.#refuse(codebase, messageOf(error))
     }
   }
 
-  async #registerCodebase(codebase: ConfiguredCodebase, signal: AbortSignal): Promise<void> {
-    const {client, emit, workerId, stateDir, codebases} = this.#options
+  async #idFor(codebase: ConfiguredCodebase, signal: AbortSignal): Promise<string> {
+    const {client, workerId, stateDir} = this.#options
     const tree = laneOf(codebase.path, stateDir).key
-    const {id} = await client.registerCodebase({...codebase, worker_id: workerId, tree}, signal)
+    return (await client.registerCodebase({...codebase, worker_id: workerId, tree}, signal)).id
+  }
+
+  #serve(codebase: ConfiguredCodebase, id: string): void {
+    const {emit, codebases} = this.#options
     if (codebases.registered(codebase, id))
       emit({type: 'codebase.registered', codebaseId: id, name: codebase.name, path: codebase.path})
   }

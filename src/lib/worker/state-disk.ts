@@ -23,9 +23,25 @@ const dayMs = 24 * 60 * 60_000
 export function stateDisk({config, workerDir, inHand, ...parts}: Parts) {
   const {clock} = parts
   const root = join(workerDir, 'runs')
-  const keepMs = config.keep_runs_days * dayMs
-  const kept = new KeptRuns({root, clock, inHand, keepMs, keepBytes: config.keep_runs_mb * mib})
-  const minimumBytes = config.min_free_disk * mib
-  const disk = new DiskWatch({...parts, folder: workerDir, minimumBytes, ballast: new Ballast(workerDir), kept})
+  const kept = new KeptRuns({
+    root,
+    clock,
+    inHand,
+    get keepMs() {
+      return config.keep_runs_days * dayMs
+    },
+    get keepBytes() {
+      return config.keep_runs_mb * mib
+    },
+  })
+  const disk = new DiskWatch({
+    ...parts,
+    folder: workerDir,
+    get minimumBytes() {
+      return config.min_free_disk * mib
+    },
+    ballast: new Ballast(workerDir),
+    kept,
+  })
   return {kept, disk, folders: new RunFolders(root, clock, kept)}
 }

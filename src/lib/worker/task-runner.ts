@@ -98,7 +98,11 @@ export class TaskRunner {
     if (isPaused) this.#pauses.add(why)
     else this.#pauses.delete(why)
     if (why === 'operator') this.#parts.emit({type: 'pause.changed', isPaused})
-    if (this.#pauses.size > 0) return
+    if (this.#pauses.size === 0) this.lookForMore()
+  }
+
+  /** There is room where there was none. */
+  lookForMore(): void {
     this.#next()
     this.#parts.onFree()
   }
@@ -127,7 +131,7 @@ export class TaskRunner {
 
   /** A task was pushed, or seen in a poll that asked the server at `seenAt` (monotonic ms). */
   offer(task: Task, source: TaskSource, seenAt: number): void {
-    if (!this.#serves(task) || this.#isRepeated(task, seenAt)) return
+    if (!this.#concerns(task) || this.#isRepeated(task, seenAt)) return
     const known = this.#active.get(task.id)
     // Its next attempt may be offered before the report of this one is answered.
     if (known && task.attempt > known.attempt) this.#waiting.set(task.id, task)
@@ -175,8 +179,10 @@ export class TaskRunner {
 
   // -------------------------------------------------------------------------------------------------- taking
 
-  #serves(task: Task): boolean {
-    return isRegistration(task) || this.#parts.codebases.pathOf(task.codebase_id) !== undefined
+  #concerns(task: Task): boolean {
+    const {codebases} = this.#parts
+    const {codebase_id: id} = task
+    return isRegistration(task) || codebases.pathOf(id) !== undefined || codebases.wasRemoved(id)
   }
 
   /**
@@ -201,8 +207,9 @@ export class TaskRunner {
     }
   }
 
-  /** A path that is not here, or not allowed, is another worker's to register. */
+  /** A path that is not here, or not allowed, is another worker's to register, or to work in. */
   #lacksPath(task: Task): string | undefined {
+    if (this.#parts.codebases.wasRemoved(task.codebase_id)) return 'its codebase is no longer served'
     const path = isRegistration(task) ? wantedPath(task) : undefined
     return path === undefined ? undefined : this.#parts.codebases.problemWith(path)
   }

@@ -13,10 +13,12 @@ import type {KeptRuns} from './kept-runs.ts'
 import type {Lifecycle} from './lifecycle.ts'
 import type {QueueWatch} from './queue-watch.ts'
 import type {Registration} from './registration.ts'
+import type {Reloaded} from './take-up.ts'
 import type {TaskRunner} from './task-runner.ts'
 import type {AgentStorage} from './worker-sessions.ts'
 
 export type WorkerOptions = {
+  /** Its live settings may change while the worker runs. */
   config: Config
   name: string
   workerId: string
@@ -31,7 +33,7 @@ export type WorkerOptions = {
   /** Where the agent keeps its sessions; undefined: they are not synced. */
   storage?: AgentStorage | undefined
   /** Blanked out of output and sessions, beside what `redact` names. */
-  secrets: readonly string[]
+  secrets: () => readonly string[]
   bus: EventBus
   clock: Clock
   signals: StopSignals
@@ -56,4 +58,6 @@ export type RunningWorker = {
   kept: KeptRuns
   /** Takes no tasks for a while; the server hears of it at once. */
   setPaused: (isPaused: boolean) => void
+  /** Does what follows from settings that have changed in the configuration. */
+  takeUp: (reloaded: Reloaded) => Promise<void>
 }

@@ -18,6 +18,7 @@ import {registrationRoots} from './registration-roots.ts'
 import {taskRun} from './run-task.ts'
 import {goodbye, serve} from './serve.ts'
 import {stateDisk} from './state-disk.ts'
+import {takeUp} from './take-up.ts'
 import {TaskRunner, type Pause} from './task-runner.ts'
 import type {RunningWorker, WorkerOptions} from './worker-options.ts'
 import {sessionSync} from './worker-sessions.ts'
@@ -51,11 +52,12 @@ export async function runWorker(
   using journal = await openJournal(join(workerDir, 'journal.db'), {now: clock.now(), makeRoom, onBroken: complain})
   const lifecycle = new Lifecycle(emit)
   const giveUp = new AbortController()
-  const secrets = [...options.secrets, ...(config.auth_token ? [config.auth_token] : [])]
+  const secrets = () => [...options.secrets(), ...(config.auth_token ? [config.auth_token] : [])]
+  let redact = redactor(secrets(), config.redact)
   const codebases = new Codebases({
     configured: config.codebases,
     global: options.globalPath,
-    roots: registrationRoots(config.registration_roots, config.codebases),
+    roots: () => registrationRoots(config.registration_roots, config.codebases),
     workerDir,
   })
   const about = {client, clock, emit, workerId, codebases}
@@ -64,7 +66,9 @@ export async function runWorker(
     name,
     version: options.version,
     capabilities: config.capabilities,
-    slots: config.max_concurrent_tasks,
+    get slots() {
+      return config.max_concurrent_tasks
+    },
     stateDir,
     state: () => ({running: runner.held, free: runner.free}),
     onCodebases: () => void intake.announce(),
@@ -73,7 +77,7 @@ export async function runWorker(
     ...about,
     registration,
     journal,
-    redact: redactor(secrets, config.redact),
+    redact: () => redact,
     signal: giveUp.signal,
   })
   const parts = {
@@ -107,14 +111,14 @@ export async function runWorker(
     registration,
     name,
     capabilities: config.capabilities,
-    pollMs: config.poll_interval * 1000,
+    pollMs: () => config.poll_interval * 1000,
     silenceMs: config.sse_heartbeat_timeout * 1000,
     brokerUrl: config.redis_url,
     onTask: (task, source, seenAt) => runner.offer(task, source, seenAt),
     onCancel: (taskId, attempt, reason) => onCancel(taskId, attempt, reason, options, runner),
     onCancelHint: (taskId) => void lookUp(taskId, options, runner, giveUp.signal),
   })
-  await using sessions = sessionSync(options, {workerDir, secrets, registration, codebases, runner})
+  await using sessions = sessionSync(options, {workerDir, secrets: secrets(), registration, codebases, runner})
   const queue = new QueueWatch(about)
   const pause = (isPaused: boolean, why: Pause) => {
     runner.setPaused(isPaused, why)
@@ -124,7 +128,15 @@ export async function runWorker(
   try {
     lifecycle.to('starting')
     const running = {name, workerId, lifecycle, intake, registration, codebases, runner, sessions, queue, disk, kept}
-    onRunning({...running, setPaused: (isPaused) => pause(isPaused, 'operator')})
+    const renewRedaction = () => {
+      redact = redactor(secrets(), config.redact)
+      sessions?.redactWith({secrets: secrets(), patterns: config.redact})
+    }
+    onRunning({
+      ...running,
+      setPaused: (isPaused) => pause(isPaused, 'operator'),
+      takeUp: (reloaded) => takeUp(reloaded, {...running, config, signal: giveUp.signal, renewRedaction}),
+    })
     await disk.look().catch(() => {}) // a worker that has no room says so from the first moment on
     recover({...parts, lanes, runner})
     void guardLeases({runner, registration, config, clock}, giveUp.signal)
