@@ -4,7 +4,7 @@ import {afterAll, describe, expect, test} from 'vitest'
 import {adoptRun} from '../../src/lib/executor/adopt.ts'
 import {systemClock} from '../../src/lib/core/clock.ts'
 import type {RunOutcome} from '../../src/lib/executor/executor.ts'
-import {ageMs, isAlive, readProcess} from '../../src/lib/executor/processes.ts'
+import {ageMs, identify, isAlive, readProcess} from '../../src/lib/executor/processes.ts'
 import {answering, error, finish, printing, stepStart, text, tool} from '../support/agent-lines.ts'
 import {processesOf, recordingObserver, relaxed, requestFor, runToEnd, startRun} from '../support/agent-run.ts'
 import {fastClock} from '../support/fast-clock.ts'
@@ -221,7 +221,7 @@ describe('leftovers', () => {
   })
 
   test('an agent that stays after its last event is ended, and its success kept', async () => {
-    const fast = stubExecutor(scratch.path, {clock: fastClock(50)})
+    const fast = stubExecutor(scratch.path, {clock: fastClock(20)})
     const {told, outcome} = await runToEnd(fast, request(`${answering('ok')}exec sleep 300`))
     expect(outcome).toMatchObject({status: 'completed', result: 'ok'})
     expect(told.warnings).toEqual([expect.stringContaining('did not exit within 10 s')])
@@ -285,7 +285,7 @@ describe('a run that an earlier worker has started', () => {
   test('fails when its spool is gone', async () => {
     const made = request('true')
     expect(existsSync(join(made.runDir, 'stdout.ndjson'))).toBe(false)
-    const outcome = await adopt(made, {pid: 2 ** 30, startTime: '1'}).agent.outcome
+    const outcome = await adopt(made, {...identify(process.pid), pid: 2 ** 30}).agent.outcome
     expect(outcome).toMatchObject({status: 'failed', error: expect.stringContaining('could not be read')})
   })
 })
