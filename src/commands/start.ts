@@ -24,7 +24,7 @@ const settings = [
 export default class Start extends BaseCommand {
   static override summary = 'Run the worker: take tasks and run them with OpenCode'
   static override description =
-    'Without any configuration it runs a control plane for this machine beside the worker and serves the current directory. The first SIGTERM or Ctrl-C takes no more tasks and lets the running ones end, the second ends them, the third leaves at once. On a terminal it shows a dashboard, which has the log in it; log lines are written where stderr leads elsewhere (2> worker.log).'
+    'Without any configuration it runs a control plane for this machine beside the worker and serves the current directory. The first SIGTERM or Ctrl-C takes no more tasks and lets the running ones end, the second ends them, the third leaves at once. SIGHUP reloads the settings. On a terminal it shows a dashboard, which has the log in it; log lines are written where stderr leads elsewhere (2> worker.log).'
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> --server https://plane.example --codebase api:/srv/api --codebase /srv/web',

@@ -1,8 +1,13 @@
 import {Args, Flags} from '@oclif/core'
 import {BaseCommand} from '../../base-command.ts'
+import {settingOf, type SettingKey} from '../../lib/config/settings.ts'
 import {usageError} from '../../lib/core/errors.ts'
 
 type Change = {key: string; file: string; changed: boolean}
+
+/** Where no restart is needed to have it in force. */
+const hintFor = (key: SettingKey) =>
+  settingOf(key).live ? ' A worker that runs takes it up at SIGHUP (`systemctl reload` for a service).' : ''
 
 export default class ConfigSet extends BaseCommand {
   static override summary = 'Write a setting into the configuration of this user'
@@ -29,7 +34,7 @@ export default class ConfigSet extends BaseCommand {
     const {key, value} = readSetting(args.key, args.value, process.cwd(), process.env)
     const config = openUserConfig(process.env)
     const changed = config.set(key, value)
-    this.log(changed ? `${key} is written to ${config.file}.` : `${config.file} has it already.`)
+    this.log(changed ? `${key} is written to ${config.file}.${hintFor(key)}` : `${config.file} has it already.`)
     return {key, file: config.file, changed}
   }
 }
