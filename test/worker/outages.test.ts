@@ -1,0 +1,98 @@
+import {spawn} from 'node:child_process'
+import {existsSync, readFileSync} from 'node:fs'
+import {join} from 'node:path'
+import {expect, test} from 'vitest'
+import {startFaultProxy, type Fate} from '../../chaos/fault-proxy.ts'
+import {answering, printing, stepStart, text} from '../support/agent-lines.ts'
+import {startFleet} from '../support/fleet.ts'
+import {repository, until} from '../support/scratch.ts'
+import {stubBinary} from '../support/stub-executor.ts'
+import {says} from '../support/workshop.ts'
+
+/** A fleet whose agents run their prompt as a shell script; its worker's way to the control plane can go wrong. */
+async function shop() {
+  const fleet = await startFleet({env: {OPENCODE_BIN_PATH: stubBinary}})
+  const proxy = await startFaultProxy(fleet.url)
+  const path = repository(join(fleet.path, 'p'))
+  const worker = await fleet.workerAt(proxy.url, 'w', [path], ['--sse-heartbeat-timeout', '2', '--poll-interval', '1'])
+  const codebase = await fleet.codebaseId(path)
+  return {
+    ...fleet,
+    proxy,
+    path,
+    worker,
+    codebase,
+    spool: (id: string) => readFileSync(join(fleet.path, `state/workers/w/runs/${id}/1/stdout.ndjson`), 'utf8'),
+    async [Symbol.asyncDispose]() {
+      await proxy[Symbol.asyncDispose]()
+      await fleet[Symbol.asyncDispose]()
+    },
+  }
+}
+
+const page = '<html><h1>Bad Gateway</h1></html>'
+const answer = (status: number, headers: Record<string, string> = {}): Fate => ({
+  do: 'answer',
+  status,
+  headers: {'content-type': 'text/html', ...headers},
+  body: page,
+})
+
+const faults: [name: string, fate: Fate][] = [
+  ['a page with status 502', answer(502)],
+  ['a page with status 200', answer(200)],
+  ['a page with status 404', answer(404)],
+  ['429 with Retry-After', answer(429, {'retry-after': '1'})],
+  ['a lost request', {do: 'reset', when: 'before'}],
+  ['a lost answer', {do: 'reset', when: 'after'}],
+  ['half an answer', {do: 'truncate'}],
+  ['a request that arrives twice', {do: 'double'}],
+]
+
+test.each(faults)('%s, for output, report and heartbeat, costs neither a byte nor the task', async (_name, fate) => {
+  await using at = await shop()
+  const script = `${printing(stepStart(), text('first'))}until [ -e go ]; do sleep 0.02; done; ${answering('second')}`
+  const {id} = await at.http.task(at.codebase, {prompt: script})
+  let met = 0
+  at.proxy.fate = (request) => {
+    if (!/output|status|heartbeat/.test(request) || met >= 4) return {do: 'pass'}
+    met += 1
+    return fate
+  }
+  await until(() => met > 0, 'the fault')
+  spawn('touch', [join(at.path, 'go')])
+  expect(await at.ended(id)).toMatchObject({status: 'completed', attempt: 1, result: 'first\nsecond'})
+  expect(await at.output(id)).toBe(at.spool(id))
+})
+
+test('a connection that is half open is noticed, and all that gathered meanwhile comes once it works again', async () => {
+  await using at = await shop()
+  const script = `${printing(stepStart(), text('first'))}touch began; until [ -e go ]; do sleep 0.02; done; ${answering('second')}touch over`
+  const {id} = await at.http.task(at.codebase, {prompt: script})
+  await until(() => existsSync(join(at.path, 'began')), 'the agent')
+  at.proxy.setDark(true)
+  spawn('touch', [join(at.path, 'go')])
+  await until(() => existsSync(join(at.path, 'over')), 'the agent to go on')
+  await says(at.worker, /Task stream lost|Falling back|out of reach/)
+  at.proxy.setDark(false)
+  expect(await at.ended(id)).toMatchObject({status: 'completed', attempt: 1, result: 'first\nsecond'})
+  expect(await at.output(id)).toBe(at.spool(id))
+})
+
+test('a token that is refused for a while is loud, and loses nothing', async () => {
+  await using at = await shop()
+  let isRefused = true
+  at.proxy.fate = (request) => (isRefused && /heartbeat|stream/.test(request) ? {...refused} : {do: 'pass'})
+  at.proxy.cut()
+  await says(at.worker, /ERROR .*HTTP 401/)
+  isRefused = false
+  const {id} = await at.http.task(at.codebase, {prompt: answering('ok')})
+  expect(await at.ended(id)).toMatchObject({status: 'completed', attempt: 1})
+})
+
+const refused: Fate = {
+  do: 'answer',
+  status: 401,
+  headers: {'content-type': 'application/json'},
+  body: '{"detail": "Not authenticated"}',
+}
