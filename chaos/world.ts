@@ -154,9 +154,7 @@ function mount({path}: {path: string}): boolean {
 /** Live agents of the stub's kind, by their locks: `pid startTime`. */
 export function liveAgents({records}: Pick<World, 'records'>): number[] {
   return readdirSync(records)
-    .map((name) => join(records, name, 'lock'))
-    .filter((file) => existsSync(file))
-    .map((file) => Number(readFileSync(file, 'utf8').split(' ')[0]))
+    .map((name) => Number(readText(join(records, name, 'lock')).split(' ')[0]))
     .filter((pid) => pid > 0 && existsSync(`/proc/${pid}`))
 }
 
