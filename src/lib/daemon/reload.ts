@@ -48,32 +48,34 @@ export class Reloads {
   }
 }
 
-/**
- * Reads all settings anew and takes up what may change while the worker runs. Where something is wrong with them,
- * everything stays as it was.
- */
+/** Reads all settings anew and takes up what may change while the worker runs. */
 async function reload(parts: ReloadParts): Promise<void> {
-  const {config, client, worker, bus} = parts
-  const notice = (level: 'warn' | 'error', text: string) => bus.emit({type: 'notice', level, text})
-  try {
-    const {fresh, warnings, token} = await readAll(parts)
-    for (const warning of warnings) notice('warn', warning)
-    const {live, atStart} = applyLive(config, fresh)
-    const hasNewToken = parts.tokens !== undefined && client.http.renewToken(token)
-    if (token !== undefined) parts.tokens?.add(token)
-    const isOfFile = hasNewToken && !live.includes('auth_token') && !live.includes('auth_token_file')
-    const changed = isOfFile ? [...live, 'the token in auth_token_file'] : live
-    const {max_concurrent_tasks: slots, log_level: logLevel} = config
-    bus.emit({type: 'settings.reloaded', changed, slots, logLevel})
-    if (atStart.length > 0) notice('warn', `These settings take effect at the next start: ${atStart.join(', ')}`)
-    await worker.takeUp({settings: live, hasNewToken})
-  } catch (error) {
-    notice('error', `The settings were not reloaded, everything stays as it was. ${messageOf(error)}`)
-  }
+  const fresh = await readAll(parts).catch((error: unknown) => {
+    notice(parts, 'error', `The settings were not reloaded, everything stays as it was. ${messageOf(error)}`)
+  })
+  if (fresh) await change(fresh, parts)
 }
+
+type Fresh = Awaited<ReturnType<typeof readAll>>
 
 /** The token, too, before anything is changed: that it cannot be read leaves all as it was. */
 async function readAll({read, tokens}: ReloadParts) {
   const {config: fresh, warnings} = await read()
   return {fresh, warnings, token: tokens && authToken(fresh)}
 }
+
+async function change({fresh, warnings, token}: Fresh, parts: ReloadParts): Promise<void> {
+  const {config, client, worker, bus, tokens} = parts
+  for (const warning of warnings) notice(parts, 'warn', warning)
+  const {live, atStart} = applyLive(config, fresh)
+  const hasNewToken = tokens !== undefined && client.http.renewToken(token)
+  if (token !== undefined) tokens?.add(token)
+  const isOfFile = hasNewToken && !live.includes('auth_token') && !live.includes('auth_token_file')
+  const changed = isOfFile ? [...live, 'the token in auth_token_file'] : live
+  const {max_concurrent_tasks: slots, log_level: logLevel} = config
+  bus.emit({type: 'settings.reloaded', changed, slots, logLevel})
+  if (atStart.length > 0) notice(parts, 'warn', `These settings take effect at the next start: ${atStart.join(', ')}`)
+  await worker.takeUp({settings: live, hasNewToken})
+}
+
+const notice = ({bus}: ReloadParts, level: 'warn' | 'error', text: string) => bus.emit({type: 'notice', level, text})

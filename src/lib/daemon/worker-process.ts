@@ -223,7 +223,7 @@ async function serverOf(options: WorkerProcessOptions, bus: EventBus, stack: Cle
   return {baseUrl: plane.url, token: plane.token}
 }
 
-/** Values that must not leave the machine: tokens of ours, also former ones, and what the agent was given under a telling name. */
+/** Values that must not leave the machine: our tokens, also former ones, and what agents get under a telling name. */
 function secretsOf({env, config}: WorkerProcessOptions, tokens: ReadonlySet<string>): string[] {
   const telling = /(KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL)/i
   const allowed = Object.entries(env).filter(([name]) =>
