@@ -219,10 +219,16 @@ function checkReal(task: string, now: Task, chunks: Chunk[], found: Found): void
     found('bytes lost', 1, `${task} (real OpenCode) is completed without its end`)
 }
 
+/** It has printed all of it, and that was an end; what becomes of its process then is no matter. */
+function cameToItsEnd({id, plan}: Given, {attempt, start, written}: Start): boolean {
+  if (plan?.end !== 'done') return false
+  return written >= Buffer.byteLength([...linesOf(id, attempt, start, plan)].join(''))
+}
+
 /** Done means done, and only that. */
 function wrongOutcome(task: Given, now: Task, runs: readonly Start[]): string | undefined {
   const last = runs.at(-1)
-  const isDone = last?.end === 'done' && last.attempt === now.attempt
+  const isDone = last !== undefined && last.attempt === now.attempt && cameToItsEnd(task, last)
   if (now.status === 'completed' && !isDone) return 'completed, though its agent did not come to its end'
   if (now.status === 'cancelled' && !task.wasCancelled) return 'cancelled by nobody'
   if (now.status === 'failed' && isDone) return `failed, though its agent was done: ${now.error}`
