@@ -23,8 +23,11 @@ export function onCancel(
   {client, workerId}: WorkerOptions,
   runner: TaskRunner,
 ): void {
+  const held = runner.active.find(({id}) => id === taskId)
+  // Of a former attempt, which is over here: the news of it came late.
+  if (held && attempt > 0 && held.attempt > attempt) return
   if (runner.stop(taskId, {status: 'cancelled', error: reason})) return
-  if (runner.held.some(({id}) => id === taskId)) return
+  if (held) return
   const update = {status: 'cancelled', worker_id: workerId, ...(attempt > 0 ? {attempt} : {})}
   void client.updateStatus(taskId, update).catch(() => {})
 }

@@ -34,6 +34,8 @@ export type Lock = Disposable & {
 
 /** A file without a holder in it is being written, unless it has been so for this long: then its writer has died. */
 const unwrittenMs = 5000
+/** All holders take as much room: one takes another's place in one go, and nobody reads half of either. */
+const holderBytes = 512
 const nobody: Holder = {pid: 0, start_time: '', boot_id: '', since: '', what: 'another process'}
 
 /**
@@ -55,16 +57,19 @@ export function takeLock(path: string, what: string): Lock | Holder {
   return holderOf(path) ?? nobody
 }
 
-/** Where it cannot be written nothing is left of it: an empty one would count as somebody's for a while. */
+/** Written under another name and then put in its place, as a whole or not at all. Throws EEXIST where there is one. */
 function createFile(path: string, what: string): number {
-  const file = openSync(path, 'wx', 0o600)
+  const draft = `${path}.${process.pid}`
+  const file = openSync(draft, 'w', 0o600)
   try {
     writeHolder(file, identify(process.pid), what)
+    linkSync(draft, path)
     return file
   } catch (error) {
     closeSync(file)
-    rmSync(path, {force: true})
     throw error
+  } finally {
+    rmSync(draft, {force: true})
   }
 }
 
@@ -77,10 +82,9 @@ export function takeOver(path: string, {pid, startTime}: ProcessIdentity, what: 
 
 export const isLock = (result: Lock | Holder): result is Lock => 'handTo' in result
 
-/** In place: a text this short is written, and read, in one go. */
 function writeHolder(file: number, {pid, startTime}: ProcessIdentity, what: string): void {
   const holder: Holder = {pid, start_time: startTime, boot_id: bootId() ?? '', since: isoTime(Date.now()), what}
-  const text = `${JSON.stringify(holder)}\n`
+  const text = `${JSON.stringify(holder).padEnd(holderBytes)}\n`
   writeSync(file, text, 0)
   ftruncateSync(file, Buffer.byteLength(text))
 }
@@ -90,7 +94,8 @@ function holderOf(path: string): Holder | undefined {
   try {
     const parsed = v.safeParse(holderSchema, parseJson(readFileSync(path, 'utf8')))
     if (parsed.success) return isHeld(parsed.output) ? parsed.output : undefined
-    return Date.now() - statSync(path).mtimeMs < unwrittenMs ? nobody : undefined
+    // From the future, if the clock was set back: that is no sign of life either.
+    return Math.abs(Date.now() - statSync(path).mtimeMs) < unwrittenMs ? nobody : undefined
   } catch {
     return undefined
   }
