@@ -1,3 +1,5 @@
+import type {ProcessIdentity} from '../src/lib/executor/executor.ts'
+import {isAlive} from '../src/lib/executor/processes.ts'
 import type {Fate} from './fault-proxy.ts'
 import type {Random} from './random.ts'
 import {fillDisk, liveAgents, type Worker, type World} from './world.ts'
@@ -70,6 +72,10 @@ function send(pid: number | undefined, signal: NodeJS.Signals): void {
   }
 }
 
+function sendTo(agent: ProcessIdentity | undefined, signal: NodeJS.Signals): void {
+  if (agent && isAlive(agent)) send(agent.pid, signal)
+}
+
 const anAgent = ({world, random}: Scene) => {
   const all = liveAgents(world)
   return all.length === 0 ? undefined : random.pick(all)
@@ -87,12 +93,12 @@ export const faults: Fault[] = [
     name: 'kill -9 of a worker and an agent at once',
     weight: 3,
     run: async (at) => {
-      const pid = anAgent(at)
+      const agent = anAgent(at)
       at.worker.process.signal('SIGKILL')
-      send(pid, 'SIGKILL')
+      sendTo(agent, 'SIGKILL')
     },
   },
-  {name: 'kill -9 of an agent', weight: 2, run: async (at) => send(anAgent(at), 'SIGKILL')},
+  {name: 'kill -9 of an agent', weight: 2, run: async (at) => sendTo(anAgent(at), 'SIGKILL')},
   {name: 'kill -9 of the control plane', weight: 3, run: async ({world}) => world.plane.signal('SIGKILL')},
   ...(['before the spawn', 'after the spawn'] as const).map((step) => ({
     name: `a worker dies ${step} of an agent`,
@@ -128,8 +134,8 @@ export const faults: Fault[] = [
     name: 'an agent is stopped for a while',
     weight: 1,
     run: (at) => {
-      const pid = anAgent(at)
-      return stopped(at, (name) => send(pid, name))
+      const agent = anAgent(at)
+      return stopped(at, (name) => sendTo(agent, name))
     },
   },
   {name: 'connections are cut', weight: 2, run: async ({worker}) => worker.proxy.cut()},

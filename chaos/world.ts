@@ -11,6 +11,8 @@ import {
 } from 'node:fs'
 import {tmpdir} from 'node:os'
 import {join} from 'node:path'
+import type {ProcessIdentity} from '../src/lib/executor/executor.ts'
+import {isAlive} from '../src/lib/executor/processes.ts'
 import {startRedis, freePort, type RedisServer} from '../test/support/redis.ts'
 import {openCode, startModel} from '../test/support/scripted-model.ts'
 import {repository} from '../test/support/scratch.ts'
@@ -151,11 +153,12 @@ function mount({path}: {path: string}): boolean {
   return spawnSync('mount', ['-t', 'tmpfs', '-o', `size=${diskSize},mode=0700`, 'tmpfs', path]).status === 0
 }
 
-/** Live agents of the stub's kind, by their locks: `pid startTime`. */
-export function liveAgents({records}: Pick<World, 'records'>): number[] {
+/** Live agents of the stub's kind, by their locks: `pid startTime`. A number may be a stranger's by now. */
+export function liveAgents({records}: Pick<World, 'records'>): ProcessIdentity[] {
   return readdirSync(records)
-    .map((name) => Number(readText(join(records, name, 'lock')).split(' ')[0]))
-    .filter((pid) => pid > 0 && existsSync(`/proc/${pid}`))
+    .map((name) => readText(join(records, name, 'lock')).split(' '))
+    .map(([pid = '0', startTime = '']) => ({pid: Number(pid), startTime}))
+    .filter((agent) => agent.pid > 0 && isAlive(agent))
 }
 
 /** Agents and what they left, by what is on their command line or in their environment. */
