@@ -240,11 +240,19 @@ describe('a locked database', () => {
     expect(told.warnings).toHaveLength(1)
   })
 
-  test('is not tried a third time', async () => {
+  test('that another process is just making is tried again as well', async () => {
+    const made = request(
+      `test -e "$TMPDIR/again" && { ${answering('ok')}exit; }; touch "$TMPDIR/again"; echo 'Failed query: CREATE TABLE x' >&2; exit 1`,
+    )
+    const {outcome} = await runToEnd(fast, made)
+    expect(outcome).toMatchObject({status: 'completed', result: 'ok'})
+  })
+
+  test('is not tried for ever', async () => {
     const made = request('echo "database is locked" >&2; exit 1')
     const {told, outcome} = await runToEnd(fast, made)
     expect(outcome).toMatchObject({status: 'failed', error: 'database is locked'})
-    expect(told.spawned).toHaveLength(2)
+    expect(told.spawned).toHaveLength(4)
   })
 
   test('is not tried again once the task was begun', async () => {

@@ -34,9 +34,13 @@ type Prepared = RunExecutorOptions & {
 
 type Run = Prepared & {observer: RunObserver}
 
-/** OpenCode's database is shared with all its processes, and the wait for a turn is not long under load. */
-const busyDatabase = /database is locked|Failed to execute statement/i
-const retryMs = 1000
+/**
+ * OpenCode's database is shared with all its processes, and the wait for a turn is not long under load. Of two that are
+ * the first of a home, one fails at what the other is just making (`Failed query: CREATE TABLE …`).
+ */
+const busyDatabase = /database is locked|Failed to execute statement|Failed query/i
+/** Pauses before it is started again. */
+const retriesMs = [1000, 3000, 10_000]
 
 /** Runs each task in an `opencode run` of its own. */
 export function createRunExecutor(options: RunExecutorOptions): Executor {
@@ -104,24 +108,26 @@ async function launch({request, observer, args, tmpDir, binary, env, allow, perm
   return await spawnAgent({binary, args, cwd, env: childEnv, stdin, stdout, stderr}, observer.spawned)
 }
 
-/** To the outcome; through a second start, once, where OpenCode could not get at its database in the first. */
+/** To the outcome; through further starts where OpenCode could not get at its database, and so has not begun. */
 async function finish(run: Run, first: AgentProcess, position: Position): Promise<RunOutcome> {
   const {clock, observer} = run
   const {startedAt, stop} = position
-  const ended = await see(run, first, position)
-  const isBusy = ended.outcome.status === 'failed' && ended.events === 0 && busyDatabase.test(ended.stderr)
-  if (!isBusy || stop.aborted) return ended.outcome
-  observer.warning('the database of OpenCode was locked; trying once more')
-  await clock.sleep(retryMs, stop)
-  if (stop.aborted) return stoppedBetween(ended.outcome, stop.reason as StopReason)
-  const spoolFrom = sizeOf(run, runFiles.stdout)
-  const stderrFrom = sizeOf(run, runFiles.stderr)
-  try {
-    const second = await launch(run)
-    return (await see(run, second, {startedAt, stop, spoolFrom, stderrFrom})).outcome
-  } catch (error) {
-    return {...ended.outcome, error: messageOf(error)}
+  let ended = await see(run, first, position)
+  for (const pause of retriesMs) {
+    const isBusy = ended.outcome.status === 'failed' && ended.events === 0 && busyDatabase.test(ended.stderr)
+    if (!isBusy || stop.aborted) break
+    observer.warning('the database of OpenCode was busy; trying once more')
+    await clock.sleep(pause, stop)
+    if (stop.aborted) return stoppedBetween(ended.outcome, stop.reason as StopReason)
+    const from = {spoolFrom: sizeOf(run, runFiles.stdout), stderrFrom: sizeOf(run, runFiles.stderr)}
+    try {
+      ended = await see(run, await launch(run), {startedAt, stop, ...from})
+    } catch (error) {
+      return {...ended.outcome, error: messageOf(error)}
+    }
   }
+
+  return ended.outcome
 }
 
 const stoppedBetween = (outcome: RunOutcome, {status, error}: StopReason): RunOutcome => ({...outcome, status, error})
