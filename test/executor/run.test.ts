@@ -203,6 +203,32 @@ describe('stopping', () => {
   })
 })
 
+describe('a permission', () => {
+  const asks = 'sleep 0.1; printf "\\033[93m! \\033[0m permission requested: bash (rm -rf x)%s\\n"'
+  const clock = fastClock(50)
+  const fast = stubExecutor(scratch.path, {clock})
+  const unlimited = {startup: 0, idle: 0, tool: 0, total: 0, grace: 1000}
+
+  test.each([' ', '; auto-rejecting'])('that an agent waits for is the reason to end it: “%s”', async (rest) => {
+    const made = request(`${printing(stepStart())}${asks} '${rest}' >&2; kill -STOP $$`, {deadlines: unlimited})
+    expect((await runToEnd(fast, made)).outcome).toMatchObject({
+      status: 'failed',
+      error: expect.stringMatching(/^stopped by a permission that nobody could give: bash \(rm -rf x\) ?; allow/),
+    })
+  })
+
+  test('that was refused is none once an event has followed', async () => {
+    const silent = 'until [ -e gone-on ]; do :; done' // no process that could count as a tool
+    const script = `${printing(stepStart())}${asks} '; auto-rejecting' >&2; sleep 0.1; ${printing(text('without'))}${silent}; ${printing(finish())}`
+    const {request: made, told, agent} = await started(script, {cwd: join(scratch.path, 'refused')}, fast)
+    await waitFor(() => told.activities.includes('without'), 'the next event')
+    const since = clock.monotonic()
+    await waitFor(() => clock.monotonic() - since > 10_000, 'more than the time for a permission')
+    writeFileSync(join(made.cwd, 'gone-on'), '')
+    expect((await agent.outcome).status).toBe('completed')
+  })
+})
+
 describe('leftovers', () => {
   test('are ended after a success too', async () => {
     const made = request(`setsid nohup sleep 300 > /dev/null 2>&1 & ${answering('ok')}`)

@@ -5,10 +5,18 @@ import {fakeClock} from '../support/fake-clock.ts'
 
 const none: Deadlines = {startup: 0, idle: 0, tool: 0, total: 0, grace: 0}
 
-type Agent = {printsAt?: number[]; hasToolUntil?: number; doneAt?: number; leavesAt?: number}
+type Agent = {
+  printsAt?: number[]
+  hasToolUntil?: number
+  doneAt?: number
+  leavesAt?: number
+  /** From then on its last word is that it wants this permission. */
+  asks?: {at: number; until?: number; isRejected?: boolean}
+}
 
 /** When, and why, the watchdog of such an agent barks. */
-async function bark(deadlines: Partial<Deadlines>, {printsAt = [], hasToolUntil = 0, doneAt, leavesAt = 1e6}: Agent) {
+async function bark(deadlines: Partial<Deadlines>, agent: Agent) {
+  const {printsAt = [], hasToolUntil = 0, doneAt, leavesAt = 1e6, asks} = agent
   const left = new AbortController()
   const todo = [...printsAt]
   let watchdog: Watchdog | undefined
@@ -25,6 +33,11 @@ async function bark(deadlines: Partial<Deadlines>, {printsAt = [], hasToolUntil 
     startedAt: 0,
     isToolRunning: () => clock.monotonic() < hasToolUntil,
     isFinished: () => doneAt !== undefined && clock.monotonic() >= doneAt,
+    awaitedPermission: () => {
+      const now = clock.monotonic()
+      if (!asks || now < asks.at || now >= (asks.until ?? 1e6)) return undefined
+      return {what: 'bash (rm)', isRejected: asks.isRejected ?? false}
+    },
   })
   const reason = await watchdog.watch(left.signal)
   return {at: clock.monotonic(), error: reason?.error}
@@ -71,4 +84,22 @@ test('an agent that is done may stay for ten seconds', async () => {
 
 test('a deadline of 0 is none', async () => {
   expect(await bark({}, {leavesAt: 900_000})).toEqual({at: 900_000, error: undefined})
+})
+
+test('an agent that waits for a permission is given up within seconds, by the name of the permission', async () => {
+  const deadlines = {startup: 120_000, idle: 600_000, tool: 600_000}
+  const {at, error} = await bark(deadlines, {printsAt: [2000], asks: {at: 3000}, hasToolUntil: 1e6})
+  expect(error).toBe(
+    'stopped by a permission that nobody could give: bash (rm); allow or deny it in the setting `permissions`',
+  )
+  expect(at).toBe(8000)
+})
+
+test('an agent that goes on after it asked, or was refused while a tool runs, is left to its other limits', async () => {
+  const idle = await bark({idle: 30_000}, {printsAt: [2000, 6000], asks: {at: 3000, until: 6000}})
+  expect(idle).toEqual({at: 36_000, error: expect.stringContaining('idle_timeout')})
+  const refused = {at: 3000, isRejected: true}
+  const busy = await bark({tool: 60_000}, {printsAt: [2000], asks: refused, hasToolUntil: 1e6})
+  expect(busy).toEqual({at: 62_000, error: expect.stringContaining('tool_timeout')})
+  expect((await bark({idle: 60_000}, {printsAt: [2000], asks: refused})).at).toBe(8000)
 })

@@ -7,6 +7,7 @@ import {judge} from '../opencode/verdict.ts'
 import {type RunObserver, type RunOutcome, type RunRequest, type StopReason, runFiles} from './executor.ts'
 import type {ProcessIdentity} from './executor.ts'
 import {endProcesses} from './kill-tree.ts'
+import {awaitedPermission} from './permission-wait.ts'
 import {descendantsOf, isAlive} from './processes.ts'
 import {readEvents} from './read-events.ts'
 import type {AgentExit} from './spawn-agent.ts'
@@ -55,6 +56,7 @@ export async function supervise(options: SuperviseOptions): Promise<Supervised> 
     printedAt: options.printedAt,
     isToolRunning: () => family.look() > 0,
     isFinished,
+    awaitedPermission: () => awaitedPermission(request.runDir, options.stderrFrom),
   })
   const reading = readEvents({
     path: join(request.runDir, runFiles.stdout),

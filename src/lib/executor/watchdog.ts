@@ -1,4 +1,5 @@
 import type {Clock} from '../core/clock.ts'
+import {explainPermission, type PermissionRequest} from '../opencode/permission-request.ts'
 import type {Deadlines, StopReason} from './executor.ts'
 
 export type WatchdogOptions = {
@@ -12,6 +13,8 @@ export type WatchdogOptions = {
   isToolRunning: () => boolean
   /** The agent's last event was the end of the task, so its process has nothing left to do. */
   isFinished: () => boolean
+  /** The agent's last word is that it wants a permission, which nobody is there to give. */
+  awaitedPermission: () => PermissionRequest | undefined
 }
 
 export type Watchdog = {
@@ -24,13 +27,16 @@ export type Watchdog = {
 const tickMs = 1000
 /** How long a process may stay after it said that it is done. */
 const lingerMs = 10_000
+/** How long an agent may be silent after it asked for a permission: by then it has gone on without, or waits for ever. */
+const permissionMs = 5000
 
 /** Notices an agent that never begins, falls silent, or takes too long: each of these waits would be for ever. */
 export function createWatchdog(options: WatchdogOptions): Watchdog {
-  const {clock, startedAt, isToolRunning, isFinished} = options
-  const {startup, idle, tool, total} = options.deadlines
+  const {deadlines, clock, startedAt, isToolRunning, isFinished, awaitedPermission} = options
+  const {startup, idle, tool, total} = deadlines
   let outputAt = options.printedAt
   let toolAt = startedAt
+  let askedAt: number | undefined
 
   /** What is over, or how long nothing can be over yet. */
   const check = (): StopReason | number => {
@@ -39,10 +45,15 @@ export function createWatchdog(options: WatchdogOptions): Watchdog {
     const hasTool = isToolRunning()
     if (hasTool) toolAt = now
     const isDone = isFinished()
+    const asked = isDone ? undefined : awaitedPermission()
+    // What it was refused does not end the other calls of the same turn.
+    const isStuck = asked !== undefined && !(asked.isRejected && hasTool)
+    askedAt = isStuck ? (askedAt ?? now) : undefined
     // From the end of a tool too: its event comes a moment after its process has gone.
     const idleFor = Math.min(silentFor, now - toolAt)
     const limits: [isOn: boolean, passed: number, limit: number, error: (limit: string) => string][] = [
       [isDone, silentFor, lingerMs, (limit) => `OpenCode was done, but did not exit within ${limit}`],
+      [isStuck, now - (askedAt ?? now), permissionMs, () => explainPermission(asked?.what ?? '')],
       [true, now - startedAt, total, (limit) => `Timed out after ${limit} (task_timeout)`],
       [
         outputAt === undefined,

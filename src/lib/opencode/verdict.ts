@@ -1,7 +1,8 @@
 import {saysDiskFull} from '../core/disk-full.ts'
 import type {FinalStatus} from '../protocol/schemas.ts'
+import {explainPermission, lastRequest} from './permission-request.ts'
 import type {RunRecord} from './record.ts'
-import {lastLines, withoutColours} from './tail.ts'
+import {lastLines} from './tail.ts'
 
 export type Evidence = {
   record: RunRecord
@@ -54,10 +55,9 @@ function describeError({name, message}: {name: string; message: string}, {model,
 
 /** 1.1 prints no event for a rejected call, so the line on stderr has to do. */
 function rejectedPermission({record, stderr}: Evidence): string | undefined {
-  const asked = [...withoutColours(stderr).matchAll(/permission requested: (.+?); auto-rejecting/g)].at(-1)?.[1]
+  const asked = lastRequest(stderr)?.what
   if (!asked && !record.rejectedTool) return undefined
-  const what = asked ?? `for the tool ${record.rejectedTool}`
-  return `stopped by a permission that nobody could give: ${what}; allow or deny it in the setting \`permissions\``
+  return explainPermission(asked ?? `for the tool ${record.rejectedTool}`)
 }
 
 function describeExit({exit}: Evidence): string {

@@ -1,0 +1,21 @@
+import {statSync} from 'node:fs'
+import {join} from 'node:path'
+import {openRequest, type PermissionRequest} from '../opencode/permission-request.ts'
+import {runFiles} from './executor.ts'
+import {readTail} from './stderr-tail.ts'
+
+/** The permission that the agent has asked for, where that is the last thing that it printed on either stream. */
+export function awaitedPermission(runDir: string, stderrFrom: number): PermissionRequest | undefined {
+  const stderr = join(runDir, runFiles.stderr)
+  // Times of one file system: an event that followed may not have been read yet.
+  if (changedAt(stderr) <= changedAt(join(runDir, runFiles.stdout))) return undefined
+  return openRequest(readTail(stderr, stderrFrom))
+}
+
+function changedAt(path: string): number {
+  try {
+    return statSync(path, {throwIfNoEntry: false})?.mtimeMs ?? 0
+  } catch {
+    return 0 // somebody has taken the folder away
+  }
+}

@@ -1,0 +1,26 @@
+import {withoutColours} from './tail.ts'
+
+export type PermissionRequest = {
+  what: string
+  /** OpenCode has answered it by itself, with no. */
+  isRejected: boolean
+}
+
+const request = /permission requested: (.+?)(; auto-rejecting.*)?$/
+
+/** What OpenCode asked for last, by what it printed on stderr. */
+export const lastRequest = (stderr: string): PermissionRequest | undefined =>
+  linesOf(stderr).map(parse).findLast(Boolean)
+
+/** What it asks for now: it has printed nothing more since. */
+export const openRequest = (stderr: string): PermissionRequest | undefined => parse(linesOf(stderr).at(-1) ?? '')
+
+export const explainPermission = (what: string): string =>
+  `stopped by a permission that nobody could give: ${what}; allow or deny it in the setting \`permissions\``
+
+const linesOf = (stderr: string) => withoutColours(stderr).trimEnd().split('\n')
+
+function parse(line: string): PermissionRequest | undefined {
+  const [, what, rejected] = request.exec(line.trimEnd()) ?? []
+  return what === undefined ? undefined : {what, isRejected: rejected !== undefined}
+}
