@@ -54,7 +54,7 @@ async function cancelOne({client}: World, random: Random, given: Given[]): Promi
 }
 
 /** The id of each working tree, once its worker has registered it. */
-async function serving({client, workers}: World): Promise<Map<string, string>> {
+export async function serving({client, workers}: World): Promise<Map<string, string>> {
   const wanted = workers.flatMap(({paths}) => paths)
   for (;;) {
     const known = new Map((await client.codebases()).map(({id, path}) => [path, id]))

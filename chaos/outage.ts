@@ -3,7 +3,7 @@
 import {rmSync} from 'node:fs'
 import {parseArgs} from 'node:util'
 import {audit, counts} from './audit.ts'
-import {isFinal, type Given, type Plan} from './load.ts'
+import {isFinal, serving, type Given, type Plan} from './load.ts'
 import {seeded} from './random.ts'
 import {processesOf, startWorld, type World} from './world.ts'
 
@@ -16,26 +16,20 @@ const whole: Plan = {lines: 0, pauseMs: 250, bytes: 100, end: 'done', child: 'no
 const linesFor = (seconds: number) => Math.round((seconds * 1000) / whole.pauseMs)
 
 /** One that ends while nobody listens, one that outlasts the outage, and one whose worker dies meanwhile. */
-async function giveTasks({client, workers}: World): Promise<Given[]> {
+async function giveTasks(world: World): Promise<Given[]> {
+  const {client, workers} = world
+  const trees = await serving(world)
   const paths = workers.flatMap(({paths: own, process}) => own.map((path) => ({path, worker: process.name})))
   const lengths = [minutes * 60 * 0.3, minutes * 60 * 1.2, minutes * 60 * 0.8]
   const given: Given[] = []
   for (const [i, {path, worker}] of paths.entries()) {
     const plan = {...whole, lines: linesFor(lengths[i % lengths.length] ?? 0), child: 'folder' as const}
-    const codebase = await codebaseAt(client, path)
+    const codebase = trees.get(path) ?? ''
     const {id} = await client.create(codebase, {title: `task ${i}`, prompt: JSON.stringify(plan)}, `outage-${i}`)
     given.push({id, plan, worker, wasCancelled: false, isOver: false})
   }
 
   return given
-}
-
-async function codebaseAt(client: World['client'], path: string): Promise<string> {
-  for (;;) {
-    const found = (await client.codebases()).find((codebase) => codebase.path === path)
-    if (found) return found.id
-    await sleep(100)
-  }
 }
 
 async function until(look: () => Promise<boolean>): Promise<void> {

@@ -55,6 +55,17 @@ const agentOf = (path: string): ProcessIdentity => {
   return {pid, startTime}
 }
 
+/** A task whose worker is killed in the middle of it, and whose agent then comes to its end. */
+async function endedUnseen(at: Awaited<ReturnType<typeof shop>>): Promise<string> {
+  const id = await at.begin(inTwoParts('go'))
+  await at.printed(id, 'first')
+  const agent = agentOf(at.path)
+  await at.kill()
+  spawn('touch', [join(at.path, 'p/go')])
+  await until(() => !isAlive(agent), 'the agent to end')
+  return id
+}
+
 /** Prints, waits for a file of that name in the codebase, then goes on to its end. */
 const inTwoParts = (name: string) =>
   `${printing(stepStart(), text('first'))}echo run >> runs; until [ -e ${name} ]; do sleep 0.02; done; ${answering('second')}`
@@ -113,12 +124,7 @@ test('an agent that is older than its time to start, and has printed, is adopted
 
 test('what an agent did while its worker was dead counts: it is judged by what it printed', async () => {
   await using at = await shop()
-  const id = await at.begin(inTwoParts('go'))
-  await at.printed(id, 'first')
-  const agent = agentOf(at.path)
-  await at.kill()
-  spawn('touch', [join(at.path, 'p/go')])
-  await until(() => !isAlive(agent), 'the agent to end')
+  const id = await endedUnseen(at)
   await at.restart()
   expect(await at.ended(id)).toMatchObject({status: 'completed', attempt: 1, result: 'first\nsecond'})
   expect((await at.output(id)).trim().split('\n')).toHaveLength(5)
@@ -313,12 +319,7 @@ test('a journal that is damaged is set aside: the worker starts, ends what it kn
 
 test('a report that is damaged is made again, from what the agent printed; a cursor beyond the spool is none', async () => {
   await using at = await shop()
-  const id = await at.begin(inTwoParts('go'))
-  await at.printed(id, 'first')
-  const agent = agentOf(at.path)
-  await at.kill()
-  spawn('touch', [join(at.path, 'p/go')])
-  await until(() => !isAlive(agent), 'the agent to end')
+  const id = await endedUnseen(at)
   edit(at.journal, `UPDATE runs SET report = '{"status":"compl', cursor = 1000000`)
   await at.restart()
   expect(await at.ended(id)).toMatchObject({status: 'completed', attempt: 1, result: 'first\nsecond'})

@@ -79,7 +79,7 @@ export function markerOf(pid: number): string | undefined {
 
 /** Whether the process works in `folder` or below it. */
 export function worksIn(pid: number, folder: string): boolean {
-  return `${linkOf(pid, 'cwd')}/`.startsWith(`${folder}/`)
+  return isBelow(linkOf(pid, 'cwd'), folder)
 }
 
 /** As the system tells paths: without links. One that is not there stays as it is. */
@@ -93,7 +93,7 @@ export function realPathOf(path: string): string {
 
 /** Whether what the process prints goes to a file in `folder`: that is inherited, and outlives all other signs. */
 export function printsTo(pid: number, folder: string): boolean {
-  return [1, 2].some((descriptor) => linkOf(pid, `fd/${descriptor}`).startsWith(`${folder}/`))
+  return filesOf(pid).some((file) => isBelow(file, folder))
 }
 
 /** All that descend from `roots` and have not ended, without the roots themselves. */
@@ -157,6 +157,12 @@ function canSignal(pid: number): boolean {
     return false
   }
 }
+
+/** Whether a path is that folder or below it; both without links. */
+export const isBelow = (path: string, folder: string) => `${path}/`.startsWith(`${folder}/`)
+
+/** What the process prints to. */
+export const filesOf = (pid: number): string[] => ['fd/1', 'fd/2'].map((name) => linkOf(pid, name))
 
 /** Where a link of the process leads; empty where it has ended, or is another user's. */
 export function linkOf(pid: number, name: string): string {

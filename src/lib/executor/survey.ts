@@ -1,6 +1,6 @@
 import {join} from 'node:path'
 import {runFiles} from './executor.ts'
-import {hasProc, linkOf, listProcesses, markerOf, realPathOf, type ProcessInfo} from './processes.ts'
+import {filesOf, hasProc, isBelow, linkOf, listProcesses, markerOf, realPathOf, type ProcessInfo} from './processes.ts'
 
 /** A process with what tells whose it is. */
 export type SurveyedProcess = ProcessInfo & {marker: string | undefined; cwd: string; prints: string[]}
@@ -11,7 +11,7 @@ export const survey = (): SurveyedProcess[] =>
     ...info,
     marker: markerOf(info.pid),
     cwd: linkOf(info.pid, 'cwd'),
-    prints: ['fd/1', 'fd/2'].map((name) => linkOf(info.pid, name)),
+    prints: filesOf(info.pid),
   }))
 
 type Left = {pid: number | null; marker: string; runDir: string}
@@ -27,7 +27,7 @@ export function mayHaveLeft({pid, marker, runDir}: Left, processes: readonly Sur
     (process) =>
       process.marker === marker ||
       (pid !== null && (process.pid === pid || process.group === pid)) ||
-      `${process.cwd}/`.startsWith(`${join(folder, runFiles.tmp)}/`) ||
-      process.prints.some((file) => file.startsWith(`${folder}/`)),
+      isBelow(process.cwd, join(folder, runFiles.tmp)) ||
+      process.prints.some((file) => isBelow(file, folder)),
   )
 }

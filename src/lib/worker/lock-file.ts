@@ -32,7 +32,7 @@ export type Lock = Disposable & {
   handTo(process: ProcessIdentity): void
 }
 
-/** A file without a holder in it is being written, unless it has been so for this long: then its writer has died. */
+/** A file without a holder in it is not of our making; whoever makes it so is given this long to write one. */
 const unwrittenMs = 5000
 /** All holders take as much room: one takes another's place in one go, and nobody reads half of either. */
 const holderBytes = 512
