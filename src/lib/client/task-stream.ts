@@ -5,7 +5,10 @@ import {cancelEventSchema, taskEventSchema, type Task} from '../protocol/schemas
 import {readEvents} from '../protocol/sse.ts'
 import type {HttpClient} from './http.ts'
 
-/** What the stream of a worker says, parsed. `alive` is a sign of life, first of all that the stream is open. */
+/**
+ * What the stream of a worker says, parsed. `connected` comes with the first event, which every server sends at once: a
+ * proxy that keeps the stream to itself answers as well. `alive` is a sign of life.
+ */
 export type StreamMessage =
   | {type: 'connected'}
   | {type: 'alive'}
@@ -48,8 +51,10 @@ export async function* taskStream(http: HttpClient, options: TaskStreamOptions):
     silenceMs,
     signal,
   })
-  yield {type: 'connected'}
+  let isFirst = true
   for await (const event of readEvents(body)) {
+    if (isFirst) yield {type: 'connected'}
+    isFirst = false
     if (event.id !== undefined) options.onId(event.id)
     yield interpret(event.event, event.data)
   }
