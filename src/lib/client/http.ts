@@ -61,6 +61,12 @@ export const isTransient = (error: unknown): boolean =>
 export const isUnauthorized = (error: unknown): boolean =>
   error instanceof RefusedError && (error.status === 401 || error.status === 403)
 
+/** The message, and for what only a person can mend what that person is to do. */
+export const withAdvice = (error: unknown): string =>
+  error instanceof RefusedError && isUnauthorized(error)
+    ? [error.message, ...error.suggestions].join(' ')
+    : messageOf(error)
+
 /** The route or the thing is not there. 405 is how a server says that it lacks an optional call. */
 export const isAbsent = (error: unknown): boolean =>
   error instanceof RefusedError && (error.status === 404 || error.status === 405)

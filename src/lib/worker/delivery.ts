@@ -1,6 +1,6 @@
 import {join} from 'node:path'
 import type {ControlPlaneClient} from '../client/control-plane.ts'
-import {isAbsent, RefusedError} from '../client/http.ts'
+import {isAbsent, isUnauthorized, RefusedError, withAdvice} from '../client/http.ts'
 import {untilAcknowledged} from '../client/persist.ts'
 import type {Clock} from '../core/clock.ts'
 import {messageOf} from '../core/errors.ts'
@@ -158,13 +158,9 @@ export class Delivery {
       signal,
       clock,
       onFailure: ({error, failures}) => {
-        if (failures === 1)
-          emit({
-            type: 'notice',
-            level: 'warn',
-            taskId,
-            text: `${messageOf(error)} It will be sent again until it is acknowledged.`,
-          })
+        if (failures > 1) return
+        const text = `${withAdvice(error)} It will be sent again until it is acknowledged.`
+        emit({type: 'notice', level: isUnauthorized(error) ? 'error' : 'warn', taskId, text})
       },
     })
   }

@@ -1,7 +1,7 @@
 import {statSync} from 'node:fs'
 import {hostname} from 'node:os'
 import type {ControlPlaneClient} from '../client/control-plane.ts'
-import {isAbsent, isTransient, isUnauthorized, RefusedError, UnreachableError} from '../client/http.ts'
+import {isAbsent, isTransient, isUnauthorized, RefusedError, UnreachableError, withAdvice} from '../client/http.ts'
 import type {ConfiguredCodebase} from '../config/settings.ts'
 import type {Clock} from '../core/clock.ts'
 import {messageOf} from '../core/errors.ts'
@@ -113,7 +113,7 @@ export class Registration {
     try {
       await this.register(signal)
     } catch (error) {
-      this.#notice(isUnauthorized(error) ? 'error' : 'warn', messageOf(error))
+      this.#notice(isUnauthorized(error) ? 'error' : 'warn', withAdvice(error))
     }
   }
 
@@ -194,7 +194,7 @@ export class Registration {
           if (failures > 1) return
           // That nothing answers is said of the link already.
           const isSilence = error instanceof UnreachableError && error.code === 'SERVER_UNREACHABLE'
-          this.#notice(isUnauthorized(error) ? 'error' : isSilence ? 'debug' : 'warn', messageOf(error))
+          this.#notice(isUnauthorized(error) ? 'error' : isSilence ? 'debug' : 'warn', withAdvice(error))
         },
       },
     )
