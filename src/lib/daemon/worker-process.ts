@@ -74,8 +74,8 @@ export async function startWorker(options: WorkerProcessOptions): Promise<void> 
   const second = isNotifyService(options.env) ? 'detach' : 'cancel'
   const ladder = new StopLadder(() => options.exit(exitCodes.interrupted), second)
   await work(options, ladder)
-  // Agents that go on are children of this process, which would wait for them.
-  if (ladder.detach.aborted) options.exit(exitCodes.ok)
+  // All is closed and written. Node would still take its heap apart, and wait for children: agents that go on.
+  options.exit(exitCodes.ok)
 }
 
 async function work(options: WorkerProcessOptions, ladder: StopLadder): Promise<void> {

@@ -16,8 +16,11 @@ const mostLooks = 20
 
 type Parts = Pick<RunningWorker, 'registration' | 'intake' | 'runner' | 'lifecycle' | 'sessions' | 'queue' | 'disk'>
 
-/** Takes tasks until drained, then waits for those in hand, or ends them. */
-export async function serve(options: WorkerOptions, parts: Parts): Promise<void> {
+/**
+ * Takes tasks until drained, then waits for those in hand, or ends them. What it resolves with settles when streams and
+ * loops have closed, for which the goodbye need not wait.
+ */
+export async function serve(options: WorkerOptions, parts: Parts): Promise<{closed: Promise<unknown>}> {
   const {registration, intake, runner, lifecycle, sessions, queue, disk} = parts
   const {config, clock, signals, bus} = options
   const background = new AbortController()
@@ -57,7 +60,7 @@ export async function serve(options: WorkerOptions, parts: Parts): Promise<void>
   limit.abort()
   background.abort()
   // Whoever is to leave at once does not wait for what is being asked of the agent just now.
-  await Promise.race([work, aborted(signals.detach)])
+  return {closed: Promise.race([work, aborted(signals.detach)])}
 }
 
 /**

@@ -141,14 +141,15 @@ export async function runWorker(
     recover({...parts, lanes, runner})
     void guardLeases({runner, registration, config, clock}, giveUp.signal)
     await registration.registerUntilDone(signals.drain)
+    let closed: Promise<unknown> | undefined
     if (!signals.drain.aborted || runner.active.length > 0) {
       if (registration.isKnown && codebases.ids.length === 0) emit({type: 'notice', level: 'warn', text: nothingServed})
       lifecycle.to('running')
-      await serve(options, running)
+      closed = (await serve(options, running)).closed
     }
 
     lifecycle.to('stopping')
-    await goodbye(options, runner, giveUp)
+    await Promise.all([goodbye(options, runner, giveUp), closed])
     lifecycle.to('stopped')
   } catch (error) {
     giveUp.abort()
