@@ -1,0 +1,73 @@
+import {readFileSync} from 'node:fs'
+import {join} from 'node:path'
+import {expect, test} from 'vitest'
+import {startFaultProxy} from '../../chaos/fault-proxy.ts'
+import {startFleet} from '../support/fleet.ts'
+import {processesOf} from '../support/opencode-fleet.ts'
+import {repository, until} from '../support/scratch.ts'
+import {says} from '../support/workshop.ts'
+
+test('what a draining worker is offered goes to another one at once', async () => {
+  await using fleet = await startFleet({env: {A2A_GLOBAL_CODEBASE: 'home'}})
+  const path = repository(join(fleet.path, 'p'))
+  const leaving = await fleet.worker('leaving', [path], ['--max-concurrent-tasks', '4'])
+  const {id} = await fleet.http.task(await fleet.codebaseId(path), {prompt: '@hang'})
+  await says(leaving, 'Executing task')
+  await fleet.worker('staying', [], ['--max-concurrent-tasks', '1'])
+  leaving.process.kill('SIGTERM')
+  await says(leaving, 'Worker is draining')
+  const tasks = await Promise.all([1, 2, 3].map(() => fleet.http.task('global', {prompt: '@lines=1'})))
+  const identity = readFileSync(join(fleet.path, 'state/workers/staying/identity.json'), 'utf8')
+  const {worker_id} = JSON.parse(identity) as {worker_id: string}
+  for (const task of tasks) expect(await fleet.ended(task.id)).toMatchObject({status: 'completed', worker_id})
+  expect(await fleet.http.get(id)).toMatchObject({status: 'running', attempt: 1})
+})
+
+test('a third signal leaves at once, and leaves the agent to the next start', async () => {
+  await using fleet = await startFleet()
+  const path = repository(join(fleet.path, 'p'))
+  const worker = await fleet.worker('w', [path])
+  const {id} = await fleet.http.task(await fleet.codebaseId(path), {prompt: '@trap @hang'})
+  await says(worker, 'line 0')
+  for (const said of ['Worker is draining', 'ending the tasks in hand']) {
+    worker.process.kill('SIGTERM')
+    await says(worker, said)
+  }
+
+  worker.process.kill('SIGTERM')
+  expect((await worker.finished).code).toBe(130)
+  expect(processesOf(id)).toHaveLength(1)
+  await fleet.worker('w', [path])
+  expect(await fleet.http.get(id)).toMatchObject({status: 'running', attempt: 1})
+})
+
+test('a task that is cancelled between its offer and its claim never begins', async () => {
+  await using fleet = await startFleet()
+  await using proxy = await startFaultProxy(fleet.url)
+  const path = repository(join(fleet.path, 'p'))
+  await fleet.workerAt(proxy.url, 'w', [path])
+  let claims = 0
+  proxy.fate = (request) => (request.includes('/tasks/claim') && (claims += 1) === 1 ? {do: 'hang'} : {do: 'pass'})
+  const {id} = await fleet.http.task(await fleet.codebaseId(path), {prompt: '@hang'})
+  await until(() => claims === 1, 'the claim')
+  expect((await fleet.cli(['tasks', 'cancel', id, '--wait'])).code).toBe(0)
+  proxy.cut()
+  const next = await fleet.http.task(await fleet.codebaseId(path), {prompt: '@lines=1'})
+  expect((await fleet.ended(next.id)).status).toBe('completed')
+  expect(await fleet.http.get(id)).toMatchObject({status: 'cancelled', started_at: null})
+  expect(readFileSync(join(fleet.path, 'agent.log'), 'utf8')).not.toContain('@hang')
+})
+
+test('a success whose report is under way stays one when it is cancelled meanwhile', async () => {
+  await using fleet = await startFleet()
+  await using proxy = await startFaultProxy(fleet.url)
+  const path = repository(join(fleet.path, 'p'))
+  const worker = await fleet.workerAt(proxy.url, 'w', [path])
+  let isHeld = true
+  proxy.fate = (request) => (isHeld && /^PUT .*\/status/.test(request) ? {do: 'reset', when: 'before'} : {do: 'pass'})
+  const {id} = await fleet.http.task(await fleet.codebaseId(path), {prompt: '@lines=1'})
+  await says(worker, 'Task completed')
+  await fleet.cli(['tasks', 'cancel', id])
+  isHeld = false
+  expect(await fleet.ended(id)).toMatchObject({status: 'completed', result: 'line 0', attempt: 1})
+})
