@@ -19,6 +19,7 @@ export type WorkerHere = AsyncDisposable & {
   events: WorkerEvent[]
   /** What it logs, the debug lines too. */
   log: () => string
+  client: ControlPlaneClient
   running: RunningWorker
 }
 
@@ -75,6 +76,7 @@ export async function workHere(
     id,
     events,
     log: () => log,
+    client,
     running: worker,
     async [Symbol.asyncDispose]() {
       signals.step()

@@ -100,6 +100,16 @@ test('a token that is refused for a while is told as an error that names the set
   for (const text of errors) expect(text).toMatch(/Invalid token .*A2A_AUTH_TOKEN.*auth_token_file/)
 })
 
+test('a report that was refused for its token is sent at once with another one', async () => {
+  await using at = await shop(0.01) // a pause outlasts the test
+  const refused = refuse(at.proxy, [report], refusal(401, 'Invalid token'))
+  const id = await at.begin(answering('done'))
+  await until(() => /ERROR .*It will be sent again/.test(at.worker.log()), 'the refusal')
+  refused.isOn = false
+  at.worker.client.http.renewToken('another')
+  expect(await at.ended(id)).toMatchObject({status: 'completed', attempt: 1})
+})
+
 test.each([
   [404, 'Task t not found'],
   [409, 'Task t is held by another worker'],

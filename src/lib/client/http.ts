@@ -97,6 +97,7 @@ export class HttpClient implements AsyncDisposable {
   readonly #origin: string
   readonly #prefix: string
   #token: string | undefined
+  #renewal = new AbortController()
   readonly #lacking = new Map<string, {refusal: Error; until: number}>()
   readonly #agent = new Agent({connections: 64, keepAliveTimeout: 30_000, keepAliveMaxTimeout: 60_000, pipelining: 1})
 
@@ -110,9 +111,16 @@ export class HttpClient implements AsyncDisposable {
 
   /** From the next request on; what is open stays as it is. False: it is the one from before. */
   renewToken(token: string | undefined): boolean {
-    const isNew = token !== this.#token
+    if (token === this.#token) return false
     this.#token = token
-    return isNew
+    this.#renewal.abort()
+    this.#renewal = new AbortController()
+    return true
+  }
+
+  /** Aborted when the token in use now is replaced: what was refused because of it is worth another try. */
+  get untilRenewed(): AbortSignal {
+    return this.#renewal.signal
   }
 
   /** Sends a request and parses the answer. Throws RefusedError or UnreachableError. */

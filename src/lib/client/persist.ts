@@ -5,6 +5,8 @@ import {isTransient, isUnauthorized, RefusedError} from './http.ts'
 export type PersistOptions = {
   signal: AbortSignal
   clock: Clock
+  /** Aborted once the token is another one, which ends the pause after one that was refused. Asked for each try. */
+  untilRenewed: () => AbortSignal
   onFailure: (failure: {error: unknown; failures: number; delay: number}) => void
 }
 
@@ -13,11 +15,12 @@ const slow = fullJitter(30_000, 60_000)
 
 /**
  * Repeats a report until the server has acknowledged it, for as long as that takes; the pause grows to 60 s, or is
- * what `Retry-After` says. A missing right (401, 403) is tried again slowly, as a person may mend it. Throws the
- * RefusedError that can never succeed, and whatever the step threw once `signal` is aborted.
+ * what `Retry-After` says. A missing right (401, 403) is tried again slowly, as a person may mend it, and at once with
+ * another token. Throws the RefusedError that can never succeed, and whatever the step threw once `signal` is aborted.
  */
 export async function untilAcknowledged<T>(step: () => Promise<T>, options: PersistOptions): Promise<T> {
   for (let failures = 1; ; failures++) {
+    const renewed = options.untilRenewed()
     try {
       return await step()
     } catch (error) {
@@ -26,7 +29,8 @@ export async function untilAcknowledged<T>(step: () => Promise<T>, options: Pers
       const delay =
         asked === undefined ? (isUnauthorized(error) ? slow : quick)(failures) : Math.min(asked * 1000, 60_000)
       options.onFailure({error, failures, delay})
-      await options.clock.sleep(delay, options.signal)
+      const early = isUnauthorized(error) ? AbortSignal.any([options.signal, renewed]) : options.signal
+      await options.clock.sleep(delay, early)
       if (options.signal.aborted) throw error
     }
   }

@@ -153,10 +153,11 @@ export class Delivery {
   }
 
   async #persist<T>(taskId: string, step: () => Promise<T>): Promise<T> {
-    const {signal, clock, emit} = this.#parts
+    const {client, signal, clock, emit} = this.#parts
     return await untilAcknowledged(step, {
       signal,
       clock,
+      untilRenewed: () => client.http.untilRenewed,
       onFailure: ({error, failures}) => {
         if (failures > 1) return
         const text = `${withAdvice(error)} It will be sent again until it is acknowledged.`
