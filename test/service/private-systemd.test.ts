@@ -1,5 +1,6 @@
 import {chmodSync, copyFileSync, existsSync, linkSync, mkdirSync, readFileSync, statSync, writeFileSync} from 'node:fs'
 import {dirname, join} from 'node:path'
+import {setTimeout} from 'node:timers/promises'
 import {afterAll, beforeAll, describe, expect, test} from 'vitest'
 import type {StatusReport} from '../../src/commands/status.ts'
 import {isFinal} from '../../src/lib/protocol/schemas.ts'
@@ -15,8 +16,11 @@ const isSkipped = sayIfSkipped('the service under a real systemd', bootProblem()
 
 /** A path that needs every kind of quoting that a unit file has. */
 const codebase = '/home/dev/my app: 100%'
+const second = '/home/dev/second'
 const look =
   'ls -A /home/dev; touch /home/dev/x /etc/x /opt/x; echo kept >/tmp/kept; id -un; git rev-parse --show-toplevel\n'
+/** How long the control plane is away; ten minutes as a proof, `npm run outage:service`. */
+const outageMs = Number(process.env['OUTAGE_SECONDS'] ?? 2) * 1000
 const agentProgram = '/home/dev/.opencode/bin/opencode'
 
 describe.skipIf(isSkipped)('the service under a real systemd', {timeout: 2 * patienceMs}, () => {
@@ -54,11 +58,12 @@ describe.skipIf(isSkipped)('the service under a real systemd', {timeout: 2 * pat
       patienceMs,
     )
   /** A task whose agent waits to be told to go on. */
-  const holding = async (name: string) => {
+  const holding = async (name: string, path = codebase) => {
     const cmd = `touch ${name}.begun; while [ ! -e ${name}.go ]; do sleep 0.05; done`
-    const prompt = `[fake:bash cmd="${cmd}"] [fake:text say=${name}]`
-    const {id} = await place.fleet.http.task(await place.codebaseId(codebase), {prompt})
-    const file = (end: string) => join(place.systemd.outside(codebase), `${name}.${end}`)
+    // OpenCode ends a command after two minutes, unless it is told otherwise.
+    const prompt = `[fake:bash cmd="${cmd}" timeout=${outageMs + patienceMs}] [fake:text say=${name}]`
+    const {id} = await place.fleet.http.task(await place.codebaseId(path), {prompt})
+    const file = (end: string) => join(place.systemd.outside(path), `${name}.${end}`)
     await until(() => existsSync(file('begun')), 'the agent to be at work', patienceMs)
     return {id, agent: processesOf(id)[0], letGo: () => writeFileSync(file('go'), '')}
   }
@@ -144,7 +149,6 @@ describe.skipIf(isSkipped)('the service under a real systemd', {timeout: 2 * pat
   test('a change is taken over by a running worker, which is replaced while its agent goes on', async () => {
     const before = await place.property('MainPID')
     const {id, agent, letGo} = await holding('upgrade')
-    const second = '/home/dev/second'
     repository(place.systemd.outside(second))
     const {stdout} = await place.program('install-service', '--codebase', second, '--start')
     expect(stdout).toContain(`${unit} runs.`)
@@ -167,6 +171,40 @@ describe.skipIf(isSkipped)('the service under a real systemd', {timeout: 2 * pat
     expect(await ended(id)).toMatchObject({status: 'completed', result: 'crash', attempt: 1})
     expect(processesOf(id)).toEqual([])
   })
+
+  test('a reload takes up a changed file, and what runs goes on under the same worker', async () => {
+    const before = await place.property('MainPID')
+    const {id, letGo} = await holding('reload')
+    const path = '/etc/a2a-worker/config.json'
+    const config = JSON.parse(read(path)) as Record<string, unknown>
+    writeFileSync(place.systemd.outside(path), JSON.stringify({...config, redact: ['k.ten']}))
+    await place.systemctl('reload', unit)
+    await until(async () => (await place.log()).includes('Settings reloaded: redact'), 'the reload', patienceMs)
+    expect(await place.property('MainPID')).toBe(before)
+    letGo()
+    expect(await ended(id)).toMatchObject({status: 'completed', result: 'reload', attempt: 1})
+  })
+
+  test(
+    'kill -9 while the control plane is away costs nothing, however long it is',
+    {timeout: outageMs + 3 * patienceMs},
+    async () => {
+      const before = await place.property('MainPID')
+      await place.systemd.run(['chmod', '-R', 'a+rwX', second])
+      const [ends, lasts] = [await holding('ends'), await holding('lasts', second)]
+      await place.fleet.killPlane()
+      await place.systemd.run(['kill', '-KILL', before])
+      ends.letGo()
+      await until(() => processesOf(ends.id).length === 0, 'the agent to end', patienceMs)
+      await setTimeout(outageMs)
+      expect(processesOf(lasts.id)).toContain(lasts.agent)
+      await place.fleet.restartPlane()
+      expect(await ended(ends.id)).toMatchObject({status: 'completed', result: 'ends', attempt: 1})
+      lasts.letGo()
+      expect(await ended(lasts.id)).toMatchObject({status: 'completed', result: 'lasts', attempt: 1})
+      expect(await place.property('MainPID')).not.toBe(before)
+    },
+  )
 
   test('a stop lets the drain have its time and leaves nothing of the agent', async () => {
     const {id, agent} = await holding('stop')

@@ -2,10 +2,11 @@ import {Hono} from 'hono'
 import {getPath} from 'hono/utils/url'
 import {errorCode, messageOf} from '../core/errors.ts'
 import {routes} from '../protocol/routes.ts'
-import type {Gate} from './auth.ts'
+import {openPaths, type Gate} from './auth.ts'
 import {codebaseRoutes} from './codebase-routes.ts'
 import {databaseRoutes} from './database-routes.ts'
 import type {AppEnv} from './event-stream.ts'
+import type {createPageGate} from './foreign-pages.ts'
 import {healthRoutes} from './health-routes.ts'
 import {HttpError} from './http-error.ts'
 import {monitorRoutes} from './monitor-routes.ts'
@@ -31,7 +32,7 @@ const allRoutes = [
 ]
 
 /** The worker API over HTTP. */
-export function createApp(parts: Parts, gate: Gate): Hono<AppEnv> {
+export function createApp(parts: Parts, gate: Gate, pageGate: ReturnType<typeof createPageGate>): Hono<AppEnv> {
   const {log, commits} = parts
   const app = new Hono<AppEnv>({getPath: (request) => withoutTrailingSlash(getPath(request))})
 
@@ -39,6 +40,7 @@ export function createApp(parts: Parts, gate: Gate): Hono<AppEnv> {
     const identity = gate(c.req.header('authorization'), c.req.path)
     if (identity?.scope === 'client' && c.req.path.startsWith('/v1/worker/'))
       throw new HttpError(403, "The token is a client's: /v1/worker is for workers")
+    if (!identity && !openPaths.has(c.req.path)) pageGate((name) => c.req.header(name))
     c.set('identity', identity)
     await next()
   })

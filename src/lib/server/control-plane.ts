@@ -15,6 +15,7 @@ import {createGate} from './auth.ts'
 import {Dispatch} from './dispatch.ts'
 import {HttpError} from './http-error.ts'
 import {Hub} from './hub.ts'
+import {createPageGate} from './foreign-pages.ts'
 import {endLapsed, takeUpLeases} from './lease-keeper.ts'
 import {Leases} from './leases.ts'
 import {checkExposure, listen} from './listen.ts'
@@ -88,7 +89,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   try {
     const parts = assemble(database, options, await announcerOf(options), disk?.sync)
     const server = createAdaptorServer({
-      fetch: createApp(parts, createGate(tokens, auth)).fetch,
+      fetch: createApp(parts, createGate(tokens, auth), createPageGate(host)).fetch,
       overrideGlobalObjects: false, // the plane may live in a worker's process, whose `fetch` is not ours to change
       ...(tls ? {createServer: createSecureServer, serverOptions: tls} : {}),
     }) as Server

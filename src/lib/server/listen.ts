@@ -2,13 +2,14 @@ import {once} from 'node:events'
 import type {Server} from 'node:http'
 import {configError, errorCode, ExpectedError, messageOf} from '../core/errors.ts'
 import type {AuthMode, Token} from './auth.ts'
+import {isLoopback} from './foreign-pages.ts'
 
 /** Whoever can reach the plane can run code on the workers' machines. */
 export function checkExposure(host: string, tokens: readonly Token[], auth: AuthMode): void {
   const fix = 'Set A2A_AUTH_TOKENS=name:token, or listen on 127.0.0.1'
   if (auth !== 'off' && tokens.length === 0)
     throw configError(`authentication is ${auth}, but there are no tokens`, fix)
-  if (/^(127\.\d+\.\d+\.\d+|::1|localhost)$/.test(host) || auth !== 'off') return
+  if (isLoopback(host) || auth !== 'off') return
   throw configError(`${host} can be reached from other machines, and no token would be asked for`, fix)
 }
 

@@ -17,6 +17,7 @@ export async function inhabit() {
       program: (...args: string[]) => run([...insideProgram, ...args]),
       systemctl,
       property,
+      log: async () => (await run(['journalctl', '--no-pager', ...scope, '--unit', unit])).stdout,
       /** Waits for a worker that is ready and has another pid. */
       started: (before: string) =>
         until(
