@@ -17,20 +17,26 @@ export type FaultProxy = AsyncDisposable & {
   url: string
   /** Decides of each request, `METHOD /path`. */
   fate: (request: string) => Fate
+  /** Of whose answers the head is passed on and nothing else: asked for each piece, so what is open falls silent too. */
+  isMuted: (request: string) => boolean
   /** Streams that are open stay so, and nothing comes through them any more, in neither direction. */
   setDark(isDark: boolean): void
-  /** Breaks every connection. */
-  cut(): void
+  /** Breaks every connection, or those of the requests that are under way for such a path. */
+  cut(path?: RegExp): void
 }
 
 /** Stands between a worker and its control plane, and is what networks, proxies and load balancers can be. */
 export async function startFaultProxy(target: string, port = 0): Promise<FaultProxy> {
   let isDark = false
+  const open = new Map<ServerResponse, string>()
   const server = createServer((incoming, response) => {
+    open.set(response, incoming.url ?? '')
+    response.on('close', () => open.delete(response))
     void readBody(incoming).then((body) => {
       if (!body) return // cut in mid-body: nothing of it goes on
-      const fate: Fate = isDark ? {do: 'hang'} : proxy.fate(`${incoming.method} ${incoming.url}`)
-      void suffer(fate, {target, incoming, body, response, isDark: () => isDark})
+      const asked = `${incoming.method} ${incoming.url}`
+      const fate: Fate = isDark ? {do: 'hang'} : proxy.fate(asked)
+      void suffer(fate, {target, incoming, body, response, isDark: () => isDark || proxy.isMuted(asked)})
     })
   })
   server.on('clientError', (_error, socket) => socket.destroy())
@@ -39,12 +45,16 @@ export async function startFaultProxy(target: string, port = 0): Promise<FaultPr
   const proxy: FaultProxy = {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     fate: () => ({do: 'pass'}),
+    isMuted: () => false,
     setDark: (dark) => {
       // Whoever was kept waiting in the dark finds out with the light.
       if (isDark && !dark) server.closeAllConnections()
       isDark = dark
     },
-    cut: () => server.closeAllConnections(),
+    cut: (path) => {
+      if (!path) return server.closeAllConnections()
+      for (const [response, at] of open) if (path.test(at)) response.destroy()
+    },
     async [Symbol.asyncDispose]() {
       const closed = once(server, 'close')
       server.close()

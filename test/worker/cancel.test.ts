@@ -1,33 +1,13 @@
-import {join} from 'node:path'
 import {expect, test} from 'vitest'
 import {printing, stepStart} from '../support/agent-lines.ts'
 import {stop} from '../support/cli.ts'
-import {startFleet} from '../support/fleet.ts'
+import {startOneWorker} from '../support/one-worker.ts'
 import {processesOf} from '../support/opencode-fleet.ts'
-import {startProxy} from '../support/proxy.ts'
-import {repository, until} from '../support/scratch.ts'
-import {stubBinary} from '../support/stub-executor.ts'
+import {until} from '../support/scratch.ts'
 
-/** A fleet whose agents run their prompt as a shell script; its worker reaches the control plane through a proxy. */
 async function shop() {
-  const fleet = await startFleet({env: {OPENCODE_BIN_PATH: stubBinary}})
-  const proxy = await startProxy(fleet.url)
-  const path = repository(join(fleet.path, 'p'))
-  const start = () => fleet.workerAt(proxy.url, 'w', [path])
-  const worker = await start()
-  const codebase = await fleet.codebaseId(path)
-  return {
-    ...fleet,
-    proxy,
-    worker,
-    start,
-    begin: async (prompt: string) => (await fleet.http.task(codebase, {prompt})).id,
-    cancel: (id: string, ...flags: string[]) => fleet.cli(['tasks', 'cancel', id, ...flags]),
-    async [Symbol.asyncDispose]() {
-      await proxy[Symbol.asyncDispose]()
-      await fleet[Symbol.asyncDispose]()
-    },
-  }
+  const at = await startOneWorker()
+  return {...at, cancel: (id: string, ...flags: string[]) => at.cli(['tasks', 'cancel', id, ...flags])}
 }
 
 const leaving = 'setsid nohup sleep 601 >/dev/null 2>&1 & exec sleep 600'
@@ -59,7 +39,7 @@ test('a task that is cancelled while its worker is dead is ended by the next one
   expect((await at.cancel(id)).code).toBe(0)
   expect((await at.http.get(id)).status).toBe('running')
   expect(processesOf(id)).toHaveLength(2)
-  await at.start()
+  await at.startWorker()
   expect((await at.ended(id)).status).toBe('cancelled')
   expect(processesOf(id)).toEqual([])
 })
@@ -68,7 +48,7 @@ test('a worker that hears nothing any more learns of a cancellation by asking', 
   await using at = await shop()
   const id = await at.begin(`${printing(stepStart())}${leaving}`)
   await until(() => processesOf(id).length === 2, 'the agent and what it leaves')
-  at.proxy.rule = (path) => (path.includes('/tasks/stream') ? 'silence' : 'pass')
+  at.proxy.isMuted = (request) => request.includes('/tasks/stream')
   expect((await at.cancel(id)).code).toBe(0)
   expect((await at.ended(id)).status).toBe('cancelled')
   expect(processesOf(id)).toEqual([])

@@ -2,32 +2,16 @@ import {spawn} from 'node:child_process'
 import {existsSync, readFileSync} from 'node:fs'
 import {join} from 'node:path'
 import {expect, test} from 'vitest'
-import {startFaultProxy, type Fate} from '../../chaos/fault-proxy.ts'
+import type {Fate} from '../../chaos/fault-proxy.ts'
 import {answering, printing, stepStart, text} from '../support/agent-lines.ts'
-import {startFleet} from '../support/fleet.ts'
-import {repository, until} from '../support/scratch.ts'
-import {stubBinary} from '../support/stub-executor.ts'
+import {startOneWorker} from '../support/one-worker.ts'
+import {until} from '../support/scratch.ts'
 import {says} from '../support/workshop.ts'
 
-/** A fleet whose agents run their prompt as a shell script; its worker's way to the control plane can go wrong. */
 async function shop() {
-  const fleet = await startFleet({env: {OPENCODE_BIN_PATH: stubBinary}})
-  const proxy = await startFaultProxy(fleet.url)
-  const path = repository(join(fleet.path, 'p'))
-  const worker = await fleet.workerAt(proxy.url, 'w', [path], ['--sse-heartbeat-timeout', '2', '--poll-interval', '1'])
-  const codebase = await fleet.codebaseId(path)
-  return {
-    ...fleet,
-    proxy,
-    path,
-    worker,
-    codebase,
-    spool: (id: string) => readFileSync(join(fleet.path, `state/workers/w/runs/${id}/1/stdout.ndjson`), 'utf8'),
-    async [Symbol.asyncDispose]() {
-      await proxy[Symbol.asyncDispose]()
-      await fleet[Symbol.asyncDispose]()
-    },
-  }
+  const at = await startOneWorker({args: ['--sse-heartbeat-timeout', '2', '--poll-interval', '1']})
+  const spool = (id: string) => readFileSync(join(at.path, `state/workers/w/runs/${id}/1/stdout.ndjson`), 'utf8')
+  return {...at, spool}
 }
 
 const page = '<html><h1>Bad Gateway</h1></html>'
@@ -60,7 +44,7 @@ test.each(faults)('%s, for output, report and heartbeat, costs neither a byte no
     return fate
   }
   await until(() => met > 0, 'the fault')
-  spawn('touch', [join(at.path, 'go')])
+  spawn('touch', [join(at.tree, 'go')])
   expect(await at.ended(id)).toMatchObject({status: 'completed', attempt: 1, result: 'first\nsecond'})
   expect(await at.output(id)).toBe(at.spool(id))
 })
@@ -69,10 +53,10 @@ test('a connection that is half open is noticed, and all that gathered meanwhile
   await using at = await shop()
   const script = `${printing(stepStart(), text('first'))}touch began; until [ -e go ]; do sleep 0.02; done; ${answering('second')}touch over`
   const {id} = await at.http.task(at.codebase, {prompt: script})
-  await until(() => existsSync(join(at.path, 'began')), 'the agent')
+  await until(() => existsSync(join(at.tree, 'began')), 'the agent')
   at.proxy.setDark(true)
-  spawn('touch', [join(at.path, 'go')])
-  await until(() => existsSync(join(at.path, 'over')), 'the agent to go on')
+  spawn('touch', [join(at.tree, 'go')])
+  await until(() => existsSync(join(at.tree, 'over')), 'the agent to go on')
   await says(at.worker, /Task stream lost|Falling back|out of reach/)
   at.proxy.setDark(false)
   expect(await at.ended(id)).toMatchObject({status: 'completed', attempt: 1, result: 'first\nsecond'})

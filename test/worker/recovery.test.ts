@@ -9,36 +9,28 @@ import {identify, isAlive, readProcess} from '../../src/lib/executor/processes.t
 import {Journal} from '../../src/lib/journal/journal.ts'
 import {answering, printing, stepStart, text} from '../support/agent-lines.ts'
 import {stop, stubAgent} from '../support/cli.ts'
-import {startFleet} from '../support/fleet.ts'
-import {repository, until} from '../support/scratch.ts'
-import {stubBinary} from '../support/stub-executor.ts'
+import {startOneWorker} from '../support/one-worker.ts'
+import {until} from '../support/scratch.ts'
 import {says} from '../support/workshop.ts'
 
-/** A fleet whose agents run their prompt as a shell script, with one codebase and its worker. */
+/** With what is asked of it between two processes of the worker. */
 async function shop(env: Record<string, string> = {}) {
-  const fleet = await startFleet({env: {OPENCODE_BIN_PATH: stubBinary, ...env}})
-  const path = repository(join(fleet.path, 'p'))
-  const start = () => fleet.worker('w', [path])
-  let worker = await start()
-  const codebase = await fleet.codebaseId(path)
-  const workerId = JSON.parse(readFileSync(join(fleet.path, 'state/workers/w/identity.json'), 'utf8'))
-    .worker_id as string
+  const at = await startOneWorker({env})
+  let {worker} = at
+  const workerId = JSON.parse(readFileSync(join(at.path, 'state/workers/w/identity.json'), 'utf8')).worker_id as string
   return {
-    ...fleet,
-    codebase,
+    ...at,
     workerId,
-    journal: join(fleet.path, 'state/workers/w/journal.db'),
-    begin: async (script: string) => (await fleet.http.task(codebase, {prompt: script})).id,
+    journal: join(at.path, 'state/workers/w/journal.db'),
     kill: () => stop(worker, 'SIGKILL'),
     restart: async () => {
-      worker = await start()
+      worker = await at.startWorker()
       return worker
     },
     /** The tasks that the worker says it has. */
-    shown: async () =>
-      (JSON.parse((await fleet.cli(['status', '--json'])).stdout) as StatusReport).local[0]?.tasks ?? [],
+    shown: async () => (JSON.parse((await at.cli(['status', '--json'])).stdout) as StatusReport).local[0]?.tasks ?? [],
     /** Resolves when this has come to the server. */
-    printed: (id: string, what: string) => until(async () => (await fleet.output(id)).includes(what), what),
+    printed: (id: string, what: string) => until(async () => (await at.output(id)).includes(what), what),
   }
 }
 
