@@ -19,27 +19,35 @@ const warnings = ({events}: WorkerHere) =>
 const result = (server: ReferenceServer, task: {id: string}) =>
   until(() => server.task(task.id).result, `task ${task.id} to end`)
 
-test('a proxy that refuses the stream costs latency only: polling takes over, and the stream again when it may', async () => {
-  await using fleet = await startFleet()
-  await using proxy = await startProxy(fleet.url)
-  const path = repository(join(fleet.path, 'p'))
-  const worker = await fleet.workerAt(proxy.url, 'w', [path], ['--poll-interval', '1'])
-  proxy.rule = (at) => (stream.test(at) ? 'refuse' : 'pass')
-  proxy.cut(stream)
-  await says(worker, 'Falling back to polling')
-  const {id} = await fleet.http.task(await fleet.codebaseId(path), {prompt: '@lines=1'})
-  expect(await fleet.ended(id)).toMatchObject({status: 'completed', attempt: 1})
-  expect(worker.stderr()).toContain('Received task (poll)')
-  proxy.rule = () => 'pass'
-  await says(worker, /Falling back[^]*Task stream connected/)
-  const next = await fleet.http.task(await fleet.codebaseId(path), {prompt: '@lines=1'})
-  expect((await fleet.ended(next.id)).status).toBe('completed')
-  expect(worker.stderr().match(/Falling back to polling|Task stream connected|out of reach/g)).toEqual([
-    'Task stream connected',
-    'Falling back to polling',
-    'Task stream connected',
-  ])
-})
+test.each([
+  ['refuses the stream', 'refuse'],
+  ['keeps what the stream says to itself', 'silence'],
+] as const)(
+  'a proxy that %s costs latency only: polling takes over, and the stream again when it may',
+  async (_, rule) => {
+    await using fleet = await startFleet()
+    await using proxy = await startProxy(fleet.url)
+    const path = repository(join(fleet.path, 'p'))
+    const worker = await fleet.workerAt(proxy.url, 'w', [path], ['--poll-interval', '1'])
+    proxy.rule = (at) => (stream.test(at) ? rule : 'pass')
+    proxy.cut(stream)
+    await says(worker, 'Falling back to polling')
+    await until(() => proxy.requests.filter((at) => at.includes('/tasks/stream')).length > 1, 'the next stream')
+    const {id} = await fleet.http.task(await fleet.codebaseId(path), {prompt: '@lines=1'})
+    expect(await fleet.ended(id)).toMatchObject({status: 'completed', attempt: 1})
+    expect(worker.stderr()).toContain('Received task (poll)')
+    proxy.rule = () => 'pass'
+    proxy.cut(stream)
+    await says(worker, /Falling back[^]*Task stream connected/)
+    const next = await fleet.http.task(await fleet.codebaseId(path), {prompt: '@lines=1'})
+    expect((await fleet.ended(next.id)).status).toBe('completed')
+    expect(worker.stderr().match(/Falling back to polling|Task stream connected|out of reach/g)).toEqual([
+      'Task stream connected',
+      'Falling back to polling',
+      'Task stream connected',
+    ])
+  },
+)
 
 test('a stream that has gone silent is given up after the time that is set for it', async () => {
   await using server = await ReferenceServer.start({heartbeatMs: 100})

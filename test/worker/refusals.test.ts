@@ -3,12 +3,9 @@ import {expect, test} from 'vitest'
 import {startFaultProxy, type Fate, type FaultProxy} from '../../chaos/fault-proxy.ts'
 import {answering} from '../support/agent-lines.ts'
 import {startFleet} from '../support/fleet.ts'
-import {startProxy} from '../support/proxy.ts'
 import {repository, until} from '../support/scratch.ts'
 import {workHere} from '../support/worker-here.ts'
-import {says} from '../support/workshop.ts'
 
-const stream = /\/v1\/worker\/tasks\/stream/
 const output = /^POST \/v1\/opencode\/tasks\/[^/]+\/output/
 const report = /^PUT \/v1\/opencode\/tasks\/[^/]+\/status/
 const heartbeat = /^POST \/v1\/opencode\/workers\/[^/]+\/heartbeat/
@@ -68,21 +65,6 @@ test.each([output, report])('Retry-After is kept to, no request comes sooner: %s
     .map(({at}) => at)
     .slice(-3)
   expect(Math.min(second - first, third - second)).toBeGreaterThan(980)
-})
-
-test('behind a proxy that keeps the stream to itself polling takes over', async () => {
-  await using fleet = await startFleet()
-  await using proxy = await startProxy(fleet.url)
-  const path = repository(join(fleet.path, 'p'))
-  const worker = await fleet.workerAt(proxy.url, 'w', [path], ['--poll-interval', '1'])
-  proxy.rule = (at) => (stream.test(at) ? 'silence' : 'pass')
-  proxy.cut(stream)
-  await says(worker, 'Falling back to polling')
-  await until(() => proxy.requests.filter((at) => stream.test(at)).length > 1, 'the next stream')
-  const {id} = await fleet.http.task(await fleet.codebaseId(path), {prompt: '@lines=1'})
-  expect((await fleet.ended(id)).status).toBe('completed')
-  expect(worker.stderr()).toMatch(/Falling back to polling[^]*Received task \(poll\)/)
-  expect(worker.stderr().match(/Task stream connected/g)).toHaveLength(1)
 })
 
 test('a token that is refused for a while is told as an error that names the setting; reports are sent slowly, and come', async () => {
