@@ -37,6 +37,21 @@ test('a task goes from received to reported, and what became of it is kept', () 
   expect(reported.totals).toEqual({completed: 0, failed: 0, cancelled: 1, cost: 0.25})
 })
 
+test('a report that the server will not take is told with the task in the history', () => {
+  const view = after(connected(), ...running('a'), finished('a'), {
+    type: 'task.refused',
+    taskId: 'a',
+    reason: 'Task a not found',
+    kept: '/runs/a/1/refused.json',
+  })
+  expect(view.tasks).toEqual([])
+  expect(view.ended).toMatchObject([{id: 'a', status: 'completed', refusal: 'Task a not found'}])
+  expect(view.log.items.at(-1)).toMatchObject({
+    level: 'error',
+    text: 'Server refuses the report for good: Task a not found It is kept in /runs/a/1/refused.json',
+  })
+})
+
 test('a task that is not had after all is gone, and one that runs again ends once in the history', () => {
   expect(after(connected(), received('a'), {type: 'task.dropped', taskId: 'a', reason: 'taken'}).tasks).toEqual([])
   const twice = [...running('a'), finished('a', 'failed', 'no'), ...running('a'), finished('a')]

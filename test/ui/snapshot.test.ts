@@ -2,6 +2,7 @@ import * as v from 'valibot'
 import {expect, test} from 'vitest'
 import {workerStatusSchema} from '../../src/lib/control/messages.ts'
 import {statusOf, viewOf} from '../../src/lib/ui/snapshot.ts'
+import {workerDetails} from '../../src/lib/ui/worker-view.ts'
 import {after, connected, finished, noon, running, said} from '../support/views.ts'
 
 const facts = {pid: 1, version: '1', free: 3, worker_id: 'w1', server: 'http://plane.test', disk: null}
@@ -15,13 +16,15 @@ test('whoever comes late has the view that the worker itself has', () => {
     ...running('b'),
     said('a', 'one'),
     finished('b', 'failed', 'no'),
-    {type: 'task.reported', taskId: 'b', status: 'failed'},
+    {type: 'task.refused', taskId: 'b', reason: 'Task b not found', kept: null},
     {type: 'codebase.refused', name: 'web', path: '/srv/web', reason: 'gone'},
     {type: 'task.waiting', taskId: 'c', title: 'C', reason: 'no slot is free'},
     {type: 'pause.changed', isPaused: true},
     {type: 'stop.requested', step: 'drain', by: 'SIGTERM', hint: 'bye'},
   )
-  expect(viewOf(sent(statusOf(view, facts, noon + 10_000)), 0)).toEqual(view)
+  const status = sent(statusOf(view, facts, noon + 10_000))
+  expect(viewOf(status, 0)).toEqual(view)
+  expect(workerDetails(status, noon)).toContain('reports that the server will not take\n  b  failed  Task b not found')
 })
 
 test('of what a task said, of the log and of the history only the newest is sent, at most so much', () => {

@@ -1,3 +1,4 @@
+import {readFileSync} from 'node:fs'
 import {join} from 'node:path'
 import {expect, test} from 'vitest'
 import {startFaultProxy, type Fate, type FaultProxy} from '../../chaos/fault-proxy.ts'
@@ -103,5 +104,10 @@ test.each([
   const before = {reports: refused.seen(report).length, beats: refused.seen(heartbeat).length}
   await until(() => refused.seen(heartbeat).length > before.beats, 'the next heartbeat')
   expect(refused.seen(report)).toHaveLength(before.reports)
+  const [, kept = ''] = /It is kept in (.*)/.exec(at.worker.log()) ?? []
   expect(at.worker.log()).toMatch(new RegExp(`ERROR .*${id}.* refuses the report for good: .*${detail}`))
+  expect(JSON.parse(readFileSync(kept, 'utf8'))).toMatchObject({
+    reason: expect.stringContaining(detail),
+    report: {status: 'completed', result: 'done'},
+  })
 })

@@ -42,6 +42,7 @@ const endedSchema = v.object({
   ms: v.number(),
   cost: v.number(),
   error: v.nullable(v.string()),
+  refusal: v.optional(v.nullable(v.string()), null),
   at: v.number(),
 })
 

@@ -100,7 +100,11 @@ function taskLine(event: TaskEvent): LogLine {
     case 'task.reported':
       return {level: 'debug', taskId, text: `Server has acknowledged: ${event.status}`}
     case 'task.refused':
-      return {level: 'error', taskId, text: `Server refuses the report for good: ${event.reason}`}
+      return {
+        level: 'error',
+        taskId,
+        text: `Server refuses the report for good: ${event.reason}${event.kept === null ? '' : ` It is kept in ${event.kept}`}`,
+      }
     default:
       return assertNever(event)
   }

@@ -72,7 +72,8 @@ export const workerEventSchema = v.variant('type', [
     cost: v.number(),
   }),
   event('task.reported', {taskId, status: v.picklist(finalStatuses)}),
-  event('task.refused', {taskId, reason: text}),
+  /** `kept`: the file that the report is in; null where it could not be written. */
+  event('task.refused', {taskId, reason: text, kept: v.optional(v.nullable(text), null)}),
   /** What waits on the server for this worker; told only while somebody watches. `more`: how many are not listed. */
   event('queue.changed', {
     tasks: v.array(v.object({id: taskId, title: text, reason: v.nullable(text), since: v.nullable(v.number())})),

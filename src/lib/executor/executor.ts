@@ -111,5 +111,11 @@ export interface Executor {
   prepare(request: RunRequest): Promise<PreparedRun>
 }
 
-/** Names in a run's folder. */
-export const runFiles = {prompt: 'prompt', stdout: 'stdout.ndjson', stderr: 'stderr.log', tmp: 'tmp'} as const
+/** Names in a run's folder. `refused`: the report that the server will never take. */
+export const runFiles = {
+  prompt: 'prompt',
+  stdout: 'stdout.ndjson',
+  stderr: 'stderr.log',
+  tmp: 'tmp',
+  refused: 'refused.json',
+} as const

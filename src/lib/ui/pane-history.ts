@@ -15,7 +15,11 @@ export function historyPane(view: View, screen: Screen, area: Area): Row[] {
   return taskList({rows, selected, task: subjectOf(view, screen)}, area)
 }
 
-function endedRow({id, title, status, ms, cost, error, at}: EndedTask, isSelected: boolean, width: number): Row {
+function endedRow(
+  {id, title, status, ms, cost, error, refusal, at}: EndedTask,
+  isSelected: boolean,
+  width: number,
+): Row {
   return row(
     width,
     marker(isSelected),
@@ -25,6 +29,7 @@ function endedRow({id, title, status, ms, cost, error, at}: EndedTask, isSelecte
     column(took(ms), 8),
     ...(width >= 76 ? [column(cost > 0 ? `$${cost.toFixed(4)}` : '', 9, 'dim')] : []),
     cell(title, isSelected ? 'chosen' : 'plain'),
+    cell(refusal === null ? '' : ` not taken by the server: ${refusal}`, 'bad'),
     cell(error === null ? '' : ` ${error}`, 'dim'),
   )
 }

@@ -32,8 +32,9 @@ export function reduceTask(view: View, event: TaskEvent): View {
       return waits(view, event)
     case 'task.dropped':
     case 'task.reported':
-    case 'task.refused':
       return without(view, taskId)
+    case 'task.refused':
+      return without(refused(view, event), taskId)
     default:
       return assertNever(event)
   }
@@ -98,6 +99,7 @@ function finished(view: View, event: Extract<TaskEvent, {type: 'task.finished'}>
     ms,
     cost,
     error: error === null ? null : cut(error),
+    refusal: null,
     at,
     lines,
   }
@@ -108,6 +110,11 @@ function finished(view: View, event: Extract<TaskEvent, {type: 'task.finished'}>
     ended: [end, ...before].slice(0, viewLimits.ended).map(bounded),
     totals: {...totals, [status]: totals[status] + 1, cost: totals.cost + cost},
   }
+}
+
+function refused(view: View, {taskId, reason}: Extract<TaskEvent, {type: 'task.refused'}>): View {
+  const refusal = cut(reason)
+  return {...view, ended: view.ended.map((task) => (task.id === taskId ? {...task, refusal} : task))}
 }
 
 const bounded = (task: EndedTask, index: number): EndedTask =>

@@ -37,6 +37,8 @@ export type EndedTask = {
   readonly ms: number
   readonly cost: number
   readonly error: string | null
+  /** Why the server will never take its report; null while it has, or may. */
+  readonly refusal: string | null
   readonly at: number
   readonly lines: Tail<string>
 }

@@ -32,6 +32,13 @@ function diskOf({path, free, minimum, is_low: isLow, runs}: NonNullable<WorkerSt
   return `${bytes(free)} free for ${path}${why}; ${kept}`
 }
 
+function refusedReports({ended}: WorkerStatus): string[] {
+  const lines = ended.flatMap(({id, status, refusal}) =>
+    refusal === null ? [] : [`  ${id}  ${status}  ${plainLine(refusal, 200)}`],
+  )
+  return lines.length > 0 ? ['reports that the server will not take', ...lines] : []
+}
+
 /** The worker of this machine, as it tells over its socket. */
 export function workerDetails(worker: WorkerStatus, now: number): string {
   const head = table([
@@ -43,7 +50,9 @@ export function workerDetails(worker: WorkerStatus, now: number): string {
     ['slots', slotsOf(worker)],
     ...(worker.disk ? [['disk', diskOf(worker.disk)]] : []),
   ])
-  const codebases = worker.codebases.map(({id, path}) => `  ${id}  ${path}`)
+  const codebases = worker.codebases.map(
+    ({id, name, path}) => `  ${id}  ${path}${name && name !== path ? `  (${plainLine(name, 30)})` : ''}`,
+  )
   const tasks = worker.tasks.map(
     ({id, phase, since, title}) => `  ${id}  ${phase} for ${age(since, now)}  ${plainLine(title, 60)}`,
   )
@@ -53,5 +62,6 @@ export function workerDetails(worker: WorkerStatus, now: number): string {
     ...(codebases.length > 0 ? codebases : ['  none']),
     'tasks',
     ...(tasks.length > 0 ? tasks : ['  none']),
+    ...refusedReports(worker),
   ].join('\n')
 }

@@ -2,7 +2,8 @@ import {join} from 'node:path'
 import type {ControlPlaneClient} from '../client/control-plane.ts'
 import {isAbsent, isUnauthorized, RefusedError, withAdvice} from '../client/http.ts'
 import {untilAcknowledged} from '../client/persist.ts'
-import type {Clock} from '../core/clock.ts'
+import {writePrivate} from '../config/state-directory.ts'
+import {isoTime, type Clock} from '../core/clock.ts'
 import {messageOf} from '../core/errors.ts'
 import type {Emit} from '../events/bus.ts'
 import {runFiles} from '../executor/executor.ts'
@@ -33,6 +34,18 @@ export type RunEnd = {isClosing: () => boolean; ended: AbortSignal}
 
 /** Cursor changes are kept at most this often: the server drops what it has seen anyway. */
 const cursorMs = 250
+
+/** For people, beside what the run printed, for as long as that is kept. Answers with the file. */
+function keepRefused(run: DeliveredRun, {reason, report, at}: {reason: string; report: StatusUpdate; at: number}) {
+  if (run.run_dir === '') return null
+  const path = join(run.run_dir, runFiles.refused)
+  try {
+    writePrivate(path, `${JSON.stringify({at: isoTime(at), reason, report}, undefined, 2)}\n`)
+    return path
+  } catch {
+    return null // a full disk: the log has the reason
+  }
+}
 
 /** Brings what a run printed and how it ended to the server, each acknowledged, in this order. */
 export class Delivery {
@@ -82,7 +95,7 @@ export class Delivery {
 
   /** Sends the frozen report until it is acknowledged or refused for good. False: not delivered, it stays journalled. */
   async report(run: DeliveredRun, report: StatusUpdate, tail?: Tail): Promise<boolean> {
-    const {client, registration, emit, workerId, signal, journal} = this.#parts
+    const {client, registration, emit, workerId, signal, journal, clock} = this.#parts
     const {task_id: taskId} = run
     await registration.untilKnown(signal)
     if (signal.aborted) return false
@@ -92,7 +105,8 @@ export class Delivery {
       if (isFinal(report.status)) emit({type: 'task.reported', taskId, status: report.status})
     } catch (error) {
       if (signal.aborted) return false
-      emit({type: 'task.refused', taskId, reason: messageOf(error)})
+      const reason = messageOf(error)
+      emit({type: 'task.refused', taskId, reason, kept: keepRefused(run, {reason, report, at: clock.now()})})
     }
 
     // A server whose claim is also the move to `running` needs no release: the final state was it.
