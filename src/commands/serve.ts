@@ -59,11 +59,12 @@ export default class Serve extends BaseCommand {
     ])
     const {'tls-cert': cert, 'tls-key': key} = flags
     const {stateDir} = await this.context(flags)
+    const tokens = parseTokens(process.env['A2A_AUTH_TOKENS'] ?? '')
     const plane = await startControlPlane({
       host: flags.host,
       port,
       database: flags.db ?? join(makePrivate(stateDir), 'server.db'),
-      tokens: parseTokens(process.env['A2A_AUTH_TOKENS'] ?? ''),
+      tokens,
       ...(cert !== undefined && key !== undefined ? {tls: {certFile: cert, keyFile: key}} : {}),
       ...(flags.auth ? {auth: flags.auth as 'required'} : {}),
       ...(flags['redis-url'] ? {brokerUrl: flags['redis-url']} : {}),
@@ -72,6 +73,10 @@ export default class Serve extends BaseCommand {
       version: this.config.version,
       log: (line) => this.logToStderr(line),
     })
+    if (tokens.length === 0 || flags.auth === 'off')
+      this.logToStderr(
+        'No token is asked for: whoever can run a program on this machine can have its workers run what they like. Set A2A_AUTH_TOKENS=name:token to change that.',
+      )
     this.log(plane.url)
     await new Promise<void>((resolve) => {
       onTermination(() => resolve())

@@ -3,6 +3,7 @@ import {hostname} from 'node:os'
 import {expect, test} from 'vitest'
 import {parseTokens} from '../../src/lib/server/auth.ts'
 import {createPageGate} from '../../src/lib/server/foreign-pages.ts'
+import {startFleet} from '../support/fleet.ts'
 import {startPlane} from './support/plane.ts'
 
 /** What a browser sends for a page: `fetch` would not let us write these headers. */
@@ -60,4 +61,11 @@ test('a control plane that other machines reach may have any name', () => {
   expect(headers({host: 'plane.example:8000'})).not.toThrow()
   expect(headers({host: 'plane.example:8000', origin: 'http://plane.example:8000'})).not.toThrow()
   expect(headers({host: 'plane.example:8000', origin: 'http://other.example:8000'})).toThrow('other.example')
+})
+
+test('that no token is asked for is said at the start, and only then', async () => {
+  await using open = await startFleet()
+  expect(open.plane.stderr()).toMatch(/^No token is asked for: .* Set A2A_AUTH_TOKENS/)
+  await using closed = await startFleet({env: {A2A_AUTH_TOKENS: 'me:secret'}})
+  expect(closed.plane.stderr()).toBe('')
 })
