@@ -40,6 +40,8 @@ test('a name that was made to mean this machine is refused', async () => {
     status: 403,
     text: expect.stringContaining('not to be reached as evil.example'),
   })
+  await using proxied = await startPlane({auth: 'off'})
+  expect(await ask(`${proxied.url}/v1/opencode/tasks`, 'GET', {host: 'plane.example'})).toMatchObject({status: 200})
   for (const name of ['localhost', 'LOCALHOST', 'app.localhost', '127.0.0.1', '[::1]', hostname()])
     expect(await at(name)).toMatchObject({status: 200})
 })

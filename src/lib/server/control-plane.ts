@@ -89,7 +89,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   try {
     const parts = assemble(database, options, await announcerOf(options), disk?.sync)
     const server = createAdaptorServer({
-      fetch: createApp(parts, createGate(tokens, auth), createPageGate(host)).fetch,
+      fetch: createApp(parts, createGate(tokens, auth), createPageGate(host, {anyName: options.auth === 'off'})).fetch,
       overrideGlobalObjects: false, // the plane may live in a worker's process, whose `fetch` is not ours to change
       ...(tls ? {createServer: createSecureServer, serverOptions: tls} : {}),
     }) as Server

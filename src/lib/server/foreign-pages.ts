@@ -14,10 +14,10 @@ const fix = 'set A2A_AUTH_TOKENS, and show a token'
 /**
  * Refuses, of what shows no token, what a web page sends that is open in a browser which can reach the plane: it could
  * give the agents of this machine work. A page of elsewhere says so in `Origin` or Fetch Metadata; one whose name was
- * made to mean this machine (DNS rebinding) still has that name in `Host`.
+ * made to mean this machine (DNS rebinding) still has that name in `Host`; `anyName` allows it, for a proxy in front.
  */
-export function createPageGate(listensOn: string): (header: Header) => void {
-  const isHere = isLoopback(listensOn)
+export function createPageGate(listensOn: string, {anyName = false} = {}): (header: Header) => void {
+  const isNamed = isLoopback(listensOn) && !anyName
   return (header) => {
     const host = (header('host') ?? '').toLowerCase()
     const origin = header('origin')
@@ -31,8 +31,11 @@ export function createPageGate(listensOn: string): (header: Header) => void {
       )
     const name = host.replace(/:\d+$/, '')
     const isOfOurs = name === '' || isAddress.test(name) || own.has(name) || name.endsWith('.localhost')
-    if (isHere && !isOfOurs)
-      throw new HttpError(403, `This control plane is not to be reached as ${name.slice(0, 100)}: ${fix}`)
+    if (isNamed && !isOfOurs)
+      throw new HttpError(
+        403,
+        `This control plane is not to be reached as ${name.slice(0, 100)}: ${fix}, or serve with --auth off`,
+      )
   }
 }
 
