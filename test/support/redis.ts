@@ -17,13 +17,22 @@ export async function startRedis({password}: {password?: string} = {}): Promise<
   const port = await freePort()
   const args = ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no']
   const launch = async () => {
-    const child = spawn('redis-server', [...args, ...(password ? ['--requirepass', password] : [])], {
-      stdio: ['ignore', 'pipe', 'inherit'],
-    })
     let said = ''
-    child.stdout.on('data', (chunk: Buffer) => (said += String(chunk)))
+    const begin = () => {
+      said = ''
+      const child = spawn('redis-server', [...args, ...(password ? ['--requirepass', password] : [])], {
+        stdio: ['ignore', 'pipe', 'inherit'],
+      })
+      child.stdout.on('data', (chunk: Buffer) => (said += String(chunk)))
+      return child
+    }
+    let child = begin()
     await until(
-      () => said.includes('Ready to accept connections'),
+      () => {
+        // While nobody listens on it, a connection of somebody's may have the port for a while.
+        if (child.exitCode !== null) child = begin()
+        return said.includes('Ready to accept connections')
+      },
       () => `redis-server to start: ${said}`,
     )
     return child

@@ -28,6 +28,7 @@ import type {OpenDashboard} from '../ui/controls.ts'
 import {ViewStore} from '../ui/view-store.ts'
 import {emptyView} from '../ui/view.ts'
 import {runWorker} from '../worker/worker.ts'
+import {compactAtRest} from './compact-at-rest.ts'
 import {ownControls, socketHandlers, type LocalControlParts} from './local-control.ts'
 import {Reloads, type ReadSettings} from './reload.ts'
 import {WorkerScreen} from './worker-screen.ts'
@@ -110,6 +111,7 @@ async function work(options: WorkerProcessOptions, ladder: StopLadder): Promise<
   stack.defer(() => screen.close())
   const opening: Promise<void>[] = []
   compactHeap()
+  using _rest = compactAtRest(bus, store.get)
   await runWorker(
     {...about, signals: ladder, once: options.once, exitAfterIdleMs: options.exitAfterIdleMs},
     (worker) => {
