@@ -60,6 +60,9 @@ describe('a task has failed', () => {
     const stderr = 'Downloading…\n\u001b[91m\u001b[1mError: \u001b[0mno rg\n'
     expect(verdict([], {stderr})).toEqual({status: 'failed', error: 'Downloading…\nError: no rg'})
     expect(verdict([]).error).toBe('OpenCode exited with code 0 and printed nothing')
+    expect(verdict(['hi\n']).error).toBe(
+      'OpenCode exited with code 0 and printed no event, only lines of another kind (1): is opencode_bin the OpenCode program?',
+    )
   })
 
   test('when it ended between two turns', () => {

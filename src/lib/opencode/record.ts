@@ -10,6 +10,8 @@ export class RunRecord {
   sessionId: string | null = null
   /** Lines seen that were events. */
   events = 0
+  /** Lines seen that were none. */
+  others = 0
   /** The last thing said is that the turn is over. */
   finished = false
   /** The newest error that no later end of a turn has made good. */
@@ -24,7 +26,8 @@ export class RunRecord {
   #before = this.#text
 
   add(fact: AgentFact): void {
-    if (fact.type !== 'other') this.events += 1
+    if (fact.type === 'other') this.others += 1
+    else this.events += 1
     if (fact.sessionId !== undefined) this.sessionId = fact.sessionId
     switch (fact.type) {
       case 'step-start':

@@ -40,9 +40,12 @@ function reasonOf(evidence: Evidence): string {
   if (isDiskFull) return 'the disk is full: what OpenCode printed is not complete'
   if (saysDiskFull(stderr)) return `the disk is full: ${said}`
   const ending = describeExit(evidence)
-  if (record.events === 0) return said || `OpenCode ${ending} and printed nothing`
+  if (record.events === 0) return said || `OpenCode ${ending} and printed ${whatInstead(record)}`
   return `OpenCode ${ending} before the task was done${said ? `: ${said}` : ''}`
 }
+
+const whatInstead = ({others}: RunRecord) =>
+  others === 0 ? 'nothing' : `no event, only lines of another kind (${others}): is opencode_bin the OpenCode program?`
 
 function describeError({name, message}: {name: string; message: string}, {model, isDiskFull}: Evidence): string {
   const text = message || `OpenCode reported ${name}`
