@@ -3,25 +3,29 @@ import {logLevels, logLine} from '../events/log-line.ts'
 import type {WorkerEvent} from '../events/worker-event.ts'
 import {reduceTask, said, type Activity, type TaskEvent} from './reduce-task.ts'
 import {append} from './tail.ts'
-import {cut, viewLimits, type CodebaseView, type View} from './view.ts'
+import {cut, viewLimits, type CodebaseView, type LogEntry, type View} from './view.ts'
 
-/** The view after one more event. Pure; a kind of event that is forgotten here does not compile. */
-export const reduce = (view: View, event: WorkerEvent): View => logged(changed(view, event), event)
-
-/** The same for many: what an agent says in a row is one step, as it may say thousands of things a second. */
+/**
+ * The view after some more events. Pure; a kind of event that is forgotten here does not compile. What an agent says in a
+ * row is one step, as it may say thousands of things a second, and so are the lines of the log, which is copied each time.
+ */
 export function reduceAll(view: View, events: readonly WorkerEvent[]): View {
   let at = 0
   let result = view
+  const log: LogEntry[] = []
   while (at < events.length) {
     const run = activitiesFrom(events, at)
     const [first] = run
     const event = events[at]
     if (first) result = said(result, first.taskId, run)
-    else if (event) result = reduce(result, event)
+    else if (event) {
+      result = changed(result, event)
+      log.push(...logEntries(result, event))
+    }
     at += Math.max(1, run.length)
   }
 
-  return result
+  return log.length > 0 ? {...result, log: append(result.log, log, viewLimits.log)} : result
 }
 
 function activitiesFrom(events: readonly WorkerEvent[], from: number): Activity[] {
@@ -93,10 +97,9 @@ function withQueue(view: View, {tasks, more, at}: Extract<WorkerEvent, {type: 'q
 }
 
 /** Its line in the log; what agents do has a pane of its own and would drown the rest. */
-function logged(view: View, event: WorkerEvent): View {
-  if (event.type === 'task.activity') return view
+function logEntries({logLevel}: View, event: WorkerEvent): LogEntry[] {
+  if (event.type === 'task.activity') return []
   const {level, text, taskId} = logLine(event)
-  if (logLevels.indexOf(level) < logLevels.indexOf(view.logLevel)) return view
-  const entry = {at: event.at, level, text: cut(text), taskId: taskId ?? null}
-  return {...view, log: append(view.log, [entry], viewLimits.log)}
+  if (logLevels.indexOf(level) < logLevels.indexOf(logLevel)) return []
+  return [{at: event.at, level, text: cut(text), taskId: taskId ?? null}]
 }
