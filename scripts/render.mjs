@@ -2,7 +2,7 @@
 import {mkdirSync, readFileSync, writeFileSync} from 'node:fs'
 import {dirname, join} from 'node:path'
 import {fileURLToPath} from 'node:url'
-import {shippedFiles} from '../dist/lib/service/shipped-files.js'
+import {shippedFiles} from '../dist/lib/service/units/shipped-files.js'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 for (const [name, text] of Object.entries(shippedFiles())) {

@@ -1,5 +1,5 @@
 import {readFileSync} from 'node:fs'
-import type {OpenDashboard} from './lib/ui/controls.ts'
+import type {OpenDashboard} from './lib/ui/dashboard/controls.ts'
 
 /** Is there a terminal to show a dashboard on, and is it ours? */
 export const hasTerminal = (): boolean =>
@@ -32,7 +32,7 @@ function isInForeground(): boolean {
  * worker without a terminal has better uses for.
  */
 export async function dashboardHere(flags: {'no-color'?: unknown}): Promise<OpenDashboard> {
-  const {openDashboard} = await inProduction(() => import('./lib/ui/open-dashboard.tsx'))
+  const {openDashboard} = await inProduction(() => import('./lib/ui/dashboard/open-dashboard.tsx'))
   const {stdin, stdout, stderr} = process
   const isColoured = !flags['no-color'] && !process.env['NO_COLOR']
   return (options) => openDashboard({...options, terminal: {stdin, stdout, stderr}, isColoured})

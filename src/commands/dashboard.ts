@@ -26,9 +26,9 @@ export default class Dashboard extends BaseCommand {
     if (!first) throw noWorker(flags.name, servicesAreClosed())
     const worker = others.length === 0 ? first : await this.#ask(found)
     const [{attach, socketControls}, {viewOf}, {ViewStore}, {systemClock: clock}, open] = await Promise.all([
-      import('../lib/ui/attached.ts'),
-      import('../lib/ui/snapshot.ts'),
-      import('../lib/ui/view-store.ts'),
+      import('../lib/ui/dashboard/attached.ts'),
+      import('../lib/ui/view/snapshot.ts'),
+      import('../lib/ui/view/view-store.ts'),
       import('../lib/core/clock.ts'),
       dashboardHere(flags),
     ])

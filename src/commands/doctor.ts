@@ -19,7 +19,7 @@ export default class Doctor extends BaseCommand {
   async run(): Promise<Report> {
     const {flags} = await this.parse(Doctor)
     const [{findingLines}, {ok, problem}] = await Promise.all([
-      import('../lib/ui/doctor-view.ts'),
+      import('../lib/ui/text/doctor-view.ts'),
       import('../lib/doctor/finding.ts'),
     ])
     const findings: Finding[] = []

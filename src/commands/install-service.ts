@@ -25,13 +25,13 @@ export default class InstallService extends BaseCommand {
     const {flags} = await this.parse(InstallService)
     const [{installService}, {Machine}, {readConfigFiles}, {resolveConfig}, {systemClock}, os] = await Promise.all([
       import('../lib/service/install.ts'),
-      import('../lib/service/machine.ts'),
+      import('../lib/service/machine/machine.ts'),
       import('../lib/config/file.ts'),
       import('../lib/config/resolve.ts'),
       import('../lib/core/clock.ts'),
       import('node:os'),
     ])
-    const {layoutOf} = await import('../lib/service/layout.ts')
+    const {layoutOf} = await import('../lib/service/machine/layout.ts')
     const named = flags.config === undefined ? [] : readConfigFiles(process.env, flags.config).files
     const asked = {flags: flagsBySetting(flags, settings), env: process.env, files: [], cwd: process.cwd()}
     const {config} = resolveConfig(asked)

@@ -19,7 +19,7 @@ export default class Models extends BaseCommand {
 
   async run(): Promise<readonly ListedModel[]> {
     const {flags} = await this.parse(Models)
-    const {table} = await import('../lib/ui/table.ts')
+    const {table} = await import('../lib/ui/text/table.ts')
     const models = flags.remote ? await this.#remote(flags) : await this.#local(flags)
     const rows = models.map(({id, name, provider}) => [id, name, provider])
     this.log(rows.length > 0 ? table(rows, ['MODEL', 'NAME', 'PROVIDER']) : 'No models.')
@@ -35,8 +35,8 @@ export default class Models extends BaseCommand {
 
   async #local(flags: object): Promise<readonly ListedModel[]> {
     const [{askOptions, dataDirectory}, {createModelSource}, {systemClock}] = await Promise.all([
-      import('../lib/opencode/here.ts'),
-      import('../lib/opencode/models.ts'),
+      import('../lib/opencode/program/here.ts'),
+      import('../lib/opencode/program/models.ts'),
       import('../lib/core/clock.ts'),
     ])
     const {config, stateDir} = await this.context({...flags})

@@ -52,7 +52,7 @@ export default class Serve extends BaseCommand {
       throw usageError(`--port must be a number from 0 to 65535, not ${flags.port}.`)
     const [{startControlPlane}, {parseTokens}, {makePrivate}, {onTermination}, {join}] = await Promise.all([
       import('../lib/server/control-plane.ts'),
-      import('../lib/server/auth.ts'),
+      import('../lib/server/http/auth.ts'),
       import('../lib/config/state-directory.ts'),
       import('../lib/core/signals.ts'),
       import('node:path'),

@@ -26,7 +26,7 @@ export default class Status extends BaseCommand {
     const {flags} = await this.parse(Status)
     const [{localWorkers, servicesAreClosed}, {workerDetails, workerTable}] = await Promise.all([
       import('../lib/control/local-workers.ts'),
-      import('../lib/ui/worker-view.ts'),
+      import('../lib/ui/text/worker-view.ts'),
     ])
     const context = await this.context(flags)
     const local = await localWorkers(process.env, context.stateDir, flags.name)

@@ -22,8 +22,8 @@ export default class UninstallService extends BaseCommand {
     const {flags} = await this.parse(UninstallService)
     const [{uninstallService}, {Machine}, {layoutOf}, os] = await Promise.all([
       import('../lib/service/uninstall.ts'),
-      import('../lib/service/machine.ts'),
-      import('../lib/service/layout.ts'),
+      import('../lib/service/machine/machine.ts'),
+      import('../lib/service/machine/layout.ts'),
       import('node:os'),
     ])
     const {name} = flags as {name?: string}

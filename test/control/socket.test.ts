@@ -8,8 +8,8 @@ import {serveSocket, type ControlHandlers} from '../../src/lib/control/socket-se
 import {systemClock} from '../../src/lib/core/clock.ts'
 import {EventBus} from '../../src/lib/events/bus.ts'
 import type {WorkerEvent} from '../../src/lib/events/worker-event.ts'
-import {statusOf} from '../../src/lib/ui/snapshot.ts'
-import {ViewStore} from '../../src/lib/ui/view-store.ts'
+import {statusOf} from '../../src/lib/ui/view/snapshot.ts'
+import {ViewStore} from '../../src/lib/ui/view/view-store.ts'
 import {scratchFolder, until} from '../support/scratch.ts'
 import {connected, newView} from '../support/views.ts'
 

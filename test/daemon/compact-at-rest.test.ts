@@ -4,7 +4,7 @@ import {systemClock} from '../../src/lib/core/clock.ts'
 import {compactHeap} from '../../src/lib/core/compact-heap.ts'
 import {compactAtRest} from '../../src/lib/daemon/compact-at-rest.ts'
 import {EventBus} from '../../src/lib/events/bus.ts'
-import {ViewStore} from '../../src/lib/ui/view-store.ts'
+import {ViewStore} from '../../src/lib/ui/view/view-store.ts'
 import {finished, newView, received} from '../support/views.ts'
 
 const megabytes = () => getHeapStatistics().total_heap_size / 1024 ** 2

@@ -2,7 +2,7 @@ import {expect, test} from 'vitest'
 import {systemClock} from '../../src/lib/core/clock.ts'
 import {WorkerScreen} from '../../src/lib/daemon/worker-screen.ts'
 import {EventBus} from '../../src/lib/events/bus.ts'
-import {ViewStore} from '../../src/lib/ui/view-store.ts'
+import {ViewStore} from '../../src/lib/ui/view/view-store.ts'
 import {until} from '../support/scratch.ts'
 import {after, connected, finished, running} from '../support/views.ts'
 

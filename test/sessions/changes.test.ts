@@ -1,5 +1,5 @@
 import {expect, test} from 'vitest'
-import type {AgentMessage, AgentSession, SessionSource} from '../../src/lib/opencode/agent-session.ts'
+import type {AgentMessage, AgentSession, SessionSource} from '../../src/lib/opencode/storage/agent-session.ts'
 import {limits} from '../../src/lib/protocol/limits.ts'
 import {changedMessages, changedSessions, type Page} from '../../src/lib/sessions/changes.ts'
 

@@ -1,11 +1,11 @@
 import {render} from 'ink-testing-library'
 import {expect} from 'vitest'
 import type {EventBody, WorkerEvent} from '../../src/lib/events/worker-event.ts'
-import type {Controls} from '../../src/lib/ui/controls.ts'
-import {Dashboard} from '../../src/lib/ui/dashboard.tsx'
-import {toPlain, widthOf} from '../../src/lib/ui/plain-text.ts'
-import {ViewStore} from '../../src/lib/ui/view-store.ts'
-import type {View} from '../../src/lib/ui/view.ts'
+import type {Controls} from '../../src/lib/ui/dashboard/controls.ts'
+import {Dashboard} from '../../src/lib/ui/dashboard/dashboard.tsx'
+import {toPlain, widthOf} from '../../src/lib/ui/text/plain-text.ts'
+import {ViewStore} from '../../src/lib/ui/view/view-store.ts'
+import type {View} from '../../src/lib/ui/view/view.ts'
 import {noon} from './views.ts'
 
 export const keys = {

@@ -2,7 +2,7 @@ import {fileURLToPath} from 'node:url'
 import {systemClock} from '../../src/lib/core/clock.ts'
 import type {Executor} from '../../src/lib/executor/executor.ts'
 import {type RunExecutorOptions, createRunExecutor} from '../../src/lib/executor/run.ts'
-import {createCatalog} from '../../src/lib/opencode/catalog.ts'
+import {createCatalog} from '../../src/lib/opencode/program/catalog.ts'
 
 /** An agent that runs its prompt as a shell script. */
 export const stubBinary = fileURLToPath(new URL('../fixtures/agent-stub.sh', import.meta.url))

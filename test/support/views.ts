@@ -1,6 +1,6 @@
 import type {EventBody, WorkerEvent} from '../../src/lib/events/worker-event.ts'
-import {reduceAll} from '../../src/lib/ui/reduce.ts'
-import {emptyView, type View} from '../../src/lib/ui/view.ts'
+import {reduceAll} from '../../src/lib/ui/view/reduce.ts'
+import {emptyView, type View} from '../../src/lib/ui/view/view.ts'
 
 export const noon = new Date(2026, 10, 24, 12, 0, 0).getTime()
 

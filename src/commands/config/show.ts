@@ -10,7 +10,7 @@ export default class ConfigShow extends BaseCommand {
     const {flags} = await this.parse(ConfigShow)
     const [{shownSettings}, {table}] = await Promise.all([
       import('../../lib/config/show.ts'),
-      import('../../lib/ui/table.ts'),
+      import('../../lib/ui/text/table.ts'),
     ])
     const settings = shownSettings(await this.context(flags))
     const text = (value: unknown) => (value === null ? '-' : typeof value === 'string' ? value : JSON.stringify(value))

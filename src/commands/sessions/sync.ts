@@ -25,7 +25,7 @@ export default class SessionsSync extends BaseCommand {
     const {flags} = await this.parse(SessionsSync)
     const [{syncSessions}, {syncTable}] = await Promise.all([
       import('../../lib/daemon/sync-sessions.ts'),
-      import('../../lib/ui/session-view.ts'),
+      import('../../lib/ui/text/session-view.ts'),
     ])
     const context = await this.context(flags)
     const synced = await syncSessions({

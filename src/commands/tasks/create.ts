@@ -88,7 +88,7 @@ export default class TasksCreate extends BaseCommand {
     flags: {follow: boolean; timeout?: number | undefined; 'cancel-on-interrupt': boolean},
   ): Promise<Task> {
     const [{waitForTask}, {outcomeCode}] = await Promise.all([
-      import('../../lib/ui/wait-for-task.ts'),
+      import('../../lib/ui/text/wait-for-task.ts'),
       import('../../lib/client/outcome.ts'),
     ])
     const shown = flags.follow && !this.jsonEnabled()

@@ -20,7 +20,7 @@ export default class TasksList extends BaseCommand {
     const {flags} = await this.parse(TasksList)
     const [{findCodebase}, {taskTable}] = await Promise.all([
       import('../../lib/client/find-codebase.ts'),
-      import('../../lib/ui/task-view.ts'),
+      import('../../lib/ui/text/task-view.ts'),
     ])
     await using client = await this.controlPlane(await this.context(flags))
     const codebase =

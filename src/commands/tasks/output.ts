@@ -20,7 +20,7 @@ export default class TasksOutput extends BaseCommand {
   async run(): Promise<{outputs: OutputChunk[]}> {
     const {args, flags} = await this.parse(TasksOutput)
     const [{OutputView}, {readOutput}] = await Promise.all([
-      import('../../lib/ui/output-view.ts'),
+      import('../../lib/ui/text/output-view.ts'),
       import('../../lib/client/read-output.ts'),
     ])
     await using client = await this.controlPlane(await this.context(flags))

@@ -9,7 +9,7 @@ export default class WorkersList extends BaseCommand {
     const {flags} = await this.parse(WorkersList)
     const [{listWorkers}, {workerTable}] = await Promise.all([
       import('../../lib/client/list-workers.ts'),
-      import('../../lib/ui/worker-view.ts'),
+      import('../../lib/ui/text/worker-view.ts'),
     ])
     await using client = await this.controlPlane(await this.context(flags))
     const workers = await listWorkers(client, Date.now())

@@ -1,6 +1,6 @@
 import {compactHeap} from '../core/compact-heap.ts'
 import type {EventBus} from '../events/bus.ts'
-import type {View} from '../ui/view.ts'
+import type {View} from '../ui/view/view.ts'
 
 /** After so long without a task the worker rests. */
 const restMs = 10_000

@@ -3,9 +3,9 @@ import type {ControlHandlers} from '../control/socket-server.ts'
 import {ExpectedError} from '../core/errors.ts'
 import type {StopLadder} from '../core/signals.ts'
 import type {EventBus} from '../events/bus.ts'
-import type {Controls} from '../ui/controls.ts'
-import {statusOf} from '../ui/snapshot.ts'
-import type {ViewStore} from '../ui/view-store.ts'
+import type {Controls} from '../ui/dashboard/controls.ts'
+import {statusOf} from '../ui/view/snapshot.ts'
+import type {ViewStore} from '../ui/view/view-store.ts'
 import type {RunningWorker} from '../worker/worker-options.ts'
 
 export type LocalControlParts = {

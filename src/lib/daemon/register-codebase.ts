@@ -9,9 +9,9 @@ import {localWorkers, type LocalWorker} from '../control/local-workers.ts'
 import {ask} from '../control/socket-client.ts'
 import {ExpectedError} from '../core/errors.ts'
 import {workerFeatures} from '../protocol/features.ts'
-import {systemLayout, unitFile} from '../service/layout.ts'
+import {systemLayout, unitFile} from '../service/machine/layout.ts'
 import type {Codebase} from '../protocol/schemas.ts'
-import {laneOf} from '../worker/lanes.ts'
+import {laneOf} from '../worker/locks/lanes.ts'
 
 export type RegisterOptions = {
   context: {config: Config; stateDir: string}

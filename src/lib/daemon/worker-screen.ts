@@ -1,7 +1,7 @@
 import {messageOf} from '../core/errors.ts'
 import type {Emit} from '../events/bus.ts'
-import type {Controls, OpenDashboard, OpenedDashboard} from '../ui/controls.ts'
-import type {ViewStore} from '../ui/view-store.ts'
+import type {Controls, OpenDashboard, OpenedDashboard} from '../ui/dashboard/controls.ts'
+import type {ViewStore} from '../ui/view/view-store.ts'
 
 export type WorkerScreenOptions = {
   /** None: log lines are all there is. */

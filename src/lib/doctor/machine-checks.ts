@@ -3,9 +3,9 @@ import {execa} from 'execa'
 import {bytes} from '../core/bytes.ts'
 import {ExpectedError, messageOf} from '../core/errors.ts'
 import {makePrivate} from '../config/state-directory.ts'
-import {askOptions} from '../opencode/here.ts'
-import {probeOpenCode} from '../opencode/probe.ts'
-import {directoryProblem} from '../worker/registration.ts'
+import {askOptions} from '../opencode/program/here.ts'
+import {probeOpenCode} from '../opencode/program/probe.ts'
+import {directoryProblem} from '../worker/registration/registration.ts'
 import {ok, problem, skipped, warning, type Finding, type Machine} from './finding.ts'
 
 const mib = 1024 ** 2

@@ -1,6 +1,6 @@
 import {statSync} from 'node:fs'
 import {join} from 'node:path'
-import {openRequest, type PermissionRequest} from '../opencode/permission-request.ts'
+import {openRequest, type PermissionRequest} from '../opencode/output/permission-request.ts'
 import {runFiles} from './executor.ts'
 import {readTail} from './stderr-tail.ts'
 

@@ -1,5 +1,5 @@
 import {existsSync, readFileSync, readdirSync, readlinkSync, realpathSync} from 'node:fs'
-import {markerVariable} from '../opencode/environment.ts'
+import {markerVariable} from '../opencode/program/environment.ts'
 import type {ProcessIdentity} from './executor.ts'
 
 /** One line of /proc. Entries vanish while they are read, and some are not ours to read: both count as not there. */

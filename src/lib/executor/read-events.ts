@@ -1,7 +1,7 @@
 import {assertNever} from '../core/errors.ts'
-import {type AgentFact, readFact} from '../opencode/events.ts'
-import {lineSplitter} from '../opencode/line-splitter.ts'
-import type {RunRecord} from '../opencode/record.ts'
+import {type AgentFact, readFact} from '../opencode/output/events.ts'
+import {lineSplitter} from '../opencode/output/line-splitter.ts'
+import type {RunRecord} from '../opencode/output/record.ts'
 import type {RunObserver} from './executor.ts'
 import {follow} from './follow.ts'
 

@@ -1,5 +1,5 @@
 import {closeSync, fstatSync, openSync, readSync} from 'node:fs'
-import {withoutColours} from '../opencode/tail.ts'
+import {withoutColours} from '../opencode/output/tail.ts'
 
 const mostBytes = 16 * 1024
 

@@ -1,5 +1,5 @@
 import type {Clock} from '../core/clock.ts'
-import {explainPermission, type PermissionRequest} from '../opencode/permission-request.ts'
+import {explainPermission, type PermissionRequest} from '../opencode/output/permission-request.ts'
 import type {Deadlines, StopReason} from './executor.ts'
 
 export type WatchdogOptions = {

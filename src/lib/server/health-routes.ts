@@ -1,10 +1,10 @@
 import type {Hono} from 'hono'
 import {isoTime} from '../core/clock.ts'
 import {routes} from '../protocol/routes.ts'
-import {openPaths} from './auth.ts'
-import {agentCard} from './agent-card.ts'
-import type {AppEnv} from './event-stream.ts'
-import type {Parts} from './parts.ts'
+import {openPaths} from './http/auth.ts'
+import {agentCard} from './http/agent-card.ts'
+import type {AppEnv} from './http/app-env.ts'
+import type {Parts} from './dispatch/parts.ts'
 
 /** For those who watch the plane itself. */
 export function healthRoutes(app: Hono<AppEnv>, {store, clock, version, asksForTokens}: Parts): void {
@@ -39,6 +39,6 @@ export function healthRoutes(app: Hono<AppEnv>, {store, clock, version, asksForT
 
 /** Made at the first request: few ask, and a start should not wait for it. */
 async function describeApi(facts: {version: string; asksForTokens: boolean}): Promise<Record<string, unknown>> {
-  const {openApiDocument} = await import('./openapi.ts')
+  const {openApiDocument} = await import('./http/openapi.ts')
   return openApiDocument({...facts, isOpen: (path) => openPaths.has(path)})
 }

@@ -1,6 +1,6 @@
 import {isoTime} from '../core/clock.ts'
 import {messageOf} from '../core/errors.ts'
-import type {Parts} from './parts.ts'
+import type {Parts} from './dispatch/parts.ts'
 
 /** How long, and how much of, the output of tasks that have ended is kept. */
 export type Retention = {

@@ -1,7 +1,7 @@
-import {isHidden} from './drop-in.ts'
+import {isHidden} from './units/drop-in.ts'
 import type {Findings} from './findings.ts'
-import {serviceUser, type Layout} from './layout.ts'
-import type {Machine} from './machine.ts'
+import {serviceUser, type Layout} from './machine/layout.ts'
+import type {Machine} from './machine/machine.ts'
 
 /** Says of each codebase of a service of the machine whether the service's user can work in it. */
 export async function checkCodebases(

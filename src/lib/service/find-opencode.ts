@@ -1,8 +1,8 @@
 import type {Environment} from '../config/file.ts'
 import {messageOf} from '../core/errors.ts'
-import {locateOpenCode, type LocateOptions} from '../opencode/locate.ts'
-import type {Layout} from './layout.ts'
-import type {Machine} from './machine.ts'
+import {locateOpenCode, type LocateOptions} from '../opencode/program/locate.ts'
+import type {Layout} from './machine/layout.ts'
+import type {Machine} from './machine/machine.ts'
 
 export type FoundOpenCode = {
   /** The program itself, where wrappers could be seen through. */

@@ -3,12 +3,12 @@ import {readValue} from '../config/read-value.ts'
 import type {Resolved} from '../config/resolve.ts'
 import type {ConfiguredCodebase} from '../config/settings.ts'
 import {ExpectedError, configError} from '../core/errors.ts'
-import {newEnvFile, parseEnvFile, withLines} from './env-file.ts'
-import {existingUnit, type ExistingUnit} from './existing-unit.ts'
+import {newEnvFile, parseEnvFile, withLines} from './units/env-file.ts'
+import {existingUnit, type ExistingUnit} from './units/existing-unit.ts'
 import {findOpenCode} from './find-opencode.ts'
-import {dropInFile, type Layout} from './layout.ts'
-import type {Machine} from './machine.ts'
-import {pythonSettings, type PythonSettings} from './python-unit.ts'
+import {dropInFile, type Layout} from './machine/layout.ts'
+import type {Machine} from './machine/machine.ts'
+import {pythonSettings, type PythonSettings} from './units/python-unit.ts'
 import {
   configText,
   placeOfServer,
@@ -16,8 +16,8 @@ import {
   serviceSettings,
   withCodebases,
   type ServerPlace,
-} from './service-config.ts'
-import {unitWords} from './unit-word.ts'
+} from './units/service-config.ts'
+import {unitWords} from './units/unit-word.ts'
 
 /** What is asked for with flags and the environment of who installs. */
 export type Wanted = {

@@ -4,12 +4,12 @@ import type {Clock} from '../core/clock.ts'
 import {checkCodebases} from './check-codebases.ts'
 import {examine, type Findings, type Wanted} from './findings.ts'
 import {planInstall} from './install-plan.ts'
-import type {Layout} from './layout.ts'
-import type {Machine} from './machine.ts'
-import {perform} from './perform.ts'
-import type {Program} from './program.ts'
-import {describe, type Step} from './steps.ts'
-import {checkSystemd, systemctl, unitState, whenActive} from './systemd.ts'
+import type {Layout} from './machine/layout.ts'
+import type {Machine} from './machine/machine.ts'
+import {perform} from './machine/perform.ts'
+import type {Program} from './machine/program.ts'
+import {describe, type Step} from './machine/steps.ts'
+import {checkSystemd, systemctl, unitState, whenActive} from './machine/systemd.ts'
 
 export type InstallOptions = {
   machine: Machine

@@ -1,4 +1,4 @@
-import {isAgentId, type SessionScope, type SessionSource} from '../opencode/agent-session.ts'
+import {isAgentId, type SessionScope, type SessionSource} from '../opencode/storage/agent-session.ts'
 import {fingerprint, readLedger, writeLedger, type Ledger} from './ledger.ts'
 import {wireMessage, wireSession, type Redact} from './wire-session.ts'
 

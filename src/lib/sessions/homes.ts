@@ -1,5 +1,5 @@
 import {realpath} from 'node:fs/promises'
-import type {SessionScope} from '../opencode/agent-session.ts'
+import type {SessionScope} from '../opencode/storage/agent-session.ts'
 
 /** A codebase that sessions are synced to: those of its directory, or `rest`, those that belong to no other. */
 export type Home = {codebaseId: string; directory: string}

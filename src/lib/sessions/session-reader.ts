@@ -1,6 +1,6 @@
 import {extname} from 'node:path'
 import {Worker} from 'node:worker_threads'
-import {StorageProblem, type SessionStorage} from '../opencode/session-storage.ts'
+import {StorageProblem, type SessionStorage} from '../opencode/storage/session-storage.ts'
 import type {QuestionName, Questions, Reply, Request, ThreadData} from './session-thread.ts'
 
 /** The thread goes when nothing was asked for so long: an idle worker is to be small. */

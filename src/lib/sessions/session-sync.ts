@@ -2,9 +2,14 @@ import {RefusedError} from '../client/http.ts'
 import type {Config} from '../config/settings.ts'
 import {loop} from '../core/loop.ts'
 import type {EventBus} from '../events/bus.ts'
-import {isAgentId, type AgentSession} from '../opencode/agent-session.ts'
-import type {CommandOptions} from '../opencode/session-commands.ts'
-import {findStorage, StorageProblem, type SessionStorage, type StorageOptions} from '../opencode/session-storage.ts'
+import {isAgentId, type AgentSession} from '../opencode/storage/agent-session.ts'
+import type {CommandOptions} from '../opencode/storage/session-commands.ts'
+import {
+  findStorage,
+  StorageProblem,
+  type SessionStorage,
+  type StorageOptions,
+} from '../opencode/storage/session-storage.ts'
 import {followSessions, type FollowedSession, type RunningTask} from './follow-sessions.ts'
 import {homeOf, scoped, type Home, type ScopedHome} from './homes.ts'
 import {SessionReader} from './session-reader.ts'

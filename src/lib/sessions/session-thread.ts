@@ -1,11 +1,11 @@
 import {setPriority} from 'node:os'
 import {parentPort, workerData} from 'node:worker_threads'
 import {createRedactor} from '../core/redact.ts'
-import {isAgentId, type AgentSession, type SessionScope, type SessionSource} from '../opencode/agent-session.ts'
-import {sessionCommands, type CommandOptions} from '../opencode/session-commands.ts'
-import {sessionDatabase} from '../opencode/session-database.ts'
-import {StorageProblem, type SessionStorage, type StorageProblemKind} from '../opencode/session-storage.ts'
-import {sessionTree} from '../opencode/session-tree.ts'
+import {isAgentId, type AgentSession, type SessionScope, type SessionSource} from '../opencode/storage/agent-session.ts'
+import {sessionCommands, type CommandOptions} from '../opencode/storage/session-commands.ts'
+import {sessionDatabase} from '../opencode/storage/session-database.ts'
+import {StorageProblem, type SessionStorage, type StorageProblemKind} from '../opencode/storage/session-storage.ts'
+import {sessionTree} from '../opencode/storage/session-tree.ts'
 import {
   changedMessages,
   changedSessions,

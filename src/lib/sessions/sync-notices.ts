@@ -2,7 +2,7 @@ import {RefusedError, UnreachableError} from '../client/http.ts'
 import type {Clock} from '../core/clock.ts'
 import {messageOf} from '../core/errors.ts'
 import type {Emit} from '../events/bus.ts'
-import {StorageProblem, type SessionStorage} from '../opencode/session-storage.ts'
+import {StorageProblem, type SessionStorage} from '../opencode/storage/session-storage.ts'
 
 /** A storage that cannot be read now is worth a warning once that has gone on for so long. */
 const patienceMs = 5 * 60_000

@@ -1,6 +1,6 @@
 import * as v from 'valibot'
 import {isoTime} from '../core/clock.ts'
-import {maybeNumber, maybeText, type AgentMessage, type AgentSession} from '../opencode/agent-session.ts'
+import {maybeNumber, maybeText, type AgentMessage, type AgentSession} from '../opencode/storage/agent-session.ts'
 import {limits} from '../protocol/limits.ts'
 import {parseJson} from '../protocol/parse.ts'
 

@@ -2,8 +2,8 @@ import type {Config} from '../config/settings.ts'
 import type {Clock} from '../core/clock.ts'
 import type {StopReason} from '../executor/executor.ts'
 import {limits} from '../protocol/limits.ts'
-import type {Registration} from './registration.ts'
-import type {TaskRunner} from './task-runner.ts'
+import type {Registration} from './registration/registration.ts'
+import type {TaskRunner} from './run/task-runner.ts'
 
 type Parts = {
   runner: Pick<TaskRunner, 'active' | 'stop'>

@@ -2,7 +2,7 @@ import type {ControlPlaneClient} from '../client/control-plane.ts'
 import {parseTime, type Clock} from '../core/clock.ts'
 import type {Emit} from '../events/bus.ts'
 import type {Task} from '../protocol/schemas.ts'
-import type {Codebases} from './codebases.ts'
+import type {Codebases} from './registration/codebases.ts'
 
 export type QueueWatchOptions = {client: ControlPlaneClient; codebases: Codebases; clock: Clock; emit: Emit}
 

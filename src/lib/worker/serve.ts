@@ -1,8 +1,8 @@
 import {aborted} from '../core/operation.ts'
-import {lookUp} from './held-task.ts'
-import type {Registration} from './registration.ts'
-import type {ActiveTask} from './see-run.ts'
-import type {TaskRunner} from './task-runner.ts'
+import {lookUp} from './run/held-task.ts'
+import type {Registration} from './registration/registration.ts'
+import type {ActiveTask} from './run/see-run.ts'
+import type {TaskRunner} from './run/task-runner.ts'
 import type {RunningWorker, WorkerOptions} from './worker-options.ts'
 
 /** How long reports may take once everything has ended and somebody waits for us to leave. */

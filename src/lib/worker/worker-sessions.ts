@@ -1,9 +1,9 @@
 import {join} from 'node:path'
-import type {CommandOptions} from '../opencode/session-commands.ts'
+import type {CommandOptions} from '../opencode/storage/session-commands.ts'
 import {sessionFile, SessionSync, sessionSettings} from '../sessions/session-sync.ts'
-import type {Codebases} from './codebases.ts'
-import type {Registration} from './registration.ts'
-import type {TaskRunner} from './task-runner.ts'
+import type {Codebases} from './registration/codebases.ts'
+import type {Registration} from './registration/registration.ts'
+import type {TaskRunner} from './run/task-runner.ts'
 import type {WorkerOptions} from './worker-options.ts'
 
 export type AgentStorage = {

@@ -1,0 +1,91 @@
+import {parseJson} from '../../protocol/parse.ts'
+
+export type StepTokens = {input: number; output: number; reasoning: number; cacheRead: number; cacheWrite: number}
+
+/** What one line of `opencode run --format json` says. Any line may name the session. */
+export type AgentFact = {sessionId?: string | undefined} & (
+  | {type: 'session'}
+  | {type: 'step-start'}
+  | {type: 'tool'; tool: string; status: string; title: string; error: string}
+  | {type: 'text'; messageId: string; text: string; synthetic: boolean}
+  | {type: 'step-finish'; reason: string; tokens: StepTokens; cost: number}
+  | {type: 'error'; name: string; message: string}
+  | {type: 'other'; why: 'unknown' | 'not-json' | 'too-long'}
+)
+
+type Fields = Record<string, unknown>
+
+const isFields = (value: unknown): value is Fields =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+const fieldsOf = (value: unknown): Fields => (isFields(value) ? value : {})
+const textOf = (value: unknown): string => (typeof value === 'string' ? value : '')
+/** Of a size whose sum is a number, too: JSON has no other, and a server would refuse the report. */
+const numberOf = (value: unknown): number =>
+  typeof value === 'number' && value >= 0 && value <= Number.MAX_SAFE_INTEGER ? value : 0
+
+/**
+ * Reads one line; undefined is a line that was too long to be held. Never throws: new kinds of events appear with
+ * new versions, and old ones print prose among the JSON.
+ */
+export function readFact(line: string | undefined): AgentFact {
+  if (line === undefined) return {type: 'other', why: 'too-long'}
+  const event = line.startsWith('{') ? parseJson(line) : undefined
+  if (!isFields(event)) return {type: 'other', why: 'not-json'}
+  const sessionId = textOf(event['sessionID']) || undefined
+  return {...factOf(event), sessionId}
+}
+
+function factOf(event: Fields): AgentFact {
+  const part = fieldsOf(event['part'])
+  switch (event['type']) {
+    case 'step_start':
+      return {type: 'step-start'}
+    case 'tool_use':
+      return toolFact(part)
+    case 'text': {
+      const synthetic = part['synthetic'] === true
+      return {type: 'text', messageId: textOf(part['messageID']), text: textOf(part['text']), synthetic}
+    }
+    case 'step_finish':
+      return {
+        type: 'step-finish',
+        reason: textOf(part['reason']) || 'unknown',
+        tokens: tokensOf(fieldsOf(part['tokens'])),
+        cost: numberOf(part['cost']),
+      }
+    case 'error':
+      return errorFact(event['error'])
+    default:
+      return event['sessionID'] ? {type: 'session'} : {type: 'other', why: 'unknown'}
+  }
+}
+
+function toolFact(part: Fields): AgentFact {
+  const state = fieldsOf(part['state'])
+  return {
+    type: 'tool',
+    tool: textOf(part['tool']),
+    status: textOf(state['status']),
+    title: textOf(state['title']),
+    error: textOf(state['error']),
+  }
+}
+
+const tokensOf = (tokens: Fields): StepTokens => {
+  const cache = fieldsOf(tokens['cache'])
+  return {
+    input: numberOf(tokens['input']),
+    output: numberOf(tokens['output']),
+    reasoning: numberOf(tokens['reasoning']),
+    cacheRead: numberOf(cache['read']),
+    cacheWrite: numberOf(cache['write']),
+  }
+}
+
+/** 1.x: `{name, data: {message}}`; 2.x: `{type, message}`. */
+function errorFact(value: unknown): AgentFact {
+  const error = fieldsOf(value)
+  const name = textOf(error['name']) || textOf(error['type']) || 'Error'
+  const message = textOf(fieldsOf(error['data'])['message']) || textOf(error['message']) || textOf(value)
+  return {type: 'error', name, message}
+}

@@ -1,0 +1,93 @@
+import {limits} from '../../protocol/limits.ts'
+import type {Usage} from '../../protocol/schemas.ts'
+import type {AgentFact} from './events.ts'
+import {TextTail} from './tail.ts'
+
+const rejection = /^The user rejected permission/
+
+/** What the lines of a run add up to. Its size does not grow with the output. */
+export class RunRecord {
+  sessionId: string | null = null
+  /** Lines seen that were events. */
+  events = 0
+  /** Lines seen that were none. */
+  others = 0
+  /** The last thing said is that the turn is over. */
+  finished = false
+  /** The newest error that no later end of a turn has made good. */
+  error: {name: string; message: string} | undefined
+  /** The prompt had been too long, and OpenCode shortened it: an end of a turn may then be that of the summary. */
+  overflowed = false
+  /** A tool call was rejected since nobody could be asked, and nothing but the end of the step came after it. */
+  rejectedTool: string | undefined
+  readonly usage = {input: 0, output: 0, reasoning: 0, cache_read: 0, cache_write: 0, cost: 0} satisfies Partial<Usage>
+  #messageId = ''
+  #text = new TextTail(limits.result)
+  #before = this.#text
+
+  add(fact: AgentFact): void {
+    if (fact.type === 'other') this.others += 1
+    else this.events += 1
+    if (fact.sessionId !== undefined) this.sessionId = fact.sessionId
+    switch (fact.type) {
+      case 'step-start':
+        this.finished = false
+        this.rejectedTool = undefined
+        break
+      case 'tool':
+        this.finished = false
+        this.rejectedTool = fact.status === 'error' && rejection.test(fact.error) ? fact.tool : undefined
+        break
+      case 'text':
+        if (fact.synthetic) this.#startOver()
+        else this.#addText(fact.messageId, fact.text)
+        break
+      case 'step-finish':
+        this.#finishStep(fact)
+        break
+      case 'error':
+        this.error = {name: fact.name, message: fact.message}
+        this.finished = false
+        this.overflowed ||= fact.name === 'ContextOverflowError'
+        break
+      default:
+    }
+  }
+
+  /** The text of the last message that has one; null without. Of a long one the end is kept. */
+  get result(): string | null {
+    return this.#text.text || null
+  }
+
+  #addText(messageId: string, text: string): void {
+    if (text.trim() === '') return
+    if (messageId !== this.#messageId) {
+      this.#before = this.#text
+      this.#text = new TextTail(limits.result)
+    }
+    this.#messageId = messageId
+    this.#text.add(text)
+  }
+
+  /**
+   * OpenCode has put a message of its own in: it summed up what was said, in a message that ended like any other,
+   * and goes on. That summary is no answer.
+   */
+  #startOver(): void {
+    this.#text = this.#before
+    this.#messageId = ''
+    this.finished = false
+  }
+
+  #finishStep({reason, tokens, cost}: AgentFact & {type: 'step-finish'}): void {
+    const {usage} = this
+    usage.input += tokens.input
+    usage.output += tokens.output
+    usage.reasoning += tokens.reasoning
+    usage.cache_read += tokens.cacheRead
+    usage.cache_write += tokens.cacheWrite
+    usage.cost += cost
+    this.finished = reason !== 'tool-calls'
+    if (this.finished) this.error = undefined
+  }
+}

@@ -1,0 +1,79 @@
+import {ExpectedError} from '../../core/errors.ts'
+import {nearest} from '../../core/nearest.ts'
+import {type CatalogOptions, type NameLists, type NameReader, createNameLists, freshMs, missMs} from './name-lists.ts'
+
+/** Which models and agents OpenCode has in a directory: both depend on the project's own configuration. */
+export type Catalog = {
+  /** Undefined where OpenCode could not be asked. */
+  models(directory: string): Promise<readonly string[] | undefined>
+  /** Agents that a task can be given to; subagents are not. */
+  agents(directory: string): Promise<readonly string[] | undefined>
+  /** Rejects when OpenCode is known not to have the model. Returns undefined at once where it is known to have it. */
+  checkModel(model: string, directory: string): Promise<void> | undefined
+  checkAgent(agent: string, directory: string): Promise<void> | undefined
+}
+
+/** Has always had them; a list costs a start of OpenCode, some seconds. */
+const builtInAgents = new Set(['build', 'plan'])
+
+const modelReader: NameReader = {
+  arguments: ['models'],
+  parse: (text) =>
+    text
+      .split('\n')
+      .map((line) => line.trim())
+      .filter((line) => /^[^\s/]+\/\S/.test(line)),
+}
+
+const agentReader: NameReader = {
+  arguments: ['agent', 'list'],
+  parse: (text) => [...text.matchAll(/^(\S.*?) \((?:primary|all)\)$/gm)].map((match) => match[1] ?? ''),
+}
+
+/** Asks OpenCode when first needed, and keeps each answer for ten minutes. */
+export function createCatalog(options: CatalogOptions): Catalog {
+  const models = createNameLists(modelReader, options)
+  const agents = createNameLists(agentReader, options)
+  return {
+    models: async (directory) => (await models.get(directory, freshMs))?.names,
+    agents: async (directory) => (await agents.get(directory, freshMs))?.names,
+    checkModel: (model, directory) =>
+      models.has(model, directory) ? undefined : check(models, model, directory, unknownModel),
+    checkAgent: (agent, directory) =>
+      builtInAgents.has(agent) || agents.has(agent, directory)
+        ? undefined
+        : check(agents, agent, directory, unknownAgent),
+  }
+}
+
+async function check(
+  lists: NameLists,
+  name: string,
+  directory: string,
+  problem: (name: string, known: readonly string[]) => ExpectedError,
+): Promise<void> {
+  const list = (await lists.get(directory, freshMs)) && (await lists.get(directory, missMs, name))
+  // An empty list tells as little as none: OpenCode then says itself what is wrong.
+  if (list && list.names.length > 0 && !list.names.includes(name)) throw problem(name, list.names)
+}
+
+const suggest = (names: string[]) => (names.length > 0 ? [`Did you mean ${names.join(', ')}?`] : [])
+
+const unknownModel = (model: string, known: readonly string[]) => {
+  const close = nearest(model, known)
+  return new ExpectedError(`OpenCode has no model ${model}${close.length > 0 ? `; near: ${close.join(', ')}` : ''}`, {
+    code: 'UNKNOWN_MODEL',
+    exit: 'usage',
+    suggestions: [...suggest(close), 'Run `opencode models` in the codebase for the models there are'],
+  })
+}
+
+const unknownAgent = (agent: string, known: readonly string[]) => {
+  const close = nearest(agent, known)
+  const message = `OpenCode has no agent ${agent} that takes tasks (subagents do not)`
+  return new ExpectedError(close.length > 0 ? `${message}; near: ${close.join(', ')}` : message, {
+    code: 'UNKNOWN_AGENT',
+    exit: 'usage',
+    suggestions: [...suggest(close), `It has ${known.slice(0, 20).join(', ')}`],
+  })
+}

@@ -1,0 +1,58 @@
+import {ExpectedError} from '../../core/errors.ts'
+
+export type AgentCommand = {
+  agent: string
+  model?: string | undefined
+  sessionId?: string | undefined
+  title: string
+}
+
+const longestTitle = 200
+
+/** The arguments of one run; the prompt is not among them, it goes to stdin. Only flags that `flags` has are used. */
+export function agentArguments(command: AgentCommand, flags: ReadonlySet<string>): string[] {
+  const {agent, model, sessionId, title} = command
+  if (sessionId !== undefined && !flags.has('--session'))
+    throw badTask('BAD_SESSION', 'this OpenCode cannot continue a session')
+  const args = ['run', '--format', 'json']
+  if (flags.has('--agent')) args.push('--agent', checkAgent(agent))
+  if (model !== undefined && flags.has('--model')) args.push('--model', model)
+  if (sessionId !== undefined) args.push('--session', checkSession(sessionId))
+  // With no title OpenCode asks the model for one. In one word, since a title may begin with a dash.
+  if (sessionId === undefined && flags.has('--title')) args.push(`--title=${cleanTitle(title)}`)
+  return args
+}
+
+/**
+ * The model's name as OpenCode takes it: `provider/model`, from that or from `provider:model`. Undefined, for
+ * OpenCode's own choice, when it is empty or `default`.
+ */
+export function normalizeModel(name: string | null | undefined): string | undefined {
+  const model = (name ?? '').trim()
+  if (model === '' || model === 'default') return undefined
+  if (isUnsafe(model)) throw badTask('BAD_MODEL', `not a model's name: ${JSON.stringify(model)}`)
+  return model.includes('/') ? model : model.replace(':', '/')
+}
+
+function checkAgent(agent: string): string {
+  if (agent === '' || isUnsafe(agent)) throw badTask('BAD_AGENT', `not an agent's name: ${JSON.stringify(agent)}`)
+  return agent
+}
+
+function checkSession(id: string): string {
+  if (!/^[A-Za-z0-9_-]+$/.test(id) || id.startsWith('-'))
+    throw badTask('BAD_SESSION', `not a session's id: ${JSON.stringify(id)}`)
+  return id
+}
+
+/** Would be taken for a flag, or cannot be an argument at all. */
+// oxlint-disable-next-line no-control-regex -- control characters are what it looks for
+const isUnsafe = (text: string) => text.startsWith('-') || /[\u0000-\u001f\u007f]/.test(text)
+
+function cleanTitle(title: string): string {
+  // oxlint-disable-next-line no-control-regex -- a NUL in an argument makes the spawn throw
+  const clean = title.replaceAll(/[\u0000-\u001f\u007f]+/g, ' ').trim()
+  return [...clean].slice(0, longestTitle).join('') || 'task'
+}
+
+const badTask = (code: string, message: string) => new ExpectedError(message, {code, exit: 'usage'})

@@ -1,0 +1,124 @@
+import {accessSync, closeSync, constants, openSync, readFileSync, readSync, realpathSync, statSync} from 'node:fs'
+import {delimiter, dirname, join} from 'node:path'
+import {ExpectedError} from '../../core/errors.ts'
+
+export type OpenCodeLocation = {
+  /** What to start: the program itself where a wrapper could be seen through. */
+  path: string
+  /** Where it was found, for people: `--opencode`, `PATH`, a folder. */
+  source: string
+}
+
+export type LocateOptions = {
+  /** A path that somebody named, and where: it is taken, or it is an error. */
+  explicit?: {path: string; source: string} | undefined
+  env: NodeJS.ProcessEnv
+  home: string
+  /** The folder of this program; an OpenCode installed beside it is the last resort. */
+  projectRoot?: string | undefined
+  isExecutable?: (path: string) => boolean
+}
+
+const homeFolders = ['.local/bin', '.opencode/bin', 'bin', '.bun/bin', '.npm-global/bin']
+const systemFolders = ['/usr/local/bin', '/usr/bin', '/opt/a2a-worker/bin']
+
+/** Finds the OpenCode program: the named one, else the usual folders, `PATH`, and our own `node_modules`. */
+export function locateOpenCode(options: LocateOptions): OpenCodeLocation {
+  const {explicit, isExecutable = isExecutableFile} = options
+  if (explicit) {
+    if (!isExecutable(explicit.path)) throw notExecutable(explicit)
+    return {path: behindWrapper(explicit.path, isExecutable), source: explicit.source}
+  }
+
+  const found = candidates(options).find(({path}) => isExecutable(path))
+  if (!found) throw notFound(options)
+  return {path: behindWrapper(found.path, isExecutable), source: found.source}
+}
+
+function candidates({env, home, projectRoot}: LocateOptions): OpenCodeLocation[] {
+  const usual = [...homeFolders.map((folder) => join(home, folder)), ...systemFolders]
+  // A relative entry of PATH would mean another program in each codebase.
+  const searched = (env['PATH'] ?? '').split(delimiter).filter((folder) => folder.startsWith('/'))
+  return [
+    ...usual.map((folder) => ({path: join(folder, 'opencode'), source: folder})),
+    ...searched.map((folder) => ({path: join(folder, 'opencode'), source: 'PATH'})),
+    ...(projectRoot ? platformPrograms(projectRoot).map((path) => ({path, source: 'node_modules'})) : []),
+  ]
+}
+
+/** The programs that npm unpacks for this platform, in `folder` or above it. */
+function platformPrograms(folder: string): string[] {
+  const base = `opencode-${process.platform}-${process.arch}`
+  const names = [base, `${base}-baseline`, `${base}-musl`, `${base}-baseline-musl`]
+  return ancestors(folder).flatMap((parent) =>
+    names.map((name) => join(parent, 'node_modules', name, 'bin', 'opencode')),
+  )
+}
+
+function ancestors(folder: string): string[] {
+  const parent = dirname(folder)
+  return parent === folder ? [folder] : [folder, ...ancestors(parent)]
+}
+
+/**
+ * OpenCode 1.1 to 1.14 install a Node script that starts the program with a blocking spawn: a signal to the script
+ * never reaches the program. So the program itself is started where it can be found from the script.
+ */
+function behindWrapper(path: string, isExecutable: (path: string) => boolean): string {
+  if (!isNodeScript(path)) return path
+  const folder = dirname(realpathSync(path))
+  // Any other script was put there by somebody who wants it to be run.
+  if (!isOfOpenCode(folder)) return path
+  return [join(folder, '.opencode'), ...platformPrograms(folder)].find((program) => isExecutable(program)) ?? path
+}
+
+function isOfOpenCode(folder: string): boolean {
+  try {
+    const {name} = JSON.parse(readFileSync(join(folder, '..', 'package.json'), 'utf8')) as {name?: unknown}
+    return name === 'opencode-ai'
+  } catch {
+    return false
+  }
+}
+
+function isNodeScript(path: string): boolean {
+  try {
+    const fd = openSync(path, 'r')
+    try {
+      const head = Buffer.alloc(64)
+      const length = readSync(fd, head)
+      return /^#!.*\bnode\b/.test(head.toString('latin1', 0, length))
+    } finally {
+      closeSync(fd)
+    }
+  } catch {
+    return false
+  }
+}
+
+/** Whether `path` is a file that this user may execute. */
+export function isExecutableFile(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK)
+    return statSync(path).isFile()
+  } catch {
+    return false
+  }
+}
+
+const notExecutable = ({path, source}: {path: string; source: string}) =>
+  new ExpectedError(`OpenCode at ${path} (from ${source}) is missing or not executable`, {
+    code: 'OPENCODE_NOT_FOUND',
+    exit: 'config',
+    suggestions: [`Correct ${source}, or leave it out to search the usual places`],
+  })
+
+function notFound({home, projectRoot}: LocateOptions): ExpectedError {
+  const usual = [...homeFolders.map((folder) => join(home, folder)), ...systemFolders]
+  const places = [...usual, 'PATH', ...(projectRoot ? [`node_modules in or above ${projectRoot}`] : [])]
+  return new ExpectedError(`OpenCode was not found; searched ${places.join(', ')}`, {
+    code: 'OPENCODE_NOT_FOUND',
+    exit: 'config',
+    suggestions: ['Install it: npm i -g opencode-ai', 'Or name the program in the setting `opencode_bin`'],
+  })
+}

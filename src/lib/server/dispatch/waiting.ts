@@ -1,0 +1,40 @@
+import {parseTime} from '../../core/clock.ts'
+import {globalCodebase, pendingCodebase} from '../../protocol/routes.ts'
+import type {Parts} from './parts.ts'
+import type {StoredTask} from '../store/store.ts'
+
+/** A worker that was heard of this recently is there, even without a stream: it polls. */
+const recentMs = 45_000
+
+/** Why a pending task has not been taken yet, in words; null for any other. */
+export function whyWaiting(task: StoredTask, {store, roster, dispatch, clock}: Parts): string | null {
+  if (task.status !== 'pending') return null
+  const offer = dispatch.offers.get(task.id)
+  const nameOf = (workerId: string) => roster.profile(workerId).name
+  if (offer) return `offered to ${nameOf(offer.workerId)}`
+  const occupant = dispatch.occupantOf(task.codebase_id)
+  if (occupant) return `working tree busy with task ${occupant}`
+
+  const workers = roster.streamsFor(task.codebase_id).map(({workerId}) => workerId)
+  if (workers.length === 0) return whyNobody()
+  const [only = ''] = workers
+  const refusals = workers.map((workerId) => dispatch.holdoffs.get(task.id, workerId))
+  const reason = refusals.find((refusal) => refusal?.reason !== undefined)?.reason
+  if (reason !== undefined) return `declined: ${reason}`
+  if (workers.every((workerId) => dispatch.freeSlots(workerId) <= 0))
+    return workers.length === 1 ? `worker ${nameOf(only)} has no free slot` : 'no worker has a free slot'
+  if (refusals.some((refusal) => refusal !== undefined))
+    return `worker ${nameOf(only)} did not take it; asked again soon`
+  if (task.required?.length) return `no worker connected has the capabilities ${task.required.join(', ')}`
+  return null
+
+  function whyNobody(): string | null {
+    if (task.codebase_id === globalCodebase || task.codebase_id === pendingCodebase) return 'no worker is connected'
+    const owner = store.registry.codebase(task.codebase_id)?.worker_id
+    const worker = owner === undefined ? undefined : store.registry.worker(owner)
+    if (!worker || worker.unregistered_at !== null) return 'no worker serves this codebase'
+    if (clock.now() - (parseTime(worker.last_seen) ?? 0) < recentMs)
+      return `worker ${worker.name} has no open stream; it will see the task when it polls`
+    return `worker ${worker.name} is offline since ${worker.last_seen}`
+  }
+}

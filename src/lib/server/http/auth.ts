@@ -1,0 +1,116 @@
+import {createHash, timingSafeEqual} from 'node:crypto'
+import {configError} from '../../core/errors.ts'
+import {routes} from '../../protocol/routes.ts'
+import {HttpError} from './http-error.ts'
+
+export const scopes = ['admin', 'client', 'worker'] as const
+export type Scope = (typeof scopes)[number]
+
+/** One entry of A2A_AUTH_TOKENS. `workerId`: the only worker that a worker's token may speak for. */
+export type Token = {name: string; scope: Scope; workerId?: string | undefined; token: string}
+
+/** `stream-only`: what the existing worker can show a token for, and dumps of everything. */
+export type AuthMode = 'required' | 'stream-only' | 'off'
+
+/** Who asks. Undefined where no token is asked for and none was shown. */
+export type Identity = Omit<Token, 'token'> & {
+  /** What the store knows the token by; the token itself is nowhere but in memory. */
+  hash: string
+}
+
+/**
+ * Reads `name:token,name/scope:token,name/worker=ID:token`. A pair without a colon is a token of an admin without a
+ * name, as the existing server has it.
+ */
+export function parseTokens(text: string): Token[] {
+  return text
+    .split(',')
+    .map((pair) => pair.trim())
+    .filter((pair) => pair !== '')
+    .map(parseToken)
+}
+
+function parseToken(pair: string): Token {
+  const colon = pair.indexOf(':')
+  if (colon < 0) return {name: '', scope: 'admin', token: pair}
+  const [name = '', scope = 'admin'] = pair.slice(0, colon).split(/\/(.*)/s)
+  const token = pair.slice(colon + 1)
+  const [kind, workerId] = scope.split(/=(.*)/s)
+  const form = 'A2A_AUTH_TOKENS takes name:token, name/client:token, name/worker=ID:token, separated by commas'
+  if (token === '') throw configError(`the token named ${JSON.stringify(name)} is empty`, form)
+  if (!isScope(kind) || (workerId !== undefined && (kind !== 'worker' || workerId === '')))
+    throw configError(`the token named ${JSON.stringify(name)} has an unknown scope: ${scope}`, form)
+  return {name, scope: kind, workerId, token}
+}
+
+const isScope = (word: string | undefined): word is Scope => (scopes as readonly (string | undefined)[]).includes(word)
+const digest = (token: string) => createHash('sha256').update(token).digest()
+
+/** Where no token is ever asked for: whoever watches the process has none, and A2A clients come without one. */
+export const openPaths: ReadonlySet<string> = new Set([routes.health, routes.livez, routes.readyz, routes.agentCard])
+
+/** Tells who a request comes from, and refuses those it must. */
+export type Gate = (authorization: string | undefined, path: string) => Identity | undefined
+
+export function createGate(tokens: readonly Token[], mode: AuthMode): Gate {
+  const known = tokens.map(({token, ...who}) => ({digest: digest(token), who}))
+  const guarded = ['/v1/worker/', '/v1/monitor/export/']
+
+  const identify = (token: string): Identity | undefined => {
+    const shown = digest(token)
+    let found: Identity | undefined
+    // all are compared, each in constant time
+    for (const {digest, who} of known)
+      if (timingSafeEqual(digest, shown)) found ??= {...who, hash: shown.toString('hex')}
+    return found
+  }
+
+  return (authorization, path) => {
+    const isGuarded = guarded.some((prefix) => path.startsWith(prefix))
+    const isNeeded = mode === 'required' ? !openPaths.has(path) : mode === 'stream-only' && isGuarded
+    const token = authorization?.startsWith('Bearer ') ? authorization.slice('Bearer '.length).trim() : undefined
+    const identity = mode === 'off' || token === undefined ? undefined : identify(token)
+    if (isNeeded && token === undefined) throw new HttpError(401, 'Missing Bearer token')
+    if (isNeeded && !identity) throw new HttpError(403, 'Invalid token')
+    return identity
+  }
+}
+
+/** Where a worker's token that names no worker is tied to the first one that registers with it. */
+export type Bindings = {binding(hash: string): string | undefined; bind(hash: string, workerId: string): void}
+
+/** Refuses those who may not speak for this worker. `registers`: an untied token is tied by this request. */
+export function mayActAs(
+  identity: Identity | undefined,
+  workerId: string,
+  bindings: Bindings,
+  {registers = false} = {},
+): void {
+  if (!identity || identity.scope === 'admin') return
+  if (identity.scope === 'client') throw new HttpError(403, `The token ${named(identity)}is a client's, not a worker's`)
+  const bound = identity.workerId ?? bindings.binding(identity.hash)
+  if (bound === undefined && registers) return bindings.bind(identity.hash, workerId)
+  if (bound === undefined) throw new HttpError(403, `Register worker ${workerId} first: the token belongs to no worker`)
+  if (bound !== workerId)
+    throw new HttpError(403, `The token ${named(identity)}belongs to another worker, not to ${workerId}`)
+}
+
+/** Refuses workers: what they run must not give them, or others, more work. */
+export function mayManageTasks(identity: Identity | undefined): void {
+  if (identity?.scope === 'worker')
+    throw new HttpError(403, `The token ${named(identity)}is a worker's: it may not create or cancel tasks`)
+}
+
+/** Refuses workers: what they run must not read what others do. */
+export function mayWatchAll(identity: Identity | undefined): void {
+  if (identity?.scope === 'worker')
+    throw new HttpError(403, `The token ${named(identity)}is a worker's: it may not read what all others do`)
+}
+
+/** The only worker whose things the asker may see; undefined: everybody's. */
+export function onlyWorkerOf(identity: Identity | undefined, bindings: Bindings): string | undefined {
+  if (identity?.scope !== 'worker') return undefined
+  return identity.workerId ?? bindings.binding(identity.hash) ?? ''
+}
+
+const named = ({name}: Identity) => (name ? `"${name}" ` : '')

@@ -1,0 +1,34 @@
+import {once} from 'node:events'
+import type {Server} from 'node:http'
+import {configError, errorCode, ExpectedError, messageOf} from '../../core/errors.ts'
+import type {AuthMode, Token} from './auth.ts'
+import {isLoopback} from './foreign-pages.ts'
+
+/** Whoever can reach the plane can run code on the workers' machines. */
+export function checkExposure(host: string, tokens: readonly Token[], auth: AuthMode): void {
+  const fix = 'Set A2A_AUTH_TOKENS=name:token, or listen on 127.0.0.1'
+  if (auth !== 'off' && tokens.length === 0)
+    throw configError(`authentication is ${auth}, but there are no tokens`, fix)
+  if (isLoopback(host) || auth !== 'off') return
+  throw configError(`${host} can be reached from other machines, and no token would be asked for`, fix)
+}
+
+/** Resolves when the server listens; what keeps it from that is named. */
+export async function listen(server: Server, host: string, port: number): Promise<void> {
+  server.listen(port, host)
+  try {
+    await once(server, 'listening')
+  } catch (error) {
+    if (errorCode(error) === 'EADDRINUSE')
+      throw new ExpectedError(`port ${port} on ${host} is in use`, {
+        code: 'PORT_IN_USE',
+        exit: 'temporary',
+        suggestions: ['Choose another one with --port, or --port 0 for any that is free'],
+        cause: error,
+      })
+    throw configError(
+      `cannot listen on ${host}:${port}: ${messageOf(error)}`,
+      'Choose an address of this machine with --host and a port that you may use with --port',
+    )
+  }
+}

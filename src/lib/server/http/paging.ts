@@ -1,0 +1,57 @@
+import type {Context} from 'hono'
+import * as v from 'valibot'
+import {parseJson} from '../../protocol/parse.ts'
+import type {AppEnv} from './app-env.ts'
+import {HttpError} from './http-error.ts'
+
+/** Where the next page begins is in this header; without it there is none. */
+export const nextCursorHeader = 'X-Next-Cursor'
+
+const maxLimit = 1000
+
+/** A query's `limit`; what is more than the most that one page has is that. */
+export function readLimit<F>(text: string | undefined, fallback: F): number | F {
+  if (text === undefined) return fallback
+  if (!/^[1-9]\d*$/.test(text)) throw new HttpError(400, 'limit must be a number from 1 on')
+  return Math.min(Number(text), maxLimit)
+}
+
+/** The sort key of a page's last entry, as a word that callers hand back. */
+export const toCursor = (key: readonly (string | number)[]) => Buffer.from(JSON.stringify(key)).toString('base64url')
+
+/** The key in a query's `cursor`, which must have this shape. */
+export function readCursor<const S extends v.GenericSchema<unknown, unknown>>(
+  text: string | undefined,
+  schema: S,
+): v.InferOutput<S> | undefined {
+  if (text === undefined) return undefined
+  const result = v.safeParse(schema, parseJson(Buffer.from(text, 'base64url').toString('utf8')))
+  if (!result.success) throw new HttpError(400, 'cursor is none of ours')
+  return result.output
+}
+
+const textKey = v.array(v.string())
+
+/**
+ * A page of a list that is in memory anyway, in the order of its key: all of it, unless a `limit` is asked for.
+ */
+export function pageOf<T>(c: Context<AppEnv>, items: readonly T[], keyOf: (item: T) => string[]): T[] {
+  const {limit, cursor} = c.req.query()
+  const after = readCursor(cursor, textKey)
+  const most = readLimit(limit, Number.POSITIVE_INFINITY)
+  const keyed = items.map((item) => ({item, key: keyOf(item)})).sort((a, b) => compare(a.key, b.key))
+  const rest = after ? keyed.filter(({key}) => compare(key, after) > 0) : keyed
+  const page = rest.slice(0, most)
+  const last = page.at(-1)
+  if (last && page.length < rest.length) c.header(nextCursorHeader, toCursor(last.key))
+  return page.map(({item}) => item)
+}
+
+function compare(a: readonly string[], b: readonly string[]): number {
+  for (const [index, word] of a.entries()) {
+    const other = b[index] ?? ''
+    if (word !== other) return word < other ? -1 : 1
+  }
+
+  return 0
+}

@@ -1,0 +1,91 @@
+import type {Context, Hono} from 'hono'
+import {interveneSchema, searchQuerySchema} from '../../protocol/monitor-schemas.ts'
+import {routes} from '../../protocol/routes.ts'
+import {mayManageTasks, mayWatchAll} from '../http/auth.ts'
+import {readBody, readQuery} from '../http/body.ts'
+import type {AppEnv} from '../http/app-env.ts'
+import {openEventStream} from '../streams/event-stream.ts'
+import {notFound} from '../http/http-error.ts'
+import {toCsv, toJson} from './monitor-export.ts'
+import {followMonitor} from './monitor-stream.ts'
+import {agentsOf, countMessages, listMessages, searchMessages, statsOf} from './monitor-view.ts'
+import {nextCursorHeader, pageOf} from '../http/paging.ts'
+import type {Parts} from '../dispatch/parts.ts'
+
+/** For those who watch: what happens, in words and numbers. None of it keeps dispatch waiting. */
+export function monitorRoutes(app: Hono<AppEnv>, parts: Parts): void {
+  const {monitor, store} = parts
+  app.get(routes.monitorStats, (c) => c.json(statsOf(parts)))
+  app.get(routes.monitorAgents, (c) => c.json(pageOf(c, agentsOf(parts), ({id}) => [id])))
+  messages(app, parts)
+  exporting(app, parts)
+
+  app.get(routes.monitorStream, (c) => {
+    mayWatchAll(c.get('identity'))
+    const last = Number(c.req.header('last-event-id') ?? c.req.query('since') ?? Number.NaN)
+    return openEventStream(c, (stream) => {
+      parts.hub.track(stream)
+      followMonitor(parts, stream, Number.isSafeInteger(last) ? last : undefined).catch((error: unknown) => {
+        parts.log(`the monitoring stream failed: ${String(error)}`)
+        stream.close()
+      })
+    })
+  })
+
+  // an agent's run reads nothing but its prompt, so a word in between reaches nobody, and that is what is said
+  app.post(routes.monitorIntervene, async (c) => {
+    mayManageTasks(c.get('identity'))
+    const {agent_id: agentId, message: text, timestamp} = await readBody(c, interveneSchema)
+    if (!store.registry.worker(agentId)) throw notFound('Agent not found')
+    monitor.note({type: 'intervention', agentId, text})
+    const message =
+      'Not delivered: a running agent takes no messages. Cancel its task, or resume its session with a prompt'
+    return c.json({
+      success: false,
+      message,
+      intervention: {agent_id: agentId, message: text, timestamp, delivered: false},
+    })
+  })
+}
+
+function messages(app: Hono<AppEnv>, parts: Parts): void {
+  app.get(routes.monitorMessages, (c) => {
+    mayWatchAll(c.get('identity'))
+    const {messages, next} = listMessages(parts, c.req.query())
+    if (next !== undefined) c.header(nextCursorHeader, next)
+    return c.json(messages)
+  })
+
+  app.get(routes.monitorMessageCount, (c) => {
+    const type = c.req.query('type') || undefined
+    return c.json({total: countMessages(parts, type), type_filter: type ?? null})
+  })
+
+  app.get(routes.monitorSearch, async (c) => {
+    mayWatchAll(c.get('identity'))
+    const {q: query, ...rest} = readQuery(c, searchQuerySchema)
+    const results = await searchMessages(parts, query, rest)
+    return c.json({query, results, count: results.length})
+  })
+}
+
+/** Also where reading is open to all, a dump of everything is not: see the gate. */
+function exporting(app: Hono<AppEnv>, {monitor}: Parts): void {
+  const all = () => monitor.entries().map(({message}) => message)
+  const send = (c: Context<AppEnv>, type: string, pieces: Iterable<string>) => {
+    mayWatchAll(c.get('identity'))
+    const name = `messages.${type.includes('csv') ? 'csv' : 'json'}`
+    const headers = {'content-type': type, 'content-disposition': `attachment; filename="${name}"`}
+    return c.body(ReadableStream.from(inTurns(pieces)) as ReadableStream<Uint8Array>, 200, headers)
+  }
+  app.get(routes.monitorExportJson, (c) => send(c, 'application/json', toJson(all())))
+  app.get(routes.monitorExportCsv, (c) => send(c, 'text/csv; charset=utf-8', toCsv(all())))
+}
+
+async function* inTurns(pieces: Iterable<string>): AsyncGenerator<Uint8Array> {
+  const encoder = new TextEncoder()
+  for (const piece of pieces) {
+    yield encoder.encode(piece)
+    await new Promise(setImmediate)
+  }
+}

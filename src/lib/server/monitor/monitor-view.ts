@@ -1,0 +1,66 @@
+import * as v from 'valibot'
+import type {MonitorMessage} from '../../protocol/monitor-schemas.ts'
+import type {Entry} from '../streams/monitor-log.ts'
+import {readCursor, readLimit, toCursor} from '../http/paging.ts'
+import type {Parts} from '../dispatch/parts.ts'
+import {wireWorker} from '../registry/registry-view.ts'
+
+const defaultLimit = 100
+/** Looked through at a time; then others have their turn. */
+const stride = 500
+
+export type LogQuery = {type?: string | undefined; limit?: string | undefined; cursor?: string | undefined}
+
+/** The newest messages, in the order in which they came; the cursor leads to older ones. */
+export function listMessages({monitor}: Parts, {type, limit, cursor}: LogQuery) {
+  const [before = Number.POSITIVE_INFINITY] = readCursor(cursor, v.tuple([v.number()])) ?? []
+  const all = monitor.entries().filter((entry) => entry.n < before && isOf(type, entry))
+  const page = all.slice(-readLimit(limit, defaultLimit))
+  const [oldest] = page
+  const next = oldest && page.length < all.length ? toCursor([oldest.n]) : undefined
+  return {messages: page.map(({message}) => message), next}
+}
+
+export const countMessages = ({monitor}: Parts, type: string | undefined) =>
+  monitor.entries().filter((entry) => isOf(type, entry)).length
+
+/** The newest messages that have this text somewhere, small or large, in the order in which they came. */
+export async function searchMessages({monitor}: Parts, text: string, {type, limit}: LogQuery) {
+  const wanted = text.toLowerCase()
+  const most = readLimit(limit, defaultLimit)
+  const entries = monitor.entries().toReversed()
+  const found: MonitorMessage[] = []
+  for (const [index, entry] of entries.entries()) {
+    if (found.length >= most) break
+    if (index % stride === stride - 1) await new Promise(setImmediate)
+    const {content, agent_name, error} = entry.message
+    if (isOf(type, entry) && [content, agent_name, error ?? ''].some((part) => part.toLowerCase().includes(wanted)))
+      found.push(entry.message)
+  }
+
+  return found.toReversed()
+}
+
+const isOf = (type: string | undefined, {message}: Entry) => !type || message.type === type
+
+/** Messages, tokens and the like are counted since the control plane started; times are in milliseconds. */
+export function statsOf(parts: Parts) {
+  const {messages, toolCalls, errors, tokens, ended, totalMs, interventions} = parts.monitor.counted
+  return {
+    total_messages: messages,
+    tool_calls: toolCalls,
+    errors,
+    tokens,
+    avg_response_time: ended === 0 ? 0 : Math.round(totalMs / ended),
+    active_agents: agentsOf(parts).filter(({status}) => status === 'active').length,
+    interventions,
+  }
+}
+
+/** The workers, as the agents that they are to whoever watches. */
+export function agentsOf(parts: Parts) {
+  return parts.store.registry.workers({withModels: false}).map((worker) => {
+    const {worker_id: id, name, status, last_seen} = wireWorker(parts, worker)
+    return {id, name, status, messages_count: parts.monitor.activityOf(id)?.messages ?? 0, last_seen}
+  })
+}

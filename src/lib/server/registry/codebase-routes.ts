@@ -1,0 +1,82 @@
+import type {Context, Hono} from 'hono'
+import {routes} from '../../protocol/routes.ts'
+import {registerCodebaseSchema} from '../../protocol/schemas.ts'
+import {mayActAs, mayManageTasks} from '../http/auth.ts'
+import {readBody} from '../http/body.ts'
+import type {Position} from './codebase-events.ts'
+import {followCodebase} from './codebase-events.ts'
+import {listCodebases, shownCodebase} from './codebase-list.ts'
+import {removeCodebase} from './codebase-removal.ts'
+import type {AppEnv} from '../http/app-env.ts'
+import {openEventStream} from '../streams/event-stream.ts'
+import {seen} from '../tasks/lease-keeper.ts'
+import {pageOf} from '../http/paging.ts'
+import type {Parts} from '../dispatch/parts.ts'
+import {registerCodebase, requestRegistration} from './registration.ts'
+import {wireCodebase} from './registry-view.ts'
+import {onceFor} from '../tasks/task-requests.ts'
+
+/** Codebases: a worker registers its own; anybody else asks for one to be registered, or removes one. */
+export function codebaseRoutes(app: Hono<AppEnv>, parts: Parts): void {
+  const {commits, store} = parts
+
+  app.post(routes.codebases, async (c) => {
+    const {worker_id: workerId, ...body} = await readBody(c, registerCodebaseSchema)
+    const identity = c.get('identity')
+    if (workerId === null) {
+      mayManageTasks(identity)
+      const task = commits.write(() => requestRegistration(parts, body, onceFor(c)))
+      const message = 'A worker that has this path will register it'
+      return c.json({success: true, pending: true, task_id: task.id, message})
+    }
+
+    const codebase = commits.write(() => {
+      mayActAs(identity, workerId, store.registry, {registers: true})
+      seen(parts, workerId)
+      return registerCodebase(parts, workerId, body)
+    })
+    return c.json({success: true, codebase: wireCodebase(parts, codebase)})
+  })
+
+  const list = (c: Context<AppEnv>) => {
+    const includeDuplicates = isTrue(c.req.query('include_duplicates'))
+    const codebases = listCodebases(parts, {includeDuplicates})
+    return c.json(pageOf(c, codebases, ({registered_at, id}) => [registered_at ?? '', id]))
+  }
+  app.get(routes.codebases, list)
+  app.get(routes.codebaseList, list)
+
+  app.get(routes.codebase, (c) => c.json(shownCodebase(parts, c.req.param('codebase'))))
+
+  app.get(routes.codebaseStatus, (c) => {
+    const id = c.req.param('codebase')
+    // recent messages are those of an agent on the server's own machine, and there is none
+    return c.json({...shownCodebase(parts, id), tasks: store.tasks.counts(id), recent_messages: []})
+  })
+
+  app.get(routes.codebaseEvents, (c) => {
+    const {id} = shownCodebase(parts, c.req.param('codebase'))
+    const resumed = readPosition(c.req.header('last-event-id') ?? c.req.query('since'))
+    return openEventStream(c, (stream) => {
+      parts.hub.track(stream)
+      followCodebase(parts, id, stream, resumed).catch((error: unknown) => {
+        parts.log(`following codebase ${id} failed: ${String(error)}`)
+        stream.close()
+      })
+    })
+  })
+
+  app.delete(routes.codebase, (c) => {
+    mayManageTasks(c.get('identity'))
+    commits.write(() => removeCodebase(parts, c.req.param('codebase')))
+    return c.json({success: true})
+  })
+}
+
+const isTrue = (text: string | undefined) => ['true', '1', 'yes', 'on'].includes(text?.toLowerCase() ?? '')
+
+/** The id of an `output` event; another one says nothing about where its reader was. */
+function readPosition(id: string | undefined): Position | undefined {
+  const [, taskId, since] = /^(.+):(\d{1,15})$/.exec(id ?? '') ?? []
+  return taskId === undefined ? undefined : {taskId, since: Number(since)}
+}

@@ -1,0 +1,164 @@
+import type {Context, Hono} from 'hono'
+import {isoTime} from '../../core/clock.ts'
+import {routes} from '../../protocol/routes.ts'
+import {claimSchema, declineSchema, releaseSchema, workerCodebasesSchema} from '../../protocol/schemas.ts'
+import {mayActAs} from '../http/auth.ts'
+import {readBody} from '../http/body.ts'
+import type {AppEnv} from '../http/app-env.ts'
+import {openEventStream} from '../streams/event-stream.ts'
+import {HttpError, notFound} from '../http/http-error.ts'
+import type {TaskStream} from '../streams/hub.ts'
+import {seen} from '../tasks/lease-keeper.ts'
+import {pageOf} from '../http/paging.ts'
+import type {Parts} from '../dispatch/parts.ts'
+import {declineTask} from '../tasks/registration-tasks.ts'
+import {tellCancelled} from '../tasks/task-moves.ts'
+import {wireTask} from '../streams/task-view.ts'
+import {claimTask, existing, releaseTask} from '../tasks/tasks.ts'
+
+/** What a worker does about tasks: hear of them, take them, give them back. */
+export function streamRoutes(app: Hono<AppEnv>, parts: Parts): void {
+  app.get(routes.taskStream, (c) => openTaskStream(c, parts))
+  claiming(app, parts)
+  connections(app, parts)
+}
+
+function openTaskStream(c: Context<AppEnv>, parts: Parts): Response {
+  const {hub, dispatch, commits, store, leases, roster, clock} = parts
+  const workerId = workerOf(c)
+  const agentName = c.req.query('agent_name') || c.req.header('x-agent-name') || roster.profile(workerId).name
+  const registered = roster.profile(workerId).capabilities
+  const capabilities = words(c.req.header('x-capabilities'))
+  commits.write(() => {
+    mayActAs(c.get('identity'), workerId, store.registry, {registers: true})
+    seen(parts, workerId)
+  })
+  return openEventStream(c, (events) => {
+    const who = {workerId, agentName, capabilities: capabilities.length > 0 ? capabilities : registered}
+    const stream = hub.connect({...who, codebases: words(c.req.header('x-codebases'))}, events, (ended) => {
+      if (roster.isKnown(workerId)) leases.sign(workerId)
+      noteWorker(parts, ended, 'disconnected')
+      commits.afterCommit(() => dispatch.disconnected(ended))
+    })
+    noteWorker(parts, stream, 'connected')
+    const timestamp = isoTime(clock.now())
+    const message = 'Connected to task stream'
+    stream.send('connected', {event: 'connected', worker_id: workerId, agent_name: agentName, message, timestamp})
+    for (const {taskId} of leases.heldBy(workerId)) {
+      const task = store.tasks.get(taskId)
+      if (task?.cancel_requested_at) tellCancelled(parts, workerId, task, 'cancelled while you were away')
+    }
+
+    commits.afterCommit(() => dispatch.returned(workerId))
+  })
+}
+
+function noteWorker({monitor, roster}: Parts, stream: TaskStream, change: 'connected' | 'disconnected'): void {
+  const {workerId, agentName: name} = stream
+  monitor.note({type: 'worker', change, workerId, name, hostname: roster.profile(workerId).hostname})
+}
+
+function claiming(app: Hono<AppEnv>, parts: Parts): void {
+  const {commits, timings} = parts
+  const as = (c: Context<AppEnv>) => {
+    const workerId = workerOf(c)
+    mayActAs(c.get('identity'), workerId, parts.store.registry)
+    return workerId
+  }
+
+  app.post(routes.claim, async (c) => {
+    const {task_id} = await readBody(c, claimSchema)
+    const worker_id = as(c)
+    const task = commits.write(() => {
+      seen(parts, worker_id)
+      return claimTask(parts, task_id, worker_id)
+    })
+    const message = 'Task claimed successfully'
+    const lease_seconds = timings.leaseMs / 1000
+    return c.json({
+      success: true,
+      task_id,
+      worker_id,
+      message,
+      task: wireTask(task),
+      attempt: task.attempt,
+      lease_seconds,
+    })
+  })
+
+  app.post(routes.release, async (c) => {
+    const body = await readBody(c, releaseSchema)
+    const worker_id = as(c)
+    const task = commits.write(() => {
+      seen(parts, worker_id)
+      return releaseTask(parts, {...body, worker_id})
+    })
+    const message = 'Task released successfully'
+    return c.json({success: true, task_id: task.id, worker_id, status: task.status, message})
+  })
+
+  app.post(routes.decline, async (c) => {
+    const {task_id, reason} = await readBody(c, declineSchema)
+    const worker_id = as(c)
+    commits.write(() => {
+      seen(parts, worker_id)
+      const task = existing(parts, task_id)
+      if (task.status === 'pending') declineTask(parts, task, worker_id, reason.slice(0, 500))
+    })
+    return c.json({success: true, task_id, worker_id})
+  })
+}
+
+function connections(app: Hono<AppEnv>, parts: Parts): void {
+  const {hub, commits, dispatch} = parts
+
+  app.get(routes.connected, (c) => {
+    const streams = [...hub.streams()]
+    const workers = pageOf(c, streams, ({workerId}) => [workerId]).map((stream) => connection(parts, stream))
+    return c.json({workers, count: streams.length, timestamp: isoTime(parts.clock.now())})
+  })
+
+  app.get(routes.connectedWorker, (c) => {
+    const workerId = c.req.param('worker')
+    const stream = hub.streamOf(workerId)
+    if (!stream) throw notFound(`Worker ${workerId} not found or not connected`)
+    return c.json(connection(parts, stream))
+  })
+
+  app.put(routes.workerCodebases, async (c) => {
+    const {codebases} = await readBody(c, workerCodebasesSchema)
+    const worker_id = workerOf(c)
+    mayActAs(c.get('identity'), worker_id, parts.store.registry)
+    const stream = hub.streamOf(worker_id)
+    if (!stream) throw notFound(`Worker ${worker_id} not found (not connected via SSE?)`)
+    hub.setCodebases(stream, codebases)
+    commits.afterCommit(() => dispatch.fill(worker_id))
+    return c.json({success: true, worker_id, codebases, message: 'Codebases updated'})
+  })
+}
+
+function connection({leases}: Parts, stream: TaskStream) {
+  const [first] = leases.heldBy(stream.workerId)
+  return {
+    worker_id: stream.workerId,
+    agent_name: stream.agentName,
+    connected_at: stream.connectedAt,
+    last_heartbeat: stream.lastHeartbeat,
+    is_busy: first !== undefined,
+    current_task_id: first?.taskId ?? null,
+    capabilities: stream.capabilities,
+    codebases: [...stream.codebases],
+  }
+}
+
+function workerOf(c: Context<AppEnv>): string {
+  const id = c.req.query('worker_id') || c.req.header('x-worker-id') || c.req.header('worker_id')
+  if (!id) throw new HttpError(400, 'worker_id is required (query param or X-Worker-ID header)')
+  return id
+}
+
+const words = (header: string | undefined) =>
+  (header ?? '')
+    .split(',')
+    .map((word) => word.trim())
+    .filter((word) => word !== '')

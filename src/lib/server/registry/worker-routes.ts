@@ -1,0 +1,78 @@
+import type {Hono} from 'hono'
+import {serverFeatures} from '../../protocol/features.ts'
+import {routes} from '../../protocol/routes.ts'
+import {heartbeatSchema, registerWorkerSchema} from '../../protocol/schemas.ts'
+import {mayActAs} from '../http/auth.ts'
+import {readBody} from '../http/body.ts'
+import type {AppEnv} from '../http/app-env.ts'
+import {notFound} from '../http/http-error.ts'
+import {takeHeartbeat} from '../tasks/lease-keeper.ts'
+import {listModels} from './model-list.ts'
+import {pageOf} from '../http/paging.ts'
+import type {Parts} from '../dispatch/parts.ts'
+import {registerWorker, unregisterWorker} from './registration.ts'
+import {monitorWorker, wireWorker} from './registry-view.ts'
+import type {StoredWorker} from '../store/store.ts'
+
+/** More than any worker takes at once; keeps a slip of the pen out of the arithmetic. */
+const mostSlots = 1000
+
+const keyOf = ({registered_at, worker_id}: StoredWorker) => [registered_at, worker_id]
+
+/** Workers: registration, signs of life, who there is. */
+export function workerRoutes(app: Hono<AppEnv>, parts: Parts): void {
+  const {store, commits} = parts
+  const {registry} = store
+
+  app.post(routes.registerWorker, async (c) => {
+    const {max_concurrent_tasks: slots, ...body} = await readBody(c, registerWorkerSchema)
+    const worker = commits.write(() => {
+      mayActAs(c.get('identity'), body.worker_id, registry, {registers: true})
+      const max_concurrent_tasks = slots === null ? null : Math.min(slots, mostSlots)
+      return registerWorker(parts, {...body, max_concurrent_tasks})
+    })
+    return c.json({
+      success: true,
+      worker: wireWorker(parts, worker),
+      worker_id: worker.worker_id,
+      message: 'Worker registered',
+      features: serverFeatures,
+      ...(parts.brokerUrl ? {redis_url: parts.brokerUrl} : {}),
+    })
+  })
+
+  app.post(routes.heartbeat, async (c) => {
+    const workerId = c.req.param('worker')
+    const body = await readBody(c, heartbeatSchema, {mayBeEmpty: true})
+    mayActAs(c.get('identity'), workerId, registry)
+    commits.write(() => takeHeartbeat(parts, workerId, body))
+    return c.json({success: true})
+  })
+
+  app.post(routes.unregister, (c) => {
+    const workerId = c.req.param('worker')
+    mayActAs(c.get('identity'), workerId, registry)
+    const isKnown = commits.write(() => unregisterWorker(parts, workerId))
+    return c.json({success: isKnown, message: isKnown ? 'Worker unregistered' : 'Worker not found'})
+  })
+
+  app.get(routes.workers, (c) =>
+    c.json(pageOf(c, registry.workers(), keyOf).map((worker) => wireWorker(parts, worker))),
+  )
+
+  app.get(routes.worker, (c) => {
+    const worker = registry.worker(c.req.param('worker'))
+    if (!worker || worker.unregistered_at !== null) throw notFound('Worker not found')
+    return c.json(wireWorker(parts, worker))
+  })
+
+  app.get(routes.models, (c) => c.json(listModels(registry.workers())))
+
+  app.get(routes.monitorWorkers, (c) =>
+    c.json({
+      workers: pageOf(c, registry.workers({all: true, withModels: false}), keyOf).map((worker) =>
+        monitorWorker(parts, worker),
+      ),
+    }),
+  )
+}

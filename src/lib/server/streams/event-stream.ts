@@ -1,0 +1,90 @@
+import type {HttpBindings} from '@hono/node-server'
+import {RESPONSE_ALREADY_SENT} from '@hono/node-server/utils/response'
+import type {Context} from 'hono'
+import type {SseEvent} from '../../protocol/sse.ts'
+import {encodeComment, encodeEvent} from '../../protocol/sse.ts'
+import type {AppEnv} from '../http/app-env.ts'
+
+/** A reader that has this much unread is disconnected: it can come back, the memory cannot. */
+const maxQueued = 1024 * 1024
+
+const headers = {
+  'content-type': 'text/event-stream; charset=utf-8',
+  'cache-control': 'no-cache, no-transform',
+  'x-accel-buffering': 'no',
+}
+
+/** The server's end of one `text/event-stream`. */
+export class EventStream {
+  readonly #response: HttpBindings['outgoing']
+  readonly #closed = new AbortController()
+
+  constructor(response: HttpBindings['outgoing']) {
+    this.#response = response
+    response.on('error', () => this.close()) // a reset by the reader is its end, not ours
+    response.on('close', () => this.#closed.abort())
+    response.writeHead(200, headers)
+    response.flushHeaders()
+  }
+
+  /** Aborted when the stream has ended, whoever ended it. */
+  get closed(): AbortSignal {
+    return this.#closed.signal
+  }
+
+  /** Nothing can be sent any more, even if the reader has not noticed yet. */
+  get isEnded(): boolean {
+    return this.closed.aborted || this.#response.writableEnded
+  }
+
+  send(event: SseEvent): void {
+    this.#write(encodeEvent(event))
+  }
+
+  comment(text: string): void {
+    this.#write(encodeComment(text))
+  }
+
+  /** False when the reader has not taken what was sent: wait for `drained`. */
+  get isReady(): boolean {
+    return !this.#response.writableNeedDrain
+  }
+
+  /** Resolves when the reader has taken everything, or the stream has ended. */
+  drained(): Promise<void> {
+    if (this.isReady || this.closed.aborted) return Promise.resolve()
+    return new Promise((resolve) => {
+      const done = () => {
+        this.#response.off('drain', done)
+        this.closed.removeEventListener('abort', done)
+        resolve()
+      }
+      this.#response.on('drain', done)
+      this.closed.addEventListener('abort', done)
+    })
+  }
+
+  /** Ends the stream in good order. */
+  end(): void {
+    this.#response.end()
+  }
+
+  /** Ends it now, unsent bytes and all. */
+  close(): void {
+    this.#response.destroy()
+    this.#closed.abort()
+  }
+
+  #write(bytes: Buffer): void {
+    if (this.isEnded) return
+    this.#response.write(bytes)
+    if (this.#response.writableLength > maxQueued) this.close()
+  }
+}
+
+/** Turns the answer into an event stream. A HEAD request gets the headers only. */
+export function openEventStream(c: Context<AppEnv>, serve: (stream: EventStream) => void): Response {
+  if (c.req.method === 'HEAD') return c.body(null, 200, headers)
+  serve(new EventStream(c.env.outgoing))
+  return RESPONSE_ALREADY_SENT
+}

@@ -1,0 +1,27 @@
+import {limits} from '../../protocol/limits.ts'
+import type {Task} from '../../protocol/schemas.ts'
+import type {StoredTask} from '../store/store.ts'
+
+/** The task as the wire shows it. */
+export function wireTask(task: StoredTask, waiting: string | null = null): Task {
+  const {n: _n, required: _required, frame_size: _size, ...withOutput} = task
+  const {output_next: _next, output_seq: _seq, output_first: _first, output_chars: _chars, ...shown} = withOutput
+  return {...shown, waiting}
+}
+
+/**
+ * What a `task_available` event carries: the whole task under the names that every kind of worker reads. One that
+ * would be too long for the existing worker's line limit goes without text, and only to workers that fetch it.
+ */
+export function taskFrame(task: StoredTask): Record<string, unknown> {
+  if (task.frame_size <= limits.frame)
+    return {...wireTask(task), task_id: task.id, description: task.prompt, status: 'pending'}
+  const {id, codebase_id, title, agent_type, priority, attempt, created_at} = task
+  return {id, task_id: id, codebase_id, title, agent_type, priority, attempt, created_at, status: 'pending'}
+}
+
+/** The size that the whole frame of a new task will have, with room for the fields that change later. */
+export function frameSize(task: {title: string; prompt: string; metadata: object}): number {
+  const changing = 1024
+  return Buffer.byteLength(JSON.stringify({...task, description: task.prompt})) + changing
+}

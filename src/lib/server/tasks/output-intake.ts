@@ -1,0 +1,84 @@
+import {isoTime} from '../../core/clock.ts'
+import {isFinal} from '../../protocol/schemas.ts'
+import {conflict, HttpError} from '../http/http-error.ts'
+import type {Parts} from '../dispatch/parts.ts'
+import type {StoredTask} from '../store/store.ts'
+import * as moves from './task-moves.ts'
+
+export type OutputInput = {
+  worker_id: string
+  output: string
+  timestamp: string | null
+  attempt: number | null
+  offset: number | null
+  length: number | null
+}
+
+/** The longest piece that is stored in one row, in UTF-16 units: readers page by whole rows. */
+const maxPiece = 128 * 1024
+
+/** Stores output of the holder's current attempt, once and in order. Returns where the next batch begins. */
+export function takeOutput(parts: Parts, task: StoredTask, input: OutputInput): number {
+  checkSender(task, input)
+  moves.renew(parts, task)
+  const {offset, length} = input
+  if (offset === null) return append(parts, task, input, task.output_next)
+  const end = offset + (length ?? Buffer.byteLength(input.output))
+  if (!Number.isSafeInteger(end)) throw new HttpError(400, 'offset and length are out of range')
+  const next = task.output_next
+  if (end <= next && offset < next) return next // seen before: the answer was lost
+  if (offset !== next) throw conflict(`Output of task ${task.id} goes on at ${next}, not at ${offset}`, {next})
+  return append(parts, task, input, end)
+}
+
+function checkSender(task: StoredTask, {worker_id, attempt}: OutputInput): void {
+  const next = task.output_next
+  if (isFinal(task.status)) throw conflict(`Task ${task.id} is already ${task.status}: it takes no more output`, {next})
+  if (task.status !== 'running') throw conflict(`Task ${task.id} is pending: nobody holds it`, {next})
+  if (task.worker_id !== worker_id)
+    throw conflict(`Task ${task.id} is held by worker ${task.worker_id} (attempt ${task.attempt})`, {next})
+  if (attempt && attempt !== task.attempt)
+    throw conflict(`Task ${task.id} is at attempt ${task.attempt}; this is output of attempt ${attempt}`, {next})
+}
+
+function append(
+  {store, clock, commits, hub, monitor}: Parts,
+  task: StoredTask,
+  input: OutputInput,
+  end: number,
+): number {
+  const timestamp = input.timestamp ?? isoTime(clock.now())
+  let seq = task.output_seq
+  for (const piece of pieces(input.output)) {
+    const isFirst = seq === task.output_seq
+    store.output.append({
+      task_id: task.id,
+      seq,
+      attempt: task.attempt,
+      worker_id: input.worker_id,
+      timestamp,
+      output: piece,
+      offset: isFirst ? input.offset : null,
+      length: isFirst ? input.length : null,
+    })
+    seq += 1
+  }
+
+  const output_chars = task.output_chars + input.output.length
+  store.tasks.update(task.id, {output_seq: seq, output_next: end, output_chars})
+  commits.afterCommit(() => {
+    hub.changed(task)
+    monitor.note({type: 'output', task, output: input.output})
+  })
+  return end
+}
+
+/** Cuts a long text so that no piece ends within a character. */
+function* pieces(text: string): Generator<string> {
+  for (let at = 0; at < text.length;) {
+    let end = Math.min(at + maxPiece, text.length)
+    if (end < text.length && /[\uD800-\uDBFF]/.test(text.charAt(end - 1))) end -= 1
+    yield text.slice(at, end)
+    at = end
+  }
+}

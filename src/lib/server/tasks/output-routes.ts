@@ -1,0 +1,83 @@
+import type {Context, Hono} from 'hono'
+import {limits} from '../../protocol/limits.ts'
+import {routes} from '../../protocol/routes.ts'
+import type {OutputChunk} from '../../protocol/schemas.ts'
+import {outputSchema, rawOutputQuerySchema} from '../../protocol/schemas.ts'
+import {mayActAs} from '../http/auth.ts'
+import {readBody, readBytes, readQuery} from '../http/body.ts'
+import type {AppEnv} from '../http/app-env.ts'
+import {openEventStream} from '../streams/event-stream.ts'
+import {HttpError} from '../http/http-error.ts'
+import {seen} from './lease-keeper.ts'
+import {followOutput} from './output-follower.ts'
+import type {OutputInput} from './output-intake.ts'
+import {takeOutput} from './output-intake.ts'
+import type {Parts} from '../dispatch/parts.ts'
+import {existing} from './tasks.ts'
+
+const maxPageBytes = 1024 * 1024
+
+/** Output: stored as it comes in, read by pages or followed. */
+export function outputRoutes(app: Hono<AppEnv>, parts: Parts): void {
+  const {commits, store, hub} = parts
+
+  app.post(routes.taskOutput, async (c) => {
+    const input = isRaw(c) ? await readRaw(c) : await readBody(c, outputSchema, {maxBytes: limits.outputBody})
+    mayActAs(c.get('identity'), input.worker_id, store.registry)
+    const next = commits.write(() => {
+      seen(parts, input.worker_id)
+      return takeOutput(parts, existing(parts, c.req.param('task')), input)
+    })
+    return c.json({success: true, next})
+  })
+
+  app.get(routes.taskOutput, (c) => {
+    const task = existing(parts, c.req.param('task'))
+    const since = position(c.req.query('since'))
+    const page = readPage(parts, task.id, Math.max(since, task.output_first))
+    return c.json({task_id: task.id, ...page, total: task.output_seq, truncated: since < task.output_first})
+  })
+
+  app.get(routes.taskOutputStream, (c) => {
+    const task = existing(parts, c.req.param('task'))
+    const since = position(c.req.header('last-event-id') ?? c.req.query('since'))
+    return openEventStream(c, (stream) => {
+      hub.track(stream)
+      followOutput(parts, task.id, since, stream).catch((error: unknown) => {
+        parts.log(`following the output of task ${task.id} failed: ${String(error)}`)
+        stream.close()
+      })
+    })
+  })
+}
+
+const isRaw = (c: Context<AppEnv>) => c.req.header('content-type')?.startsWith('application/x-ndjson') ?? false
+
+/** Invalid UTF-8 becomes U+FFFD, as it does in the JSON form. */
+async function readRaw(c: Context<AppEnv>): Promise<OutputInput> {
+  const query = readQuery(c, rawOutputQuerySchema)
+  const bytes = await readBytes(c, limits.outputBody)
+  return {...query, output: bytes.toString('utf8'), timestamp: null}
+}
+
+/** A page is whole pieces, one at least, up to a megabyte. */
+function readPage({store}: Parts, taskId: string, since: number): {outputs: OutputChunk[]; next: number} {
+  const outputs: OutputChunk[] = []
+  let next = since
+  let bytes = 0
+  for (const {seq, ...chunk} of store.output.read(taskId, since)) {
+    bytes += Buffer.byteLength(chunk.output)
+    if (outputs.length > 0 && bytes > maxPageBytes) break
+    outputs.push(chunk)
+    next = seq + 1
+  }
+
+  return {outputs, next}
+}
+
+function position(text: string | undefined): number {
+  if (text === undefined || text === '') return 0
+  const at = Number(text)
+  if (!Number.isSafeInteger(at) || at < 0) throw new HttpError(400, 'since must be a number from 0 on')
+  return at
+}

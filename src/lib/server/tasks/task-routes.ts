@@ -1,0 +1,103 @@
+import type {Context, Hono} from 'hono'
+import {limits} from '../../protocol/limits.ts'
+import {routes} from '../../protocol/routes.ts'
+import {createTaskSchema, retrySchema, statusUpdateSchema, triggerSchema} from '../../protocol/schemas.ts'
+import {mayActAs, mayManageTasks} from '../http/auth.ts'
+import {readBody} from '../http/body.ts'
+import type {AppEnv} from '../http/app-env.ts'
+import {notFound} from '../http/http-error.ts'
+import {seen} from './lease-keeper.ts'
+import {nextCursorHeader} from '../http/paging.ts'
+import type {Parts} from '../dispatch/parts.ts'
+import {isPseudo} from '../dispatch/roster.ts'
+import type {StoredTask} from '../store/store.ts'
+import {listTasks, takeableTasks} from './task-lists.ts'
+import {requestTask} from './task-requests.ts'
+import {wireTask} from '../streams/task-view.ts'
+import {cancelTask, existing, reportStatus, retryTask} from './tasks.ts'
+import {whyWaiting} from '../dispatch/waiting.ts'
+
+/** Tasks: created and cancelled by clients, reported on by workers, read by both. */
+export function taskRoutes(app: Hono<AppEnv>, parts: Parts): void {
+  creation(app, parts)
+  reading(app, parts)
+  changes(app, parts)
+}
+
+function creation(app: Hono<AppEnv>, parts: Parts): void {
+  app.post(routes.codebaseTasks, async (c) => {
+    const body = await readBody(c, createTaskSchema)
+    const task = requestTask(c, parts, {...body, codebase_id: c.req.param('codebase')})
+    return c.json({success: true, task: wireTask(task)})
+  })
+
+  app.post(routes.trigger, async (c) => {
+    const {prompt, agent, model, files, metadata} = await readBody(c, triggerSchema)
+    const codebase_id = c.req.param('codebase')
+    const title = prompt.length > 80 ? `${prompt.slice(0, 80)}...` : prompt
+    const task = requestTask(c, parts, {
+      codebase_id,
+      title,
+      prompt,
+      agent_type: agent,
+      metadata: {model, files, ...metadata},
+    })
+    const message = `Task queued for worker (task: ${task.id})`
+    return c.json({success: true, session_id: task.id, message, codebase_id, agent})
+  })
+}
+
+function reading(app: Hono<AppEnv>, parts: Parts): void {
+  const shown = (task: StoredTask) => wireTask(task, whyWaiting(task, parts))
+
+  app.get(routes.tasks, (c) => {
+    const {status, worker_id, codebase_id, limit, cursor} = c.req.query()
+    const isPoll = status === 'pending' && [codebase_id, limit, cursor].every((value) => value === undefined)
+    if (isPoll) return c.json(takeableTasks(parts, worker_id))
+    return page(c, {status, worker_id, codebase_id, limit, cursor})
+  })
+
+  app.get(routes.codebaseTasks, (c) => {
+    const codebase_id = c.req.param('codebase')
+    if (!isPseudo(codebase_id) && !parts.store.registry.codebase(codebase_id)) throw notFound('Codebase not found')
+    const {status, limit, cursor} = c.req.query()
+    return page(c, {status, codebase_id, limit, cursor})
+  })
+
+  app.get(routes.task, (c) => c.json(shown(existing(parts, c.req.param('task')))))
+
+  function page(c: Context<AppEnv>, query: Parameters<typeof listTasks>[1]) {
+    const {tasks, next} = listTasks(parts, query)
+    if (next) c.header(nextCursorHeader, next)
+    return c.json(tasks)
+  }
+}
+
+function changes(app: Hono<AppEnv>, parts: Parts): void {
+  const {commits, store} = parts
+
+  app.put(routes.taskStatus, async (c) => {
+    const report = await readBody(c, statusUpdateSchema, {maxBytes: limits.statusBody})
+    mayActAs(c.get('identity'), report.worker_id, store.registry)
+    const task = commits.write(() => {
+      seen(parts, report.worker_id)
+      return reportStatus(parts, existing(parts, c.req.param('task')), report)
+    })
+    return c.json({success: true, task: wireTask(task), task_id: task.id, status: task.status})
+  })
+
+  app.post(routes.taskRetry, async (c) => {
+    mayManageTasks(c.get('identity'))
+    const body = await readBody(c, retrySchema, {mayBeEmpty: true})
+    const task = commits.write(() => retryTask(parts, c.req.param('task'), body))
+    return c.json({success: true, task: wireTask(task)})
+  })
+
+  app.post(routes.taskCancel, (c) => {
+    const identity = c.get('identity')
+    mayManageTasks(identity)
+    const task = commits.write(() => cancelTask(parts, c.req.param('task'), identity?.name || 'a client'))
+    const message = task.status === 'cancelled' ? 'Task cancelled' : 'Cancellation requested'
+    return c.json({success: true, message, task: wireTask(task)})
+  })
+}

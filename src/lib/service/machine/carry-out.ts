@@ -1,0 +1,134 @@
+import {randomUUID} from 'node:crypto'
+import {
+  chmodSync,
+  chownSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  renameSync,
+  rmdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
+import {tmpdir} from 'node:os'
+import {basename, dirname, join} from 'node:path'
+import {ExpectedError, messageOf} from '../../core/errors.ts'
+import type {Machine, Owner} from './machine.ts'
+import {installProgram, isInstalled, type ProgramPlace} from './program.ts'
+import {describe, type Step} from './steps.ts'
+
+/** Whether there is nothing to do. Commands are always to be run: whoever plans them knows why. */
+export async function isDone(step: Step, machine: Machine): Promise<boolean> {
+  switch (step.kind) {
+    case 'folder':
+      return hasRights(step, machine)
+    case 'file':
+      return (await hasRights(step, machine)) && machine.read(step.path) === step.text
+    case 'move':
+      return !machine.exists(step.from)
+    case 'remove':
+    case 'tidy':
+      return !machine.exists(step.path)
+    case 'program':
+      return isInstalled(step.program, realPlace(step.place, machine))
+    case 'verify':
+    case 'run':
+      return false
+  }
+}
+
+async function hasRights(step: Extract<Step, {mode: number}>, machine: Machine): Promise<boolean> {
+  const stat = lstatSync(machine.real(step.path), {throwIfNoEntry: false})
+  if (!stat || (step.kind === 'folder' ? !stat.isDirectory() : !stat.isFile())) return false
+  const ids = await machine.ids(step.owner)
+  return (stat.mode & 0o7777) === step.mode && (!ids || (stat.uid === ids.uid && stat.gid === ids.gid))
+}
+
+const realPlace = ({app, node}: ProgramPlace, machine: Machine) => ({app: machine.real(app), node: machine.real(node)})
+
+/** Does it. Throws ExpectedError: something cannot be written (73), a command failed (1). */
+export async function carryOut(step: Step, machine: Machine): Promise<void> {
+  if (step.kind === 'verify') return verify(step, machine)
+  if (step.kind === 'run') {
+    if (step.mayFail) await machine.run(step.command)
+    else await machine.mustRun(step.command)
+    return
+  }
+
+  try {
+    await write(step, machine)
+  } catch (error) {
+    throw new ExpectedError(`Could not ${describe(step)}: ${messageOf(error)}.`, {
+      code: 'CANNOT_WRITE',
+      exit: 'cannotWrite',
+      suggestions: ['When that is mended, run this again: it goes on where it stopped.'],
+      cause: error,
+    })
+  }
+}
+
+async function write(step: Exclude<Step, {kind: 'verify' | 'run'}>, machine: Machine): Promise<void> {
+  switch (step.kind) {
+    case 'folder':
+      mkdirSync(machine.real(step.path), {recursive: true})
+      // A link that stands there leads somewhere else.
+      if (!lstatSync(machine.real(step.path)).isDirectory()) throw new Error('it is not a directory')
+      return giveTo(step, machine, machine.real(step.path))
+    case 'file':
+      return replaceFile(step, machine)
+    case 'move':
+      return renameSync(machine.real(step.from), machine.real(step.to))
+    case 'remove':
+      return rmSync(machine.real(step.path), {recursive: true, force: true})
+    case 'tidy':
+      return rmdirSync(machine.real(step.path))
+    case 'program':
+      mkdirSync(dirname(machine.real(step.place.app)), {recursive: true})
+      return installProgram(step.program, realPlace(step.place, machine))
+  }
+}
+
+/** Whole or not at all, and never through a link that somebody put there. */
+async function replaceFile(step: Extract<Step, {kind: 'file'}>, machine: Machine): Promise<void> {
+  const path = machine.real(step.path)
+  const temporary = `${path}.${randomUUID()}`
+  mkdirSync(dirname(path), {recursive: true})
+  try {
+    writeFileSync(temporary, step.text, {mode: 0o600, flag: 'wx', flush: true})
+    await giveTo(step, machine, temporary)
+    renameSync(temporary, path)
+  } finally {
+    rmSync(temporary, {force: true})
+  }
+}
+
+async function giveTo({mode, owner}: {mode: number; owner: Owner}, machine: Machine, path: string): Promise<void> {
+  const ids = await machine.ids(owner)
+  if (ids) chownSync(path, ids.uid, ids.gid)
+  chmodSync(path, mode)
+}
+
+/** Lets systemd look at the units before it gets them. Throws ExpectedError (78) with what it says. */
+async function verify({files, scope}: Extract<Step, {kind: 'verify'}>, machine: Machine): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), 'a2a-units-'))
+  try {
+    for (const {path, text} of files) {
+      const isDropIn = path.endsWith('.conf')
+      const target = join(folder, isDropIn ? basename(dirname(path)) : '', basename(path))
+      mkdirSync(dirname(target), {recursive: true})
+      writeFileSync(target, text)
+    }
+
+    const units = files.filter(({path}) => path.endsWith('.service')).map(({path}) => join(folder, basename(path)))
+    const user = scope === 'user' ? ['--user'] : []
+    const {code, stderr} = await machine.run(['systemd-analyze', ...user, 'verify', ...units])
+    if (code === 0) return
+    throw new ExpectedError(`systemd does not accept the units: ${messageOf(stderr.trim())}`, {
+      code: 'UNIT_REFUSED',
+      exit: 'config',
+      suggestions: ['Nothing was changed but the program; look at the paths in the configuration.'],
+    })
+  } finally {
+    rmSync(folder, {recursive: true, force: true})
+  }
+}

@@ -1,0 +1,103 @@
+import {existsSync, readdirSync, readFileSync, realpathSync, statSync} from 'node:fs'
+import {dirname, join} from 'node:path'
+import * as v from 'valibot'
+import {configError} from '../../core/errors.ts'
+import {parseJson} from '../../protocol/parse.ts'
+
+const names = v.optional(v.record(v.string(), v.unknown()), {})
+const packageSchema = v.object({
+  files: v.optional(v.array(v.string())),
+  dependencies: names,
+  optionalDependencies: names,
+  peerDependencies: names,
+  peerDependenciesMeta: v.optional(v.record(v.string(), v.object({optional: v.optional(v.boolean())})), {}),
+})
+type Package = v.InferOutput<typeof packageSchema>
+
+/**
+ * The files of the program and of all packages that it needs at run time: where each goes, relative to the copy, and
+ * where it is. However the packages lie now (nested, beside each other, linked), in the copy they are found.
+ */
+export function programFiles(root: string): Map<string, string> {
+  const files = new Map<string, string>()
+  for (const [target, folder] of placePackages(root)) {
+    const own = target === '' ? readPackage(folder).files : undefined
+    const tops = own === undefined ? readdirSync(folder) : ['package.json', ...own]
+    for (const top of tops) if (top !== 'node_modules') collect(join(folder, top), join(target, top), files)
+  }
+
+  return files
+}
+
+function collect(from: string, to: string, files: Map<string, string>): void {
+  const stat = statSync(from, {throwIfNoEntry: false})
+  if (stat?.isFile()) files.set(to, from)
+  else if (stat?.isDirectory()) for (const name of readdirSync(from)) collect(join(from, name), join(to, name), files)
+}
+
+/**
+ * Where each package goes (relative, '' is the program itself) and where it is. A package goes to the top, or, where
+ * another one of its name is there already, into the one that needs it.
+ */
+function placePackages(root: string): Map<string, string> {
+  const placed = new Map([['', realpathSync(root)]])
+  const waiting = ['']
+  for (let target = waiting.pop(); target !== undefined; target = waiting.pop()) {
+    const folder = placed.get(target) ?? ''
+    for (const {name, isNeeded} of needsOf(readPackage(folder))) {
+      const found = resolvePackage(name, folder)
+      if (found === undefined) {
+        if (isNeeded) throw incomplete(name, folder)
+        continue
+      }
+
+      const seen = visible(name, target, placed)
+      if (seen !== undefined && placed.get(seen) === found) continue
+      const place = join(seen === undefined ? '' : target, 'node_modules', name)
+      placed.set(place, found)
+      waiting.push(place)
+    }
+  }
+
+  return placed
+}
+
+function needsOf({dependencies, optionalDependencies, peerDependencies, peerDependenciesMeta}: Package) {
+  const optional = new Set(Object.keys(optionalDependencies))
+  return [
+    ...Object.keys(dependencies).map((name) => ({name, isNeeded: !optional.has(name)})),
+    ...[...optional].map((name) => ({name, isNeeded: false})),
+    ...Object.keys(peerDependencies)
+      .filter((name) => peerDependenciesMeta[name]?.optional !== true)
+      .map((name) => ({name, isNeeded: false})),
+  ]
+}
+
+/** As Node looks for it: in the folder's own node_modules, then in those above. */
+function resolvePackage(name: string, folder: string): string | undefined {
+  const candidate = join(folder, 'node_modules', name)
+  if (existsSync(join(candidate, 'package.json'))) return realpathSync(candidate)
+  const parent = dirname(folder)
+  return parent === folder ? undefined : resolvePackage(name, parent)
+}
+
+/** The place of the package that one at `target` would find under this name. */
+function visible(name: string, target: string, placed: ReadonlyMap<string, string>): string | undefined {
+  const parts = target === '' ? [] : target.split(/\/?node_modules\//).slice(1)
+  for (let depth = parts.length; depth >= 0; depth--) {
+    const above = parts.slice(0, depth).map((part) => join('node_modules', part))
+    const place = join(...above, 'node_modules', name)
+    if (placed.has(place)) return place
+  }
+
+  return undefined
+}
+
+function readPackage(folder: string): Package {
+  const parsed = v.safeParse(packageSchema, parseJson(readFileSync(join(folder, 'package.json'), 'utf8')))
+  if (parsed.success) return parsed.output
+  throw configError(`${join(folder, 'package.json')} cannot be used.`, 'Install a2a-worker again.')
+}
+
+const incomplete = (name: string, folder: string) =>
+  configError(`The package ${name}, which ${folder} needs, is not installed.`, 'Install a2a-worker again (npm ci).')

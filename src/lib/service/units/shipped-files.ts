@@ -1,0 +1,14 @@
+import {basename, join} from 'node:path'
+import {exampleConfig} from '../../config/example.ts'
+import {agentsFile, systemLayout, unitFile} from '../machine/layout.ts'
+import {agentsUnit, workerUnit} from './units.ts'
+
+/** What the package ships for people to look at and to copy, by its path in the package. `npm run manifest` writes it. */
+export function shippedFiles(): Record<string, string> {
+  const layout = systemLayout()
+  return {
+    'config.example.json': `${JSON.stringify(exampleConfig(), null, 2)}\n`,
+    [join('docs', basename(unitFile(layout)))]: workerUnit(layout),
+    [join('docs', basename(agentsFile(layout)))]: agentsUnit(layout),
+  }
+}

@@ -1,0 +1,127 @@
+import type {Link, Phase} from '../../events/worker-event.ts'
+import {cell, emptyRow, row, spread, type Area, type Cell, type Row, type Tone} from './cells.ts'
+import {codebasesPane} from './pane-codebases.ts'
+import {historyPane} from './pane-history.ts'
+import {logPane} from './pane-log.ts'
+import {outputRows} from './pane-output.ts'
+import {tasksPane} from './pane-tasks.ts'
+import {panes, subjectOf, type Pane, type Screen} from './screen.ts'
+import {timeOfDay} from '../text/times.ts'
+import type {View} from '../view/view.ts'
+
+/** What is drawn beside the pane: two lines of head, the panes' names, and a line of keys. */
+const frameRows = 4
+const smallest = {width: 20, height: 6}
+const roomForTime = 50
+
+/** What is left for the pane. */
+export const paneArea = ({width, height, now}: Area): Area => ({width, height: Math.max(1, height - frameRows), now})
+
+export type Scene = Area & {view: View; screen: Screen; isDetachable: boolean}
+
+/** The whole screen, a row a line. */
+export function frame(scene: Scene): Row[] {
+  const {view, screen, width, height} = scene
+  if (width < smallest.width || height < smallest.height) return [row(width, cell('The terminal is too small.'))]
+  const area = paneArea(scene)
+  const body = (screen.isHelp ? helpRows(scene) : paneRows(view, screen, area)).slice(0, area.height)
+  const blanks = Array.from({length: area.height - body.length}, () => emptyRow)
+  return [...head(view, width), tabs(view, screen, width), ...body, ...blanks, foot(scene)]
+}
+
+function paneRows(view: View, screen: Screen, area: Area): Row[] {
+  switch (screen.pane) {
+    case 'tasks':
+      return tasksPane(view, screen, area)
+    case 'output':
+      return outputRows(subjectOf(view, screen), screen.scroll, area)
+    case 'log':
+      return logPane(view, screen.scroll, area)
+    case 'codebases':
+      return codebasesPane(view, screen.scroll, area)
+    case 'history':
+      return historyPane(view, screen, area)
+  }
+}
+
+const phaseTones: Record<Phase, Tone> = {
+  idle: 'dim',
+  starting: 'warn',
+  running: 'good',
+  draining: 'warn',
+  stopping: 'warn',
+  stopped: 'dim',
+  failed: 'bad',
+}
+
+const linkTones: Record<Link, Tone> = {stream: 'good', broker: 'warn', poll: 'warn', down: 'bad'}
+
+function head(view: View, width: number): Row[] {
+  const {name, phase, isPaused, isDiskLow, link, slots, server, tasks, waiting, waitingMore, totals} = view
+  const busy = tasks.filter(({phase}) => phase !== 'reporting').length
+  const left = [
+    cell(` ${name} `, 'strong'),
+    cell(`${phase} `, phaseTones[phase]),
+    ...(isPaused && phase === 'running' ? [cell('paused ', 'warn')] : []),
+    ...(isDiskLow && phase === 'running' ? [cell('paused: disk nearly full', 'warn')] : []),
+  ]
+  const why = link.value === 'stream' ? '' : ` (${link.reason.slice(0, Math.max(0, width - 50))})`
+  const since = width < roomForTime ? '' : ` since ${timeOfDay(link.since)}${why}`
+  const right = [cell('● ', linkTones[link.value]), cell(`${link.value}${since}`)]
+  const counts = [
+    `slots ${busy}/${slots}`,
+    ...(waiting.length > 0 ? [`${waiting.length + waitingMore} waiting`] : []),
+    `${totals.completed} done`,
+    ...(totals.failed > 0 ? [`${totals.failed} failed`] : []),
+    ...(totals.cancelled > 0 ? [`${totals.cancelled} cancelled`] : []),
+    ...(totals.cost > 0 ? [`$${totals.cost.toFixed(2)}`] : []),
+  ]
+  return [spread(width, left, right), spread(width, [cell(` ${server}`, 'dim')], [cell(counts.join(' · '))])]
+}
+
+const titles: Record<Pane, string> = {
+  tasks: 'Tasks',
+  output: 'Output',
+  log: 'Log',
+  codebases: 'Codebases',
+  history: 'History',
+}
+
+function tabs({tasks, ended}: View, {pane, isHelp}: Screen, width: number): Row {
+  const counts: Partial<Record<Pane, number>> = {tasks: tasks.length, history: ended.length}
+  const named = panes.map((name, i) => `${i + 1} ${titles[name]}${counts[name] ? ` ${counts[name]}` : ''}`)
+  const isRoomy = named.join('').length + 2 * named.length <= width
+  const tab = (name: Pane, i: number): Cell => {
+    if (name === pane && !isHelp) return cell(`[${named[i]}]`, 'chosen')
+    return cell(` ${isRoomy ? named[i] : i + 1} `, 'dim')
+  }
+  return row(width, ...panes.map(tab))
+}
+
+function foot({view, screen, width, isDetachable}: Scene): Row {
+  if (screen.question) return spread(width, [cell(` ${screen.question.text}`, 'warn')], [cell('y/n', 'strong')])
+  if (screen.notice) return row(width, cell(` ${screen.notice}`, 'warn'))
+  if (view.farewell !== null && view.phase !== 'running') return row(width, cell(` ${view.farewell}`, 'warn'))
+  const quit = isDetachable ? 'q close' : 'q quit'
+  const keys = ` ? help · ${quit} · tab pane · ↑↓ move · ⏎ output · c cancel · p ${view.isPaused ? 'resume' : 'pause'} · d drain`
+  return row(width, cell(keys, 'dim'))
+}
+
+function helpRows({width, isDetachable}: Scene): Row[] {
+  const keys = [
+    ['↑ ↓ j k', 'select a task; in the other panes go up and down'],
+    ['PgUp PgDn', 'a page; Home and End (g, G) to the first and last'],
+    ['tab ← → 1-5', 'another pane'],
+    ['enter', 'output of the selected task, and back'],
+    ['c', 'cancel the selected task, when asked y'],
+    ['p', 'take no tasks for a while, and take them again'],
+    ['d', 'drain: take no more, end when those in hand have'],
+    ['q', isDetachable ? 'close; the worker goes on' : 'leave: drain, then end what runs, then at once'],
+    ['ctrl-c', isDetachable ? 'the same' : 'the same, without a question'],
+    ['ctrl-l', 'draw the screen anew'],
+  ]
+  return [
+    emptyRow,
+    ...keys.map(([key = '', text = '']) => row(width, cell(`  ${key.padEnd(13)}`, 'strong'), cell(text))),
+  ]
+}

@@ -1,0 +1,35 @@
+import type {FinalStatus} from '../../protocol/statuses.ts'
+import {cell, column, emptyRow, row, type Area, type Row, type Tone} from './cells.ts'
+import {selectedRow, subjectOf, type Screen} from './screen.ts'
+import {idCell, marker, taskList} from './task-list.ts'
+import {timeOfDay, took} from '../text/times.ts'
+import type {EndedTask, View} from '../view/view.ts'
+
+const tones: Record<FinalStatus, Tone> = {completed: 'good', failed: 'bad', cancelled: 'warn'}
+
+/** Tasks that have ended here, the newest first, and how the selected one did. */
+export function historyPane(view: View, screen: Screen, area: Area): Row[] {
+  if (view.ended.length === 0) return [emptyRow, row(area.width, cell('  No task has ended yet.', 'dim'))]
+  const selected = selectedRow(view, screen)
+  const rows = view.ended.map((task, i) => endedRow(task, i === selected, area.width))
+  return taskList({rows, selected, task: subjectOf(view, screen)}, area)
+}
+
+function endedRow(
+  {id, title, status, ms, cost, error, refusal, at}: EndedTask,
+  isSelected: boolean,
+  width: number,
+): Row {
+  return row(
+    width,
+    marker(isSelected),
+    cell(`${timeOfDay(at)} `, 'dim'),
+    idCell(id),
+    column(status, 10, tones[status]),
+    column(took(ms), 8),
+    ...(width >= 76 ? [column(cost > 0 ? `$${cost.toFixed(4)}` : '', 9, 'dim')] : []),
+    cell(title, isSelected ? 'chosen' : 'plain'),
+    cell(refusal === null ? '' : ` not taken by the server: ${refusal}`, 'bad'),
+    cell(error === null ? '' : ` ${error}`, 'dim'),
+  )
+}

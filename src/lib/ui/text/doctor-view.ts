@@ -1,0 +1,13 @@
+import type {Finding, FindingState} from '../../doctor/finding.ts'
+import {plainLine} from './table.ts'
+
+const marks: Record<FindingState, string> = {ok: '✓', warning: '!', problem: '✗', skipped: '-'}
+
+/** A line for each finding, and below it what to do. */
+export const findingLines = (findings: readonly Finding[]): string =>
+  findings
+    .flatMap(({check, state, text, fixes}) => [
+      `${marks[state]} ${check}: ${plainLine(text, 400)}`,
+      ...fixes.map((fix) => `    → ${fix}`),
+    ])
+    .join('\n')

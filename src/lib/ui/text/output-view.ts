@@ -1,0 +1,75 @@
+import {readFact, type AgentFact} from '../../opencode/output/events.ts'
+import {lineSplitter} from '../../opencode/output/line-splitter.ts'
+import {RunRecord} from '../../opencode/output/record.ts'
+import {withoutColours} from '../../opencode/output/tail.ts'
+import type {OutputChunk} from '../../protocol/schemas.ts'
+import {plainLine} from './table.ts'
+
+/**
+ * OpenCode's events for people: each text as it is, each tool call on a line with its outcome, and at the end what it
+ * took. Chunks may end anywhere; lines that are no events are shown as they are.
+ */
+export class OutputView {
+  readonly #print: (text: string) => void
+  #record = new RunRecord()
+  #attempt = 0
+  #lines = this.#newLines()
+
+  /** `print` gets whole lines, without their newline. */
+  constructor(print: (text: string) => void) {
+    this.#print = print
+  }
+
+  add({output, attempt}: OutputChunk): void {
+    if (attempt !== this.#attempt && this.#attempt !== 0) {
+      this.#lines.end()
+      this.#print(`— attempt ${attempt} —`)
+      this.#record = new RunRecord()
+      this.#lines = this.#newLines()
+    }
+
+    this.#attempt = attempt
+    this.#lines.push(Buffer.from(output))
+  }
+
+  /** Ends the last line and tells what the run took. */
+  end(): void {
+    this.#lines.end()
+    const {input, output, reasoning, cache_read: cached, cost} = this.#record.usage
+    if (input + output === 0) return
+    const details = [
+      `${input} in`,
+      `${output} out`,
+      ...(reasoning ? [`${reasoning} reasoning`] : []),
+      ...(cached ? [`${cached} cached`] : []),
+    ]
+    this.#print(`Tokens: ${details.join(', ')}; cost: $${cost.toFixed(4)}`)
+  }
+
+  #newLines() {
+    return lineSplitter((line) => {
+      if (line === undefined) return this.#print('(a line that is too long to show; use --raw)')
+      const fact = readFact(line)
+      this.#record.add(fact)
+      const shown = fact.type === 'other' && fact.why === 'not-json' ? line : describe(fact)
+      if (shown !== undefined && shown !== '') this.#print(safe(shown))
+    })
+  }
+}
+
+function describe(fact: AgentFact): string | undefined {
+  switch (fact.type) {
+    case 'text':
+      return fact.synthetic ? undefined : fact.text.trim()
+    case 'tool':
+      return `${fact.status === 'error' ? '✗' : '✓'} ${fact.tool} ${plainLine(fact.title, 100)}${fact.error ? `: ${plainLine(fact.error, 200)}` : ''}`
+    case 'error':
+      return `✗ ${plainLine(fact.message, 400)}`
+    default:
+      return undefined
+  }
+}
+
+/** Keeps lines and tabs; escape sequences of an agent's output do not reach the terminal. */
+// oxlint-disable-next-line no-control-regex -- control characters are the point
+const safe = (text: string) => withoutColours(text).replaceAll(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, '')

@@ -1,0 +1,83 @@
+import {eastAsianWidth} from 'get-east-asian-width'
+import {withoutColours} from '../../opencode/output/tail.ts'
+
+const printableAscii = /^[ -~]*$/
+// oxlint-disable-next-line no-control-regex -- control characters are the point
+const controls = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g
+/** What has no width of its own, or changes that of its neighbours, as each terminal thinks fit: joiners, selectors, … */
+const invisible = /[\p{Default_Ignorable_Code_Point}\p{Cf}\p{Emoji_Modifier}\u20e3]/gu
+const unknown = /[\p{Cs}\p{Cn}\p{Co}\u1160-\u11ff\ud7b0-\ud7ff]/gu
+const flagLetters = /[\u{1f1e6}-\u{1f1ff}]/gu
+const piledMarks = /([\p{Mn}\p{Me}]{2})[\p{Mn}\p{Me}]+/gu
+const widthless = /^[\p{Mn}\p{Me}]$/u
+
+/**
+ * One line of which every terminal agrees how wide it is: without control characters and escape sequences, each sign one
+ * or two cells. Texts of others must not move the cursor, nor push what stands beside them.
+ */
+export function toPlain(text: string): string {
+  if (printableAscii.test(text)) return text
+  return withoutColours(text)
+    .replaceAll(controls, ' ')
+    .normalize('NFC')
+    .replaceAll(flagLetters, (letter) => String.fromCodePoint((letter.codePointAt(0) ?? 0) - 0x1f1e6 + 0x41))
+    .replaceAll(invisible, '')
+    .replaceAll(unknown, '\ufffd')
+    .replaceAll(piledMarks, '$1')
+}
+
+/** Cells of a plain text. */
+export function widthOf(plain: string): number {
+  if (printableAscii.test(plain)) return plain.length
+  let cells = 0
+  for (const sign of plain) cells += cellsOf(sign)
+  return cells
+}
+
+const cellsOf = (sign: string) => (widthless.test(sign) ? 0 : eastAsianWidth(sign.codePointAt(0) ?? 0))
+
+/** The plain text in at most `cells`; one that is cut ends with an ellipsis. */
+export function fit(text: string, cells: number): string {
+  // A slice first: the text may be long, and no sign takes more than a few characters.
+  const plain = toPlain(text.slice(0, cells * 8 + 64))
+  if (widthOf(plain) <= cells) return plain
+  return cells < 1 ? '' : `${headOf(plain, cells - 1)}…`
+}
+
+/** The same, filled up with blanks. */
+export function fill(text: string, cells: number): string {
+  const fitting = fit(text, cells)
+  return fitting + ' '.repeat(Math.max(0, cells - widthOf(fitting)))
+}
+
+/** The plain text in lines of at most `cells`. */
+export function wrap(text: string, cells: number): string[] {
+  const lines: string[] = []
+  const width = Math.max(2, cells) // no sign is wider
+  let rest = toPlain(text)
+  while (widthOf(rest) > width) {
+    const head = headOf(rest, width)
+    const blank = head.lastIndexOf(' ')
+    // At a blank, unless that wastes a third of the line.
+    const end = blank > (head.length * 2) / 3 ? blank : head.length
+    lines.push(rest.slice(0, end))
+    rest = rest.slice(end).trimStart()
+  }
+
+  lines.push(rest)
+  return lines
+}
+
+/** As much of the beginning as fits. */
+function headOf(plain: string, cells: number): string {
+  if (printableAscii.test(plain)) return plain.slice(0, cells)
+  let used = 0
+  let head = ''
+  for (const sign of plain) {
+    used += cellsOf(sign)
+    if (used > cells) break
+    head += sign
+  }
+
+  return head
+}

@@ -1,0 +1,47 @@
+import {systemClock} from '../../core/clock.ts'
+import type {Task} from '../../protocol/schemas.ts'
+import {OutputView} from './output-view.ts'
+import type {ControlPlaneClient} from '../../client/control-plane.ts'
+import {watchTask} from '../../client/watch-task.ts'
+
+export type WaitOptions = {
+  client: ControlPlaneClient
+  /** Ends the wait, not the task. */
+  signal: AbortSignal
+  /** 0 waits for as long as it takes. */
+  timeoutMs: number
+  /** Shows the output as it comes, a line at a time. */
+  print: ((text: string) => void) | undefined
+  /** Says why the task still waits, and when the server is out of reach. */
+  tell: (text: string) => void
+}
+
+export type WaitEnd = {type: 'ended'; task: Task} | {type: 'interrupted'} | {type: 'timeout'}
+
+/** Waits for the end of a task as a person at the keyboard, or a pipeline, does: until it ends, a signal, or the limit. */
+export async function waitForTask(taskId: string, options: WaitOptions): Promise<WaitEnd> {
+  const {client, signal, timeoutMs, print, tell} = options
+  const stop = timeoutMs > 0 ? AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]) : signal
+  const view = print && new OutputView(print)
+  let told = ''
+  try {
+    stop.throwIfAborted()
+    const task = await watchTask(taskId, {
+      client,
+      clock: systemClock,
+      signal: stop,
+      onOutput: view && ((chunk) => view.add(chunk)),
+      onTask: ({waiting}) => {
+        if (waiting && waiting !== told && !waiting.startsWith('offered')) tell(`Waiting: ${waiting}`)
+        told = waiting ?? told
+      },
+      onTrouble: (reason) => tell(`${reason} Trying again.`),
+    })
+    view?.end()
+    return {type: 'ended', task}
+  } catch (error) {
+    if (signal.aborted) return {type: 'interrupted'}
+    if (stop.aborted) return {type: 'timeout'}
+    throw error
+  }
+}

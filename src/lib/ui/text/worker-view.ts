@@ -1,0 +1,67 @@
+import type {WorkerStatus} from '../../control/messages.ts'
+import {bytes} from '../../core/bytes.ts'
+import {parseTime} from '../../core/clock.ts'
+import type {MonitorWorker} from '../../protocol/schemas.ts'
+import {age, plainLine, table} from './table.ts'
+
+export function workerTable(workers: readonly MonitorWorker[], now: number): string {
+  const rows = workers.map((worker) => [
+    worker.id,
+    plainLine(worker.name, 30),
+    worker.connected ? 'connected' : worker.status,
+    age(parseTime(worker.last_heartbeat), now),
+    String(worker.running),
+    worker.tasks_completed === null ? '?' : String(worker.tasks_completed),
+    String(worker.codebases),
+    worker.hostname ?? '-',
+  ])
+  return rows.length === 0
+    ? 'No workers.'
+    : table(rows, ['ID', 'NAME', 'STATE', 'SEEN', 'RUNNING', 'DONE', 'CODEBASES', 'HOST'])
+}
+
+/** While nothing is taken no slot is free, and only the tasks tell how many are in use. */
+function slotsOf({slots, free, paused, disk, tasks}: WorkerStatus): string {
+  const running = tasks.filter(({phase}) => phase !== 'reporting').length
+  return `${paused || disk?.is_low ? running : slots - free} of ${slots} in use`
+}
+
+function diskOf({path, free, minimum, is_low: isLow, runs}: NonNullable<WorkerStatus['disk']>): string {
+  const kept = `${runs.tasks} ended tasks take ${bytes(runs.bytes)}`
+  const why = isLow ? `, less than min_free_disk (${bytes(minimum)}): no task is taken` : ''
+  return `${bytes(free)} free for ${path}${why}; ${kept}`
+}
+
+function refusedReports({ended}: WorkerStatus): string[] {
+  const lines = ended.flatMap(({id, status, refusal}) =>
+    refusal === null ? [] : [`  ${id}  ${status}  ${plainLine(refusal, 200)}`],
+  )
+  return lines.length > 0 ? ['reports that the server will not take', ...lines] : []
+}
+
+/** The worker of this machine, as it tells over its socket. */
+export function workerDetails(worker: WorkerStatus, now: number): string {
+  const head = table([
+    [
+      'worker',
+      `${worker.name} (${worker.worker_id}), pid ${worker.pid}, ${worker.phase}${worker.paused ? ', paused' : ''}`,
+    ],
+    ['link', `${worker.link} to ${worker.server}`],
+    ['slots', slotsOf(worker)],
+    ...(worker.disk ? [['disk', diskOf(worker.disk)]] : []),
+  ])
+  const codebases = worker.codebases.map(
+    ({id, name, path}) => `  ${id}  ${path}${name && name !== path ? `  (${plainLine(name, 30)})` : ''}`,
+  )
+  const tasks = worker.tasks.map(
+    ({id, phase, since, title}) => `  ${id}  ${phase} for ${age(since, now)}  ${plainLine(title, 60)}`,
+  )
+  return [
+    head,
+    'codebases',
+    ...(codebases.length > 0 ? codebases : ['  none']),
+    'tasks',
+    ...(tasks.length > 0 ? tasks : ['  none']),
+    ...refusedReports(worker),
+  ].join('\n')
+}

@@ -1,0 +1,85 @@
+import type {WorkerStatus} from '../../control/messages.ts'
+import {noTail, type Tail} from './tail.ts'
+import type {CodebaseView, View} from './view.ts'
+
+/** What the worker knows of itself without the view. */
+export type Facts = Pick<WorkerStatus, 'pid' | 'version' | 'free' | 'worker_id' | 'server' | 'disk'>
+
+const most = {lines: 50, lineChars: 200_000, ended: 30, log: 100}
+/** A task that was declined so long ago has gone elsewhere. */
+const staleMs = 60_000
+
+/** The view as the local socket tells it, cut to a size that is sent at once. */
+export function statusOf(view: View, facts: Facts, now: number): WorkerStatus {
+  const {name, phase, isPaused: paused, farewell, link, slots, codebases, totals, log} = view
+  const maxChars = most.lineChars / Math.max(1, view.tasks.length)
+  return {
+    ...facts,
+    name,
+    phase,
+    paused,
+    farewell,
+    link: link.value,
+    link_since: link.since,
+    link_reason: link.reason,
+    slots,
+    codebases: codebases.flatMap(({id, name, path}) => (id === null ? [] : [{id, name, path}])),
+    refused: codebases.flatMap(({name, path, problem}) => (problem === null ? [] : [{name, path, reason: problem}])),
+    tasks: view.tasks.map(({path, sessionId, lines, ...task}) => ({
+      ...task,
+      codebase: path,
+      session_id: sessionId,
+      lines: newest(lines, most.lines, maxChars),
+    })),
+    waiting: view.waiting.filter(({at}) => now - at < staleMs),
+    waiting_more: view.waitingMore,
+    ended: view.ended.slice(0, most.ended).map(({path, lines: _, ...task}) => ({...task, codebase: path})),
+    totals,
+    log: mapped(newest(log, most.log), ({taskId, ...entry}) => ({...entry, task_id: taskId})),
+    log_level: view.logLevel,
+  }
+}
+
+/** The view of whoever comes late. */
+export function viewOf(status: WorkerStatus, now: number): View {
+  const served = status.codebases.map(({id, name, path}): CodebaseView => ({
+    id,
+    name: name || path,
+    path,
+    problem: null,
+  }))
+  const refused = status.refused.map(({name, path, reason}): CodebaseView => ({id: null, name, path, problem: reason}))
+  return {
+    name: status.name,
+    workerId: status.worker_id,
+    server: status.server,
+    phase: status.phase,
+    isPaused: status.paused,
+    isDiskLow: status.disk?.is_low ?? false,
+    farewell: status.farewell,
+    link: {value: status.link, since: status.link_since ?? now, reason: status.link_reason},
+    slots: status.slots,
+    tasks: status.tasks.map(({codebase, session_id: sessionId, ...task}) => ({...task, path: codebase, sessionId})),
+    waiting: status.waiting,
+    waitingMore: status.waiting_more,
+    ended: status.ended.map(({codebase, ...task}) => ({...task, path: codebase, lines: noTail})),
+    totals: status.totals,
+    codebases: [...served, ...refused],
+    log: mapped(status.log, ({task_id: taskId, ...entry}) => ({...entry, taskId})),
+    logLevel: status.log_level,
+  }
+}
+
+const mapped = <T, U>({dropped, items}: Tail<T>, change: (item: T) => U) => ({dropped, items: items.map(change)})
+
+/** The end of it: so many, and, where they are texts, of so many characters. */
+function newest<T>({dropped, items}: Tail<T>, mostItems: number, maxChars = Infinity): {dropped: number; items: T[]} {
+  let from = items.length
+  for (let chars = 0; from > 0 && items.length - from < mostItems; from--) {
+    const item = items[from - 1]
+    chars += typeof item === 'string' ? item.length : 0
+    if (chars > maxChars) break
+  }
+
+  return {dropped: dropped + from, items: items.slice(from)}
+}

@@ -1,0 +1,79 @@
+import {mkdirSync, symlinkSync, writeFileSync} from 'node:fs'
+import {dirname, join} from 'node:path'
+import {expect, test} from 'vitest'
+import {type LocateOptions, locateOpenCode} from '../../../src/lib/opencode/program/locate.ts'
+import {scratchFolder} from '../../support/scratch.ts'
+
+const program = (path: string, content = 'ELF') => {
+  mkdirSync(dirname(path), {recursive: true})
+  writeFileSync(path, content, {mode: 0o755})
+  return path
+}
+
+/** Where nothing but what the test names is executable. */
+const only = (...paths: string[]): LocateOptions => ({
+  env: {PATH: '/some/bin:relative/bin'},
+  home: '/home/u',
+  projectRoot: '/opt/app/dist',
+  isExecutable: (path) => paths.includes(path),
+})
+
+test('takes a named path before all others', () => {
+  const explicit = {path: '/x/opencode', source: '--opencode'}
+  expect(locateOpenCode({...only('/x/opencode', '/usr/bin/opencode'), explicit})).toEqual(explicit)
+})
+
+test('refuses a named path that is not executable, and names its source', () => {
+  const explicit = {path: '/x/opencode', source: 'A2A_OPENCODE_BIN'}
+  expect(() => locateOpenCode({...only('/usr/bin/opencode'), explicit})).toThrow(
+    expect.objectContaining({
+      code: 'OPENCODE_NOT_FOUND',
+      exitCode: 78,
+      message: expect.stringContaining(explicit.source),
+    }),
+  )
+})
+
+test('prefers the user’s folders to the system’s, those to PATH, and PATH to its own', () => {
+  const own = `/opt/app/node_modules/opencode-${process.platform}-${process.arch}/bin/opencode`
+  const order = [
+    '/home/u/.local/bin/opencode',
+    '/home/u/.bun/bin/opencode',
+    '/usr/bin/opencode',
+    '/some/bin/opencode',
+    own,
+  ]
+  for (let i = 0; i < order.length; i++) expect(locateOpenCode(only(...order.slice(i))).path).toBe(order[i])
+})
+
+test('does not look into relative folders of PATH', () => {
+  expect(() => locateOpenCode(only('relative/bin/opencode'))).toThrow('was not found')
+})
+
+test('says how to install it and where it looked when it is nowhere', () => {
+  expect(() => locateOpenCode(only())).toThrow(
+    expect.objectContaining({
+      exitCode: 78,
+      message: expect.stringContaining('/home/u/.opencode/bin'),
+      suggestions: expect.arrayContaining([expect.stringContaining('npm i -g opencode-ai')]),
+    }),
+  )
+})
+
+test('sees through a Node wrapper, also behind a link, to the program beside it', () => {
+  using scratch = scratchFolder()
+  const modules = join(scratch.path, 'lib/node_modules')
+  const wrapper = program(join(modules, 'opencode-ai/bin/opencode'), '#!/usr/bin/env node\n')
+  writeFileSync(join(modules, 'opencode-ai/package.json'), '{"name": "opencode-ai"}')
+  const real = program(join(modules, `opencode-${process.platform}-${process.arch}/bin/opencode`))
+  mkdirSync(join(scratch.path, 'bin'))
+  symlinkSync(wrapper, join(scratch.path, 'bin/opencode'))
+  const explicit = {path: join(scratch.path, 'bin/opencode'), source: 'setting'}
+  expect(locateOpenCode({explicit, env: {}, home: scratch.path})).toEqual({path: real, source: 'setting'})
+})
+
+test('keeps a wrapper whose program is not to be found', () => {
+  using scratch = scratchFolder()
+  const path = program(join(scratch.path, 'opencode'), '#!/usr/bin/env node\n')
+  expect(locateOpenCode({explicit: {path, source: 's'}, env: {}, home: scratch.path}).path).toBe(path)
+})

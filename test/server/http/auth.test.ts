@@ -1,0 +1,104 @@
+import {expect, test} from 'vitest'
+import {createGate, parseTokens} from '../../../src/lib/server/http/auth.ts'
+import {Api} from '../support/api.ts'
+import {openStream} from '../support/events.ts'
+import {scratch, startPlane} from '../support/plane.ts'
+
+const tokens = parseTokens('ops:adm, ci/client:cli, any/worker:wrk, w1/worker=W1:bound, bare')
+
+test('tokens are read as name:token, with a scope and a worker after the name', () => {
+  expect(tokens).toEqual([
+    {name: 'ops', scope: 'admin', workerId: undefined, token: 'adm'},
+    {name: 'ci', scope: 'client', workerId: undefined, token: 'cli'},
+    {name: 'any', scope: 'worker', workerId: undefined, token: 'wrk'},
+    {name: 'w1', scope: 'worker', workerId: 'W1', token: 'bound'},
+    {name: '', scope: 'admin', token: 'bare'},
+  ])
+  expect(parseTokens('')).toEqual([])
+  expect(parseTokens('a:b:c')[0]?.token).toBe('b:c')
+  for (const bad of ['a/root:t', 'a:', 'a/client=x:t', 'a/worker=:t']) expect(() => parseTokens(bad)).toThrow(/token/)
+  expect(() => parseTokens('a/root:very-secret')).not.toThrow(/very-secret/)
+})
+
+test('a token must be shown everywhere but at the health checks', async () => {
+  await using plane = await startPlane({tokens})
+  const nobody = new Api(plane.url)
+  expect(await nobody.get('tasks')).toMatchObject({status: 401, body: {detail: 'Missing Bearer token'}})
+  expect(await new Api(plane.url, 'wrong').get('tasks')).toMatchObject({status: 403, body: {detail: 'Invalid token'}})
+  expect((await nobody.send('GET', '/v1/opencode/tasks', undefined, {authorization: 'bearer adm'})).status).toBe(401)
+  for (const path of ['health', 'livez', 'readyz'] as const) expect((await nobody.get(path)).status).toBe(200)
+  for (const token of ['adm', 'cli', 'wrk', 'bare'])
+    expect((await new Api(plane.url, token).get('tasks')).status).toBe(200)
+})
+
+test('in mode stream-only a token is asked for under /v1/worker only', () => {
+  const gate = createGate(tokens, 'stream-only')
+  expect(gate(undefined, '/v1/opencode/tasks')).toBeUndefined()
+  expect(() => gate(undefined, '/v1/worker/tasks/stream')).toThrow('Missing Bearer token')
+  expect(gate('Bearer cli', '/v1/worker/tasks/stream')).toMatchObject({name: 'ci', scope: 'client'})
+})
+
+test('a worker’s token speaks for its worker only, and neither creates nor cancels tasks', async () => {
+  await using plane = await startPlane({tokens})
+  const [admin, worker] = [new Api(plane.url, 'adm'), new Api(plane.url, 'bound')]
+  expect((await worker.registerOwn('W2')).body.detail).toBe('The token "w1" belongs to another worker, not to W2')
+  expect((await worker.registerOwn('W1')).status).toBe(200)
+  await admin.registerOwn('W2')
+  const codebase = await worker.codebase('W1', '/a')
+  expect((await worker.post('codebases', {}, {name: 'x', path: '/x', worker_id: 'W2'})).status).toBe(403)
+  expect((await worker.post('codebases', {}, {name: 'x', path: '/x'})).status).toBe(403)
+  expect((await worker.post('codebaseTasks', {codebase}, {title: 'T', prompt: 'p'})).status).toBe(403)
+  expect((await worker.post('trigger', {codebase}, {prompt: 'p'})).status).toBe(403)
+  const task = await admin.create(codebase)
+  expect((await worker.post('taskCancel', {task: task.id})).status).toBe(403)
+  expect((await worker.claim(task.id, 'W2')).status).toBe(403)
+  expect((await worker.claim(task.id, 'W1')).status).toBe(200)
+  for (const answer of [
+    await worker.report(task.id, 'W2', 'running'),
+    await worker.output(task.id, 'W2', 'x'),
+    await worker.heartbeat('W2', []),
+    await worker.post('unregister', {worker: 'W2'}),
+    await worker.post('release', {}, {task_id: task.id}, {query: {worker_id: 'W2'}}),
+    await worker.post('decline', {}, {task_id: task.id}, {query: {worker_id: 'W2'}}),
+  ])
+    expect(answer.status).toBe(403)
+  await using stream = await openStream(worker, 'W2')
+  expect(stream.response.status).toBe(403)
+  expect((await worker.report(task.id, 'W1', 'completed')).status).toBe(200)
+})
+
+test('a worker’s token without an id is tied to the first worker that registers, for good', async () => {
+  await using folder = await scratch()
+  const options = {tokens, database: folder.file('plane.db')}
+  {
+    await using plane = await startPlane(options)
+    const worker = new Api(plane.url, 'wrk')
+    expect((await worker.heartbeat('w', [])).status).toBe(403)
+    expect((await worker.registerOwn('w')).status).toBe(200)
+    expect((await worker.registerOwn('v')).status).toBe(403)
+  }
+  await using plane = await startPlane(options)
+  const worker = new Api(plane.url, 'wrk')
+  expect((await worker.registerOwn('v')).status).toBe(403)
+  expect((await worker.heartbeat('w', [])).status).toBe(200)
+})
+
+test('a client’s token creates, reads and cancels, and does nothing that a worker does', async () => {
+  await using plane = await startPlane({tokens})
+  const [admin, client] = [new Api(plane.url, 'adm'), new Api(plane.url, 'cli')]
+  await admin.registerOwn('w')
+  const codebase = await admin.codebase('w', '/a')
+  const task = await client.create(codebase)
+  for (const answer of [
+    await client.registerOwn('x'),
+    await client.heartbeat('w', []),
+    await client.post('unregister', {worker: 'w'}),
+    await client.post('codebases', {}, {name: 'x', path: '/x', worker_id: 'w'}),
+    await client.report(task.id, 'w', 'running'),
+    await client.output(task.id, 'w', 'x'),
+    await client.claim(task.id, 'w'),
+    await client.get('connected'),
+  ])
+    expect(answer).toMatchObject({status: 403, body: {detail: expect.stringContaining('client')}})
+  expect((await client.post('taskCancel', {task: task.id})).body.task.status).toBe('cancelled')
+})

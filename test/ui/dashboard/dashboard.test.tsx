@@ -1,0 +1,278 @@
+import {expect, test} from 'vitest'
+import {timeOfDay} from '../../../src/lib/ui/text/times.ts'
+import {draw, keys} from '../../support/drawn.tsx'
+import {after, connected, finished, newView, noon, received, running, said} from '../../support/views.ts'
+
+const busy = () =>
+  after(
+    connected(),
+    ...running('aaaaaaaa-1', 'Fix the login page'),
+    ...running('bbbbbbbb-2', 'Write the manual'),
+    said('aaaaaaaa-1', 'read src/login.ts'),
+    said('bbbbbbbb-2', 'write MANUAL.md'),
+    {type: 'task.waiting', taskId: 'cccccccc-3', title: 'Later', reason: 'no slot is free'},
+  )
+
+test('the head says who the worker is, how tasks reach it since when, and what it has to do', async () => {
+  using screen = draw(busy())
+  await screen.shows('Fix the login page')
+  expect(screen.lines()[0]).toMatch(new RegExp(`^ box-api running +● stream since ${timeOfDay(noon + 5000)}$`))
+  expect(screen.lines()[1]).toMatch(/^ http:\/\/plane\.test +slots 2\/4 · 1 waiting · 0 done$/)
+  expect(screen.lines()[2]).toBe('[1 Tasks 2] 2 Output  3 Log  4 Codebases  5 History')
+  screen.emit(
+    {type: 'link.changed', link: 'down', reason: 'nothing listens there'},
+    {type: 'pause.changed', isPaused: true},
+  )
+  await screen.shows(/box-api running paused .* down since \d\d:\d\d:\d\d \(nothing listens there\)/)
+})
+
+test('tasks: what is in hand, what waits and why, and below the last that the selected one did', async () => {
+  using screen = draw(busy())
+  await screen.shows(/❯ aaaaaaaa running +[\d:]+ +api +Fix the login page/)
+  expect(screen.lines().join('\n')).toMatch(/── 1 waiting ─+\n {2}cccccccc waits +[\d:]+ +Later +no slot is free/)
+  await screen.shows(
+    /── aaaaaaaa Fix the login page ─+\nrunning {2}build {2}pid 4711 {2}\/srv\/api\nread src\/login\.ts/,
+  )
+  await screen.press('j')
+  await screen.shows(/❯ bbbbbbbb[^]*── bbbbbbbb Write the manual[^]*write MANUAL\.md/)
+  await screen.press(keys.down)
+  await screen.shows(/❯ cccccccc[^]*── cccccccc Later[^]*waits: no slot is free/)
+  await screen.press('k', keys.up, keys.up)
+  await screen.shows('❯ aaaaaaaa')
+})
+
+test('a selected task stays selected when others come and go; when it goes, the next one is', async () => {
+  using screen = draw(busy())
+  await screen.press('j')
+  await screen.shows('❯ bbbbbbbb')
+  screen.emit({type: 'task.reported', taskId: 'aaaaaaaa-1', status: 'completed'}, received('dddddddd-4'))
+  await screen.shows(/❯ bbbbbbbb[^]*dddddddd claiming/)
+  screen.emit({type: 'task.reported', taskId: 'bbbbbbbb-2', status: 'completed'})
+  await screen.hides('bbbbbbbb')
+  expect(screen.lines().join('\n')).toMatch(/❯ (cccccccc|dddddddd)/)
+})
+
+test('output: all that is kept of a task, followed until somebody goes up in it, also after its end', async () => {
+  const lines = Array.from({length: 100}, (_, i) => said('aaaaaaaa-1', `line ${i}`))
+  using screen = draw(after(busy(), ...lines))
+  await screen.press(keys.enter)
+  await screen.shows(/\[2 Output\][^]*line 99\n/)
+  screen.emit(said('aaaaaaaa-1', 'line 100'))
+  await screen.shows('line 100')
+  await screen.press(keys.up)
+  await screen.hides('line 100')
+  const before = screen.lines().slice(3)
+  screen.emit(said('aaaaaaaa-1', 'line 101'), {type: 'pause.changed', isPaused: true})
+  await screen.shows('paused')
+  expect(screen.lines().slice(3, -1)).toEqual(before.slice(0, -1))
+  await screen.press('g')
+  await screen.shows(/read src\/login\.ts\nline 0\n/)
+  await screen.press('G')
+  await screen.shows('line 101')
+  screen.emit(finished('aaaaaaaa-1', 'failed', 'the model was silent'))
+  screen.emit({type: 'task.reported', taskId: 'aaaaaaaa-1', status: 'failed'})
+  await screen.shows(/failed after 1:01, \$0\.2500 {2}\/srv\/api\nthe model was silent\n[^]*line 101/)
+  await screen.press(keys.enter)
+  await screen.shows('[1 Tasks')
+})
+
+test('log: lines with time, level and task, wrapped where they are long', async () => {
+  const text = `It goes on ${'and on '.repeat(20)}to the end`
+  using screen = draw(after(newView(), {type: 'notice', level: 'warn', text, taskId: 'aaaaaaaa-1'}))
+  await screen.press('3')
+  await screen.shows(new RegExp(`\\[3 Log\\][^]*\\n${timeOfDay(noon + 1000)} WARN  \\[aaaaaaaa\\] It goes on`))
+  await screen.shows(/\n {15}.*to the end\n/)
+})
+
+test('codebases: the served with their id, the refused with the reason', async () => {
+  using screen = draw(
+    after(connected(), {type: 'codebase.refused', name: 'web', path: '/srv/web', reason: 'the path does not exist'}),
+  )
+  await screen.press('4')
+  await screen.shows(/ {2}api +served +\/srv\/api \(cb1\)\n {2}web +refused +the path does not exist \/srv\/web/)
+})
+
+test('history: how tasks ended, the newest first, what they took, and why the selected one failed', async () => {
+  const reported = (taskId: string) => ({type: 'task.reported', taskId, status: 'failed'}) as const
+  const ends = [finished('aaaaaaaa-1'), finished('bbbbbbbb-2', 'failed', 'no model stub/fats')]
+  using screen = draw(after(busy(), ...ends, reported('aaaaaaaa-1'), reported('bbbbbbbb-2')))
+  await screen.press('5')
+  await screen.shows(/❯ \d\d:\d\d:\d\d bbbbbbbb failed +1:01 +\$0\.2500 +Write the manual no model/)
+  await screen.shows(/── bbbbbbbb Write the manual ─+\nfailed after 1:01, .*\nno model stub\/fats\nwrite MANUAL\.md/)
+  await screen.press('j', keys.enter)
+  await screen.shows(/\[2 Output\][^]*── aaaaaaaa Fix the login page ─+\ncompleted after 1:01[^]*read src\/login\.ts/)
+  expect(screen.lines()[1]).toMatch(/1 done · 1 failed · \$0\.50$/)
+})
+
+test('tab and the arrows go round the panes', async () => {
+  using screen = draw(busy())
+  for (const pane of ['2 Output', '3 Log', '4 Codebases', '5 History', '1 Tasks 2']) {
+    await screen.press('\t')
+    await screen.shows(`[${pane}]`)
+  }
+
+  await screen.press(keys.left)
+  await screen.shows('[5 History]')
+  await screen.press(keys.right, '\u001b[Z', keys.escape)
+  await screen.shows('[1 Tasks 2]')
+})
+
+test('cancelling asks first, and of one that only waits says how', async () => {
+  using screen = draw(busy())
+  await screen.press('c')
+  await screen.shows(/Cancel task aaaaaaaa \(Fix the login page\)\? +y\/n/)
+  await screen.press('n')
+  await screen.hides('Cancel task')
+  await screen.press('c', 'x', 'y')
+  await expect.poll(() => screen.done).toEqual(['cancel aaaaaaaa-1'])
+  await screen.press('j', 'j', 'c')
+  await screen.shows('It waits on the server: a2a-worker tasks cancel cccccccc-3')
+  await screen.press('j')
+  await screen.hides('It waits on the server')
+})
+
+test('pause, resume, drain and leave reach the worker, the last two after a question', async () => {
+  using screen = draw(connected())
+  await screen.press('p')
+  await expect.poll(() => screen.done).toEqual(['pause'])
+  screen.emit({type: 'pause.changed', isPaused: true})
+  await screen.shows(/Paused: no task is taken[^]*p resume/)
+  await screen.press('p', 'd')
+  await screen.shows(/Take no more tasks, and end the worker/)
+  await screen.press('y', 'q')
+  await screen.shows('Leave? No more tasks are taken, and none is in hand.')
+  await screen.press('y', '\u0003')
+  await expect.poll(() => screen.done).toEqual(['pause', 'resume', 'drain', 'leave', 'leave'])
+  await screen.press('\u000c', '\u001a')
+  await expect.poll(() => screen.done.slice(5)).toEqual(['repaint', 'stop'])
+})
+
+test('a dashboard that is not the worker’s own is left without a question', async () => {
+  using screen = draw(connected(), {controls: {isDetachable: true}})
+  await screen.shows('q close')
+  await screen.press('q')
+  await expect.poll(() => screen.done).toEqual(['leave'])
+})
+
+test('what cannot be done is said', async () => {
+  const cancel = async () => Promise.reject(new Error('task aaaaaaaa-1 does not run here'))
+  using screen = draw(busy(), {controls: {cancel}})
+  await screen.press('c', 'y')
+  await screen.shows('task aaaaaaaa-1 does not run here')
+})
+
+test('help lists the keys, and any key closes it', async () => {
+  using screen = draw(busy())
+  await screen.press('?')
+  await screen.shows(/↑ ↓ j k +select a task[^]*ctrl-l/)
+  await screen.press('c')
+  await screen.shows('❯ aaaaaaaa')
+  expect(screen.done).toEqual([])
+})
+
+test('what is pasted is no command', async () => {
+  using screen = draw(busy())
+  await screen.press('cypydyqy and more')
+  await screen.press('?')
+  await screen.shows('select a task')
+  expect(screen.done).toEqual([])
+})
+
+test('leaving says what it does, and the step that was reached is shown', async () => {
+  using screen = draw(busy())
+  screen.emit(
+    {type: 'stop.requested', step: 'drain', by: 'SIGTERM', hint: 'no more tasks are taken; again: end them'},
+    {type: 'phase.changed', from: 'running', to: 'draining'},
+  )
+  await screen.shows(/box-api draining[^]*no more tasks are taken; again: end them$/)
+  await screen.press('q')
+  await screen.shows('Leave sooner? The tasks in hand are ended.')
+})
+
+test.each([
+  [80, 24],
+  [200, 60],
+  [60, 15],
+  [40, 10],
+  [24, 6],
+])('each pane fits a terminal of %i × %i', async (columns, rows) => {
+  const crowd = Array.from({length: 30}, (_, i) =>
+    running(`task-${i}-${'x'.repeat(30)}`, `Task ${i} ${'long '.repeat(40)}`),
+  )
+  const talk = Array.from({length: 60}, (_, i) => said('aaaaaaaa-1', `${i} ${'talk '.repeat(i)}`))
+  const view = after(busy(), ...crowd.flat(), ...talk, ...crowd.map((_, i) => finished(`task-${i}-${'x'.repeat(30)}`)))
+  using screen = draw(view, {columns, rows})
+  for (const key of ['1', '2', '3', '4', '5', '?', '?', '1', 'c', 'n']) {
+    await screen.press(key)
+    await screen.shows(/\d/.test(key) ? `[${key} ` : 'slots 2/4')
+    screen.fits(columns, rows)
+    expect(screen.lines()).toHaveLength(rows)
+  }
+})
+
+test('too small a terminal says so, and is drawn again when it grows', async () => {
+  using screen = draw(busy(), {columns: 20, rows: 4})
+  await screen.shows('The terminal is to')
+  screen.resize(60, 15)
+  await screen.shows('❯ aaaaaaaa')
+  screen.fits(60, 15)
+})
+
+test('titles and output cannot break the screen, however wide or wicked their signs are', async () => {
+  const wicked = '\u001b[2J\u001b[31m日本語\u0007\r\n👩‍👩‍👧‍👦 \u202egnorw\u0000 ' + '漢字'.repeat(100)
+  const view = after(
+    connected(),
+    ...running('aaaaaaaa-1', wicked),
+    said('aaaaaaaa-1', wicked, `${wicked}\n${wicked}`),
+    {type: 'task.waiting', taskId: 'cccccccc-3', title: wicked, reason: wicked},
+    {type: 'codebase.refused', name: wicked, path: wicked, reason: wicked},
+    {type: 'notice', level: 'warn', text: wicked, taskId: wicked},
+    {type: 'link.changed', link: 'poll', reason: wicked},
+    finished('aaaaaaaa-1', 'failed', wicked),
+  )
+  using screen = draw(view)
+  for (const key of ['1', '2', '3', '4', '5']) {
+    await screen.press(key)
+    await screen.shows('日本語')
+    screen.fits(80, 24)
+    expect(screen.lines()).toHaveLength(24)
+  }
+})
+
+test('a thousand events a second are drawn about ten times a second, and none draws nothing', async () => {
+  using screen = draw(busy())
+  await screen.shows('aaaaaaaa')
+  const before = screen.frames.length
+  const begun = performance.now()
+  for (let i = 0; i < 1000; i++) {
+    screen.emit(said('aaaaaaaa-1', `line ${i}`))
+    if (i % 10 === 0) await new Promise((resolve) => setTimeout(resolve, 8))
+  }
+
+  await screen.shows('line 999')
+  const seconds = (performance.now() - begun) / 1000
+  // Once a second more, for the clocks of the tasks.
+  expect((screen.frames.length - before) / seconds).toBeLessThan(13)
+})
+
+test('without a task it says why there is none', async () => {
+  using screen = draw(after(newView(), {type: 'phase.changed', from: 'idle', to: 'starting'}))
+  await screen.shows('Starting.')
+  screen.emit({type: 'notice', level: 'warn', text: 'nothing listens there. Trying again.'})
+  await screen.shows(/History\n\n {2}nothing listens there\. Trying again\./)
+  screen.emit({type: 'phase.changed', from: 'starting', to: 'running'})
+  await screen.shows('No codebase is served')
+  screen.emit({type: 'codebase.registered', codebaseId: 'cb1', name: 'api', path: '/srv/api'})
+  await screen.shows('No task is in hand, and none waits.')
+  screen.emit({type: 'phase.changed', from: 'running', to: 'draining'})
+  await screen.shows('No task is in hand any more.')
+})
+
+test('while nothing is in hand and nothing happens, nothing is drawn', async () => {
+  using screen = draw(connected())
+  await screen.shows('No task is in hand')
+  await expect.poll(() => screen.frames.length).toBe(2) // the second is at the size that was asked for
+  const before = screen.frames.length
+  await new Promise((resolve) => setTimeout(resolve, 1500))
+  expect(screen.frames.length).toBe(before)
+})

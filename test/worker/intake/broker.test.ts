@@ -1,0 +1,161 @@
+import {once} from 'node:events'
+import {createConnection, createServer, type AddressInfo, type Socket} from 'node:net'
+import {join} from 'node:path'
+import {expect, test} from 'vitest'
+import {listenToBroker} from '../../../src/lib/client/task-broker.ts'
+import {answering} from '../../support/agent-lines.ts'
+import {startFleet} from '../../support/fleet.ts'
+import {startProxy} from '../../support/proxy.ts'
+import {startRedis} from '../../support/redis.ts'
+import {repository, scratchFolder, until} from '../../support/scratch.ts'
+import {startPlane} from '../../support/plane.ts'
+import {workHere, type WorkerHere} from '../../support/worker-here.ts'
+import {says} from '../../support/workshop.ts'
+
+const stream = /^\/v1\/worker\/tasks\/stream/
+
+const brokerChanges = ({events}: WorkerHere) =>
+  events.flatMap((event) => (event.type === 'broker.changed' ? [event.isUp] : []))
+
+/** A worker of a plane that announces on this Redis, cut off from the stream, that polls once an hour. */
+async function cutOff(redisUrl: string, settings: Record<string, unknown> = {redis_url: redisUrl}) {
+  const scratch = scratchFolder()
+  const plane = await startPlane({brokerUrl: redisUrl, brokerPublicUrl: redisUrl})
+  const proxy = await startProxy(plane.url)
+  proxy.rule = (path) => (stream.test(path) ? 'refuse' : 'pass')
+  const path = repository(join(scratch.path, 'p'))
+  const worker = await workHere(proxy.url, [path], {factor: 1, settings: {poll_interval: '3600', ...settings}})
+  const codebase = await until(async () => {
+    const all = (await plane.call('GET', '/v1/opencode/codebases')).body as {id: string}[]
+    return all[0]?.id
+  }, 'the codebase')
+  return {
+    plane,
+    worker,
+    run: async () => {
+      const {id} = await plane.task(codebase, {prompt: answering('done')})
+      await until(async () => (await plane.get(id)).status === 'completed', `the task to be run: ${worker.log()}`)
+    },
+    async [Symbol.asyncDispose]() {
+      await worker[Symbol.asyncDispose]()
+      await proxy[Symbol.asyncDispose]()
+      await plane.close()
+      scratch[Symbol.dispose]()
+    },
+  }
+}
+
+test('an announcement on the broker starts a task where there is no stream, long before the next poll', async () => {
+  await using redis = await startRedis()
+  await using shop = await cutOff(redis.url)
+  await until(() => shop.worker.running.intake.link === 'broker', 'the broker')
+  await shop.run()
+  await shop.run()
+  expect(brokerChanges(shop.worker)).toEqual([true])
+})
+
+test('a worker that was given no broker listens to the one that its server announces', async () => {
+  await using redis = await startRedis()
+  await using shop = await cutOff(redis.url, {})
+  await until(() => shop.worker.running.intake.link === 'broker', 'the broker')
+  await shop.run()
+})
+
+test('a broker that is killed and comes back is subscribed to again, with one line for each change', async () => {
+  await using redis = await startRedis()
+  await using shop = await cutOff(redis.url)
+  await until(() => shop.worker.running.intake.link === 'broker', 'the broker')
+  await redis.stop()
+  await until(() => brokerChanges(shop.worker).length === 2, 'the loss to be noticed')
+  expect(shop.worker.running.intake.link).toBe('poll')
+  await redis.start()
+  await until(() => shop.worker.running.intake.link === 'broker', 'the broker to be back')
+  await until(async () => (await shop.plane.call('GET', '/health')).status === 200, 'the plane')
+  await shop.run()
+  expect(brokerChanges(shop.worker)).toEqual([true, false, true])
+})
+
+test('a broker that is absent at the start is found when it comes', async () => {
+  await using redis = await startRedis()
+  await redis.stop()
+  await using shop = await cutOff(redis.url)
+  await until(() => brokerChanges(shop.worker).length === 1, 'the absence to be told')
+  await redis.start()
+  await until(() => shop.worker.running.intake.link === 'broker', 'the broker')
+  await shop.run()
+  expect(brokerChanges(shop.worker)).toEqual([false, true])
+})
+
+test('a broker that refuses the password is told once, with the reason and without the password', async () => {
+  await using redis = await startRedis({password: 'right-one'})
+  await using shop = await cutOff(`redis://:wrong-one@127.0.0.1:${redis.port}`)
+  await until(() => brokerChanges(shop.worker).length === 1, 'the refusal')
+  await until(() => /WRONGPASS/.test(shop.worker.log()), 'the reason')
+  expect(shop.worker.log()).not.toContain('wrong-one')
+  await new Promise((resolve) => setTimeout(resolve, 1000)) // time for further tries, which must not be told
+  expect(brokerChanges(shop.worker)).toEqual([false])
+})
+
+test('a broker connection that is half open is given up and made anew', async () => {
+  await using redis = await startRedis()
+  const sockets: Socket[] = []
+  let isSilent = false
+  const between = createServer((client) => {
+    const onward = createConnection(redis.port, '127.0.0.1')
+    sockets.push(client, onward)
+    client.on('data', (chunk) => isSilent || onward.write(chunk))
+    onward.on('data', (chunk) => isSilent || client.write(chunk))
+    for (const [one, other] of [[client, onward] as const, [onward, client] as const])
+      one.on('close', () => other.destroy()).on('error', () => other.destroy())
+  })
+  between.listen(0, '127.0.0.1')
+  await once(between, 'listening')
+  const changes: string[] = []
+  const stop = new AbortController()
+  const listening = listenToBroker({
+    url: `redis://127.0.0.1:${(between.address() as AddressInfo).port}`,
+    signal: stop.signal,
+    onWake: () => {},
+    onState: (isUp, reason) => changes.push(isUp ? 'up' : reason),
+    pingMs: 100,
+    answerMs: 200,
+  })
+  await until(() => changes.length === 1, 'the subscription')
+  isSilent = true
+  await until(() => changes.length === 2, 'the silence to be noticed')
+  isSilent = false
+  await until(() => changes.length === 3, 'the new subscription')
+  expect(changes).toEqual(['up', 'it does not answer', 'up'])
+  stop.abort()
+  await listening
+  for (const socket of sockets) socket.destroy()
+  between.close()
+})
+
+test('a cancellation that is announced reaches a worker without a stream at once', async () => {
+  await using redis = await startRedis()
+  await using shop = await cutOff(redis.url)
+  await until(() => shop.worker.running.intake.link === 'broker', 'the broker')
+  const [codebase] = (await shop.plane.call('GET', '/v1/opencode/codebases')).body as {id: string}[]
+  const {id} = await shop.plane.task(codebase?.id ?? '', {prompt: 'exec sleep 600'})
+  await until(() => shop.worker.running.runner.active.some(({phase}) => phase === 'running'), 'the run')
+  const asked = performance.now()
+  await shop.plane.call('POST', `/v1/opencode/tasks/${id}/cancel`)
+  await until(async () => (await shop.plane.get(id)).status === 'cancelled', 'the end')
+  expect(performance.now() - asked).toBeLessThan(8000) // the next look without it comes after 10 s
+})
+
+test('start listens to --redis-url, and an address that is none is refused: exit 78', async () => {
+  await using redis = await startRedis()
+  await using fleet = await startFleet()
+  const path = repository(join(fleet.path, 'p'))
+  const worker = await fleet.worker('w', [path], ['--redis-url', redis.url])
+  await says(worker, 'Broker connected')
+  const refused = await fleet.cli(['start', '--codebase', path, '--redis-url', 'http://127.0.0.1:1'])
+  expect(refused).toMatchObject({
+    code: 78,
+    stderr: expect.stringMatching(/redis_url \(--redis-url\): must be an address/),
+  })
+  const serve = await fleet.run(['serve', '--port', '0', '--redis-url', 'nonsense'], {})
+  expect(serve).toMatchObject({code: 78, stderr: expect.stringMatching(/must be an address like redis/)})
+})

@@ -1,0 +1,330 @@
+import {spawn} from 'node:child_process'
+import {existsSync, readdirSync, readFileSync, rmSync, writeFileSync} from 'node:fs'
+import {dirname, join} from 'node:path'
+import {DatabaseSync} from 'node:sqlite'
+import {expect, test} from 'vitest'
+import type {StatusReport} from '../../../src/commands/status.ts'
+import type {ProcessIdentity} from '../../../src/lib/executor/executor.ts'
+import {identify, isAlive, readProcess} from '../../../src/lib/executor/processes.ts'
+import {Journal} from '../../../src/lib/journal/journal.ts'
+import {answering, printing, stepStart, text} from '../../support/agent-lines.ts'
+import {stop, stubAgent} from '../../support/cli.ts'
+import {startOneWorker} from '../../support/one-worker.ts'
+import {until} from '../../support/scratch.ts'
+import {says} from '../../support/workshop.ts'
+
+/** With what is asked of it between two processes of the worker. */
+async function shop(env: Record<string, string> = {}) {
+  const at = await startOneWorker({env})
+  let {worker} = at
+  const workerId = JSON.parse(readFileSync(join(at.path, 'state/workers/w/identity.json'), 'utf8')).worker_id as string
+  return {
+    ...at,
+    workerId,
+    journal: join(at.path, 'state/workers/w/journal.db'),
+    kill: () => stop(worker, 'SIGKILL'),
+    restart: async () => {
+      worker = await at.startWorker()
+      return worker
+    },
+    /** The tasks that the worker says it has. */
+    shown: async () => (JSON.parse((await at.cli(['status', '--json'])).stdout) as StatusReport).local[0]?.tasks ?? [],
+    /** Resolves when this has come to the server. */
+    printed: (id: string, what: string) => until(async () => (await at.output(id)).includes(what), what),
+  }
+}
+
+/** Edits the journal of a worker that does not run. */
+function edit(file: string, sql: string): void {
+  const database = new DatabaseSync(file)
+  database.exec(sql)
+  database.close()
+}
+
+/** The agent that holds the working tree. */
+const agentOf = (path: string): ProcessIdentity => {
+  const {pid, start_time: startTime} = JSON.parse(readFileSync(join(path, 'p/.git/a2a-worker.lock'), 'utf8'))
+  return {pid, startTime}
+}
+
+/** A task whose worker is killed in the middle of it, and whose agent then comes to its end. */
+async function endedUnseen(at: Awaited<ReturnType<typeof shop>>): Promise<string> {
+  const id = await at.begin(inTwoParts('go'))
+  await at.printed(id, 'first')
+  const agent = agentOf(at.path)
+  await at.kill()
+  spawn('touch', [join(at.path, 'p/go')])
+  await until(() => !isAlive(agent), 'the agent to end')
+  return id
+}
+
+/** Prints, waits for a file of that name in the codebase, then goes on to its end. */
+const inTwoParts = (name: string) =>
+  `${printing(stepStart(), text('first'))}echo run >> runs; until [ -e ${name} ]; do sleep 0.02; done; ${answering('second')}`
+
+test('an agent goes on while its worker is dead, and the next worker adopts it: run once, output whole', async () => {
+  await using at = await shop()
+  const id = await at.begin(inTwoParts('go'))
+  await at.printed(id, 'first')
+  await at.kill()
+  const worker = await at.restart()
+  expect(worker.stderr()).toContain('Going on with a run whose agent is at work')
+  expect((await at.http.get(id)).status).toBe('running')
+  const next = await at.http.task(at.codebase, {prompt: answering('next')}) // its tree is busy: it has to wait
+  spawn('touch', [join(at.path, 'p/go')])
+  expect(await at.ended(id)).toMatchObject({status: 'completed', attempt: 1, result: 'first\nsecond'})
+  expect(readFileSync(join(at.path, 'p/runs'), 'utf8')).toBe('run\n')
+  expect((await at.output(id)).trim().split('\n')).toHaveLength(5)
+  expect((await at.ended(next.id)).status).toBe('completed')
+})
+
+test('what was taken up is shown as what it is, since when it began; what was given back is not shown any more', async () => {
+  await using at = await shop({A2A_ON_INTERRUPT: 'requeue'})
+  const id = await at.begin(inTwoParts('go'))
+  await at.printed(id, 'first')
+  const [before] = await at.shown()
+  await at.kill()
+  await at.restart()
+  const pid = agentOf(at.path).pid
+  expect(
+    await until(async () => (await at.shown()).find(({lines}) => lines.items.length > 0), 'its output'),
+  ).toMatchObject({
+    id,
+    phase: 'running',
+    pid,
+    session_id: 'ses_1',
+    lines: {items: ['first']},
+  })
+  expect(Math.abs(((await at.shown())[0]?.since ?? 0) - (before?.since ?? 0))).toBeLessThan(1000)
+  await at.kill()
+  process.kill(pid, 'SIGKILL')
+  await at.restart()
+  await until(async () => (await at.shown()).every(({attempt}) => attempt === 2), 'the first attempt to be given back')
+})
+
+test('an agent that is older than its time to start, and has printed, is adopted like any other', async () => {
+  await using at = await shop({A2A_STARTUP_TIMEOUT: '1'})
+  const begunAt = performance.now()
+  const id = await at.begin(inTwoParts('go'))
+  await at.printed(id, 'first')
+  await at.kill()
+  await until(() => performance.now() - begunAt > 1500, 'the agent to be older')
+  await at.restart()
+  spawn('touch', [join(at.path, 'p/go')])
+  expect(await at.ended(id)).toMatchObject({status: 'completed', attempt: 1, result: 'first\nsecond'})
+})
+
+test('what an agent did while its worker was dead counts: it is judged by what it printed', async () => {
+  await using at = await shop()
+  const id = await endedUnseen(at)
+  await at.restart()
+  expect(await at.ended(id)).toMatchObject({status: 'completed', attempt: 1, result: 'first\nsecond'})
+  expect((await at.output(id)).trim().split('\n')).toHaveLength(5)
+})
+
+test('an agent that died with its worker is continued in its session and its spool', async () => {
+  await using at = await shop({OPENCODE_BIN_PATH: stubAgent})
+  const id = await at.begin('@lines=20 @hang')
+  await at.printed(id, 'line 19')
+  const {pid} = agentOf(at.path)
+  await at.kill()
+  process.kill(pid, 'SIGKILL')
+  const worker = await at.restart()
+  expect(worker.stderr()).toContain('Continuing a run whose agent died with the worker')
+  expect(await at.ended(id)).toMatchObject({status: 'completed', attempt: 1, result: 'line 0', usage: {input: 10}})
+  const starts = readFileSync(join(at.path, 'agent.log'), 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as {at: string; args: string[]; prompt: string})
+    .filter((entry) => entry.at === 'start')
+  expect(starts).toHaveLength(2)
+  expect(starts[1]?.args.join(' ')).toContain(`--session ses_stub${pid}`)
+  expect(starts[1]?.prompt).toMatch(/was interrupted/)
+  expect((await at.output(id)).trim().split('\n')).toHaveLength(21 + 3)
+})
+
+test('a run that dies each time is not continued for ever', async () => {
+  await using at = await shop({OPENCODE_BIN_PATH: stubAgent, A2A_MAX_ATTEMPTS: '1'})
+  const id = await at.begin('@hang')
+  await at.printed(id, 'line 0')
+  const {pid} = agentOf(at.path)
+  await at.kill()
+  process.kill(pid, 'SIGKILL')
+  await at.restart()
+  expect(await at.ended(id)).toMatchObject({status: 'failed', error: expect.stringMatching(/for the 1\. time/)})
+})
+
+test('on_interrupt requeue begins again as the next attempt; fail says why; the tries are counted', async () => {
+  await using at = await shop({A2A_ON_INTERRUPT: 'requeue'})
+  const once = `[ -e began ] && { ${answering('again')}exit; }; touch began; ${printing(stepStart())}exec sleep 600`
+  const id = await at.begin(once)
+  await at.printed(id, 'step_start')
+  const pid = agentOf(at.path).pid
+  await at.kill()
+  process.kill(pid, 'SIGKILL')
+  await at.restart()
+  expect(await at.ended(id)).toMatchObject({status: 'completed', attempt: 2, result: 'again'})
+
+  await using other = await shop({A2A_ON_INTERRUPT: 'fail'})
+  const failed = await other.begin(`${printing(stepStart())}exec sleep 600`)
+  await other.printed(failed, 'step_start')
+  const agent = agentOf(other.path).pid
+  await other.kill()
+  process.kill(agent, 'SIGKILL')
+  await other.restart()
+  expect(await other.ended(failed)).toMatchObject({
+    status: 'failed',
+    error: expect.stringMatching(/the worker was ended while the task ran/),
+  })
+})
+
+test('a crash between the row and the start is told apart: nothing ran, so it begins again', async () => {
+  await using at = await shop()
+  await at.kill()
+  const {id} = await at.http.task(at.codebase, {prompt: answering('done')})
+  expect((await at.http.claim(at.workerId, id)).status).toBe(200)
+  {
+    using journal = await Journal.open(at.journal)
+    const run = {task_id: id, attempt: 1, title: 't', path: join(at.path, 'p'), run_dir: join(at.path, 'runs', id, '1')}
+    const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
+    const about = {agent: 'build', model: null, codebase_id: at.codebase, started_at: Date.now()}
+    journal.begin({...run, ...about, marker: `${at.workerId}:${id}:1`, boot_id: boot})
+  }
+  await at.restart()
+  expect(await at.ended(id)).toMatchObject({status: 'completed', attempt: 2, result: 'done'})
+})
+
+test('a crash between the start and the note of its pid is told apart by the marker: the agent is adopted', async () => {
+  await using at = await shop()
+  const id = await at.begin(inTwoParts('go'))
+  await at.printed(id, 'first')
+  await at.kill()
+  edit(at.journal, 'UPDATE runs SET pid = NULL, start_time = NULL')
+  await at.restart()
+  spawn('touch', [join(at.path, 'p/go')])
+  expect(await at.ended(id)).toMatchObject({status: 'completed', attempt: 1, result: 'first\nsecond'})
+  expect(readFileSync(join(at.path, 'p/runs'), 'utf8')).toBe('run\n')
+})
+
+test('what the server has of a run, and the journal does not know of, is not sent twice, and what follows is', async () => {
+  await using at = await shop()
+  const id = await at.begin(inTwoParts('go'))
+  await at.printed(id, 'first')
+  await at.kill()
+  edit(at.journal, 'UPDATE runs SET cursor = 0')
+  spawn('touch', [join(at.path, 'p/go')])
+  await at.restart()
+  expect(await at.ended(id)).toMatchObject({status: 'completed', attempt: 1})
+  const spool = readFileSync(join(at.path, `state/workers/w/runs/${id}/1/stdout.ndjson`), 'utf8')
+  expect(await at.output(id)).toBe(spool)
+})
+
+test('the output of a run that ended while nobody listened comes whole from the next worker', async () => {
+  await using at = await shop()
+  const id = await at.begin(inTwoParts('go'))
+  await at.printed(id, 'first')
+  await at.killPlane()
+  spawn('touch', [join(at.path, 'p/go')])
+  await until(async () => (await at.shown())[0]?.phase === 'reporting', 'the report to be under way')
+  await at.kill()
+  await at.restartPlane()
+  await at.restart()
+  expect(await at.ended(id)).toMatchObject({status: 'completed', attempt: 1})
+  const spool = readFileSync(join(at.path, `state/workers/w/runs/${id}/1/stdout.ndjson`), 'utf8')
+  expect(await at.output(id)).toBe(spool)
+})
+
+test('a worker that comes back while the control plane is away looks after its agents, and keeps their time', async () => {
+  await using at = await shop({A2A_TASK_TIMEOUT: '4'})
+  const id = await at.begin(`${printing(stepStart())}exec sleep 600`)
+  await at.printed(id, 'step_start')
+  const agent = agentOf(at.path)
+  await at.killPlane()
+  await at.kill()
+  const worker = at.start(['start', '--name', 'w', '--codebase', join(at.path, 'p')])
+  await says(worker, 'Going on with a run whose agent is at work')
+  await until(() => !isAlive(agent), 'the agent to be ended')
+  await at.restartPlane()
+  expect(await at.ended(id)).toMatchObject({status: 'failed', error: expect.stringContaining('task_timeout')})
+})
+
+test('an adopted run can be cancelled, and then nothing of it is alive', async () => {
+  await using at = await shop()
+  const id = await at.begin(`${printing(stepStart())}setsid sleep 601 & exec sleep 600`)
+  await at.printed(id, 'step_start')
+  const agent = agentOf(at.path)
+  await at.kill()
+  await at.restart()
+  expect((await at.cli(['tasks', 'cancel', id, '--wait'])).code).toBe(0)
+  expect(isAlive(agent)).toBe(false)
+  expect((await at.http.get(id)).status).toBe('cancelled')
+})
+
+test('a number that is another process’s by now is never signalled', async () => {
+  await using at = await shop({A2A_ON_INTERRUPT: 'fail'})
+  const id = await at.begin(`${printing(stepStart())}exec sleep 600`)
+  await at.printed(id, 'step_start')
+  const pid = agentOf(at.path).pid
+  await at.kill()
+  process.kill(pid, 'SIGKILL')
+  const stranger = spawn('sleep', ['600'], {detached: true})
+  edit(at.journal, `UPDATE runs SET pid = ${stranger.pid}`)
+  await at.restart()
+  expect((await at.ended(id)).status).toBe('failed')
+  expect(readProcess(stranger.pid ?? 0)?.state).toBe('S')
+  stranger.kill('SIGKILL')
+})
+
+test('leftovers of this worker that no run explains are ended, those of another worker are not', async () => {
+  await using at = await shop()
+  await at.kill()
+  const left = (marker: string) => {
+    const child = spawn('sleep', ['600'], {env: {PATH: process.env['PATH'], A2A_RUN: marker}})
+    return {child, identity: identify(child.pid ?? 0)}
+  }
+  const ours = left(`${at.workerId}:gone:1`)
+  const theirs = left(`another:${at.workerId}:1`)
+  await at.restart()
+  await until(() => !isAlive(ours.identity), 'the leftover to end')
+  expect(isAlive(theirs.identity)).toBe(true)
+  theirs.child.kill('SIGKILL')
+})
+
+test('a journal that is damaged is set aside: the worker starts, ends what it knows nothing of, and its task begins again', async () => {
+  await using at = await shop()
+  const id = await at.begin(
+    `[ -e began ] && { ${answering('again')}exit; }; touch began; echo run >> runs; exec sleep 600`,
+  )
+  await until(() => existsSync(join(at.path, 'p/runs')), 'the agent to begin')
+  const agent = agentOf(at.path)
+  await at.kill()
+  rmSync(`${at.journal}-wal`) // all of it would be there once more
+  writeFileSync(at.journal, 'no database at all '.repeat(1000))
+  const worker = await at.restart()
+  expect(worker.stderr()).toMatch(
+    /The journal of this worker is damaged \(.*\)\. It was moved to .*journal\.db\.broken-/,
+  )
+  expect(readdirSync(dirname(at.journal)).some((name) => /^journal\.db\.broken-[\dTZ-]+$/.test(name))).toBe(true)
+  await until(() => !isAlive(agent), 'what the lost run has left to end')
+  expect(await at.ended(id)).toMatchObject({status: 'completed', attempt: 2, result: 'again'})
+})
+
+test('a report that is damaged is made again, from what the agent printed; a cursor beyond the spool is none', async () => {
+  await using at = await shop()
+  const id = await endedUnseen(at)
+  edit(at.journal, `UPDATE runs SET report = '{"status":"compl', cursor = 1000000`)
+  await at.restart()
+  expect(await at.ended(id)).toMatchObject({status: 'completed', attempt: 1, result: 'first\nsecond'})
+  expect((await at.output(id)).trim().split('\n')).toHaveLength(5)
+})
+
+test('a row that is damaged is taken out, and leads to no folder or process of others', async () => {
+  await using at = await shop()
+  const id = await at.begin(`[ -e began ] && { ${answering('again')}exit; }; touch began; exec sleep 600`)
+  await until(() => existsSync(join(at.path, 'p/began')), 'the agent to begin')
+  await at.kill()
+  edit(at.journal, `UPDATE runs SET run_dir = '/'`)
+  const worker = await at.restart()
+  expect(worker.stderr()).toContain(`What the journal says of task ${id} is damaged`)
+  expect(await at.ended(id)).toMatchObject({status: 'completed', attempt: 2, result: 'again'})
+})
