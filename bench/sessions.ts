@@ -80,7 +80,7 @@ const newSync = () =>
     ...{client, clock: systemClock, bus: new EventBus(systemClock), workerId: 'other', file},
     ...{secrets: ['a secret that is nowhere'], patterns: [], activeMs: 1000},
     storage: {setting: data, env: {}, home: scratch.path},
-    homes: () => [{codebaseId: id, directory: code}],
+    directories: () => [{codebaseId: id, directory: code}],
     isDelta: () => true,
     register: async () => {},
     active: () => [],

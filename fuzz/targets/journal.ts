@@ -3,7 +3,7 @@ import {join} from 'node:path'
 import {DatabaseSync, type SQLInputValue} from 'node:sqlite'
 import {Journal} from '../../src/lib/journal/journal.ts'
 import {openJournal} from '../../src/lib/journal/open-journal.ts'
-import {frozenReport} from '../../src/lib/worker/recovery/examine-run.ts'
+import {savedReport} from '../../src/lib/worker/recovery/inspect-run.ts'
 import {mutateBytes} from '../mutate-bytes.ts'
 import {mutateJson} from '../mutate-json.ts'
 import type {Random} from '../random.ts'
@@ -28,7 +28,7 @@ export const journal: Target = {
         const verdict = await foreseen(
           async () => {
             using opened = await openJournal(file, {now: Date.now(), onBroken: () => (isSetAside = true)})
-            for (const run of opened.unfinished()) must(frozenReport(run)?.status !== '', 'a report has a status')
+            for (const run of opened.unfinished()) must(savedReport(run)?.status !== '', 'a report has a status')
             must(opened.unfinished(() => must(false, 'each row is taken out once')).length >= 0, 'they are read again')
             opened.begin({...row(9), task_id: 'next', marker: 'w:next:1', run_dir: '/r/next/1'})
             must(

@@ -7,7 +7,7 @@ import {judge} from '../../src/lib/opencode/output/verdict.ts'
 import {limits} from '../../src/lib/protocol/limits.ts'
 import {statusUpdateSchema} from '../../src/lib/protocol/schemas.ts'
 import {OutputView} from '../../src/lib/ui/text/output-view.ts'
-import {reportOf} from '../../src/lib/worker/run/task-request.ts'
+import {finalReportOf} from '../../src/lib/worker/run/reports.ts'
 import {chunks, mutateBytes} from '../mutate-bytes.ts'
 import {mutateJson} from '../mutate-json.ts'
 import type {Random} from '../random.ts'
@@ -71,7 +71,11 @@ function checkReport(
   {status, error}: {status: 'completed' | 'failed' | 'cancelled'; error: string | null},
 ): void {
   const usage = {...record.usage, model: null, duration_ms: null}
-  const report = reportOf({attempt: 1}, {status, error, result: record.result, sessionId: record.sessionId, usage}, 'w')
+  const report = finalReportOf(
+    {attempt: 1},
+    {status, error, result: record.result, sessionId: record.sessionId, usage},
+    'w',
+  )
   const parsed = v.safeParse(statusUpdateSchema, JSON.parse(JSON.stringify(report)))
   must(parsed.success, 'the server understands the report')
   must(Buffer.byteLength(record.result ?? '') <= limits.result, 'the result is bounded')

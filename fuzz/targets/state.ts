@@ -6,8 +6,8 @@ import {readLocalPlane} from '../../src/lib/config/local-plane.ts'
 import {readLedger} from '../../src/lib/sessions/ledger.ts'
 import {SyncState} from '../../src/lib/sessions/sync-state.ts'
 import {Codebases} from '../../src/lib/worker/registration/codebases.ts'
-import {laneOf} from '../../src/lib/worker/locks/lanes.ts'
-import {isLock, takeLock} from '../../src/lib/worker/locks/lock-file.ts'
+import {workingTreeOf} from '../../src/lib/worker/locks/working-tree.ts'
+import {isLock, acquireLock} from '../../src/lib/worker/locks/lock-file.ts'
 import {mutateBytes} from '../mutate-bytes.ts'
 import {mutateJson} from '../mutate-json.ts'
 import type {Random} from '../random.ts'
@@ -82,7 +82,7 @@ async function readSessions(file: string): Promise<Verdict> {
 }
 
 function readCodebases(file: string): Verdict {
-  const roots = () => ({paths: ['/tmp'], themselves: true})
+  const roots = () => ({paths: ['/tmp'], isInclusive: true})
   const codebases = new Codebases({configured: [], global: undefined, roots, workerDir: join(file, '..')})
   for (const {path} of codebases.list) must(codebases.problemWith(path) === undefined, 'what is kept may be served')
   codebases.add({name: 'q', path: '/tmp/q', description: ''}, true)
@@ -90,13 +90,13 @@ function readCodebases(file: string): Verdict {
 }
 
 function readLock(file: string): Verdict {
-  const lock = takeLock(file, 'fuzz')
+  const lock = acquireLock(file, 'fuzz')
   if (isLock(lock)) lock[Symbol.dispose]()
   return verdict(isLock(lock))
 }
 
 function readTree(file: string, folder: string): Verdict {
-  const {key, lockFile} = laneOf(join(file, '..'), folder)
+  const {key, lockFile} = workingTreeOf(join(file, '..'), folder)
   must(key !== '' && !lockFile.includes('\0'), 'a lane has a place for its lock')
   return 'accepted'
 }

@@ -34,14 +34,14 @@ export default class Models extends BaseCommand {
   }
 
   async #local(flags: object): Promise<readonly ListedModel[]> {
-    const [{askOptions, dataDirectory}, {createModelSource}, {systemClock}] = await Promise.all([
-      import('../lib/opencode/program/here.ts'),
+    const [{localOpenCode, dataDirectory}, {createModelSource}, {systemClock}] = await Promise.all([
+      import('../lib/opencode/program/local-opencode.ts'),
       import('../lib/opencode/program/models.ts'),
       import('../lib/core/clock.ts'),
     ])
     const {config, stateDir} = await this.context({...flags})
-    const ask = askOptions({config, stateDir, root: this.config.root, env: process.env})
-    const about = {...ask, clock: systemClock, directory: ask.scratchDir, dataDir: dataDirectory(process.env)}
+    const openCode = localOpenCode({config, stateDir, root: this.config.root, env: process.env})
+    const about = {...openCode, clock: systemClock, directory: openCode.scratchDir, dataDir: dataDirectory(process.env)}
     return await createModelSource(about).get()
   }
 }

@@ -25,7 +25,7 @@ export default class Register extends BaseCommand {
     const [{realpathSync}, {basename, resolve}, {directoryProblem}] = await Promise.all([
       import('node:fs'),
       import('node:path'),
-      import('../lib/worker/registration/registration.ts'),
+      import('../lib/worker/registration/directory-problem.ts'),
     ])
     const given = resolve(args.path ?? '.')
     const problem = directoryProblem(given)

@@ -2,7 +2,7 @@ import {join} from 'node:path'
 import {expect, test} from 'vitest'
 import {ExpectedError} from '../../src/lib/core/errors.ts'
 import {Journal} from '../../src/lib/journal/journal.ts'
-import {takeNameLock} from '../../src/lib/worker/locks/lock-file.ts'
+import {acquireWorkerLock} from '../../src/lib/worker/locks/worker-lock.ts'
 import {Ballast} from '../../src/lib/worker/disk/ballast.ts'
 import {sayIfSkipped} from '../support/private-systemd/inhabit.ts'
 import {smallDisk, smallDiskProblem} from '../support/small-disk.ts'
@@ -54,24 +54,24 @@ test.skipIf(isSkipped)('on a full disk a run is refused, all else is kept in min
 test.skipIf(isSkipped)('the ballast is given up for a commit, once, and is made anew when there is room', async () => {
   using disk = smallDisk(4)
   const ballast = new Ballast(disk.path)
-  expect(await ballast.makeOf(disk.free())).toBe(true)
+  expect(await ballast.restore(disk.free())).toBe(true)
   expect(disk.free()).toBe(3 * 1024 ** 2)
   const asked: boolean[] = []
   const makeRoom = () => {
-    asked.push(ballast.give())
+    asked.push(ballast.release())
     return asked.at(-1) === true
   }
   using journal = await Journal.open(join(disk.path, 'journal.db'), {makeRoom})
   disk.fill()
   journal.begin(run('a'))
   expect(asked).toEqual([true])
-  expect(await ballast.makeOf(disk.free())).toBe(false)
+  expect(await ballast.restore(disk.free())).toBe(false)
   disk.fill()
   expect(() => journal.begin(run('b'))).toThrow('the disk is full')
   expect(asked).toEqual([true, false])
   disk.clear()
-  expect(await ballast.makeOf(disk.free())).toBe(true)
-  expect(new Ballast(disk.path).isThere).toBe(true)
+  expect(await ballast.restore(disk.free())).toBe(true)
+  expect(new Ballast(disk.path).isPresent).toBe(true)
 })
 
 test.skipIf(isSkipped)(
@@ -81,13 +81,13 @@ test.skipIf(isSkipped)(
     disk.fill()
     const exit73 = expect.objectContaining({exitCode: 73, message: expect.stringContaining('the disk is full')})
     for (let tries = 0; tries < 2; tries++) {
-      expect(() => takeNameLock(disk.path, 'w')).toThrow(exit73)
+      expect(() => acquireWorkerLock(disk.path, 'w')).toThrow(exit73)
       await expect(Journal.open(join(disk.path, 'journal.db'))).rejects.toThrow(exit73)
     }
     disk.clear()
-    using _lock = takeNameLock(disk.path, 'w')
+    using _lock = acquireWorkerLock(disk.path, 'w')
     using journal = await Journal.open(join(disk.path, 'journal.db'))
     expect(journal.unfinished()).toEqual([])
-    expect(() => takeNameLock(disk.path, 'w')).toThrow(ExpectedError)
+    expect(() => acquireWorkerLock(disk.path, 'w')).toThrow(ExpectedError)
   },
 )

@@ -179,7 +179,7 @@ test('a codebase that is a link has the sessions of the directory behind it', as
   const link = join(one.path, 'link')
   symlinkSync(one.code, link)
   one.agent.session({id: 'ses_1', directory: one.code})
-  await one.restart({homes: () => [{codebaseId: one.known.id, directory: link}]})
+  await one.restart({directories: () => [{codebaseId: one.known.id, directory: link}]})
   expect(await one.now()).toMatchObject([{directory: link, sessions: 1}])
 })
 

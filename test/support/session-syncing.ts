@@ -5,7 +5,7 @@ import {systemClock, type Clock} from '../../src/lib/core/clock.ts'
 import {EventBus} from '../../src/lib/events/bus.ts'
 import type {WorkerEvent} from '../../src/lib/events/worker-event.ts'
 import type {RunningTask} from '../../src/lib/sessions/follow-sessions.ts'
-import {rest} from '../../src/lib/sessions/homes.ts'
+import {rest} from '../../src/lib/sessions/codebase-directories.ts'
 import {SessionSync, type SyncOptions} from '../../src/lib/sessions/session-sync.ts'
 import {agentDatabase} from './agent-storage.ts'
 import {scratchFolder} from './scratch.ts'
@@ -49,7 +49,7 @@ export async function syncing(
     ...{client, bus, clock, workerId: 'w', register, secrets: [], patterns: []},
     storage: {setting: data, env: {}, home: scratch.path},
     file: join(scratch.path, 'sessions.json'),
-    homes: () => [
+    directories: () => [
       {codebaseId: known.id, directory: code},
       ...(withRest ? [{codebaseId: 'global', directory: rest}] : []),
     ],

@@ -60,7 +60,7 @@ test('under a service manager the drain has its time, and then the worker leaves
   const work = await atWork({NOTIFY_SOCKET: '/nowhere', A2A_DRAIN_TIMEOUT: '1'})
   work.worker.process.kill('SIGTERM')
   await expectLeft(work)
-  expect(work.worker.stderr()).toMatch(/Tasks still run after 1 s \(drain_timeout\); leaving them to go on/)
+  expect(work.worker.stderr()).toMatch(/Tasks still run after 1 s \(drain_timeout\); leaving them running/)
 })
 
 test('under a service manager a second SIGTERM shortens the drain and ends no agent', async () => {
@@ -76,5 +76,5 @@ test('a worker without a task that is told to detach leaves too', async () => {
   const worker = await fleet.worker('w', [repository(join(fleet.path, 'p'))])
   worker.process.kill('SIGQUIT')
   expect((await worker.finished).code).toBe(0)
-  await until(() => worker.stderr().includes('no task was in hand'), 'the last line')
+  await until(() => worker.stderr().includes('no task is active'), 'the last line')
 })

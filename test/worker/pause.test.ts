@@ -7,7 +7,7 @@ import {ReferenceServer} from '../support/reference-server.ts'
 import {repository, scratchFolder, until} from '../support/scratch.ts'
 import {workHere, type WorkerHere} from '../support/worker-here.ts'
 
-const isStreaming = ({running}: WorkerHere) => until(() => running.intake.link === 'stream', 'the stream')
+const isStreaming = ({running}: WorkerHere) => until(() => running.intake.connection === 'stream', 'the stream')
 const hasStarted = ({events}: WorkerHere, id: string) =>
   until(() => events.some((event) => event.type === 'task.started' && event.taskId === id), 'the task to run')
 
@@ -33,7 +33,7 @@ test('a paused worker takes nothing and lets what runs go on; resumed, it takes 
   await hasStarted(worker, slow.id)
 
   worker.running.setPaused(true)
-  expect(worker.running.runner.free).toBe(0)
+  expect(worker.running.runner.freeSlots).toBe(0)
   const waits = await plane.task(second, {prompt: answering('hi')})
   await until(
     async () => /no free slot|the worker is paused/.test((await plane.get(waits.id)).waiting ?? ''),

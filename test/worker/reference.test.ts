@@ -190,7 +190,7 @@ test('4: what the server forgot to push is found by a slow poll, while the strea
   await isConnected(server)
   const task = server.createSilently(server.codebaseId(path), {prompt: answering('found')})
   expect(await ended(server, task)).toMatchObject({status: 'completed', result: 'found'})
-  expect(worker.running.intake.link).toBe('stream')
+  expect(worker.running.intake.connection).toBe('stream')
 })
 
 test('4: a stream that the server has forgotten is opened anew, and brings tasks again', async () => {

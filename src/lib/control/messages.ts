@@ -1,5 +1,5 @@
 import * as v from 'valibot'
-import {levelSchema, linkSchema, phaseSchema} from '../events/worker-event.ts'
+import {levelSchema, connectionSchema, phaseSchema} from '../events/worker-event.ts'
 import {finalStatuses} from '../protocol/statuses.ts'
 
 /** What a local command may ask of a running worker: one JSON object a line. */
@@ -85,7 +85,7 @@ export const workerStatusSchema = v.object({
   paused: v.optional(v.boolean(), false),
   disk: v.optional(v.nullable(diskSchema), null),
   farewell: v.optional(v.nullable(v.string()), null),
-  link: linkSchema,
+  link: connectionSchema,
   link_since: v.optional(v.nullable(v.number()), null),
   link_reason: v.optional(v.string(), ''),
   server: v.string(),

@@ -6,7 +6,7 @@ import type {EventBus} from '../events/bus.ts'
 import type {Controls} from '../ui/dashboard/controls.ts'
 import {statusOf} from '../ui/view/snapshot.ts'
 import type {ViewStore} from '../ui/view/view-store.ts'
-import type {RunningWorker} from '../worker/worker-options.ts'
+import type {RunningWorker} from '../worker/running-worker.ts'
 
 export type LocalControlParts = {
   worker: RunningWorker
@@ -26,7 +26,14 @@ export function socketHandlers({worker, store, bus, ladder, server, version}: Lo
   const {runner, registration, workerId} = worker
   return {
     status: () => {
-      const facts = {pid: process.pid, version, server, worker_id: workerId, free: runner.free, disk: diskOf(worker)}
+      const facts = {
+        pid: process.pid,
+        version,
+        server,
+        worker_id: workerId,
+        free: runner.freeSlots,
+        disk: diskOf(worker),
+      }
       return statusOf(store.get(), facts, Date.now())
     },
     drain: () => ladder.drainNow(),
@@ -35,7 +42,7 @@ export function socketHandlers({worker, store, bus, ladder, server, version}: Lo
     cancel: (taskId) => runner.stop(taskId, byHand),
     syncSessions: async (all) => (await worker.sessions?.now(new AbortController().signal, {all})) ?? [],
     addCodebase: async (codebase) => {
-      await registration.add(codebase, {isKept: false, signal: AbortSignal.timeout(20_000)})
+      await registration.addCodebase(codebase, {isPersistent: false, signal: AbortSignal.timeout(20_000)})
     },
     watch: (listener) => {
       const watching = worker.queue.watch()
@@ -50,9 +57,9 @@ export function socketHandlers({worker, store, bus, ladder, server, version}: Lo
   }
 }
 
-function diskOf({disk, kept}: RunningWorker): WorkerStatus['disk'] {
+function diskOf({disk, retention}: RunningWorker): WorkerStatus['disk'] {
   const {path, free, minimum, isLow} = disk.state
-  return {path, free, minimum, is_low: isLow, runs: kept.usage}
+  return {path, free, minimum, is_low: isLow, runs: retention.usage}
 }
 
 /** What the dashboard of this very process can have done. */

@@ -11,7 +11,7 @@ import {ExpectedError} from '../core/errors.ts'
 import {workerFeatures} from '../protocol/features.ts'
 import {systemLayout, unitFile} from '../service/machine/layout.ts'
 import type {Codebase} from '../protocol/schemas.ts'
-import {laneOf} from '../worker/locks/lanes.ts'
+import {workingTreeOf} from '../worker/locks/working-tree.ts'
 
 export type RegisterOptions = {
   context: {config: Config; stateDir: string}
@@ -97,5 +97,9 @@ async function withServer(
       max_concurrent_tasks: config.max_concurrent_tasks,
       features: [...workerFeatures],
     })
-  return await client.registerCodebase({...codebase, worker_id: workerId, tree: laneOf(codebase.path, stateDir).key})
+  return await client.registerCodebase({
+    ...codebase,
+    worker_id: workerId,
+    tree: workingTreeOf(codebase.path, stateDir).key,
+  })
 }

@@ -4,7 +4,7 @@ import type {Config} from '../config/settings.ts'
 import {authToken} from '../config/token.ts'
 import {messageOf} from '../core/errors.ts'
 import type {EventBus} from '../events/bus.ts'
-import type {RunningWorker} from '../worker/worker-options.ts'
+import type {RunningWorker} from '../worker/running-worker.ts'
 
 /** The settings as they are given now. Rejects where they are no good. */
 export type ReadSettings = () => Promise<{config: Config; warnings: readonly string[]}>
@@ -75,7 +75,7 @@ async function change({fresh, warnings, token}: Fresh, parts: ReloadParts): Prom
   const {max_concurrent_tasks: slots, log_level: logLevel} = config
   bus.emit({type: 'settings.reloaded', changed, slots, logLevel})
   if (atStart.length > 0) notice(parts, 'warn', `These settings take effect at the next start: ${atStart.join(', ')}`)
-  await worker.takeUp({settings: live, hasNewToken})
+  await worker.applyReload({settings: live, hasNewToken})
 }
 
 const notice = ({bus}: ReloadParts, level: 'warn' | 'error', text: string) => bus.emit({type: 'notice', level, text})

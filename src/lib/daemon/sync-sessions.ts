@@ -13,13 +13,13 @@ import {syncByWorker} from '../control/socket-client.ts'
 import {systemClock} from '../core/clock.ts'
 import {usageError} from '../core/errors.ts'
 import {EventBus} from '../events/bus.ts'
-import {askOptions} from '../opencode/program/here.ts'
+import {localOpenCode} from '../opencode/program/local-opencode.ts'
 import type {CommandOptions} from '../opencode/storage/session-commands.ts'
 import {sessionFile, SessionSync, sessionSettings} from '../sessions/session-sync.ts'
 import {Codebases} from '../worker/registration/codebases.ts'
 import {Registration} from '../worker/registration/registration.ts'
 import {registrationRoots} from '../worker/registration/registration-roots.ts'
-import {takeNameLock} from '../worker/locks/lock-file.ts'
+import {acquireWorkerLock} from '../worker/locks/worker-lock.ts'
 
 export type SyncSessionsOptions = {
   context: {config: Config; stateDir: string}
@@ -63,7 +63,7 @@ async function syncHere(options: SyncSessionsOptions): Promise<SyncedWorker> {
   const name =
     config.worker_name ?? defaultWorkerName(config.server_url === undefined ? configured[0]?.path : undefined)
   const workerDir = makePrivate(workerDirectory(stateDir, name))
-  using _lock = takeNameLock(workerDir, name)
+  using _lock = acquireWorkerLock(workerDir, name)
   const workerId = workerIdentity(stateDir, name, config.worker_id)
   const bus = new EventBus(systemClock)
   bus.on((event) => {
@@ -86,8 +86,8 @@ async function syncHere(options: SyncSessionsOptions): Promise<SyncedWorker> {
     slots: config.max_concurrent_tasks,
     stateDir,
     codebases,
-    state: () => ({running: [], free: 0}),
-    onCodebases: () => {},
+    heartbeat: () => ({running: [], free: 0}),
+    onCodebasesChanged: () => {},
   })
   const signal = new AbortController().signal
   await registration.register(signal)
@@ -98,7 +98,7 @@ async function syncHere(options: SyncSessionsOptions): Promise<SyncedWorker> {
     bus,
     secrets: token === undefined ? [] : [token],
     file: join(workerDir, sessionFile),
-    homes: () => codebases.homes,
+    directories: () => codebases.directories,
     isDelta: () => registration.has('sessions-delta'),
     register: (until) => registration.register(until),
     active: () => [],
@@ -118,7 +118,7 @@ function codebasesOf({context, cwd, env}: SyncSessionsOptions): Config['codebase
 /** They are of use only for a storage that is not known here, so it is no failure when there is no OpenCode. */
 function commandsOf({context, env, root}: SyncSessionsOptions): CommandOptions | undefined {
   try {
-    const ask = askOptions({...context, env, root})
+    const ask = localOpenCode({...context, env, root})
     return {...ask, env: ask.env(ask.scratchDir)}
   } catch {
     return undefined

@@ -19,7 +19,7 @@ import {logReporter, type LogOptions} from '../events/log-reporter.ts'
 import type {Executor} from '../executor/executor.ts'
 import {createRunExecutor} from '../executor/run.ts'
 import {createCatalog} from '../opencode/program/catalog.ts'
-import {askOptions, dataDirectory} from '../opencode/program/here.ts'
+import {localOpenCode, dataDirectory} from '../opencode/program/local-opencode.ts'
 import {createModelSource, type ModelSource} from '../opencode/program/models.ts'
 import {probeOpenCode} from '../opencode/program/probe.ts'
 import type {CommandOptions} from '../opencode/storage/session-commands.ts'
@@ -176,7 +176,7 @@ async function openCode(
   bus: EventBus,
 ): Promise<{executor: Executor; models: ModelSource; commands: CommandOptions}> {
   const {config, env} = options
-  const ask = askOptions(options)
+  const ask = localOpenCode(options)
   const probe = await probeOpenCode(ask.binary, ask.env(ask.scratchDir))
   bus.emit({type: 'notice', level: 'info', text: `OpenCode ${probe.version} at ${ask.binary} (${ask.source})`})
   for (const text of probe.warnings) bus.emit({type: 'notice', level: 'warn', text})

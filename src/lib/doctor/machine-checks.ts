@@ -3,9 +3,9 @@ import {execa} from 'execa'
 import {bytes} from '../core/bytes.ts'
 import {ExpectedError, messageOf} from '../core/errors.ts'
 import {makePrivate} from '../config/state-directory.ts'
-import {askOptions} from '../opencode/program/here.ts'
+import {localOpenCode} from '../opencode/program/local-opencode.ts'
 import {probeOpenCode} from '../opencode/program/probe.ts'
-import {directoryProblem} from '../worker/registration/registration.ts'
+import {directoryProblem} from '../worker/registration/directory-problem.ts'
 import {ok, problem, skipped, warning, type Finding, type Machine} from './finding.ts'
 
 const mib = 1024 ** 2
@@ -15,7 +15,7 @@ const unit = 'a2a-agent-worker'
 export async function checkOpenCode(machine: Machine): Promise<Finding[]> {
   const check = 'OpenCode'
   try {
-    const ask = askOptions(machine)
+    const ask = localOpenCode(machine)
     const {version, warnings} = await probeOpenCode(ask.binary, ask.env(ask.scratchDir))
     return [
       ok(check, `${version} at ${ask.binary} (${ask.source})`),

@@ -2,7 +2,7 @@ import * as v from 'valibot'
 import {finalStatuses} from '../protocol/statuses.ts'
 
 const phases = ['idle', 'starting', 'running', 'draining', 'stopping', 'stopped', 'failed'] as const
-const links = ['stream', 'broker', 'poll', 'down'] as const
+const connections = ['stream', 'broker', 'poll', 'down'] as const
 const levels = ['debug', 'info', 'warn', 'error'] as const
 
 /** The states of a worker's life; the table of allowed changes is beside the code that makes them. */
@@ -10,8 +10,8 @@ export const phaseSchema = v.picklist(phases)
 export type Phase = v.InferOutput<typeof phaseSchema>
 
 /** How tasks reach the worker now. */
-export const linkSchema = v.picklist(links)
-export type Link = v.InferOutput<typeof linkSchema>
+export const connectionSchema = v.picklist(connections)
+export type Connection = v.InferOutput<typeof connectionSchema>
 
 export const levelSchema = v.picklist(levels)
 
@@ -30,7 +30,7 @@ const taskId = v.string()
  */
 export const workerEventSchema = v.variant('type', [
   event('phase.changed', {from: phaseSchema, to: phaseSchema}),
-  event('link.changed', {link: linkSchema, reason: text}),
+  event('link.changed', {link: connectionSchema, reason: text}),
   event('broker.changed', {isUp: v.boolean(), reason: text}),
   event('worker.registered', {workerId: text, name: text, server: text, first: v.boolean()}),
   event('codebase.registered', {codebaseId: text, name: text, path: text}),

@@ -3,7 +3,7 @@ import {join} from 'node:path'
 import type {Clock} from '../core/clock.ts'
 import {type ProcessIdentity, type RunObserver, type RunRequest, type RunningAgent, runFiles} from './executor.ts'
 import {ageMs, isAlive} from './processes.ts'
-import {supervise} from './supervise.ts'
+import {superviseAgent} from './supervise-agent.ts'
 
 export type AdoptOptions = {
   request: RunRequest
@@ -26,7 +26,7 @@ export function adoptRun({request, observer, clock, root}: AdoptOptions): Runnin
     while (isAlive(root)) await clock.sleep(lookMs)
     return undefined
   })()
-  const supervised = supervise({
+  const supervised = superviseAgent({
     request,
     observer,
     clock,

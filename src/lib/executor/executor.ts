@@ -87,7 +87,7 @@ export type StopReason = {
   /** Becomes the task's error. */
   error: string
   /** Somebody else is to begin again: it is no end of the task. */
-  givesBack?: true
+  requeues?: true
 }
 
 export type RunningAgent = {

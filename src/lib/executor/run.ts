@@ -10,7 +10,7 @@ import type {Executor, RunningAgent, RunObserver, RunOutcome, RunRequest, StopRe
 import {runFiles} from './executor.ts'
 import {cannotWrite, endLine, openRunFiles, removeRunFiles, writeRunFiles} from './run-files.ts'
 import {type AgentProcess, spawnAgent} from './spawn-agent.ts'
-import {type Supervised, supervise} from './supervise.ts'
+import {type Supervised, superviseAgent} from './supervise-agent.ts'
 
 export type RunExecutorOptions = {
   binary: string
@@ -135,7 +135,7 @@ const stoppedBetween = (outcome: RunOutcome, {status, error}: StopReason): RunOu
 type Position = {startedAt: number; stop: AbortSignal; spoolFrom: number; stderrFrom: number}
 
 const see = (run: Run, {identity, exited}: AgentProcess, position: Position): Promise<Supervised> =>
-  supervise({...run, ...position, root: identity, exited})
+  superviseAgent({...run, ...position, root: identity, exited})
 
 const sizeOf = ({request}: Run, name: string) =>
   statSync(join(request.runDir, name), {throwIfNoEntry: false})?.size ?? 0

@@ -1,6 +1,6 @@
 import type {Environment} from '../config/file.ts'
 import type {EventBus} from '../events/bus.ts'
-import type {Link, Phase, WorkerEvent} from '../events/worker-event.ts'
+import type {Connection, Phase, WorkerEvent} from '../events/worker-event.ts'
 import {Notifier, systemdNotify} from './notify.ts'
 
 /**
@@ -81,7 +81,7 @@ const signalsOf = (phase: Phase): Record<string, string> => {
   return phase === 'draining' || phase === 'stopping' ? {STOPPING: '1'} : {}
 }
 
-type View = {phase: Phase; link: Link | undefined; tasks: Set<string>}
+type View = {phase: Phase; link: Connection | undefined; tasks: Set<string>}
 
 function see(view: View, event: WorkerEvent): void {
   if (event.type === 'phase.changed') view.phase = event.to
@@ -90,7 +90,7 @@ function see(view: View, event: WorkerEvent): void {
   else if (event.type === 'task.finished') view.tasks.delete(event.taskId)
 }
 
-const links: Record<Link, string> = {
+const links: Record<Connection, string> = {
   stream: 'tasks come by stream',
   broker: "polls at the broker's word",
   poll: 'polls for tasks',

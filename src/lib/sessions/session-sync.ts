@@ -11,13 +11,13 @@ import {
   type StorageOptions,
 } from '../opencode/storage/session-storage.ts'
 import {followSessions, type FollowedSession, type RunningTask} from './follow-sessions.ts'
-import {homeOf, scoped, type Home, type ScopedHome} from './homes.ts'
+import {directoryOf, withScopes, type CodebaseDirectory, type ScopedDirectory} from './codebase-directories.ts'
 import {SessionReader} from './session-reader.ts'
 import {SyncNotices} from './sync-notices.ts'
 import {SyncState} from './sync-state.ts'
-import {isStranger, Teller, type Told, type TellerParts} from './teller.ts'
+import {isStranger, SessionUploader, type Told, type SessionUploaderOptions} from './session-uploader.ts'
 
-export type SyncOptions = Pick<TellerParts, 'client' | 'clock' | 'workerId' | 'isDelta' | 'most'> & {
+export type SyncOptions = Pick<SessionUploaderOptions, 'client' | 'clock' | 'workerId' | 'isDelta' | 'most'> & {
   bus: EventBus
   storage: StorageOptions
   /** OpenCode's own commands, for a storage that is not known here. */
@@ -27,7 +27,7 @@ export type SyncOptions = Pick<TellerParts, 'client' | 'clock' | 'workerId' | 'i
   /** Blanked out of texts. */
   secrets: readonly string[]
   patterns: readonly string[]
-  homes: () => readonly Home[]
+  directories: () => readonly CodebaseDirectory[]
   /** Makes the codebases known to the server anew. */
   register: (signal: AbortSignal) => Promise<void>
   /** Tasks in hand. */
@@ -64,7 +64,7 @@ export class SessionSync implements AsyncDisposable {
   readonly #options: SyncOptions
   readonly #reader: SessionReader
   readonly #state: SyncState
-  readonly #teller: Teller
+  readonly #teller: SessionUploader
   readonly #notices: SyncNotices
   #whole: Promise<unknown> = Promise.resolve()
 
@@ -74,7 +74,7 @@ export class SessionSync implements AsyncDisposable {
     this.#notices = new SyncNotices(bus.emit, clock)
     this.#reader = new SessionReader({secrets, patterns, commands})
     this.#state = new SyncState(file, {server: client.url, patterns})
-    this.#teller = new Teller({
+    this.#teller = new SessionUploader({
       ...options,
       emit: bus.emit,
       reader: this.#reader,
@@ -141,7 +141,7 @@ export class SessionSync implements AsyncDisposable {
 
   async #all(signal: AbortSignal): Promise<Told[]> {
     const storage = await this.#look()
-    const homes = await scoped(this.#options.homes())
+    const homes = await withScopes(this.#options.directories())
     if (!storage) this.#notices.readable()
     if (!storage || homes.length === 0) return []
     this.#state.keepOnly(homes.map(({codebaseId}) => codebaseId))
@@ -152,13 +152,13 @@ export class SessionSync implements AsyncDisposable {
     }
   }
 
-  async #each(homes: readonly ScopedHome[], storage: SessionStorage, signal: AbortSignal): Promise<Told[]> {
+  async #each(homes: readonly ScopedDirectory[], storage: SessionStorage, signal: AbortSignal): Promise<Told[]> {
     const told: Told[] = []
     let refused: unknown
     for (const home of homes) {
       try {
         const settled = this.#teller.settled(home, storage)
-        const tell = (known: ScopedHome) => this.#teller.home(known, storage, signal)
+        const tell = (known: ScopedDirectory) => this.#teller.home(known, storage, signal)
         told.push(settled ?? (await this.#asOurs(home, signal, tell)))
       } catch (error) {
         // One that the server will not have is no reason to leave out the others.
@@ -173,7 +173,11 @@ export class SessionSync implements AsyncDisposable {
   }
 
   /** Does it; where the server does not know the codebase as ours, once more after a registration. */
-  async #asOurs<T>(home: ScopedHome, signal: AbortSignal, step: (home: ScopedHome) => Promise<T>): Promise<T> {
+  async #asOurs<T>(
+    home: ScopedDirectory,
+    signal: AbortSignal,
+    step: (home: ScopedDirectory) => Promise<T>,
+  ): Promise<T> {
     try {
       return await step(home)
     } catch (error) {
@@ -181,7 +185,7 @@ export class SessionSync implements AsyncDisposable {
       // Whatever it was told of this codebase may be gone with it.
       this.#state.forget(home.codebaseId)
       await this.#options.register(signal)
-      const known = (await scoped(this.#options.homes())).find(({directory}) => directory === home.directory)
+      const known = (await withScopes(this.#options.directories())).find(({directory}) => directory === home.directory)
       if (!known) throw error
       return await step(known)
     }
@@ -208,7 +212,7 @@ export class SessionSync implements AsyncDisposable {
 
   async #follow(session: FollowedSession, signal: AbortSignal): Promise<void> {
     const storage = await this.#look()
-    const home = storage && (await homeOf(this.#options.homes(), session.directory))
+    const home = storage && (await directoryOf(this.#options.directories(), session.directory))
     if (!home || !storage) return
     const stamp = storage.kind === 'tree' ? '' : storage.stamp
     if (stamp !== '' && stamp === session.stamp && !session.isOver) return

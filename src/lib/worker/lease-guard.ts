@@ -3,39 +3,40 @@ import type {Clock} from '../core/clock.ts'
 import type {StopReason} from '../executor/executor.ts'
 import {limits} from '../protocol/limits.ts'
 import type {Registration} from './registration/registration.ts'
-import type {TaskRunner} from './run/task-runner.ts'
+import type {ActiveTasks} from './run/active-task.ts'
 
-type Parts = {
-  runner: Pick<TaskRunner, 'active' | 'stop'>
-  registration: Pick<Registration, 'lastSign'>
+type LeaseGuardOptions = {
+  runner: ActiveTasks
+  registration: Pick<Registration, 'lastHeartbeatAt'>
   config: Pick<Config, 'cancel_grace'>
   clock: Clock
 }
 
-const lookMs = 1000
-/** What the end of an agent may take beyond its time of grace. */
+const checkMs = 1000
+/** How long ending an agent may take beyond its grace period. */
 const endMs = 5000
-/** One heartbeat that is late is no reason to end anything. */
-const leastMs = limits.heartbeat + 5000
+/** One late heartbeat must not stop a task. */
+const minSilenceMs = limits.heartbeat + 5000
 
 const leaseEnds: StopReason = {
   status: 'failed',
   error: 'the control plane was out of reach, and may give the task to another worker',
-  givesBack: true,
+  requeues: true,
 }
 
 /**
- * Ends what another worker gets when the lease runs out: a task that is tied to no machine. Its agent is gone before
- * that, on the monotonic clock, so that two never work on it. What belongs to a codebase goes on, however long it takes.
+ * Stops portable tasks before their lease expires, because another worker gets them then. Their agents have ended by
+ * that time, on the monotonic clock, so that two workers never run the same task. Tasks of a codebase go on.
  */
-export async function guardLeases({runner, registration, config, clock}: Parts, signal: AbortSignal): Promise<void> {
+export async function guardLeases(options: LeaseGuardOptions, signal: AbortSignal): Promise<void> {
+  const {runner, registration, config, clock} = options
   while (!signal.aborted) {
-    await clock.sleep(lookMs, signal)
+    await clock.sleep(checkMs, signal)
     if (signal.aborted) return
-    const mostMs = Math.max(leastMs, limits.lease - config.cancel_grace * 1000 - endMs)
+    const maxSilenceMs = Math.max(minSilenceMs, limits.lease - config.cancel_grace * 1000 - endMs)
     for (const {id, attempt, isPortable, heldSince} of runner.active) {
-      const renewed = Math.max(heldSince, registration.lastSign)
-      if (isPortable && attempt > 0 && clock.monotonic() - renewed >= mostMs) runner.stop(id, leaseEnds)
+      const renewedAt = Math.max(heldSince, registration.lastHeartbeatAt)
+      if (isPortable && attempt > 0 && clock.monotonic() - renewedAt >= maxSilenceMs) runner.stop(id, leaseEnds)
     }
   }
 }

@@ -5,13 +5,13 @@ const allowed: Record<Phase, readonly Phase[]> = {
   idle: ['starting'],
   starting: ['running', 'stopping', 'failed'],
   running: ['draining', 'failed'],
-  draining: ['stopping', 'failed'], // takes no task, lets the running ones finish: first SIGTERM
-  stopping: ['stopped', 'failed'], // everything has ended: unregisters
+  draining: ['stopping', 'failed'], // takes no task; active ones finish (first SIGTERM)
+  stopping: ['stopped', 'failed'], // no task runs any more; the worker unregisters
   stopped: [],
   failed: [],
 }
 
-/** Where the worker is in its life. An illegal change throws: it is a bug. */
+/** The phase of the worker. An illegal transition throws: it is a bug. */
 export class Lifecycle {
   readonly #emit: Emit
   #phase: Phase = 'idle'

@@ -6,26 +6,27 @@ import type {Codebases} from './registration/codebases.ts'
 
 export type QueueWatchOptions = {client: ControlPlaneClient; codebases: Codebases; clock: Clock; emit: Emit}
 
-const lookMs = 2000
-/** The most rows of one look; a full page may hide ours behind those of others. */
+const intervalMs = 2000
+/** Rows per request. A full page may hide our tasks behind those of other workers. */
 const pageRows = 50
-const mostCodebases = 20
+const maxCodebases = 20
 
-/** While somebody watches the worker: what waits on the server for its codebases, and why. Nobody watches: no request. */
+/** Reads which tasks wait for this worker's codebases, and why. It sends requests only while somebody watches. */
 export class QueueWatch {
   readonly #options: QueueWatchOptions
   #watchers = 0
-  #told = ''
+  /** The last event, as JSON. */
+  #emitted = ''
   #wake = () => {}
 
   constructor(options: QueueWatchOptions) {
     this.#options = options
   }
 
-  /** Somebody watches, until disposed; what waits is told to them too, if others know it already. */
+  /** Adds a watcher until disposed. The current queue is emitted again for it. */
   watch(): Disposable {
     this.#watchers += 1
-    this.#told = ''
+    this.#emitted = ''
     this.#wake()
     return {[Symbol.dispose]: () => void (this.#watchers -= 1)}
   }
@@ -33,21 +34,21 @@ export class QueueWatch {
   /** Runs until aborted. */
   async run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
-      // A server that does not answer is told of elsewhere.
-      if (this.#watchers > 0) await this.#look(signal).catch(() => {})
-      await this.#rest(signal)
+      // Other components report a control plane that does not answer.
+      if (this.#watchers > 0) await this.#check(signal).catch(() => {})
+      await this.#sleep(signal)
     }
   }
 
-  async #rest(signal: AbortSignal): Promise<void> {
+  async #sleep(signal: AbortSignal): Promise<void> {
     const wake = new AbortController()
     this.#wake = () => wake.abort()
     signal.addEventListener('abort', this.#wake, {once: true})
-    await this.#options.clock.sleep(this.#watchers > 0 ? lookMs : 2 ** 30, wake.signal)
+    await this.#options.clock.sleep(this.#watchers > 0 ? intervalMs : 2 ** 30, wake.signal)
     signal.removeEventListener('abort', this.#wake)
   }
 
-  async #look(signal: AbortSignal): Promise<void> {
+  async #check(signal: AbortSignal): Promise<void> {
     const {codebases, emit} = this.#options
     const found = await this.#pending(signal)
     const ours = found.filter(({status, codebase_id: id}) => status === 'pending' && codebases.pathOf(id) !== undefined)
@@ -58,18 +59,18 @@ export class QueueWatch {
       since: parseTime(created) ?? null,
     }))
     const body = {tasks, more: ours.length - tasks.length}
-    if (JSON.stringify(body) === this.#told) return
-    this.#told = JSON.stringify(body)
+    if (JSON.stringify(body) === this.#emitted) return
+    this.#emitted = JSON.stringify(body)
     emit({type: 'queue.changed', ...body})
   }
 
   async #pending(signal: AbortSignal): Promise<Task[]> {
     const {client, codebases} = this.#options
-    const ask = async (query: {codebase_id?: string}) =>
-      (await client.tasks({status: 'pending', limit: pageRows, ...query}, signal)).tasks
-    const all = await ask({})
+    const query = async (filter: {codebase_id?: string}) =>
+      (await client.tasks({status: 'pending', limit: pageRows, ...filter}, signal)).tasks
+    const all = await query({})
     if (all.length < pageRows) return all
-    const pages = await Promise.all(codebases.ids.slice(0, mostCodebases).map((id) => ask({codebase_id: id})))
+    const pages = await Promise.all(codebases.ids.slice(0, maxCodebases).map((id) => query({codebase_id: id})))
     return pages.flat()
   }
 }

@@ -1,28 +1,20 @@
 import {join} from 'node:path'
-import type {CommandOptions} from '../opencode/storage/session-commands.ts'
 import {sessionFile, SessionSync, sessionSettings} from '../sessions/session-sync.ts'
 import type {Codebases} from './registration/codebases.ts'
 import type {Registration} from './registration/registration.ts'
-import type {TaskRunner} from './run/task-runner.ts'
+import type {ActiveTasks} from './run/active-task.ts'
 import type {WorkerOptions} from './worker-options.ts'
 
-export type AgentStorage = {
-  /** The worker's own environment, of which the agent's is made. */
-  env: NodeJS.ProcessEnv
-  home: string
-  commands?: CommandOptions
-}
-
-type Parts = {
+type SessionSyncParts = {
   workerDir: string
   secrets: readonly string[]
   registration: Registration
   codebases: Codebases
-  runner: TaskRunner
+  runner: ActiveTasks
 }
 
-/** The sync of the agent's sessions for all codebases of this worker; undefined where they are not known. */
-export function sessionSync(options: WorkerOptions, parts: Parts): SessionSync | undefined {
+/** Creates the session sync for all codebases of this worker. Undefined if the agent's storage is unknown. */
+export function createSessionSync(options: WorkerOptions, parts: SessionSyncParts): SessionSync | undefined {
   const {storage, config, client, clock, workerId, bus} = options
   const {workerDir, secrets, registration, codebases, runner} = parts
   if (!storage) return undefined
@@ -30,7 +22,7 @@ export function sessionSync(options: WorkerOptions, parts: Parts): SessionSync |
     ...sessionSettings(config, storage),
     ...{client, clock, workerId, bus, secrets},
     file: join(workerDir, sessionFile),
-    homes: () => codebases.homes,
+    directories: () => codebases.directories,
     isDelta: () => registration.has('sessions-delta'),
     register: (signal) => registration.register(signal),
     active: () => runner.active,

@@ -92,8 +92,8 @@ describe.skipIf(isSkipped)('a worker whose disk is full', () => {
     expect(printed.length).toBeGreaterThan(6 * mib)
     expect((await at.output(id)) === printed).toBe(true)
     at.disk.fill()
-    await at.says('is full: make room there')
-    expect(at.log().match(/is full: make room there/g)).toHaveLength(1)
+    await at.says('is full. Free some space there')
+    expect(at.log().match(/is full. Free some space there/g)).toHaveLength(1)
 
     at.disk.clear()
     rmSync(join(at.dir, 'runs'), {recursive: true}) // somebody makes room by hand
@@ -130,9 +130,9 @@ describe.skipIf(isSkipped)('a worker whose disk is full', () => {
     rmSync(join(at.dir, 'ballast'))
     at.disk.fill()
     expect(await at.fleet.ended(id)).toMatchObject({status: 'completed', result: expect.stringContaining('line 4')})
-    expect(at.log()).toMatch(/The report is not in the journal yet, and sent all the same: .*disk is full/)
+    expect(at.log()).toMatch(/The report could not be written to the journal yet. It is sent anyway: .*disk is full/)
     expect(await at.fleet.output(id)).toBe(at.spool(id))
-    expect(at.log().match(/is full: make room there/g)).toHaveLength(1)
+    expect(at.log().match(/is full. Free some space there/g)).toHaveLength(1)
     at.disk.clear()
     await at.ballast()
     await at.kill()

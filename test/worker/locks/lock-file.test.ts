@@ -2,7 +2,7 @@ import {readdirSync, readFileSync, utimesSync, writeFileSync} from 'node:fs'
 import {join} from 'node:path'
 import {expect, test} from 'vitest'
 import {identify} from '../../../src/lib/executor/processes.ts'
-import {isLock, takeLock} from '../../../src/lib/worker/locks/lock-file.ts'
+import {isLock, acquireLock} from '../../../src/lib/worker/locks/lock-file.ts'
 import {scratchFolder} from '../../support/scratch.ts'
 
 const hour = 3600
@@ -10,13 +10,13 @@ const hour = 3600
 test('a lock is one file, with its holder in it from the beginning, also when another is handed it', () => {
   using scratch = scratchFolder()
   const path = join(scratch.path, 'lock')
-  const lock = takeLock(path, 'a')
+  const lock = acquireLock(path, 'a')
   expect(readdirSync(scratch.path)).toEqual(['lock'])
-  expect(takeLock(path, 'b')).toMatchObject({pid: process.pid, what: 'a'})
+  expect(acquireLock(path, 'b')).toMatchObject({pid: process.pid, what: 'a'})
   const size = readFileSync(path).length
-  if (isLock(lock)) lock.handTo(identify(process.ppid))
+  if (isLock(lock)) lock.transferTo(identify(process.ppid))
   expect(readFileSync(path)).toHaveLength(size)
-  expect(takeLock(path, 'b')).toMatchObject({pid: process.ppid})
+  expect(acquireLock(path, 'b')).toMatchObject({pid: process.ppid})
   if (isLock(lock)) lock[Symbol.dispose]()
   expect(readdirSync(scratch.path)).toEqual([])
 })
@@ -30,7 +30,7 @@ test.each([
   writeFileSync(path, '')
   const at = Date.now() / 1000 + seconds
   utimesSync(path, at, at)
-  const lock = takeLock(path, 'a')
+  const lock = acquireLock(path, 'a')
   expect(isLock(lock)).toBe(true)
   if (isLock(lock)) lock[Symbol.dispose]()
 })
@@ -39,5 +39,5 @@ test('a file that names nobody and was written just now is somebody’s', () => 
   using scratch = scratchFolder()
   const path = join(scratch.path, 'lock')
   writeFileSync(path, '')
-  expect(isLock(takeLock(path, 'a'))).toBe(false)
+  expect(isLock(acquireLock(path, 'a'))).toBe(false)
 })

@@ -325,6 +325,6 @@ test('a row that is damaged is taken out, and leads to no folder or process of o
   await at.kill()
   edit(at.journal, `UPDATE runs SET run_dir = '/'`)
   const worker = await at.restart()
-  expect(worker.stderr()).toContain(`What the journal says of task ${id} is damaged`)
+  expect(worker.stderr()).toContain(`The journal entry of task ${id} is damaged`)
   expect(await at.ended(id)).toMatchObject({status: 'completed', attempt: 2, result: 'again'})
 })

@@ -24,7 +24,7 @@ async function shop(factor: number) {
   const proxy = await startFaultProxy(fleet.url)
   const path = repository(join(fleet.path, 'p'))
   const worker = await workHere(proxy.url, [path], {factor})
-  await until(() => worker.running.intake.link === 'stream', 'the stream')
+  await until(() => worker.running.intake.connection === 'stream', 'the stream')
   const codebase = await fleet.codebaseId(path)
   return {
     ...fleet,

@@ -3,7 +3,7 @@ import {join} from 'node:path'
 import {expect, test} from 'vitest'
 import type {AgentSession} from '../../../src/lib/opencode/storage/agent-session.ts'
 import {resumeProblem} from '../../../src/lib/worker/run/resume-check.ts'
-import type {ActiveTask} from '../../../src/lib/worker/run/see-run.ts'
+import type {ActiveTask} from '../../../src/lib/worker/run/active-task.ts'
 import {scratchFolder} from '../../support/scratch.ts'
 
 const running = (id: string, sessionId: string) => ({id, sessionId}) as ActiveTask
@@ -20,7 +20,7 @@ test('a session is continued where it was begun, also by another way to there, a
   symlinkSync(here, link)
   const findSession = async (id: string) => (id === 'ses_1' ? ({id, directory: here} as AgentSession) : undefined)
   const check = (id: string, directory: string, tasks: ActiveTask[] = []) =>
-    resumeProblem(id, {taskId: 'mine', directory}, {findSession, inHand: () => tasks})
+    resumeProblem(id, {taskId: 'mine', directory}, {findSession, activeTasks: () => tasks})
   expect(await check('ses_1', here, [running('mine', 'ses_1')])).toBeUndefined()
   expect(await check('ses_1', link)).toBeUndefined()
   expect(await check('ses_2', here)).toMatch(/There is no session ses_2 on this worker/)
@@ -31,8 +31,8 @@ test('a session is continued where it was begun, also by another way to there, a
 test('where sessions cannot be read the agent itself has the last word', async () => {
   using scratch = scratchFolder()
   const about = {taskId: 'mine', directory: scratch.path}
-  const inHand = () => []
+  const activeTasks = () => []
   const failing = () => Promise.reject(new Error('locked'))
-  expect(await resumeProblem('ses_1', about, {findSession: failing, inHand})).toBeUndefined()
-  expect(await resumeProblem('ses_1', about, {findSession: undefined, inHand})).toBeUndefined()
+  expect(await resumeProblem('ses_1', about, {findSession: failing, activeTasks})).toBeUndefined()
+  expect(await resumeProblem('ses_1', about, {findSession: undefined, activeTasks})).toBeUndefined()
 })

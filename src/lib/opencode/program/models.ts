@@ -4,7 +4,7 @@ import * as v from 'valibot'
 import type {Clock} from '../../core/clock.ts'
 import {parseJson} from '../../protocol/parse.ts'
 import type {Model} from '../../protocol/model-schemas.ts'
-import {askOpenCode, type AskOptions} from './ask.ts'
+import {queryOpenCode, type QueryOptions} from './query.ts'
 
 /** What `opencode models --verbose` prints behind each name. */
 const detailSchema = v.object({
@@ -38,7 +38,7 @@ export type ModelSource = {
   get(): Promise<readonly AgentModel[]>
 }
 
-export type ModelSourceOptions = AskOptions & {
+export type ModelSourceOptions = QueryOptions & {
   clock: Clock
   /** Where OpenCode is asked: the models of a project are its own business. */
   directory: string
@@ -57,8 +57,8 @@ export function createModelSource(options: ModelSourceOptions): ModelSource {
   let asking: Promise<readonly AgentModel[]> | undefined
 
   const ask = async (logins: string) => {
-    const verbose = await askOpenCode(['models', '--verbose'], directory, options)
-    const text = verbose ?? (await askOpenCode(['models'], directory, options)) // the older ones know no --verbose
+    const verbose = await queryOpenCode(['models', '--verbose'], directory, options)
+    const text = verbose ?? (await queryOpenCode(['models'], directory, options)) // the older ones know no --verbose
     asking = undefined
     if (text === undefined) return known?.models ?? []
     known = {models: usable(readModels(text), readLogins(authFile)), at: clock.monotonic(), logins}

@@ -1,7 +1,7 @@
 import type {Clock} from '../../core/clock.ts'
-import {askOpenCode, type AskOptions} from './ask.ts'
+import {queryOpenCode, type QueryOptions} from './query.ts'
 
-export type CatalogOptions = AskOptions & {clock: Clock}
+export type CatalogOptions = QueryOptions & {clock: Clock}
 
 export const freshMs = 10 * 60_000
 /** A name that is not in a list older than this may have been added since. */
@@ -24,7 +24,7 @@ export function createNameLists(reader: NameReader, options: CatalogOptions) {
   const isYoung = (list: NameList, ms: number) => clock.monotonic() - list.at < ms
 
   const ask = async (directory: string) => {
-    const text = await askOpenCode(reader.arguments, directory, options)
+    const text = await queryOpenCode(reader.arguments, directory, options)
     asking.delete(directory)
     if (text === undefined) return undefined
     const list = {names: reader.parse(text), at: clock.monotonic()}

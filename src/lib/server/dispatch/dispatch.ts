@@ -1,14 +1,14 @@
 import type {Clock} from '../../core/clock.ts'
 import {limits} from '../../protocol/limits.ts'
 import {pendingCodebase} from '../../protocol/routes.ts'
-import {Holdoffs} from './holdoffs.ts'
+import {Holdoffs} from './offer-backoffs.ts'
 import type {Hub, TaskStream} from '../streams/hub.ts'
 import type {Leases} from './leases.ts'
 import {Offers} from './offers.ts'
 import type {Roster} from './roster.ts'
 import type {PendingTask, Store, StoredTask} from '../store/store.ts'
 import {taskFrame} from '../streams/task-view.ts'
-import {Turns} from './turns.ts'
+import {Turns} from './round-robin.ts'
 
 /** A worker that declined a task is not asked again for this long, unless it connects or registers anew. */
 const declineMs = 1000

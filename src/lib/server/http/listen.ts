@@ -2,7 +2,7 @@ import {once} from 'node:events'
 import type {Server} from 'node:http'
 import {configError, errorCode, ExpectedError, messageOf} from '../../core/errors.ts'
 import type {AuthMode, Token} from './auth.ts'
-import {isLoopback} from './foreign-pages.ts'
+import {isLoopback} from './cross-site.ts'
 
 /** Whoever can reach the plane can run code on the workers' machines. */
 export function checkExposure(host: string, tokens: readonly Token[], auth: AuthMode): void {

@@ -1,6 +1,6 @@
 import {isoTime} from '../../core/clock.ts'
 import type {EventStream} from '../streams/event-stream.ts'
-import {changesOf, keepStreamAlive} from '../streams/following.ts'
+import {changesOf, keepStreamAlive} from '../streams/change-notices.ts'
 import type {Parts} from '../dispatch/parts.ts'
 import type {Entry} from '../streams/monitor-log.ts'
 import {agentsOf} from './monitor-view.ts'

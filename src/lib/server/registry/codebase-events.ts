@@ -3,7 +3,7 @@ import {limits} from '../../protocol/limits.ts'
 import {isFinal} from '../../protocol/schemas.ts'
 import {shownCodebase} from './codebase-list.ts'
 import type {EventStream} from '../streams/event-stream.ts'
-import {batchChars, changesOf, keepStreamAlive} from '../streams/following.ts'
+import {batchChars, changesOf, keepStreamAlive} from '../streams/change-notices.ts'
 import type {Parts} from '../dispatch/parts.ts'
 import type {StoredTask} from '../store/store.ts'
 

@@ -2,7 +2,7 @@ import {isPseudo} from '../dispatch/roster.ts'
 import {existingCodebase} from './codebase-list.ts'
 import {conflict} from '../http/http-error.ts'
 import type {Parts} from '../dispatch/parts.ts'
-import * as moves from '../tasks/task-moves.ts'
+import * as moves from '../tasks/transitions.ts'
 
 /**
  * Removes a codebase, with its sessions; what waits for it is cancelled. A worker that still serves the path registers

@@ -7,8 +7,8 @@ import type {Parts} from '../dispatch/parts.ts'
 import type {StoredCodebase, StoredTask, StoredWorker} from '../store/store.ts'
 import type {Once} from '../tasks/task-creation.ts'
 import {onceOnly} from '../tasks/task-creation.ts'
-import * as moves from '../tasks/task-moves.ts'
-import {tidyPath} from '../tasks/tidy-path.ts'
+import * as moves from '../tasks/transitions.ts'
+import {tidyPath} from '../store/normalize-path.ts'
 
 type WorkerInput = Omit<
   StoredWorker,

@@ -2,7 +2,7 @@ import {isoTime} from '../../core/clock.ts'
 import {limits} from '../../protocol/limits.ts'
 import type {MessageInput, SessionInput} from '../../protocol/session-schemas.ts'
 import type {Parts} from '../dispatch/parts.ts'
-import {homeFor} from './session-homes.ts'
+import {homeFor} from './session-owners.ts'
 import type {NewMessage, NewSession} from '../store/store.ts'
 
 /** A longer one is left out: it says what changed in files, which the session itself tells, too. */

@@ -4,7 +4,7 @@ import type {Message} from '../../protocol/session-schemas.ts'
 import {notFound} from '../http/http-error.ts'
 import {readCursor, readLimit, toCursor} from '../http/paging.ts'
 import type {Parts} from '../dispatch/parts.ts'
-import {codebaseOfHome, homesOf} from './session-homes.ts'
+import {codebaseOfHome, homesOf} from './session-owners.ts'
 import type {StoredMessage, StoredSession} from '../store/store.ts'
 
 const defaultLimit = 100

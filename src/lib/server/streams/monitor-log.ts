@@ -1,8 +1,8 @@
 import type {Clock} from '../../core/clock.ts'
 import {isoTime} from '../../core/clock.ts'
 import type {MonitorMessage} from '../../protocol/monitor-schemas.ts'
-import type {Happening} from './happenings.ts'
-import {describe, toolCallsIn} from './happenings.ts'
+import type {Happening} from './activity.ts'
+import {describe, toolCallsIn} from './activity.ts'
 
 /** What is kept: so many messages, of so many characters in all. */
 const maxMessages = 10_000

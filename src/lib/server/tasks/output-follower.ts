@@ -1,6 +1,6 @@
 import {isFinal} from '../../protocol/schemas.ts'
 import type {EventStream} from '../streams/event-stream.ts'
-import {batchChars, changesOf, keepStreamAlive} from '../streams/following.ts'
+import {batchChars, changesOf, keepStreamAlive} from '../streams/change-notices.ts'
 import type {Parts} from '../dispatch/parts.ts'
 
 /**

@@ -3,7 +3,7 @@ import {isFinal} from '../../protocol/schemas.ts'
 import {conflict, HttpError} from '../http/http-error.ts'
 import type {Parts} from '../dispatch/parts.ts'
 import type {StoredTask} from '../store/store.ts'
-import * as moves from './task-moves.ts'
+import * as moves from './transitions.ts'
 
 export type OutputInput = {
   worker_id: string

@@ -2,9 +2,9 @@ import {lacksPath} from '../../protocol/declines.ts'
 import type {FinalStatus} from '../../protocol/schemas.ts'
 import type {Parts} from '../dispatch/parts.ts'
 import type {StoredTask} from '../store/store.ts'
-import * as moves from './task-moves.ts'
-import type {Outcome} from './task-moves.ts'
-import {tidyPath} from './tidy-path.ts'
+import * as moves from './transitions.ts'
+import type {Outcome} from './transitions.ts'
+import {tidyPath} from '../store/normalize-path.ts'
 
 /** A worker that polls is there if it was heard of this recently. */
 const presentMs = 45_000

@@ -1,4 +1,4 @@
-import type {Link, Phase} from '../../events/worker-event.ts'
+import type {Connection, Phase} from '../../events/worker-event.ts'
 import {cell, emptyRow, row, spread, type Area, type Cell, type Row, type Tone} from './cells.ts'
 import {codebasesPane} from './pane-codebases.ts'
 import {historyPane} from './pane-history.ts'
@@ -54,7 +54,7 @@ const phaseTones: Record<Phase, Tone> = {
   failed: 'bad',
 }
 
-const linkTones: Record<Link, Tone> = {stream: 'good', broker: 'warn', poll: 'warn', down: 'bad'}
+const linkTones: Record<Connection, Tone> = {stream: 'good', broker: 'warn', poll: 'warn', down: 'bad'}
 
 function head(view: View, width: number): Row[] {
   const {name, phase, isPaused, isDiskLow, link, slots, server, tasks, waiting, waitingMore, totals} = view

@@ -1,5 +1,5 @@
 import type {LogLevel} from '../../events/log-line.ts'
-import type {Link, Phase} from '../../events/worker-event.ts'
+import type {Connection, Phase} from '../../events/worker-event.ts'
 import type {FinalStatus} from '../../protocol/statuses.ts'
 import {noTail, type Tail} from './tail.ts'
 
@@ -74,7 +74,7 @@ export type View = {
   readonly isDiskLow: boolean
   /** What was said at the last step of leaving. */
   readonly farewell: string | null
-  readonly link: {readonly value: Link; readonly since: number; readonly reason: string}
+  readonly link: {readonly value: Connection; readonly since: number; readonly reason: string}
   readonly slots: number
   readonly tasks: readonly TaskView[]
   readonly waiting: readonly WaitingTask[]

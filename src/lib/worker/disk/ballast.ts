@@ -3,49 +3,49 @@ import {rmSync, statSync, unlinkSync} from 'node:fs'
 import {writeFile} from 'node:fs/promises'
 import {join} from 'node:path'
 
-const bytes = 1024 ** 2
-/** Beside the ballast there must be as much again: else it would take the very room that it was given up for. */
-const enoughBytes = 2 * bytes
+const ballastBytes = 1024 ** 2
+/** As much again must stay free beside the ballast. Otherwise the ballast would take the space it was released for. */
+const requiredBytes = 2 * ballastBytes
 
 /**
- * Room on the disk that is kept for when there is no other: given up, it lets journal and reports be written. It is
- * filled with what no file system can compress or leave out.
+ * A file that reserves disk space. On a full disk it is deleted, so that the journal and the reports can be written.
+ * Its content is random, so that no file system can compress it.
  */
 export class Ballast {
   readonly #path: string
-  #isThere: boolean
+  #isPresent: boolean
 
   constructor(workerDir: string) {
     this.#path = join(workerDir, 'ballast')
-    this.#isThere = statSync(this.#path, {throwIfNoEntry: false})?.size === bytes
+    this.#isPresent = statSync(this.#path, {throwIfNoEntry: false})?.size === ballastBytes
   }
 
-  get isThere(): boolean {
-    return this.#isThere
+  get isPresent(): boolean {
+    return this.#isPresent
   }
 
-  /** Gives the room away. False: there was none to give. */
-  give(): boolean {
-    const wasThere = this.#isThere
-    this.#isThere = false
+  /** Deletes the file. Returns false if there was none: no space was released. */
+  release(): boolean {
+    const wasPresent = this.#isPresent
+    this.#isPresent = false
     try {
       unlinkSync(this.#path)
-      return wasThere
+      return wasPresent
     } catch {
       return false
     }
   }
 
-  /** Takes the room again where so much is free, and says whether it did; if not, nothing of it stays. */
-  async makeOf(freeBytes: number): Promise<boolean> {
-    if (this.#isThere || freeBytes < enoughBytes) return false
+  /** Writes the file again if enough space is free. Resolves with whether it did. A failed write leaves no file. */
+  async restore(freeBytes: number): Promise<boolean> {
+    if (this.#isPresent || freeBytes < requiredBytes) return false
     try {
-      await writeFile(this.#path, randomBytes(bytes), {mode: 0o600})
-      this.#isThere = true
+      await writeFile(this.#path, randomBytes(ballastBytes), {mode: 0o600})
+      this.#isPresent = true
     } catch {
       rmSync(this.#path, {force: true})
     }
 
-    return this.#isThere
+    return this.#isPresent
   }
 }

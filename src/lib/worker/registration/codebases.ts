@@ -3,20 +3,20 @@ import * as v from 'valibot'
 import type {ConfiguredCodebase} from '../../config/settings.ts'
 import {readStateJson, writePrivate} from '../../config/state-directory.ts'
 import {globalCodebase} from '../../protocol/routes.ts'
-import {registrableProblem, type Roots} from './registration-roots.ts'
+import {pathProblem, type Roots} from './registration-roots.ts'
 
-const keptSchema = v.array(v.object({name: v.string(), path: v.string(), description: v.string()}))
+const persistedSchema = v.array(v.object({name: v.string(), path: v.string(), description: v.string()}))
 
 export type CodebasesOptions = {
   configured: readonly ConfiguredCodebase[]
-  /** Where tasks and sessions of no project belong: the pseudo-codebase `global`. */
+  /** Directory of the pseudo-codebase `global`, for tasks and sessions of no project. */
   global: string | undefined
   roots: () => Roots
-  /** The worker's own folder: what was registered from remote is kept there. */
+  /** The worker's state folder. Remote registrations are stored there. */
   workerDir: string
 }
 
-/** What this worker serves: what was configured, what was registered with it since, and, perhaps, `global`. */
+/** The codebases that this worker serves: configured, registered since, and optionally `global`. */
 export class Codebases {
   readonly global: ConfiguredCodebase | undefined
   readonly #options: CodebasesOptions
@@ -26,7 +26,7 @@ export class Codebases {
   /** Path of each codebase by the server's id. */
   readonly #paths = new Map<string, string>()
   readonly #refused = new Set<string>()
-  /** Ids of what is no longer served: the server may still think that it is. */
+  /** Ids that are no longer served. The control plane may not know yet. */
   readonly #removed = new Set<string>()
 
   constructor(options: CodebasesOptions) {
@@ -37,7 +37,7 @@ export class Codebases {
     this.global = path === undefined ? undefined : {name: globalCodebase, path, description}
     this.#configured = options.configured
     this.#list = [...options.configured]
-    for (const kept of this.#kept()) if (this.problemWith(kept.path) === undefined) this.#remember(kept)
+    for (const codebase of this.#persisted()) if (this.problemWith(codebase.path) === undefined) this.#append(codebase)
   }
 
   get list(): readonly ConfiguredCodebase[] {
@@ -52,8 +52,8 @@ export class Codebases {
     return [...this.#paths]
   }
 
-  /** Whose sessions each codebase has: those of its directory; the global one has the rest. */
-  get homes(): {codebaseId: string; directory: string}[] {
+  /** The directory whose sessions belong to each codebase. The global codebase gets all others. */
+  get directories(): {codebaseId: string; directory: string}[] {
     return this.entries.map(([codebaseId, path]) => ({
       codebaseId,
       directory: path === this.global?.path ? 'rest' : path,
@@ -64,7 +64,7 @@ export class Codebases {
     return this.entries.find(([, known]) => known === path)?.[0]
   }
 
-  /** Where a codebase is; undefined when it is not served here. */
+  /** The path of a codebase, or undefined if it is not served here. */
   pathOf(id: string): string | undefined {
     return id === globalCodebase && this.isRegistered(this.global?.path) ? this.global?.path : this.#paths.get(id)
   }
@@ -73,24 +73,24 @@ export class Codebases {
     return path !== undefined && this.idOf(path) !== undefined
   }
 
-  /** Why a path may not be registered from remote; undefined when it may. */
+  /** Why a path may not be registered remotely, or undefined if it may. */
   problemWith(path: string): string | undefined {
-    return registrableProblem(path, this.#options.roots())
+    return pathProblem(path, this.#options.roots())
   }
 
-  /** Is it to be served, whether or not it can be? */
+  /** Whether it should be served, even if it cannot be at the moment. */
   isWanted({path}: ConfiguredCodebase): boolean {
     return path === this.global?.path || this.#list.some((known) => known.path === path)
   }
 
-  /** Was it served here before, and is no longer? */
+  /** Whether it was served before and is no longer. */
   wasRemoved(id: string): boolean {
     return this.#removed.has(id)
   }
 
-  /** Other ones are configured now; answers with those that are no longer served. What was registered since stays. */
+  /** Replaces the configured codebases and returns the removed ones. Remote registrations stay. */
   configure(configured: readonly ConfiguredCodebase[]): ConfiguredCodebase[] {
-    const staying = new Set([...configured, ...this.#kept()].map(({path}) => path))
+    const staying = new Set([...configured, ...this.#persisted()].map(({path}) => path))
     const before = new Set(this.#configured.map(({path}) => path))
     const gone = this.#list.filter(({path}) => before.has(path) && !staying.has(path))
     const named = new Set(configured.map(({path}) => path))
@@ -111,8 +111,8 @@ export class Codebases {
     }
   }
 
-  /** The server has given this codebase an id. False when it has had it before. */
-  registered({path}: ConfiguredCodebase, id: string): boolean {
+  /** Records the id that the control plane has assigned. Returns false if the id is not new. */
+  markRegistered({path}: ConfiguredCodebase, id: string): boolean {
     this.#refused.delete(path)
     this.#removed.delete(id)
     if (this.#paths.get(id) === path) return false
@@ -121,27 +121,27 @@ export class Codebases {
     return true
   }
 
-  /** False when it was refused before, and not registered since. */
-  refused({path}: ConfiguredCodebase): boolean {
+  /** Records that registration was refused. Returns false if it was refused before and not registered since. */
+  markRefused({path}: ConfiguredCodebase): boolean {
     if (this.#refused.has(path)) return false
     this.#refused.add(path)
     return true
   }
 
-  /** Serves one more from now on; `isKept` also after the next start. */
-  add(codebase: ConfiguredCodebase, isKept: boolean): void {
-    this.#remember(codebase)
-    if (!isKept) return
-    const others = this.#kept().filter(({path}) => path !== codebase.path)
+  /** Adds a codebase. With `isPersistent` it is also served after the next start. */
+  add(codebase: ConfiguredCodebase, isPersistent: boolean): void {
+    this.#append(codebase)
+    if (!isPersistent) return
+    const others = this.#persisted().filter(({path}) => path !== codebase.path)
     writePrivate(this.#file, `${JSON.stringify([...others, codebase], null, 2)}\n`)
   }
 
-  #remember(codebase: ConfiguredCodebase): void {
+  #append(codebase: ConfiguredCodebase): void {
     if (!this.#list.some(({path}) => path === codebase.path)) this.#list.push(codebase)
   }
 
-  #kept(): readonly ConfiguredCodebase[] {
-    const parsed = v.safeParse(keptSchema, readStateJson(this.#file))
+  #persisted(): readonly ConfiguredCodebase[] {
+    const parsed = v.safeParse(persistedSchema, readStateJson(this.#file))
     return parsed.success ? parsed.output : []
   }
 }

@@ -3,23 +3,23 @@ import {dirname, isAbsolute, resolve} from 'node:path'
 import type {ConfiguredCodebase} from '../../config/settings.ts'
 import {pathMissing, pathNotAllowed} from '../../protocol/declines.ts'
 
-/** Below which directories a path may be registered from remote; `themselves`: the directories, too. */
-export type Roots = {paths: readonly string[]; themselves: boolean}
+/** Directories below which a path may be registered remotely. `isInclusive` allows the directories themselves too. */
+export type Roots = {paths: readonly string[]; isInclusive: boolean}
 
-/** The configured roots, else the directories beside the configured codebases. */
+/** The configured roots, or by default the parent directories of the configured codebases. */
 export const registrationRoots = (
   configured: readonly string[] | undefined,
   codebases: readonly ConfiguredCodebase[],
 ): Roots =>
   configured
-    ? {paths: configured, themselves: true}
-    : {paths: codebases.map(({path}) => dirname(path)), themselves: false}
+    ? {paths: configured, isInclusive: true}
+    : {paths: codebases.map(({path}) => dirname(path)), isInclusive: false}
 
 /**
- * Why a path may not be registered by somebody who is not on this machine; undefined when it may. Both the path as
- * given and where its links lead must be below a root. Outside of the roots nothing is told of what there is.
+ * Why a path may not be registered remotely, or undefined if it may. Both the path as given and its real path must be
+ * below a root. For paths outside the roots the answer does not reveal whether they exist.
  */
-export function registrableProblem(path: string, roots: Roots): string | undefined {
+export function pathProblem(path: string, roots: Roots): string | undefined {
   if (!isAbsolute(path) || !isBelow(resolve(path), roots, (root) => root)) return `${pathNotAllowed}: ${path}`
   try {
     const real = realpathSync.native(path)
@@ -30,10 +30,10 @@ export function registrableProblem(path: string, roots: Roots): string | undefin
   }
 }
 
-function isBelow(path: string, {paths, themselves}: Roots, form: (root: string) => string): boolean {
+function isBelow(path: string, {paths, isInclusive}: Roots, form: (root: string) => string): boolean {
   return paths.some((root) => {
     const top = form(root)
-    return (themselves && path === top) || path.startsWith(top.endsWith('/') ? top : `${top}/`)
+    return (isInclusive && path === top) || path.startsWith(top.endsWith('/') ? top : `${top}/`)
   })
 }
 

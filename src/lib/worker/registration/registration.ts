@@ -1,4 +1,3 @@
-import {statSync} from 'node:fs'
 import {hostname} from 'node:os'
 import type {ControlPlaneClient} from '../../client/control-plane.ts'
 import {isAbsent, isTransient, isUnauthorized, RefusedError, UnreachableError, withAdvice} from '../../client/http.ts'
@@ -14,7 +13,8 @@ import {workerFeatures, type ServerFeature} from '../../protocol/features.ts'
 import {limits} from '../../protocol/limits.ts'
 import type {Heartbeat} from '../../protocol/schemas.ts'
 import type {Codebases} from './codebases.ts'
-import {laneOf} from '../locks/lanes.ts'
+import {workingTreeOf} from '../locks/working-tree.ts'
+import {directoryProblem} from './directory-problem.ts'
 
 export type RegistrationOptions = {
   client: ControlPlaneClient
@@ -27,23 +27,23 @@ export type RegistrationOptions = {
   readonly slots: number
   stateDir: string
   codebases: Codebases
-  /** What a heartbeat says. */
-  state: () => Heartbeat
-  /** The ids of the codebases are not the ones from before: an open stream names the wrong ones. */
-  onCodebases: () => void
+  /** The content of a heartbeat: active runs and free slots. */
+  heartbeat: () => Heartbeat
+  /** Called when the ids of the codebases have changed. An open stream then names the wrong ones. */
+  onCodebasesChanged: () => void
 }
 
-const againMs = 60_000
+const registerMs = 60_000
 
-/** Makes the worker and its codebases known, keeps them known, and says that it is alive. */
+/** Registers the worker and its codebases, repeats that each minute, and sends heartbeats. */
 export class Registration {
   readonly #options: RegistrationOptions
   #features: ReadonlySet<string> = new Set()
   #brokerUrl: string | undefined
   #models: readonly AgentModel[] = []
   #registered = false
-  #last = 0
-  #lastSign = 0
+  #registeredAt = 0
+  #lastHeartbeatAt = 0
   readonly #known = Promise.withResolvers<void>()
 
   constructor(options: RegistrationOptions) {
@@ -54,62 +54,65 @@ export class Registration {
     return this.#features.has(feature)
   }
 
-  /** When the newest heartbeat that the server has acknowledged was sent, on the monotonic clock. */
-  get lastSign(): number {
-    return this.#lastSign
+  /** When the newest acknowledged heartbeat was sent, in monotonic ms. */
+  get lastHeartbeatAt(): number {
+    return this.#lastHeartbeatAt
   }
 
-  get isKnown(): boolean {
+  get isRegistered(): boolean {
     return this.#registered
   }
 
-  /** Resolves once the server has registered the worker, as it is not known before what the server can do; or when aborted. */
-  async untilKnown(signal: AbortSignal): Promise<void> {
+  /** Resolves when the worker is registered, or aborted. Only then are the features of the control plane known. */
+  async untilRegistered(signal: AbortSignal): Promise<void> {
     if (!this.#registered) await Promise.race([this.#known.promise, aborted(signal)])
   }
 
-  /** The broker that the server wants its workers to listen to. */
+  /** The Redis URL that the control plane announces to its workers. */
   get brokerUrl(): string | undefined {
     return this.#brokerUrl
   }
 
-  /** The worker first, then its codebases; and again, should the server call the global one by another id. */
+  /** Registers the worker, then its codebases. Registers the worker again if the global codebase has a new id. */
   async register(signal: AbortSignal): Promise<void> {
     const {emit, workerId, name, client, clock, codebases} = this.#options
     const announced = this.#globalId
     await this.#registerWorker(signal)
     emit({type: 'worker.registered', workerId, name, server: client.url, first: !this.#registered})
-    await this.#watchingIds(async () => {
+    await this.#notifyOnIdChange(async () => {
       const all = [...(codebases.global ? [codebases.global] : []), ...codebases.list]
       for (const codebase of all) await this.#registerOrRefuse(codebase, signal)
     })
     if (this.#globalId !== announced) await this.#registerWorker(signal)
     this.#registered = true
     this.#known.resolve()
-    this.#last = clock.monotonic()
+    this.#registeredAt = clock.monotonic()
   }
 
-  /** Serves one more codebase from now on; answers with its id. Throws, and does not, when it cannot be registered. */
-  async add(codebase: ConfiguredCodebase, {isKept, signal}: {isKept: boolean; signal: AbortSignal}): Promise<string> {
+  /** Adds a codebase and resolves with its id. Throws, and adds nothing, if it cannot be registered. */
+  async addCodebase(
+    codebase: ConfiguredCodebase,
+    {isPersistent, signal}: {isPersistent: boolean; signal: AbortSignal},
+  ): Promise<string> {
     const problem = directoryProblem(codebase.path)
     if (problem !== undefined) throw new Error(`${codebase.path}: ${problem}`)
     const {codebases} = this.#options
-    await this.#watchingIds(async () => this.#serve(codebase, await this.#idFor(codebase, signal)))
-    codebases.add(codebase, isKept)
+    await this.#notifyOnIdChange(async () => this.#serve(codebase, await this.#idFor(codebase, signal)))
+    codebases.add(codebase, isPersistent)
     return codebases.idOf(codebase.path) ?? ''
   }
 
-  /** Serves these codebases from now on, and no longer those that were configured before; tasks of them go on. */
-  async configure(configured: readonly ConfiguredCodebase[]): Promise<void> {
+  /** Replaces the configured codebases. Active tasks of removed ones continue. */
+  async configureCodebases(configured: readonly ConfiguredCodebase[]): Promise<void> {
     const {codebases, emit} = this.#options
-    await this.#watchingIds(async () => {
+    await this.#notifyOnIdChange(async () => {
       for (const {name, path} of codebases.configure(configured)) emit({type: 'codebase.removed', name, path})
     })
   }
 
-  /** Registers at once, as something of it has changed; where that fails, with the next heartbeat. */
-  async registerAnew(signal: AbortSignal): Promise<void> {
-    this.#last = Number.NEGATIVE_INFINITY
+  /** Registers at once because something has changed. A failure is retried with the next heartbeat. */
+  async registerNow(signal: AbortSignal): Promise<void> {
+    this.#registeredAt = Number.NEGATIVE_INFINITY
     try {
       await this.register(signal)
     } catch (error) {
@@ -142,15 +145,15 @@ export class Registration {
     this.#brokerUrl = brokerOf(answer.redis_url)
   }
 
-  /** What the agent can use now; the server hears of it with the next heartbeat. */
+  /** Sets the agent's models. They are registered with the next heartbeat. */
   setModels(models: readonly AgentModel[]): void {
     if (JSON.stringify(models) === JSON.stringify(this.#models)) return
     this.#models = models
-    this.#last = Number.NEGATIVE_INFINITY
+    this.#registeredAt = Number.NEGATIVE_INFINITY
   }
 
-  /** Registers until it worked; what only a person can mend (401, 403) ends it. */
-  async registerUntilDone(signal: AbortSignal): Promise<void> {
+  /** Registers with retries. Throws on 401 and 403, which only a person can fix. */
+  async registerWithRetries(signal: AbortSignal): Promise<void> {
     const done = new AbortController()
     await loop(
       async () => {
@@ -170,12 +173,12 @@ export class Registration {
     )
   }
 
-  /** Heartbeats, one after the other, and a new registration each minute or when the server has forgotten us. */
-  async keep(signal: AbortSignal): Promise<void> {
+  /** Sends heartbeats until aborted. Registers each minute, and when the control plane does not know the worker. */
+  async runHeartbeats(signal: AbortSignal): Promise<void> {
     const {clock} = this.#options
     await loop(
       async () => {
-        // Signs of life first: a registration that fails must not make the worker look dead.
+        // Heartbeat first: a failing registration must not make the worker look dead.
         try {
           await this.#heartbeat(signal)
         } catch (error) {
@@ -183,7 +186,7 @@ export class Registration {
           if (error instanceof RefusedError && error.detail !== 'Not Found') return await this.register(signal)
         }
 
-        if (clock.monotonic() - this.#last >= againMs) await this.register(signal)
+        if (clock.monotonic() - this.#registeredAt >= registerMs) await this.register(signal)
       },
       {
         signal,
@@ -192,7 +195,7 @@ export class Registration {
         delay: () => 5000 + Math.random() * 5000,
         onFailure: ({error, failures}) => {
           if (failures > 1) return
-          // That nothing answers is said of the link already.
+          // The connection reports an unreachable server already.
           const isSilence = error instanceof UnreachableError && error.code === 'SERVER_UNREACHABLE'
           this.#notice(isUnauthorized(error) ? 'error' : isSilence ? 'debug' : 'warn', withAdvice(error))
         },
@@ -200,35 +203,35 @@ export class Registration {
     )
   }
 
-  /** Says what the worker holds and has room for, between two heartbeats: where that fails the next one says it. */
-  async sayNow(signal: AbortSignal): Promise<void> {
+  /** Sends active runs and free slots at once. If that fails, the next heartbeat sends them. */
+  async heartbeatNow(signal: AbortSignal): Promise<void> {
     if (this.has('lease')) await this.#heartbeat(signal).catch(() => {})
   }
 
   async #heartbeat(signal: AbortSignal): Promise<void> {
-    const {clock, client, workerId, state} = this.#options
+    const {clock, client, workerId, heartbeat} = this.#options
     const sentAt = clock.monotonic()
-    await client.heartbeat(workerId, this.has('lease') ? state() : undefined, signal)
-    this.#lastSign = sentAt
+    await client.heartbeat(workerId, this.has('lease') ? heartbeat() : undefined, signal)
+    this.#lastHeartbeatAt = sentAt
   }
 
-  async #watchingIds(register: () => Promise<void>): Promise<void> {
+  async #notifyOnIdChange(register: () => Promise<void>): Promise<void> {
     const {codebases} = this.#options
     const before = codebases.ids.join(',')
     try {
       await register()
     } finally {
-      if (codebases.ids.join(',') !== before) this.#options.onCodebases()
+      if (codebases.ids.join(',') !== before) this.#options.onCodebasesChanged()
     }
   }
 
-  /** One that is not there, or that the server will not have, is no reason to leave the others unserved. */
+  /** A codebase that is missing or refused does not keep the others from being served. */
   async #registerOrRefuse(codebase: ConfiguredCodebase, signal: AbortSignal): Promise<void> {
     const problem = directoryProblem(codebase.path)
     if (problem !== undefined) return this.#refuse(codebase, problem)
     try {
       const id = await this.#idFor(codebase, signal)
-      if (this.#options.codebases.isWanted(codebase)) this.#serve(codebase, id) // it may have been removed meanwhile
+      if (this.#options.codebases.isWanted(codebase)) this.#serve(codebase, id) // may have been removed meanwhile
     } catch (error) {
       if (isTransient(error) || isUnauthorized(error)) throw error
       this.#refuse(codebase, messageOf(error))
@@ -237,20 +240,21 @@ export class Registration {
 
   async #idFor(codebase: ConfiguredCodebase, signal: AbortSignal): Promise<string> {
     const {client, workerId, stateDir} = this.#options
-    const tree = laneOf(codebase.path, stateDir).key
+    const tree = workingTreeOf(codebase.path, stateDir).key
     return (await client.registerCodebase({...codebase, worker_id: workerId, tree}, signal)).id
   }
 
   #serve(codebase: ConfiguredCodebase, id: string): void {
     const {emit, codebases} = this.#options
-    if (codebases.registered(codebase, id))
+    if (codebases.markRegistered(codebase, id))
       emit({type: 'codebase.registered', codebaseId: id, name: codebase.name, path: codebase.path})
   }
 
-  /** Said once, until it is served again. */
+  /** Reported once, until the codebase is served again. */
   #refuse(codebase: ConfiguredCodebase, reason: string): void {
     const {name, path} = codebase
-    if (this.#options.codebases.refused(codebase)) this.#options.emit({type: 'codebase.refused', name, path, reason})
+    if (this.#options.codebases.markRefused(codebase))
+      this.#options.emit({type: 'codebase.refused', name, path, reason})
   }
 
   #notice(level: 'debug' | 'warn' | 'error', text: string): void {
@@ -258,15 +262,5 @@ export class Registration {
   }
 }
 
-/** An address that is none is the server's mistake, and costs latency only. */
+/** Ignores a malformed URL. It is the control plane's mistake, and polling replaces the broker. */
 const brokerOf = (url: string | null) => (url !== null && brokerUrlProblem(url) === undefined ? url : undefined)
-
-/** Why a path cannot be worked in; undefined when it can. */
-export function directoryProblem(path: string): string | undefined {
-  try {
-    return statSync(path).isDirectory() ? undefined : 'it is not a directory'
-  } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code
-    return code === 'ENOENT' || code === 'ENOTDIR' ? 'the path does not exist' : messageOf(error)
-  }
-}

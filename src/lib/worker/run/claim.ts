@@ -6,98 +6,98 @@ import {fullJitter} from '../../core/loop.ts'
 import type {Task} from '../../protocol/schemas.ts'
 import type {Registration} from '../registration/registration.ts'
 
-export type ClaimParts = {
+export type ClaimOptions = {
   client: ControlPlaneClient
   workerId: string
   clock: Clock
   signal: AbortSignal
   registration: Pick<Registration, 'has'>
-  stream: TaskStreamState
+  stream: StreamControl
 }
 
-/** What a claim must know of the task stream, on which the existing server's claims hang. */
-export type TaskStreamState = {isOpen: () => boolean; reopen: (reason: string) => void}
+/** The existing server accepts claims only from a worker with an open stream, so a claim must know its state. */
+export type StreamControl = {isOpen: () => boolean; reopen: (reason: string) => void}
 
 /** The task is ours and `running`, or the reason why it is not. */
 export type Claimed = {task: Task} | {dropped: string}
 
-const tries = 6
+const maxTries = 6
 const pause = fullJitter(100, 4000)
 
 /**
- * Takes a task, safe with both kinds of server. Ours answers a claim with the task, and the claim is the move to
- * `running`. With the existing one: claim while our stream is open, as it refuses every other claim; read the task anew
- * (a push may be old, short, or double), then report it `running`; only what is still pending is taken.
+ * Claims a task, safely with both kinds of control plane. Ours answers the claim with the task and sets it to `running`.
+ * With the existing server three steps are needed: claim while the stream is open, read the task again (a push may be
+ * old, short or repeated), and report it `running` if it is still pending.
  */
-export async function claim(offered: Task, parts: ClaimParts): Promise<Claimed> {
-  const {client, workerId, signal, registration, stream} = parts
-  if (!registration.has('claim-task') && !stream.isOpen()) return takeByStatus(offered, parts)
+export async function claim(offered: Task, options: ClaimOptions): Promise<Claimed> {
+  const {client, workerId, signal, registration, stream} = options
+  if (!registration.has('claim-task') && !stream.isOpen()) return claimByStatus(offered, options)
   try {
-    const answer = await insist(() => client.claim(offered.id, workerId, signal), parts)
+    const answer = await withRetries(() => client.claim(offered.id, workerId, signal), options)
     if (answer.task) return {task: {...answer.task, attempt: answer.attempt ?? answer.task.attempt}}
   } catch (error) {
     if (signal.aborted) return {dropped: 'the worker is stopping'}
-    const verdict = await judgeRefusal(error, parts)
-    if (verdict !== undefined) return {dropped: verdict}
+    const refusal = await finalRefusal(error, options)
+    if (refusal !== undefined) return {dropped: refusal}
   }
 
-  return takeByStatus(offered, parts)
+  return claimByStatus(offered, options)
 }
 
-/** Undefined: go on without a claim. */
-async function judgeRefusal(error: unknown, parts: ClaimParts): Promise<string | undefined> {
+/** The reason of a final refusal. Undefined means: try to claim by status. */
+async function finalRefusal(error: unknown, options: ClaimOptions): Promise<string | undefined> {
   if (isAbsent(error) || isUnauthorized(error)) {
-    const noSuchTask = error instanceof RefusedError && error.detail.startsWith('Task ')
-    return noSuchTask ? error.detail : undefined
+    const isTaskMissing = error instanceof RefusedError && error.detail.startsWith('Task ')
+    return isTaskMissing ? error.detail : undefined
   }
 
-  return (await isStreamLost(error, parts)) ? undefined : messageOf(error)
+  return (await isStreamLost(error, options)) ? undefined : messageOf(error)
 }
 
-/** The existing server calls a task taken also when all it has lost is our stream, which is then opened anew. */
-async function isStreamLost(error: unknown, parts: ClaimParts): Promise<boolean> {
-  const {client, workerId, signal, registration, stream} = parts
+/** The existing server also calls a task taken when it has only lost our stream. The stream is then reopened. */
+async function isStreamLost(error: unknown, options: ClaimOptions): Promise<boolean> {
+  const {client, workerId, signal, registration, stream} = options
   if (!(error instanceof RefusedError) || error.status !== 409 || registration.has('claim-task')) return false
   const connected = await client.isConnected(workerId, signal).catch(() => undefined)
   if (connected === false) stream.reopen('the server does not know this stream any more')
   return connected === false
 }
 
-async function takeByStatus(offered: Task, parts: ClaimParts): Promise<Claimed> {
-  const {client, workerId, signal} = parts
+async function claimByStatus(offered: Task, options: ClaimOptions): Promise<Claimed> {
+  const {client, workerId, signal} = options
   try {
-    const task = await current(offered, parts)
+    const task = await readTask(offered, options)
     const isOurs = task.status === 'running' && task.worker_id === workerId
-    if (task.status !== 'pending' && !isOurs) return giveBack(task.id, `it is ${task.status}`, parts)
-    await insist(() => client.updateStatus(task.id, {status: 'running', worker_id: workerId}, signal), parts)
+    if (task.status !== 'pending' && !isOurs) return release(task.id, `it is ${task.status}`, options)
+    await withRetries(() => client.updateStatus(task.id, {status: 'running', worker_id: workerId}, signal), options)
     return {task}
   } catch (error) {
-    return giveBack(offered.id, messageOf(error), parts)
+    return release(offered.id, messageOf(error), options)
   }
 }
 
-/** The task as the server has it now; what was pushed only where the server cannot show it and it is whole. */
-async function current(offered: Task, parts: ClaimParts): Promise<Task> {
+/** Reads the task. Falls back to the pushed one if the server cannot show it and the push is complete. */
+async function readTask(offered: Task, options: ClaimOptions): Promise<Task> {
   try {
-    return await insist(() => parts.client.task(offered.id, parts.signal), parts)
+    return await withRetries(() => options.client.task(offered.id, options.signal), options)
   } catch (error) {
     if (isAbsent(error) && offered.prompt !== '') return offered
     throw error
   }
 }
 
-async function giveBack(taskId: string, dropped: string, {client, workerId}: ClaimParts): Promise<Claimed> {
+async function release(taskId: string, dropped: string, {client, workerId}: ClaimOptions): Promise<Claimed> {
   await client.release(workerId, {task_id: taskId, status: 'pending'}).catch(() => {})
   return {dropped}
 }
 
-/** A lost answer to a claim would leave a task that everybody thinks another has. */
-async function insist<T>(step: () => Promise<T>, {clock, signal}: ClaimParts): Promise<T> {
+/** A lost answer to a claim would leave a task that each worker believes another has. */
+async function withRetries<T>(step: () => Promise<T>, {clock, signal}: ClaimOptions): Promise<T> {
   for (let failures = 1; ; failures++) {
     try {
       return await step()
     } catch (error) {
-      if (signal.aborted || !isTransient(error) || failures >= tries) throw error
+      if (signal.aborted || !isTransient(error) || failures >= maxTries) throw error
       await clock.sleep(pause(failures), signal)
     }
   }

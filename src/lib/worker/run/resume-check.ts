@@ -1,26 +1,26 @@
 import {realpathSync} from 'node:fs'
 import type {AgentSession} from '../../opencode/storage/agent-session.ts'
-import type {ActiveTask} from './see-run.ts'
+import type {ActiveTask} from './active-task.ts'
 
-/** The session of this id, undefined where there is none; rejects where that cannot be told. */
+/** Finds a session by id. Resolves with undefined if there is none, and rejects if the storage cannot be read. */
 export type FindSession = (id: string) => Promise<AgentSession | undefined>
 
-export type ResumeParts = {
-  /** Undefined: the agent's storage is not known, so it has to say itself what is wrong. */
+export type ResumeCheckOptions = {
+  /** Undefined if the agent's storage is unknown. The agent then has to report the problem. */
   findSession: FindSession | undefined
-  inHand: () => readonly ActiveTask[]
+  activeTasks: () => readonly ActiveTask[]
 }
 
 /**
- * Why a session cannot be continued here; undefined when it can, or when that cannot be told. OpenCode itself would run
- * the task in the session's old directory without a word, or wait for ever.
+ * Why a session cannot be resumed here. Undefined if it can, or if that is unknown. OpenCode itself would run the task
+ * in the session's old directory without an error, or wait forever.
  */
 export async function resumeProblem(
   sessionId: string,
   {taskId, directory}: {taskId: string; directory: string},
-  {findSession, inHand}: ResumeParts,
+  {findSession, activeTasks}: ResumeCheckOptions,
 ): Promise<string | undefined> {
-  const user = inHand().find((task) => task.id !== taskId && task.sessionId === sessionId)
+  const user = activeTasks().find((task) => task.id !== taskId && task.sessionId === sessionId)
   if (user) return `The session ${sessionId} is in use by task ${user.id}: wait for its end, or leave the session out`
   if (!findSession) return undefined
   let session: AgentSession | undefined

@@ -1,0 +1,47 @@
+import {mkdirSync, realpathSync} from 'node:fs'
+import {homedir} from 'node:os'
+import {join} from 'node:path'
+import type {Environment} from '../../config/file.ts'
+import type {Config} from '../../config/settings.ts'
+import type {QueryOptions} from './query.ts'
+import {agentEnvironment} from './environment.ts'
+import {locateOpenCode} from './locate.ts'
+
+export type LocalOpenCodeOptions = {
+  config: Pick<Config, 'opencode_bin' | 'env_allow' | 'permissions'>
+  stateDir: string
+  /** Folder of this program. */
+  root: string
+  env: Environment
+}
+
+const homeOf = (env: Environment) => env['HOME'] || homedir()
+
+/** The OpenCode of this machine, and how to ask it something. Throws ExpectedError (78) when there is none. */
+export function localOpenCode({
+  config,
+  stateDir,
+  root,
+  env,
+}: LocalOpenCodeOptions): QueryOptions & {source: string; env: (directory: string) => Record<string, string>} {
+  const {path: binary, source} = locateOpenCode({
+    explicit: config.opencode_bin === undefined ? undefined : {path: config.opencode_bin, source: 'opencode_bin'},
+    env,
+    home: homeOf(env),
+    projectRoot: root,
+  })
+  const folder = join(stateDir, 'scratch')
+  mkdirSync(folder, {recursive: true, mode: 0o700})
+  const scratchDir = realpathSync(folder)
+  const about = {base: env, tmpDir: scratchDir, marker: 'probe'}
+  return {
+    binary,
+    source,
+    scratchDir,
+    env: (cwd: string) => agentEnvironment({...about, cwd, allow: config.env_allow, permissions: config.permissions}),
+  }
+}
+
+/** Where OpenCode keeps its logins, database and logs (XDG base directories). */
+export const dataDirectory = (env: Environment): string =>
+  join(env['XDG_DATA_HOME'] || join(homeOf(env), '.local', 'share'), 'opencode')

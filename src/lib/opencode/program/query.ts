@@ -1,0 +1,46 @@
+import {spawn} from 'node:child_process'
+import {once} from 'node:events'
+import {closeSync, mkdtempSync, openSync, readFileSync, rmSync} from 'node:fs'
+import {join} from 'node:path'
+
+export type QueryOptions = {
+  binary: string
+  /** The agent's environment in a directory. */
+  env: (directory: string) => NodeJS.ProcessEnv
+  /** An existing folder for short-lived files. */
+  scratchDir: string
+  timeoutMs?: number
+}
+
+/**
+ * What a command of OpenCode prints in a directory; undefined where there is no answer in time. Into a file: OpenCode
+ * exits without draining a pipe.
+ */
+export async function queryOpenCode(
+  args: readonly string[],
+  directory: string,
+  {binary, env, scratchDir, timeoutMs = 20_000}: QueryOptions,
+): Promise<string | undefined> {
+  let folder: string | undefined
+  let fd: number | undefined
+  try {
+    folder = mkdtempSync(join(scratchDir, 'answer-'))
+    const file = join(folder, 'answer')
+    fd = openSync(file, 'w', 0o600)
+    // Node's own spawn: the worker is a quarter smaller without a library for this.
+    const child = spawn(binary, args, {
+      cwd: directory,
+      env: env(directory),
+      stdio: ['ignore', fd, 'ignore'],
+      timeout: timeoutMs,
+      killSignal: 'SIGKILL',
+    })
+    const [code] = (await once(child, 'exit')) as [number | null]
+    return code === 0 ? readFileSync(file, 'utf8') : undefined
+  } catch {
+    return undefined
+  } finally {
+    if (fd !== undefined) closeSync(fd)
+    if (folder) rmSync(folder, {recursive: true, force: true})
+  }
+}

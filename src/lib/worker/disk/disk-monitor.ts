@@ -1,0 +1,139 @@
+import {statfs} from 'node:fs/promises'
+import type {Clock} from '../../core/clock.ts'
+import {hasNoRoom} from '../../core/disk-full.ts'
+import type {Emit} from '../../events/bus.ts'
+import type {Ballast} from './ballast.ts'
+import type {RunRetention} from './run-retention.ts'
+
+export type DiskMonitorOptions = {
+  /** A folder on the monitored disk. */
+  folder: string
+  /** The worker takes no task while less than this is free. 0 disables the limit. */
+  readonly minimumBytes: number
+  ballast: Ballast
+  retention: RunRetention
+  clock: Clock
+  emit: Emit
+  /** Pauses the worker (true) or resumes it (false). */
+  onLow: (isLow: boolean) => void
+  /** Retries writes that failed on a full disk. */
+  retryWrites: () => void
+}
+
+export type DiskState = {path: string; free: number; minimum: number; isLow: boolean}
+
+const checkMs = 3000
+const pruneMs = 5 * 60_000
+/** The worker resumes at this multiple of the minimum. Without the margin it would pause and resume in quick turns. */
+const resumeFactor = 1.1
+
+/**
+ * Monitors free disk space, so that active tasks can finish. When space runs low it prunes old runs and pauses the
+ * worker. When the disk is full it releases the ballast.
+ */
+export class DiskMonitor {
+  readonly #options: DiskMonitorOptions
+  #free = 0
+  #isLow = false
+  /** When the disk was last found full, in monotonic ms. */
+  #fullAt = -Infinity
+  #isFullReported = false
+  #wake = () => {}
+
+  constructor(options: DiskMonitorOptions) {
+    this.#options = options
+  }
+
+  get state(): DiskState {
+    const {folder, minimumBytes} = this.#options
+    return {path: folder, free: this.#free, minimum: minimumBytes, isLow: this.#isLow}
+  }
+
+  /** Called when a write found the disk full. Returns false if the ballast is already released: no space is left. */
+  makeRoom(): boolean {
+    this.#recordFull()
+    this.#wake()
+    return this.#options.ballast.release()
+  }
+
+  /** Whether the disk was full at any time since `at` (monotonic ms). */
+  wasFullSince(at: number): boolean {
+    return this.#fullAt >= at
+  }
+
+  /** Checks once. Its consequences have taken effect when it resolves. */
+  async check(): Promise<void> {
+    const {ballast, retention, retryWrites} = this.#options
+    await this.#measure()
+    if (hasNoRoom(this.#free)) this.#recordFull()
+    if (this.#isShort() && (await retention.free(this.#resumeBytes - this.#free))) await this.#measure()
+    if (await ballast.restore(this.#free)) await this.#measure()
+    this.#decide()
+    if (hasNoRoom(this.#free)) return
+    if (ballast.isPresent) this.#isFullReported = false
+    retryWrites()
+  }
+
+  /** Checks every few seconds, and at once after `makeRoom`, until aborted. */
+  async run(signal: AbortSignal): Promise<void> {
+    const {retention, clock} = this.#options
+    const prune = () => retention.prune(signal)
+    // A failed scan or prune is tried again later.
+    const scanned = retention
+      .scan(signal)
+      .then(prune)
+      .catch(() => {})
+    let prunedAt = clock.monotonic()
+    while (!signal.aborted) {
+      if (clock.monotonic() - prunedAt >= pruneMs) {
+        prunedAt = clock.monotonic()
+        await prune().catch(() => {})
+      }
+
+      await this.check().catch(() => {}) // writers report a disk that is missing
+      await this.#sleep(signal)
+    }
+
+    await scanned
+  }
+
+  get #resumeBytes(): number {
+    return Math.ceil(this.#options.minimumBytes * resumeFactor)
+  }
+
+  #isShort(): boolean {
+    return this.#free < (this.#isLow ? this.#resumeBytes : this.#options.minimumBytes)
+  }
+
+  async #measure(): Promise<void> {
+    const {bavail, bsize} = await statfs(this.#options.folder)
+    this.#free = bavail * bsize
+  }
+
+  #decide(): void {
+    const {emit, onLow, folder: path, minimumBytes: minimum} = this.#options
+    const isLow = this.#isShort()
+    if (isLow === this.#isLow) return
+    this.#isLow = isLow
+    emit({type: 'disk.changed', isLow, path, free: this.#free, minimum, wanted: this.#resumeBytes})
+    onLow(isLow)
+  }
+
+  #recordFull(): void {
+    const {clock, emit, folder} = this.#options
+    this.#fullAt = clock.monotonic()
+    if (this.#isFullReported) return
+    this.#isFullReported = true
+    const text = `The disk of ${folder} is full. Free some space there. Running tasks may fail; their reports are sent anyway.`
+    emit({type: 'notice', level: 'error', text})
+  }
+
+  async #sleep(signal: AbortSignal): Promise<void> {
+    const wake = new AbortController()
+    this.#wake = () => wake.abort()
+    signal.addEventListener('abort', this.#wake, {once: true})
+    await this.#options.clock.sleep(checkMs, wake.signal)
+    signal.removeEventListener('abort', this.#wake)
+    this.#wake = () => {}
+  }
+}

@@ -1,0 +1,77 @@
+import type {Config} from '../../config/settings.ts'
+import type {Clock} from '../../core/clock.ts'
+import type {Emit} from '../../events/bus.ts'
+import {adoptRun} from '../../executor/adopt.ts'
+import type {Executor, ProcessIdentity, RunningAgent, RunObserver} from '../../executor/executor.ts'
+import {bootId} from '../../executor/processes.ts'
+import type {Journal} from '../../journal/journal.ts'
+import type {JournalledRun} from '../../journal/journalled-run.ts'
+import type {DiskMonitor} from '../disk/disk-monitor.ts'
+import {deadlinesOf} from '../run/run-request.ts'
+
+type ContinuationOptions = {
+  journal: Journal
+  emit: Emit
+  clock: Clock
+  config: Config
+  executor: Executor
+  disk: Pick<DiskMonitor, 'wasFullSince'>
+}
+
+const continuationPrompt =
+  'The work on this task was interrupted, as the program that runs you was ended. Look at what is done already, and go on with the task to its end.'
+
+function requestOf(run: JournalledRun, {config, clock, disk}: ContinuationOptions) {
+  const startedAt = clock.monotonic()
+  return {
+    taskId: run.task_id,
+    attempt: run.attempt,
+    title: run.title,
+    prompt: continuationPrompt,
+    agent: run.agent,
+    model: run.model ?? undefined,
+    cwd: run.path,
+    runDir: run.run_dir,
+    marker: run.marker,
+    deadlines: deadlinesOf(config),
+    wasDiskFull: () => disk.wasFullSince(startedAt),
+  }
+}
+
+/** Supervises the live agent of an earlier process from now on. */
+function adoptAgent(
+  run: JournalledRun,
+  agent: ProcessIdentity,
+  observer: RunObserver,
+  options: ContinuationOptions,
+): RunningAgent {
+  const {clock, journal, emit} = options
+  if (run.pid === null) journal.spawned(run, agent.pid, agent.startTime)
+  const {task_id: taskId, attempt, title, path} = run
+  emit({type: 'task.started', taskId, attempt, title, path, agent: run.agent, pid: agent.pid})
+  return adoptRun({request: requestOf(run, options), observer, clock, root: agent})
+}
+
+/** Starts an agent that continues the session of one that died. */
+async function resumeSession(
+  run: JournalledRun,
+  sessionId: string | null,
+  observer: RunObserver,
+  options: ContinuationOptions,
+): Promise<RunningAgent> {
+  options.journal.resumed(run, bootId() ?? '')
+  const request = {...requestOf(run, options), sessionId: sessionId ?? undefined, continues: true}
+  const prepared = await options.executor.prepare(request)
+  return await prepared.start(observer)
+}
+
+/** Both functions return the `start` of a run setup. */
+export type AgentContinuation = {
+  adopt: (run: JournalledRun, agent: ProcessIdentity) => (observer: RunObserver) => Promise<RunningAgent>
+  resume: (run: JournalledRun, sessionId: string | null) => (observer: RunObserver) => Promise<RunningAgent>
+}
+
+export const agentContinuation = (options: ContinuationOptions): AgentContinuation => ({
+  adopt: (run, agent) => async (observer) => adoptAgent(run, agent, observer, options),
+  resume: (run, sessionId) => (observer) => resumeSession(run, sessionId, observer, options),
+})

@@ -1,0 +1,60 @@
+import type {Config} from '../../config/settings.ts'
+import type {Clock} from '../../core/clock.ts'
+import type {Emit} from '../../events/bus.ts'
+import type {ProcessIdentity} from '../../executor/executor.ts'
+import {endProcesses} from '../../executor/kill-tree.ts'
+import {mayHaveOrphans, type ScannedProcess} from '../../executor/process-scan.ts'
+import {bootId, isAlive} from '../../executor/processes.ts'
+import type {JournalledRun} from '../../journal/journalled-run.ts'
+
+/** Stands for an agent whose pid is unknown. No process has this pid, so only the marker finds processes of the run. */
+const unknownAgent: ProcessIdentity = {pid: 2 ** 31 - 1, startTime: '0'}
+
+const isOfThisBoot = (run: JournalledRun) => run.boot_id === (bootId() ?? '')
+
+/** The agent of a run, if it is alive. Between its start and its journal row only the marker identifies it. */
+export function findAgent(run: JournalledRun, processes: readonly ScannedProcess[]): ProcessIdentity | undefined {
+  if (!isOfThisBoot(run)) return undefined
+  const marked = processes.filter(({marker}) => marker === run.marker)
+  if (run.pid !== null) {
+    const known = {pid: run.pid, startTime: run.start_time ?? ''}
+    return isAlive(known) && marked.some(({pid}) => pid === known.pid) ? known : undefined
+  }
+
+  // All descendants carry the marker too, but they started later.
+  const oldest = marked.toSorted((a, b) => Number(a.startTime) - Number(b.startTime) || a.pid - b.pid)[0]
+  return oldest && {pid: oldest.pid, startTime: oldest.startTime}
+}
+
+export type OrphanReaper = {
+  /** Ends processes with a marker of this worker whose run is not in the journal. Nobody else would end them. */
+  endUnknown: (runs: readonly JournalledRun[], processes: readonly ScannedProcess[]) => void
+  /** Ends what is left of a run whose agent is not alive. */
+  endOrphansOf: (run: JournalledRun, processes: readonly ScannedProcess[]) => Promise<void>
+}
+
+type OrphanReaperOptions = {config: Config; clock: Clock; emit: Emit; workerId: string}
+
+export const orphanReaper = ({config, clock, emit, workerId}: OrphanReaperOptions): OrphanReaper => ({
+  endUnknown(runs, processes) {
+    const known = new Set(runs.map(({marker}) => marker))
+    for (const [marker, seen] of Map.groupBy(processes, (process) => process.marker)) {
+      if (marker === undefined || !marker.startsWith(`${workerId}:`) || known.has(marker)) continue
+      const pids = seen.map(({pid}) => pid).join(', ')
+      emit({type: 'notice', level: 'warn', text: `Ending processes of an unknown run (${marker}): ${pids}`})
+      const graceMs = config.cancel_grace * 1000
+      void endProcesses({root: unknownAgent, marker, runDir: '/nowhere', seen, graceMs, clock})
+    }
+  },
+
+  async endOrphansOf(run, processes) {
+    const {marker, run_dir: runDir} = run
+    const pid = isOfThisBoot(run) ? run.pid : null
+    if (!mayHaveOrphans({pid, marker, runDir}, processes)) return
+    const root = pid === null ? unknownAgent : {pid, startTime: run.start_time ?? ''}
+    const left = await endProcesses({root, marker, runDir, seen: [], graceMs: config.cancel_grace * 1000, clock})
+    if (left.length === 0) return
+    const pids = left.map((process) => process.pid).join(', ')
+    emit({type: 'notice', level: 'warn', taskId: run.task_id, text: `processes that cannot be ended: ${pids}`})
+  },
+})

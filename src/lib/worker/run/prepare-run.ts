@@ -1,0 +1,60 @@
+import type {Config} from '../../config/settings.ts'
+import type {Clock} from '../../core/clock.ts'
+import {isDiskFull, reasonOf} from '../../core/disk-full.ts'
+import {echoExecutor, noopExecutor} from '../../executor/builtin.ts'
+import type {Executor, PreparedRun} from '../../executor/executor.ts'
+import type {Task} from '../../protocol/schemas.ts'
+import type {DiskMonitor} from '../disk/disk-monitor.ts'
+import type {RunFolders} from '../disk/run-folders.ts'
+import {isRegistrationTask} from '../registration/registration-tasks.ts'
+import type {ActiveTask} from './active-task.ts'
+import {resumeProblem, type ResumeCheckOptions} from './resume-check.ts'
+import {refusalOf, requestOf} from './run-request.ts'
+
+/** Everything is ready for the agent, or the reason why it cannot start. */
+export type Preparation = {marker: string; runDir: string} & ({ready: PreparedRun} | {failure: string})
+
+/** Prepares a run: its folder, its checks, its files. Never rejects: a problem becomes the error of the task. */
+export type PrepareRun = (task: Task, active: ActiveTask) => Promise<Preparation>
+
+export type PrepareRunOptions = {
+  config: Config
+  workerId: string
+  folders: RunFolders
+  disk: Pick<DiskMonitor, 'makeRoom' | 'wasFullSince'>
+  clock: Clock
+  executorFor: (task: Task) => Executor
+  resumeCheck: ResumeCheckOptions
+}
+
+export const runPreparer =
+  ({config, workerId, folders, disk, clock, executorFor, resumeCheck}: PrepareRunOptions): PrepareRun =>
+  async (task, active) => {
+    const startedAt = clock.monotonic()
+    const marker = `${workerId}:${task.id}:${task.attempt}`
+    let runDir = ''
+    try {
+      runDir = folders.create(task.id, task.attempt)
+      const refusal = refusalOf(task, active.codebase, config)
+      if (refusal !== undefined) return {marker, runDir, failure: refusal}
+      const request = requestOf(task, {cwd: active.codebase, runDir, marker, config})
+      const place = {taskId: task.id, directory: active.codebase}
+      const problem = request.sessionId && (await resumeProblem(request.sessionId, place, resumeCheck))
+      if (problem) return {marker, runDir, failure: problem}
+      active.sessionId = request.sessionId ?? null
+      const wasDiskFull = () => disk.wasFullSince(startedAt)
+      return {marker, runDir, ready: await executorFor(task).prepare({...request, wasDiskFull})}
+    } catch (error) {
+      if (isDiskFull(error)) disk.makeRoom() // for journal and report
+      return {marker, runDir, failure: reasonOf(error)}
+    }
+  }
+
+/** Chooses the executor by the kind of the task. */
+export const executorChoice =
+  (agent: Executor, registration: (task: Task) => Executor) =>
+  (task: Task): Executor => {
+    if (isRegistrationTask(task)) return registration(task)
+    if (task.agent_type === 'echo') return echoExecutor
+    return task.agent_type === 'noop' ? noopExecutor : agent
+  }

@@ -1,0 +1,57 @@
+import {reasonOf} from '../../core/disk-full.ts'
+import type {Emit} from '../../events/bus.ts'
+import type {ProcessIdentity, RunObserver} from '../../executor/executor.ts'
+import type {Journal} from '../../journal/journal.ts'
+import type {Lock} from '../locks/lock-file.ts'
+import type {ActiveTask} from './active-task.ts'
+import type {ReportSession} from './session-report.ts'
+import type {Run} from './run-setup.ts'
+
+type Observed = {
+  treeLock: Lock | undefined
+  agentState: {hasExited: boolean}
+  /** Aborted when the run has ended. */
+  ended: AbortSignal
+  startUpload: (from: number) => unknown
+}
+
+type RunObserverOptions = {journal: Journal; emit: Emit; reportSession: ReportSession}
+
+/** Returns the observer of a run: it writes what the agent does to the journal and emits it as events. */
+export function createRunObserver(
+  run: Run,
+  active: ActiveTask,
+  {treeLock, agentState, ended, startUpload}: Observed,
+  {journal, emit, reportSession}: RunObserverOptions,
+): RunObserver {
+  const {task_id: taskId, title, agent, attempt} = run
+  const warn = (text: string) => emit({type: 'notice', level: 'warn', taskId, text})
+  return {
+    spawned: ({pid, startTime}) => {
+      journal.spawned(run, pid, startTime)
+      transferLock(treeLock, {pid, startTime}, warn)
+      emit({type: 'task.started', taskId, attempt, title, path: active.codebase, agent, pid})
+      agentState.hasExited = false
+      void startUpload(0)
+    },
+    exited: () => (agentState.hasExited = true),
+    session: (id) => {
+      active.sessionId = id
+      journal.session(run, id)
+      emit({type: 'task.session', taskId, sessionId: id})
+      // The final report names the session too, so a failure here costs nothing.
+      active.sessionReported = reportSession(run, active, id, ended).catch(() => {})
+    },
+    activity: (line, text) => emit({type: 'task.activity', taskId, line, ...(text === undefined ? {} : {text})}),
+    warning: warn,
+  }
+}
+
+/** If the lock file cannot be written, this process stays the holder. That is as good while this process lives. */
+function transferLock(treeLock: Lock | undefined, agent: ProcessIdentity, warn: (text: string) => void): void {
+  try {
+    treeLock?.transferTo(agent)
+  } catch (error) {
+    warn(`the lock of the working tree does not name the agent: ${reasonOf(error)}`)
+  }
+}

@@ -1,0 +1,185 @@
+import {join} from 'node:path'
+import type {ControlPlaneClient} from '../../client/control-plane.ts'
+import {isAbsent, isUnauthorized, RefusedError, withAdvice} from '../../client/http.ts'
+import {untilAcknowledged} from '../../client/until-acknowledged.ts'
+import {writePrivate} from '../../config/state-directory.ts'
+import {isoTime, type Clock} from '../../core/clock.ts'
+import {messageOf} from '../../core/errors.ts'
+import type {Emit} from '../../events/bus.ts'
+import {runFiles} from '../../executor/executor.ts'
+import {relay, type Tail} from '../../executor/relay.ts'
+import type {Journal} from '../../journal/journal.ts'
+import {isFinal, type StatusUpdate} from '../../protocol/schemas.ts'
+import type {Registration} from '../registration/registration.ts'
+
+export type RunUploaderOptions = {
+  client: ControlPlaneClient
+  registration: Registration
+  journal: Journal
+  clock: Clock
+  emit: Emit
+  workerId: string
+  /** Returns the current redactor, or undefined if nothing is redacted: output is then sent byte by byte. */
+  redact: () => ((text: string) => string) | undefined
+  /** Aborted when sending is given up. The journal keeps the rest for the next start. */
+  signal: AbortSignal
+}
+
+export type {Tail}
+
+export type UploadedRun = {task_id: string; attempt: number; run_dir: string}
+
+/** `isClosing`: the agent has exited. `ended`: nothing is written any more. */
+export type RunEnd = {isClosing: () => boolean; ended: AbortSignal}
+
+/** The shortest time between two writes of the cursor. The control plane drops output that it has already. */
+const cursorMs = 250
+
+/** Saves a refused report beside the run's output, for people to read. Returns the path of the file. */
+function saveRefusedReport(run: UploadedRun, {reason, report, at}: {reason: string; report: StatusUpdate; at: number}) {
+  if (run.run_dir === '') return null
+  const path = join(run.run_dir, runFiles.refused)
+  try {
+    writePrivate(path, `${JSON.stringify({at: isoTime(at), reason, report}, undefined, 2)}\n`)
+    return path
+  } catch {
+    return null // the disk is full; the log has the reason
+  }
+}
+
+/** Uploads the output of a run and then its report, each until it is acknowledged. */
+export class RunUploader {
+  readonly #options: RunUploaderOptions
+
+  constructor(options: RunUploaderOptions) {
+    this.#options = options
+  }
+
+  /**
+   * Uploads the spool until `ended` and until everything is acknowledged. Resolves with a tail if the control plane
+   * accepts the last output together with the report, which saves a request. A final refusal ends the upload; the
+   * output then stays on this machine.
+   */
+  async uploadOutput(run: UploadedRun, from: number, end: RunEnd): Promise<Tail | undefined> {
+    const {registration, signal} = this.#options
+    await registration.untilRegistered(signal)
+    return signal.aborted ? undefined : await this.#upload(run, from, end, registration.has('final-output'))
+  }
+
+  async #upload(run: UploadedRun, from: number, end: RunEnd, keepsTail: boolean): Promise<Tail | undefined> {
+    const {journal, clock, emit, signal, redact} = this.#options
+    let savedAt = clock.monotonic()
+    try {
+      return await relay({
+        ...end,
+        spool: join(run.run_dir, runFiles.stdout),
+        from,
+        signal,
+        get redact() {
+          return redact()
+        },
+        keepsTail,
+        send: (bytes, offset, length) => this.#send(run, bytes, offset, length),
+        onAcknowledged: (cursor) => {
+          if (clock.monotonic() - savedAt < cursorMs) return
+          savedAt = clock.monotonic()
+          journal.acknowledged(run, cursor)
+        },
+      })
+    } catch (error) {
+      const text = `The output stays on this machine only: ${messageOf(error)}`
+      if (!signal.aborted) emit({type: 'notice', level: 'warn', taskId: run.task_id, text})
+      return undefined
+    }
+  }
+
+  /** Sends the report until it is acknowledged or finally refused. Resolves with false if it stays in the journal. */
+  async uploadReport(run: UploadedRun, report: StatusUpdate, tail?: Tail): Promise<boolean> {
+    const {client, registration, emit, workerId, signal, journal, clock} = this.#options
+    const {task_id: taskId} = run
+    await registration.untilRegistered(signal)
+    if (signal.aborted) return false
+    try {
+      if (!tail || !(await this.#reportWithTail(tail, run, report)))
+        await this.#untilAcknowledged(taskId, () => client.updateStatus(taskId, report, signal))
+      if (isFinal(report.status)) emit({type: 'task.reported', taskId, status: report.status})
+    } catch (error) {
+      if (signal.aborted) return false
+      const reason = messageOf(error)
+      emit({type: 'task.refused', taskId, reason, kept: saveRefusedReport(run, {reason, report, at: clock.now()})})
+    }
+
+    // Where a claim sets the task to `running`, the final state also releases it.
+    if (!registration.has('claim-task')) {
+      await client.release(workerId, {task_id: taskId, status: report.status}, signal).catch(() => {})
+    }
+
+    journal.done(run)
+    return true
+  }
+
+  /**
+   * Sends report and tail in one request. Resolves with false if the control plane has a different output offset. The
+   * missing output was then uploaded, and the report remains to be sent.
+   */
+  async #reportWithTail(tail: Tail, run: UploadedRun, report: StatusUpdate): Promise<boolean> {
+    const {client, signal} = this.#options
+    const {bytes, offset, length} = tail
+    const output = {output: bytes.toString('utf8'), offset, length}
+    try {
+      await this.#untilAcknowledged(run.task_id, () => client.updateStatus(run.task_id, {...report, output}, signal))
+      return true
+    } catch (error) {
+      if (!(error instanceof RefusedError) || error.next === undefined) throw error
+      await this.#upload(run, error.next, {isClosing: () => false, ended: AbortSignal.abort()}, false)
+      return false
+    }
+  }
+
+  /** Resolves with the offset at which the control plane continues. */
+  async #send(run: UploadedRun, bytes: Buffer, offset: number, length: number): Promise<number> {
+    const {client, registration, workerId, clock, signal} = this.#options
+    const {task_id: taskId, attempt} = run
+    const at = {workerId, attempt, offset, length}
+    const send = registration.has('output-raw')
+      ? () => client.postRawOutput(taskId, bytes, at, signal)
+      : () =>
+          client.postOutput(
+            taskId,
+            {
+              worker_id: workerId,
+              output: bytes.toString('utf8'),
+              timestamp: new Date(clock.now()).toISOString(),
+              attempt,
+              offset,
+              length,
+            },
+            signal,
+          )
+    return await this.#untilAcknowledged(taskId, async () => {
+      try {
+        return (await send()).next ?? offset + length
+      } catch (error) {
+        if (error instanceof RefusedError && error.next !== undefined && error.next !== offset) return error.next
+        // An existing server without this route stores no output. The task continues without it.
+        if (!isAbsent(error)) throw error
+      }
+
+      return offset + length
+    })
+  }
+
+  async #untilAcknowledged<T>(taskId: string, step: () => Promise<T>): Promise<T> {
+    const {client, signal, clock, emit} = this.#options
+    return await untilAcknowledged(step, {
+      signal,
+      clock,
+      untilRenewed: () => client.http.untilRenewed,
+      onFailure: ({error, failures}) => {
+        if (failures > 1) return
+        const text = `${withAdvice(error)} It will be sent again until it is acknowledged.`
+        emit({type: 'notice', level: isUnauthorized(error) ? 'error' : 'warn', taskId, text})
+      },
+    })
+  }
+}
