@@ -24,7 +24,7 @@ async function kept(options: Parameters<typeof startPlane>[0] = {}) {
 }
 
 test('when there is too much output, that of the task that ended first goes first, and its page says so', async () => {
-  await using one = await kept({retention: {maxBytes: 260_000, everyMs: 20}})
+  await using one = await kept({retention: {maxBytes: 260_000, intervalMs: 20}})
   const {api} = one
   const [second, first, running] = [await one.run(2), await one.run(2), await one.run(20)]
   await one.finish(first, {result: `${'a'.repeat(limits.result)}the end`})
@@ -50,7 +50,7 @@ test('when there is too much output, that of the task that ended first goes firs
 test('output goes when it is old, however little it is, and not while its task runs', async () => {
   let ahead = 0
   const clock = {...systemClock, now: () => Date.now() + ahead}
-  await using one = await kept({clock, retention: {keepMs: 60_000, everyMs: 20}})
+  await using one = await kept({clock, retention: {maxAgeMs: 60_000, intervalMs: 20}})
   const [ended, running] = [await one.run(1), await one.run(1)]
   await one.finish(ended)
   ahead = 61_000
@@ -62,7 +62,7 @@ test('output goes when it is old, however little it is, and not while its task r
 test('a task that runs again keeps its new output until that is too old', async () => {
   let ahead = 0
   const clock = {...systemClock, now: () => Date.now() + ahead}
-  await using one = await kept({clock, retention: {keepMs: 60_000, everyMs: 20}})
+  await using one = await kept({clock, retention: {maxAgeMs: 60_000, intervalMs: 20}})
   const id = await one.run(2)
   await one.finish(id)
   ahead = 61_000
@@ -77,7 +77,7 @@ test('a task that runs again keeps its new output until that is too old', async 
 })
 
 test('many small pieces go in turns, and the plane answers meanwhile', async () => {
-  await using one = await kept({retention: {maxBytes: 0, everyMs: 20}})
+  await using one = await kept({retention: {maxBytes: 0, intervalMs: 20}})
   const {api} = one
   const {id} = await api.create('global')
   await api.claim(id, 'w')

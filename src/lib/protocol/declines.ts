@@ -6,5 +6,5 @@ export const pathMissing = 'Path does not exist on this worker'
 export const pathNotAllowed = 'Path is not allowed on this worker'
 
 /** Is this the reason of a worker that cannot register a path? */
-export const lacksPath = (reason: string | null | undefined): boolean =>
+export const isPathDecline = (reason: string | null | undefined): boolean =>
   [pathMissing, pathNotAllowed].some((words) => reason?.startsWith(words) ?? false)

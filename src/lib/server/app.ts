@@ -2,11 +2,11 @@ import {Hono} from 'hono'
 import {getPath} from 'hono/utils/url'
 import {errorCode, messageOf} from '../core/errors.ts'
 import {routes} from '../protocol/routes.ts'
-import {openPaths, type Gate} from './http/auth.ts'
+import {openPaths, type AuthGuard} from './http/auth.ts'
 import {codebaseRoutes} from './registry/codebase-routes.ts'
 import {databaseRoutes} from './sessions/database-routes.ts'
 import type {AppEnv} from './http/app-env.ts'
-import type {createPageGate} from './http/cross-site.ts'
+import type {createCrossSiteGuard} from './http/cross-site.ts'
 import {healthRoutes} from './health-routes.ts'
 import {HttpError} from './http/http-error.ts'
 import {monitorRoutes} from './monitor/monitor-routes.ts'
@@ -31,21 +31,25 @@ const allRoutes = [
   databaseRoutes,
 ]
 
-/** The worker API over HTTP. */
-export function createApp(parts: Parts, gate: Gate, pageGate: ReturnType<typeof createPageGate>): Hono<AppEnv> {
+/** Creates the HTTP application: guards, routes and error responses. */
+export function createApp(
+  parts: Parts,
+  authenticate: AuthGuard,
+  checkSite: ReturnType<typeof createCrossSiteGuard>,
+): Hono<AppEnv> {
   const {log, commits} = parts
   const app = new Hono<AppEnv>({getPath: (request) => withoutTrailingSlash(getPath(request))})
 
   app.use(async (c, next) => {
-    const identity = gate(c.req.header('authorization'), c.req.path)
+    const identity = authenticate(c.req.header('authorization'), c.req.path)
     if (identity?.scope === 'client' && c.req.path.startsWith('/v1/worker/'))
       throw new HttpError(403, "The token is a client's: /v1/worker is for workers")
-    if (!identity && !openPaths.has(c.req.path)) pageGate((name) => c.req.header(name))
+    if (!identity && !openPaths.has(c.req.path)) checkSite((name) => c.req.header(name))
     c.set('identity', identity)
     await next()
   })
 
-  // no answer goes out before what it speaks of is on the disk
+  // no response is sent before its changes are on disk
   app.use(async (_, next) => {
     await next()
     await commits.settled().catch((error: unknown) => {

@@ -11,20 +11,20 @@ import {limits} from '../protocol/limits.ts'
 import {noAnnouncer, redisAnnouncer, type Announcer} from './streams/announcer.ts'
 import {createApp} from './app.ts'
 import type {AuthMode, Token} from './http/auth.ts'
-import {createGate} from './http/auth.ts'
+import {createAuthGuard} from './http/auth.ts'
 import {Dispatch} from './dispatch/dispatch.ts'
 import {HttpError} from './http/http-error.ts'
 import {Hub} from './streams/hub.ts'
-import {createPageGate} from './http/cross-site.ts'
-import {endLapsed, takeUpLeases} from './tasks/lease-expiry.ts'
+import {createCrossSiteGuard} from './http/cross-site.ts'
+import {expireLeases, restoreLeases} from './tasks/lease-expiry.ts'
 import {Leases} from './dispatch/leases.ts'
 import {checkExposure, listen} from './http/listen.ts'
 import {migrations} from './store/migrations.ts'
 import {MonitorLog} from './streams/monitor-log.ts'
 import type {Parts, Timings} from './dispatch/parts.ts'
-import {endRegistrations} from './tasks/registration-tasks.ts'
+import {expireRegistrationTasks} from './tasks/registration-tasks.ts'
 import type {Retention} from './retention.ts'
-import {defaultRetention, keepTidy} from './retention.ts'
+import {defaultRetention, startRetention} from './retention.ts'
 import {Roster} from './dispatch/roster.ts'
 import type {Database} from '../core/sqlite.ts'
 import {explainDatabase, logSync, migrate, openDatabase} from '../core/sqlite.ts'
@@ -34,27 +34,27 @@ import {readTls} from './http/tls.ts'
 
 export type ControlPlaneOptions = {
   host: string
-  /** 0: any that is free. */
+  /** 0 means any free port. */
   port: number
   /** A file, or `:memory:`. */
   database: string
-  /** Without it the plane speaks plain HTTP. */
+  /** Without it the control plane serves plain HTTP. */
   tls?: TlsFiles
   tokens?: Token[]
-  /** Default: required when there are tokens, else off. */
+  /** Default: required if there are tokens, otherwise off. */
   auth?: AuthMode
   clock?: Clock
   log?: (line: string) => void
-  /** Of the program, for those who ask. */
+  /** Version of the program, for clients. */
   version?: string
   timings?: Partial<Timings>
   /** Default: 30 days, 2 GiB. */
   retention?: Partial<Retention>
-  /** The Redis on which tasks are announced. */
+  /** URL of the Redis on which tasks are announced. */
   brokerUrl?: string
-  /** The same, as workers reach it: they are told of it when they register. */
+  /** The same Redis as workers reach it. Registration announces it to them. */
   brokerPublicUrl?: string
-  /** Keep others out of the database file for as long as this process lives. Default: yes. */
+  /** Lock the database file while this process lives. Default: yes. */
   exclusive?: boolean
 }
 
@@ -62,7 +62,7 @@ export type ControlPlane = AsyncDisposable & {
   readonly url: string
   readonly host: string
   readonly port: number
-  /** Ends all streams, commits what is open, closes the database. */
+  /** Ends all streams, commits open changes, closes the database. */
   close(): Promise<void>
 }
 
@@ -89,11 +89,15 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   try {
     const parts = assemble(database, options, await announcerOf(options), disk?.sync)
     const server = createAdaptorServer({
-      fetch: createApp(parts, createGate(tokens, auth), createPageGate(host, {anyName: options.auth === 'off'})).fetch,
-      overrideGlobalObjects: false, // the plane may live in a worker's process, whose `fetch` is not ours to change
+      fetch: createApp(
+        parts,
+        createAuthGuard(tokens, auth),
+        createCrossSiteGuard(host, {anyName: options.auth === 'off'}),
+      ).fetch,
+      overrideGlobalObjects: false, // the control plane may run inside a worker, whose `fetch` must not change
       ...(tls ? {createServer: createSecureServer, serverOptions: tls} : {}),
     }) as Server
-    server.keepAliveTimeout = 75_000 // longer than clients keep an idle connection, so it is they who close it
+    server.keepAliveTimeout = 75_000 // longer than clients keep idle connections, so that clients close them
     await listen(server, host, port)
     const retention = {...defaultRetention, ...options.retention}
     return running(server, {parts, closeStore, retention, host, scheme: tls ? 'https' : 'http'})
@@ -106,7 +110,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
 const announcerOf = async ({brokerUrl, clock = systemClock, log = () => {}}: ControlPlaneOptions) =>
   brokerUrl === undefined ? noAnnouncer : redisAnnouncer(brokerUrl, clock, log)
 
-/** Puts the parts together and takes up what an earlier process left running. */
+/** Creates the parts, and restores the leases of tasks that ran under an earlier process. */
 function assemble(
   database: Database,
   options: ControlPlaneOptions,
@@ -124,8 +128,8 @@ function assemble(
   const dispatch = new Dispatch({store, hub, leases, roster, clock, offerMs: timings.offerMs})
   const commits = new CommitGroup(database, {
     sync,
-    // a request that the rules refuse has changed nothing that memory knows of
-    onRollback: (error) => error instanceof HttpError || rememberAnew(parts),
+    // a refused request has changed nothing in memory
+    onRollback: (error) => error instanceof HttpError || rebuildMemory(parts),
     onBug: (error) => log(`bug after a commit: ${error instanceof Error ? error.stack : String(error)}`),
   })
   const monitor = new MonitorLog(clock)
@@ -145,22 +149,22 @@ function assemble(
     asksForTokens,
     brokerUrl: options.brokerPublicUrl,
   }
-  takeUpLeases(parts)
+  restoreLeases(parts)
   return parts
 }
 
-/** A write failed (a full disk): what memory took for done was not. */
-function rememberAnew(parts: Parts): void {
+/** A write has failed, for example on a full disk: makes memory match the store again. */
+function rebuildMemory(parts: Parts): void {
   const {store, leases, roster, dispatch, commits} = parts
-  roster.forget()
+  roster.invalidate()
   for (const {taskId, attempt} of leases.all()) {
     const task = store.tasks.get(taskId)
-    if (task?.status !== 'running' || task.attempt !== attempt) leases.drop(taskId)
+    if (task?.status !== 'running' || task.attempt !== attempt) leases.release(taskId)
   }
 
-  takeUpLeases(parts)
-  dispatch.forgetVoid()
-  commits.afterCommit(() => dispatch.fillAll())
+  restoreLeases(parts)
+  dispatch.withdrawVoidOffers()
+  commits.afterCommit(() => dispatch.fillWorkers())
 }
 
 type Running = {parts: Parts; closeStore: () => void; retention: Retention; host: string; scheme: string}
@@ -171,28 +175,28 @@ function running(server: Server, {parts, closeStore, retention, host, scheme}: R
   const tick = Math.max(5, Math.min(timings.leaseMs, timings.offerMs, timings.silentWorkerMs, 5000) / 20)
   const sweep = setInterval(() => {
     try {
-      endLapsed(parts)
-      endRegistrations(parts)
-      commits.afterCommit(() => dispatch.sweep())
+      expireLeases(parts)
+      expireRegistrationTasks(parts)
+      commits.afterCommit(() => dispatch.expireOffers())
     } catch (error) {
       parts.log(`sweep failed: ${messageOf(error)}`)
     }
   }, tick)
 
-  const stopTidying = keepTidy(parts, retention)
+  const stopRetention = startRetention(parts, retention)
 
   let closing: Promise<void> | undefined
   const shutDown = async () => {
     clearInterval(keepAlive)
     clearInterval(sweep)
-    stopTidying()
+    stopRetention()
     const closed = once(server, 'close')
     server.close()
     await commits.settled().catch(() => {})
     parts.monitor.close()
     parts.announcer.close()
     hub.closeAll()
-    await new Promise(setImmediate) // answers to what was just committed go out
+    await new Promise(setImmediate) // lets responses to the last commits be sent
     server.closeAllConnections()
     await closed
     await commits.settled().catch(() => {})

@@ -10,7 +10,7 @@ export type EmbeddedOptions = {
   stateDir: string
   clock: Clock
   log: (line: string) => void
-  /** Ends the watch for a plane to take over; a plane that runs is closed by disposing. */
+  /** Ends the wait for a control plane to take over. A hosted one is closed by disposing. */
   signal: AbortSignal
 }
 
@@ -21,15 +21,15 @@ const portTries = 50
 const takeOverMs = 1000
 
 /**
- * The control plane of this machine for workers that were given no server: this process hosts it, or joins the one
- * that another hosts. When that process ends, one that remains takes it over, with the same port, database and token:
- * whoever holds the operating system's lock on the database is the host. Throws ExpectedError (73, 75).
+ * The control plane of this machine, for workers without a configured server. This process hosts it, or joins the one
+ * that another process hosts. When the host ends, another process takes over with the same port, database and token.
+ * The host is the process with the operating system's lock on the database. Throws ExpectedError (73, 75).
  */
 export async function embedPlane(options: EmbeddedOptions): Promise<EmbeddedPlane> {
   makePrivate(options.stateDir)
   let hosted = await tryHost(options)
   const known = hosted?.address ?? (await waitForAddress(options))
-  const watching = hosted ? Promise.resolve() : takeOver(options, (plane) => (hosted = plane))
+  const watching = hosted ? Promise.resolve() : takeOverWhenFree(options, (plane) => (hosted = plane))
   return {
     url: known.url,
     token: known.token,
@@ -43,7 +43,7 @@ export async function embedPlane(options: EmbeddedOptions): Promise<EmbeddedPlan
 
 type Hosted = {plane: ControlPlane; address: LocalPlane}
 
-async function takeOver(options: EmbeddedOptions, onHost: (hosted: Hosted) => void): Promise<void> {
+async function takeOverWhenFree(options: EmbeddedOptions, onHost: (hosted: Hosted) => void): Promise<void> {
   const {clock, signal, log} = options
   while (!signal.aborted) {
     await clock.sleep(takeOverMs * (0.5 + Math.random()), signal)
@@ -55,7 +55,7 @@ async function takeOver(options: EmbeddedOptions, onHost: (hosted: Hosted) => vo
   }
 }
 
-/** Undefined when another process is the host. */
+/** Resolves with undefined if another process is the host. */
 async function tryHost({stateDir, log, clock}: EmbeddedOptions): Promise<Hosted | undefined> {
   const known = readLocalPlane(stateDir)
   const token = known?.token ?? randomBytes(24).toString('base64url')
@@ -82,7 +82,7 @@ async function tryHost({stateDir, log, clock}: EmbeddedOptions): Promise<Hosted 
   }
 }
 
-/** The host holds the lock before it has a port: its address comes a moment later. */
+/** The host has the lock before it has a port, so its address appears a moment later. */
 async function waitForAddress({stateDir, clock, signal}: EmbeddedOptions): Promise<LocalPlane> {
   for (let tries = 0; tries < 100 && !signal.aborted; tries++) {
     const known = readLocalPlane(stateDir)

@@ -6,12 +6,12 @@ import {agentCard} from './http/agent-card.ts'
 import type {AppEnv} from './http/app-env.ts'
 import type {Parts} from './dispatch/parts.ts'
 
-/** For those who watch the plane itself. */
+/** Routes for health checks, and descriptions of the control plane. */
 export function healthRoutes(app: Hono<AppEnv>, {store, clock, version, asksForTokens}: Parts): void {
   const timestamp = () => isoTime(clock.now())
   app.get(routes.health, (c) => c.json({status: 'healthy', version, timestamp: timestamp()}))
   app.get(routes.livez, (c) => c.json({status: 'alive', timestamp: timestamp()}))
-  // asks the store, so a database that cannot be read is an error here and not at the next task
+  // reads the store, so that a broken database fails here and not at the next task
   app.get(routes.readyz, (c) =>
     c.json({status: 'ready', workers: store.registry.counts().workers, timestamp: timestamp()}),
   )
@@ -37,7 +37,7 @@ export function healthRoutes(app: Hono<AppEnv>, {store, clock, version, asksForT
   )
 }
 
-/** Made at the first request: few ask, and a start should not wait for it. */
+/** Generated at the first request, so that the start need not wait for it. */
 async function describeApi(facts: {version: string; asksForTokens: boolean}): Promise<Record<string, unknown>> {
   const {openApiDocument} = await import('./http/openapi.ts')
   return openApiDocument({...facts, isOpen: (path) => openPaths.has(path)})

@@ -1,5 +1,5 @@
 import {expect, test} from 'vitest'
-import {createGate, parseTokens} from '../../../src/lib/server/http/auth.ts'
+import {createAuthGuard, parseTokens} from '../../../src/lib/server/http/auth.ts'
 import {Api} from '../support/api.ts'
 import {openStream} from '../support/events.ts'
 import {scratch, startPlane} from '../support/plane.ts'
@@ -32,7 +32,7 @@ test('a token must be shown everywhere but at the health checks', async () => {
 })
 
 test('in mode stream-only a token is asked for under /v1/worker only', () => {
-  const gate = createGate(tokens, 'stream-only')
+  const gate = createAuthGuard(tokens, 'stream-only')
   expect(gate(undefined, '/v1/opencode/tasks')).toBeUndefined()
   expect(() => gate(undefined, '/v1/worker/tasks/stream')).toThrow('Missing Bearer token')
   expect(gate('Bearer cli', '/v1/worker/tasks/stream')).toMatchObject({name: 'ci', scope: 'client'})

@@ -2,7 +2,7 @@ import {request} from 'node:http'
 import {hostname} from 'node:os'
 import {expect, test} from 'vitest'
 import {parseTokens} from '../../../src/lib/server/http/auth.ts'
-import {createPageGate} from '../../../src/lib/server/http/cross-site.ts'
+import {createCrossSiteGuard} from '../../../src/lib/server/http/cross-site.ts'
 import {startFleet} from '../../support/fleet.ts'
 import {startPlane} from '../support/plane.ts'
 
@@ -58,7 +58,7 @@ test('pages of the control plane itself, links to it, health checks, and whoever
 })
 
 test('a control plane that other machines reach may have any name', () => {
-  const gate = createPageGate('0.0.0.0')
+  const gate = createCrossSiteGuard('0.0.0.0')
   const headers = (given: Record<string, string>) => () => gate((name) => given[name])
   expect(headers({host: 'plane.example:8000'})).not.toThrow()
   expect(headers({host: 'plane.example:8000', origin: 'http://plane.example:8000'})).not.toThrow()

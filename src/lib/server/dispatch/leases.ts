@@ -1,31 +1,31 @@
 import type {Clock} from '../../core/clock.ts'
 
-/** A running task in its holder's hands. */
-export type Held = {
+/** The lease of a running task. */
+export type Lease = {
   readonly taskId: string
   readonly attempt: number
   readonly workerId: string
-  /** The working tree that it keeps busy; none for tasks that are tied to no codebase. */
+  /** Key of the working tree that the task occupies. None for tasks without a codebase. */
   readonly tree: string | undefined
-  /** When it was claimed, on the same counter as sync points. */
+  /** When it was claimed, on the counter that sync points use too. */
   readonly claimedAt: number
-  /** On the monotonic clock. */
+  /** When it expires, in monotonic ms. */
   until: number
   isLost: boolean
 }
 
-type Presence = {lastSign: number; syncedAt: number | undefined; capacity: number | undefined}
+type Presence = {lastContact: number; syncedAt: number | undefined; capacity: number | undefined}
 
 /**
- * What is held by whom, and until when, on this process's monotonic clock only. It lives in memory: after a restart
- * of the plane each lease begins afresh, since the workers could not renew them meanwhile.
+ * The leases of all running tasks, on this process's monotonic clock. They are kept in memory: after a restart each
+ * lease starts again, because no worker could renew it meanwhile.
  */
 export class Leases {
   readonly #clock: Clock
   readonly #leaseMs: number
-  readonly #held = new Map<string, Held>()
-  readonly #byWorker = new Map<string, Set<Held>>()
-  readonly #byTree = new Map<string, Held>()
+  readonly #leases = new Map<string, Lease>()
+  readonly #byWorker = new Map<string, Set<Lease>>()
+  readonly #byTree = new Map<string, Lease>()
   readonly #presence = new Map<string, Presence>()
   readonly #startedAt: number
   #tick = 0
@@ -36,74 +36,74 @@ export class Leases {
     this.#startedAt = clock.monotonic()
   }
 
-  hold(run: Pick<Held, 'taskId' | 'attempt' | 'workerId' | 'tree'>, isLost = false): Held {
+  grant(run: Pick<Lease, 'taskId' | 'attempt' | 'workerId' | 'tree'>, isLost = false): Lease {
     const until = this.#clock.monotonic() + this.#leaseMs
-    const held: Held = {...run, claimedAt: (this.#tick += 1), until, isLost}
-    this.drop(run.taskId)
-    this.#held.set(run.taskId, held)
-    this.#byWorker.set(run.workerId, (this.#byWorker.get(run.workerId) ?? new Set()).add(held))
-    if (run.tree) this.#byTree.set(run.tree, held)
-    this.sign(run.workerId)
-    return held
+    const lease: Lease = {...run, claimedAt: (this.#tick += 1), until, isLost}
+    this.release(run.taskId)
+    this.#leases.set(run.taskId, lease)
+    this.#byWorker.set(run.workerId, (this.#byWorker.get(run.workerId) ?? new Set()).add(lease))
+    if (run.tree) this.#byTree.set(run.tree, lease)
+    this.recordContact(run.workerId)
+    return lease
   }
 
-  drop(taskId: string): void {
-    const held = this.#held.get(taskId)
-    if (!held) return
-    this.#held.delete(taskId)
-    const others = this.#byWorker.get(held.workerId)
-    others?.delete(held)
-    if (others?.size === 0) this.#byWorker.delete(held.workerId)
-    if (held.tree && this.#byTree.get(held.tree) === held) this.#byTree.delete(held.tree)
+  release(taskId: string): void {
+    const lease = this.#leases.get(taskId)
+    if (!lease) return
+    this.#leases.delete(taskId)
+    const others = this.#byWorker.get(lease.workerId)
+    others?.delete(lease)
+    if (others?.size === 0) this.#byWorker.delete(lease.workerId)
+    if (lease.tree && this.#byTree.get(lease.tree) === lease) this.#byTree.delete(lease.tree)
   }
 
-  get(taskId: string): Held | undefined {
-    return this.#held.get(taskId)
+  get(taskId: string): Lease | undefined {
+    return this.#leases.get(taskId)
   }
 
-  heldBy(workerId: string): ReadonlySet<Held> {
+  heldBy(workerId: string): ReadonlySet<Lease> {
     return this.#byWorker.get(workerId) ?? new Set()
   }
 
-  holderOfTree(tree: string): Held | undefined {
+  holderOfTree(tree: string): Lease | undefined {
     return this.#byTree.get(tree)
   }
 
-  all(): Iterable<Held> {
-    return this.#held.values()
+  all(): Iterable<Lease> {
+    return this.#leases.values()
   }
 
-  renew(held: Held): void {
-    held.until = this.#clock.monotonic() + this.#leaseMs
-    held.isLost = false
-    this.sign(held.workerId)
+  renew(lease: Lease): void {
+    lease.until = this.#clock.monotonic() + this.#leaseMs
+    lease.isLost = false
+    this.recordContact(lease.workerId)
   }
 
-  /** Any request that names the worker is a sign of life. */
-  sign(workerId: string): void {
-    this.#of(workerId).lastSign = this.#clock.monotonic()
+  /** Called for any request that names the worker. */
+  recordContact(workerId: string): void {
+    this.#of(workerId).lastContact = this.#clock.monotonic()
   }
 
-  /** How long a worker has been silent; from the start of this plane, for one that it has not heard of yet. */
-  silence(workerId: string): number {
-    return this.#clock.monotonic() - (this.#presence.get(workerId)?.lastSign ?? this.#startedAt)
+  /** How long a worker has made no request. For an unknown worker: since the start of this process. */
+  silentMs(workerId: string): number {
+    return this.#clock.monotonic() - (this.#presence.get(workerId)?.lastContact ?? this.#startedAt)
   }
 
   /**
-   * Notes that the worker's list of what it holds was, or could have been, written after now. Returns the tasks that
-   * were claimed before the sync point before this one. A worker lists a task before it claims it, and sends one
-   * heartbeat after the other, so a list that arrives now was written after the previous sync point: what of those
-   * tasks is not on it is not held. A later claim proves nothing, the list may be older than it.
+   * Sets a sync point for a list of active tasks that a worker has sent. Returns the leases that such a list must
+   * contain: those claimed before the previous sync point. A worker lists a task before it claims it, and sends its
+   * heartbeats one after the other. A list that arrives now was therefore written after the previous sync point. For
+   * later claims it proves nothing, because it may be older than they are.
    */
-  sync(workerId: string): Held[] {
+  sync(workerId: string): Lease[] {
     const presence = this.#of(workerId)
     const previous = presence.syncedAt
     presence.syncedAt = this.#tick += 1
-    this.sign(workerId)
+    this.recordContact(workerId)
     return previous === undefined ? [] : [...this.heldBy(workerId)].filter(({claimedAt}) => claimedAt < previous)
   }
 
-  /** What the worker says that it can hold in all, now; it may be less than it registered with. */
+  /** How many tasks the worker can run at present. May be less than it registered with. */
   setCapacity(workerId: string, capacity: number | undefined): void {
     this.#of(workerId).capacity = capacity
   }
@@ -119,8 +119,8 @@ export class Leases {
   #of(workerId: string): Presence {
     const known = this.#presence.get(workerId)
     if (known) return known
-    const fresh = {lastSign: this.#clock.monotonic(), syncedAt: undefined, capacity: undefined}
-    this.#presence.set(workerId, fresh)
-    return fresh
+    const created = {lastContact: this.#clock.monotonic(), syncedAt: undefined, capacity: undefined}
+    this.#presence.set(workerId, created)
+    return created
   }
 }

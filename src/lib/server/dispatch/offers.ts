@@ -1,14 +1,14 @@
-/** A task that was pushed to a worker which has not claimed it yet. */
+/** A task that was pushed to a worker and is not claimed yet. */
 export type Offer = {
   readonly taskId: string
   readonly workerId: string
   readonly connectionId: string
   readonly tree: string | undefined
-  /** On the monotonic clock. */
+  /** When it was pushed, in monotonic ms. */
   readonly since: number
 }
 
-/** The outstanding offers: at most one a task, and one a working tree. */
+/** The open offers: at most one per task and one per working tree. */
 export class Offers {
   readonly #byTask = new Map<string, Offer>()
   readonly #byTree = new Map<string, Offer>()
@@ -35,7 +35,7 @@ export class Offers {
     return this.#byTask.get(taskId)
   }
 
-  ofTree(tree: string): Offer | undefined {
+  forTree(tree: string): Offer | undefined {
     return this.#byTree.get(tree)
   }
 
@@ -43,7 +43,7 @@ export class Offers {
     return this.#perWorker.get(workerId) ?? 0
   }
 
-  where(condition: (offer: Offer) => boolean): Offer[] {
+  filter(condition: (offer: Offer) => boolean): Offer[] {
     return [...this.#byTask.values()].filter(condition)
   }
 }

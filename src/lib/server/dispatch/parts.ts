@@ -8,7 +8,7 @@ import type {MonitorLog} from '../streams/monitor-log.ts'
 import type {Roster} from './roster.ts'
 import type {Store} from '../store/store.ts'
 
-/** How long things take, in milliseconds; tests shorten them. */
+/** Durations in milliseconds. Tests shorten them. */
 export type Timings = {
   keepAliveMs: number
   leaseMs: number
@@ -17,7 +17,7 @@ export type Timings = {
   lostTimeoutMs: number
 }
 
-/** What the control plane is made of; whoever needs a part takes it from here. */
+/** The components of the control plane, as handlers get them. */
 export type Parts = {
   store: Store
   commits: CommitGroup
@@ -30,9 +30,9 @@ export type Parts = {
   monitor: MonitorLog
   announcer: Announcer
   log: (line: string) => void
-  /** Of the program; undefined where it does not say. */
+  /** Version of the program, if known. */
   version: string | undefined
   asksForTokens: boolean
-  /** The broker that workers are told of; undefined when there is none for them. */
+  /** The Redis URL that is announced to workers, if any. */
   brokerUrl: string | undefined
 }

@@ -2,23 +2,23 @@ import {globalCodebase, pendingCodebase} from '../../protocol/routes.ts'
 import type {Hub, TaskStream} from '../streams/hub.ts'
 import type {Store, StoredCodebase} from '../store/store.ts'
 
-/** What dispatch must know of a worker, without reading its list of models each time. */
+/** What dispatch needs to know about a worker, cached: reading a worker includes its list of models. */
 type Profile = {
   name: string
   hostname: string | null
   slots: number
-  /** Its claims are leases and its heartbeats say what it holds. The Python worker's do not. */
+  /** Its claims are leases and its heartbeats list active tasks. Not so for the Python worker. */
   hasLeases: boolean
-  /** Reads the task itself, so a frame may leave the prompt out. */
+  /** It reads the task itself, so a frame may omit the prompt. */
   fetches: boolean
   hasGlobal: boolean
   capabilities: readonly string[]
 }
 
-/** A worker that does not say how much it takes at once takes this: the Python worker's fixed number. */
+/** Slots of a worker that does not register a number: the Python worker's fixed number. */
 const defaultSlots = 2
 
-/** Who serves what. Remembers profiles; `forget` when a worker or one of its codebases has changed. */
+/** Knows which worker serves which codebase. Call `invalidate` when a worker or one of its codebases has changed. */
 export class Roster {
   readonly #store: Store
   readonly #hub: Hub
@@ -48,7 +48,7 @@ export class Roster {
     return profile
   }
 
-  forget(workerId?: string): void {
+  invalidate(workerId?: string): void {
     if (workerId === undefined) this.#profiles.clear()
     else this.#profiles.delete(workerId)
   }
@@ -57,9 +57,9 @@ export class Roster {
     return this.#store.registry.worker(workerId) !== undefined
   }
 
-  /** The open streams that a task of this codebase may go to, best first as far as the codebase decides it. */
+  /** The open streams that a task of this codebase may be offered to, its owner's first. */
   streamsFor(codebaseId: string): TaskStream[] {
-    const all = [...(isPseudo(codebaseId) ? this.#hub.streams() : [])]
+    const all = [...(isPseudoCodebase(codebaseId) ? this.#hub.streams() : [])]
     if (codebaseId === pendingCodebase) return all
     if (codebaseId === globalCodebase) {
       const withGlobal = all.filter(({workerId}) => this.profile(workerId).hasGlobal)
@@ -71,7 +71,7 @@ export class Roster {
     return [...new Set([...(ownStream ? [ownStream] : []), ...this.#hub.streamsFor(codebaseId)])]
   }
 
-  /** May this worker take tasks of this codebase, connected or not? */
+  /** Whether this worker may take tasks of this codebase, connected or not. */
   serves(workerId: string, codebaseId: string): boolean {
     if (codebaseId === pendingCodebase) return true
     if (codebaseId === globalCodebase)
@@ -85,7 +85,7 @@ export class Roster {
     )
   }
 
-  /** Every codebase whose tasks this worker may take: its own, those that its stream names, the pseudo-codebases. */
+  /** All codebases whose tasks this worker may take: its own, those its stream names, and the pseudo-codebases. */
   codebasesOf(workerId: string): Set<string> {
     const ids = new Set(this.#hub.streamOf(workerId)?.codebases)
     for (const {id} of this.#store.registry.codebasesOf(workerId)) ids.add(id)
@@ -94,13 +94,13 @@ export class Roster {
     return this.serves(workerId, globalCodebase) ? ids.add(globalCodebase) : ids
   }
 
-  /** What a task of this codebase keeps busy: two of one tree never run at once. */
+  /** Key of the codebase's working tree. Two tasks of one tree never run at once. */
   treeOf(codebaseId: string): string | undefined {
-    const codebase = isPseudo(codebaseId) ? undefined : this.#store.registry.codebase(codebaseId)
+    const codebase = isPseudoCodebase(codebaseId) ? undefined : this.#store.registry.codebase(codebaseId)
     return codebase && treeKey(codebase)
   }
 }
 
-/** A codebase that no worker registers: its tasks may go to several. */
-export const isPseudo = (codebaseId: string) => codebaseId === globalCodebase || codebaseId === pendingCodebase
+/** Whether a codebase is registered by no worker, so that several workers may take its tasks. */
+export const isPseudoCodebase = (codebaseId: string) => codebaseId === globalCodebase || codebaseId === pendingCodebase
 const treeKey = ({worker_id, tree, path}: StoredCodebase) => `${worker_id}\n${tree ?? path}`

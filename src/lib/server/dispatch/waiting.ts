@@ -3,11 +3,11 @@ import {globalCodebase, pendingCodebase} from '../../protocol/routes.ts'
 import type {Parts} from './parts.ts'
 import type {StoredTask} from '../store/store.ts'
 
-/** A worker that was heard of this recently is there, even without a stream: it polls. */
+/** A worker without a stream counts as polling if it made a request this recently. */
 const recentMs = 45_000
 
-/** Why a pending task has not been taken yet, in words; null for any other. */
-export function whyWaiting(task: StoredTask, {store, roster, dispatch, clock}: Parts): string | null {
+/** The reason, for people, why a pending task is not taken yet. Null for any other task. */
+export function waitingReason(task: StoredTask, {store, roster, dispatch, clock}: Parts): string | null {
   if (task.status !== 'pending') return null
   const offer = dispatch.offers.get(task.id)
   const nameOf = (workerId: string) => roster.profile(workerId).name
@@ -16,9 +16,9 @@ export function whyWaiting(task: StoredTask, {store, roster, dispatch, clock}: P
   if (occupant) return `working tree busy with task ${occupant}`
 
   const workers = roster.streamsFor(task.codebase_id).map(({workerId}) => workerId)
-  if (workers.length === 0) return whyNobody()
+  if (workers.length === 0) return noStreamReason()
   const [only = ''] = workers
-  const refusals = workers.map((workerId) => dispatch.holdoffs.get(task.id, workerId))
+  const refusals = workers.map((workerId) => dispatch.backoffs.get(task.id, workerId))
   const reason = refusals.find((refusal) => refusal?.reason !== undefined)?.reason
   if (reason !== undefined) return `declined: ${reason}`
   if (workers.every((workerId) => dispatch.freeSlots(workerId) <= 0))
@@ -28,7 +28,7 @@ export function whyWaiting(task: StoredTask, {store, roster, dispatch, clock}: P
   if (task.required?.length) return `no worker connected has the capabilities ${task.required.join(', ')}`
   return null
 
-  function whyNobody(): string | null {
+  function noStreamReason(): string | null {
     if (task.codebase_id === globalCodebase || task.codebase_id === pendingCodebase) return 'no worker is connected'
     const owner = store.registry.codebase(task.codebase_id)?.worker_id
     const worker = owner === undefined ? undefined : store.registry.worker(owner)

@@ -1,4 +1,4 @@
-/** What the A2A specification (0.3) wants to be found at /.well-known/agent-card.json. */
+/** The agent card of the A2A specification (0.3), served at /.well-known/agent-card.json. */
 export const agentCard = ({url, version, asksForTokens}: {url: string; version: string; asksForTokens: boolean}) => ({
   protocolVersion: '0.3.0',
   name: 'a2a-worker control plane',

@@ -6,21 +6,21 @@ import {HttpError} from './http-error.ts'
 export const scopes = ['admin', 'client', 'worker'] as const
 export type Scope = (typeof scopes)[number]
 
-/** One entry of A2A_AUTH_TOKENS. `workerId`: the only worker that a worker's token may speak for. */
+/** One entry of A2A_AUTH_TOKENS. `workerId`: the only worker that a worker's token may act for. */
 export type Token = {name: string; scope: Scope; workerId?: string | undefined; token: string}
 
-/** `stream-only`: what the existing worker can show a token for, and dumps of everything. */
+/** `stream-only` asks for a token only where the existing worker can send one, and for exports. */
 export type AuthMode = 'required' | 'stream-only' | 'off'
 
-/** Who asks. Undefined where no token is asked for and none was shown. */
+/** Who sent a request. */
 export type Identity = Omit<Token, 'token'> & {
-  /** What the store knows the token by; the token itself is nowhere but in memory. */
+  /** The store contains this hash. The token itself is only in memory. */
   hash: string
 }
 
 /**
- * Reads `name:token,name/scope:token,name/worker=ID:token`. A pair without a colon is a token of an admin without a
- * name, as the existing server has it.
+ * Parses `name:token,name/scope:token,name/worker=ID:token`. An entry without a colon is an admin's token without a
+ * name, as on the existing server. Throws ExpectedError (78) for an empty token or an unknown scope.
  */
 export function parseTokens(text: string): Token[] {
   return text
@@ -46,22 +46,22 @@ function parseToken(pair: string): Token {
 const isScope = (word: string | undefined): word is Scope => (scopes as readonly (string | undefined)[]).includes(word)
 const digest = (token: string) => createHash('sha256').update(token).digest()
 
-/** Where no token is ever asked for: whoever watches the process has none, and A2A clients come without one. */
+/** Paths that never need a token, for health checks and for A2A clients. */
 export const openPaths: ReadonlySet<string> = new Set([routes.health, routes.livez, routes.readyz, routes.agentCard])
 
-/** Tells who a request comes from, and refuses those it must. */
-export type Gate = (authorization: string | undefined, path: string) => Identity | undefined
+/** Returns the identity of a request, or undefined if it has none and needs none. Throws 401 or 403. */
+export type AuthGuard = (authorization: string | undefined, path: string) => Identity | undefined
 
-export function createGate(tokens: readonly Token[], mode: AuthMode): Gate {
+export function createAuthGuard(tokens: readonly Token[], mode: AuthMode): AuthGuard {
   const known = tokens.map(({token, ...who}) => ({digest: digest(token), who}))
   const guarded = ['/v1/worker/', '/v1/monitor/export/']
 
   const identify = (token: string): Identity | undefined => {
-    const shown = digest(token)
+    const given = digest(token)
     let found: Identity | undefined
-    // all are compared, each in constant time
+    // compares all tokens, each in constant time
     for (const {digest, who} of known)
-      if (timingSafeEqual(digest, shown)) found ??= {...who, hash: shown.toString('hex')}
+      if (timingSafeEqual(digest, given)) found ??= {...who, hash: given.toString('hex')}
     return found
   }
 
@@ -76,10 +76,10 @@ export function createGate(tokens: readonly Token[], mode: AuthMode): Gate {
   }
 }
 
-/** Where a worker's token that names no worker is tied to the first one that registers with it. */
+/** Binds a worker token without a worker id to the first worker that registers with it. */
 export type Bindings = {binding(hash: string): string | undefined; bind(hash: string, workerId: string): void}
 
-/** Refuses those who may not speak for this worker. `registers`: an untied token is tied by this request. */
+/** Throws 403 if the identity may not act for this worker. `registers`: an unbound token is bound to it. */
 export function mayActAs(
   identity: Identity | undefined,
   workerId: string,
@@ -95,19 +95,19 @@ export function mayActAs(
     throw new HttpError(403, `The token ${named(identity)}belongs to another worker, not to ${workerId}`)
 }
 
-/** Refuses workers: what they run must not give them, or others, more work. */
+/** Throws 403 for workers: an agent must not create more work. */
 export function mayManageTasks(identity: Identity | undefined): void {
   if (identity?.scope === 'worker')
     throw new HttpError(403, `The token ${named(identity)}is a worker's: it may not create or cancel tasks`)
 }
 
-/** Refuses workers: what they run must not read what others do. */
+/** Throws 403 for workers: an agent must not read what others do. */
 export function mayWatchAll(identity: Identity | undefined): void {
   if (identity?.scope === 'worker')
     throw new HttpError(403, `The token ${named(identity)}is a worker's: it may not read what all others do`)
 }
 
-/** The only worker whose things the asker may see; undefined: everybody's. */
+/** The only worker whose data the identity may see. Undefined: all. */
 export function onlyWorkerOf(identity: Identity | undefined, bindings: Bindings): string | undefined {
   if (identity?.scope !== 'worker') return undefined
   return identity.workerId ?? bindings.binding(identity.hash) ?? ''

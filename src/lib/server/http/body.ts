@@ -9,7 +9,7 @@ const maxDepth = 100
 
 type BodyOptions = {maxBytes?: number; mayBeEmpty?: boolean}
 
-/** The request's JSON body, checked; errors have the shapes of the existing server. */
+/** Reads and validates the JSON body. Errors have the shapes of the existing server. */
 export async function readBody<const S extends v.GenericSchema<unknown, unknown>>(
   c: Context<AppEnv>,
   schema: S,
@@ -21,11 +21,11 @@ export async function readBody<const S extends v.GenericSchema<unknown, unknown>
   return check(schema, bytes.length === 0 ? {} : parse(bytes), 'body')
 }
 
-/** The query, checked in the same way. */
+/** Validates the query in the same way. */
 export const readQuery = <const S extends v.GenericSchema<unknown, unknown>>(c: Context<AppEnv>, schema: S) =>
   check(schema, c.req.query(), 'query')
 
-/** The whole body, or 413 as soon as it is known to be too long. */
+/** Reads the complete body. Throws 413 as soon as it is known to be too long. */
 export async function readBytes(c: Context<AppEnv>, maxBytes: number): Promise<Buffer> {
   const tooLarge = () => {
     c.header('connection', 'close') // the rest of the body is not read
@@ -34,7 +34,7 @@ export async function readBytes(c: Context<AppEnv>, maxBytes: number): Promise<B
   if (Number(c.req.header('content-length') ?? 0) > maxBytes) throw tooLarge()
   const chunks: Buffer[] = []
   let length = 0
-  // the socket itself, not a web stream over it: half the time, and no copy
+  // reading the socket takes half the time of a web stream over it, and needs no copy
   for await (const chunk of c.env.incoming as AsyncIterable<Buffer>) {
     length += chunk.length
     if (length > maxBytes) throw tooLarge()
@@ -74,7 +74,7 @@ function describe(issue: v.BaseIssue<unknown>, where: string) {
 
 const kinds: Record<string, string> = {string: 'string', number: 'int', Object: 'dict', Array: 'list', boolean: 'bool'}
 
-/** What was sent, unless it is long. */
+/** The input, shortened. */
 function excerpt(input: unknown): unknown {
   if (typeof input === 'string') return input.slice(0, 200)
   return typeof input === 'object' && input !== null ? null : input

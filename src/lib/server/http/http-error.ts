@@ -1,4 +1,4 @@
-/** An answer other than 200, with the body that the existing server has for it: `{"detail": …}`. */
+/** An error response with the body of the existing server: `{"detail": …}`. */
 export class HttpError extends Error {
   readonly status: 400 | 401 | 403 | 404 | 405 | 409 | 413 | 422 | 503
   readonly body: Record<string, unknown>

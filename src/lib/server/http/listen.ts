@@ -4,16 +4,16 @@ import {configError, errorCode, ExpectedError, messageOf} from '../../core/error
 import type {AuthMode, Token} from './auth.ts'
 import {isLoopback} from './cross-site.ts'
 
-/** Whoever can reach the plane can run code on the workers' machines. */
+/** Anyone who can reach the control plane can run code on the workers' machines. Throws ExpectedError (78). */
 export function checkExposure(host: string, tokens: readonly Token[], auth: AuthMode): void {
-  const fix = 'Set A2A_AUTH_TOKENS=name:token, or listen on 127.0.0.1'
+  const suggestion = 'Set A2A_AUTH_TOKENS=name:token, or listen on 127.0.0.1'
   if (auth !== 'off' && tokens.length === 0)
-    throw configError(`authentication is ${auth}, but there are no tokens`, fix)
+    throw configError(`authentication is ${auth}, but there are no tokens`, suggestion)
   if (isLoopback(host) || auth !== 'off') return
-  throw configError(`${host} can be reached from other machines, and no token would be asked for`, fix)
+  throw configError(`${host} can be reached from other machines, and no token would be asked for`, suggestion)
 }
 
-/** Resolves when the server listens; what keeps it from that is named. */
+/** Resolves when the server listens. Throws ExpectedError: port in use (75), address not usable (78). */
 export async function listen(server: Server, host: string, port: number): Promise<void> {
   server.listen(port, host)
   try {

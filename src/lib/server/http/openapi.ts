@@ -11,7 +11,7 @@ import {headers, operations, parameters, requiredParameters} from './operations.
 type Schema = v.GenericSchema<unknown, unknown>
 type Json = Record<string, unknown>
 
-/** Shapes with a name of their own. */
+/** Schemas that become named components. */
 const named = {
   Task: wire.taskSchema,
   Worker: wire.workerSchema,
@@ -24,7 +24,7 @@ const named = {
   Error: wire.errorBodySchema,
 } as const
 
-/** What a schema transforms on the way in has no place in JSON Schema; what stays is what the wire shows. */
+/** JSON Schema cannot express transformations, so they are ignored. What remains is the wire format. */
 const conversion = {errorMode: 'ignore', target: 'draft-2020-12'} as const
 const overrideRef = ({referenceId}: {referenceId: string}) => `#/components/schemas/${referenceId}`
 const requestShape = (schema: Schema) => plain({...toJsonSchema(schema, {...conversion, typeMode: 'input'})})
@@ -33,7 +33,7 @@ const answerShape = (schema: Schema) =>
 
 type Facts = {version: string; asksForTokens: boolean; isOpen: (path: string) => boolean}
 
-/** The API in the form of OpenAPI 3.1, from the routes and the schemas that check what comes in. */
+/** The OpenAPI 3.1 document, generated from the routes and the validation schemas. */
 export function openApiDocument({version, asksForTokens, isOpen}: Facts): Json {
   return {
     openapi: '3.1.0',
@@ -41,7 +41,7 @@ export function openApiDocument({version, asksForTokens, isOpen}: Facts): Json {
       title: 'a2a-worker control plane',
       version,
       description:
-        'The CodeTether worker API. HEAD works wherever GET does. Lists that can grow come in pages: `limit`, and `cursor` with what `X-Next-Cursor` said.',
+        'The CodeTether worker API. HEAD works wherever GET does. Long lists have pages: `limit`, and `cursor` with the value of `X-Next-Cursor`.',
     },
     paths: Object.fromEntries(
       (Object.keys(routes) as Route[]).map((route) => [
@@ -119,7 +119,7 @@ function toDefinitions(): Json {
   return Object.fromEntries(Object.entries(shapes).map(([name, shape]) => [name, plain(shape as Json)]))
 }
 
-/** The document says once which JSON Schema it means. */
+/** The document names its JSON Schema dialect once. */
 function plain({$schema: _, $defs: _definitions, ...schema}: Json): Json {
   return schema
 }

@@ -7,49 +7,49 @@ import * as sessions from '../../protocol/session-schemas.ts'
 
 type Schema = v.GenericSchema<unknown, unknown>
 
-/** One verb of one route, as its documentation has it. */
+/** The documentation of one method of one route. */
 export type Operation = {
   summary: string
   /** Query parameters, by name: see `parameters`. */
   query?: readonly Parameter[]
   headers?: readonly Header[]
   body?: Schema
-  /** The media type in which the body may come as it is, with the rest in the query. */
+  /** A media type for a raw body. The other fields are then in the query. */
   raw?: string
-  /** The body may be left out. */
+  /** The body may be omitted. */
   mayBeEmpty?: true
   answer?: Schema
-  /** The answer's media type, where it is not JSON. */
+  /** The media type of the response, if it is not JSON. */
   media?: string
 }
 
 export type Verb = 'get' | 'post' | 'put' | 'delete'
 
 export const parameters = {
-  limit: 'How many at most',
-  cursor: 'Where to go on: the X-Next-Cursor of the page before',
-  offset: 'How many to leave out',
-  status: 'Only those in this state',
+  limit: 'Maximum number of entries',
+  cursor: 'Start of the page: the X-Next-Cursor of the previous page',
+  offset: 'Number of entries to skip',
+  status: 'Only tasks with this status',
   worker_id: 'The worker',
-  codebase_id: 'Only those of this codebase',
-  agent_name: 'How the worker calls itself',
-  since: 'From here on: `next` of the page before, or the id of an event',
+  codebase_id: 'Only tasks of this codebase',
+  agent_name: 'Name of the worker',
+  since: 'Start: `next` of the previous page, or the id of an event',
   type: 'Only messages of this type',
-  q: 'What to look for',
-  include_duplicates: 'Also those of one directory that no worker serves any more',
-  attempt: 'Of a raw body: the attempt whose output this is',
-  length: 'Of a raw body: its length in the source',
+  q: 'Text to search for',
+  include_duplicates: 'Include duplicates of a directory that no worker serves any more',
+  attempt: 'For a raw body: the attempt that the output belongs to',
+  length: 'For a raw body: its length in the source, in bytes',
 } as const
-/** A request without one of these is refused. */
+/** Parameters without which a request is refused. */
 export const requiredParameters: readonly string[] = ['q']
 type Parameter = keyof typeof parameters
 
 export const headers = {
-  'Idempotency-Key': 'The same request with the same key creates one task',
-  'Last-Event-ID': 'The last event that the reader has seen',
-  'X-Worker-ID': 'The worker, where the query does not name it',
+  'Idempotency-Key': 'A repeated request with the same key creates no second task',
+  'Last-Event-ID': 'Id of the last event that the reader received',
+  'X-Worker-ID': 'Id of the worker, if the query does not name it',
   'X-Codebases': 'Ids of the codebases that the worker serves, separated by commas',
-  'X-Capabilities': 'What the worker can do, separated by commas',
+  'X-Capabilities': 'Capabilities of the worker, separated by commas',
 } as const
 type Header = keyof typeof headers
 
@@ -61,19 +61,19 @@ const taskAnswer = v.object({...success.entries, task: wire.taskSchema})
 const byWorker = {query: ['worker_id'], headers: ['X-Worker-ID']} as const
 const synced = v.object({...success.entries, synced: v.number()})
 
-/** What each route does, for its documentation. A route that is missing here does not compile. */
+/** The documentation of each route. A route without an entry is a compile error. */
 export const operations: Record<Route, Partial<Record<Verb, Operation>>> = {
-  health: {get: {summary: 'Is the control plane there', answer: wire.healthSchema}},
-  livez: {get: {summary: 'Does the process answer', answer: wire.healthSchema}},
-  readyz: {get: {summary: 'Can it work: the database can be read', answer: wire.healthSchema}},
+  health: {get: {summary: 'Health of the control plane', answer: wire.healthSchema}},
+  livez: {get: {summary: 'Liveness: the process answers', answer: wire.healthSchema}},
+  readyz: {get: {summary: 'Readiness: the database can be read', answer: wire.healthSchema}},
   openapi: {get: {summary: 'This document'}},
-  agentCard: {get: {summary: 'What A2A clients look for'}},
-  status: {get: {summary: 'What the control plane has to do'}},
+  agentCard: {get: {summary: 'Agent card for A2A clients'}},
+  status: {get: {summary: 'Numbers of codebases and tasks'}},
 
-  workers: {get: {summary: 'All workers that are registered', ...paged, answer: wire.workerListSchema}},
+  workers: {get: {summary: 'All registered workers', ...paged, answer: wire.workerListSchema}},
   registerWorker: {
     post: {
-      summary: 'A worker makes itself known, again each minute',
+      summary: 'Register a worker; workers repeat it each minute',
       body: wire.registerWorkerSchema,
       answer: v.object({...success.entries, worker: wire.workerSchema, features: v.array(v.string())}),
     },
@@ -81,13 +81,13 @@ export const operations: Record<Route, Partial<Record<Verb, Operation>>> = {
   worker: {get: {summary: 'One worker', answer: wire.workerSchema}},
   heartbeat: {
     post: {
-      summary: 'A sign of life, with what the worker runs',
+      summary: 'Heartbeat, with the active tasks of the worker',
       body: wire.heartbeatSchema,
       mayBeEmpty: true,
       answer: success,
     },
   },
-  unregister: {post: {summary: 'A worker says goodbye', answer: success}},
+  unregister: {post: {summary: 'Unregister a worker', answer: success}},
   models: {
     get: {
       summary: 'The models of all workers',
@@ -102,7 +102,7 @@ export const operations: Record<Route, Partial<Record<Verb, Operation>>> = {
       answer: wire.codebaseListSchema,
     },
     post: {
-      summary: 'Register a codebase; without worker_id, ask the workers which of them has the path',
+      summary: 'Register a codebase; without worker_id, a worker that has the path registers it',
       ...once,
       body: wire.registerCodebaseSchema,
       answer: v.object({
@@ -122,15 +122,15 @@ export const operations: Record<Route, Partial<Record<Verb, Operation>>> = {
   },
   codebase: {
     get: {summary: 'One codebase', answer: wire.codebaseSchema},
-    delete: {summary: 'Remove a codebase with its sessions; what waits for it is cancelled', answer: success},
+    delete: {summary: 'Remove a codebase with its sessions; its waiting tasks are cancelled', answer: success},
   },
-  codebaseStatus: {get: {summary: 'One codebase, with the counts of its tasks', answer: wire.codebaseSchema}},
-  codebaseEvents: {get: {summary: 'What happens in a codebase, as it happens', query: ['since'], ...events}},
+  codebaseStatus: {get: {summary: 'One codebase, with its numbers of tasks', answer: wire.codebaseSchema}},
+  codebaseEvents: {get: {summary: 'Live events of a codebase', query: ['since'], ...events}},
 
   sessions: {get: {summary: "A codebase's sessions, newest first", ...paged, answer: sessions.sessionListSchema}},
   sessionsSync: {
     post: {
-      summary: 'Take the sessions of a codebase: all, or what changed',
+      summary: 'Store the sessions of a codebase: all, or the changes',
       body: sessions.syncSessionsSchema,
       answer: v.object({...synced.entries, sessions_count: v.number()}),
     },
@@ -138,7 +138,7 @@ export const operations: Record<Route, Partial<Record<Verb, Operation>>> = {
   session: {get: {summary: 'One session', answer: sessions.sessionSchema}},
   sessionResume: {
     post: {
-      summary: 'Go on with a session: a task that names it',
+      summary: 'Resume a session with a new task',
       ...once,
       body: sessions.resumeSchema,
       mayBeEmpty: true,
@@ -146,11 +146,15 @@ export const operations: Record<Route, Partial<Record<Verb, Operation>>> = {
     },
   },
   messages: {
-    get: {summary: 'The newest messages of a session, in order', ...paged, answer: sessions.messageListSchema},
+    get: {
+      summary: 'The newest messages of a session, oldest of them first',
+      ...paged,
+      answer: sessions.messageListSchema,
+    },
   },
   messagesSync: {
     post: {
-      summary: 'Take the messages of a session: all, or those that changed',
+      summary: 'Store the messages of a session: all, or the changed ones',
       body: sessions.syncMessagesSchema,
       answer: v.object({...synced.entries, messages_count: v.number()}),
     },
@@ -162,7 +166,7 @@ export const operations: Record<Route, Partial<Record<Verb, Operation>>> = {
   },
   trigger: {
     post: {
-      summary: 'Create a task from a prompt; the answer calls its id session_id',
+      summary: 'Create a task from a prompt; session_id in the response is its id',
       ...once,
       body: wire.triggerSchema,
       answer: v.object({...success.entries, session_id: v.string()}),
@@ -170,19 +174,19 @@ export const operations: Record<Route, Partial<Record<Verb, Operation>>> = {
   },
   tasks: {
     get: {
-      summary: 'Tasks; with status=pending and no limit, what a worker that polls may take',
+      summary: 'Tasks; with status=pending and no limit, those that a polling worker may take',
       query: ['status', 'worker_id', 'codebase_id', 'limit', 'cursor'],
       answer: v.array(wire.taskSchema),
     },
   },
   task: {get: {summary: 'One task', answer: wire.taskSchema}},
   taskStatus: {
-    put: {summary: 'A worker reports on a task', body: wire.statusUpdateSchema, answer: taskAnswer},
+    put: {summary: 'Report the status of a task (workers)', body: wire.statusUpdateSchema, answer: taskAnswer},
   },
-  taskCancel: {post: {summary: 'Cancel a task; one that runs is asked to end', answer: taskAnswer}},
+  taskCancel: {post: {summary: 'Cancel a task; the worker of a running task is asked to stop it', answer: taskAnswer}},
   taskRetry: {
     post: {
-      summary: 'Run a task again that has ended, as its next attempt',
+      summary: 'Restart an ended task as its next attempt',
       body: wire.retrySchema,
       mayBeEmpty: true,
       answer: taskAnswer,
@@ -191,18 +195,18 @@ export const operations: Record<Route, Partial<Record<Verb, Operation>>> = {
   taskOutput: {
     get: {summary: "A page of a task's output", query: ['since'], answer: wire.outputPageSchema},
     post: {
-      summary: 'Add output; application/x-ndjson takes it raw, with the rest in the query',
+      summary: 'Append output; a raw body is application/x-ndjson, with the other fields in the query',
       query: ['worker_id', 'attempt', 'offset', 'length'],
       body: wire.outputSchema,
       raw: 'application/x-ndjson',
       answer: v.object({...success.entries, next: v.number()}),
     },
   },
-  taskOutputStream: {get: {summary: "A task's output as it comes, until it is done", query: ['since'], ...events}},
+  taskOutputStream: {get: {summary: 'Live output of a task, until it has ended', query: ['since'], ...events}},
 
   taskStream: {
     get: {
-      summary: 'Tasks for a worker, as they come',
+      summary: 'Task stream of a worker',
       media: 'text/event-stream',
       query: ['worker_id', 'agent_name'],
       headers: ['X-Worker-ID', 'X-Codebases', 'X-Capabilities'],
@@ -210,14 +214,21 @@ export const operations: Record<Route, Partial<Record<Verb, Operation>>> = {
   },
   claim: {
     post: {
-      summary: 'Take a task: it runs from now on, under a lease',
+      summary: 'Claim a task: it is running from now on, under a lease',
       ...byWorker,
       body: wire.claimSchema,
       answer: v.object({...success.entries, ...wire.claimAnswerSchema.entries}),
     },
   },
-  release: {post: {summary: 'Give a task back, or end it', ...byWorker, body: wire.releaseSchema, answer: success}},
-  decline: {post: {summary: 'Not take an offer', ...byWorker, body: wire.declineSchema, answer: success}},
+  release: {
+    post: {
+      summary: 'Release a task: back to the queue, or to a final status',
+      ...byWorker,
+      body: wire.releaseSchema,
+      answer: success,
+    },
+  },
+  decline: {post: {summary: 'Decline an offer', ...byWorker, body: wire.declineSchema, answer: success}},
   connected: {
     get: {
       summary: 'The open task streams',
@@ -228,7 +239,7 @@ export const operations: Record<Route, Partial<Record<Verb, Operation>>> = {
   connectedWorker: {get: {summary: 'The open task stream of one worker', answer: wire.connectedWorkerSchema}},
   workerCodebases: {
     put: {
-      summary: 'Say which codebases an open stream is for',
+      summary: 'Set the codebases of an open stream',
       ...byWorker,
       body: wire.workerCodebasesSchema,
       answer: success,
@@ -236,7 +247,7 @@ export const operations: Record<Route, Partial<Record<Verb, Operation>>> = {
   },
 
   monitorWorkers: {
-    get: {summary: 'All workers, those that are gone too', ...paged, answer: wire.monitorWorkersSchema},
+    get: {summary: 'All workers, unregistered ones included', ...paged, answer: wire.monitorWorkersSchema},
   },
   monitorStats: {get: {summary: 'Counts since the control plane started', answer: monitor.monitorStatsSchema}},
   monitorAgents: {
@@ -244,37 +255,37 @@ export const operations: Record<Route, Partial<Record<Verb, Operation>>> = {
   },
   monitorMessages: {
     get: {
-      summary: 'The newest messages of the log, in order',
+      summary: 'The newest messages of the log, oldest of them first',
       query: ['type', 'limit', 'cursor'],
       answer: v.array(monitor.monitorMessageSchema),
     },
   },
   monitorMessageCount: {
     get: {
-      summary: 'How many messages the log has',
+      summary: 'Number of messages in the log',
       query: ['type'],
       answer: v.object({total: v.number(), type_filter: v.nullable(v.string())}),
     },
   },
   monitorSearch: {
     get: {
-      summary: 'The newest messages with this text',
+      summary: 'The newest messages that contain a text',
       query: ['q', 'type', 'limit'],
       answer: v.object({query: v.string(), results: v.array(monitor.monitorMessageSchema), count: v.number()}),
     },
   },
-  monitorStream: {get: {summary: 'The log as it grows', query: ['since'], ...events}},
+  monitorStream: {get: {summary: 'Live messages of the log', query: ['since'], ...events}},
   monitorIntervene: {
     post: {
-      summary: 'A word to a running agent; it reaches none, and the answer says so',
+      summary: 'Send a message to a running agent; not supported, and the response says so',
       body: monitor.interveneSchema,
       answer: success,
     },
   },
-  monitorExportJson: {get: {summary: 'The whole log', answer: v.array(monitor.monitorMessageSchema)}},
-  monitorExportCsv: {get: {summary: 'The whole log, for a spreadsheet', media: 'text/csv'}},
+  monitorExportJson: {get: {summary: 'The complete log', answer: v.array(monitor.monitorMessageSchema)}},
+  monitorExportCsv: {get: {summary: 'The complete log as CSV', media: 'text/csv'}},
 
-  databaseStatus: {get: {summary: 'How much is in the database'}},
+  databaseStatus: {get: {summary: 'Size of the database'}},
   databaseWorkers: {get: {summary: 'Workers in the database', ...paged}},
   databaseCodebases: {get: {summary: 'Codebases in the database', ...paged}},
   databaseSessions: {get: {summary: 'Sessions in the database', query: ['limit', 'offset', 'cursor']}},

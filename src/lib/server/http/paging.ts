@@ -4,22 +4,22 @@ import {parseJson} from '../../protocol/parse.ts'
 import type {AppEnv} from './app-env.ts'
 import {HttpError} from './http-error.ts'
 
-/** Where the next page begins is in this header; without it there is none. */
+/** The header with the cursor of the next page. Absent on the last page. */
 export const nextCursorHeader = 'X-Next-Cursor'
 
 const maxLimit = 1000
 
-/** A query's `limit`; what is more than the most that one page has is that. */
+/** Reads the query's `limit`, capped to the maximum page size. */
 export function readLimit<F>(text: string | undefined, fallback: F): number | F {
   if (text === undefined) return fallback
   if (!/^[1-9]\d*$/.test(text)) throw new HttpError(400, 'limit must be a number from 1 on')
   return Math.min(Number(text), maxLimit)
 }
 
-/** The sort key of a page's last entry, as a word that callers hand back. */
+/** Encodes the sort key of a page's last entry as an opaque cursor. */
 export const toCursor = (key: readonly (string | number)[]) => Buffer.from(JSON.stringify(key)).toString('base64url')
 
-/** The key in a query's `cursor`, which must have this shape. */
+/** Decodes a query's `cursor`. Throws 400 if it does not match the schema. */
 export function readCursor<const S extends v.GenericSchema<unknown, unknown>>(
   text: string | undefined,
   schema: S,
@@ -33,15 +33,15 @@ export function readCursor<const S extends v.GenericSchema<unknown, unknown>>(
 const textKey = v.array(v.string())
 
 /**
- * A page of a list that is in memory anyway, in the order of its key: all of it, unless a `limit` is asked for.
+ * A page of a list in memory, sorted by key. Without a `limit` it is the complete list.
  */
 export function pageOf<T>(c: Context<AppEnv>, items: readonly T[], keyOf: (item: T) => string[]): T[] {
   const {limit, cursor} = c.req.query()
   const after = readCursor(cursor, textKey)
-  const most = readLimit(limit, Number.POSITIVE_INFINITY)
+  const max = readLimit(limit, Number.POSITIVE_INFINITY)
   const keyed = items.map((item) => ({item, key: keyOf(item)})).sort((a, b) => compare(a.key, b.key))
   const rest = after ? keyed.filter(({key}) => compare(key, after) > 0) : keyed
-  const page = rest.slice(0, most)
+  const page = rest.slice(0, max)
   const last = page.at(-1)
   if (last && page.length < rest.length) c.header(nextCursorHeader, toCursor(last.key))
   return page.map(({item}) => item)

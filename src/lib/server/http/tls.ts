@@ -4,7 +4,7 @@ import {configError, messageOf} from '../../core/errors.ts'
 
 export type TlsFiles = {certFile: string; keyFile: string}
 
-/** Reads a certificate (with its chain) and its key, both PEM. Throws ExpectedError (78) that names the file at fault. */
+/** Reads a certificate (with its chain) and its key, both PEM. Throws ExpectedError (78) that names the bad file. */
 export function readTls({certFile, keyFile}: TlsFiles): {cert: Buffer; key: Buffer} {
   const cert = read(certFile, 'certificate', '--tls-cert')
   const key = read(keyFile, 'private key', '--tls-key')

@@ -1,7 +1,7 @@
 import type {MonitorMessage} from '../../protocol/monitor-schemas.ts'
 
-/** Written at a time; then others have their turn. */
-const stride = 200
+/** Messages per piece. The event loop gets a turn after each piece. */
+const batch = 200
 const columns = [
   'id',
   'timestamp',
@@ -17,8 +17,8 @@ const columns = [
 /** The log as one JSON array, in pieces. */
 export function* toJson(messages: readonly MonitorMessage[]): Generator<string> {
   yield '['
-  for (let at = 0; at < messages.length; at += stride) {
-    const piece = messages.slice(at, at + stride).map((message) => JSON.stringify(message))
+  for (let at = 0; at < messages.length; at += batch) {
+    const piece = messages.slice(at, at + batch).map((message) => JSON.stringify(message))
     yield (at > 0 ? ',' : '') + piece.join(',')
   }
 
@@ -28,9 +28,9 @@ export function* toJson(messages: readonly MonitorMessage[]): Generator<string> 
 /** The log as CSV (RFC 4180), in pieces. */
 export function* toCsv(messages: readonly MonitorMessage[]): Generator<string> {
   yield row(columns)
-  for (let at = 0; at < messages.length; at += stride)
+  for (let at = 0; at < messages.length; at += batch)
     yield messages
-      .slice(at, at + stride)
+      .slice(at, at + batch)
       .map((message) => row(columns.map((column) => message[column])))
       .join('')
 }
@@ -41,10 +41,10 @@ function cell(value: unknown): string {
   if (value === null || value === undefined) return ''
   if (typeof value === 'number') return String(value)
   const text = typeof value === 'string' ? value : JSON.stringify(value)
-  return `"${defused(text).replaceAll('"', '""')}"`
+  return `"${escapeFormula(text).replaceAll('"', '""')}"`
 }
 
-/** A spreadsheet takes a text that begins like this for a formula, and runs it (OWASP, CSV injection). */
+/** A spreadsheet runs a text that begins like this as a formula (OWASP, CSV injection). */
 const formula = /^\s*[=+\-@＝＋－＠]|^[\t\r\n]/
 
-const defused = (text: string) => (formula.test(text) ? `'${text}` : text)
+const escapeFormula = (text: string) => (formula.test(text) ? `'${text}` : text)

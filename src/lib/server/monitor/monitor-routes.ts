@@ -12,7 +12,7 @@ import {agentsOf, countMessages, listMessages, searchMessages, statsOf} from './
 import {nextCursorHeader, pageOf} from '../http/paging.ts'
 import type {Parts} from '../dispatch/parts.ts'
 
-/** For those who watch: what happens, in words and numbers. None of it keeps dispatch waiting. */
+/** Routes of the monitoring log and its statistics. They must never delay dispatch. */
 export function monitorRoutes(app: Hono<AppEnv>, parts: Parts): void {
   const {monitor, store} = parts
   app.get(routes.monitorStats, (c) => c.json(statsOf(parts)))
@@ -32,12 +32,12 @@ export function monitorRoutes(app: Hono<AppEnv>, parts: Parts): void {
     })
   })
 
-  // an agent's run reads nothing but its prompt, so a word in between reaches nobody, and that is what is said
+  // a running agent reads only its prompt, so the answer says that the message was not delivered
   app.post(routes.monitorIntervene, async (c) => {
     mayManageTasks(c.get('identity'))
     const {agent_id: agentId, message: text, timestamp} = await readBody(c, interveneSchema)
     if (!store.registry.worker(agentId)) throw notFound('Agent not found')
-    monitor.note({type: 'intervention', agentId, text})
+    monitor.record({type: 'intervention', agentId, text})
     const message =
       'Not delivered: a running agent takes no messages. Cancel its task, or resume its session with a prompt'
     return c.json({
@@ -69,20 +69,20 @@ function messages(app: Hono<AppEnv>, parts: Parts): void {
   })
 }
 
-/** Also where reading is open to all, a dump of everything is not: see the gate. */
+/** Exports need a token even where reading does not: see `createAuthGuard`. */
 function exporting(app: Hono<AppEnv>, {monitor}: Parts): void {
   const all = () => monitor.entries().map(({message}) => message)
   const send = (c: Context<AppEnv>, type: string, pieces: Iterable<string>) => {
     mayWatchAll(c.get('identity'))
     const name = `messages.${type.includes('csv') ? 'csv' : 'json'}`
     const headers = {'content-type': type, 'content-disposition': `attachment; filename="${name}"`}
-    return c.body(ReadableStream.from(inTurns(pieces)) as ReadableStream<Uint8Array>, 200, headers)
+    return c.body(ReadableStream.from(withTurns(pieces)) as ReadableStream<Uint8Array>, 200, headers)
   }
   app.get(routes.monitorExportJson, (c) => send(c, 'application/json', toJson(all())))
   app.get(routes.monitorExportCsv, (c) => send(c, 'text/csv; charset=utf-8', toCsv(all())))
 }
 
-async function* inTurns(pieces: Iterable<string>): AsyncGenerator<Uint8Array> {
+async function* withTurns(pieces: Iterable<string>): AsyncGenerator<Uint8Array> {
   const encoder = new TextEncoder()
   for (const piece of pieces) {
     yield encoder.encode(piece)

@@ -6,12 +6,12 @@ import type {Parts} from '../dispatch/parts.ts'
 import {wireWorker} from '../registry/registry-view.ts'
 
 const defaultLimit = 100
-/** Looked through at a time; then others have their turn. */
-const stride = 500
+/** Entries searched before the event loop gets a turn. */
+const batch = 500
 
 export type LogQuery = {type?: string | undefined; limit?: string | undefined; cursor?: string | undefined}
 
-/** The newest messages, in the order in which they came; the cursor leads to older ones. */
+/** The newest messages, oldest of them first. The cursor leads to older ones. */
 export function listMessages({monitor}: Parts, {type, limit, cursor}: LogQuery) {
   const [before = Number.POSITIVE_INFINITY] = readCursor(cursor, v.tuple([v.number()])) ?? []
   const all = monitor.entries().filter((entry) => entry.n < before && isOf(type, entry))
@@ -24,15 +24,15 @@ export function listMessages({monitor}: Parts, {type, limit, cursor}: LogQuery) 
 export const countMessages = ({monitor}: Parts, type: string | undefined) =>
   monitor.entries().filter((entry) => isOf(type, entry)).length
 
-/** The newest messages that have this text somewhere, small or large, in the order in which they came. */
+/** The newest messages that contain the text, ignoring case, oldest of them first. */
 export async function searchMessages({monitor}: Parts, text: string, {type, limit}: LogQuery) {
   const wanted = text.toLowerCase()
-  const most = readLimit(limit, defaultLimit)
+  const max = readLimit(limit, defaultLimit)
   const entries = monitor.entries().toReversed()
   const found: MonitorMessage[] = []
   for (const [index, entry] of entries.entries()) {
-    if (found.length >= most) break
-    if (index % stride === stride - 1) await new Promise(setImmediate)
+    if (found.length >= max) break
+    if (index % batch === batch - 1) await new Promise(setImmediate)
     const {content, agent_name, error} = entry.message
     if (isOf(type, entry) && [content, agent_name, error ?? ''].some((part) => part.toLowerCase().includes(wanted)))
       found.push(entry.message)
@@ -43,7 +43,7 @@ export async function searchMessages({monitor}: Parts, text: string, {type, limi
 
 const isOf = (type: string | undefined, {message}: Entry) => !type || message.type === type
 
-/** Messages, tokens and the like are counted since the control plane started; times are in milliseconds. */
+/** Counters since the control plane started. Times are in milliseconds. */
 export function statsOf(parts: Parts) {
   const {messages, toolCalls, errors, tokens, ended, totalMs, interventions} = parts.monitor.counted
   return {
@@ -57,7 +57,7 @@ export function statsOf(parts: Parts) {
   }
 }
 
-/** The workers, as the agents that they are to whoever watches. */
+/** The workers, in the form that the monitoring API calls agents. */
 export function agentsOf(parts: Parts) {
   return parts.store.registry.workers({withModels: false}).map((worker) => {
     const {worker_id: id, name, status, last_seen} = wireWorker(parts, worker)

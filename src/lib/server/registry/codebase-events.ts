@@ -3,21 +3,21 @@ import {limits} from '../../protocol/limits.ts'
 import {isFinal} from '../../protocol/schemas.ts'
 import {shownCodebase} from './codebase-list.ts'
 import type {EventStream} from '../streams/event-stream.ts'
-import {batchChars, changesOf, keepStreamAlive} from '../streams/change-notices.ts'
+import {batchChars, changeNotices, startKeepAlive} from '../streams/change-notices.ts'
 import type {Parts} from '../dispatch/parts.ts'
 import type {StoredTask} from '../store/store.ts'
 
-/** Where a reader was: in the output of this task, before this piece. It is the id of each `output` event. */
+/** A reader's position: in the output of this task, before this piece. It is the id of each `output` event. */
 export type Position = {taskId: string; since: number}
 
-/** What the reader has been told of a task. */
-type Told = {since: number; state: string | undefined}
-/** Of so many tasks it is remembered: those that changed last. */
-const maxTold = 1000
+/** What was sent about a task. */
+type Sent = {since: number; state: string | undefined}
+/** For how many tasks that is remembered. The longest unchanged are forgotten. */
+const maxSent = 1000
 
 /**
- * Tells what happens in a codebase: `connected`, `status` when a task of it changes, `output` as it comes, `message`
- * with a task's result. Output that came while a reader was away is sent when it comes back with `Last-Event-ID`.
+ * Streams the events of a codebase: `connected`, `status` when a task changes, `output`, and `message` with a task's
+ * result. With `Last-Event-ID` a reader gets the output that it missed.
  */
 export async function followCodebase(
   parts: Parts,
@@ -25,30 +25,30 @@ export async function followCodebase(
   stream: EventStream,
   resumed?: Position,
 ): Promise<void> {
-  const told = new Map<string, Told>()
+  const sent = new Map<string, Sent>()
   const changed = new Set<string>()
-  const changes = changesOf(stream, (notice) =>
+  const changes = changeNotices(stream, (notice) =>
     parts.hub.followCodebase(codebaseId, (taskId) => {
       if (taskId !== undefined) changed.add(taskId)
-      else if (!parts.store.registry.codebase(codebaseId)) sayGoodbye(codebaseId, stream)
+      else if (!parts.store.registry.codebase(codebaseId)) sendRemoved(codebaseId, stream)
       notice()
     }),
   )
-  const keepAlive = keepStreamAlive(stream, parts.timings.keepAliveMs)
+  const keepAlive = startKeepAlive(stream, parts.timings.keepAliveMs)
   try {
-    greet(parts, codebaseId, stream)
-    for (const [taskId, since] of whereToBegin(parts, codebaseId, resumed)) {
-      told.set(taskId, {since, state: undefined})
+    sendConnected(parts, codebaseId, stream)
+    for (const [taskId, since] of startPositions(parts, codebaseId, resumed)) {
+      sent.set(taskId, {since, state: undefined})
       changed.add(taskId)
     }
 
     while (!stream.isEnded) {
       await stream.drained()
-      await parts.commits.settled() // nothing is shown that a crash could take back
+      await parts.commits.settled() // never show what a crash could undo
       if (stream.isEnded || !stream.isReady) continue
       const [taskId] = changed
       if (taskId === undefined) await changes.next()
-      else if (tellTask(parts, taskId, stream, told)) changed.delete(taskId)
+      else if (sendTask(parts, taskId, stream, sent)) changed.delete(taskId)
     }
   } finally {
     changes.stop()
@@ -56,19 +56,19 @@ export async function followCodebase(
   }
 }
 
-function greet(parts: Parts, codebaseId: string, stream: EventStream): void {
+function sendConnected(parts: Parts, codebaseId: string, stream: EventStream): void {
   const {status} = shownCodebase(parts, codebaseId)
   const timestamp = isoTime(parts.clock.now())
   send(stream, 'connected', {codebase_id: codebaseId, status, timestamp})
 }
 
-function sayGoodbye(codebaseId: string, stream: EventStream): void {
+function sendRemoved(codebaseId: string, stream: EventStream): void {
   send(stream, 'status', {codebase_id: codebaseId, status: 'removed'})
   stream.end()
 }
 
-/** Running tasks from now on; the one that the reader was at from where it was, and what began after it from its start. */
-function* whereToBegin(
+/** Running tasks are streamed from now on, the reader's last task from its position, newer tasks from their start. */
+function* startPositions(
   {store}: Parts,
   codebaseId: string,
   resumed: Position | undefined,
@@ -83,21 +83,21 @@ function* whereToBegin(
   }
 }
 
-/** Tells what the reader does not know of the task yet. False when it had no room for all of it. */
-function tellTask(parts: Parts, taskId: string, stream: EventStream, told: Map<string, Told>): boolean {
+/** Sends what is new about the task. Returns false if the reader could not take all of it. */
+function sendTask(parts: Parts, taskId: string, stream: EventStream, sent: Map<string, Sent>): boolean {
   const task = parts.store.tasks.get(taskId)
   if (!task) return true
-  // of one that is run again, what it printed before it was heard of is no news
-  const known = told.get(taskId) ?? {since: task.attempt === 1 ? 0 : task.output_seq, state: undefined}
-  told.delete(taskId)
-  told.set(taskId, known)
-  const [oldest] = told.keys()
-  if (told.size > maxTold && oldest !== undefined) told.delete(oldest)
+  // output of earlier attempts is not news
+  const known = sent.get(taskId) ?? {since: task.attempt === 1 ? 0 : task.output_seq, state: undefined}
+  sent.delete(taskId)
+  sent.set(taskId, known)
+  const [oldest] = sent.keys()
+  if (sent.size > maxSent && oldest !== undefined) sent.delete(oldest)
 
   const isOver = isFinal(task.status)
-  if (!isOver) tellStatus(parts, task, stream, known)
+  if (!isOver) sendStatus(parts, task, stream, known)
   if (!sendOutput(parts, task, stream, known)) return false
-  if (isOver && tellStatus(parts, task, stream, known)) {
+  if (isOver && sendStatus(parts, task, stream, known)) {
     const content = task.result?.slice(-limits.result) ?? null
     send(stream, 'message', {type: 'result', task_id: task.id, status: task.status, content, error: task.error})
   }
@@ -105,8 +105,8 @@ function tellTask(parts: Parts, taskId: string, stream: EventStream, told: Map<s
   return true
 }
 
-/** False when it was told before. */
-function tellStatus(parts: Parts, task: StoredTask, stream: EventStream, known: Told): boolean {
+/** Returns false if this status was sent before. */
+function sendStatus(parts: Parts, task: StoredTask, stream: EventStream, known: Sent): boolean {
   const {id, title, agent_type, worker_id, session_id, error, codebase_id, attempt} = task
   const state = `${attempt} ${task.status}`
   if (known.state === state) return false
@@ -117,8 +117,8 @@ function tellStatus(parts: Parts, task: StoredTask, stream: EventStream, known: 
   return true
 }
 
-/** False when there is more than the reader has room for. */
-function sendOutput({store}: Parts, {id}: StoredTask, stream: EventStream, known: Told): boolean {
+/** Returns false if the reader cannot take all of it now. */
+function sendOutput({store}: Parts, {id}: StoredTask, stream: EventStream, known: Sent): boolean {
   let chars = 0
   for (const {seq, ...chunk} of store.output.read(id, known.since)) {
     if (stream.closed.aborted || !stream.isReady || chars >= batchChars) return false

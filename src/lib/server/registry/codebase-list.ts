@@ -5,20 +5,20 @@ import type {Parts} from '../dispatch/parts.ts'
 import {isActive, wireCodebase} from './registry-view.ts'
 import type {StoredCodebase, StoredWorker} from '../store/store.ts'
 
-/** The codebase with this id; 404 when there is none. */
-export function existingCodebase({store}: Parts, id: string): StoredCodebase {
+/** The codebase with this id. Throws 404 if there is none. */
+export function requireCodebase({store}: Parts, id: string): StoredCodebase {
   const codebase = store.registry.codebase(id)
   if (!codebase) throw notFound('Codebase not found')
   return codebase
 }
 
-/** A codebase as the wire shows it, `global` too, which is there as soon as there is a worker. */
+/** A codebase as the wire shows it. `global` exists as soon as there is a worker. */
 export function shownCodebase(parts: Parts, id: string): Codebase {
   const isGlobal = id === globalCodebase && parts.store.registry.hasWorkers()
-  return isGlobal ? theGlobalOne(parts) : wireCodebase(parts, existingCodebase(parts, id))
+  return isGlobal ? globalCodebaseView(parts) : wireCodebase(parts, requireCodebase(parts, id))
 }
 
-function theGlobalOne({store, roster}: Parts): Codebase {
+function globalCodebaseView({store, roster}: Parts): Codebase {
   const [running] = store.tasks.list({status: 'running', codebase_id: globalCodebase})
   return {
     id: globalCodebase,
@@ -40,8 +40,8 @@ function theGlobalOne({store, roster}: Parts): Codebase {
 }
 
 /**
- * All codebases, oldest first. Those of one path on one host are the same directory; of these, the ones whose worker
- * is gone are merged into one whose worker is there, or into the one that was heard of last, unless all are wanted.
+ * All codebases, oldest first. Codebases with the same path on the same host are one directory. Unless duplicates are
+ * requested, those of inactive workers are merged into one of an active worker, or into the most recently active one.
  */
 export function listCodebases(parts: Parts, {includeDuplicates}: {includeDuplicates: boolean}): Codebase[] {
   const {registry} = parts.store
@@ -63,8 +63,8 @@ function merge(parts: Parts, group: Entry[]): Codebase[] {
   const latest = group.toSorted((a, b) => ((a.owner?.last_seen ?? '') < (b.owner?.last_seen ?? '') ? 1 : -1))
   const [first, ...others] = live.length > 0 ? live : latest.slice(0, 1)
   if (!first) return []
-  const kept = new Set([first, ...others])
-  const aliases = group.filter((entry) => !kept.has(entry)).map(({shown}) => shown.id)
+  const shown = new Set([first, ...others])
+  const aliases = group.filter((entry) => !shown.has(entry)).map((entry) => entry.shown.id)
   const merged = aliases.length > 0 ? {...first.shown, aliases, duplicate_count: aliases.length} : first.shown
   return [merged, ...others.map(({shown}) => shown)]
 }

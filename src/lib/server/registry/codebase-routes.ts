@@ -9,14 +9,14 @@ import {listCodebases, shownCodebase} from './codebase-list.ts'
 import {removeCodebase} from './codebase-removal.ts'
 import type {AppEnv} from '../http/app-env.ts'
 import {openEventStream} from '../streams/event-stream.ts'
-import {seen} from '../tasks/lease-expiry.ts'
+import {recordContact} from '../tasks/heartbeats.ts'
 import {pageOf} from '../http/paging.ts'
 import type {Parts} from '../dispatch/parts.ts'
 import {registerCodebase, requestRegistration} from './registration.ts'
 import {wireCodebase} from './registry-view.ts'
-import {onceFor} from '../tasks/task-requests.ts'
+import {idempotencyKeyOf} from '../tasks/task-requests.ts'
 
-/** Codebases: a worker registers its own; anybody else asks for one to be registered, or removes one. */
+/** Routes of codebases. A worker registers its own; a client requests a registration or removes a codebase. */
 export function codebaseRoutes(app: Hono<AppEnv>, parts: Parts): void {
   const {commits, store} = parts
 
@@ -25,14 +25,14 @@ export function codebaseRoutes(app: Hono<AppEnv>, parts: Parts): void {
     const identity = c.get('identity')
     if (workerId === null) {
       mayManageTasks(identity)
-      const task = commits.write(() => requestRegistration(parts, body, onceFor(c)))
+      const task = commits.write(() => requestRegistration(parts, body, idempotencyKeyOf(c)))
       const message = 'A worker that has this path will register it'
       return c.json({success: true, pending: true, task_id: task.id, message})
     }
 
     const codebase = commits.write(() => {
       mayActAs(identity, workerId, store.registry, {registers: true})
-      seen(parts, workerId)
+      recordContact(parts, workerId)
       return registerCodebase(parts, workerId, body)
     })
     return c.json({success: true, codebase: wireCodebase(parts, codebase)})
@@ -50,7 +50,7 @@ export function codebaseRoutes(app: Hono<AppEnv>, parts: Parts): void {
 
   app.get(routes.codebaseStatus, (c) => {
     const id = c.req.param('codebase')
-    // recent messages are those of an agent on the server's own machine, and there is none
+    // recent_messages come from an agent on the server's own machine; there is none
     return c.json({...shownCodebase(parts, id), tasks: store.tasks.counts(id), recent_messages: []})
   })
 
@@ -75,7 +75,7 @@ export function codebaseRoutes(app: Hono<AppEnv>, parts: Parts): void {
 
 const isTrue = (text: string | undefined) => ['true', '1', 'yes', 'on'].includes(text?.toLowerCase() ?? '')
 
-/** The id of an `output` event; another one says nothing about where its reader was. */
+/** Parses the id of an `output` event. Other ids hold no position. */
 function readPosition(id: string | undefined): Position | undefined {
   const [, taskId, since] = /^(.+):(\d{1,15})$/.exec(id ?? '') ?? []
   return taskId === undefined ? undefined : {taskId, since: Number(since)}

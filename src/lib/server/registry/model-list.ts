@@ -4,8 +4,8 @@ import {modelSchema} from '../../protocol/model-schemas.ts'
 import type {StoredWorker} from '../store/store.ts'
 
 /**
- * The models of all workers, each once; its provider says whose it is. The default is one that a worker says its agent
- * takes when a task names none.
+ * The models of all workers, each once. `provider` names the worker too. `default` is a model that some worker's agent
+ * uses for tasks without a model.
  */
 export function listModels(workers: readonly StoredWorker[]): {models: Model[]; default: string | null} {
   const models = new Map<string, Model>()

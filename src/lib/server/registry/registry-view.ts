@@ -6,7 +6,7 @@ import type {StoredCodebase, StoredWorker} from '../store/store.ts'
 
 /** A worker as the wire shows it. */
 export function wireWorker({hub, leases, ...parts}: Parts, worker: StoredWorker): Worker {
-  const {unregistered_at: _gone, tasks_completed: _completed, ...shown} = worker
+  const {unregistered_at: _unregistered, tasks_completed: _completed, ...shown} = worker
   return {
     ...shown,
     status: statusOf({hub, leases, ...parts}, worker),
@@ -15,7 +15,7 @@ export function wireWorker({hub, leases, ...parts}: Parts, worker: StoredWorker)
   }
 }
 
-/** A codebase as the wire shows it, with whether somebody is there to work on it. */
+/** A codebase as the wire shows it, including whether a worker serves it. */
 export function wireCodebase(
   {store, roster, leases}: Parts,
   codebase: StoredCodebase,
@@ -55,6 +55,6 @@ function statusOf(parts: Parts, worker: StoredWorker): 'active' | 'stale' | 'off
   return isActive(parts, worker) ? 'active' : 'stale'
 }
 
-/** Heard of lately, as a worker is that sends heartbeats. */
+/** Whether the worker made a request within the last three heartbeat intervals. */
 export const isActive = ({clock}: Pick<Parts, 'clock'>, worker: StoredWorker): boolean =>
   worker.unregistered_at === null && clock.now() - (parseTime(worker.last_seen) ?? 0) <= 3 * limits.heartbeat

@@ -8,15 +8,15 @@ import type {AppEnv} from '../http/app-env.ts'
 import {openEventStream} from '../streams/event-stream.ts'
 import {HttpError, notFound} from '../http/http-error.ts'
 import type {TaskStream} from '../streams/hub.ts'
-import {seen} from '../tasks/lease-expiry.ts'
+import {recordContact} from '../tasks/heartbeats.ts'
 import {pageOf} from '../http/paging.ts'
 import type {Parts} from '../dispatch/parts.ts'
 import {declineTask} from '../tasks/registration-tasks.ts'
-import {tellCancelled} from '../tasks/transitions.ts'
+import {sendCancel} from '../tasks/transitions.ts'
 import {wireTask} from '../streams/task-view.ts'
-import {claimTask, existing, releaseTask} from '../tasks/tasks.ts'
+import {claimTask, requireTask, releaseTask} from '../tasks/tasks.ts'
 
-/** What a worker does about tasks: hear of them, take them, give them back. */
+/** Routes for workers to receive, claim, release and decline tasks. */
 export function streamRoutes(app: Hono<AppEnv>, parts: Parts): void {
   app.get(routes.taskStream, (c) => openTaskStream(c, parts))
   claiming(app, parts)
@@ -28,39 +28,39 @@ function openTaskStream(c: Context<AppEnv>, parts: Parts): Response {
   const workerId = workerOf(c)
   const agentName = c.req.query('agent_name') || c.req.header('x-agent-name') || roster.profile(workerId).name
   const registered = roster.profile(workerId).capabilities
-  const capabilities = words(c.req.header('x-capabilities'))
+  const capabilities = splitList(c.req.header('x-capabilities'))
   commits.write(() => {
     mayActAs(c.get('identity'), workerId, store.registry, {registers: true})
-    seen(parts, workerId)
+    recordContact(parts, workerId)
   })
   return openEventStream(c, (events) => {
     const who = {workerId, agentName, capabilities: capabilities.length > 0 ? capabilities : registered}
-    const stream = hub.connect({...who, codebases: words(c.req.header('x-codebases'))}, events, (ended) => {
-      if (roster.isKnown(workerId)) leases.sign(workerId)
-      noteWorker(parts, ended, 'disconnected')
-      commits.afterCommit(() => dispatch.disconnected(ended))
+    const stream = hub.connect({...who, codebases: splitList(c.req.header('x-codebases'))}, events, (ended) => {
+      if (roster.isKnown(workerId)) leases.recordContact(workerId)
+      recordConnection(parts, ended, 'disconnected')
+      commits.afterCommit(() => dispatch.onDisconnected(ended))
     })
-    noteWorker(parts, stream, 'connected')
+    recordConnection(parts, stream, 'connected')
     const timestamp = isoTime(clock.now())
     const message = 'Connected to task stream'
     stream.send('connected', {event: 'connected', worker_id: workerId, agent_name: agentName, message, timestamp})
     for (const {taskId} of leases.heldBy(workerId)) {
       const task = store.tasks.get(taskId)
-      if (task?.cancel_requested_at) tellCancelled(parts, workerId, task, 'cancelled while you were away')
+      if (task?.cancel_requested_at) sendCancel(parts, workerId, task, 'cancelled while you were away')
     }
 
-    commits.afterCommit(() => dispatch.returned(workerId))
+    commits.afterCommit(() => dispatch.onReturned(workerId))
   })
 }
 
-function noteWorker({monitor, roster}: Parts, stream: TaskStream, change: 'connected' | 'disconnected'): void {
+function recordConnection({monitor, roster}: Parts, stream: TaskStream, change: 'connected' | 'disconnected'): void {
   const {workerId, agentName: name} = stream
-  monitor.note({type: 'worker', change, workerId, name, hostname: roster.profile(workerId).hostname})
+  monitor.record({type: 'worker', change, workerId, name, hostname: roster.profile(workerId).hostname})
 }
 
 function claiming(app: Hono<AppEnv>, parts: Parts): void {
   const {commits, timings} = parts
-  const as = (c: Context<AppEnv>) => {
+  const authorizedWorker = (c: Context<AppEnv>) => {
     const workerId = workerOf(c)
     mayActAs(c.get('identity'), workerId, parts.store.registry)
     return workerId
@@ -68,9 +68,9 @@ function claiming(app: Hono<AppEnv>, parts: Parts): void {
 
   app.post(routes.claim, async (c) => {
     const {task_id} = await readBody(c, claimSchema)
-    const worker_id = as(c)
+    const worker_id = authorizedWorker(c)
     const task = commits.write(() => {
-      seen(parts, worker_id)
+      recordContact(parts, worker_id)
       return claimTask(parts, task_id, worker_id)
     })
     const message = 'Task claimed successfully'
@@ -88,9 +88,9 @@ function claiming(app: Hono<AppEnv>, parts: Parts): void {
 
   app.post(routes.release, async (c) => {
     const body = await readBody(c, releaseSchema)
-    const worker_id = as(c)
+    const worker_id = authorizedWorker(c)
     const task = commits.write(() => {
-      seen(parts, worker_id)
+      recordContact(parts, worker_id)
       return releaseTask(parts, {...body, worker_id})
     })
     const message = 'Task released successfully'
@@ -99,10 +99,10 @@ function claiming(app: Hono<AppEnv>, parts: Parts): void {
 
   app.post(routes.decline, async (c) => {
     const {task_id, reason} = await readBody(c, declineSchema)
-    const worker_id = as(c)
+    const worker_id = authorizedWorker(c)
     commits.write(() => {
-      seen(parts, worker_id)
-      const task = existing(parts, task_id)
+      recordContact(parts, worker_id)
+      const task = requireTask(parts, task_id)
       if (task.status === 'pending') declineTask(parts, task, worker_id, reason.slice(0, 500))
     })
     return c.json({success: true, task_id, worker_id})
@@ -132,7 +132,7 @@ function connections(app: Hono<AppEnv>, parts: Parts): void {
     const stream = hub.streamOf(worker_id)
     if (!stream) throw notFound(`Worker ${worker_id} not found (not connected via SSE?)`)
     hub.setCodebases(stream, codebases)
-    commits.afterCommit(() => dispatch.fill(worker_id))
+    commits.afterCommit(() => dispatch.fillWorker(worker_id))
     return c.json({success: true, worker_id, codebases, message: 'Codebases updated'})
   })
 }
@@ -157,7 +157,7 @@ function workerOf(c: Context<AppEnv>): string {
   return id
 }
 
-const words = (header: string | undefined) =>
+const splitList = (header: string | undefined) =>
   (header ?? '')
     .split(',')
     .map((word) => word.trim())

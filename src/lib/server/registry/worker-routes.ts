@@ -6,7 +6,7 @@ import {mayActAs} from '../http/auth.ts'
 import {readBody} from '../http/body.ts'
 import type {AppEnv} from '../http/app-env.ts'
 import {notFound} from '../http/http-error.ts'
-import {takeHeartbeat} from '../tasks/lease-expiry.ts'
+import {recordHeartbeat} from '../tasks/heartbeats.ts'
 import {listModels} from './model-list.ts'
 import {pageOf} from '../http/paging.ts'
 import type {Parts} from '../dispatch/parts.ts'
@@ -14,12 +14,12 @@ import {registerWorker, unregisterWorker} from './registration.ts'
 import {monitorWorker, wireWorker} from './registry-view.ts'
 import type {StoredWorker} from '../store/store.ts'
 
-/** More than any worker takes at once; keeps a slip of the pen out of the arithmetic. */
-const mostSlots = 1000
+/** An upper bound on slots, against mistyped registrations. */
+const maxSlots = 1000
 
 const keyOf = ({registered_at, worker_id}: StoredWorker) => [registered_at, worker_id]
 
-/** Workers: registration, signs of life, who there is. */
+/** Routes of workers: registration, heartbeats and lists. */
 export function workerRoutes(app: Hono<AppEnv>, parts: Parts): void {
   const {store, commits} = parts
   const {registry} = store
@@ -28,7 +28,7 @@ export function workerRoutes(app: Hono<AppEnv>, parts: Parts): void {
     const {max_concurrent_tasks: slots, ...body} = await readBody(c, registerWorkerSchema)
     const worker = commits.write(() => {
       mayActAs(c.get('identity'), body.worker_id, registry, {registers: true})
-      const max_concurrent_tasks = slots === null ? null : Math.min(slots, mostSlots)
+      const max_concurrent_tasks = slots === null ? null : Math.min(slots, maxSlots)
       return registerWorker(parts, {...body, max_concurrent_tasks})
     })
     return c.json({
@@ -45,7 +45,7 @@ export function workerRoutes(app: Hono<AppEnv>, parts: Parts): void {
     const workerId = c.req.param('worker')
     const body = await readBody(c, heartbeatSchema, {mayBeEmpty: true})
     mayActAs(c.get('identity'), workerId, registry)
-    commits.write(() => takeHeartbeat(parts, workerId, body))
+    commits.write(() => recordHeartbeat(parts, workerId, body))
     return c.json({success: true})
   })
 

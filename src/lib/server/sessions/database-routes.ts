@@ -11,7 +11,7 @@ import {pageOfSessions, wireSession} from './session-view.ts'
 
 const source = 'sqlite'
 
-/** What is in the database, for those who look after it. */
+/** Routes that show the contents of the database to operators. */
 export function databaseRoutes(app: Hono<AppEnv>, parts: Parts): void {
   const {store} = parts
 

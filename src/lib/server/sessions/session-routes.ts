@@ -5,19 +5,19 @@ import {resumeSchema, syncMessagesSchema, syncSessionsSchema} from '../../protoc
 import {mayActAs, onlyWorkerOf} from '../http/auth.ts'
 import {readBody} from '../http/body.ts'
 import type {AppEnv} from '../http/app-env.ts'
-import {seen} from '../tasks/lease-expiry.ts'
+import {recordContact} from '../tasks/heartbeats.ts'
 import {nextCursorHeader} from '../http/paging.ts'
 import type {Parts} from '../dispatch/parts.ts'
-import {codebaseOfHome, homesOf} from './session-owners.ts'
+import {codebaseOfOwner, sessionOwnersOf} from './session-owners.ts'
 import {syncMessages, syncSessions} from './session-sync.ts'
 import type {Reader} from './session-view.ts'
-import {existingSession, listMessages, listSessions, wireSession} from './session-view.ts'
+import {requireSession, listMessages, listSessions, wireSession} from './session-view.ts'
 import {requestTask} from '../tasks/task-requests.ts'
 import {wireTask} from '../streams/task-view.ts'
 
-const goOn = 'Continue where you left off.'
+const defaultResumePrompt = 'Continue where you left off.'
 
-/** The agent's sessions: synced by the codebase's worker, read by everybody, resumed by clients. */
+/** Routes of agent sessions: the codebase's worker syncs them, clients read and resume them. */
 export function sessionRoutes(app: Hono<AppEnv>, parts: Parts): void {
   syncing(app, parts)
   reading(app, parts)
@@ -25,11 +25,11 @@ export function sessionRoutes(app: Hono<AppEnv>, parts: Parts): void {
   app.post(routes.sessionResume, async (c) => {
     const {prompt, agent, model} = await readBody(c, resumeSchema, {mayBeEmpty: true})
     const session_id = c.req.param('session')
-    const codebase_id = placeToResume(parts, c.req.param('codebase'), session_id)
+    const codebase_id = codebaseToResume(parts, c.req.param('codebase'), session_id)
     const task = requestTask(c, parts, {
       codebase_id,
       title: `Resume session: ${prompt || session_id}`.slice(0, 80),
-      prompt: prompt || goOn,
+      prompt: prompt || defaultResumePrompt,
       agent_type: agent,
       model,
       metadata: {resume_session_id: session_id},
@@ -39,30 +39,30 @@ export function sessionRoutes(app: Hono<AppEnv>, parts: Parts): void {
   })
 }
 
-/** A session of `global` goes on where it is kept; the session itself is the worker's to find. */
-function placeToResume(parts: Parts, codebaseId: string, sessionId: string): string {
-  const session = parts.store.sessions.get(homesOf(parts, codebaseId), sessionId)
-  return codebaseId === globalCodebase && session ? codebaseOfHome(session.home) : codebaseId
+/** A session of `global` is resumed in the codebase that owns it. The worker checks the session itself. */
+function codebaseToResume(parts: Parts, codebaseId: string, sessionId: string): string {
+  const session = parts.store.sessions.get(sessionOwnersOf(parts, codebaseId), sessionId)
+  return codebaseId === globalCodebase && session ? codebaseOfOwner(session.owner) : codebaseId
 }
 
 function syncing(app: Hono<AppEnv>, parts: Parts): void {
   const {commits, store} = parts
-  const as = (c: Context<AppEnv>, workerId: string) =>
+  const authorize = (c: Context<AppEnv>, workerId: string) =>
     commits.write(() => {
       mayActAs(c.get('identity'), workerId, store.registry)
-      seen(parts, workerId)
+      recordContact(parts, workerId)
     })
 
   app.post(routes.sessionsSync, async (c) => {
     const sync = await readBody(c, syncSessionsSchema, {maxBytes: limits.syncBody})
-    as(c, sync.worker_id)
+    authorize(c, sync.worker_id)
     await syncSessions(parts, c.req.param('codebase'), sync)
     return c.json({success: true, sessions_count: sync.sessions.length, synced: sync.sessions.length})
   })
 
   app.post(routes.messagesSync, async (c) => {
     const sync = await readBody(c, syncMessagesSchema, {maxBytes: limits.syncBody})
-    as(c, sync.worker_id)
+    authorize(c, sync.worker_id)
     await syncMessages(parts, c.req.param('codebase'), c.req.param('session'), sync)
     return c.json({success: true, messages_count: sync.messages.length, synced: sync.messages.length})
   })
@@ -80,7 +80,7 @@ function reading(app: Hono<AppEnv>, parts: Parts): void {
 
   app.get(routes.sessions, (c) => answer(c, listSessions(parts, reader(c), c.req.query())))
 
-  app.get(routes.session, (c) => c.json(wireSession(existingSession(parts, reader(c), c.req.param('session')))))
+  app.get(routes.session, (c) => c.json(wireSession(requireSession(parts, reader(c), c.req.param('session')))))
 
   app.get(routes.messages, (c) => {
     const session_id = c.req.param('session')

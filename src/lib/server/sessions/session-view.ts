@@ -4,22 +4,22 @@ import type {Message} from '../../protocol/session-schemas.ts'
 import {notFound} from '../http/http-error.ts'
 import {readCursor, readLimit, toCursor} from '../http/paging.ts'
 import type {Parts} from '../dispatch/parts.ts'
-import {codebaseOfHome, homesOf} from './session-owners.ts'
+import {codebaseOfOwner, sessionOwnersOf} from './session-owners.ts'
 import type {StoredMessage, StoredSession} from '../store/store.ts'
 
 const defaultLimit = 100
-/** A page ends early when its messages are this long. */
+/** A page ends early at this total length of its messages. */
 const maxPageChars = 8 * 1024 * 1024
 
-/** `only`: the worker whose sessions may be seen; undefined: all. */
+/** `only`: the one worker whose sessions the reader may see. Undefined: all. */
 export type Reader = {codebaseId: string; only: string | undefined}
 export type PageQuery = {limit?: string | undefined; cursor?: string | undefined; offset?: number}
 
 /** A session under the names of the existing server's lists and of its database. */
-export function wireSession({home, summary, message_count, ...session}: StoredSession) {
+export function wireSession({owner, summary, message_count, ...session}: StoredSession) {
   return {
     ...session,
-    codebase_id: codebaseOfHome(home),
+    codebase_id: codebaseOfOwner(owner),
     summary: summary === null ? null : parseJson(summary),
     created: session.created_at,
     updated: session.updated_at,
@@ -29,61 +29,61 @@ export function wireSession({home, summary, message_count, ...session}: StoredSe
 
 const sessionPlace = v.pipe(
   v.tuple([v.string(), v.string(), v.string()]),
-  v.transform(([updated_at, id, home]) => ({updated_at, id, home})),
+  v.transform(([updated_at, id, owner]) => ({updated_at, id, owner})),
 )
 const messagePlace = v.pipe(
   v.tuple([v.string(), v.number()]),
   v.transform(([at, n]) => ({at, n})),
 )
 
-/** The newest sessions of a codebase first, and where the next page begins. */
+/** A page of a codebase's sessions, newest first, and the cursor of the next page. */
 export function listSessions(parts: Parts, {codebaseId, only}: Reader, {limit, cursor}: PageQuery) {
-  const homes = homesOf(parts, codebaseId, only)
-  const {page, next} = pageOfSessions(parts, homes, {limit, cursor})
-  return {next, sessions: page.map(wireSession), synced_at: parts.store.sessions.syncedAt(homes)}
+  const owners = sessionOwnersOf(parts, codebaseId, only)
+  const {page, next} = pageOfSessions(parts, owners, {limit, cursor})
+  return {next, sessions: page.map(wireSession), synced_at: parts.store.sessions.lastSyncAt(owners)}
 }
 
-/** A page of the sessions of these homes, or of all. */
+/** A page of the sessions of these owners, or of all. */
 export function pageOfSessions(
   {store}: Parts,
-  homes: readonly string[] | 'all',
+  owners: readonly string[] | 'all',
   {limit, cursor, offset = 0}: PageQuery,
 ) {
   const after = readCursor(cursor, sessionPlace)
-  const most = readLimit(limit, defaultLimit)
+  const max = readLimit(limit, defaultLimit)
   const page: StoredSession[] = []
-  for (const session of store.sessions.list(homes, {after, offset})) {
+  for (const session of store.sessions.list(owners, {after, offset})) {
     const last = page.at(-1)
-    if (last && page.length >= most) return {page, next: toCursor([last.updated_at, last.id, last.home])}
+    if (last && page.length >= max) return {page, next: toCursor([last.updated_at, last.id, last.owner])}
     page.push(session)
   }
 
   return {page, next: undefined}
 }
 
-/** One session; 404 when there is none. */
-export function existingSession(parts: Parts, {codebaseId, only}: Reader, sessionId: string): StoredSession {
-  const session = parts.store.sessions.get(homesOf(parts, codebaseId, only), sessionId)
+/** One session. Throws 404 if there is none. */
+export function requireSession(parts: Parts, {codebaseId, only}: Reader, sessionId: string): StoredSession {
+  const session = parts.store.sessions.get(sessionOwnersOf(parts, codebaseId, only), sessionId)
   if (!session) throw notFound('Session not found')
   return session
 }
 
 /**
- * The newest `limit` messages of a session, in the order in which they were written; the cursor leads to older ones.
- * (The existing server answers with the oldest.) A session that is not known has none.
+ * The newest `limit` messages of a session, oldest of them first. The cursor leads to older ones. (The existing server
+ * returns the oldest.) An unknown session has none.
  */
 export function listMessages(parts: Parts, {codebaseId, only}: Reader, sessionId: string, {limit, cursor}: PageQuery) {
   const {sessions} = parts.store
-  const homes = homesOf(parts, codebaseId, only)
-  const home = sessions.get(homes, sessionId)?.home
+  const owners = sessionOwnersOf(parts, codebaseId, only)
+  const owner = sessions.get(owners, sessionId)?.owner
   const before = readCursor(cursor, messagePlace)
-  const most = readLimit(limit, defaultLimit)
+  const max = readLimit(limit, defaultLimit)
   const newestFirst: Message[] = []
   let chars = 0
   let last: StoredMessage | undefined
   let next: string | undefined
-  for (const message of home === undefined ? [] : sessions.messages(home, sessionId, before)) {
-    if (last && (newestFirst.length >= most || chars > maxPageChars)) {
+  for (const message of owner === undefined ? [] : sessions.messages(owner, sessionId, before)) {
+    if (last && (newestFirst.length >= max || chars > maxPageChars)) {
       next = toCursor([last.at, last.n])
       break
     }
@@ -93,5 +93,5 @@ export function listMessages(parts: Parts, {codebaseId, only}: Reader, sessionId
     last = message
   }
 
-  return {messages: newestFirst.toReversed(), next, synced_at: sessions.syncedAt(homes)}
+  return {messages: newestFirst.toReversed(), next, synced_at: sessions.lastSyncAt(owners)}
 }

@@ -30,7 +30,15 @@ export const sqliteRegistry = (database: Database): RegistryStore => ({
 function workerTable(
   database: Database,
 ): Part<
-  'putWorker' | 'worker' | 'workers' | 'hasWorkers' | 'counts' | 'seen' | 'unregister' | 'completed' | 'namesakes'
+  | 'putWorker'
+  | 'worker'
+  | 'workers'
+  | 'hasWorkers'
+  | 'counts'
+  | 'recordContact'
+  | 'unregister'
+  | 'countCompleted'
+  | 'workersWithSameName'
 > {
   const sql = statements(database)
   const put = sql(`INSERT INTO workers (worker_id, name, capabilities, hostname, models, global_codebase_id,
@@ -62,14 +70,14 @@ function workerTable(
     counts: () =>
       sql(`SELECT (SELECT count(*) FROM workers WHERE unregistered_at IS NULL) AS workers,
         (SELECT count(*) FROM codebases) AS codebases`).get() as {workers: number; codebases: number},
-    seen: (id, at) => sql('UPDATE workers SET last_seen = ? WHERE worker_id = ?').run(at, id).changes > 0,
+    recordContact: (id, at) => sql('UPDATE workers SET last_seen = ? WHERE worker_id = ?').run(at, id).changes > 0,
     unregister: (id, at) => {
       sql('UPDATE workers SET unregistered_at = ? WHERE worker_id = ?').run(at, id)
     },
-    completed: (id) => {
+    countCompleted: (id) => {
       sql('UPDATE workers SET tasks_completed = tasks_completed + 1 WHERE worker_id = ?').run(id)
     },
-    namesakes: ({name, hostname, worker_id}) =>
+    workersWithSameName: ({name, hostname, worker_id}) =>
       sql('SELECT * FROM workers WHERE name = ? AND hostname IS ? AND worker_id <> ?')
         .all(name, hostname, worker_id)
         .map(toWorker),
@@ -78,7 +86,7 @@ function workerTable(
 
 function codebaseTable(
   database: Database,
-): Part<'putCodebase' | 'codebase' | 'codebases' | 'codebasesOf' | 'codebaseAt' | 'triggered' | 'removeCodebase'> {
+): Part<'putCodebase' | 'codebase' | 'codebases' | 'codebasesOf' | 'codebaseAt' | 'recordTrigger' | 'removeCodebase'> {
   const sql = statements(database)
   const put = sql(`INSERT INTO codebases (id, name, path, description, agent_config, worker_id, tree, registered_at,
       last_triggered)
@@ -100,7 +108,7 @@ function codebaseTable(
       const row = sql('SELECT * FROM codebases WHERE worker_id = ? AND path = ?').get(workerId, path)
       return row && toCodebase(row)
     },
-    triggered: (id, at) => {
+    recordTrigger: (id, at) => {
       sql('UPDATE codebases SET last_triggered = ? WHERE id = ?').run(at, id)
     },
     removeCodebase: (id) => {
@@ -109,7 +117,9 @@ function codebaseTable(
   }
 }
 
-function smallFacts(database: Database): Part<'binding' | 'bind' | 'remembered' | 'remember' | 'forgetBefore'> {
+function smallFacts(
+  database: Database,
+): Part<'binding' | 'bind' | 'idempotentRequest' | 'saveIdempotentRequest' | 'deleteIdempotentRequestsBefore'> {
   const sql = statements(database)
   return {
     binding: (token) =>
@@ -117,14 +127,14 @@ function smallFacts(database: Database): Part<'binding' | 'bind' | 'remembered' 
     bind: (token, workerId) => {
       sql('INSERT INTO token_bindings (token, worker_id) VALUES (?, ?)').run(token, workerId)
     },
-    remembered: (key) =>
+    idempotentRequest: (key) =>
       sql('SELECT request, task_id, created_at FROM idempotency WHERE key = ?').get(key) as ReturnType<
-        RegistryStore['remembered']
+        RegistryStore['idempotentRequest']
       >,
-    remember: (entry) => {
+    saveIdempotentRequest: (entry) => {
       sql('INSERT OR REPLACE INTO idempotency VALUES (:key, :request, :task_id, :created_at)').run(entry)
     },
-    forgetBefore: (time) => {
+    deleteIdempotentRequestsBefore: (time) => {
       sql('DELETE FROM idempotency WHERE created_at < ?').run(time)
     },
   }

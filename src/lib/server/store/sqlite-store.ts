@@ -5,7 +5,7 @@ import {sqliteSessions} from './sqlite-sessions.ts'
 import {sqliteTasks, statements} from './sqlite-tasks.ts'
 import type {OutputStore, Store, StoredOutput} from './store.ts'
 
-/** The store in one SQLite database, which must have been migrated. */
+/** The store in one SQLite database, which must be migrated. */
 export const sqliteStore = (database: Database): Store => ({
   tasks: sqliteTasks(database),
   output: sqliteOutput(database),
@@ -31,33 +31,33 @@ function sqliteOutput(database: Database): OutputStore {
       append.run(output)
     },
     *read(taskId, since) {
-      // its own statement each time: a reader may stop early while another one reads
+      // a statement of its own: a reader may stop early while another one reads
       for (const row of database.prepare(read).iterate(taskId, since)) yield row as StoredOutput
     },
     ...dropping(database),
   }
 }
 
-/** Rows at a time: the existing worker sends one a line. */
-const mostRows = 2000
+/** Rows dropped at once. The existing worker sends one row per line. */
+const maxRows = 2000
 
-function dropping(database: Database): Pick<OutputStore, 'kept' | 'oldest' | 'drop'> {
+function dropping(database: Database): Pick<OutputStore, 'storedChars' | 'oldest' | 'drop'> {
   const sql = statements(database)
-  const isKept = 'completed_at IS NOT NULL AND output_dropped = 0'
+  const hasOutput = 'completed_at IS NOT NULL AND output_dropped = 0'
   const remove = sql('DELETE FROM outputs WHERE task_id = ? AND seq <= ?')
   const note = sql('UPDATE tasks SET output_first = ?, output_chars = max(0, output_chars - ?) WHERE id = ?')
   const cut = sql(`UPDATE tasks SET output_dropped = 1, output_chars = 0,
     result = CASE WHEN length(result) > :most THEN substr(result, -:most) ELSE result END WHERE id = :id`)
   const first = sql(`SELECT seq, octet_length(data) AS bytes FROM outputs WHERE task_id = ? ORDER BY seq LIMIT ?`)
   return {
-    kept: () =>
-      Number(sql(`SELECT coalesce(sum(output_chars), 0) AS chars FROM tasks WHERE ${isKept}`).get()?.['chars']),
+    storedChars: () =>
+      Number(sql(`SELECT coalesce(sum(output_chars), 0) AS chars FROM tasks WHERE ${hasOutput}`).get()?.['chars']),
     oldest: () =>
       sql(
-        `SELECT id AS task_id, completed_at FROM tasks WHERE ${isKept} ORDER BY completed_at LIMIT 1`,
+        `SELECT id AS task_id, completed_at FROM tasks WHERE ${hasOutput} ORDER BY completed_at LIMIT 1`,
       ).get() as ReturnType<OutputStore['oldest']>,
     drop(taskId, most) {
-      const rows = first.all(taskId, mostRows)
+      const rows = first.all(taskId, maxRows)
       let bytes = 0
       let count = 0
       for (; count < rows.length && bytes < most; count++) bytes += Number(rows[count]?.['bytes'])
@@ -67,7 +67,7 @@ function dropping(database: Database): Pick<OutputStore, 'kept' | 'oldest' | 'dr
         note.run(Number(last) + 1, bytes, taskId)
       }
 
-      const isEmpty = count === rows.length && rows.length < mostRows
+      const isEmpty = count === rows.length && rows.length < maxRows
       return isEmpty ? bytes + finishDropping(taskId) : bytes
     },
   }

@@ -9,7 +9,7 @@ const columns = `n, id, codebase_id, title, prompt, agent_type, model, status, p
   created_at, started_at, completed_at, updated_at, attempt, cancel_requested_at, lost_since, usage, required,
   frame_size, output_next, output_seq, output_first, output_chars`
 const order = 'ORDER BY priority DESC, n'
-/** A list of tasks with megabytes of result each helps nobody; a single task is answered whole. */
+/** Lists return only the end of long results. A single task is returned completely. */
 const listed = `${columns}, substr(result, -${limits.result}) AS result, substr(error, -${limits.result}) AS error`
 
 const toTask = (row: Row) =>
@@ -49,7 +49,7 @@ export function sqliteTasks(database: Database): TaskStore {
     },
     list: (query) => listTasks(database, query),
     *pendingOf(codebaseId) {
-      // its own statement each time: a reader may stop early, or ask again while it reads
+      // a statement of its own: a reader may stop early, or read again while it reads
       for (const row of database.prepare(pendingOf).iterate(codebaseId))
         yield {...row, required: toTask({...row, usage: null, metadata: '{}'}).required} as PendingTask
     },

@@ -1,19 +1,19 @@
 import type {Codebase, OutputChunk, Task, Worker} from '../../protocol/schemas.ts'
 
-/** A task as it is kept: what the wire shows, and what dispatch and output need to know. */
+/** A task as it is stored: the fields of the wire, and what dispatch and output need. */
 export type StoredTask = Omit<Task, 'waiting'> & {
   /** Order of creation. */
   n: number
-  /** Capabilities a worker must have for it. */
+  /** Capabilities that a worker must have to run it. */
   required: string[] | null
-  /** Bytes of the stream frame that would carry it whole. */
+  /** Size of the complete stream frame, in bytes. */
   frame_size: number
-  /** Where the next output of this attempt begins in its spool. */
+  /** Offset of the next output of this attempt in its spool, in bytes. */
   output_next: number
-  /** How many pieces of output there are, over all attempts; the first of them may have been dropped. */
+  /** How many pieces of output there are over all attempts. Those before `output_first` were dropped. */
   output_seq: number
   output_first: number
-  /** What is kept of it, its result included, in UTF-16 units. */
+  /** Size of the stored output and result, in UTF-16 units. */
   output_chars: number
 }
 
@@ -32,11 +32,11 @@ export type NewTask = Pick<
 > & {created_at: string}
 
 export type TaskPatch = Partial<Omit<StoredTask, 'n' | 'id' | 'codebase_id' | 'prompt' | 'required'>> & {
-  /** 0: its output is to be dropped again one day. */
+  /** 0 lets retention drop the output again. */
   output_dropped?: 0
 }
 
-/** The little that dispatch must know of a pending task to place it. */
+/** The fields of a pending task that dispatch needs. */
 export type PendingTask = Pick<StoredTask, 'n' | 'id' | 'codebase_id' | 'priority' | 'frame_size' | 'required'>
 
 export type TaskQuery = {
@@ -44,7 +44,7 @@ export type TaskQuery = {
   codebase_id?: string | undefined
   /** Tasks that this worker holds or held, and unassigned ones of its codebases. */
   worker_id?: string | undefined
-  /** Only after this place in the order (priority, highest first, then oldest). */
+  /** Only tasks after this position in the order (highest priority first, then oldest). */
   after?: {priority: number; n: number} | undefined
 }
 
@@ -52,15 +52,15 @@ export interface TaskStore {
   insert(task: NewTask): void
   get(id: string): StoredTask | undefined
   update(id: string, patch: TaskPatch): void
-  /** In order, lazily: stop when you have enough. A long result or error comes as its tail. */
+  /** In order, lazily. Of a long result or error only the end is returned. */
   list(query: TaskQuery): Iterable<StoredTask>
-  /** What waits for a codebase, in order, lazily. */
+  /** The pending tasks of a codebase, in order, lazily. */
   pendingOf(codebaseId: string): Iterable<PendingTask>
   running(): Iterable<StoredTask>
   runningOf(workerId: string): StoredTask[]
-  /** Ids of running tasks whose holder has been lost since before `time`. */
+  /** Ids of running tasks whose holder was lost before `time`. */
   lostBefore(time: string): string[]
-  /** How many there are in each state, of one codebase or in all. */
+  /** Number of tasks by status, of one codebase or of all. */
   counts(codebaseId?: string): Record<string, number>
 }
 
@@ -77,13 +77,13 @@ export interface OutputStore {
   append(output: NewOutput): void
   /** Pieces from `since` on, in order, lazily. */
   read(taskId: string, since: number): Iterable<StoredOutput>
-  /** How much is kept of tasks that have ended. */
-  kept(): number
-  /** Of the tasks of which something is kept, the one that ended first. */
+  /** Size of the stored output of all ended tasks, in UTF-16 units. */
+  storedChars(): number
+  /** The task that ended first, of those with stored output. */
   oldest(): {task_id: string; completed_at: string} | undefined
   /**
-   * Drops a piece of a task's output from its beginning, about this much; when there is none left, also what its result
-   * has beyond what a list shows. Returns how much that was.
+   * Drops about this many bytes from the beginning of a task's output. When none is left, also shortens the result to
+   * what lists show. Returns how much was dropped.
    */
   drop(taskId: string, bytes: number): number
 }
@@ -102,35 +102,35 @@ export type StoredCodebase = Pick<
 export interface RegistryStore {
   putWorker(worker: Omit<StoredWorker, 'unregistered_at' | 'tasks_completed'>): void
   worker(id: string): StoredWorker | undefined
-  /** All that are not unregistered; with `all`, those too. Lists of models are long: leave them out if you can. */
+  /** Registered workers; with `all` unregistered ones too. Model lists are long: omit them where possible. */
   workers(options?: {all?: boolean; withModels?: boolean}): StoredWorker[]
   hasWorkers(): boolean
   counts(): {workers: number; codebases: number}
-  /** False when there is no such worker. */
-  seen(workerId: string, at: string): boolean
+  /** Sets `last_seen`. Returns false if there is no such worker. */
+  recordContact(workerId: string, at: string): boolean
   unregister(workerId: string, at: string): void
-  completed(workerId: string): void
-  /** One worker more is known by this name than `workerId`: a former life of it, perhaps. */
-  namesakes(worker: StoredWorker): StoredWorker[]
+  countCompleted(workerId: string): void
+  /** Other workers with the same name and host. They may be earlier processes of the same worker. */
+  workersWithSameName(worker: StoredWorker): StoredWorker[]
 
   putCodebase(codebase: StoredCodebase): void
   codebase(id: string): StoredCodebase | undefined
   codebases(): StoredCodebase[]
   codebasesOf(workerId: string): StoredCodebase[]
   codebaseAt(workerId: string, path: string): StoredCodebase | undefined
-  triggered(codebaseId: string, at: string): void
+  recordTrigger(codebaseId: string, at: string): void
   removeCodebase(id: string): void
 
   binding(token: string): string | undefined
   bind(token: string, workerId: string): void
-  remembered(key: string): {request: string; task_id: string; created_at: string} | undefined
-  remember(entry: {key: string; request: string; task_id: string; created_at: string}): void
-  forgetBefore(time: string): void
+  idempotentRequest(key: string): {request: string; task_id: string; created_at: string} | undefined
+  saveIdempotentRequest(entry: {key: string; request: string; task_id: string; created_at: string}): void
+  deleteIdempotentRequestsBefore(time: string): void
 }
 
-/** A session, in its home: a codebase, or what a worker without a global codebase keeps apart. */
+/** A session. Its owner is a codebase id, or `global:WORKER` for a worker without a global codebase of its own. */
 export type StoredSession = {
-  home: string
+  owner: string
   id: string
   worker_id: string
   title: string
@@ -143,49 +143,49 @@ export type StoredSession = {
   updated_at: string
   message_count: number | null
 }
-/** Without `updated_at` a session keeps the one that it has. */
+/** Without `updated_at` the stored value is retained. */
 export type NewSession = Omit<StoredSession, 'updated_at'> & {updated_at: string | null}
-/** `at`: when it was written, if that is known. `data`: the message as JSON. */
-export type NewMessage = {home: string; session_id: string; id: string; at: string | null; data: string}
+/** `at`: when the message was written, if known. `data`: the message as JSON. */
+export type NewMessage = {owner: string; session_id: string; id: string; at: string | null; data: string}
 export type StoredMessage = {n: number; at: string; data: string}
 
 export interface SessionStore {
-  /** `now` stands in where the session has no time. */
+  /** `now` is used if the session has no time. */
   put(session: NewSession, now: string): void
   putMessage(message: NewMessage, now: string): void
-  /** Removes what is not among these ids. */
-  keepOnly(home: string, ids: readonly string[]): void
-  keepOnlyMessages(home: string, sessionId: string, ids: readonly string[]): void
-  /** Sessions with their messages. */
-  remove(home: string, ids: readonly string[]): void
-  removeHome(home: string): void
-  /** Drops what rested longest, down to these bounds. */
-  trim(home: string, bounds: {sessions: number; messageBytes: number}): void
-  /** Drops the oldest messages of a session, and notes how much the rest takes. */
-  trimMessages(home: string, sessionId: string, messages: number): void
-  synced(home: string, at: string): void
-  syncedAt(homes: readonly string[]): string | null
-  get(homes: readonly string[], id: string): StoredSession | undefined
-  /** Newest first, lazily, after this place in the order and without the first ones. */
+  /** Removes all sessions except these. */
+  deleteOthers(owner: string, ids: readonly string[]): void
+  deleteOtherMessages(owner: string, sessionId: string, ids: readonly string[]): void
+  /** Removes sessions with their messages. */
+  remove(owner: string, ids: readonly string[]): void
+  removeOwner(owner: string): void
+  /** Removes the longest unchanged sessions and messages, down to these limits. */
+  trim(owner: string, limits: {sessions: number; messageBytes: number}): void
+  /** Removes the oldest messages of a session, and records the size of the rest. */
+  trimMessages(owner: string, sessionId: string, messages: number): void
+  recordSync(owner: string, at: string): void
+  lastSyncAt(owners: readonly string[]): string | null
+  get(owners: readonly string[], id: string): StoredSession | undefined
+  /** Newest first, lazily: after this position, skipping `offset` sessions. */
   list(
-    homes: readonly string[] | 'all',
+    owners: readonly string[] | 'all',
     from?: {after?: SessionPlace | undefined; offset?: number},
   ): Iterable<StoredSession>
   /** Newest first, lazily. */
-  messages(home: string, sessionId: string, before?: {at: string; n: number}): Iterable<StoredMessage>
+  messages(owner: string, sessionId: string, before?: {at: string; n: number}): Iterable<StoredMessage>
   count(): number
 }
-export type SessionPlace = Pick<StoredSession, 'updated_at' | 'id' | 'home'>
+export type SessionPlace = Pick<StoredSession, 'updated_at' | 'id' | 'owner'>
 
 /**
- * Where the control plane keeps its state. Calls are synchronous and see each other's effects at once; the plane
- * groups them into transactions (`CommitGroup`), and a rule is checked and applied in one turn of the event loop.
+ * The state of the control plane. Calls are synchronous and see each other's effects at once. The control plane groups
+ * them into transactions (`CommitGroup`). A rule is checked and applied in one turn of the event loop.
  */
 export type Store = {
   tasks: TaskStore
   output: OutputStore
   registry: RegistryStore
   sessions: SessionStore
-  /** What the store takes, in bytes; what was freed and is used again later does not count. */
+  /** Size of the store in bytes, without space that was freed. */
   size(): number
 }

@@ -4,19 +4,19 @@ import type {StoredTask} from '../store/store.ts'
 
 type TaskFacts = Pick<StoredTask, 'id' | 'title' | 'codebase_id' | 'worker_id' | 'attempt'>
 
-/** What can happen to a task, in one word. */
+/** The changes of a task that are logged. */
 export type TaskChange =
   'created' | 'running' | 'completed' | 'failed' | 'cancelled' | 'pending' | 'cancelling' | 'lost'
 
-/** What is worth telling those who watch the control plane. */
-export type Happening =
+/** What the monitoring log records. */
+export type Activity =
   | {
       type: 'task'
       task: TaskFacts
       change: TaskChange
       error?: string | null | undefined
       usage?: Usage | null | undefined
-      /** From its first start to its end. */
+      /** From its first start to its end, in ms. */
       ms?: number | undefined
     }
   | {type: 'output'; task: TaskFacts; output: string}
@@ -25,46 +25,46 @@ export type Happening =
 
 type Described = Omit<MonitorMessage, 'id' | 'timestamp'> & {agentId?: string | undefined}
 
-/** What the log keeps of a text. */
+/** Longer texts are shortened in the log. */
 const maxText = 2048
 const controlPlane = 'Control Plane'
 const nothingMore = {response_time: null, tokens: null, error: null}
 
-/** A happening in words. */
-export function describe(happening: Happening): Described {
-  switch (happening.type) {
+/** Turns an activity into a log message. */
+export function describeActivity(activity: Activity): Described {
+  switch (activity.type) {
     case 'task':
-      return describeTask(happening)
+      return describeTask(activity)
     case 'output':
       return {
         ...nothingMore,
         type: 'agent',
         agent_name: 'Agent Output',
-        content: excerpt(happening.output),
-        metadata: {...factsOf(happening.task), streaming: true},
-        agentId: happening.task.worker_id ?? undefined,
+        content: excerpt(activity.output),
+        metadata: {...factsOf(activity.task), streaming: true},
+        agentId: activity.task.worker_id ?? undefined,
       }
     case 'worker':
       return {
         ...nothingMore,
         type: 'system',
-        agent_name: happening.name,
-        content: `Worker '${happening.name}' ${happening.change}${happening.hostname ? ` from ${happening.hostname}` : ''}`,
-        metadata: {worker_id: happening.workerId},
-        agentId: happening.workerId,
+        agent_name: activity.name,
+        content: `Worker '${activity.name}' ${activity.change}${activity.hostname ? ` from ${activity.hostname}` : ''}`,
+        metadata: {worker_id: activity.workerId},
+        agentId: activity.workerId,
       }
     case 'intervention':
       return {
         ...nothingMore,
         type: 'human',
-        agent_name: happening.agentId,
-        content: excerpt(happening.text),
-        metadata: {agent_id: happening.agentId, delivered: false},
+        agent_name: activity.agentId,
+        content: excerpt(activity.text),
+        metadata: {agent_id: activity.agentId, delivered: false},
       }
   }
 }
 
-function describeTask({task, change, error, usage, ms}: Happening & {type: 'task'}): Described {
+function describeTask({task, change, error, usage, ms}: Activity & {type: 'task'}): Described {
   const hasFailed = change === 'failed'
   return {
     type: hasFailed ? 'error' : 'system',
@@ -80,7 +80,7 @@ function describeTask({task, change, error, usage, ms}: Happening & {type: 'task
 
 const factsOf = ({id, codebase_id, worker_id, attempt}: TaskFacts) => ({task_id: id, codebase_id, worker_id, attempt})
 
-/** A copy: a piece of a string keeps the whole of it in memory. */
+/** Returns a copy: in V8 a slice would keep the whole string in memory. */
 function excerpt(text: string): string {
   if (text.length <= maxText) return text
   return `${Buffer.from(text.slice(0, maxText)).toString()}… (${text.length - maxText} more characters)`
@@ -88,7 +88,7 @@ function excerpt(text: string): string {
 
 const toolCall = '"type":"tool_use"'
 
-/** How many tool calls these lines of the agent's output tell of. */
+/** Counts the tool calls in lines of agent output. */
 export function toolCallsIn(output: string): number {
   let count = 0
   for (let at = output.indexOf(toolCall); at >= 0; at = output.indexOf(toolCall, at + toolCall.length)) count += 1

@@ -5,9 +5,9 @@ import {brokerChannels, brokerTypes, brokerUrlProblem} from '../../protocol/brok
 import type {StoredTask} from '../store/store.ts'
 import {taskFrame} from './task-view.ts'
 
-/** Tells the world beyond this process of tasks: best effort, the store is the truth. */
+/** Announces tasks outside this process. Best effort: the store is authoritative. */
 export type Announcer = {
-  /** The task may be taken: it is new, or pending again. */
+  /** The task is new, or was requeued. */
   available(task: StoredTask): void
   cancelled(task: StoredTask): void
   close(): void
@@ -18,8 +18,8 @@ export const noAnnouncer: Announcer = {available: () => {}, cancelled: () => {},
 const retry = fullJitter(200, 10_000)
 
 /**
- * Publishes on a Redis broker. Does not wait for it: while it is away nothing is announced, and workers hear of their
- * tasks by stream or polling. Each change is logged once. Throws ExpectedError (78) when the address is none.
+ * Publishes on Redis without waiting for it. While Redis is down nothing is announced, and workers get their tasks by
+ * stream or polling. Each change of the connection is logged once. Throws ExpectedError (78) for a malformed URL.
  */
 export async function redisAnnouncer(url: string, clock: Clock, log: (line: string) => void): Promise<Announcer> {
   const problem = brokerUrlProblem(url)
@@ -41,7 +41,7 @@ export async function redisAnnouncer(url: string, clock: Clock, log: (line: stri
   redis.on('ready', () => change(true, 'Broker connected: tasks are announced on it'))
   redis.on('error', (error) => change(false, `Broker out of reach (${messageOf(error)}): tasks are not announced`))
   redis.on('close', () => change(false, 'Broker lost: tasks are not announced'))
-  redis.connect().catch(() => {}) // told by `error`; it goes on trying
+  redis.connect().catch(() => {}) // reported by `error`; ioredis keeps trying
 
   const publish = (types: string[], data: Record<string, unknown>) => {
     if (redis.status !== 'ready') return

@@ -1,12 +1,12 @@
 import type {EventStream} from './event-stream.ts'
 
-/** A reader that takes nothing for this many keep-alive intervals is let go. */
-const patience = 8
-/** Written without a pause between; then others have their turn. */
+/** A reader that reads nothing for this many keep-alive intervals is disconnected. */
+const maxUnreadIntervals = 8
+/** Characters sent before the event loop gets a turn. */
 export const batchChars = 256 * 1024
 
-/** `next` resolves at the next change, at once if there was one since it was last asked, or when the stream ends. */
-export function changesOf(stream: EventStream, follow: (notice: () => void) => () => void) {
+/** `next` resolves at the next change, or when the stream ends. A change since the last call resolves it at once. */
+export function changeNotices(stream: EventStream, follow: (notice: () => void) => () => void) {
   let isChanged = false
   let wake = () => {}
   const notice = () => {
@@ -24,12 +24,12 @@ export function changesOf(stream: EventStream, follow: (notice: () => void) => (
   }
 }
 
-/** A comment every so often, as long as the reader takes what is sent. */
-export function keepStreamAlive(stream: EventStream, everyMs: number): NodeJS.Timeout {
+/** Sends a comment in each interval while the reader reads. */
+export function startKeepAlive(stream: EventStream, everyMs: number): NodeJS.Timeout {
   let unread = 0
   return setInterval(() => {
     unread = stream.isReady ? 0 : unread + 1
-    if (unread >= patience) stream.close()
+    if (unread >= maxUnreadIntervals) stream.close()
     else if (unread === 0) stream.comment('keep-alive')
   }, everyMs)
 }

@@ -5,7 +5,7 @@ import type {SseEvent} from '../../protocol/sse.ts'
 import {encodeComment, encodeEvent} from '../../protocol/sse.ts'
 import type {AppEnv} from '../http/app-env.ts'
 
-/** A reader that has this much unread is disconnected: it can come back, the memory cannot. */
+/** A reader with this many unread bytes is disconnected to save memory. It can reconnect. */
 const maxQueued = 1024 * 1024
 
 const headers = {
@@ -21,18 +21,18 @@ export class EventStream {
 
   constructor(response: HttpBindings['outgoing']) {
     this.#response = response
-    response.on('error', () => this.close()) // a reset by the reader is its end, not ours
+    response.on('error', () => this.close()) // a reset by the reader ends this stream only
     response.on('close', () => this.#closed.abort())
     response.writeHead(200, headers)
     response.flushHeaders()
   }
 
-  /** Aborted when the stream has ended, whoever ended it. */
+  /** Aborted when either side has ended the stream. */
   get closed(): AbortSignal {
     return this.#closed.signal
   }
 
-  /** Nothing can be sent any more, even if the reader has not noticed yet. */
+  /** Whether nothing can be sent any more. The reader may not have noticed yet. */
   get isEnded(): boolean {
     return this.closed.aborted || this.#response.writableEnded
   }
@@ -45,7 +45,7 @@ export class EventStream {
     this.#write(encodeComment(text))
   }
 
-  /** False when the reader has not taken what was sent: wait for `drained`. */
+  /** Whether the reader has taken what was sent. If not, wait for `drained`. */
   get isReady(): boolean {
     return !this.#response.writableNeedDrain
   }
@@ -64,12 +64,12 @@ export class EventStream {
     })
   }
 
-  /** Ends the stream in good order. */
+  /** Ends the stream after all sent data. */
   end(): void {
     this.#response.end()
   }
 
-  /** Ends it now, unsent bytes and all. */
+  /** Ends the stream now and drops unsent data. */
   close(): void {
     this.#response.destroy()
     this.#closed.abort()

@@ -12,7 +12,7 @@ export type Subscription = {
 
 /** One open task stream of a worker. */
 export type TaskStream = Omit<Subscription, 'codebases'> & {
-  /** Of this connection: the same worker's next connection has another. */
+  /** Unique per connection, not per worker. */
   readonly connectionId: string
   codebases: ReadonlySet<string>
   readonly connectedAt: string
@@ -21,7 +21,7 @@ export type TaskStream = Omit<Subscription, 'codebases'> & {
   close(): void
 }
 
-/** The open streams: task streams by worker, and who follows which task's output. */
+/** The open streams: task streams by worker, and the followers of tasks and codebases. */
 export class Hub {
   readonly #clock: Clock
   readonly #streams = new Map<string, TaskStream>()
@@ -29,7 +29,7 @@ export class Hub {
   readonly #taskFollowers = new Followers()
   readonly #codebaseFollowers = new Followers()
   readonly #open = new Set<EventStream>()
-  // ids go on growing over restarts, as long as there are fewer than a thousand events a millisecond
+  // ids grow across restarts as well, below a thousand events per millisecond
   #lastEventId: number
 
   constructor(clock: Clock) {
@@ -37,7 +37,7 @@ export class Hub {
     this.#lastEventId = clock.now() * 1000
   }
 
-  /** Registers a stream; an older one of the same worker is closed, so that none is left that nobody feeds. */
+  /** Registers a stream. An older stream of the same worker is closed: only the newest gets events. */
   connect({codebases, ...who}: Subscription, events: EventStream, onClosed: (stream: TaskStream) => void): TaskStream {
     const now = isoTime(this.#clock.now())
     const stream: TaskStream = {
@@ -81,12 +81,12 @@ export class Hub {
     return this.#streams.values()
   }
 
-  /** Streams that named this codebase when they were opened. */
+  /** Streams that named this codebase. */
   streamsFor(codebaseId: string): Iterable<TaskStream> {
     return this.#byCodebase.get(codebaseId) ?? []
   }
 
-  /** Something every so often on each stream: a worker takes a silent one for dead. */
+  /** Sends a heartbeat on each stream. A worker considers a silent stream dead. */
   heartbeat(): void {
     const timestamp = isoTime(this.#clock.now())
     for (const stream of this.#streams.values()) {
@@ -100,21 +100,21 @@ export class Hub {
     return this.#taskFollowers.add(taskId, onChange)
   }
 
-  /** The same for all tasks of a codebase; without a task when the codebase itself is another, or gone. */
+  /** The same for all tasks of a codebase. `onChange` gets no task id if the codebase itself changed or was removed. */
   followCodebase(codebaseId: string, onChange: OnChange): () => void {
     return this.#codebaseFollowers.add(codebaseId, onChange)
   }
 
-  changed({id, codebase_id}: {id: string; codebase_id: string}): void {
-    this.#taskFollowers.tell(id, id)
-    this.#codebaseFollowers.tell(codebase_id, id)
+  notifyFollowers({id, codebase_id}: {id: string; codebase_id: string}): void {
+    this.#taskFollowers.notify(id, id)
+    this.#codebaseFollowers.notify(codebase_id, id)
   }
 
   codebaseChanged(codebaseId: string): void {
-    this.#codebaseFollowers.tell(codebaseId)
+    this.#codebaseFollowers.notify(codebaseId)
   }
 
-  /** Remembers an open stream, so that closing the plane ends it. */
+  /** Tracks an open stream, so that `closeAll` ends it. */
   track(events: EventStream): void {
     this.#open.add(events)
     events.closed.addEventListener('abort', () => this.#open.delete(events))
@@ -127,7 +127,7 @@ export class Hub {
 
 type OnChange = (taskId: string | undefined) => void
 
-/** Who wants to hear of what. */
+/** Callbacks by key. */
 class Followers {
   readonly #byKey = new Map<string, Set<OnChange>>()
 
@@ -140,7 +140,7 @@ class Followers {
     }
   }
 
-  tell(key: string, taskId?: string): void {
+  notify(key: string, taskId?: string): void {
     for (const onChange of this.#byKey.get(key) ?? []) onChange(taskId)
   }
 }

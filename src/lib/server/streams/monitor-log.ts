@@ -1,28 +1,28 @@
 import type {Clock} from '../../core/clock.ts'
 import {isoTime} from '../../core/clock.ts'
 import type {MonitorMessage} from '../../protocol/monitor-schemas.ts'
-import type {Happening} from './activity.ts'
-import {describe, toolCallsIn} from './activity.ts'
+import type {Activity} from './activity.ts'
+import {describeActivity, toolCallsIn} from './activity.ts'
 
-/** What is kept: so many messages, of so many characters in all. */
+/** Limits of the log: number of messages, and total characters. */
 const maxMessages = 10_000
 const maxChars = 8 * 1024 * 1024
-/** What a message takes beside its text, roughly. */
+/** Approximate size of a message without its text, in characters. */
 const overhead = 500
-/** Happenings are put into words together, and not while those wait who made them happen. */
-const pauseMs = 100
+/** Activities are turned into messages in batches, after this delay, so that requests need not wait. */
+const batchMs = 100
 const maxWaiting = 1000
-/** Workers of which messages are counted: the Python worker has another id each time it starts. */
+/** Limit on counted workers. The Python worker has a new id after each start. */
 const maxAgents = 10_000
 
 export type Entry = {n: number; message: MonitorMessage}
-type Waiting = {at: number; happening: Happening}
+type Waiting = {at: number; activity: Activity}
 type Counted = {
   messages: number
   toolCalls: number
   errors: number
   tokens: number
-  /** Tasks that ended after they had begun, and how long they took in all. */
+  /** Number of tasks that ran and ended, and their total duration. */
   ended: number
   totalMs: number
   interventions: number
@@ -30,8 +30,8 @@ type Counted = {
 export type AgentActivity = {messages: number; lastSeen: string}
 
 /**
- * A log of what happens, for those who watch: in memory, bounded, gone with the process. Noting costs a push; the
- * rest is done a moment later, once for all.
+ * The monitoring log: in memory, bounded, lost when the process ends. Recording costs an array push. Messages are made
+ * a moment later, in batches.
  */
 export class MonitorLog {
   readonly #clock: Clock
@@ -39,7 +39,7 @@ export class MonitorLog {
   #timer: NodeJS.Timeout | undefined
   #entries: Entry[] = []
   #chars = 0
-  // ids go on growing over restarts
+  // ids grow across restarts as well
   #last: number
   readonly #listeners = new Set<() => void>()
   readonly #agents = new Map<string, AgentActivity>()
@@ -50,15 +50,15 @@ export class MonitorLog {
     this.#last = clock.now() * 1000
   }
 
-  note(happening: Happening): void {
-    this.#waiting.push({at: this.#clock.now(), happening})
-    if (this.#waiting.length >= maxWaiting) this.#digest()
-    this.#timer ??= setTimeout(() => this.#digest(), pauseMs).unref()
+  record(activity: Activity): void {
+    this.#waiting.push({at: this.#clock.now(), activity})
+    if (this.#waiting.length >= maxWaiting) this.#flush()
+    this.#timer ??= setTimeout(() => this.#flush(), batchMs).unref()
   }
 
-  /** What is kept, oldest first, from after this one on, and no more than that many. */
+  /** Entries after a given number, oldest first, at most `limit`. */
   entries({after = 0, limit = maxMessages} = {}): readonly Entry[] {
-    this.#digest()
+    this.#flush()
     const first = this.#entries[0]?.n ?? 0
     const start = Math.max(0, after + 1 - first) // numbers have no gaps
     return this.#entries.slice(start, start + limit)
@@ -70,12 +70,12 @@ export class MonitorLog {
 
   /** Since this process started. */
   get counted(): Readonly<Counted> {
-    this.#digest()
+    this.#flush()
     return this.#counted
   }
 
   activityOf(agentId: string): AgentActivity | undefined {
-    this.#digest()
+    this.#flush()
     return this.#agents.get(agentId)
   }
 
@@ -90,36 +90,36 @@ export class MonitorLog {
     this.#listeners.clear()
   }
 
-  #digest(): void {
+  #flush(): void {
     clearTimeout(this.#timer)
     this.#timer = undefined
     if (this.#waiting.length === 0) return
     for (const waiting of this.#waiting.splice(0)) this.#add(waiting)
-    this.#forgetOld()
+    this.#trim()
     for (const onMore of this.#listeners) onMore()
   }
 
-  #add({at, happening}: Waiting): void {
+  #add({at, activity}: Waiting): void {
     this.#last += 1
     const timestamp = isoTime(at)
-    const {agentId, ...described} = describe(happening)
+    const {agentId, ...described} = describeActivity(activity)
     const message: MonitorMessage = {id: String(this.#last), timestamp, ...described}
     this.#entries.push({n: this.#last, message})
     this.#chars += sizeOf(message)
-    this.#count(happening, message)
+    this.#count(activity, message)
     if (agentId === undefined) return
-    const activity = {messages: (this.#agents.get(agentId)?.messages ?? 0) + 1, lastSeen: timestamp}
-    this.#agents.delete(agentId) // so that the order is that of their last message
-    this.#agents.set(agentId, activity)
+    const agent = {messages: (this.#agents.get(agentId)?.messages ?? 0) + 1, lastSeen: timestamp}
+    this.#agents.delete(agentId) // keeps the map in the order of the last messages
+    this.#agents.set(agentId, agent)
     const [oldest] = this.#agents.keys()
     if (this.#agents.size > maxAgents && oldest !== undefined) this.#agents.delete(oldest)
   }
 
-  #count(happening: Happening, {error, tokens, response_time}: MonitorMessage): void {
+  #count(activity: Activity, {error, tokens, response_time}: MonitorMessage): void {
     const counted = this.#counted
     counted.messages += 1
-    if (happening.type === 'output') counted.toolCalls += toolCallsIn(happening.output)
-    if (happening.type === 'intervention') counted.interventions += 1
+    if (activity.type === 'output') counted.toolCalls += toolCallsIn(activity.output)
+    if (activity.type === 'intervention') counted.interventions += 1
     if (error !== null) counted.errors += 1
     counted.tokens += tokens ?? 0
     if (response_time === null) return
@@ -127,7 +127,7 @@ export class MonitorLog {
     counted.totalMs += response_time
   }
 
-  #forgetOld(): void {
+  #trim(): void {
     let drop = Math.max(0, this.#entries.length - maxMessages)
     let chars = this.#chars - charsOf(this.#entries.slice(0, drop))
     for (; chars > maxChars; drop++) chars -= charsOf(this.#entries.slice(drop, drop + 1))

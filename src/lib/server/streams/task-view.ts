@@ -10,8 +10,8 @@ export function wireTask(task: StoredTask, waiting: string | null = null): Task 
 }
 
 /**
- * What a `task_available` event carries: the whole task under the names that every kind of worker reads. One that
- * would be too long for the existing worker's line limit goes without text, and only to workers that fetch it.
+ * The data of a `task_available` event: the complete task, under the names that all kinds of workers read. A frame over
+ * the existing worker's line limit omits the texts and is sent only to workers that fetch the task.
  */
 export function taskFrame(task: StoredTask): Record<string, unknown> {
   if (task.frame_size <= limits.frame)
@@ -20,7 +20,7 @@ export function taskFrame(task: StoredTask): Record<string, unknown> {
   return {id, task_id: id, codebase_id, title, agent_type, priority, attempt, created_at, status: 'pending'}
 }
 
-/** The size that the whole frame of a new task will have, with room for the fields that change later. */
+/** The size of a new task's complete frame, with a reserve for fields that change later. */
 export function frameSize(task: {title: string; prompt: string; metadata: object}): number {
   const changing = 1024
   return Buffer.byteLength(JSON.stringify({...task, description: task.prompt})) + changing

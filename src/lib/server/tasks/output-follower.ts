@@ -1,20 +1,20 @@
 import {isFinal} from '../../protocol/schemas.ts'
 import type {EventStream} from '../streams/event-stream.ts'
-import {batchChars, changesOf, keepStreamAlive} from '../streams/change-notices.ts'
+import {batchChars, changeNotices, startKeepAlive} from '../streams/change-notices.ts'
 import type {Parts} from '../dispatch/parts.ts'
 
 /**
- * Sends a task's output as it comes, from piece `since` on, and `done` when there will be no more. Reads from the store
- * only what the reader has room for, so a slow one costs a position and no memory.
+ * Streams a task's output from piece `since` on, and `done` when the task has ended. It reads from the store only what
+ * the reader can take, so a slow reader costs no memory.
  */
 export async function followOutput(parts: Parts, taskId: string, since: number, stream: EventStream): Promise<void> {
-  const changes = changesOf(stream, (notice) => parts.hub.follow(taskId, notice))
-  const keepAlive = keepStreamAlive(stream, parts.timings.keepAliveMs)
+  const changes = changeNotices(stream, (notice) => parts.hub.follow(taskId, notice))
+  const keepAlive = startKeepAlive(stream, parts.timings.keepAliveMs)
   try {
     let next = since
     while (!stream.closed.aborted) {
       await stream.drained()
-      await parts.commits.settled() // nothing is shown that a crash could take back
+      await parts.commits.settled() // never show what a crash could undo
       if (stream.closed.aborted || !stream.isReady) continue
       const before = next
       next = sendBatch(parts, taskId, next, stream)

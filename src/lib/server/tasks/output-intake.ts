@@ -3,7 +3,7 @@ import {isFinal} from '../../protocol/schemas.ts'
 import {conflict, HttpError} from '../http/http-error.ts'
 import type {Parts} from '../dispatch/parts.ts'
 import type {StoredTask} from '../store/store.ts'
-import * as moves from './transitions.ts'
+import * as transitions from './transitions.ts'
 
 export type OutputInput = {
   worker_id: string
@@ -14,19 +14,19 @@ export type OutputInput = {
   length: number | null
 }
 
-/** The longest piece that is stored in one row, in UTF-16 units: readers page by whole rows. */
+/** The longest piece in one row, in UTF-16 units. Readers page by whole rows. */
 const maxPiece = 128 * 1024
 
-/** Stores output of the holder's current attempt, once and in order. Returns where the next batch begins. */
-export function takeOutput(parts: Parts, task: StoredTask, input: OutputInput): number {
+/** Stores output of the holder's current attempt, once and in order. Returns the offset of the next batch. */
+export function acceptOutput(parts: Parts, task: StoredTask, input: OutputInput): number {
   checkSender(task, input)
-  moves.renew(parts, task)
+  transitions.renew(parts, task)
   const {offset, length} = input
   if (offset === null) return append(parts, task, input, task.output_next)
   const end = offset + (length ?? Buffer.byteLength(input.output))
   if (!Number.isSafeInteger(end)) throw new HttpError(400, 'offset and length are out of range')
   const next = task.output_next
-  if (end <= next && offset < next) return next // seen before: the answer was lost
+  if (end <= next && offset < next) return next // a repeated batch: the first answer was lost
   if (offset !== next) throw conflict(`Output of task ${task.id} goes on at ${next}, not at ${offset}`, {next})
   return append(parts, task, input, end)
 }
@@ -67,13 +67,13 @@ function append(
   const output_chars = task.output_chars + input.output.length
   store.tasks.update(task.id, {output_seq: seq, output_next: end, output_chars})
   commits.afterCommit(() => {
-    hub.changed(task)
-    monitor.note({type: 'output', task, output: input.output})
+    hub.notifyFollowers(task)
+    monitor.record({type: 'output', task, output: input.output})
   })
   return end
 }
 
-/** Cuts a long text so that no piece ends within a character. */
+/** Splits a long text without splitting a surrogate pair. */
 function* pieces(text: string): Generator<string> {
   for (let at = 0; at < text.length;) {
     let end = Math.min(at + maxPiece, text.length)

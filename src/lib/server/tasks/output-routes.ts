@@ -8,16 +8,16 @@ import {readBody, readBytes, readQuery} from '../http/body.ts'
 import type {AppEnv} from '../http/app-env.ts'
 import {openEventStream} from '../streams/event-stream.ts'
 import {HttpError} from '../http/http-error.ts'
-import {seen} from './lease-expiry.ts'
+import {recordContact} from './heartbeats.ts'
 import {followOutput} from './output-follower.ts'
 import type {OutputInput} from './output-intake.ts'
-import {takeOutput} from './output-intake.ts'
+import {acceptOutput} from './output-intake.ts'
 import type {Parts} from '../dispatch/parts.ts'
-import {existing} from './tasks.ts'
+import {requireTask} from './tasks.ts'
 
 const maxPageBytes = 1024 * 1024
 
-/** Output: stored as it comes in, read by pages or followed. */
+/** Routes that store output, read it in pages and stream it. */
 export function outputRoutes(app: Hono<AppEnv>, parts: Parts): void {
   const {commits, store, hub} = parts
 
@@ -25,21 +25,21 @@ export function outputRoutes(app: Hono<AppEnv>, parts: Parts): void {
     const input = isRaw(c) ? await readRaw(c) : await readBody(c, outputSchema, {maxBytes: limits.outputBody})
     mayActAs(c.get('identity'), input.worker_id, store.registry)
     const next = commits.write(() => {
-      seen(parts, input.worker_id)
-      return takeOutput(parts, existing(parts, c.req.param('task')), input)
+      recordContact(parts, input.worker_id)
+      return acceptOutput(parts, requireTask(parts, c.req.param('task')), input)
     })
     return c.json({success: true, next})
   })
 
   app.get(routes.taskOutput, (c) => {
-    const task = existing(parts, c.req.param('task'))
+    const task = requireTask(parts, c.req.param('task'))
     const since = position(c.req.query('since'))
     const page = readPage(parts, task.id, Math.max(since, task.output_first))
     return c.json({task_id: task.id, ...page, total: task.output_seq, truncated: since < task.output_first})
   })
 
   app.get(routes.taskOutputStream, (c) => {
-    const task = existing(parts, c.req.param('task'))
+    const task = requireTask(parts, c.req.param('task'))
     const since = position(c.req.header('last-event-id') ?? c.req.query('since'))
     return openEventStream(c, (stream) => {
       hub.track(stream)
@@ -60,7 +60,7 @@ async function readRaw(c: Context<AppEnv>): Promise<OutputInput> {
   return {...query, output: bytes.toString('utf8'), timestamp: null}
 }
 
-/** A page is whole pieces, one at least, up to a megabyte. */
+/** A page contains whole pieces: at least one, and up to a megabyte. */
 function readPage({store}: Parts, taskId: string, since: number): {outputs: OutputChunk[]; next: number} {
   const outputs: OutputChunk[] = []
   let next = since

@@ -3,18 +3,18 @@ import {mayManageTasks} from '../http/auth.ts'
 import type {AppEnv} from '../http/app-env.ts'
 import type {Parts} from '../dispatch/parts.ts'
 import type {StoredTask} from '../store/store.ts'
-import type {Once} from './task-creation.ts'
+import type {IdempotencyKey} from './task-creation.ts'
 import {createTaskOnce} from './task-creation.ts'
 import type {TaskInput} from './tasks.ts'
 
-/** Creates a task for whoever asks, if they may; the same request with the same Idempotency-Key finds it again. */
+/** Creates a task if the client may. A repeated request with the same Idempotency-Key returns the same task. */
 export function requestTask(c: Context<AppEnv>, parts: Parts, input: TaskInput): StoredTask {
   mayManageTasks(c.get('identity'))
-  return parts.commits.write(() => createTaskOnce(parts, input, onceFor(c)))
+  return parts.commits.write(() => createTaskOnce(parts, input, idempotencyKeyOf(c)))
 }
 
-/** What a repeated request is known by. */
-export const onceFor = (c: Context<AppEnv>): Once => ({
+/** Identifies a repeated request. */
+export const idempotencyKeyOf = (c: Context<AppEnv>): IdempotencyKey => ({
   key: c.req.header('idempotency-key'),
   client: c.get('identity')?.hash ?? '',
 })

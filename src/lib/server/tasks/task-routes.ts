@@ -6,18 +6,18 @@ import {mayActAs, mayManageTasks} from '../http/auth.ts'
 import {readBody} from '../http/body.ts'
 import type {AppEnv} from '../http/app-env.ts'
 import {notFound} from '../http/http-error.ts'
-import {seen} from './lease-expiry.ts'
+import {recordContact} from './heartbeats.ts'
 import {nextCursorHeader} from '../http/paging.ts'
 import type {Parts} from '../dispatch/parts.ts'
-import {isPseudo} from '../dispatch/roster.ts'
+import {isPseudoCodebase} from '../dispatch/roster.ts'
 import type {StoredTask} from '../store/store.ts'
-import {listTasks, takeableTasks} from './task-lists.ts'
+import {listTasks, claimableTasks} from './task-lists.ts'
 import {requestTask} from './task-requests.ts'
 import {wireTask} from '../streams/task-view.ts'
-import {cancelTask, existing, reportStatus, retryTask} from './tasks.ts'
-import {whyWaiting} from '../dispatch/waiting.ts'
+import {cancelTask, requireTask, reportStatus, retryTask} from './tasks.ts'
+import {waitingReason} from '../dispatch/waiting.ts'
 
-/** Tasks: created and cancelled by clients, reported on by workers, read by both. */
+/** Routes of tasks: clients create and cancel them, workers report on them, both read them. */
 export function taskRoutes(app: Hono<AppEnv>, parts: Parts): void {
   creation(app, parts)
   reading(app, parts)
@@ -48,23 +48,24 @@ function creation(app: Hono<AppEnv>, parts: Parts): void {
 }
 
 function reading(app: Hono<AppEnv>, parts: Parts): void {
-  const shown = (task: StoredTask) => wireTask(task, whyWaiting(task, parts))
+  const shown = (task: StoredTask) => wireTask(task, waitingReason(task, parts))
 
   app.get(routes.tasks, (c) => {
     const {status, worker_id, codebase_id, limit, cursor} = c.req.query()
     const isPoll = status === 'pending' && [codebase_id, limit, cursor].every((value) => value === undefined)
-    if (isPoll) return c.json(takeableTasks(parts, worker_id))
+    if (isPoll) return c.json(claimableTasks(parts, worker_id))
     return page(c, {status, worker_id, codebase_id, limit, cursor})
   })
 
   app.get(routes.codebaseTasks, (c) => {
     const codebase_id = c.req.param('codebase')
-    if (!isPseudo(codebase_id) && !parts.store.registry.codebase(codebase_id)) throw notFound('Codebase not found')
+    if (!isPseudoCodebase(codebase_id) && !parts.store.registry.codebase(codebase_id))
+      throw notFound('Codebase not found')
     const {status, limit, cursor} = c.req.query()
     return page(c, {status, codebase_id, limit, cursor})
   })
 
-  app.get(routes.task, (c) => c.json(shown(existing(parts, c.req.param('task')))))
+  app.get(routes.task, (c) => c.json(shown(requireTask(parts, c.req.param('task')))))
 
   function page(c: Context<AppEnv>, query: Parameters<typeof listTasks>[1]) {
     const {tasks, next} = listTasks(parts, query)
@@ -80,8 +81,8 @@ function changes(app: Hono<AppEnv>, parts: Parts): void {
     const report = await readBody(c, statusUpdateSchema, {maxBytes: limits.statusBody})
     mayActAs(c.get('identity'), report.worker_id, store.registry)
     const task = commits.write(() => {
-      seen(parts, report.worker_id)
-      return reportStatus(parts, existing(parts, c.req.param('task')), report)
+      recordContact(parts, report.worker_id)
+      return reportStatus(parts, requireTask(parts, c.req.param('task')), report)
     })
     return c.json({success: true, task: wireTask(task), task_id: task.id, status: task.status})
   })

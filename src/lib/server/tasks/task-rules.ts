@@ -2,7 +2,7 @@ import type {FinalStatus, TaskStatus} from '../../protocol/schemas.ts'
 import {isFinal} from '../../protocol/schemas.ts'
 import type {StoredTask} from '../store/store.ts'
 
-/** What somebody says about a task. `attempt` is missing in the reports of an existing worker. */
+/** A report about a task. The existing worker sends no `attempt`. */
 export type Report = {status: TaskStatus; workerId: string; attempt: number | null}
 
 export type Ruling =
@@ -27,18 +27,18 @@ const foreign: Rule = (task) => ({
 })
 const over: Rule = (task) => ({do: 'refuse', detail: `Task ${task.id} is already ${task.status}`})
 
-/** A worker may refuse a task that it never ran; a late failure of a former run must not end the next one. */
+/** A worker may refuse a task that it never ran. A late failure of an earlier run must not end the next one. */
 const failUnclaimed: Rule = (task, report) =>
   report.attempt !== null || task.attempt === 1 ? finish(task, report) : unclaimed(task, report)
-/** The answer to a final report may have been lost: the same report again is fine. */
+/** Accepts a repeated final report: the first answer may have been lost. */
 const again: Rule = (task, report) =>
   task.status === report.status && task.worker_id === report.workerId ? {do: 'nothing'} : over(task, report)
 
 type Wanted = 'running' | 'completed' | 'failed' | 'cancelled' | 'pending'
 
 /**
- * Who may move a task where. `held`: running, by the reporter; `foreign`: running, by somebody else. A task that is
- * to be cancelled while it runs stays `running` until its holder says that nothing of it is alive.
+ * Which transition a report may cause. `held`: running on the reporter; `foreign`: running on another worker. A running
+ * task with a requested cancellation stays `running` until its holder reports that no process of it is alive.
  */
 const rules: Record<Situation, Record<Wanted, Rule>> = {
   pending: {running: claim, completed: unclaimed, failed: failUnclaimed, cancelled: finish, pending: nothing},
@@ -47,7 +47,7 @@ const rules: Record<Situation, Record<Wanted, Rule>> = {
   final: {running: over, completed: again, failed: again, cancelled: again, pending: over},
 }
 
-/** What a report does to a task. Pure: the caller carries it out. */
+/** What a report does to a task. A pure function: the caller applies the ruling. */
 export function rule(task: StoredTask, report: Report): Ruling {
   if (report.status === 'assigned') return {do: 'nothing'}
   if (report.attempt !== null && report.attempt !== task.attempt)
@@ -64,6 +64,6 @@ function situation(task: StoredTask, workerId: string): Situation {
   return task.worker_id === workerId ? 'held' : 'foreign'
 }
 
-/** Tasks of these kinds are tied to no machine: when their holder is lost, another worker takes them. */
+/** Whether a task is tied to no machine. When its holder is lost, another worker takes it. */
 export const isPortable = (task: Pick<StoredTask, 'codebase_id' | 'agent_type'>) =>
   ['global', '__pending__'].includes(task.codebase_id) || ['echo', 'noop'].includes(task.agent_type)

@@ -5,10 +5,10 @@ import type {TaskStatus} from '../../protocol/schemas.ts'
 import {finalStatuses, isFinal, taskStatuses} from '../../protocol/schemas.ts'
 import {conflict, HttpError, notFound} from '../http/http-error.ts'
 import type {Parts} from '../dispatch/parts.ts'
-import {takeOutput} from './output-intake.ts'
-import {isRegistration, missesPath, passRegistrationOn, withCodebase} from './registration-tasks.ts'
+import {acceptOutput} from './output-intake.ts'
+import {isRegistrationTask, isDeclinedRegistration, offerToNextWorker, withCodebase} from './registration-tasks.ts'
 import type {StoredTask} from '../store/store.ts'
-import * as moves from './transitions.ts'
+import * as transitions from './transitions.ts'
 import type {Outcome} from './transitions.ts'
 import {rule} from './task-rules.ts'
 import {frameSize} from '../streams/task-view.ts'
@@ -41,11 +41,11 @@ export function createTask(parts: Parts, input: TaskInput): StoredTask {
     required: required.length > 0 ? required : null,
     frame_size: frameSize(input),
   })
-  store.registry.triggered(input.codebase_id, created_at)
+  store.registry.recordTrigger(input.codebase_id, created_at)
   dispatch.offerEarly(id)
-  const task = existing(parts, id)
+  const task = requireTask(parts, id)
   commits.afterCommit(() => dispatch.offer(id))
-  moves.announce(parts, task, {change: 'created'})
+  transitions.announce(parts, task, {change: 'created'})
   return task
 }
 
@@ -55,15 +55,15 @@ function checkSizes({prompt, title}: TaskInput): void {
   if (title.length > limits.title) throw new HttpError(413, `The title is longer than ${limits.title} characters`)
 }
 
-export function existing({store}: Parts, id: string): StoredTask {
+export function requireTask({store}: Parts, id: string): StoredTask {
   const task = store.tasks.get(id)
   if (!task) throw notFound('Task not found')
   return task
 }
 
-/** Gives a pending task to this worker; the same worker may ask again. 409 when it is not to be had. */
+/** Assigns a pending task to this worker. The same worker may repeat the claim. Throws 409 if it is not available. */
 export function claimTask(parts: Parts, id: string, workerId: string): StoredTask {
-  const task = existing(parts, id)
+  const task = requireTask(parts, id)
   if (task.status === 'running' && task.worker_id !== workerId)
     throw conflict(`Task ${id} already claimed by another worker (${task.worker_id})`)
   return reportStatus(parts, task, {status: 'running', worker_id: workerId, attempt: null})
@@ -73,52 +73,53 @@ export type StatusReport = Outcome & {
   status: string
   worker_id: string
   attempt: number | null
-  /** The last of the output. */
+  /** The last output of the run. */
   output?: {output: string; offset: number; length: number} | null
 }
 
-/** Carries out what a worker reports, if the rules allow it, and answers with the task as it is then. */
+/** Applies a worker's report if the rules allow it. Returns the task afterwards. */
 export function reportStatus(parts: Parts, task: StoredTask, report: StatusReport): StoredTask {
   const {worker_id: workerId} = report
   const status = knownStatus(report.status)
-  // 0 is what a worker says that was given no attempt
+  // a worker that was given no attempt sends 0
   const ruling = rule(task, {status, workerId, attempt: report.attempt || null})
   switch (ruling.do) {
     case 'refuse':
       throw conflict(ruling.detail)
     case 'claim':
       checkClaim(parts, task, workerId)
-      moves.start(parts, task, workerId, report.session_id)
+      transitions.start(parts, task, workerId, report.session_id)
       break
     case 'attach':
-      moves.renew(parts, task, report.session_id)
+      transitions.renew(parts, task, report.session_id)
       break
     case 'release':
-      moves.requeue(parts, task)
+      transitions.requeue(parts, task)
       break
     case 'request-cancel':
-      moves.cancel(parts, task, `cancelled by ${workerId}`)
+      transitions.cancel(parts, task, `cancelled by ${workerId}`)
       break
     case 'finish':
-      if (report.output) takeOutput(parts, task, {...report, timestamp: null, ...report.output})
-      if (missesPath(task, ruling.status, report.error)) passRegistrationOn(parts, task, workerId, String(report.error))
-      else moves.finish(parts, task, ruling.status, outcomeOf(parts, task, report))
+      if (report.output) acceptOutput(parts, task, {...report, timestamp: null, ...report.output})
+      if (isDeclinedRegistration(task, ruling.status, report.error))
+        offerToNextWorker(parts, task, workerId, String(report.error))
+      else transitions.finish(parts, task, ruling.status, outcomeOf(parts, task, report))
       break
     case 'nothing':
       break
   }
 
-  return existing(parts, task.id)
+  return requireTask(parts, task.id)
 }
 
 function outcomeOf(parts: Parts, task: StoredTask, report: StatusReport): Outcome {
-  if (!isRegistration(task) || report.status !== 'completed') return report
+  if (!isRegistrationTask(task) || report.status !== 'completed') return report
   return withCodebase(parts, task, report.worker_id, report)
 }
 
-/** Gives a task up: with a final status that is its end, else it goes back to the queue. */
+/** Releases a task. A final status ends it; otherwise it returns to the queue. */
 export function releaseTask(parts: Parts, report: StatusReport & {task_id: string}): StoredTask {
-  const task = existing(parts, report.task_id)
+  const task = requireTask(parts, report.task_id)
   const mine = task.worker_id === report.worker_id
   if (!mine || task.status === 'pending') throw notFound(`Task ${task.id} not claimed by worker ${report.worker_id}`)
   const status = isFinal(report.status) ? report.status : 'pending'
@@ -127,25 +128,25 @@ export function releaseTask(parts: Parts, report: StatusReport & {task_id: strin
 }
 
 export function cancelTask(parts: Parts, id: string, by: string): StoredTask {
-  const task = existing(parts, id)
+  const task = requireTask(parts, id)
   if (isFinal(task.status)) throw conflict(`Task ${id} is already ${task.status}`)
-  moves.cancel(parts, task, `cancelled by ${by}`)
-  return existing(parts, id)
+  transitions.cancel(parts, task, `cancelled by ${by}`)
+  return requireTask(parts, id)
 }
 
-/** Runs a task again that has ended, as the next attempt; with `force` one whose worker is lost, too. */
+/** Restarts an ended task as its next attempt. With `force` also a task whose worker is lost. */
 export function retryTask(parts: Parts, id: string, {force}: {force: boolean}): StoredTask {
-  const task = existing(parts, id)
+  const task = requireTask(parts, id)
   if (task.status === 'pending') throw conflict(`Task ${id} is pending already`)
-  if (!isOver(task) && task.lost_since === null)
+  if (!hasEnded(task) && task.lost_since === null)
     throw conflict(`Task ${id} is running on worker ${task.worker_id}; cancel it first`)
-  if (!isOver(task) && !force)
+  if (!hasEnded(task) && !force)
     throw conflict(`The worker of task ${id} is lost since ${task.lost_since}; force it if its machine is gone`)
-  moves.restart(parts, task)
-  return existing(parts, id)
+  transitions.restart(parts, task)
+  return requireTask(parts, id)
 }
 
-export const isOver = ({status}: Pick<StoredTask, 'status'>) => (finalStatuses as readonly string[]).includes(status)
+export const hasEnded = ({status}: Pick<StoredTask, 'status'>) => (finalStatuses as readonly string[]).includes(status)
 
 function knownStatus(status: string): TaskStatus {
   const known = taskStatuses.find((name) => name === status)
@@ -153,7 +154,7 @@ function knownStatus(status: string): TaskStatus {
   return known
 }
 
-/** A pending task may be claimed by any worker that serves its codebase, unless another one was just offered it. */
+/** Any worker that serves the codebase may claim a pending task, unless it is offered to another worker. */
 function checkClaim({dispatch, roster}: Parts, task: StoredTask, workerId: string): void {
   if (!roster.serves(workerId, task.codebase_id))
     throw conflict(`Worker ${workerId} does not serve codebase ${task.codebase_id} of task ${task.id}`)
