@@ -84,7 +84,7 @@ const newSync = () =>
     isDelta: () => true,
     register: async () => {},
     active: () => [],
-    most: {sessions: 3, messages: 100},
+    limits: {sessions: 3, messages: 100},
   })
 
 /** One sync: its time, the processor time of this process with all threads, the longest stop of the loop, bytes. */
@@ -94,7 +94,7 @@ async function measured(sync: SessionSync) {
   await sleep(20)
   delay.reset()
   const [begun, cpu, before] = [performance.now(), process.cpuUsage(), sent]
-  const [told] = await sync.now(new AbortController().signal)
+  const [told] = await sync.syncNow(new AbortController().signal)
   const {user, system} = process.cpuUsage(cpu)
   const ms = performance.now() - begun
   await sleep(20)

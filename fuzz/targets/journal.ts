@@ -66,7 +66,7 @@ async function makeSamples(folder: string): Promise<Samples> {
   for (const file of [whole, wal]) {
     using made = await Journal.open(file)
     for (let i = 0; i < 30; i++) made.begin(row(i))
-    for (let i = 0; i < 10; i++) made.freeze(row(i), report)
+    for (let i = 0; i < 10; i++) made.saveReport(row(i), report)
     if (file === wal) for (const part of ['', '-wal']) copyFileSync(file + part, `${file}.copy${part}`)
   }
 

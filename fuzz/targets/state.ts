@@ -76,7 +76,7 @@ async function readSessions(file: string): Promise<Verdict> {
   const {sessions, messages} = kept.of('codebase-1')
   readLedger(sessions)
   for (const ledger of messages.values()) readLedger(ledger)
-  kept.toldMessages('codebase-1', 'ses_3', 'msg_1 x', 1)
+  kept.recordMessages('codebase-1', 'ses_3', 'msg_1 x', 1)
   await kept.save()
   return verdict(sessions !== '')
 }

@@ -1,7 +1,7 @@
 import {mkdirSync, writeFileSync} from 'node:fs'
 import {join} from 'node:path'
 import {expect, test} from 'vitest'
-import {descendantsOf, isAlive, printsTo} from '../../src/lib/executor/processes.ts'
+import {descendantsOf, isAlive, writesTo} from '../../src/lib/executor/processes.ts'
 import {processesOf} from '../support/agent-run.ts'
 import {scratchFolder} from '../support/scratch.ts'
 import {shell} from '../support/shell.ts'
@@ -50,7 +50,7 @@ test('ends what works in the run’s temporary folder, or prints to the run’s 
   await using worker = shell('exec sleep 300', {cwd: tmp})
   await using printer = shell(`exec sleep 300 2>${log}`)
   await using reader = shell(`exec tail -f ${log}`, {cwd: scratch.path})
-  await waitFor(() => printsTo(printer.root.pid, scratch.path), 'the file to be printed to')
+  await waitFor(() => writesTo(printer.root.pid, scratch.path), 'the file to be printed to')
   expect(await script.end([], {runDir: scratch.path})).toEqual([])
   await Promise.all([worker.exited, printer.exited])
   expect(isAlive(reader.root)).toBe(true)

@@ -9,7 +9,7 @@ import {
   isAlive,
   listProcesses,
   readProcess,
-  worksIn,
+  hasWorkingDirectoryIn,
 } from '../../src/lib/executor/processes.ts'
 import {scratchFolder} from '../support/scratch.ts'
 import {shell} from '../support/shell.ts'
@@ -26,7 +26,7 @@ test('reads a process whose name has brackets and spaces in it', async () => {
   const program = join(scratch.path, 'a) R 1 (b')
   copyFileSync('/bin/sleep', program)
   await using script = shell(`exec '${program}' 300`)
-  await waitFor(() => worksIn(script.root.pid, process.cwd()), 'its start')
+  await waitFor(() => hasWorkingDirectoryIn(script.root.pid, process.cwd()), 'its start')
   const info = await waitFor(() => readProcess(script.root.pid), 'its entry')
   expect(info).toMatchObject({parent: process.pid, group: script.root.pid, startTime: script.root.startTime})
 })
@@ -70,14 +70,14 @@ test('knows who works in a folder', async () => {
   mkdirSync(inner)
   symlinkSync(inner, join(scratch.path, 'link'))
   await using script = shell('exec sleep 300', {cwd: join(scratch.path, 'link')})
-  expect(worksIn(script.root.pid, scratch.path)).toBe(true)
-  expect(worksIn(script.root.pid, join(scratch.path, 'inn'))).toBe(false)
+  expect(hasWorkingDirectoryIn(script.root.pid, scratch.path)).toBe(true)
+  expect(hasWorkingDirectoryIn(script.root.pid, join(scratch.path, 'inn'))).toBe(false)
 })
 
 test('has nothing to say of processes that are not there', () => {
   expect(readProcess(2 ** 30)).toBeUndefined()
   expect(isAlive({pid: 2 ** 30, startTime: ''})).toBe(false)
   expect(hasMarker(2 ** 30, 'x')).toBe(false)
-  expect(worksIn(2 ** 30, '/')).toBe(false)
+  expect(hasWorkingDirectoryIn(2 ** 30, '/')).toBe(false)
   expect(bootId()).toMatch(/^[0-9a-f-]{36}$/)
 })

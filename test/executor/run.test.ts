@@ -52,7 +52,7 @@ test('the agent’s streams are the run’s files, and only its owner can read t
   const links: string[] = []
   const agent = await startRun(executor, made, {
     ...observer,
-    spawned: ({pid}) => links.push(...[0, 1, 2].map((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`))),
+    onSpawned: ({pid}) => links.push(...[0, 1, 2].map((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`))),
   })
   const names = ['prompt', 'stdout.ndjson', 'stderr.log']
   expect(links).toEqual(names.map((name) => join(made.runDir, name)))

@@ -23,7 +23,7 @@ async function bark(deadlines: Partial<Deadlines>, agent: Agent) {
   const clock = fakeClock((now) => {
     while (todo[0] !== undefined && todo[0] <= now) {
       todo.shift()
-      watchdog?.sawOutput()
+      watchdog?.recordOutput()
     }
     if (now >= leavesAt) left.abort()
   })

@@ -33,16 +33,16 @@ test.skipIf(isSkipped)('on a full disk a run is refused, all else is kept in min
     disk.fill()
     journal.session(run('a'), 'ses_1')
     for (let cursor = 1; cursor <= 1000; cursor++) journal.acknowledged(run('a'), cursor)
-    expect(journal.freeze(run('a'), {text: 'x'.repeat(9000)})).toMatch(/disk is full/)
+    expect(journal.saveReport(run('a'), {text: 'x'.repeat(9000)})).toMatch(/disk is full/)
     expect(() => journal.begin(run('c'))).toThrow(/^the disk is full: the database .*journal\.db cannot be written$/)
     expect(() => journal.resumed(run('b'), 'boot')).toThrow(/^the disk is full/)
-    journal.done(run('b'))
+    journal.remove(run('b'))
     expect(journal.unfinished().map(({task_id, report}) => [task_id, report])).toEqual([
       ['a', null],
       ['b', null],
     ])
     disk.clear()
-    journal.catchUp()
+    journal.retryWrites()
     expect(journal.unfinished()).toMatchObject([
       {task_id: 'a', session_id: 'ses_1', cursor: 1000, report: expect.stringContaining('xxx'), resumes: 0},
     ])

@@ -47,9 +47,9 @@ function watched(isDelta: boolean, redact: (text: string) => string = (text) => 
       tell('sessions', (ledger) =>
         changedSessions(source, {scope: {outside: []}, only, workerId: 'w', ledger, isDelta, newest: 3}, redact),
       ),
-    messages: (most = 100) =>
+    messages: (maxMessages = 100) =>
       tell('messages', (ledger) =>
-        changedMessages(source, {sessionId: 'ses_a', workerId: 'w', ledger, isDelta, most}, redact),
+        changedMessages(source, {sessionId: 'ses_a', workerId: 'w', ledger, isDelta, maxMessages}, redact),
       ),
   }
 }
@@ -157,7 +157,7 @@ test('long messages go in pages; one that is too long is cut, and one that is ne
       messages: [cut],
     },
   ] = messages() as [{messages: {parts: {text: string}[]}[]}]
-  expect(cut?.parts[0]?.text).toMatch(/^y{16384}\n\[… \d+ characters are left out]$/)
+  expect(cut?.parts[0]?.text).toMatch(/^y{16384}\n\[… \d+ characters omitted]$/)
   const deep = `${'['.repeat(50_000)}${']'.repeat(50_000)}`
   there.messages = [{...message('msg_0', ''), parts: [{id: 'prt', data: `{"type":"tool","state":${deep}}`}]}]
   expect(messages()).toMatchObject([{messages: [{id: 'msg_0', parts: []}]}])

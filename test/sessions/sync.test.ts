@@ -53,7 +53,7 @@ async function theirs(options: SyncingOptions = {}) {
 const text = (id: string, words: string) => [{id: `prt_${id}`, type: 'text', text: words}]
 
 test('sessions and the messages of the newest reach the server, then what changed in them, and else nothing', async () => {
-  await using one = await ours({most: {sessions: 2, messages: 2}})
+  await using one = await ours({limits: {sessions: 2, messages: 2}})
   const {agent, code, syncs} = one
   for (const n of [1, 2, 3]) agent.session({id: `ses_${n}`, directory: code, updated: n * 1000})
   for (const n of [1, 2, 3]) agent.message({id: `msg_${n}`, session: 'ses_3', created: n})
@@ -188,7 +188,7 @@ test('no messages are synced when either number is 0', async () => {
     {sessions: 0, messages: 100},
     {sessions: 3, messages: 0},
   ]) {
-    await using one = await theirs({most})
+    await using one = await theirs({limits: most})
     one.agent.session({id: 'ses_1', directory: one.code})
     one.agent.message({id: 'msg_1', session: 'ses_1'})
     await one.now()
@@ -245,7 +245,7 @@ test('a server without a route is not asked again for an hour', async () => {
     expect(one.lists()).toHaveLength(2)
     expect(one.messages()).toHaveLength(1)
     expect(one.known.registrations).toBe(1)
-    expect(one.notices.at(-1)).toBe('The server takes no messages; not asked again for an hour.')
+    expect(one.notices.at(-1)).toBe('The server accepts no messages. They are offered again in an hour.')
   }
 })
 
@@ -258,7 +258,7 @@ test('what the server will never take is left out with a warning, and a failure 
       ? {status: 422, type: 'application/json', text: '{"detail": "a strange message"}'}
       : undefined
   expect(await one.now()).toMatchObject([{changed: 1}])
-  expect(one.notices.at(-1)).toMatch(/a strange message.* It is left out\./)
+  expect(one.notices.at(-1)).toMatch(/a strange message.* It is skipped\./)
   one.agent.session({id: 'ses_2', directory: one.code})
   one.server.odd = () => ({status: 500, text: 'oops'})
   await expect(one.now()).rejects.toThrow(/oops/)

@@ -17,14 +17,14 @@ export type Told = {
 export function recordingObserver(): {told: Told; observer: RunObserver} {
   const told: Told = {spawned: [], sessions: [], activities: [], texts: [], warnings: []}
   const observer: RunObserver = {
-    spawned: (identity) => told.spawned.push(identity),
-    exited: () => {},
-    session: (id) => told.sessions.push(id),
-    activity: (line, text) => {
+    onSpawned: (identity) => told.spawned.push(identity),
+    onExited: () => {},
+    onSession: (id) => told.sessions.push(id),
+    onActivity: (line, text) => {
       told.activities.push(line)
       if (text !== undefined) told.texts.push(text)
     },
-    warning: (text) => told.warnings.push(text),
+    onWarning: (text) => told.warnings.push(text),
   }
   return {told, observer}
 }

@@ -5,7 +5,7 @@ import {systemClock, type Clock} from '../../src/lib/core/clock.ts'
 import {EventBus} from '../../src/lib/events/bus.ts'
 import type {WorkerEvent} from '../../src/lib/events/worker-event.ts'
 import type {RunningTask} from '../../src/lib/sessions/follow-sessions.ts'
-import {rest} from '../../src/lib/sessions/codebase-directories.ts'
+import {elsewhere} from '../../src/lib/sessions/codebase-directories.ts'
 import {SessionSync, type SyncOptions} from '../../src/lib/sessions/session-sync.ts'
 import {agentDatabase} from './agent-storage.ts'
 import {scratchFolder} from './scratch.ts'
@@ -51,12 +51,12 @@ export async function syncing(
     file: join(scratch.path, 'sessions.json'),
     directories: () => [
       {codebaseId: known.id, directory: code},
-      ...(withRest ? [{codebaseId: 'global', directory: rest}] : []),
+      ...(withRest ? [{codebaseId: 'global', directory: elsewhere}] : []),
     ],
     isDelta: () => known.isDelta,
     active: () => active,
     activeMs: 50,
-    most: {sessions: 3, messages: 100},
+    limits: {sessions: 3, messages: 100},
     ...more,
   }
   let sync = new SessionSync(options)
@@ -73,7 +73,7 @@ export async function syncing(
     notices,
     /** How often it has waited. */
     naps: () => naps,
-    now: () => sync.now(AbortSignal.timeout(20_000)),
+    now: () => sync.syncNow(AbortSignal.timeout(20_000)),
     run: (signal: AbortSignal) => sync.run(signal),
     /** As a new process of the worker does. */
     async restart(changes: Partial<SyncOptions> = {}) {

@@ -27,7 +27,7 @@ export async function listLocalSessions(options: ListOptions): Promise<WireSessi
   const storage = await findStorage({setting: config.opencode_storage_path, env, home})
   if (!storage) return []
   await using reader = new SessionReader({secrets: [], patterns: [], commands: undefined})
-  const {sessions} = await reader.ask('list', storage, {scope, most: limit})
+  const {sessions} = await reader.read('list', storage, {scope, maxSessions: limit})
   return sessions.map(wireSession)
 }
 

@@ -40,7 +40,7 @@ export function socketHandlers({worker, store, bus, ladder, server, version}: Lo
     detach: () => ladder.detachNow(),
     setPaused: (isPaused) => worker.setPaused(isPaused),
     cancel: (taskId) => runner.stop(taskId, byHand),
-    syncSessions: async (all) => (await worker.sessions?.now(new AbortController().signal, {all})) ?? [],
+    syncSessions: async (all) => (await worker.sessions?.syncNow(new AbortController().signal, {all})) ?? [],
     addCodebase: async (codebase) => {
       await registration.addCodebase(codebase, {isPersistent: false, signal: AbortSignal.timeout(20_000)})
     },

@@ -103,7 +103,7 @@ async function syncHere(options: SyncSessionsOptions): Promise<SyncedWorker> {
     register: (until) => registration.register(until),
     active: () => [],
   })
-  return {worker: name, running: false, codebases: await sync.now(signal, options)}
+  return {worker: name, running: false, codebases: await sync.syncNow(signal, options)}
 }
 
 /** As `start` has them: those configured, else the current directory. */

@@ -9,21 +9,21 @@ export type AdoptOptions = {
   request: RunRequest
   observer: RunObserver
   clock: Clock
-  /** What `spawned` told when the run was started. */
+  /** The agent's process, as `onSpawned` reported it. */
   root: ProcessIdentity
 }
 
-/** Not our child, so its end has to be looked for. */
-const lookMs = 100
+/** The agent is not our child, so its end is found by polling. */
+const pollMs = 100
 
 /**
- * Takes over a run that an earlier worker on this machine, since its last boot, has started. It may have ended
- * meanwhile: then it is judged by what it printed. Its deadlines go on from when it was started.
+ * Adopts an agent that an earlier worker process started since the last boot of this machine. If the agent has ended
+ * meanwhile, it is judged by its output. Its deadlines count from its start.
  */
 export function adoptRun({request, observer, clock, root}: AdoptOptions): RunningAgent {
   const stop = new AbortController()
   const exited = (async () => {
-    while (isAlive(root)) await clock.sleep(lookMs)
+    while (isAlive(root)) await clock.sleep(pollMs)
     return undefined
   })()
   const supervised = superviseAgent({
@@ -42,7 +42,7 @@ export function adoptRun({request, observer, clock, root}: AdoptOptions): Runnin
   return {outcome: supervised.then(({outcome}) => outcome), stop: (reason) => stop.abort(reason)}
 }
 
-/** What is there will be read now, and counts as of now: when it was printed only the wall clock knows, which may be set. */
+/** Existing output counts as printed now. Only the wall clock knows when it was printed, and that can be set. */
 function hasPrinted(runDir: string): boolean {
   const spool = statSync(join(runDir, runFiles.stdout), {throwIfNoEntry: false})
   return spool !== undefined && spool.size > 0

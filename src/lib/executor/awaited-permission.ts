@@ -4,10 +4,10 @@ import {openRequest, type PermissionRequest} from '../opencode/output/permission
 import {runFiles} from './executor.ts'
 import {readTail} from './stderr-tail.ts'
 
-/** The permission that the agent has asked for, where that is the last thing that it printed on either stream. */
+/** The permission that the agent asks for, if that is the last thing that it printed on either stream. */
 export function awaitedPermission(runDir: string, stderrFrom: number): PermissionRequest | undefined {
   const stderr = join(runDir, runFiles.stderr)
-  // Times of one file system: an event that followed may not have been read yet.
+  // Compares times of one file system. An event that followed may not be read yet.
   if (changedAt(stderr) <= changedAt(join(runDir, runFiles.stdout))) return undefined
   return openRequest(readTail(stderr, stderrFrom))
 }
@@ -16,6 +16,6 @@ function changedAt(path: string): number {
   try {
     return statSync(path, {throwIfNoEntry: false})?.mtimeMs ?? 0
   } catch {
-    return 0 // somebody has taken the folder away
+    return 0 // the folder was removed
   }
 }

@@ -3,13 +3,13 @@ import {join} from 'node:path'
 import {type Executor, noUsage, type RunningAgent, type RunRequest, runFiles} from './executor.ts'
 import {cannotWrite} from './run-files.ts'
 
-/** Answers with the prompt. */
+/** Completes with the prompt as its result. */
 export const echoExecutor: Executor = builtin(({prompt}) => prompt)
 
-/** Does nothing, and says that it went well. */
+/** Does nothing and completes. */
 export const noopExecutor: Executor = builtin(() => 'ok')
 
-/** A run with no process: over as soon as it is started. Its spool holds the answer as OpenCode would write it. */
+/** A run without a process, complete as soon as it starts. Its spool contains the result as OpenCode would write it. */
 function builtin(answer: (request: RunRequest) => string): Executor {
   return {
     prepare: async (request) => ({start: () => run(request, answer(request)), discard: () => {}}),

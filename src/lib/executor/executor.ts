@@ -1,6 +1,6 @@
 import type {FinalStatus, Usage} from '../protocol/schemas.ts'
 
-/** What is to be run. All paths are absolute. */
+/** A request to run an agent. All paths are absolute. */
 export type RunRequest = {
   taskId: string
   attempt: number
@@ -10,16 +10,16 @@ export type RunRequest = {
   model?: string | undefined
   /** An OpenCode session to continue. */
   sessionId?: string | undefined
-  /** The run goes on: what an earlier agent printed stays in the spool, and this one's comes behind it. */
+  /** Continues a run: the output of the earlier agent stays in the spool, and new output is appended. */
   continues?: boolean
   /** The codebase: the agent's working directory. */
   cwd: string
   /** This run's own folder (0700, exists): `prompt`, `stdout.ndjson`, `stderr.log`, `tmp/`. */
   runDir: string
-  /** Value of `A2A_RUN` in the agent's environment: it names instance and run, and every descendant inherits it. */
+  /** Value of `A2A_RUN` in the agent's environment. It names worker and run, and all descendants inherit it. */
   marker: string
   deadlines: Deadlines
-  /** Whether the disk of the run's folder was seen full since the run was asked for. */
+  /** Whether the disk of the run's folder was full since the run was requested. */
   wasDiskFull?: () => boolean
 }
 
@@ -37,31 +37,31 @@ export type Deadlines = {
   grace: number
 }
 
-/** Enough to tell a process from a later one with the same pid. */
+/** Distinguishes a process from a later one with the same pid. */
 export type ProcessIdentity = {
   pid: number
   /** Clock ticks since boot, field 22 of /proc/PID/stat. */ startTime: string
 }
 
-/** What the run tells while it goes on. Callbacks must not throw and do not block. */
+/** Callbacks of a run. They must not throw and not block. */
 export type RunObserver = {
   /**
-   * Right after the spawn, before anything else; again if the agent had to be started a second time. Not called by
-   * executors that need no process.
+   * Called right after the spawn, before anything else, and again if the agent had to be restarted. Not called by
+   * executors without a process.
    */
-  spawned: (process: ProcessIdentity) => void
-  /** The agent's process has ended; what is left of the run is looked after now. */
-  exited: () => void
-  /** As soon as it is known; again if the agent changes it. */
-  session: (id: string) => void
-  /** One line for people about what the agent does now: a tool call that ended, a text; and the text, if it is longer. */
-  activity: (line: string, text?: string) => void
-  warning: (text: string) => void
+  onSpawned: (process: ProcessIdentity) => void
+  /** The agent's process has ended. Its remaining processes are ended next. */
+  onExited: () => void
+  /** The session is known, or has changed. */
+  onSession: (id: string) => void
+  /** A line for people about what the agent did: a tool call or a text. `text` is the complete text if it is longer. */
+  onActivity: (line: string, text?: string) => void
+  onWarning: (text: string) => void
 }
 
 export type RunOutcome = {
   status: FinalStatus
-  /** The agent's final text, bounded; null where there is none. */
+  /** The agent's final text, bounded. Null if there is none. */
   result: string | null
   /** Never empty unless completed. */
   error: string | null
@@ -69,7 +69,7 @@ export type RunOutcome = {
   usage: Usage
 }
 
-/** What a run took that never came to anything. */
+/** The usage of a run that never began. */
 export const noUsage: Usage = {
   input: 0,
   output: 0,
@@ -82,36 +82,36 @@ export const noUsage: Usage = {
 }
 
 export type StopReason = {
-  /** `cancelled`: somebody asked for it. `failed`: the worker gives up on it. */
+  /** `cancelled`: requested by a person. `failed`: decided by the worker. */
   status: 'cancelled' | 'failed'
   /** Becomes the task's error. */
   error: string
-  /** Somebody else is to begin again: it is no end of the task. */
+  /** The task is requeued instead of ended. */
   requeues?: true
 }
 
 export type RunningAgent = {
-  /** Settles when the run is over, its spool complete and no process of it alive. Rejects only for a bug. */
+  /** Settles when the run is over: its spool is complete and no process of it is alive. Rejects only for a bug. */
   readonly outcome: Promise<RunOutcome>
-  /** Asks the run to end early; the outcome says when it has. A second call changes nothing. */
+  /** Stops the run early. `outcome` settles when it has stopped. A second call has no effect. */
   stop(reason: StopReason): void
 }
 
-/** A run of which everything is in place but the agent. */
+/** A run that is ready except for its agent. */
 export type PreparedRun = {
-  /** Rejects, with nothing left behind, when the agent cannot be started. */
+  /** Starts the agent. Rejects, and leaves nothing behind, if it cannot be started. */
   start(observer: RunObserver): Promise<RunningAgent>
-  /** Takes back what was written: the run will not be started. */
+  /** Removes what `prepare` wrote. */
   discard(): void
 }
 
-/** Runs a task, in two steps, so that the first can be done while the task is still being claimed. */
+/** Runs a task in two steps. The first can happen while the task is being claimed. */
 export interface Executor {
-  /** Checks what can be checked beforehand. Rejects, with nothing left behind: unknown model, disk full, … */
+  /** Checks the request and writes its files. Rejects, and leaves nothing behind: unknown model, disk full, … */
   prepare(request: RunRequest): Promise<PreparedRun>
 }
 
-/** Names in a run's folder. `refused`: the report that the server will never take. */
+/** File names in a run's folder. `refused`: a report that the control plane refused for good. */
 export const runFiles = {
   prompt: 'prompt',
   stdout: 'stdout.ndjson',

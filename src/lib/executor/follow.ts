@@ -3,47 +3,47 @@ import {setImmediate as nextTurn} from 'node:timers/promises'
 
 export type FollowOptions = {
   path: string
-  /** Where to begin, in bytes. */
+  /** Start offset, in bytes. */
   from: number
-  /** The most that one piece has. */
+  /** Maximum size of a piece. */
   maxBytes: number
-  /** Nothing more will be written: the file is read to its end, and that is all. */
+  /** Aborted when nothing more is written. The file is then read to its end. */
   ended: AbortSignal
-  /** Leave at once. */
+  /** Aborted to stop reading at once. */
   signal: AbortSignal
-  /** After it was woken it waits so long for more, ms; not before its first piece. Default: 0. */
+  /** How long to wait for more after a change, in ms. Not before the first piece. Default: 0. */
   settleMs?: number
-  /** False: pieces end with a line, but for the last one and for lines over `maxBytes`. Default: as it comes. */
+  /** False: pieces end at line ends, except the last piece and lines over `maxBytes`. Default: true. */
   yieldPartial?: boolean
 }
 
-/** At most one read in this time once a first was made: a writer of many small lines costs 80 reads, not 70,000. */
+/** The shortest time between reads. A writer of many small lines then costs 80 reads instead of 70,000. */
 const quietMs = 5
-/** For what `fs.watch` does not see: network file systems, and a used-up limit of watches. */
+/** Polling covers what `fs.watch` misses: network file systems, and an exhausted number of watches. */
 const pollMs = 1000
 const newline = 10
 
 /**
- * Reads a file that still grows. Reads are synchronous: what was just written is in memory, and a piece takes 20 µs there
- * against 300 µs by way of the thread pool. Between full pieces others have their turn. The bytes are of one buffer that is used again: they are valid until the next piece
- * is asked for.
+ * Reads a file that still grows. Reads are synchronous: what was just written is in memory, where a piece takes 20 µs,
+ * against 300 µs by the thread pool. The event loop gets a turn after each full piece. All pieces share one buffer, so
+ * the bytes are valid only until the next piece is requested.
  */
 export async function* follow(options: FollowOptions): AsyncGenerator<{offset: number; bytes: Buffer}> {
   const {path, maxBytes, ended, signal} = options
   const file = openSync(path, 'r')
-  // Before the first read, else a write between the two would wait for the next one.
-  const bell = createBell(path, [ended, signal])
+  // Created before the first read. Otherwise a write in between would go unnoticed until the next one.
+  const notifier = createNotifier(path, [ended, signal])
   try {
     const buffer = Buffer.allocUnsafe(maxBytes)
     let offset = options.from
     while (!signal.aborted) {
       const isLast = ended.aborted
       const readAt = performance.now()
-      bell.reset()
+      notifier.reset()
       let filled = maxBytes
       while (filled === maxBytes) {
         filled = readSync(file, buffer, 0, maxBytes, offset)
-        const length = options.yieldPartial === false && !isLast ? wholeLines(buffer, filled) : filled
+        const length = options.yieldPartial === false && !isLast ? lengthOfLines(buffer, filled) : filled
         if (length > 0) yield {offset, bytes: buffer.subarray(0, length)}
         if (signal.aborted) return
         offset += length
@@ -51,57 +51,57 @@ export async function* follow(options: FollowOptions): AsyncGenerator<{offset: n
       }
 
       if (isLast) return
-      await bell.rung()
-      if (options.settleMs && offset > options.from && !ended.aborted) await bell.quiet(options.settleMs)
+      await notifier.notified()
+      if (options.settleMs && offset > options.from && !ended.aborted) await notifier.pause(options.settleMs)
       const pause = quietMs - (performance.now() - readAt)
-      if (pause > 0 && !ended.aborted && !signal.aborted) await bell.quiet(pause)
+      if (pause > 0 && !ended.aborted && !signal.aborted) await notifier.pause(pause)
     }
   } finally {
-    bell[Symbol.dispose]()
+    notifier[Symbol.dispose]()
     closeSync(file)
   }
 }
 
-/** How much of a piece to give: up to the last newline, or all of a full one that has none. */
-function wholeLines(buffer: Buffer, filled: number): number {
+/** The length up to the last newline, or all of a full piece without one. */
+function lengthOfLines(buffer: Buffer, filled: number): number {
   const end = buffer.subarray(0, filled).lastIndexOf(newline) + 1
   return end === 0 && filled === buffer.length ? filled : end
 }
 
-/** Rings when the file changes, at each poll, and when one of the signals is aborted. */
-function createBell(path: string, signals: AbortSignal[]) {
-  let isRung = false
-  let answer = () => {}
-  const ring = () => {
-    isRung = true
-    answer()
+/** Notifies when the file changes, at each poll, and when one of the signals is aborted. */
+function createNotifier(path: string, signals: AbortSignal[]) {
+  let isNotified = false
+  let resolveWait = () => {}
+  const notify = () => {
+    isNotified = true
+    resolveWait()
   }
-  let hurry = () => {}
+  let endPause = () => {}
   const onAbort = () => {
-    ring()
-    hurry()
+    notify()
+    endPause()
   }
-  // What nobody writes to any more needs no watch, and to end one takes the kernel half a millisecond.
+  // A finished file needs no watch, and closing one takes the kernel half a millisecond.
   const isOver = signals.some(({aborted}) => aborted)
-  const watcher = isOver ? undefined : watchFile(path, ring)
-  const timer = setInterval(ring, pollMs)
+  const watcher = isOver ? undefined : watchFile(path, notify)
+  const timer = setInterval(notify, pollMs)
   for (const signal of signals) signal.addEventListener('abort', onAbort)
 
   return {
     reset() {
-      isRung = false
+      isNotified = false
     },
-    /** Resolves once it has rung since the last reset. */
-    rung: () =>
+    /** Resolves at the first notification since the last reset. */
+    notified: () =>
       new Promise<void>((resolve) => {
-        if (isRung) resolve()
-        else answer = resolve
+        if (isNotified) resolve()
+        else resolveWait = resolve
       }),
     /** Resolves after `ms`, or as soon as a signal is aborted. */
-    quiet: (ms: number) =>
+    pause: (ms: number) =>
       new Promise<void>((resolve) => {
         const timeout = setTimeout(resolve, ms)
-        hurry = () => {
+        endPause = () => {
           clearTimeout(timeout)
           resolve()
         }
@@ -120,6 +120,6 @@ function watchFile(path: string, onChange: () => void): FSWatcher | undefined {
     watcher.on('error', () => watcher.close())
     return watcher
   } catch {
-    return undefined // ENOSPC, EMFILE: no watch is left, so the poll has to do
+    return undefined // ENOSPC, EMFILE: no watch is available, so polling must do
   }
 }

@@ -1,51 +1,60 @@
 import {join} from 'node:path'
 import type {Clock} from '../core/clock.ts'
 import {runFiles, type ProcessIdentity} from './executor.ts'
-import {hasMarker, hasProc, lastPid, listProcesses, printsTo, readProcess, realPathOf, worksIn} from './processes.ts'
+import {
+  hasMarker,
+  hasProc,
+  lastPid,
+  listProcesses,
+  writesTo,
+  readProcess,
+  realPathOf,
+  hasWorkingDirectoryIn,
+} from './processes.ts'
 
 export type EndOptions = {
-  /** The agent itself; it may have ended already. It was started as the leader of a group. */
+  /** The agent. It may have ended already. It was started as the leader of a process group. */
   root: ProcessIdentity
   marker: string
-  /** The run's own folder: with the files that it prints to, and the temporary folder. */
+  /** The run's folder, with its output files and its temporary folder. */
   runDir: string
-  /** Processes that descended from the agent at some time. */
+  /** Processes that were descendants of the agent at some time. */
   seen: Iterable<ProcessIdentity>
   /** Between SIGTERM and SIGKILL. */
   graceMs: number
   clock: Clock
-  /** The agent was started so shortly ago that all its processes have higher numbers than it has. Default: it was not. */
+  /** The agent started so recently that all its processes have higher pids. Default: false. */
   isRecent?: boolean
 }
 
-/** After SIGKILL; what is not gone then sits in the kernel, or belongs to another user. */
+/** How long to wait after SIGKILL. A process that is still alive then is stuck in the kernel, or belongs to another user. */
 const killMs = 2000
 
 /**
- * Ends all processes of a run, and looks until there is none. Resolves with those that could not be ended.
+ * Ends all processes of a run and repeats until none is left. Resolves with those that could not be ended.
  *
- * No single sign finds them all: the agent's shells have groups of their own, orphans lose their parent, and
- * `env -i` loses the marker. A process is one of the run's by any of: group, marker, descent (now, or when it was
- * last seen), working in the run's temporary folder, printing to one of the run's files.
+ * No single sign finds them all: the agent's shells have process groups of their own, orphans lose their parent, and
+ * `env -i` loses the marker. A process belongs to the run by any of: group, marker, ancestry (now or when last seen),
+ * working directory in the run's temporary folder, output to one of the run's files.
  */
 export async function endProcesses(options: EndOptions): Promise<ProcessIdentity[]> {
   if (!hasProc) return endGroup(options)
   const {graceMs, clock} = options
   const places = {...options, runDir: realPathOf(options.runDir)}
   const known = new Map([options.root, ...options.seen].map((identity) => [keyOf(identity), identity]))
-  const asked = new Set<string>()
-  const begun = clock.monotonic()
+  const terminated = new Set<string>()
+  const startedAt = clock.monotonic()
   for (let pause = 2; ; pause = Math.min(pause * 2, 50)) {
     const alive = members(places, known)
-    const waited = clock.monotonic() - begun
+    const waited = clock.monotonic() - startedAt
     if (alive.length === 0 || waited >= graceMs + killMs) return alive
     for (const identity of alive) {
       const key = keyOf(identity)
-      // A parent may end before its child is looked at again: from now on the child is known by itself.
+      // Its parent may end before the next scan, so the process is remembered by itself from now on.
       known.set(key, identity)
       if (waited >= graceMs) send(identity, 'SIGKILL')
-      else if (!asked.has(key)) send(identity, 'SIGTERM')
-      asked.add(key)
+      else if (!terminated.has(key)) send(identity, 'SIGTERM')
+      terminated.add(key)
     }
 
     await clock.sleep(waited < graceMs ? Math.min(pause, graceMs - waited) : pause)
@@ -58,7 +67,7 @@ function members({root, marker, runDir, isRecent}: EndOptions, known: ReadonlyMa
   const since = Number(root.startTime)
   const youngest = isRecent ? lastPid() : 0
   const all = listProcesses(youngest >= root.pid ? {from: root.pid, to: youngest} : undefined)
-  // Somebody else's by now, if the number is in use again: then the group of that number is too.
+  // If the pid was reused, the group of that number belongs to another process.
   const isGroupOurs = all.every(({pid, startTime}) => pid !== root.pid || startTime === root.startTime)
   const candidates = all.filter(({pid, startTime}) => Number(startTime) >= since && pid !== process.pid)
   const found = new Map(
@@ -68,8 +77,8 @@ function members({root, marker, runDir, isRecent}: EndOptions, known: ReadonlyMa
           known.has(keyOf(info)) ||
           (isGroupOurs && info.group === root.pid) ||
           hasMarker(info.pid, marker) ||
-          worksIn(info.pid, join(runDir, runFiles.tmp)) ||
-          printsTo(info.pid, runDir),
+          hasWorkingDirectoryIn(info.pid, join(runDir, runFiles.tmp)) ||
+          writesTo(info.pid, runDir),
       )
       .map(({pid, startTime}) => [pid, {pid, startTime}]),
   )
@@ -86,20 +95,20 @@ function send({pid, startTime}: ProcessIdentity, signal: NodeJS.Signals): void {
   try {
     process.kill(pid, signal)
   } catch {
-    // It has just ended, or belongs to another user: the next look tells.
+    // It has just ended, or belongs to another user. The next scan shows which.
   }
 }
 
-/** Without /proc the group is all that can be reached. */
+/** Without /proc only the process group can be found. */
 async function endGroup({root, graceMs, clock}: EndOptions): Promise<ProcessIdentity[]> {
-  const begun = clock.monotonic()
-  let isAsked = false
+  const startedAt = clock.monotonic()
+  let isTerminated = false
   while (sendGroup(root.pid, 0)) {
-    const waited = clock.monotonic() - begun
+    const waited = clock.monotonic() - startedAt
     if (waited >= graceMs + killMs) return [root]
     if (waited >= graceMs) sendGroup(root.pid, 'SIGKILL')
-    else if (!isAsked) sendGroup(root.pid, 'SIGTERM')
-    isAsked = true
+    else if (!isTerminated) sendGroup(root.pid, 'SIGTERM')
+    isTerminated = true
     await clock.sleep(50)
   }
 

@@ -1,26 +1,35 @@
 import {join} from 'node:path'
 import {runFiles} from './executor.ts'
-import {filesOf, hasProc, isBelow, linkOf, listProcesses, markerOf, realPathOf, type ProcessInfo} from './processes.ts'
+import {
+  outputFilesOf,
+  hasProc,
+  isBelow,
+  linkOf,
+  listProcesses,
+  markerOf,
+  realPathOf,
+  type ProcessInfo,
+} from './processes.ts'
 
-/** A process with what tells whose it is. */
-export type ScannedProcess = ProcessInfo & {marker: string | undefined; cwd: string; prints: string[]}
+/** A process with everything that identifies its run. */
+export type ScannedProcess = ProcessInfo & {marker: string | undefined; cwd: string; outputFiles: string[]}
 
-/** All processes as they are now, looked at once for many runs: to list them for each would cost a worker seconds. */
+/** Scans all processes once for many runs. A scan per run would cost seconds of CPU time. */
 export const scanProcesses = (): ScannedProcess[] =>
   listProcesses().map((info) => ({
     ...info,
     marker: markerOf(info.pid),
     cwd: linkOf(info.pid, 'cwd'),
-    prints: filesOf(info.pid),
+    outputFiles: outputFilesOf(info.pid),
   }))
 
-type Left = {pid: number | null; marker: string; runDir: string}
+type DeadRun = {pid: number | null; marker: string; runDir: string}
 
 /**
- * Whether there may be something of a run whose agent has gone. No: then there is nothing to look for, since what had
- * none of these signs could only be told by a parent that has.
+ * Whether a run whose agent is not alive may have orphans. A process without any of these signs could only be found by a
+ * parent that has one. So if no process has a sign, there is nothing to look for.
  */
-export function mayHaveOrphans({pid, marker, runDir}: Left, processes: readonly ScannedProcess[]): boolean {
+export function mayHaveOrphans({pid, marker, runDir}: DeadRun, processes: readonly ScannedProcess[]): boolean {
   if (!hasProc) return true
   const folder = realPathOf(runDir)
   return processes.some(
@@ -28,6 +37,6 @@ export function mayHaveOrphans({pid, marker, runDir}: Left, processes: readonly 
       process.marker === marker ||
       (pid !== null && (process.pid === pid || process.group === pid)) ||
       isBelow(process.cwd, join(folder, runFiles.tmp)) ||
-      process.prints.some((file) => isBelow(file, folder)),
+      process.outputFiles.some((file) => isBelow(file, folder)),
   )
 }

@@ -2,16 +2,16 @@ import {existsSync, readFileSync, readdirSync, readlinkSync, realpathSync} from 
 import {markerVariable} from '../opencode/program/environment.ts'
 import type {ProcessIdentity} from './executor.ts'
 
-/** One line of /proc. Entries vanish while they are read, and some are not ours to read: both count as not there. */
+/** An entry of /proc. Entries that vanish while they are read, or are not readable, count as absent. */
 export type ProcessInfo = ProcessIdentity & {parent: number; group: number; session: number; state: string}
 
-/** Without /proc (macOS) there are no start times, no markers and no descendants: only pids and groups. */
+/** Without /proc (macOS) there are only pids and groups: no start times, markers or descendants. */
 export const hasProc = existsSync('/proc/self/stat')
 const hasChildren = existsSync('/proc/thread-self/children')
 
 export function readProcess(pid: number): ProcessInfo | undefined {
   const stat = readText(`/proc/${pid}/stat`)
-  // The name in the second field may hold spaces and brackets: the fields are counted from the last one.
+  // The name in the second field may contain spaces and brackets, so fields are counted from the last bracket.
   const fields = stat?.slice(stat.lastIndexOf(')') + 2).split(' ')
   const startTime = fields?.[19]
   if (!fields || startTime === undefined) return undefined
@@ -19,32 +19,32 @@ export function readProcess(pid: number): ProcessInfo | undefined {
   return {pid, startTime, state, parent: Number(parent), group: Number(group), session: Number(session)}
 }
 
-/** What tells the process `pid` from a later one of the same number. */
+/** The identity of a process, which distinguishes it from a later one with the same pid. */
 export const identify = (pid: number): ProcessIdentity => ({pid, startTime: readProcess(pid)?.startTime ?? ''})
 
-/** Whether it is that very process and still runs: a zombie does not, even if nobody ever reaps it. */
+/** Whether exactly this process still runs. A zombie does not, even if nobody reaps it. */
 export function isAlive({pid, startTime}: ProcessIdentity): boolean {
   if (!hasProc) return canSignal(pid)
   const info = readProcess(pid)
   return info !== undefined && info.startTime === startTime && hasNotEnded(info)
 }
 
-/** Clock ticks of a second, as /proc counts them: the same on every Linux. */
-const ticks = 100
+/** Clock ticks per second in /proc: the same on every Linux. */
+const ticksPerSecond = 100
 
-/** How long ago a process was started, in ms: by the kernel's count, which nobody can set. 0 where there is no such count. */
+/** The age of a process in ms, by the kernel's monotonic count. 0 where there is none. */
 export function ageMs({startTime}: ProcessIdentity): number {
   const [uptime] = readText('/proc/uptime')?.split(' ') ?? []
-  const age = Number(uptime) * 1000 - (Number(startTime) * 1000) / ticks
+  const age = Number(uptime) * 1000 - (Number(startTime) * 1000) / ticksPerSecond
   return Number.isFinite(age) ? Math.max(0, age) : 0
 }
 
 export const hasNotEnded = ({state}: ProcessInfo) => state !== 'Z' && state !== 'X'
 
-/** So few numbers are tried one by one: to list all of /proc takes longer. */
+/** Up to this many pids are tried one by one, which is faster than listing /proc. */
 const fewPids = 64
 
-/** All processes that have not ended; with `range` only those whose numbers are in it. */
+/** All processes that have not ended, or those with a pid in `range`. */
 export function listProcesses(range?: {from: number; to: number}): ProcessInfo[] {
   return pidsOf(range)
     .map((pid) => readProcess(pid))
@@ -59,10 +59,10 @@ function pidsOf(range: {from: number; to: number} | undefined): number[] {
   return numbers.filter((pid) => existsSync(`/proc/${pid}/stat`))
 }
 
-/** The number that the youngest process of this pid namespace got; numbers grow and then come round (proc(5), loadavg). */
+/** The pid of the newest process in this pid namespace. Pids grow and then wrap around (proc(5), loadavg). */
 export const lastPid = () => Number(readText('/proc/loadavg')?.trim().split(' ').at(-1) ?? 0)
 
-/** Whether the process was started with this very marker in its environment. */
+/** Whether the process was started with this marker in its environment. */
 export function hasMarker(pid: number, marker: string): boolean {
   const environment = readText(`/proc/${pid}/environ`, 'latin1')
   if (!environment) return false
@@ -70,19 +70,19 @@ export function hasMarker(pid: number, marker: string): boolean {
   return `\0${environment}\0`.includes(`\0${entry}\0`)
 }
 
-/** The marker that the process was started with: it says who has left it, if somebody has. */
+/** The marker in the environment of the process, if it has one. */
 export function markerOf(pid: number): string | undefined {
   const environment = readText(`/proc/${pid}/environ`, 'latin1')
   const entry = environment?.split('\0').find((line) => line.startsWith(`${markerVariable}=`))
   return entry && Buffer.from(entry.slice(markerVariable.length + 1), 'latin1').toString()
 }
 
-/** Whether the process works in `folder` or below it. */
-export function worksIn(pid: number, folder: string): boolean {
+/** Whether the working directory of the process is `folder` or below it. */
+export function hasWorkingDirectoryIn(pid: number, folder: string): boolean {
   return isBelow(linkOf(pid, 'cwd'), folder)
 }
 
-/** As the system tells paths: without links. One that is not there stays as it is. */
+/** The path without symbolic links, or the path itself if it does not exist. */
 export function realPathOf(path: string): string {
   try {
     return realpathSync.native(path)
@@ -91,12 +91,12 @@ export function realPathOf(path: string): string {
   }
 }
 
-/** Whether what the process prints goes to a file in `folder`: that is inherited, and outlives all other signs. */
-export function printsTo(pid: number, folder: string): boolean {
-  return filesOf(pid).some((file) => isBelow(file, folder))
+/** Whether the process writes its output to a file in `folder`. Descendants inherit that even if they lose all other signs. */
+export function writesTo(pid: number, folder: string): boolean {
+  return outputFilesOf(pid).some((file) => isBelow(file, folder))
 }
 
-/** All that descend from `roots` and have not ended, without the roots themselves. */
+/** All descendants of `roots` that have not ended, without the roots. */
 export function descendantsOf(roots: Iterable<ProcessIdentity>): ProcessIdentity[] {
   const found: ProcessIdentity[] = []
   const queue = [...roots].filter((root) => isAlive(root)).map(({pid}) => pid)
@@ -115,7 +115,7 @@ export function descendantsOf(roots: Iterable<ProcessIdentity>): ProcessIdentity
   return found
 }
 
-/** The kernel's own list of children where it has one, else a look at every process. */
+/** Reads the kernel's list of children, or scans all processes where there is none. */
 function childReader(): (pid: number) => number[] {
   if (hasChildren)
     return (pid) =>
@@ -129,7 +129,7 @@ function childReader(): (pid: number) => number[] {
 
 let boot: string | undefined
 
-/** Differs after each start of the machine; undefined where there is none. Start times count from there. */
+/** An id that changes with each boot, if the system has one. Start times count from the boot. */
 export const bootId = (): string | undefined => (boot ??= readText('/proc/sys/kernel/random/boot_id')?.trim())
 
 function pidsIn(folder: string): number[] {
@@ -158,13 +158,13 @@ function canSignal(pid: number): boolean {
   }
 }
 
-/** Whether a path is that folder or below it; both without links. */
+/** Whether a path is the folder or below it. Both must be real paths. */
 export const isBelow = (path: string, folder: string) => `${path}/`.startsWith(`${folder}/`)
 
-/** What the process prints to. */
-export const filesOf = (pid: number): string[] => ['fd/1', 'fd/2'].map((name) => linkOf(pid, name))
+/** The files of standard output and standard error of the process. */
+export const outputFilesOf = (pid: number): string[] => ['fd/1', 'fd/2'].map((name) => linkOf(pid, name))
 
-/** Where a link of the process leads; empty where it has ended, or is another user's. */
+/** The target of a link in /proc. Empty if the process has ended or belongs to another user. */
 export function linkOf(pid: number, name: string): string {
   try {
     return readlinkSync(`/proc/${pid}/${name}`)

@@ -8,7 +8,7 @@ import {follow} from './follow.ts'
 export type ReadEventsOptions = {
   path: string
   from: number
-  /** The agent has gone: nothing more will be written. */
+  /** Aborted when the agent has exited: nothing more is written. */
   ended: AbortSignal
   record: RunRecord
   observer: RunObserver
@@ -16,10 +16,10 @@ export type ReadEventsOptions = {
 }
 
 const pieceBytes = 64 * 1024
-const longestActivity = 200
-const longestText = 4000
+const maxActivityChars = 200
+const maxTextChars = 4000
 
-/** Reads the agent's output as it is written, to its end, into the record, and tells the observer of it. */
+/** Reads the agent's output while it is written, to its end: adds it to the record and notifies the observer. */
 export async function readEvents({
   path,
   from,
@@ -32,9 +32,9 @@ export async function readEvents({
     const fact = readFact(line)
     const session = record.sessionId
     record.add(fact)
-    if (record.sessionId !== null && record.sessionId !== session) observer.session(record.sessionId)
+    if (record.sessionId !== null && record.sessionId !== session) observer.onSession(record.sessionId)
     const activity = describe(fact)
-    if (activity) observer.activity(activity, wholeText(fact, activity))
+    if (activity) observer.onActivity(activity, fullText(fact, activity))
   })
   const never = new AbortController().signal
   for await (const {bytes} of follow({path, from, maxBytes: pieceBytes, ended, signal: never})) {
@@ -45,7 +45,7 @@ export async function readEvents({
   lines.end()
 }
 
-/** One line for people; empty for what is of no interest to them. */
+/** A line for people. Empty if the event is of no interest. */
 function describe(fact: AgentFact): string {
   switch (fact.type) {
     case 'tool':
@@ -66,17 +66,17 @@ function describe(fact: AgentFact): string {
   }
 }
 
-/** A text as it was said, where the line does not say it all; of one that is too long the beginning. */
-function wholeText(fact: AgentFact, line: string): string | undefined {
+/** The complete text, up to a limit, if the line shows only a part of it. */
+function fullText(fact: AgentFact, line: string): string | undefined {
   const text = fact.type === 'text' ? fact.text.trim() : line
-  return text === line ? undefined : text.slice(0, longestText)
+  return text === line ? undefined : text.slice(0, maxTextChars)
 }
 
 function shorten(text: string): string {
-  // A slice first: the text may be megabytes long.
+  // The text may have megabytes, so it is sliced first.
   const line = text
-    .slice(0, 4 * longestActivity)
+    .slice(0, 4 * maxActivityChars)
     .trim()
     .replaceAll(/\s+/g, ' ')
-  return line.length > longestActivity ? `${line.slice(0, longestActivity - 1)}…` : line
+  return line.length > maxActivityChars ? `${line.slice(0, maxActivityChars - 1)}…` : line
 }

@@ -22,7 +22,7 @@ const append = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT
 const sync = promisify(fsync)
 const newline = 10
 
-/** Writes the prompt, to the disk, and makes the temporary folder. Resolves with that folder's path, without links. */
+/** Writes the prompt, synced to disk, and creates the temporary folder. Resolves with that folder's real path. */
 export async function writeRunFiles(runDir: string, prompt: string): Promise<string> {
   const tmpDir = join(runDir, runFiles.tmp)
   try {
@@ -41,7 +41,7 @@ export async function writeRunFiles(runDir: string, prompt: string): Promise<str
   }
 }
 
-/** Opens what the agent gets as its three streams; they are the child's own once it runs, so dispose of ours. */
+/** Opens the agent's three standard streams. Dispose of them once the child runs: it has its own copies. */
 export function openRunFiles(runDir: string): OpenRunFiles {
   const opened: number[] = []
   const openFile = (name: string, flags: number) => {
@@ -63,7 +63,7 @@ export function openRunFiles(runDir: string): OpenRunFiles {
   }
 }
 
-/** Ends the line that an agent was killed in, so that the next one's first line is one of its own. */
+/** Terminates an incomplete last line of a killed agent, so that the next agent's output begins on a new line. */
 export function endLine(path: string): void {
   const size = statSync(path, {throwIfNoEntry: false})?.size ?? 0
   if (size === 0) return
@@ -77,7 +77,7 @@ export function endLine(path: string): void {
   }
 }
 
-/** Takes away what a run that did not begin has left. */
+/** Removes the files of a run that did not begin. */
 export function removeRunFiles(runDir: string): void {
   for (const name of Object.values(runFiles)) rmSync(join(runDir, name), {recursive: true, force: true})
 }

@@ -16,9 +16,9 @@ export type RunExecutorOptions = {
   binary: string
   probe: Pick<OpenCodeProbe, 'flags'>
   catalog: Catalog
-  /** The worker's environment; the agent gets a part of it. */
+  /** The worker's environment. The agent gets a part of it. */
   env: NodeJS.ProcessEnv
-  /** Further names that the agent may see. */
+  /** Names of further variables that the agent may see. */
   readonly allow: readonly string[]
   /** The operator's OpenCode permissions. */
   readonly permissions?: unknown
@@ -35,14 +35,14 @@ type Prepared = RunExecutorOptions & {
 type Run = Prepared & {observer: RunObserver}
 
 /**
- * OpenCode's database is shared with all its processes, and the wait for a turn is not long under load. Of two that are
- * the first of a home, one fails at what the other is just making (`Failed query: CREATE TABLE …`).
+ * All OpenCode processes share one database, and its lock timeout is short under load. If two processes start in a new
+ * home at once, one fails while the other creates the tables (`Failed query: CREATE TABLE …`).
  */
 const busyDatabase = /database is locked|Failed to execute statement|Failed query/i
-/** Pauses before it is started again. */
+/** Pauses before each further start. */
 const retriesMs = [1000, 3000, 10_000]
 
-/** Runs each task in an `opencode run` of its own. */
+/** Creates the executor that runs each task in its own `opencode run`. */
 export function createRunExecutor(options: RunExecutorOptions): Executor {
   return {
     async prepare(request) {
@@ -55,7 +55,7 @@ export function createRunExecutor(options: RunExecutorOptions): Executor {
   }
 }
 
-/** What can be refused is refused before anything is written; the checks cost no time where the answer is known. */
+/** Refuses what it can before anything is written. Checks with a cached answer cost no time. */
 async function prepare(options: RunExecutorOptions, request: RunRequest): Promise<Prepared> {
   const {catalog, probe} = options
   const model = normalizeModel(request.model)
@@ -72,7 +72,7 @@ async function prepare(options: RunExecutorOptions, request: RunRequest): Promis
   }
 }
 
-/** What a run that did not begin has left; the spool of one that only does not go on is kept. */
+/** Removes the files of a run that did not begin. A continued run keeps its spool. */
 function discard({runDir, continues}: RunRequest): void {
   if (!continues) removeRunFiles(runDir)
 }
@@ -105,23 +105,23 @@ async function launch({request, observer, args, tmpDir, binary, env, allow, perm
   using files = openRunFiles(request.runDir)
   const {stdin, stdout, stderr} = files
   const childEnv = agentEnvironment({base: env, cwd, tmpDir, marker, allow, permissions})
-  return await spawnAgent({binary, args, cwd, env: childEnv, stdin, stdout, stderr}, observer.spawned)
+  return await spawnAgent({binary, args, cwd, env: childEnv, stdin, stdout, stderr}, observer.onSpawned)
 }
 
-/** To the outcome; through further starts where OpenCode could not get at its database, and so has not begun. */
+/** Supervises the agent to its outcome. Starts it again if its database was busy, so that it did nothing yet. */
 async function finish(run: Run, first: AgentProcess, position: Position): Promise<RunOutcome> {
   const {clock, observer} = run
   const {startedAt, stop} = position
-  let ended = await see(run, first, position)
+  let ended = await superviseProcess(run, first, position)
   for (const pause of retriesMs) {
     const isBusy = ended.outcome.status === 'failed' && ended.events === 0 && busyDatabase.test(ended.stderr)
     if (!isBusy || stop.aborted) break
-    observer.warning('the database of OpenCode was busy; trying once more')
+    observer.onWarning('the database of OpenCode was busy; trying once more')
     await clock.sleep(pause, stop)
-    if (stop.aborted) return stoppedBetween(ended.outcome, stop.reason as StopReason)
+    if (stop.aborted) return stoppedOutcome(ended.outcome, stop.reason as StopReason)
     const from = {spoolFrom: sizeOf(run, runFiles.stdout), stderrFrom: sizeOf(run, runFiles.stderr)}
     try {
-      ended = await see(run, await launch(run), {startedAt, stop, ...from})
+      ended = await superviseProcess(run, await launch(run), {startedAt, stop, ...from})
     } catch (error) {
       return {...ended.outcome, error: messageOf(error)}
     }
@@ -130,11 +130,11 @@ async function finish(run: Run, first: AgentProcess, position: Position): Promis
   return ended.outcome
 }
 
-const stoppedBetween = (outcome: RunOutcome, {status, error}: StopReason): RunOutcome => ({...outcome, status, error})
+const stoppedOutcome = (outcome: RunOutcome, {status, error}: StopReason): RunOutcome => ({...outcome, status, error})
 
 type Position = {startedAt: number; stop: AbortSignal; spoolFrom: number; stderrFrom: number}
 
-const see = (run: Run, {identity, exited}: AgentProcess, position: Position): Promise<Supervised> =>
+const superviseProcess = (run: Run, {identity, exited}: AgentProcess, position: Position): Promise<Supervised> =>
   superviseAgent({...run, ...position, root: identity, exited})
 
 const sizeOf = ({request}: Run, name: string) =>

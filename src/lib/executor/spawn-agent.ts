@@ -20,9 +20,9 @@ export type SpawnOptions = {
 export type AgentProcess = {identity: ProcessIdentity; exited: Promise<AgentExit>}
 
 /**
- * Starts the agent as the leader of its own group, so that it lives on when the worker ends. Its streams are files,
- * never pipes: OpenCode exits without draining a pipe, and a pipe dies with its reader. Rejects where the process could
- * not be started.
+ * Starts the agent as the leader of its own process group, so that it survives the worker. Its streams are files, never
+ * pipes: OpenCode exits without draining a pipe, and a pipe breaks when its reader dies. Rejects with ExpectedError if
+ * the process cannot be started.
  */
 export async function spawnAgent(
   options: SpawnOptions,
@@ -42,7 +42,7 @@ export async function spawnAgent(
   return {identity, exited}
 }
 
-/** Node's own `spawn`: all that is wanted is a child with these descriptors, and this is the hot path of a dispatch. */
+/** Uses Node's `spawn`: a child with these descriptors is all it takes, and this is the hot path of dispatch. */
 function launch(options: SpawnOptions): ChildProcess {
   const {binary, args, cwd, env, stdin, stdout, stderr} = options
   try {
@@ -55,7 +55,7 @@ function launch(options: SpawnOptions): ChildProcess {
 function cannotStart({binary, cwd}: SpawnOptions, cause: unknown): ExpectedError {
   const fail = (code: string, exit: ExitName, message: string, ...suggestions: string[]) =>
     new ExpectedError(message, {code, exit, suggestions, cause})
-  // The system says ENOENT of the program when it is the directory that is missing.
+  // A missing directory is reported as ENOENT of the program.
   if (!isDirectory(cwd))
     return fail('CODEBASE_MISSING', 'config', `the codebase ${cwd} is not a directory that the worker can enter`)
   switch (errorCode(cause)) {

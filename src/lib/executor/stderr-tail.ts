@@ -1,15 +1,15 @@
 import {closeSync, fstatSync, openSync, readSync} from 'node:fs'
 import {withoutColours} from '../opencode/output/tail.ts'
 
-const mostBytes = 16 * 1024
+const maxBytes = 16 * 1024
 
-/** The end of what was written to a file after `from`, without colours; empty where it cannot be read. */
+/** The end of a file after offset `from`, without colour codes. Empty if it cannot be read. */
 export function readTail(path: string, from: number): string {
   try {
     const fd = openSync(path, 'r')
     try {
       const {size} = fstatSync(fd)
-      const start = Math.max(from, size - mostBytes)
+      const start = Math.max(from, size - maxBytes)
       const bytes = Buffer.alloc(Math.max(0, size - start))
       const length = readSync(fd, bytes, 0, bytes.length, start)
       return withoutColours(bytes.toString('utf8', 0, length))

@@ -19,33 +19,33 @@ export type SuperviseOptions = {
   observer: RunObserver
   clock: Clock
   root: ProcessIdentity
-  /** Undefined is an end without an exit code: the process was not our child. */
+  /** Undefined: ended without an exit code, because the process was not our child. */
   exited: Promise<AgentExit | undefined>
-  /** On the monotonic clock. */
+  /** Monotonic ms. */
   startedAt: number
-  /** When it printed last, on the monotonic clock, if it had printed before it was taken over. */
+  /** When it last printed, in monotonic ms, if it had printed before it was adopted. */
   printedAt?: number | undefined
-  /** The model that was asked for. */
+  /** The requested model. */
   model: string | undefined
-  /** Its reason is a StopReason. */
+  /** The reason of the signal is a StopReason. */
   stop: AbortSignal
-  /** Where this process began to write, in bytes. */
+  /** Where the output of this process begins, in bytes. */
   spoolFrom: number
   stderrFrom: number
 }
 
-/** No system starts so many processes in this time that their numbers come round to where they were. */
+/** Within this time no system starts so many processes that pids wrap around. */
 const recentMs = 5000
-/** How long the end of a process is waited for after it was killed. */
-const patienceMs = 1000
+/** How long to wait for a killed process to end. */
+const exitMs = 1000
 
 export type Supervised = {outcome: RunOutcome; events: number; stderr: string}
 
-/** Sees a running agent to its end: reads along, keeps the deadlines, leaves no process behind, and judges. */
+/** Supervises a running agent: reads its output, enforces deadlines, ends all its processes, and judges the outcome. */
 export async function superviseAgent(options: SuperviseOptions): Promise<Supervised> {
   const {request, observer, clock, exited, startedAt} = options
   const record = new RunRecord()
-  const gone = new AbortController()
+  const exitSeen = new AbortController()
   const watching = new AbortController()
   const family = trackFamily(options.root)
   const isFinished = () => record.finished && !record.overflowed
@@ -54,17 +54,17 @@ export async function superviseAgent(options: SuperviseOptions): Promise<Supervi
     clock,
     startedAt,
     printedAt: options.printedAt,
-    isToolRunning: () => family.look() > 0,
+    isToolRunning: () => family.update() > 0,
     isFinished,
     awaitedPermission: () => awaitedPermission(request.runDir, options.stderrFrom),
   })
   const reading = readEvents({
     path: join(request.runDir, runFiles.stdout),
     from: options.spoolFrom,
-    ended: gone.signal,
+    ended: exitSeen.signal,
     record,
     observer,
-    onOutput: () => watchdog.sawOutput(),
+    onOutput: () => watchdog.recordOutput(),
   }).catch((error: unknown) => `the output of OpenCode could not be read: ${messageOf(error)}`)
   const end = () =>
     endProcesses({
@@ -81,24 +81,24 @@ export async function superviseAgent(options: SuperviseOptions): Promise<Supervi
     stopped(options),
   ])
   watching.abort('over')
-  const wasFull = isFullNow(request.runDir) // at once: what is cleared away next makes room
+  const wasFull = isFullNow(request.runDir) // before the cleanup, which frees space
   let stop: StopReason | undefined
   if (first !== 'exit' && first) {
-    // A task that was done is done, also when its process has to be helped to its end.
-    if (record.finished) observer.warning(`${first.error}; its processes were ended`)
+    // A finished task counts as done, even if its process had to be ended.
+    if (record.finished) observer.onWarning(`${first.error}; its processes were ended`)
     else stop = first
-    family.look()
+    family.update()
     await end()
   }
-  observer.exited()
+  observer.onExited()
   // A process that cannot be ended does not hold up the report.
-  const exit = await Promise.race([exited, clock.sleep(patienceMs, gone.signal).then(() => undefined)])
-  const left = await end() // before the last read: what is left may still write
-  gone.abort('gone')
+  const exit = await Promise.race([exited, clock.sleep(exitMs, exitSeen.signal).then(() => undefined)])
+  const left = await end() // before the last read: remaining processes may still write
+  exitSeen.abort('exited')
   const unreadable = await reading
   if (unreadable) stop ??= {status: 'failed', error: unreadable}
   if (left.length > 0)
-    observer.warning(`processes of the run could not be ended: ${left.map(({pid}) => pid).join(', ')}`)
+    observer.onWarning(`processes of the run could not be ended: ${left.map(({pid}) => pid).join(', ')}`)
 
   const stderr = readTail(join(request.runDir, runFiles.stderr), options.stderrFrom)
   warnOfFallback(stderr, observer)
@@ -112,12 +112,12 @@ const stopped = ({stop}: SuperviseOptions) =>
     else stop.addEventListener('abort', settle, {once: true})
   })
 
-/** Keeps in mind who descended from the agent while that can still be seen. */
+/** Tracks the agent's descendants while their ancestry is still visible. */
 function trackFamily(root: ProcessIdentity) {
   let members: ProcessIdentity[] = []
   return {
-    /** Looks again, and says how many of them run. Those that were adopted by others are still among them. */
-    look(): number {
+    /** Scans again and returns how many descendants run. Those that were reparented still count. */
+    update(): number {
       const before = members.filter((member) => isAlive(member))
       const below = descendantsOf([root, ...before])
       const known = new Set(below.map(({pid}) => pid))
@@ -147,8 +147,8 @@ function outcomeOf({request, model, clock, startedAt}: SuperviseOptions, ending:
   }
 }
 
-/** OpenCode takes its default agent instead of one it cannot use, and says so on stderr only. */
+/** OpenCode falls back to its default agent for one it cannot use, and reports that on stderr only. */
 function warnOfFallback(stderr: string, observer: RunObserver): void {
   const line = stderr.split('\n').find((text) => /agent ".*falling back to default agent/i.test(text))
-  if (line) observer.warning(line.replace(/^.*?(?=agent ")/, ''))
+  if (line) observer.onWarning(line.replace(/^.*?(?=agent ")/, ''))
 }

@@ -5,32 +5,32 @@ import type {Deadlines, StopReason} from './executor.ts'
 export type WatchdogOptions = {
   deadlines: Deadlines
   clock: Clock
-  /** On the monotonic clock. */
+  /** Monotonic ms. */
   startedAt: number
-  /** When it printed last, on the monotonic clock, if it has: it was taken over from an earlier worker. */
+  /** When it last printed, in monotonic ms, if it was adopted and had printed before. */
   printedAt?: number | undefined
-  /** Asked about once a second. */
+  /** Called about once a second. */
   isToolRunning: () => boolean
-  /** The agent's last event was the end of the task, so its process has nothing left to do. */
+  /** Whether the agent's last event was the end of the task. Its process should exit then. */
   isFinished: () => boolean
-  /** The agent's last word is that it wants a permission, which nobody is there to give. */
+  /** The permission that the agent waits for, if that is the last thing it printed. Nobody can grant it. */
   awaitedPermission: () => PermissionRequest | undefined
 }
 
 export type Watchdog = {
-  /** The agent has just printed something. */
-  sawOutput(): void
-  /** Resolves with the reason when a deadline has passed; with undefined when `signal` is aborted. */
+  /** Called when the agent has printed something. */
+  recordOutput(): void
+  /** Resolves with the reason when a deadline has passed, or with undefined when `signal` is aborted. */
   watch(signal: AbortSignal): Promise<StopReason | undefined>
 }
 
 const tickMs = 1000
-/** How long a process may stay after it said that it is done. */
+/** How long a process may live after its last event. */
 const lingerMs = 10_000
-/** How long an agent may be silent after it asked for a permission: by then it has gone on without, or waits for ever. */
+/** How long an agent may be silent after it asked for a permission. By then it has continued, or waits forever. */
 const permissionMs = 5000
 
-/** Notices an agent that never begins, falls silent, or takes too long: each of these waits would be for ever. */
+/** Detects an agent that never begins, falls silent, or takes too long. Each of these would otherwise last forever. */
 export function createWatchdog(options: WatchdogOptions): Watchdog {
   const {deadlines, clock, startedAt, isToolRunning, isFinished, awaitedPermission} = options
   const {startup, idle, tool, total} = deadlines
@@ -38,7 +38,7 @@ export function createWatchdog(options: WatchdogOptions): Watchdog {
   let toolAt = startedAt
   let askedAt: number | undefined
 
-  /** What is over, or how long nothing can be over yet. */
+  /** The deadline that has passed, or the ms until the next check. */
   const check = (): StopReason | number => {
     const now = clock.monotonic()
     const silentFor = now - (outputAt ?? startedAt)
@@ -46,10 +46,10 @@ export function createWatchdog(options: WatchdogOptions): Watchdog {
     if (hasTool) toolAt = now
     const isDone = isFinished()
     const asked = isDone ? undefined : awaitedPermission()
-    // What it was refused does not end the other calls of the same turn.
+    // A rejected request does not end other tool calls of the same turn.
     const isStuck = asked !== undefined && !(asked.isRejected && hasTool)
     askedAt = isStuck ? (askedAt ?? now) : undefined
-    // From the end of a tool too: its event comes a moment after its process has gone.
+    // Counts from the end of a tool too: its event follows a moment after its process has ended.
     const idleFor = Math.min(silentFor, now - toolAt)
     const limits: [isOn: boolean, passed: number, limit: number, error: (limit: string) => string][] = [
       [isDone, silentFor, lingerMs, (limit) => `OpenCode was done, but did not exit within ${limit}`],
@@ -80,14 +80,14 @@ export function createWatchdog(options: WatchdogOptions): Watchdog {
   }
 
   return {
-    sawOutput() {
+    recordOutput() {
       outputAt = clock.monotonic()
     },
     async watch(signal) {
       while (!signal.aborted) {
-        const found = check()
-        if (typeof found !== 'number') return found
-        await clock.sleep(found, signal)
+        const result = check()
+        if (typeof result !== 'number') return result
+        await clock.sleep(result, signal)
       }
 
       return undefined

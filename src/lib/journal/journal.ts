@@ -1,7 +1,7 @@
 import {isDiskFull, reasonOf} from '../core/disk-full.ts'
 import {checkDatabase, explainDatabase, migrate, openDatabase, type Database} from '../core/sqlite.ts'
 import {readRow, type JournalledRun} from './journalled-run.ts'
-import {WriteBehind} from './write-behind.ts'
+import {WriteQueue} from './write-queue.ts'
 
 const migrations = [
   `CREATE TABLE runs (
@@ -23,32 +23,32 @@ const insert = `INSERT OR REPLACE INTO runs
   VALUES (:task_id, :attempt, :title, :path, :run_dir, :marker, :boot_id, :agent, :model, :codebase_id, :started_at)`
 
 export type JournalOptions = {
-  /** Gives away room that was kept for this when the disk is full. False: there is none to give. */
+  /** Frees reserved disk space when the disk is full. Returns false if there is none. */
   makeRoom?: () => boolean
 }
 
 /**
- * What a worker must not forget: its runs, how far their output was acknowledged, and what is still to be reported. What
- * was committed outlives a kill of the worker. A power cut may take the last moments; its agents are dead then, and the
- * server puts back a task that the worker no longer knows of. On a full disk only a run that is to begin is refused:
- * everything else is kept in memory, and written once there is room.
+ * The durable record of a worker's runs: their agents, how much output is acknowledged, and the reports that must be
+ * sent. What was committed survives a kill of the worker. A power cut may lose the last moments; the agents are dead
+ * then, and the control plane requeues tasks that the worker does not know. On a full disk only new runs are refused:
+ * everything else is kept in memory and written once there is space.
  */
 export class Journal implements Disposable {
   readonly #file: string
   readonly #database: Database
-  readonly #writes: WriteBehind
+  readonly #writes: WriteQueue
   readonly #statements: ReturnType<typeof prepare>
 
   private constructor(file: string, database: Database, makeRoom: () => boolean) {
     this.#file = file
     this.#database = database
-    this.#writes = new WriteBehind(database, makeRoom)
+    this.#writes = new WriteQueue(database, makeRoom)
     this.#statements = prepare(database)
   }
 
   /**
-   * Held alone: only the worker itself opens its journal. Throws ExpectedError as `openDatabase`, `checkDatabase` and
-   * `migrate` do.
+   * Opens the journal exclusively: only the worker itself uses it. Throws ExpectedError as `openDatabase`,
+   * `checkDatabase` and `migrate` do.
    */
   static async open(file: string, {makeRoom = () => false}: JournalOptions = {}): Promise<Journal> {
     try {
@@ -59,9 +59,9 @@ export class Journal implements Disposable {
     }
   }
 
-  /** Committed when this returns: the agent is started after it, so that a crash in between can be told. */
+  /** Records a run. Committed when this returns, so that a crash before the agent's start is noticed. */
   begin(run: Omit<JournalledRun, 'pid' | 'start_time' | 'session_id' | 'cursor' | 'report' | 'resumes'>): void {
-    this.#now(nameOf('begin', run), () => this.#statements.begin.run(run))
+    this.#commit(nameOf('begin', run), () => this.#statements.begin.run(run))
   }
 
   spawned(run: Key, pid: number, startTime: string): void {
@@ -69,10 +69,10 @@ export class Journal implements Disposable {
     this.#writes.add(nameOf('spawned', run), () => this.#statements.spawned.run(pid, startTime, task_id, attempt))
   }
 
-  /** Committed when this returns, as `begin`: the run is to be continued by another agent, of this boot. */
+  /** Records that another agent will continue the run. Committed when this returns. */
   resumed(run: Key, bootId: string): void {
     const {task_id, attempt} = run
-    this.#now(nameOf('resumed', run), () => this.#statements.resumed.run(bootId, task_id, attempt))
+    this.#commit(nameOf('resumed', run), () => this.#statements.resumed.run(bootId, task_id, attempt))
   }
 
   session(run: Key, id: string): void {
@@ -86,30 +86,30 @@ export class Journal implements Disposable {
   }
 
   /**
-   * Freezes the final report, which is sent until it is acknowledged. Committed when this returns; where the disk does
-   * not take it, the answer is why, and it is written as soon as that is possible.
+   * Saves the final report, which is sent until it is acknowledged. Committed when this returns. If it cannot be written,
+   * returns the reason; it is then written as soon as possible.
    */
-  freeze(run: Key, report: unknown): string | undefined {
+  saveReport(run: Key, report: unknown): string | undefined {
     const {task_id, attempt} = run
     const text = JSON.stringify(report)
-    this.#writes.add(nameOf('freeze', run), () => this.#statements.freeze.run(text, task_id, attempt))
+    this.#writes.add(nameOf('report', run), () => this.#statements.report.run(text, task_id, attempt))
     const failure = this.#writes.retry()
     return failure === undefined ? undefined : reasonOf(failure)
   }
 
-  /** The server has acknowledged all there is to know of it, or will never take it. */
-  done(run: Key): void {
+  /** Removes a run that is acknowledged, or finally refused. */
+  remove(run: Key): void {
     const {task_id, attempt} = run
     for (const what of names) this.#writes.drop(nameOf(what, run))
-    this.#writes.add(nameOf('done', run), () => this.#statements.done.run(task_id, attempt))
+    this.#writes.add(nameOf('remove', run), () => this.#statements.remove.run(task_id, attempt))
   }
 
-  /** Writes what found no room before, if there is such. */
-  catchUp(): void {
+  /** Retries writes that failed on a full disk. */
+  retryWrites(): void {
     this.#writes.retry()
   }
 
-  /** A row that is no run, as the file was damaged, is told and taken out: it would be so at each start. */
+  /** All recorded runs. A damaged row is reported to `onUnreadable` and deleted. */
   unfinished(onUnreadable: (taskId: string) => void = () => {}): JournalledRun[] {
     this.#writes.retry()
     return this.#statements.unfinished.all().flatMap(({rowid, ...row}) => {
@@ -121,13 +121,13 @@ export class Journal implements Disposable {
     })
   }
 
-  /** What has found no room until now is lost: the server is asked again, or asks, about those runs. */
+  /** Writes that still find no space are lost. The control plane resolves the state of those runs. */
   [Symbol.dispose](): void {
     this.#writes.retry()
     this.#database.close()
   }
 
-  #now(name: string, step: () => unknown): void {
+  #commit(name: string, step: () => unknown): void {
     this.#writes.add(name, step)
     try {
       this.#writes.flush()
@@ -138,10 +138,10 @@ export class Journal implements Disposable {
   }
 }
 
-const names = ['begin', 'spawned', 'resumed', 'session', 'acknowledged', 'freeze'] as const
+const names = ['begin', 'spawned', 'resumed', 'session', 'acknowledged', 'report'] as const
 
-/** What is written of a run under this name replaces what was to be written before. */
-const nameOf = (what: (typeof names)[number] | 'done', {task_id, attempt}: Key) => `${what} ${task_id}/${attempt}`
+/** A later write with the same name replaces an earlier one that is still queued. */
+const nameOf = (what: (typeof names)[number] | 'remove', {task_id, attempt}: Key) => `${what} ${task_id}/${attempt}`
 
 async function openAt(file: string, create: (database: Database) => Journal): Promise<Journal> {
   const database = await openDatabase(file, {exclusive: true})
@@ -164,8 +164,8 @@ const prepare = (database: Database) => ({
   ),
   session: database.prepare('UPDATE runs SET session_id = ? WHERE task_id = ? AND attempt = ?'),
   acknowledged: database.prepare('UPDATE runs SET cursor = ? WHERE task_id = ? AND attempt = ?'),
-  freeze: database.prepare('UPDATE runs SET report = ? WHERE task_id = ? AND attempt = ?'),
-  done: database.prepare('DELETE FROM runs WHERE task_id = ? AND attempt = ?'),
+  report: database.prepare('UPDATE runs SET report = ? WHERE task_id = ? AND attempt = ?'),
+  remove: database.prepare('DELETE FROM runs WHERE task_id = ? AND attempt = ?'),
   unfinished: withBigInts(database.prepare('SELECT rowid, * FROM runs ORDER BY rowid')),
 })
 

@@ -4,13 +4,13 @@ import {isoTime} from '../core/clock.ts'
 import {errorCode, ExpectedError, messageOf} from '../core/errors.ts'
 import {Journal, type JournalOptions} from './journal.ts'
 
-/** `now`: wall clock, ms; `onBroken` is told that the journal was set aside. */
+/** `now`: Unix ms. `onBroken` is called with a message if the journal was damaged and set aside. */
 export type OpenOptions = JournalOptions & {now: number; onBroken: (text: string) => void}
 
 /**
- * Opens the journal. One that is damaged is set aside and an empty one takes its place: a worker that cannot start helps
- * nobody, the server puts back what the worker does not know of, and what still runs is ended as an unknown run's.
- * Throws ExpectedError as `Journal.open` does, but for damage.
+ * Opens the journal. A damaged one is renamed and replaced by an empty one, so that the worker can start. The control
+ * plane requeues tasks that the worker does not know, and their processes are ended as orphans. Throws ExpectedError as
+ * `Journal.open` does, except for damage.
  */
 export async function openJournal(file: string, options: OpenOptions): Promise<Journal> {
   const {now, onBroken} = options
@@ -21,7 +21,7 @@ export async function openJournal(file: string, options: OpenOptions): Promise<J
     const aside = `${file}.broken-${isoTime(now).replaceAll(/[:.]/g, '-')}`
     for (const part of ['', '-wal', '-shm']) move(`${file}${part}`, `${aside}${part}`)
     onBroken(
-      `The journal of this worker is damaged (${messageOf(error.cause ?? error)}). It was moved to ${aside}; runs that were only in it are given back by the server, and what is left of them here is ended`,
+      `The journal of this worker is damaged (${messageOf(error.cause ?? error)}). It was moved to ${aside}. The control plane will requeue its runs, and their processes are ended here.`,
     )
     return await Journal.open(file, options)
   }

@@ -1,31 +1,33 @@
 import {realpath} from 'node:fs/promises'
 import type {SessionScope} from '../opencode/storage/agent-session.ts'
 
-/** A codebase that sessions are synced to: those of its directory, or `rest`, those that belong to no other. */
+/** A codebase and the directory of its sessions. `rest` stands for all sessions of no other codebase. */
 export type CodebaseDirectory = {codebaseId: string; directory: string}
-export const rest = 'rest'
+export const elsewhere = 'rest'
 
-/** A home with the sessions that are its own. */
+/** A codebase with the scope of its sessions. */
 export type ScopedDirectory = CodebaseDirectory & {scope: SessionScope}
 
-/** OpenCode writes down the real path of a directory. */
-export async function withScopes(homes: readonly CodebaseDirectory[]): Promise<ScopedDirectory[]> {
+/** Adds the scopes. They contain real paths, because OpenCode stores those. */
+export async function withScopes(directories: readonly CodebaseDirectory[]): Promise<ScopedDirectory[]> {
   const real = await Promise.all(
-    homes.map(({directory}) => (directory === rest ? rest : realpath(directory).catch(() => directory))),
+    directories.map(({directory}) =>
+      directory === elsewhere ? elsewhere : realpath(directory).catch(() => directory),
+    ),
   )
-  const outside = real.filter((directory) => directory !== rest)
-  return homes.map((home, i) => {
-    const directory = real[i] ?? home.directory
-    return {...home, scope: directory === rest ? {outside} : {inside: [directory]}}
+  const outside = real.filter((directory) => directory !== elsewhere)
+  return directories.map((codebase, i) => {
+    const directory = real[i] ?? codebase.directory
+    return {...codebase, scope: directory === elsewhere ? {outside} : {inside: [directory]}}
   })
 }
 
-/** The home of what runs in this directory. */
+/** The codebase whose sessions include those of a directory. */
 export async function directoryOf(
-  homes: readonly CodebaseDirectory[],
+  directories: readonly CodebaseDirectory[],
   directory: string,
 ): Promise<ScopedDirectory | undefined> {
-  const all = await withScopes(homes)
+  const all = await withScopes(directories)
   const real = await realpath(directory).catch(() => directory)
   return (
     all.find(({scope}) => 'inside' in scope && scope.inside.includes(real)) ?? all.find(({scope}) => 'outside' in scope)

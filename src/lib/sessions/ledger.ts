@@ -1,8 +1,8 @@
 import {hash} from 'node:crypto'
 
 /**
- * What a server was sent: a fingerprint an id, as one text, a line each. Only the thread that reads sessions looks into
- * it; everybody else keeps it and hands it on, which costs nothing whatever its length.
+ * What was sent to a control plane: one line with id and fingerprint per item. Only the thread that reads sessions parses
+ * it. Everything else passes it on as a string, which costs nothing at any length.
  */
 export type Ledger = string
 
@@ -26,5 +26,5 @@ export const isInLedger = (text: Ledger, id: string) => text.startsWith(`${id} `
 
 export const countOf = (text: Ledger) => (text === '' ? 0 : text.split('\n').length)
 
-/** 72 bits: the chance that a change is not seen is one in 10^21. */
+/** 72 bits: a change goes unnoticed with a probability of one in 10^21. */
 export const fingerprint = (...texts: string[]) => hash('sha256', texts.join('\0'), 'base64url').slice(0, 12)

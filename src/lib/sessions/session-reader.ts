@@ -1,25 +1,25 @@
 import {extname} from 'node:path'
 import {Worker} from 'node:worker_threads'
 import {StorageProblem, type SessionStorage} from '../opencode/storage/session-storage.ts'
-import type {QuestionName, Questions, Reply, Request, ThreadData} from './session-thread.ts'
+import type {QueryName, Queries, Reply, Request, ThreadData} from './session-thread.ts'
 
-/** The thread goes when nothing was asked for so long: an idle worker is to be small. */
-const restMs = 10_000
-/** A file system that hangs must not keep the sync for ever. */
-const patienceMs = 120_000
-const mostMegabytes = 512
+/** The thread ends after this time without a query, to save memory. */
+const idleMs = 10_000
+/** A file system that hangs must not block the sync forever. */
+const timeoutMs = 120_000
+const maxMegabytes = 512
 
 type Waiting = {resolve: (reply: Reply) => void; reject: (error: unknown) => void; timer: NodeJS.Timeout}
 
-/** Answers of the thread with what it has to warn of. */
-export type Answer<N extends QuestionName> = Questions[N]['answer'] & {warning: string | undefined}
+/** An answer of the thread, with a warning if there is one. */
+export type Answer<N extends QueryName> = Queries[N]['answer'] & {warning: string | undefined}
 
-/** Reads OpenCode's sessions in a thread of its own, so that neither a long list nor a slow disk stops the worker. */
+/** Reads OpenCode's sessions in a thread, so that neither a long list nor a slow disk blocks the worker. */
 export class SessionReader implements AsyncDisposable {
   #data: ThreadData
   readonly #waiting = new Map<number, Waiting>()
   #thread: Worker | undefined
-  #rest: NodeJS.Timeout | undefined
+  #idleTimer: NodeJS.Timeout | undefined
   #lastId = 0
   #isOutdated = false
 
@@ -27,21 +27,21 @@ export class SessionReader implements AsyncDisposable {
     this.#data = data
   }
 
-  /** Rejects with StorageProblem, or, as soon as `signal` is aborted, with its reason. */
-  async ask<N extends QuestionName>(
+  /** Sends a query to the thread. Rejects with StorageProblem, or with the reason of `signal` as soon as it is aborted. */
+  async read<N extends QueryName>(
     name: N,
     storage: SessionStorage,
-    ask: Questions[N]['ask'],
+    ask: Queries[N]['ask'],
     signal?: AbortSignal,
   ): Promise<Answer<N>> {
     const reply = await this.#exchange({id: ++this.#lastId, name, storage, ask}, signal)
     if ('bug' in reply) throw new Error(reply.bug)
     if ('problem' in reply)
       throw new StorageProblem(reply.problem.kind, reply.problem.message, reply.problem.suggestions)
-    return {...(reply.value as Questions[N]['answer']), warning: reply.warning}
+    return {...(reply.value as Queries[N]['answer']), warning: reply.warning}
   }
 
-  /** What is asked from now on is redacted so; what is being answered is asked for again by whoever needs it. */
+  /** Changes the redaction of all later queries. Queries in progress fail as busy, so that callers repeat them. */
   redactWith({secrets, patterns}: Pick<ThreadData, 'secrets' | 'patterns'>): void {
     this.#data = {...this.#data, secrets, patterns}
     this.#isOutdated = true
@@ -52,7 +52,7 @@ export class SessionReader implements AsyncDisposable {
   }
 
   async #exchange(request: Request, signal: AbortSignal | undefined): Promise<Reply> {
-    clearTimeout(this.#rest)
+    clearTimeout(this.#idleTimer)
     if (this.#isOutdated) void this.#end(new StorageProblem('busy', 'The settings of redaction have changed.'))
     this.#isOutdated = false
     const thread = (this.#thread ??= this.#start())
@@ -61,7 +61,7 @@ export class SessionReader implements AsyncDisposable {
     const timer = setTimeout(() => {
       const {path} = request.storage
       void this.#end(new StorageProblem('busy', `OpenCode's sessions at ${path} were not read in time.`))
-    }, patienceMs)
+    }, timeoutMs)
     const leave = () => reject(signal?.reason)
     signal?.addEventListener('abort', leave, {once: true})
     this.#waiting.set(request.id, {resolve, reject, timer})
@@ -77,10 +77,10 @@ export class SessionReader implements AsyncDisposable {
     const thread = new Worker(new URL(`./session-thread${extname(import.meta.url)}`, import.meta.url), {
       name: 'sessions',
       workerData: this.#data,
-      // What the agent may see comes with the commands; nothing else is needed.
+      // Commands of the agent bring their own environment. Nothing else is needed.
       env: {},
       execArgv: [],
-      resourceLimits: {maxOldGenerationSizeMb: mostMegabytes},
+      resourceLimits: {maxOldGenerationSizeMb: maxMegabytes},
     })
     thread.on('message', (reply: Reply) => {
       const waiting = this.#waiting.get(reply.id)
@@ -89,15 +89,15 @@ export class SessionReader implements AsyncDisposable {
       waiting?.resolve(reply)
       if (this.#waiting.size > 0) return
       thread.unref()
-      this.#rest = setTimeout(() => void this.#end(new Error('not reached')), restMs).unref()
+      this.#idleTimer = setTimeout(() => void this.#end(new Error('not reached')), idleMs).unref()
     })
     thread.on('error', (error) => void this.#end(error, thread))
     return thread
   }
 
-  /** Ends the thread; whatever is still asked of it fails. The next question starts another. */
+  /** Ends the thread. Open queries fail. The next query starts another thread. */
   async #end(error: unknown, thread = this.#thread): Promise<void> {
-    clearTimeout(this.#rest)
+    clearTimeout(this.#idleTimer)
     if (thread !== this.#thread) return
     this.#thread = undefined
     for (const {reject, timer} of this.#waiting.values()) {

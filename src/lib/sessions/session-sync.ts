@@ -15,58 +15,58 @@ import {directoryOf, withScopes, type CodebaseDirectory, type ScopedDirectory} f
 import {SessionReader} from './session-reader.ts'
 import {SyncNotices} from './sync-notices.ts'
 import {SyncState} from './sync-state.ts'
-import {isStranger, SessionUploader, type Told, type SessionUploaderOptions} from './session-uploader.ts'
+import {isUnknownCodebase, SessionUploader, type SyncSummary, type SessionUploaderOptions} from './session-uploader.ts'
 
-export type SyncOptions = Pick<SessionUploaderOptions, 'client' | 'clock' | 'workerId' | 'isDelta' | 'most'> & {
+export type SyncOptions = Pick<SessionUploaderOptions, 'client' | 'clock' | 'workerId' | 'isDelta' | 'limits'> & {
   bus: EventBus
   storage: StorageOptions
   /** OpenCode's own commands, for a storage that is not known here. */
   commands?: CommandOptions | undefined
-  /** Where it is kept what the server was told. */
+  /** The file that records what was sent. */
   file: string
-  /** Blanked out of texts. */
+  /** Redacted in texts. */
   secrets: readonly string[]
   patterns: readonly string[]
   directories: () => readonly CodebaseDirectory[]
-  /** Makes the codebases known to the server anew. */
+  /** Registers the codebases again. */
   register: (signal: AbortSignal) => Promise<void>
-  /** Tasks in hand. */
+  /** The active tasks. */
   active: () => readonly RunningTask[]
-  /** Between looks at the session of a task that runs. */
+  /** The interval of syncs of an active task's session, in ms. */
   activeMs: number
 }
 
-/** What the configuration, and the agent's environment, say of the sync. */
+/** The options of the sync that come from the configuration and the agent's environment. */
 export const sessionSettings = (
   config: Config,
   {env, home, commands}: {env: NodeJS.ProcessEnv; home: string; commands?: CommandOptions | undefined},
-): Pick<SyncOptions, 'storage' | 'commands' | 'patterns' | 'most' | 'activeMs'> => ({
+): Pick<SyncOptions, 'storage' | 'commands' | 'patterns' | 'limits' | 'activeMs'> => ({
   storage: {setting: config.opencode_storage_path, env, home},
   commands,
   patterns: config.redact,
-  most: {sessions: config.session_message_sync_max_sessions, messages: config.session_message_sync_max_messages},
+  limits: {sessions: config.session_message_sync_max_sessions, messages: config.session_message_sync_max_messages},
   activeMs: config.active_session_sync_interval * 1000,
 })
 
-/** In the worker's folder. */
+/** Name of the sync file in the worker's folder. */
 export const sessionFile = 'sessions.json'
 
-const everyMs = 60_000
-/** Each look with OpenCode's commands costs seconds of processor time. */
-const everyByCommandsMs = 5 * 60_000
-const goodbyeMs = 5000
+const intervalMs = 60_000
+/** A sync with OpenCode's commands costs seconds of CPU time. */
+const commandIntervalMs = 5 * 60_000
+const lastSyncMs = 5000
 
 /**
- * Keeps the server's picture of OpenCode's sessions up to date: of all codebases each minute, of a task that runs at
- * once and each second. What has not changed is neither read nor sent.
+ * Syncs OpenCode's sessions to the control plane: those of all codebases each minute, those of active tasks at once and
+ * each second. What has not changed is neither read nor sent.
  */
 export class SessionSync implements AsyncDisposable {
   readonly #options: SyncOptions
   readonly #reader: SessionReader
   readonly #state: SyncState
-  readonly #teller: SessionUploader
+  readonly #uploader: SessionUploader
   readonly #notices: SyncNotices
-  #whole: Promise<unknown> = Promise.resolve()
+  #running: Promise<unknown> = Promise.resolve()
 
   constructor(options: SyncOptions) {
     const {secrets, patterns, commands, file, client, bus, clock} = options
@@ -74,47 +74,47 @@ export class SessionSync implements AsyncDisposable {
     this.#notices = new SyncNotices(bus.emit, clock)
     this.#reader = new SessionReader({secrets, patterns, commands})
     this.#state = new SyncState(file, {server: client.url, patterns})
-    this.#teller = new SessionUploader({
+    this.#uploader = new SessionUploader({
       ...options,
       emit: bus.emit,
       reader: this.#reader,
       state: this.#state,
-      onRead: (byCommands) => this.#notices.read(byCommands),
+      onRead: (byCommands) => this.#notices.onRead(byCommands),
     })
   }
 
   get #pauseMs(): number {
-    return this.#notices.isByCommands ? everyByCommandsMs : everyMs
+    return this.#notices.usesCommands ? commandIntervalMs : intervalMs
   }
 
-  /** Runs until aborted; what then has just ended is still synced. */
+  /** Runs until aborted. Sessions of tasks that end at that moment are still synced. */
   async run(signal: AbortSignal): Promise<void> {
     await Promise.all([this.#everyMinute(signal), this.#whileTasksRun(signal)])
     await this.#save()
   }
 
-  /** All codebases now; `all`: as if nothing had been sent before. Rejects as client and reader do. */
-  async now(signal: AbortSignal, {all = false} = {}): Promise<Told[]> {
-    const mine = this.#whole.then(() => {
-      if (all) this.#state.keepOnly([])
-      return this.#all(signal)
+  /** Syncs all codebases now. With `all` everything is sent again. Rejects as client and reader do. */
+  async syncNow(signal: AbortSignal, {all = false} = {}): Promise<SyncSummary[]> {
+    const mine = this.#running.then(() => {
+      if (all) this.#state.retainOnly([])
+      return this.#syncAll(signal)
     })
-    this.#whole = mine.catch(() => {})
+    this.#running = mine.catch(() => {})
     return mine
   }
 
-  /** What is told from now on is redacted so; with other patterns all of it is told anew. */
+  /** Changes the redaction of all later uploads. Other patterns make everything be sent again. */
   redactWith(redaction: Pick<SyncOptions, 'secrets' | 'patterns'>): void {
     this.#reader.redactWith(redaction)
     this.#state.redactWith(redaction.patterns)
   }
 
-  /** The session of this id, wherever it was begun. Rejects with StorageProblem where that cannot be told. */
+  /** Finds a session by id in any directory. Rejects with StorageProblem if the storage cannot be read. */
   async find(id: string): Promise<AgentSession | undefined> {
     const storage = await findStorage(this.#options.storage)
     if (!storage) throw new StorageProblem('missing', 'OpenCode has no sessions here yet.')
     if (!isAgentId(id)) return undefined
-    const {sessions} = await this.#reader.ask('list', storage, {scope: {outside: []}, most: 1, only: id})
+    const {sessions} = await this.#reader.read('list', storage, {scope: {outside: []}, maxSessions: 1, only: id})
     return sessions[0]
   }
 
@@ -126,66 +126,72 @@ export class SessionSync implements AsyncDisposable {
   async #everyMinute(signal: AbortSignal): Promise<void> {
     await loop(
       async () => {
-        await this.now(signal)
-        this.#notices.synced()
+        await this.syncNow(signal)
+        this.#notices.onSynced()
       },
       {
         signal,
         clock: this.#options.clock,
         interval: () => this.#pauseMs,
         delay: () => this.#pauseMs,
-        onFailure: ({error}) => this.#notices.failed(error),
+        onFailure: ({error}) => this.#notices.onFailed(error),
       },
     )
   }
 
-  async #all(signal: AbortSignal): Promise<Told[]> {
-    const storage = await this.#look()
-    const homes = await withScopes(this.#options.directories())
-    if (!storage) this.#notices.readable()
-    if (!storage || homes.length === 0) return []
-    this.#state.keepOnly(homes.map(({codebaseId}) => codebaseId))
+  async #syncAll(signal: AbortSignal): Promise<SyncSummary[]> {
+    const storage = await this.#findStorage()
+    const codebases = await withScopes(this.#options.directories())
+    if (!storage) this.#notices.onReadable()
+    if (!storage || codebases.length === 0) return []
+    this.#state.retainOnly(codebases.map(({codebaseId}) => codebaseId))
     try {
-      return await this.#each(homes, storage, signal)
+      return await this.#syncEach(codebases, storage, signal)
     } finally {
       await this.#save()
     }
   }
 
-  async #each(homes: readonly ScopedDirectory[], storage: SessionStorage, signal: AbortSignal): Promise<Told[]> {
-    const told: Told[] = []
+  async #syncEach(
+    codebases: readonly ScopedDirectory[],
+    storage: SessionStorage,
+    signal: AbortSignal,
+  ): Promise<SyncSummary[]> {
+    const summaries: SyncSummary[] = []
     let refused: unknown
-    for (const home of homes) {
+    for (const codebase of codebases) {
       try {
-        const settled = this.#teller.settled(home, storage)
-        const tell = (known: ScopedDirectory) => this.#teller.home(known, storage, signal)
-        told.push(settled ?? (await this.#asOurs(home, signal, tell)))
+        const unchanged = this.#uploader.unchanged(codebase, storage)
+        const upload = (known: ScopedDirectory) => this.#uploader.uploadCodebase(known, storage, signal)
+        summaries.push(unchanged ?? (await this.#withRegistration(codebase, signal, upload)))
       } catch (error) {
-        // One that the server will not have is no reason to leave out the others.
+        // A codebase that is refused does not keep the others from being synced.
         if (!(error instanceof RefusedError)) throw error
         refused ??= error
       }
     }
 
-    this.#notices.readable()
+    this.#notices.onReadable()
     if (refused !== undefined) throw refused
-    return told
+    return summaries
   }
 
-  /** Does it; where the server does not know the codebase as ours, once more after a registration. */
-  async #asOurs<T>(
-    home: ScopedDirectory,
+  /** Runs a step. If the control plane does not know the codebase as ours, registers and repeats the step once. */
+  async #withRegistration<T>(
+    codebase: ScopedDirectory,
     signal: AbortSignal,
-    step: (home: ScopedDirectory) => Promise<T>,
+    step: (codebase: ScopedDirectory) => Promise<T>,
   ): Promise<T> {
     try {
-      return await step(home)
+      return await step(codebase)
     } catch (error) {
-      if (!isStranger(error)) throw error
-      // Whatever it was told of this codebase may be gone with it.
-      this.#state.forget(home.codebaseId)
+      if (!isUnknownCodebase(error)) throw error
+      // What was sent for this codebase may be lost with it.
+      this.#state.forget(codebase.codebaseId)
       await this.#options.register(signal)
-      const known = (await withScopes(this.#options.directories())).find(({directory}) => directory === home.directory)
+      const known = (await withScopes(this.#options.directories())).find(
+        ({directory}) => directory === codebase.directory,
+      )
       if (!known) throw error
       return await step(known)
     }
@@ -201,30 +207,32 @@ export class SessionSync implements AsyncDisposable {
       bus,
       active,
       intervalMs: activeMs,
-      goodbyeMs,
-      look: async (session, until) => {
-        if (this.#notices.isByCommands && !session.isOver) return
+      lastSyncMs,
+      syncSession: async (session, until) => {
+        if (this.#notices.usesCommands && !session.isOver) return
         await this.#follow(session, until)
       },
-      onFailure: (error) => this.#notices.failed(error),
+      onFailure: (error) => this.#notices.onFailed(error),
     })
   }
 
   async #follow(session: FollowedSession, signal: AbortSignal): Promise<void> {
-    const storage = await this.#look()
-    const home = storage && (await directoryOf(this.#options.directories(), session.directory))
-    if (!home || !storage) return
+    const storage = await this.#findStorage()
+    const codebase = storage && (await directoryOf(this.#options.directories(), session.directory))
+    if (!codebase || !storage) return
     const stamp = storage.kind === 'tree' ? '' : storage.stamp
     if (stamp !== '' && stamp === session.stamp && !session.isOver) return
-    await this.#asOurs(home, signal, (known) => this.#teller.session(session, known, storage, signal))
+    await this.#withRegistration(codebase, signal, (known) =>
+      this.#uploader.uploadSession(session, known, storage, signal),
+    )
     session.stamp = stamp
   }
 
   // ------------------------------------------------------------------------------------------------- both
 
-  async #look(): Promise<SessionStorage | undefined> {
+  async #findStorage(): Promise<SessionStorage | undefined> {
     const storage = await findStorage(this.#options.storage)
-    this.#notices.found(storage)
+    this.#notices.onFound(storage)
     return storage
   }
 
@@ -232,7 +240,7 @@ export class SessionSync implements AsyncDisposable {
     try {
       await this.#state.save()
     } catch (error) {
-      this.#notices.unsaved(error)
+      this.#notices.onUnsaved(error)
     }
   }
 }

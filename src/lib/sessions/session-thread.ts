@@ -9,30 +9,30 @@ import {sessionTree} from '../opencode/storage/session-tree.ts'
 import {
   changedMessages,
   changedSessions,
-  type MessagesQuestion,
+  type MessagesQuery,
   type Page,
   type SessionPage,
-  type SessionsQuestion,
+  type SessionsQuery,
 } from './changes.ts'
 
-/** What the thread is given at its start. */
+/** The data that the thread gets at its start. */
 export type ThreadData = {secrets: readonly string[]; patterns: readonly string[]; commands: CommandOptions | undefined}
 
-export type Questions = {
-  /** `only`: none but the one of this id. */
-  list: {ask: {scope: SessionScope; most: number; only?: string}; answer: {sessions: AgentSession[]}}
-  sessions: {ask: SessionsQuestion; answer: SessionPage}
-  messages: {ask: MessagesQuestion; answer: Page}
+export type Queries = {
+  /** `only`: just the session with this id. */
+  list: {ask: {scope: SessionScope; maxSessions: number; only?: string}; answer: {sessions: AgentSession[]}}
+  sessions: {ask: SessionsQuery; answer: SessionPage}
+  messages: {ask: MessagesQuery; answer: Page}
 }
-export type QuestionName = keyof Questions
+export type QueryName = keyof Queries
 export type Request = {
   id: number
   storage: SessionStorage
-  name: QuestionName
-  ask: Questions[QuestionName]['ask']
+  name: QueryName
+  ask: Queries[QueryName]['ask']
 }
 export type Reply = {id: number} & (
-  | {value: Questions[QuestionName]['answer']; warning: string | undefined}
+  | {value: Queries[QueryName]['answer']; warning: string | undefined}
   | {problem: {kind: StorageProblemKind; message: string; suggestions: string[]}}
   | {bug: string}
 )
@@ -42,7 +42,7 @@ const redact = createRedactor(
   secrets,
   patterns.map((pattern) => new RegExp(pattern, 'u')),
 )
-// On Linux this is the thread alone: agents and tasks go first.
+// On Linux this affects only the thread: agents and tasks have priority.
 if (process.platform === 'linux') setPriority(10)
 
 parentPort?.on('message', (request: Request) => void reply(request))
@@ -50,23 +50,23 @@ parentPort?.on('message', (request: Request) => void reply(request))
 async function reply({id, storage, name, ask}: Request): Promise<void> {
   try {
     using opened = await open(storage)
-    const source = remembering(opened.source, storage)
-    const value = opened.unknown ? byCommands(opened, name, ask) : answer(source, name, ask)
+    const source = withCache(opened.source, storage)
+    const value = opened.unknown ? answerByCommands(opened, name, ask) : answer(source, name, ask)
     const bytes = 'body' in value && value.body ? [value.body.buffer] : []
     parentPort?.postMessage({id, value, warning: opened.unknown?.message} satisfies Reply, bytes)
   } catch (error) {
-    const said: Reply =
+    const failure: Reply =
       error instanceof StorageProblem
         ? {id, problem: {kind: error.kind, message: error.message, suggestions: error.suggestions}}
         : {id, bug: error instanceof Error ? (error.stack ?? error.message) : String(error)}
-    parentPort?.postMessage(said)
+    parentPort?.postMessage(failure)
   }
 }
 
 let last: {key: string; sessions: AgentSession[]} | undefined
 
-/** The pages of a long list are asked for one after the other: it is read once, unless the storage changes meanwhile. */
-function remembering(source: SessionSource, storage: SessionStorage): SessionSource {
+/** Caches the list: its pages are queried one after the other. It is read again when the storage has changed. */
+function withCache(source: SessionSource, storage: SessionStorage): SessionSource {
   if (storage.kind === 'tree') return source
   return {
     ...source,
@@ -79,8 +79,8 @@ function remembering(source: SessionSource, storage: SessionStorage): SessionSou
   }
 }
 
-/** When these fail too, both is said. */
-function byCommands({source, unknown}: Opened, name: QuestionName, ask: Request['ask']) {
+/** If OpenCode's commands fail as well, the error names both reasons. */
+function answerByCommands({source, unknown}: Opened, name: QueryName, ask: Request['ask']) {
   try {
     return answer(source, name, ask)
   } catch (error) {
@@ -93,7 +93,7 @@ type Opened = Disposable & {source: SessionSource; unknown?: StorageProblem}
 
 const opened = (source: SessionSource): Opened => ({source, [Symbol.dispose]: () => source[Symbol.dispose]()})
 
-/** A storage of a kind that is not known here is left to OpenCode's own commands, where there are any. */
+/** Opens a storage. One of an unknown format is read by OpenCode's own commands, if they are available. */
 async function open({kind, path}: SessionStorage): Promise<Opened> {
   if (kind === 'tree') return opened(sessionTree(path))
   try {
@@ -104,14 +104,14 @@ async function open({kind, path}: SessionStorage): Promise<Opened> {
   }
 }
 
-function answer(source: SessionSource, name: QuestionName, ask: Request['ask']): Questions[QuestionName]['answer'] {
-  if (name === 'sessions') return changedSessions(source, ask as SessionsQuestion, redact)
+function answer(source: SessionSource, name: QueryName, ask: Request['ask']): Queries[QueryName]['answer'] {
+  if (name === 'sessions') return changedSessions(source, ask as SessionsQuery, redact)
   if (name === 'list') {
-    const {scope, most, only} = ask as Questions['list']['ask']
-    return {sessions: source.sessions(scope, only).slice(0, most)}
+    const {scope, maxSessions, only} = ask as Queries['list']['ask']
+    return {sessions: source.sessions(scope, only).slice(0, maxSessions)}
   }
 
-  const question = ask as MessagesQuestion
-  if (!isAgentId(question.sessionId)) throw new Error(`not a session's id: ${question.sessionId}`)
-  return changedMessages(source, question, redact)
+  const query = ask as MessagesQuery
+  if (!isAgentId(query.sessionId)) throw new Error(`not a session's id: ${query.sessionId}`)
+  return changedMessages(source, query, redact)
 }

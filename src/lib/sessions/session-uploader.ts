@@ -17,16 +17,16 @@ export type SessionUploaderOptions = {
   reader: SessionReader
   state: SyncState
   workerId: string
-  /** Whether the server takes what changed, rather than all of it. */
+  /** Whether the control plane accepts changes instead of complete lists. */
   isDelta: () => boolean
-  /** The newest sessions that are synced with messages, and their newest messages; 0: no messages. */
-  most: {sessions: number; messages: number}
-  /** Something was read: from the storage itself, or by OpenCode's commands, and then why. */
+  /** How many of the newest sessions are synced with messages, and how many messages. 0 means none. */
+  limits: {sessions: number; messages: number}
+  /** Called after each read. `byCommands`: the reason why OpenCode's commands were used. */
   onRead: (byCommands: string | undefined) => void
 }
 
-/** What a sync of one codebase came to. */
-export type Told = {
+/** The result of a sync of one codebase. */
+export type SyncSummary = {
   codebase_id: string
   directory: string
   sessions: number
@@ -36,152 +36,161 @@ export type Told = {
 }
 
 type Kind = 'sessions' | 'messages'
-type At = {home: ScopedDirectory; storage: SessionStorage; signal: AbortSignal}
+type Target = {codebase: ScopedDirectory; storage: SessionStorage; signal: AbortSignal}
 
-const absentMs = 60 * 60_000
-/** A first sync is long: the server has others to answer between its pages. */
-const pauseShare = 3
-const longestPauseMs = 1000
+const missingRouteMs = 60 * 60_000
+/** A first sync is long. It pauses between pages for this multiple of the time of a page. */
+const pauseFactor = 3
+const maxPauseMs = 1000
 
-/** Tells a server what has changed in sessions and messages since it was told last. All of it can be repeated. */
+/** Uploads what has changed in sessions and messages since the last upload. All requests can be repeated. */
 export class SessionUploader {
-  readonly #parts: SessionUploaderOptions
-  readonly #absentUntil = new Map<Kind, number>()
+  readonly #options: SessionUploaderOptions
+  readonly #missingUntil = new Map<Kind, number>()
   #turn: Promise<unknown> = Promise.resolve()
 
-  constructor(parts: SessionUploaderOptions) {
-    this.#parts = parts
+  constructor(options: SessionUploaderOptions) {
+    this.#options = options
   }
 
-  /** A codebase's list, and then the messages of its newest sessions. Rejects as client and reader do. */
-  async home(home: ScopedDirectory, storage: SessionStorage, signal: AbortSignal): Promise<Told> {
-    const {state, most} = this.#parts
-    const at = {home, storage, signal}
-    const told = {codebase_id: home.codebaseId, directory: home.directory, changed: 0, removed: 0, messages: 0}
-    const {total, newest, ...counts} = await this.#sessions(at)
-    Object.assign(told, counts)
-    for (const id of newest) told.messages += await this.#messages(at, id)
-    if (!this.#isAbsent('sessions')) state.saw(home.codebaseId, stateOf(at, most))
-    return {...told, sessions: total}
+  /** Uploads a codebase's sessions, then the messages of the newest ones. Rejects as client and reader do. */
+  async uploadCodebase(codebase: ScopedDirectory, storage: SessionStorage, signal: AbortSignal): Promise<SyncSummary> {
+    const {state, limits} = this.#options
+    const target = {codebase, storage, signal}
+    const summary = {
+      codebase_id: codebase.codebaseId,
+      directory: codebase.directory,
+      changed: 0,
+      removed: 0,
+      messages: 0,
+    }
+    const {total, newest, ...counts} = await this.#sessions(target)
+    Object.assign(summary, counts)
+    for (const id of newest) summary.messages += await this.#messages(target, id)
+    if (!this.#isRouteMissing('sessions')) state.recordSeen(codebase.codebaseId, stateOf(target, limits))
+    return {...summary, sessions: total}
   }
 
-  /** What a sync would come to, where nothing can have changed since `home` went through it. */
-  settled(home: ScopedDirectory, storage: SessionStorage): Told | undefined {
-    const {state, most} = this.#parts
-    const {codebaseId, directory} = home
-    const seen = stateOf({home, storage}, most)
+  /** The summary of a sync, if nothing can have changed since the last `uploadCodebase`. Otherwise undefined. */
+  unchanged(codebase: ScopedDirectory, storage: SessionStorage): SyncSummary | undefined {
+    const {state, limits} = this.#options
+    const {codebaseId, directory} = codebase
+    const seen = stateOf({codebase, storage}, limits)
     const {seen: before, sessions} = state.of(codebaseId)
     if (seen === '' || before !== seen) return undefined
     return {codebase_id: codebaseId, directory, sessions: countOf(sessions), changed: 0, removed: 0, messages: 0}
   }
 
-  /** One session and its messages; the session first, since servers lose messages of one that they do not know. */
-  async session(
+  /** Uploads a session and its messages. The session is first: servers drop messages of unknown sessions. */
+  async uploadSession(
     {id, isOver}: {id: string; isOver: boolean},
-    home: ScopedDirectory,
+    codebase: ScopedDirectory,
     storage: SessionStorage,
     signal: AbortSignal,
   ): Promise<void> {
-    const at = {home, storage, signal}
-    const isKnown = () => isInLedger(this.#parts.state.of(home.codebaseId).sessions, id)
-    if (this.#parts.isDelta()) await this.#sessions(at, id)
-    // The whole list would be sent each second: only a session that is new, or has come to rest, is worth it.
-    else if (isOver || !isKnown()) await this.#sessions(at)
-    if (isKnown()) await this.#messages(at, id)
+    const target = {codebase, storage, signal}
+    const isKnown = () => isInLedger(this.#options.state.of(codebase.codebaseId).sessions, id)
+    if (this.#options.isDelta()) await this.#sessions(target, id)
+    // Without deltas the complete list would be sent each second, so only a new or ended session is worth it.
+    else if (isOver || !isKnown()) await this.#sessions(target)
+    if (isKnown()) await this.#messages(target, id)
   }
 
-  async #sessions(at: At, only?: string): Promise<Pick<SessionPage, 'total' | 'changed' | 'removed' | 'newest'>> {
-    const {reader, state, client, workerId, isDelta, most} = this.#parts
-    const {codebaseId, scope} = at.home
+  async #sessions(
+    target: Target,
+    only?: string,
+  ): Promise<Pick<SessionPage, 'total' | 'changed' | 'removed' | 'newest'>> {
+    const {reader, state, client, workerId, isDelta, limits} = this.#options
+    const {codebaseId, scope} = target.codebase
     let total = 0
     let newest: string[] = []
-    const counts = await this.#pages('sessions', at, async () => {
+    const counts = await this.#pages('sessions', target, async () => {
       const ledger = state.of(codebaseId).sessions
-      const question = {scope, only, workerId, ledger, isDelta: isDelta(), newest: most.sessions}
-      const page = await reader.ask('sessions', at.storage, question, at.signal)
+      const query = {scope, only, workerId, ledger, isDelta: isDelta(), newest: limits.sessions}
+      const page = await reader.read('sessions', target.storage, query, target.signal)
       ;({total, newest} = page)
       return {
         page,
-        send: (body) => client.syncSessions(codebaseId, body, at.signal),
-        keep: () => state.toldSessions(codebaseId, page.ledger),
+        send: (body) => client.syncSessions(codebaseId, body, target.signal),
+        recordSent: () => state.recordSessions(codebaseId, page.ledger),
       }
     })
-    return {total, newest: this.#isAbsent('sessions') ? [] : newest, ...counts}
+    return {total, newest: this.#isRouteMissing('sessions') ? [] : newest, ...counts}
   }
 
-  async #messages(at: At, sessionId: string): Promise<number> {
-    const {reader, state, client, workerId, isDelta, most} = this.#parts
-    const {codebaseId} = at.home
-    if (most.sessions === 0 || most.messages === 0) return 0
-    const {changed} = await this.#pages('messages', at, async () => {
+  async #messages(target: Target, sessionId: string): Promise<number> {
+    const {reader, state, client, workerId, isDelta, limits} = this.#options
+    const {codebaseId} = target.codebase
+    if (limits.sessions === 0 || limits.messages === 0) return 0
+    const {changed} = await this.#pages('messages', target, async () => {
       const ledger = state.of(codebaseId).messages.get(sessionId) ?? ''
-      const question = {sessionId, workerId, ledger, isDelta: isDelta(), most: most.messages}
-      const page = await reader.ask('messages', at.storage, question, at.signal)
+      const query = {sessionId, workerId, ledger, isDelta: isDelta(), maxMessages: limits.messages}
+      const page = await reader.read('messages', target.storage, query, target.signal)
       return {
         page,
-        send: (body) => client.syncMessages(codebaseId, sessionId, body, at.signal),
-        keep: () => state.toldMessages(codebaseId, sessionId, page.ledger, most.sessions),
+        send: (body) => client.syncMessages(codebaseId, sessionId, body, target.signal),
+        recordSent: () => state.recordMessages(codebaseId, sessionId, page.ledger, limits.sessions),
       }
     })
     return changed
   }
 
-  /** Asks for a page, sends it, keeps what the server knows now, until the last one; each in turn with those of others. */
+  /** Reads, sends and records page by page. Pages of concurrent uploads take turns. */
   async #pages(
     kind: Kind,
-    {signal}: At,
+    {signal}: Target,
     next: () => Promise<{
       page: Page & {warning?: string | undefined}
       send: (body: Buffer) => Promise<void>
-      keep: () => void
+      recordSent: () => void
     }>,
   ): Promise<{changed: number; removed: number}> {
-    const {clock, onRead} = this.#parts
+    const {clock, onRead} = this.#options
     const counts = {changed: 0, removed: 0}
-    while (!this.#isAbsent(kind)) {
-      const begun = clock.monotonic()
+    while (!this.#isRouteMissing(kind)) {
+      const startedAt = clock.monotonic()
       const page = await this.#inTurn(async () => {
         signal.throwIfAborted()
-        const {page, send, keep} = await next()
+        const {page, send, recordSent} = await next()
         onRead(page.warning)
         if (page.body && !(await this.#send(kind, send, page.body))) return undefined
-        keep()
+        recordSent()
         return page
       })
       counts.changed += page?.changed ?? 0
       counts.removed += page?.removed ?? 0
       if (!page || page.isLast) break
-      await clock.sleep(Math.min(longestPauseMs, pauseShare * (clock.monotonic() - begun)), signal)
+      await clock.sleep(Math.min(maxPauseMs, pauseFactor * (clock.monotonic() - startedAt)), signal)
     }
 
     return counts
   }
 
-  /** False: the server has no such route. What it will never take counts as told, so that the rest gets through. */
+  /** Resolves with false if the route does not exist. A body that is finally refused counts as sent. */
   async #send(
     kind: Kind,
     send: (body: Buffer) => Promise<void>,
     {buffer, byteOffset, byteLength}: Uint8Array<ArrayBuffer>,
   ): Promise<boolean> {
-    const {clock, emit} = this.#parts
+    const {clock, emit} = this.#options
     try {
       await send(Buffer.from(buffer, byteOffset, byteLength))
       return true
     } catch (error) {
       if (isMissingRoute(error)) {
-        this.#absentUntil.set(kind, clock.monotonic() + absentMs)
-        emit({type: 'notice', level: 'info', text: `The server takes no ${kind}; not asked again for an hour.`})
+        this.#missingUntil.set(kind, clock.monotonic() + missingRouteMs)
+        emit({type: 'notice', level: 'info', text: `The server accepts no ${kind}. They are offered again in an hour.`})
         return false
       }
 
-      if (isTransient(error) || isUnauthorized(error) || isStranger(error)) throw error
-      emit({type: 'notice', level: 'warn', text: `${messageOf(error)} It is left out.`})
+      if (isTransient(error) || isUnauthorized(error) || isUnknownCodebase(error)) throw error
+      emit({type: 'notice', level: 'warn', text: `${messageOf(error)} It is skipped.`})
       return true
     }
   }
 
-  #isAbsent(kind: Kind): boolean {
-    return (this.#absentUntil.get(kind) ?? -Infinity) > this.#parts.clock.monotonic()
+  #isRouteMissing(kind: Kind): boolean {
+    return (this.#missingUntil.get(kind) ?? -Infinity) > this.#options.clock.monotonic()
   }
 
   #inTurn<T>(step: () => Promise<T>): Promise<T> {
@@ -191,13 +200,18 @@ export class SessionUploader {
   }
 }
 
-/** A tree of files does not show whether something in it has changed. */
-const stateOf = ({home, storage}: Pick<At, 'home' | 'storage'>, most: SessionUploaderOptions['most']) =>
-  storage.kind === 'tree' ? '' : JSON.stringify([storage.path, storage.stamp, home.scope, most.sessions, most.messages])
+/** Identifies the state of the storage. A tree of files does not show whether something in it has changed. */
+const stateOf = (
+  {codebase, storage}: Pick<Target, 'codebase' | 'storage'>,
+  limits: SessionUploaderOptions['limits'],
+) =>
+  storage.kind === 'tree'
+    ? ''
+    : JSON.stringify([storage.path, storage.stamp, codebase.scope, limits.sessions, limits.messages])
 
 const isMissingRoute = (error: unknown) =>
   error instanceof RefusedError && (error.status === 405 || (error.status === 404 && error.detail === 'Not Found'))
 
-/** The server does not know the codebase, or not as ours. */
-export const isStranger = (error: unknown): boolean =>
+/** Whether the control plane does not know the codebase, or knows it as another worker's. */
+export const isUnknownCodebase = (error: unknown): boolean =>
   error instanceof RefusedError && (error.status === 403 || error.status === 404) && !isMissingRoute(error)

@@ -4,14 +4,14 @@ import {maybeNumber, maybeText, type AgentMessage, type AgentSession} from '../o
 import {limits} from '../protocol/limits.ts'
 import {parseJson} from '../protocol/parse.ts'
 
-/** Blanks out of a text what must not leave the machine. */
+/** Redacts a text. */
 export type Redact = (text: string) => string
 
-/** What a Date can hold. */
-const mostMs = 8.64e15
-const toIso = (ms: number | null) => (ms === null || Math.abs(ms) > mostMs ? null : isoTime(ms))
+/** The largest time value of a Date. */
+const maxTime = 8.64e15
+const toIso = (ms: number | null) => (ms === null || Math.abs(ms) > maxTime ? null : isoTime(ms))
 
-/** A session as a sync carries it. */
+/** A session in the wire format of a sync. */
 export const wireSession = (session: AgentSession) => ({
   id: session.id,
   title: session.title || 'Untitled',
@@ -41,16 +41,16 @@ const infoSchema = v.object({
   tool_calls: v.fallback(v.array(v.unknown()), []),
 })
 
-/** What a part carries of what OpenCode has of it, and what of that may hold texts of any kind. */
+/** The fields of a part that are sent, and those of them that contain free text. */
 const partKeys = ['type', 'text', 'tool', 'state', 'reason', 'callID', 'cost', 'tokens'] as const
-const free = new Set<string>(['text', 'state', 'reason'])
+const freeText = new Set<string>(['text', 'state', 'reason'])
 
-/** Longer texts of a message that is too long as a whole are cut. */
-const longestText = 16 * 1024
-/** What the server adds to a message. */
-const spare = 4096
+/** Texts are shortened to this length if the message is too long. */
+const maxTextChars = 16 * 1024
+/** Space for what the control plane adds to a message. */
+const reserveBytes = 4096
 
-/** The JSON of a message as a sync carries it; undefined for what is no message. */
+/** The JSON of a message in the wire format of a sync. Undefined if it is not a message. */
 export function wireMessage(sessionId: string, message: AgentMessage, redact: Redact): string | undefined {
   const parsed = v.safeParse(infoSchema, parseJson(message.info))
   if (!parsed.success || parsed.output.role === null) return undefined
@@ -65,30 +65,33 @@ export function wireMessage(sessionId: string, message: AgentMessage, redact: Re
     cost,
     tokens,
   }
-  const whole = (map: Redact) =>
+  const encode = (map: Redact) =>
     JSON.stringify({...head, tool_calls: mapTexts(calls, map), parts: message.parts.map((part) => wirePart(part, map))})
   try {
-    const json = whole(redact)
+    const json = encode(redact)
     if (fits(json)) return json
-    const cut = whole((text) => shorten(redact(text)))
-    if (fits(cut)) return cut
+    const shortened = encode((text) => shorten(redact(text)))
+    if (fits(shortened)) return shortened
   } catch (error) {
-    if (!(error instanceof RangeError)) throw error // nested so deep that it cannot be walked through
+    if (!(error instanceof RangeError)) throw error // nested too deep to walk through
   }
 
   return JSON.stringify({...head, tool_calls: [], parts: [], truncated: true})
 }
 
-const fits = (json: string) => Buffer.byteLength(json) <= limits.message - spare
+const fits = (json: string) => Buffer.byteLength(json) <= limits.message - reserveBytes
 
 function wirePart({id, data}: AgentMessage['parts'][number], map: Redact): Record<string, unknown> {
   const part = parseJson(data)
   const fields = typeof part === 'object' && part !== null ? (part as Record<string, unknown>) : {}
-  const kept = partKeys.filter((key) => key in fields)
-  return {id, ...Object.fromEntries(kept.map((key) => [key, free.has(key) ? mapTexts(fields[key], map) : fields[key]]))}
+  const present = partKeys.filter((key) => key in fields)
+  return {
+    id,
+    ...Object.fromEntries(present.map((key) => [key, freeText.has(key) ? mapTexts(fields[key], map) : fields[key]])),
+  }
 }
 
-/** `provider/model`: a user's message has it as an object, or a text, an assistant's at the top. */
+/** `provider/model`. A user's message has it as an object or a text, an assistant's message in two fields. */
 function modelOf({model, providerID, modelID}: v.InferOutput<typeof infoSchema>): string | null {
   if (typeof model === 'string') return model
   const parsed = v.safeParse(modelSchema, typeof model === 'object' && model !== null ? model : {providerID, modelID})
@@ -96,11 +99,11 @@ function modelOf({model, providerID, modelID}: v.InferOutput<typeof infoSchema>)
 }
 
 function shorten(text: string): string {
-  if (text.length <= longestText) return text
-  return `${text.slice(0, longestText).replace(/[\uD800-\uDBFF]$/, '')}\n[… ${text.length - longestText} characters are left out]`
+  if (text.length <= maxTextChars) return text
+  return `${text.slice(0, maxTextChars).replace(/[\uD800-\uDBFF]$/, '')}\n[… ${text.length - maxTextChars} characters omitted]`
 }
 
-/** The same value with each text in it, names of fields excepted, put through `map`. */
+/** Applies `map` to each text in a value, except field names. */
 function mapTexts(value: unknown, map: (text: string) => string): unknown {
   if (typeof value === 'string') return map(value)
   if (Array.isArray(value)) return value.map((item) => mapTexts(item, map))

@@ -34,7 +34,7 @@ export async function runWorker(
     emit,
     activeTaskIds: () => new Set(runner.active.map(({id}) => id)),
     onLow: (isLow) => pause(isLow, 'disk'),
-    retryWrites: () => journal.catchUp(),
+    retryWrites: () => journal.retryWrites(),
   })
   const {disk} = storage
   const makeRoom = () => disk.makeRoom()

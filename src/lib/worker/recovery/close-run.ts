@@ -28,7 +28,7 @@ export const runCloser =
       }
       case 'requeue': {
         const report = requeueReportOf(run, plan.reason, workerId)
-        journal.freeze(run, report)
+        journal.saveReport(run, report)
         return await uploadRun(run, report, options)
       }
     }

@@ -27,23 +27,23 @@ export function createRunObserver(
   const {task_id: taskId, title, agent, attempt} = run
   const warn = (text: string) => emit({type: 'notice', level: 'warn', taskId, text})
   return {
-    spawned: ({pid, startTime}) => {
+    onSpawned: ({pid, startTime}) => {
       journal.spawned(run, pid, startTime)
       transferLock(treeLock, {pid, startTime}, warn)
       emit({type: 'task.started', taskId, attempt, title, path: active.codebase, agent, pid})
       agentState.hasExited = false
       void startUpload(0)
     },
-    exited: () => (agentState.hasExited = true),
-    session: (id) => {
+    onExited: () => (agentState.hasExited = true),
+    onSession: (id) => {
       active.sessionId = id
       journal.session(run, id)
       emit({type: 'task.session', taskId, sessionId: id})
       // The final report names the session too, so a failure here costs nothing.
       active.sessionReported = reportSession(run, active, id, ended).catch(() => {})
     },
-    activity: (line, text) => emit({type: 'task.activity', taskId, line, ...(text === undefined ? {} : {text})}),
-    warning: warn,
+    onActivity: (line, text) => emit({type: 'task.activity', taskId, line, ...(text === undefined ? {} : {text})}),
+    onWarning: warn,
   }
 }
 

@@ -7,7 +7,7 @@ import {isoTime, type Clock} from '../../core/clock.ts'
 import {messageOf} from '../../core/errors.ts'
 import type {Emit} from '../../events/bus.ts'
 import {runFiles} from '../../executor/executor.ts'
-import {relay, type Tail} from '../../executor/relay.ts'
+import {uploadSpool, type Tail} from '../../executor/upload-spool.ts'
 import type {Journal} from '../../journal/journal.ts'
 import {isFinal, type StatusUpdate} from '../../protocol/schemas.ts'
 import type {Registration} from '../registration/registration.ts'
@@ -70,7 +70,7 @@ export class RunUploader {
     const {journal, clock, emit, signal, redact} = this.#options
     let savedAt = clock.monotonic()
     try {
-      return await relay({
+      return await uploadSpool({
         ...end,
         spool: join(run.run_dir, runFiles.stdout),
         from,
@@ -114,7 +114,7 @@ export class RunUploader {
       await client.release(workerId, {task_id: taskId, status: report.status}, signal).catch(() => {})
     }
 
-    journal.done(run)
+    journal.remove(run)
     return true
   }
 

@@ -66,7 +66,7 @@ export function saveReport(
   report: StatusUpdate,
   {journal, emit}: Pick<SuperviseRunOptions, 'journal' | 'emit'>,
 ): void {
-  const problem = journal.freeze(run, report)
+  const problem = journal.saveReport(run, report)
   if (problem === undefined) return
   const text = `The report could not be written to the journal yet. It is sent anyway: ${problem}`
   emit({type: 'notice', level: 'error', taskId: run.task_id, text})

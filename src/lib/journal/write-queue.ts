@@ -2,22 +2,22 @@ import {isDiskFull} from '../core/disk-full.ts'
 import type {Database} from '../core/sqlite.ts'
 
 /**
- * Writes to a database that are remembered until they are committed: those of one turn of the event loop share a commit,
- * and what finds no room on the disk is written once there is. Bounded, as a later write of a name replaces the earlier.
+ * Queues writes to a database until they are committed. Writes of one turn of the event loop share a commit. Writes that
+ * fail on a full disk are retried. The queue is bounded, because a later write replaces an earlier one of the same name.
  */
-export class WriteBehind {
+export class WriteQueue {
   readonly #database: Database
   readonly #makeRoom: () => boolean
   readonly #steps = new Map<string, () => unknown>()
   #isScheduled = false
 
-  /** `makeRoom` is asked when the disk is full; it says whether trying again makes sense. */
+  /** `makeRoom` is called when the disk is full. It returns whether another try makes sense. */
   constructor(database: Database, makeRoom: () => boolean) {
     this.#database = database
     this.#makeRoom = makeRoom
   }
 
-  /** Written with the others of this turn, or as soon as that is possible. */
+  /** Queues a write. It is committed with the others of this turn, or as soon as possible. */
   add(name: string, step: () => unknown): void {
     this.#steps.delete(name)
     this.#steps.set(name, step)
@@ -29,12 +29,12 @@ export class WriteBehind {
     })
   }
 
-  /** Forgets what is not written yet. */
+  /** Removes a write that is still queued. */
   drop(name: string): void {
     this.#steps.delete(name)
   }
 
-  /** Writes what is left; undefined, or what keeps it from being written. */
+  /** Commits the queue. Returns the error if that fails. */
   retry(): unknown {
     try {
       this.flush()
@@ -44,7 +44,7 @@ export class WriteBehind {
     }
   }
 
-  /** Commits now. Throws when that fails; what has found no room then is still remembered. */
+  /** Commits the queue. Throws if that fails; writes that found no space stay queued. */
   flush(): void {
     if (this.#steps.size === 0) return
     try {
@@ -59,17 +59,17 @@ export class WriteBehind {
     const database = this.#database
     database.exec('BEGIN IMMEDIATE')
     try {
-      for (const [name, step] of this.#steps) this.#take(name, step)
+      for (const [name, step] of this.#steps) this.#run(name, step)
       database.exec('COMMIT')
       this.#steps.clear()
     } catch (error) {
-      if (database.isTransaction) database.exec('ROLLBACK') // a full disk has ended it already
+      if (database.isTransaction) database.exec('ROLLBACK') // a full disk has rolled it back already
       throw error
     }
   }
 
-  /** One that can never be written must not stand in the way of the others for good. */
-  #take(name: string, step: () => unknown): void {
+  /** Drops a write that fails for another reason than space. Otherwise it would block all others. */
+  #run(name: string, step: () => unknown): void {
     try {
       step()
     } catch (error) {
