@@ -125,7 +125,7 @@ test('list --remote pages through what the control plane has of a codebase', asy
   )
   expect(await sessions(['list', '--remote'], {cwd: '/'})).toMatchObject({
     code: 2,
-    stderr: expect.stringMatching(/No codebase holds the current directory/),
+    stderr: expect.stringMatching(/No codebase contains the current directory/),
   })
 })
 

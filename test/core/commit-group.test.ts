@@ -25,7 +25,7 @@ test('writes of one turn are one transaction, and what follows it waits for it',
   ).toThrow('no')
   commits.write(() => add(1))
   expect(database.isTransaction).toBe(true)
-  await commits.settled()
+  await commits.durable()
   order.push('settled')
   expect(order).toEqual(['after: false', 'settled'])
   expect(rows()).toBe(2)
@@ -37,7 +37,7 @@ test('when the disk is full nobody is told that a write was kept, and later ones
   const {database, commits, add, rows, seen} = group()
   database.exec('PRAGMA max_page_count = 20')
   commits.write(() => add(10))
-  const isKept = commits.settled().then(
+  const isKept = commits.durable().then(
     () => true,
     () => false,
   )
@@ -46,7 +46,7 @@ test('when the disk is full nobody is told that a write was kept, and later ones
   const before = (await isKept) ? 1 : 0
   expect(rows()).toBe(before)
   commits.write(() => add(10))
-  await commits.settled()
+  await commits.durable()
   expect(rows()).toBe(before + 1)
 })
 
@@ -55,12 +55,12 @@ test('a commit that fails is told to all that wait for it', async () => {
   database.exec(`PRAGMA foreign_keys = ON; CREATE TABLE p (id INTEGER PRIMARY KEY);
     CREATE TABLE c (p REFERENCES p DEFERRABLE INITIALLY DEFERRED)`)
   commits.write(() => database.exec('INSERT INTO c VALUES (1)'))
-  const other = commits.settled()
-  await expect(commits.settled()).rejects.toThrow('FOREIGN KEY')
+  const other = commits.durable()
+  await expect(commits.durable()).rejects.toThrow('FOREIGN KEY')
   await expect(other).rejects.toThrow('FOREIGN KEY')
   expect(seen.rollbacks).toBe(1)
   expect(rows()).toBe(0)
-  await commits.settled()
+  await commits.durable()
 })
 
 test('one failure after a commit keeps nobody waiting', async () => {
@@ -69,7 +69,7 @@ test('one failure after a commit keeps nobody waiting', async () => {
   commits.afterCommit(() => {
     throw new Error('a bug')
   })
-  await commits.settled()
+  await commits.durable()
   expect(seen.bugs).toBe(1)
 })
 
@@ -87,7 +87,7 @@ test('where the disk is another step, all that was committed meanwhile shares th
   const write = async (name: string) => {
     commits.write(() => add(1))
     commits.afterCommit(() => told.push(`after ${name}`))
-    await commits.settled()
+    await commits.durable()
     told.push(name)
   }
 

@@ -90,7 +90,7 @@ test('a file that is broken is said to be, and everything stays as it was', asyn
   await reload(worker, /ERROR The settings were not reloaded, .* token file .* cannot be read/)
   expect((await fleet.ended((await fleet.http.task(id)).id)).status).toBe('completed')
   write(before)
-  await reload(worker, 'INFO  Settings reloaded: nothing has changed')
+  await reload(worker, 'INFO  Settings reloaded: no changes')
 })
 
 test('a setting that needs a restart is named, and one that does not takes effect', async () => {

@@ -45,7 +45,7 @@ test('a paused worker takes nothing and lets what runs go on; resumed, it takes 
 
   worker.running.setPaused(false)
   await until(async () => (await plane.get(waits.id)).status === 'completed', 'what waited', 5000)
-  expect(worker.log()).toMatch(/Paused: no task is taken[^]*Resumed: tasks are taken again/)
+  expect(worker.log()).toMatch(/Paused: the worker takes no tasks[^]*Resumed: the worker takes tasks again/)
 })
 
 test('with the existing server, which cannot be told, a paused worker keeps in mind what it is sent', async () => {

@@ -5,9 +5,8 @@ import type {ControlPlaneClient} from './control-plane.ts'
 import {watchTask} from './watch-task.ts'
 
 /**
- * Asks for a task to be cancelled and believes only what it then reads: the existing server says yes to anything and
- * does nothing, so its record is changed by a report instead. Throws ExpectedError (1) when the task is still not
- * cancelled, or has ended otherwise.
+ * Cancels a task and verifies it by reading the task. The existing server accepts a cancellation without any effect, so
+ * a report changes its record instead. Throws ExpectedError (1) if the task is not cancelled, or has ended otherwise.
  */
 export async function cancelTask(
   client: ControlPlaneClient,
@@ -17,7 +16,7 @@ export async function cancelTask(
 ): Promise<Task> {
   await client.cancelTask(id, signal)
   let task = await client.task(id, signal)
-  // More than once, as a report of its worker that it runs may cross ours and win.
+  // Repeated, because a concurrent `running` report of the worker may replace ours.
   for (let tries = 0; tries < 3 && task.cancel_requested_at === null && !isFinal(task.status); tries++) {
     await client.updateStatus(id, {status: 'cancelled', worker_id: 'cli'}, signal)
     task = await client.task(id, signal)

@@ -3,13 +3,13 @@ import {modelListSchema} from '../protocol/model-schemas.ts'
 import {pathTo} from '../protocol/routes.ts'
 import * as wire from '../protocol/schemas.ts'
 import {sessionListSchema, type Session} from '../protocol/session-schemas.ts'
-import {HttpClient, isAbsent, RefusedError, type HttpOptions} from './http.ts'
+import {HttpClient, isNotFound, RefusedError, type HttpOptions} from './http.ts'
 
 type Signal = AbortSignal | undefined
 
 export type OutputPosition = {workerId: string; attempt: number; offset: number; length: number}
 
-/** One method an endpoint. All throw RefusedError when the server says no, UnreachableError when it says nothing. */
+/** One method per endpoint. All throw RefusedError if the server refuses, and UnreachableError if it does not answer. */
 export class ControlPlaneClient implements AsyncDisposable {
   readonly http: HttpClient
 
@@ -27,16 +27,16 @@ export class ControlPlaneClient implements AsyncDisposable {
 
   health(signal?: Signal, timeoutMs = 5000) {
     return this.http.call(wire.healthSchema, {
-      what: 'Cannot ask for the health',
+      what: 'Cannot read the health',
       path: pathTo('health'),
       signal,
       timeoutMs,
     })
   }
 
-  /** The health, and what time it is there. */
+  /** The version and the clock of the server. */
   async healthWithDate(): Promise<{version: string | undefined; date: string | undefined}> {
-    const call = {what: 'Cannot ask for the health', path: pathTo('health'), timeoutMs: 10_000}
+    const call = {what: 'Cannot read the health', path: pathTo('health'), timeoutMs: 10_000}
     const {value, headers} = await this.http.callWithHeaders(wire.healthSchema, call)
     const date = headers['date']
     return {version: value.version, date: typeof date === 'string' ? date : undefined}
@@ -54,7 +54,7 @@ export class ControlPlaneClient implements AsyncDisposable {
     })
   }
 
-  /** `state` goes to servers that know leases; the existing one wants no body. */
+  /** `state` is sent to servers with leases. The existing server expects no body. */
   async heartbeat(workerId: string, state: wire.Heartbeat | undefined, signal?: Signal): Promise<void> {
     const path = pathTo('heartbeat', {worker: workerId})
     await this.http.call(v.unknown(), {
@@ -92,7 +92,7 @@ export class ControlPlaneClient implements AsyncDisposable {
     })
   }
 
-  /** True or false where the server can tell whether this worker's stream is open to it; undefined where it cannot. */
+  /** Whether the server knows an open stream of this worker. Undefined if the server cannot tell. */
   async isConnected(workerId: string, signal?: Signal): Promise<boolean | undefined> {
     const path = pathTo('connectedWorker', {worker: workerId})
     try {
@@ -105,12 +105,12 @@ export class ControlPlaneClient implements AsyncDisposable {
       })
       return true
     } catch (error) {
-      // `Not Found` is the answer of a server that has no such route at all.
+      // A server without this route answers `Not Found`.
       return error instanceof RefusedError && error.status === 404 && error.detail !== 'Not Found' ? false : undefined
     }
   }
 
-  /** Those whose task stream is open. */
+  /** Workers with an open task stream. */
   async connectedWorkers(signal?: Signal) {
     const what = 'Cannot list open task streams'
     return (await this.http.call(wire.connectedWorkersSchema, {what, path: pathTo('connected'), signal})).workers
@@ -132,7 +132,7 @@ export class ControlPlaneClient implements AsyncDisposable {
     })
   }
 
-  /** What the worker's open stream is to bring tasks of. */
+  /** Sets the codebases of the worker's open stream. */
   async announceCodebases(workerId: string, codebases: readonly string[], signal?: Signal): Promise<void> {
     await this.http.call(v.unknown(), {
       what: 'Cannot announce the codebases',
@@ -153,7 +153,7 @@ export class ControlPlaneClient implements AsyncDisposable {
     })
   }
 
-  /** Those of all workers, each once. */
+  /** The models of all workers, each once. */
   models(signal?: Signal) {
     return this.http.call(modelListSchema, {what: 'Cannot list models', path: pathTo('models'), signal})
   }
@@ -209,7 +209,7 @@ export class ControlPlaneClient implements AsyncDisposable {
     })
   }
 
-  /** The other way to create a task, and the one that works on the existing server. Answers with the task's id. */
+  /** The other way to create a task, which also works on the existing server. Resolves with the task's id. */
   async triggerTask(
     codebaseId: string,
     body: {prompt: string; agent: string; model: string | null; metadata: Record<string, unknown>},
@@ -252,7 +252,7 @@ export class ControlPlaneClient implements AsyncDisposable {
     })
   }
 
-  /** Puts a task that has ended back, as the next attempt; with `force` one whose worker is lost, too. */
+  /** Restarts an ended task as its next attempt. With `force` also a task whose worker is lost. */
   retryTask(taskId: string, force: boolean, signal?: Signal): Promise<wire.Task> {
     return this.http.call(wire.createTaskAnswerSchema, {
       what: `Cannot retry task ${taskId}`,
@@ -311,13 +311,13 @@ export class ControlPlaneClient implements AsyncDisposable {
       } as const
       await this.http.call(v.unknown(), call)
     } catch (error) {
-      if (!isAbsent(error)) throw error
+      if (!isNotFound(error)) throw error
     }
   }
 
   // -------------------------------------------------------------------------------------------------- output
 
-  /** Sends bytes of the spool as they are. For our own server only. */
+  /** Sends bytes of the spool unchanged. For our control plane only. */
   postRawOutput(taskId: string, bytes: Buffer, at: OutputPosition, signal?: Signal) {
     return this.http.call(wire.outputAcknowledgementSchema, {
       what: `Cannot send output of task ${taskId}`,
@@ -355,7 +355,7 @@ export class ControlPlaneClient implements AsyncDisposable {
     })
   }
 
-  /** Events `output` and `done`; `since` is a cursor of `outputPage`. */
+  /** Opens a stream with events `output` and `done`. `since` is a cursor of `outputPage`. */
   openOutput(taskId: string, since: number, signal: AbortSignal) {
     return this.http.open({
       what: `Cannot follow the output of task ${taskId}`,

@@ -3,11 +3,11 @@ import type {CreateTask, Task} from '../protocol/schemas.ts'
 import type {ControlPlaneClient} from './control-plane.ts'
 import {RefusedError, UnreachableError} from './http.ts'
 
-export type Created = {task: Task; /** Said to the user: what was lost on the way. */ note?: string}
+export type Created = {task: Task; /** For the user: what was lost. */ note?: string}
 
 /**
- * Creates a task. The existing server answers this with 500 and stores nothing, always; its other route works, at the
- * price of title and priority. A lost answer is asked for again with the same key, so that there is one task.
+ * Creates a task. The existing server always answers this route with 500 and stores nothing. Its other route works, but
+ * loses title and priority. Retries use the same idempotency key, so that only one task is created.
  */
 export async function createTask(
   client: ControlPlaneClient,
@@ -17,7 +17,7 @@ export async function createTask(
 ): Promise<Created> {
   const key = randomUUID()
   try {
-    return {task: await insist(() => client.createTask(codebaseId, task, key, signal), signal)}
+    return {task: await retryConnection(() => client.createTask(codebaseId, task, key, signal), signal)}
   } catch (error) {
     if (!(error instanceof RefusedError) || error.status !== 500 || !error.plain) throw error
     const body = {
@@ -34,14 +34,14 @@ export async function createTask(
   }
 }
 
-/** Our own server knows the key; of another, a connection that was never made is all that may be tried again. */
-async function insist<T>(step: () => Promise<T>, signal: AbortSignal): Promise<T> {
+/** Retries only refused connections: not every server knows the idempotency key. */
+async function retryConnection<T>(step: () => Promise<T>, signal: AbortSignal): Promise<T> {
   for (let tries = 1; ; tries++) {
     try {
       return await step()
     } catch (error) {
-      const refused = error instanceof UnreachableError && /refused/.test(error.message)
-      if (!refused || tries >= 3 || signal.aborted) throw error
+      const isRefused = error instanceof UnreachableError && /refused/.test(error.message)
+      if (!isRefused || tries >= 3 || signal.aborted) throw error
       await new Promise((resolve) => setTimeout(resolve, 300 * tries))
     }
   }

@@ -1,15 +1,15 @@
 import {hostname} from 'node:os'
 import {sep} from 'node:path'
 import {ExpectedError, usageError} from '../core/errors.ts'
-import {nearest} from '../core/nearest.ts'
+import {nearestNames} from '../core/nearest.ts'
 import type {Codebase} from '../protocol/schemas.ts'
 
 /**
- * The codebase that a person means by an id, a name or a path; without any, the one that holds the current directory
- * on this host. Throws ExpectedError (2) with the nearest names, or with the choices.
+ * Finds a codebase by id, name or path. Without any, the one that contains the current directory on this host. Throws
+ * ExpectedError (2) that suggests the nearest names or lists the choices.
  */
 export function findCodebase(all: readonly Codebase[], wanted: string | undefined, cwd: string): Codebase {
-  if (wanted === undefined) return holding(all, cwd)
+  if (wanted === undefined) return containing(all, cwd)
   const path = wanted.length > 1 ? wanted.replace(/\/+$/, '') : wanted
   const exact = all.filter(({id, aliases}) => id === wanted || aliases?.includes(wanted))
   const found = exact.length > 0 ? exact : all.filter((codebase) => codebase.name === wanted || codebase.path === path)
@@ -20,7 +20,7 @@ export function findCodebase(all: readonly Codebase[], wanted: string | undefine
       `Several codebases are called ${wanted}.`,
       `Give one of these ids: ${best.map(({id, path: at, hostname: host}) => `${id} (${at}${host ? ` on ${host}` : ''})`).join(', ')}.`,
     )
-  const near = nearest(
+  const near = nearestNames(
     wanted,
     all.flatMap(({id, name}) => [name, id]),
   )
@@ -31,14 +31,14 @@ export function findCodebase(all: readonly Codebase[], wanted: string | undefine
   })
 }
 
-/** Those that a worker serves now, and of them those on this machine. */
+/** The served ones, and of those the ones on this machine. */
 function preferred(found: readonly Codebase[]): readonly Codebase[] {
   const served = found.filter((codebase) => codebase.served === true)
   const here = (served.length > 0 ? served : found).filter((codebase) => codebase.hostname === hostname())
   return here.length > 0 ? here : served.length > 0 ? served : found
 }
 
-function holding(all: readonly Codebase[], cwd: string): Codebase {
+function containing(all: readonly Codebase[], cwd: string): Codebase {
   const inside = all.filter(
     ({path, hostname: host}) =>
       (host === null || host === hostname()) && (cwd === path || cwd.startsWith(path === sep ? sep : path + sep)),
@@ -48,7 +48,7 @@ function holding(all: readonly Codebase[], cwd: string): Codebase {
     .filter(({path}, _, [first]) => path === first?.path)
   const best = preferred(deepest)[0]
   if (best) return best
-  throw new ExpectedError(`No codebase holds the current directory ${cwd}.`, {
+  throw new ExpectedError(`No codebase contains the current directory ${cwd}.`, {
     code: 'NO_CODEBASE_HERE',
     exit: 'usage',
     suggestions: ['Give --codebase ID, NAME or PATH.', choices(all)],

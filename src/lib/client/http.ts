@@ -1,19 +1,19 @@
 import * as v from 'valibot'
 import {ExpectedError, errorCode, messageOf} from '../core/errors.ts'
-import {operation} from '../core/operation.ts'
+import {requestSignal} from '../core/request-signal.ts'
 import {describeIssues, parseJson} from '../protocol/parse.ts'
 import {errorBodySchema} from '../protocol/schemas.ts'
 import {Agent, request} from './undici.ts'
 
-/** The server answered, and the answer is no. */
+/** The server refused a request. */
 export class RefusedError extends ExpectedError {
   readonly status: number
   readonly detail: string
   /** Seconds, from `Retry-After`. */
   readonly retryAfter: number | undefined
-  /** From a 409 of our own server about output: where to go on. */
+  /** From a 409 about output of our control plane: the offset at which to continue. */
   readonly next: number | undefined
-  /** The body was plain text, as the existing server answers when a handler crashes. */
+  /** The body was plain text: the existing server answers so when a handler crashes. */
   readonly plain: boolean
 
   constructor(
@@ -28,13 +28,13 @@ export class RefusedError extends ExpectedError {
     this.plain = answer.plain
   }
 
-  /** It is not the thing that is missing, but the route: `Not Found` are the existing server's words for that. */
+  /** The route is missing, not the resource: servers answer `Not Found` or 405 then. */
   get hasNoRoute(): boolean {
     return this.status === 405 || (this.status === 404 && this.detail === 'Not Found')
   }
 }
 
-/** No answer, or one that no control plane gives. Worth another try. */
+/** The server did not answer, or the answer is not from a control plane. Another try may succeed. */
 export class UnreachableError extends ExpectedError {}
 
 function refusal(status: number): ConstructorParameters<typeof ExpectedError>[1] {
@@ -49,7 +49,7 @@ function refusal(status: number): ConstructorParameters<typeof ExpectedError>[1]
   return {code: 'REFUSED', exit: 'failed'}
 }
 
-/** Is another try worth it? Network faults, overload and server errors pass; a bad request stays bad. */
+/** Whether another try may succeed. Network faults, overload and server errors pass; a bad request does not. */
 export const isTransient = (error: unknown): boolean =>
   !(error instanceof RefusedError) ||
   error.status === 408 ||
@@ -57,24 +57,24 @@ export const isTransient = (error: unknown): boolean =>
   error.status === 429 ||
   error.status >= 500
 
-/** 401 and 403: only a person can mend it. */
+/** 401 and 403: only a person can fix it. */
 export const isUnauthorized = (error: unknown): boolean =>
   error instanceof RefusedError && (error.status === 401 || error.status === 403)
 
-/** The message, and for what only a person can mend what that person is to do. */
-export const withAdvice = (error: unknown): string =>
+/** The message of an error, with suggestions if only a person can fix it. */
+export const messageWithSuggestions = (error: unknown): string =>
   error instanceof RefusedError && isUnauthorized(error)
     ? [error.message, ...error.suggestions].join(' ')
     : messageOf(error)
 
-/** The route or the thing is not there. 405 is how a server says that it lacks an optional call. */
-export const isAbsent = (error: unknown): boolean =>
+/** The route or the resource does not exist. A server without an optional route may answer 405. */
+export const isNotFound = (error: unknown): boolean =>
   error instanceof RefusedError && (error.status === 404 || error.status === 405)
 
 export type HttpOptions = {baseUrl: string; token?: string | undefined}
 
 export type Call = {
-  /** What is being done, for messages: `Cannot create the task`. */
+  /** The start of error messages: `Cannot create the task`. */
   what: string
   method?: 'GET' | 'POST' | 'PUT' | 'DELETE'
   path: string
@@ -83,22 +83,22 @@ export type Call = {
   headers?: Record<string, string>
   signal?: AbortSignal | undefined
   timeoutMs?: number
-  /** The route, where not every server has it: one that does not is not asked again for an hour. */
+  /** Name of a route that some servers do not have. If it is missing, it is not requested again for an hour. */
   optional?: string
 }
 
-const lackingMs = 60 * 60_000
+const missingRouteMs = 60 * 60_000
 
 const maxAnswer = 72 * 1024 * 1024
 
-/** One control plane over HTTP: keep-alive connections, bounded answers, errors that say what to do. */
+/** HTTP client of one control plane: keep-alive connections, bounded answers, errors with suggestions. */
 export class HttpClient implements AsyncDisposable {
   readonly baseUrl: string
   readonly #origin: string
   readonly #prefix: string
   #token: string | undefined
   #renewal = new AbortController()
-  readonly #lacking = new Map<string, {refusal: Error; until: number}>()
+  readonly #missingRoutes = new Map<string, {refusal: Error; until: number}>()
   readonly #agent = new Agent({connections: 64, keepAliveTimeout: 30_000, keepAliveMaxTimeout: 60_000, pipelining: 1})
 
   constructor({baseUrl, token}: HttpOptions) {
@@ -109,7 +109,7 @@ export class HttpClient implements AsyncDisposable {
     this.#token = token
   }
 
-  /** From the next request on; what is open stays as it is. False: it is the one from before. */
+  /** Changes the token for later requests. Open streams keep theirs. Returns false if the token is the same. */
   renewToken(token: string | undefined): boolean {
     if (token === this.#token) return false
     this.#token = token
@@ -118,7 +118,7 @@ export class HttpClient implements AsyncDisposable {
     return true
   }
 
-  /** Aborted when the token in use now is replaced: what was refused because of it is worth another try. */
+  /** Aborted when the current token is replaced. Requests that were refused for it may then be retried. */
   get untilRenewed(): AbortSignal {
     return this.#renewal.signal
   }
@@ -133,12 +133,12 @@ export class HttpClient implements AsyncDisposable {
     schema: S,
     call: Call,
   ): Promise<{value: v.InferOutput<S>; headers: Record<string, string | string[] | undefined>}> {
-    this.#checkLacking(call)
-    using op = operation(call.signal, call.timeoutMs ?? 30_000)
+    this.#checkMissingRoute(call)
+    using op = requestSignal(call.signal, call.timeoutMs ?? 30_000)
     const {status, headers, text} = await this.#exchange(call, op.signal)
     const type = String(headers['content-type'] ?? '')
     const body = type.includes('json') ? parseJson(text) : undefined
-    if (status !== 200) throw this.#noteLacking(call, this.#refused(call, status, headers, body, text))
+    if (status !== 200) throw this.#recordMissingRoute(call, this.#refused(call, status, headers, body, text))
     if (body === undefined) throw this.#notOurs(call, type, text)
     const parsed = v.safeParse(schema, body)
     if (!parsed.success)
@@ -150,7 +150,7 @@ export class HttpClient implements AsyncDisposable {
     return {value: parsed.output, headers}
   }
 
-  /** Opens a stream: the body is handed over once the server answered 200 with events. Throws as `call` does. */
+  /** Opens a stream. Resolves with the body once the server answered 200 with events. Throws as `call` does. */
   async open(call: Call & {silenceMs: number; signal: AbortSignal}): Promise<AsyncIterable<Uint8Array>> {
     try {
       const response = await request(this.#agent, {
@@ -177,7 +177,7 @@ export class HttpClient implements AsyncDisposable {
     }
   }
 
-  /** A body whose breaking is told as any other failure is. */
+  /** Translates errors while reading the body. */
   async *#read(call: Call, body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
     try {
       yield* body
@@ -186,15 +186,15 @@ export class HttpClient implements AsyncDisposable {
     }
   }
 
-  #checkLacking({optional = ''}: Call): void {
-    const known = this.#lacking.get(optional)
+  #checkMissingRoute({optional = ''}: Call): void {
+    const known = this.#missingRoutes.get(optional)
     if (known && performance.now() < known.until) throw known.refusal
   }
 
-  /** A server that has no such route at all says so in these words, or with 405. */
-  #noteLacking({optional}: Call, refusal: Error): Error {
-    const isLacking = isAbsent(refusal) && (refusal as RefusedError).hasNoRoute
-    if (optional && isLacking) this.#lacking.set(optional, {refusal, until: performance.now() + lackingMs})
+  /** Remembers that an optional route is missing. */
+  #recordMissingRoute({optional}: Call, refusal: Error): Error {
+    const isMissing = isNotFound(refusal) && (refusal as RefusedError).hasNoRoute
+    if (optional && isMissing) this.#missingRoutes.set(optional, {refusal, until: performance.now() + missingRouteMs})
     return refusal
   }
 
@@ -213,7 +213,7 @@ export class HttpClient implements AsyncDisposable {
       })
       return {status: response.statusCode, headers: response.headers, text: await readBounded(response.body, maxAnswer)}
     } catch (error) {
-      // What a timed out or cancelled request rejects with is the signal's reason.
+      // For a timed out or cancelled request the reason of the signal is the better error.
       throw this.#wrapped(call, signal.aborted ? signal.reason : error)
     }
   }
@@ -275,7 +275,7 @@ export class HttpClient implements AsyncDisposable {
         'REDIRECTED',
       )
     const type = String(headers['content-type'] ?? '')
-    // A control plane says in JSON that something is not there; a proxy that has lost its server says it in its own way.
+    // A control plane answers 404 in JSON. Another form comes from a proxy that has lost its server.
     const isOfProxy = (isPage(type, text) && status < 500) || status === 404 || status === 405
     if (!parsed.success && isOfProxy) return this.#notOurs(call, type, text)
     const retryAfter = Number(headers['retry-after'])
@@ -300,7 +300,7 @@ const isName = (part: unknown) => (typeof part === 'string' && part !== 'body') 
 
 const isPage = (type: string, text: string) => /^\s*</.test(text) || type.includes('html')
 
-/** A slice first: what stands in for a server may send megabytes, and of `<` after `<` each is looked for its end. */
+/** Sliced first: a proxy may send megabytes, and many `<` would make the expression slow. */
 const oneLine = (text: string) =>
   text
     .slice(0, 10_000)
@@ -309,13 +309,13 @@ const oneLine = (text: string) =>
     .trim()
     .slice(0, 200)
 
-async function readBounded(body: AsyncIterable<Uint8Array>, most: number): Promise<string> {
+async function readBounded(body: AsyncIterable<Uint8Array>, maxBytes: number): Promise<string> {
   const decoder = new TextDecoder()
   let text = ''
   let size = 0
   for await (const chunk of body) {
     size += chunk.length
-    if (size > most) throw new Error(`the answer is over ${most} bytes`)
+    if (size > maxBytes) throw new Error(`the answer is over ${maxBytes} bytes`)
     text += decoder.decode(chunk, {stream: true})
   }
 

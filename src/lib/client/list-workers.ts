@@ -1,17 +1,17 @@
 import {parseTime} from '../core/clock.ts'
 import type {MonitorWorker} from '../protocol/schemas.ts'
 import type {ControlPlaneClient} from './control-plane.ts'
-import {isAbsent, RefusedError} from './http.ts'
+import {isNotFound, RefusedError} from './http.ts'
 
-/** As our own server counts: after three heartbeats that did not come. */
+/** Three missed heartbeats, as our control plane counts. */
 const activeMs = 45_000
 
-/** The workers with their state; put together from what there is where the server has no monitor (the existing one). */
+/** Lists workers with their state. On a server without the monitor route (the existing one) it combines other lists. */
 export async function listWorkers(client: ControlPlaneClient, now: number): Promise<MonitorWorker[]> {
   try {
     return (await client.monitorWorkers()).workers
   } catch (error) {
-    if (!isAbsent(error)) throw error
+    if (!isNotFound(error)) throw error
   }
 
   const [workers, codebases, streams] = await Promise.all([client.workers(), client.codebases(), openStreams(client)])
@@ -28,7 +28,7 @@ export async function listWorkers(client: ControlPlaneClient, now: number): Prom
   }))
 }
 
-/** None where they are not shown to us: the heartbeats then say who is there. */
+/** Open task streams by worker. Empty if we may not read them. */
 async function openStreams(client: ControlPlaneClient) {
   try {
     return new Map((await client.connectedWorkers()).map((worker) => [worker.worker_id, worker]))

@@ -9,8 +9,8 @@ export type PromptSource = {
 }
 
 /**
- * The prompt from one source: the argument, a file, or stdin for `-`. Throws ExpectedError (2) when there is none, more
- * than one, or it is empty, over 1 MiB or not text.
+ * Reads the prompt from one source: the argument, a file, or stdin for `-`. Throws ExpectedError (2) if there is no
+ * source or more than one, or if the prompt is empty, over 1 MiB or not UTF-8.
  */
 export async function readPrompt({argument, file, stdin}: PromptSource): Promise<string> {
   if (argument !== undefined && file !== undefined)
@@ -62,7 +62,7 @@ function decode(bytes: Uint8Array, source: string): string {
   }
 }
 
-/** The first line that says something, cut to a title's length. */
+/** The first non-empty line, shortened to the length of a title. */
 export function titleOf(prompt: string): string {
   const line = prompt.split('\n').find((text) => text.trim() !== '') ?? prompt
   const title = line.trim().replaceAll(/\s+/g, ' ')

@@ -1,44 +1,43 @@
 import type {Redis} from 'ioredis'
 import * as v from 'valibot'
 import {messageOf} from '../core/errors.ts'
-import {aborted} from '../core/operation.ts'
+import {aborted} from '../core/request-signal.ts'
 import {brokerChannels, brokerMessageSchema} from '../protocol/broker.ts'
 import {parseJson} from '../protocol/parse.ts'
 
-/** What the broker wakes a worker for. Nothing else in a message is believed: the task is read from the server. */
+/** The part of an announcement that is used. The task itself is read from the control plane. */
 export type Wake = {type: 'available' | 'cancelled'; taskId: string; codebaseId: string}
 
 export type TaskBrokerOptions = {
   url: string
   signal: AbortSignal
   onWake: (wake: Wake) => void
-  /** Each change, once: subscribed, or out of reach and why. */
+  /** Called at each change: subscribed, or unreachable with the reason. */
   onState: (isUp: boolean, reason: string) => void
-  /** How often the connection has to give a sign of life, and how long it may take for it. */
+  /** How often the connection is checked, and how long an answer may take. */
   pingMs?: number
   answerMs?: number
 }
 
 const firstRetryMs = 200
-const mostRetryMs = 10_000
+const maxRetryMs = 10_000
 
 /**
- * Listens to the announcements of a Redis broker until aborted. Redis may be absent, away, restarted, refuse the
- * password or go silent: it is tried again, with jitter, for as long as it takes, and subscribed again each time.
+ * Listens to announcements of a Redis broker until aborted. Redis may be unreachable, restart, refuse the password or
+ * fall silent: the connection is retried with jitter and subscribed again each time.
  */
 export async function listenToBroker(options: TaskBrokerOptions): Promise<void> {
   const {url, signal, onState, pingMs = 15_000, answerMs = 5000} = options
   const ioredis = await import('ioredis')
-  const state = changes(onState)
+  const state = stateChanges(onState)
   const redis = new ioredis.Redis(url, {
     lazyConnect: true,
-    autoResubscribe: false, // it is done below, where a refusal is noticed
+    autoResubscribe: false, // done below, where a refusal is handled
     maxRetriesPerRequest: null,
     enableOfflineQueue: false,
     connectTimeout: answerMs,
     keepAlive: pingMs,
-    retryStrategy: (times) =>
-      Math.round(Math.random() * Math.min(mostRetryMs, firstRetryMs * 2 ** Math.min(times, 10))),
+    retryStrategy: (times) => Math.round(Math.random() * Math.min(maxRetryMs, firstRetryMs * 2 ** Math.min(times, 10))),
     reconnectOnError: () => false,
   })
   let reason = 'connection closed'
@@ -60,15 +59,15 @@ export async function listenToBroker(options: TaskBrokerOptions): Promise<void> 
       },
     )
   })
-  redis.connect().catch(() => {}) // told by `error`; it goes on trying
-  const heart = setInterval(() => void beat(redis, answerMs, (silence) => state.down(silence)), pingMs)
+  redis.connect().catch(() => {}) // reported by `error`; ioredis keeps trying
+  const heart = setInterval(() => void checkConnection(redis, answerMs, (silence) => state.down(silence)), pingMs)
   await aborted(signal)
   clearInterval(heart)
   redis.disconnect()
 }
 
-/** A half-open connection never says anything again: only an answer is a sign of life. */
-async function beat(redis: Redis, answerMs: number, onSilence: (reason: string) => void): Promise<void> {
+/** A half-open connection stays silent, so only an answer proves that it works. */
+async function checkConnection(redis: Redis, answerMs: number, onSilence: (reason: string) => void): Promise<void> {
   if (redis.status !== 'ready') return
   const late = setTimeout(() => {
     onSilence('it does not answer')
@@ -85,7 +84,7 @@ function wake(text: string, {onWake}: TaskBrokerOptions): void {
   onWake({type: type === 'task.cancelled' ? 'cancelled' : 'available', taskId: data.id, codebaseId: data.codebase_id})
 }
 
-function changes(onState: TaskBrokerOptions['onState']) {
+function stateChanges(onState: TaskBrokerOptions['onState']) {
   let isUp: boolean | undefined
   return {
     up: () => {

@@ -6,8 +6,8 @@ import {readEvents} from '../protocol/sse.ts'
 import type {HttpClient} from './http.ts'
 
 /**
- * What the stream of a worker says, parsed. `connected` comes with the first event, which every server sends at once: a
- * proxy that keeps the stream to itself answers as well. `alive` is a sign of life.
+ * A parsed message of a worker's stream. `connected` comes with the first event, which every server sends at once. The
+ * HTTP answer alone proves nothing: a buffering proxy sends it too. `alive` is any other event.
  */
 export type StreamMessage =
   | {type: 'connected'}
@@ -22,18 +22,18 @@ export type TaskStreamOptions = {
   codebases: readonly string[]
   capabilities: readonly string[]
   lastEventId?: string | undefined
-  /** Silence after which the stream counts as dead, ms. */
+  /** A stream that is silent for longer counts as dead, in ms. */
   silenceMs: number
   signal: AbortSignal
   onId: (id: string) => void
 }
 
-/** Names under which servers announce a task. */
+/** The event names of tasks on all servers. */
 const taskEvents = new Set(['task_available', 'task', 'task_assigned', 'task.created', 'task.assigned'])
 
 /**
- * Opens the worker's task stream and yields what it says until it ends. Throws when it cannot be opened, breaks, or
- * stays silent too long. The id goes in the query and in each header that a server is known to read.
+ * Opens the worker's task stream and yields its messages until it ends. Throws if it cannot be opened, breaks, or is
+ * silent for too long. The worker id is in the query and in each header that some server reads.
  */
 export async function* taskStream(http: HttpClient, options: TaskStreamOptions): AsyncGenerator<StreamMessage> {
   const {workerId, name, codebases, capabilities, lastEventId, silenceMs, signal} = options

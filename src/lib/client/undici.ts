@@ -1,6 +1,6 @@
 /**
- * The two parts of undici that are used. Its front door loads all of it (fetch, mocks, caches, proxies, WebSockets):
- * 14 MB in a daemon, and 50 ms at each start of a command. The paths are undici's own, so its version is pinned.
+ * The two modules of undici that are used. Importing undici itself loads everything (fetch, mocks, caches, proxies,
+ * WebSockets): 14 MB in a daemon, and 50 ms at each start of a command. The paths are internal, so the version is pinned.
  */
 import type {Agent as AgentClass, Dispatcher} from 'undici'
 // @ts-expect-error -- inner modules have no types of their own; those of the front door are given below

@@ -1,7 +1,7 @@
 import * as v from 'valibot'
 import type {Clock} from '../core/clock.ts'
 import {messageOf} from '../core/errors.ts'
-import {operation} from '../core/operation.ts'
+import {requestSignal} from '../core/request-signal.ts'
 import {parseJson} from '../protocol/parse.ts'
 import {isFinal, outputChunkSchema, type OutputChunk, type Task} from '../protocol/schemas.ts'
 import {readEvents} from '../protocol/sse.ts'
@@ -13,21 +13,21 @@ export type WatchOptions = {
   client: ControlPlaneClient
   clock: Clock
   signal: AbortSignal
-  /** Gets all output in order, each piece once. */
+  /** Called with all output in order, each piece once. */
   onOutput?: ((chunk: OutputChunk) => void) | undefined
-  /** The task changed, or still waits. */
+  /** Called when the task has changed, or still waits. */
   onTask?: (task: Task) => void
-  /** The server is out of reach for now; we go on trying. */
+  /** Called when the server is unreachable. Watching goes on. */
   onTrouble?: (reason: string) => void
 }
 
 const pollMs = 1000
-const lookMs = 2000
+const recheckMs = 2000
 
-/** How far the output was read. Only where a stream's events have positions can another stream go on behind them. */
+/** How far the output was read. A new stream can continue only if the events have positions. */
 type Cursor = {next: number; streams: 'untried' | 'positioned' | 'unusable'}
 
-/** Waits for the end of a task, through restarts of the server, and hands over its output on the way. */
+/** Waits for the end of a task, through restarts of the server, and passes on its output meanwhile. */
 export async function watchTask(taskId: string, options: WatchOptions): Promise<Task> {
   const {client, clock, signal, onTrouble} = options
   const cursor: Cursor = {next: 0, streams: 'untried'}
@@ -41,7 +41,7 @@ export async function watchTask(taskId: string, options: WatchOptions): Promise<
         return task
       }
 
-      await untilNews(taskId, cursor, options)
+      await waitForChange(taskId, cursor, options)
       signal.throwIfAborted()
     } catch (error) {
       if (signal.aborted || !isTransient(error)) throw error
@@ -53,21 +53,21 @@ export async function watchTask(taskId: string, options: WatchOptions): Promise<
   }
 }
 
-/** Returns when the task ended, or when it is time to look at it again: its reason to wait may have changed. */
-async function untilNews(taskId: string, cursor: Cursor, options: WatchOptions): Promise<void> {
+/** Resolves when the task ended, or when it should be read again because its waiting reason may have changed. */
+async function waitForChange(taskId: string, cursor: Cursor, options: WatchOptions): Promise<void> {
   const {clock, signal} = options
   if (cursor.streams === 'unusable') await readPages(taskId, cursor, options)
-  else if (!(await breaksOff(taskId, cursor, options))) return
+  else if (!(await followStream(taskId, cursor, options))) return
   await clock.sleep(pollMs, signal)
 }
 
 /**
- * Follows a stream until the task ends or it is time to look at it. True: it broke off before. The existing server's
- * do so after the first batch, and another one would begin with that again.
+ * Follows a stream until the task ends, or until the next check is due. Resolves with true if the stream ended before.
+ * The existing server's streams end after the first batch, and a new one would begin with that batch again.
  */
-async function breaksOff(taskId: string, cursor: Cursor, options: WatchOptions): Promise<boolean> {
+async function followStream(taskId: string, cursor: Cursor, options: WatchOptions): Promise<boolean> {
   const {client, signal, onOutput} = options
-  using own = operation(signal, lookMs)
+  using own = requestSignal(signal, recheckMs)
   try {
     for await (const {event, data, id} of readEvents(await client.openOutput(taskId, cursor.next, own.signal))) {
       if (event === 'done') return false
@@ -82,12 +82,12 @@ async function breaksOff(taskId: string, cursor: Cursor, options: WatchOptions):
     if (signal.aborted) throw error
   }
 
-  const isLookDue = own.signal.aborted
-  if (!isLookDue && cursor.streams === 'untried') cursor.streams = 'unusable'
-  return !isLookDue
+  const isCheckDue = own.signal.aborted
+  if (!isCheckDue && cursor.streams === 'untried') cursor.streams = 'unusable'
+  return !isCheckDue
 }
 
-/** What is left, by pages. */
+/** Reads the remaining output in pages. */
 async function readPages(taskId: string, cursor: Cursor, {client, signal, onOutput}: WatchOptions): Promise<void> {
   if (onOutput) cursor.next = await readOutput(client, taskId, onOutput, cursor.next, signal)
 }

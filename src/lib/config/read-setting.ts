@@ -1,5 +1,5 @@
 import {usageError} from '../core/errors.ts'
-import {nearest} from '../core/nearest.ts'
+import {nearestNames} from '../core/nearest.ts'
 import type {Environment} from './file.ts'
 import {readValue, ValueProblem} from './read-value.ts'
 import {contradictions, type Sources} from './resolve.ts'
@@ -14,7 +14,7 @@ export function readSetting(
 ): {key: SettingKey; value: unknown} {
   const key = settingKeys.find((known) => known === name)
   if (key === undefined) {
-    const near = nearest(name, settingKeys)
+    const near = nearestNames(name, settingKeys)
     throw usageError(
       `There is no setting ${name}.`,
       near.length > 0 ? `Did you mean ${near.join(', ')}?` : '`a2a-worker config show` lists them.',

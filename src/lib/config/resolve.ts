@@ -1,5 +1,5 @@
 import {configError} from '../core/errors.ts'
-import {nearest} from '../core/nearest.ts'
+import {nearestNames} from '../core/nearest.ts'
 import {brokerUrlProblem} from '../protocol/broker.ts'
 import type {ConfigFile, Environment} from './file.ts'
 import {isGoodId} from './identity.ts'
@@ -147,7 +147,7 @@ function warningsFor({files, env}: ResolveInput): string[] {
       .filter((key) => !Object.hasOwn(settings, key) && !key.startsWith('$') && !key.startsWith('_'))
       .map((key) => {
         const name = key.slice(0, longestName)
-        const near = nearest(name, settingKeys, 1)[0]
+        const near = nearestNames(name, settingKeys, 1)[0]
         return `${path}: unknown setting ${JSON.stringify(name)}${near ? `, did you mean "${near}"?` : ''}`
       }),
   )

@@ -1,7 +1,7 @@
 import {accessSync, constants, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync} from 'node:fs'
 import {homedir} from 'node:os'
 import {join} from 'node:path'
-import {isDiskFull, reasonOf} from '../core/disk-full.ts'
+import {isDiskFull, failureReason} from '../core/disk-full.ts'
 import {ExpectedError} from '../core/errors.ts'
 import type {Environment} from './file.ts'
 
@@ -27,7 +27,7 @@ export function makePrivate(path: string): string {
 
 /** Exit 73, with the path and the way out. */
 export const cannotWrite = (path: string, error: unknown) =>
-  new ExpectedError(`Cannot write to ${path}: ${reasonOf(error)}.`, {
+  new ExpectedError(`Cannot write to ${path}: ${failureReason(error)}.`, {
     code: 'CANNOT_WRITE',
     exit: 'cannotWrite',
     suggestions: [

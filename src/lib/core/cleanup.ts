@@ -1,4 +1,4 @@
-/** What is to be undone at the end, last first. (`AsyncDisposableStack` is not in Node 22.) */
+/** Steps to run on disposal, last first. (Node 22 has no `AsyncDisposableStack`.) */
 export class Cleanup implements AsyncDisposable {
   readonly #steps: (() => unknown)[] = []
 

@@ -1,10 +1,10 @@
-/** Time as the program sees it; tests put in their own where waiting would be silly. */
+/** The time of the program. Tests replace it where waiting would be pointless. */
 export interface Clock {
-  /** Wall clock, ms since 1970. */
+  /** Wall clock, Unix ms. */
   now(): number
-  /** Never goes back, ms since an arbitrary point. For leases and deadlines. */
+  /** Monotonic clock, ms since an arbitrary point. For leases and deadlines. */
   monotonic(): number
-  /** Resolves after `ms`, or early when `signal` is aborted. Never rejects: a loop has one way out. */
+  /** Resolves after `ms`, or when `signal` is aborted. Never rejects, so that a loop has one exit. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>
 }
 
@@ -24,10 +24,10 @@ export const systemClock: Clock = {
     }),
 }
 
-/** RFC 3339 in UTC, as everything on the wire is written. */
+/** RFC 3339 in UTC, the format of all times on the wire. */
 export const isoTime = (ms: number) => new Date(ms).toISOString()
 
-/** Reads a wire timestamp; one without a zone is UTC (the existing server writes both forms). Undefined if it is none. */
+/** Parses a wire timestamp to Unix ms. One without a zone is UTC: the existing server writes both. Undefined if invalid. */
 export function parseTime(text: string | null | undefined): number | undefined {
   if (!text) return undefined
   const zoned = /(?:Z|[+-]\d\d:?\d\d)$/i.test(text) ? text : `${text}Z`

@@ -2,15 +2,15 @@ import type {Database} from './sqlite.ts'
 
 type CommitHooks = {
   /**
-   * What was written since the last commit, or some of it, is gone: whatever memory says about it is wrong. `error` is
-   * what the work of a `write` has thrown, or why the database could not commit.
+   * Called when writes since the last commit were rolled back. State in memory that depends on them is wrong then.
+   * `error` is what the work of a `write` threw, or why the commit failed.
    */
   onRollback?: (error: unknown) => void
-  /** Something that was to be done after a commit has failed. */
+  /** Called when a callback of `afterCommit` threw. */
   onBug?: (error: unknown) => void
   /**
-   * Brings what is committed to the disk, where the database itself does not wait for that. Meanwhile others are served,
-   * and what they commit shares the next trip.
+   * Syncs commits to disk, if the database does not do so itself. Requests go on meanwhile, and their commits share the
+   * next sync.
    */
   sync?: (() => Promise<void>) | undefined
 }
@@ -18,15 +18,14 @@ type CommitHooks = {
 type Group = {promise: Promise<void>; resolve: () => void; reject: (error: unknown) => void; after: (() => void)[]}
 
 /**
- * Group commit: all writes of one turn of the event loop share one transaction, and with it one trip to the disk.
- * Whoever wrote or read in that turn waits for `settled` before it tells anybody, so nothing is acknowledged that a
- * crash could take back.
+ * Group commit: all writes of one turn of the event loop share one transaction and one disk sync. Wait for `durable`
+ * before you acknowledge a write or show data, so that a crash cannot undo it.
  */
 export class CommitGroup {
   readonly #database: Database
   readonly #hooks: CommitHooks
   #open: Group | undefined
-  /** Committed, but not on the disk yet. */
+  /** Committed, but not synced to disk. */
   #unsynced: Group[] = []
   #isSyncing = false
 
@@ -35,7 +34,7 @@ export class CommitGroup {
     this.#hooks = hooks
   }
 
-  /** Runs `work` at once, all or nothing. */
+  /** Runs `work` at once, atomically. Throws what `work` throws, after a rollback. */
   write<T>(work: () => T): T {
     this.#begin()
     this.#database.exec('SAVEPOINT step')
@@ -45,25 +44,25 @@ export class CommitGroup {
       return result
     } catch (error) {
       if (this.#database.isTransaction) this.#database.exec('ROLLBACK TO step; RELEASE step')
-      else this.#end()?.reject(error) // a full disk has ended the whole transaction
+      else this.#end()?.reject(error) // a full disk has rolled back the whole transaction
       this.#hooks.onRollback?.(error)
       throw error
     }
   }
 
-  /** Calls `then` once what is written now is kept; at once when all is. Not called if that fails. */
+  /** Calls `then` once all writes so far are durable; at once if they are. Not called if the commit fails. */
   afterCommit(then: () => void): void {
     const newest = this.#newest()
     if (newest) newest.after.push(then)
     else then()
   }
 
-  /** Resolves when all that is written now is on the disk. */
-  async settled(): Promise<void> {
-    await this.#newest()?.promise // those before it come to the disk before it
+  /** Resolves when all writes so far are on disk. Rejects if their commit failed. */
+  async durable(): Promise<void> {
+    await this.#newest()?.promise // earlier groups are synced first
   }
 
-  /** Commits now. Throws when that fails; those who wait in `settled` are told too. */
+  /** Commits now. Throws if that fails; `durable` rejects then too. */
   flush(): void {
     const failure = this.#commit()
     if (failure) throw failure.error
@@ -77,7 +76,7 @@ export class CommitGroup {
     if (this.#open) return
     this.#database.exec('BEGIN IMMEDIATE')
     this.#open = {...Promise.withResolvers<void>(), after: []}
-    this.#open.promise.catch(() => {}) // those who wait see it; nobody may be waiting
+    this.#open.promise.catch(() => {}) // `durable` reports it; there may be no waiter
     setImmediate(() => this.#commit())
   }
 
@@ -102,7 +101,7 @@ export class CommitGroup {
     return undefined
   }
 
-  /** One trip to the disk at a time, each for all that was committed before it began. */
+  /** Runs one sync at a time. Each covers all earlier commits. */
   async #sync(sync: CommitHooks['sync']): Promise<void> {
     if (this.#isSyncing) return
     this.#isSyncing = true
@@ -127,7 +126,7 @@ export class CommitGroup {
       try {
         then()
       } catch (error) {
-        this.#hooks.onBug?.(error) // it is no reason to keep the others waiting
+        this.#hooks.onBug?.(error) // the other callbacks still run
       }
     }
 

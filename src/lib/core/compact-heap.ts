@@ -5,26 +5,26 @@ type Collect = (options: {type: 'major'; execution: 'sync'; flavor: 'last-resort
 
 let collect: Collect | undefined
 
-/** What the heap took after it was compacted last, bytes. */
+/** Heap size after the last compaction, in bytes. */
 let compacted = 0
-/** Less is not worth the pause. */
-const worthBytes = 16 * 1024 * 1024
+/** A smaller gain is not worth the pause. */
+const minGainBytes = 16 * 1024 * 1024
 
 /**
- * Gives memory back that start or work needed: 14 MB of a start, 60 MB and more of thousands of tasks. Takes 40 ms and
- * up, and does nothing where there is little to be had. A daemon that is idle allocates too little for V8 to do it by
- * itself, and each fork of a smaller process is quicker.
+ * Returns unused heap memory to the system: 14 MB after a start, 60 MB and more after thousands of tasks. Takes 40 ms or
+ * more, and does nothing if the gain is small. An idle daemon allocates too little for V8 to do this by itself. Forks of
+ * a smaller process are also faster.
  */
 export function compactHeap(): void {
-  if (compacted > 0 && heapBytes() - compacted < worthBytes) return
-  collect ??= exposed()
+  if (compacted > 0 && heapBytes() - compacted < minGainBytes) return
+  collect ??= exposeGc()
   collect({type: 'major', execution: 'sync', flavor: 'last-resort'})
   compacted = heapBytes()
 }
 
 const heapBytes = () => getHeapStatistics().total_heap_size
 
-function exposed(): Collect {
+function exposeGc(): Collect {
   setFlagsFromString('--expose-gc')
   return runInNewContext('gc') as Collect
 }

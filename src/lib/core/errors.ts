@@ -25,8 +25,8 @@ export type ErrorDetails = {
 }
 
 /**
- * A failure we foresaw: one clear message, an exit code, and what to try next. It has the shape that oclif reads
- * (`oclif.exit`, `exitCode`, `suggestions`), so the library can throw it without knowing oclif.
+ * A foreseen failure: a clear message, an exit code, and suggestions. It has the shape that oclif reads (`oclif.exit`,
+ * `exitCode`, `suggestions`), so the library can throw it without knowing oclif.
  */
 export class ExpectedError extends Error {
   readonly code: string
@@ -43,7 +43,7 @@ export class ExpectedError extends Error {
     this.suggestions = suggestions
   }
 
-  /** Keeps what led to it, for `cause`. */
+  /** Sets the cause. */
   because(cause: unknown): this {
     this.cause = cause
     return this
@@ -58,7 +58,7 @@ export const usageError = (message: string, ...suggestions: string[]) =>
 export const configError = (message: string, ...suggestions: string[]) =>
   new ExpectedError(message, {code: 'CONFIG', exit: 'config', suggestions})
 
-/** The text of anything that was thrown, one line, never empty. */
+/** The first line of the message of anything that was thrown. Never empty. */
 export function messageOf(error: unknown): string {
   if (error instanceof AggregateError && error.message === '' && error.errors.length > 0)
     return messageOf(error.errors[0])

@@ -1,9 +1,9 @@
-/** Does at most `most` at once of what it is given; the rest waits for its turn, in order. */
-export function limiter(most: number): <T>(work: () => Promise<T>) => Promise<T> {
+/** Returns a function that runs at most `maxConcurrent` works at once. Others wait in order. */
+export function limiter(maxConcurrent: number): <T>(work: () => Promise<T>) => Promise<T> {
   const waiting: (() => void)[] = []
   let running = 0
   return async (work) => {
-    if (running >= most) await new Promise<void>((resolve) => waiting.push(resolve))
+    if (running >= maxConcurrent) await new Promise<void>((resolve) => waiting.push(resolve))
     else running += 1
     try {
       return await work()

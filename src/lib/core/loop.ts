@@ -3,11 +3,11 @@ import type {Clock} from './clock.ts'
 export type LoopOptions = {
   signal: AbortSignal
   clock: Clock
-  /** Pause after a step that went well, ms; a function is asked each time. */
+  /** Pause after a successful step, in ms. A function is called each time. */
   interval: number | (() => number)
-  /** Pause after the n-th failure in a row (n from 1), ms. */
+  /** Pause after the n-th consecutive failure (n from 1), in ms. */
   delay: (failures: number) => number
-  /** A failure that ends the loop by rejecting it. Default: none does. */
+  /** Whether a failure ends the loop, which then rejects with it. Default: no failure does. */
   isFatal?: (error: unknown) => boolean
   onFailure?: (failure: {error: unknown; failures: number; delay: number}) => void
 }
@@ -34,8 +34,8 @@ export async function loop(step: (signal: AbortSignal) => Promise<void>, options
   }
 }
 
-/** Full jitter: workers that lost one server must not all come back at once. */
+/** Exponential backoff with full jitter, so that workers that lost a server do not all return at once. */
 export const fullJitter =
-  (firstMs: number, mostMs: number, random: () => number = Math.random) =>
+  (firstMs: number, maxMs: number, random: () => number = Math.random) =>
   (failures: number): number =>
-    Math.round(random() * Math.min(mostMs, firstMs * 2 ** Math.min(failures - 1, 30)))
+    Math.round(random() * Math.min(maxMs, firstMs * 2 ** Math.min(failures - 1, 30)))

@@ -1,5 +1,5 @@
-/** The known names closest to a mistyped one, best first; at most `most`, none that is far off. */
-export function nearest(name: string, known: Iterable<string>, most = 3): string[] {
+/** The known names that are closest to a mistyped one, best first. */
+export function nearestNames(name: string, known: Iterable<string>, max = 3): string[] {
   const wanted = name.toLowerCase()
   const limit = Math.max(2, Math.floor(wanted.length / 3))
   return [...new Set(known)]
@@ -10,7 +10,7 @@ export function nearest(name: string, known: Iterable<string>, most = 3): string
     })
     .filter(({distance}) => distance <= limit)
     .sort((a, b) => a.distance - b.distance || a.candidate.localeCompare(b.candidate))
-    .slice(0, most)
+    .slice(0, max)
     .map(({candidate}) => candidate)
 }
 

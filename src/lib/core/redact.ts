@@ -1,14 +1,14 @@
 const replacement = '[redacted]'
-/** A shorter one would be found in half of all words. */
-const shortest = 6
+/** A shorter secret would match parts of ordinary words. */
+const minLength = 6
 
 /**
- * Takes secrets out of a text, also where they stand in a JSON string. One expression for all of them: a pass for
- * each would cost five times as much with twenty secrets.
+ * Returns a function that replaces secrets in a text, also where they are escaped in a JSON string. It uses one regular
+ * expression for all secrets: with twenty of them, one pass each would take five times as long.
  */
 export function createRedactor(secrets: readonly string[], patterns: readonly RegExp[] = []): (text: string) => string {
-  const forms = secrets.flatMap((secret) => (secret.length >= shortest ? [secret, escapedInJson(secret)] : []))
-  // The longest first: of two that begin alike the shorter would leave the rest of the longer one in place.
+  const forms = secrets.flatMap((secret) => (secret.length >= minLength ? [secret, escapedInJson(secret)] : []))
+  // The longest first: if two begin alike, the shorter would leave the rest of the longer one.
   const literals = [...new Set(forms)].sort((a, b) => b.length - a.length).map((form) => escapeForRegExp(form))
   const [plain, special] = partition(patterns, canBeJoined)
   const sources = [...literals, ...plain.map(({source}) => `(?:${source})`)]
@@ -17,7 +17,7 @@ export function createRedactor(secrets: readonly string[], patterns: readonly Re
     ...special.map(({source, flags}) => new RegExp(source, `${flags.replaceAll(/[gy]/g, '')}g`)),
   ]
   if (passes.length === 0) return (text) => text
-  // A pattern that matches nothing at all would otherwise put a mark between all characters.
+  // A pattern that matches the empty string must not insert a replacement between all characters.
   const replace = (match: string) => (match === '' ? '' : replacement)
   return (text) => passes.reduce((rest, pass) => rest.replace(pass, replace), text)
 }
@@ -25,7 +25,7 @@ export function createRedactor(secrets: readonly string[], patterns: readonly Re
 const escapedInJson = (text: string) => JSON.stringify(text).slice(1, -1)
 const escapeForRegExp = (text: string) => text.replaceAll(/[\\^$.*+?()[\]{}|/-]/g, String.raw`\$&`)
 
-/** Flags hold for the whole of an expression, and its groups are numbered through. */
+/** Patterns with flags, back references or named groups cannot be joined into one expression. */
 const canBeJoined = ({source, flags}: RegExp) =>
   flags.replaceAll(/[gy]/g, '') === '' && !/\\[1-9k]|\(\?</.test(source) && !new RegExp(source).test('')
 

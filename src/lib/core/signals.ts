@@ -1,34 +1,34 @@
 import {isatty} from 'node:tty'
 
-/** The ways of leaving, each on its own signal. Stopping is not cancelling. */
+/** The ways to stop, each with its own signal. Stopping is not cancelling. */
 export type StopSignals = {
-  /** No new work; what runs may finish. */
+  /** Take no new work. Active work may finish. */
   readonly drain: AbortSignal
-  /** Interrupt what runs. */
+  /** Interrupt active work. */
   readonly cancel: AbortSignal
-  /** Leave now; what runs goes on, and the next process of this worker finds it. */
+  /** Exit now. Active work goes on, and the next process of this worker adopts it. */
   readonly detach: AbortSignal
-  /** What runs has had its time: climbs to what follows the drain, unless that was reached. */
+  /** Ends the drain: takes the step after it, unless that was taken. */
   endDrain(): void
 }
 
 export type StopStep = 'drain' | 'cancel' | 'detach' | 'exit'
 
 /**
- * The ladder of a person at the keyboard and of a service manager: the first call drains, the second cancels, the
- * third leaves at once. Raised by SIGTERM and SIGINT, the local socket and the dashboard alike. Where somebody else sees
- * to what runs, the second step is to detach from it.
+ * The steps of stopping, for people and service managers: the first call drains, the second cancels, the third exits at
+ * once. SIGTERM, SIGINT, the local socket and the dashboard use it. If a service manager ends the agents, the second
+ * step detaches instead.
  */
 export class StopLadder implements StopSignals {
   readonly #drain = new AbortController()
   readonly #cancel = new AbortController()
   readonly #detach = new AbortController()
   readonly #exit: () => void
-  /** What the second step does. */
+  /** The second step. */
   readonly second: 'cancel' | 'detach'
   #steps = 0
 
-  /** `exit` is what the third step does. */
+  /** `exit` is called by the third step. */
   constructor(exit: () => void, second: 'cancel' | 'detach' = 'cancel') {
     this.#exit = exit
     this.second = second
@@ -46,7 +46,7 @@ export class StopLadder implements StopSignals {
     return this.#detach.signal
   }
 
-  /** Climbs one step and says which one was reached. */
+  /** Takes the next step and returns it. */
   step(): StopStep {
     this.#steps += 1
     if (this.#steps > 2) {
@@ -60,7 +60,7 @@ export class StopLadder implements StopSignals {
     return this.#steps === 1 ? 'drain' : this.second
   }
 
-  /** Drains, whatever step was reached before; used by the socket, where a second request is no escalation. */
+  /** Drains, without escalating if that was done. For the socket, where a second request is not a second step. */
   drainNow(): void {
     if (this.#steps === 0) this.step()
   }
@@ -69,7 +69,7 @@ export class StopLadder implements StopSignals {
     while (this.#steps < 2) this.step()
   }
 
-  /** Takes nothing more and lets go of what runs, whatever step was reached before. */
+  /** Drains and detaches at once. */
   detachNow(): void {
     this.drainNow()
     this.#detach.abort()
@@ -77,8 +77,8 @@ export class StopLadder implements StopSignals {
 }
 
 /**
- * A shell's job control for whoever holds its terminal: `leave` gives it back before the process is stopped by SIGTSTP,
- * `comeBack` is called when it goes on, also after a SIGSTOP that nobody could see.
+ * Shell job control for a program that draws on the terminal. `leave` restores the terminal before SIGTSTP stops the
+ * process. `comeBack` is called when the process continues, also after a SIGSTOP.
  */
 export function onJobControl({leave, comeBack}: {leave: () => Promise<void>; comeBack: () => void}): Disposable {
   const stop = () => void leave().then(() => process.kill(process.pid, 'SIGSTOP'))
@@ -92,10 +92,10 @@ export function onJobControl({leave, comeBack}: {leave: () => Promise<void>; com
   }
 }
 
-/** What Ctrl-Z does where the terminal does it: stops the whole job, `npm` and the like before us included. */
+/** Does what Ctrl-Z does in a terminal: stops the whole job, including parents such as `npm`. */
 export const stopJob = (): void => void process.kill(0, 'SIGTSTP')
 
-/** Calls `step` at each SIGTERM and SIGINT, and `quit` at a SIGQUIT, until disposed. */
+/** Calls `step` on each SIGTERM and SIGINT, and `quit` on SIGQUIT, until disposed. */
 export function onTermination(
   step: (signal: NodeJS.Signals) => void,
   quit?: (signal: NodeJS.Signals) => void,
@@ -110,8 +110,8 @@ export function onTermination(
 }
 
 /**
- * Calls `reload` at each SIGHUP, but `leave` where it says that a terminal of this process has gone: so it is told by a
- * person who closes the window, and a manager or a person who has changed the settings says it with the same signal.
+ * Calls `reload` on each SIGHUP, or `leave` if a terminal of this process has been closed. The signal has both meanings:
+ * a closed window, and a request to read the configuration again.
  */
 export function onHangup({reload, leave}: {reload: () => void; leave: (signal: NodeJS.Signals) => void}): Disposable {
   const terminals = [0, 1, 2].filter((fd) => isatty(fd))

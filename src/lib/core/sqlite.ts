@@ -17,13 +17,13 @@ const cannotOpen = 14
 const notADatabase = 26
 
 export type OpenOptions = {
-  /** Takes the lock of the operating system and keeps it: it ends with the process, however that ends. */
+  /** Takes the operating system's lock on the file. It ends with the process. */
   exclusive: boolean
 }
 
 /**
- * Opens (or creates) a database in WAL mode. What was committed outlives a kill of the process at once, and a power cut
- * once it was synced (`logSync`). Throws ExpectedError: locked (75), not writable, no room (73), not usable (78).
+ * Opens or creates a database in WAL mode. A commit survives a kill of the process at once, and a power cut once it was
+ * synced (`walSync`). Throws ExpectedError: locked (75), not writable or disk full (73), not usable (78).
  */
 export async function openDatabase(file: string, {exclusive}: OpenOptions): Promise<Database> {
   const {DatabaseSync} = await importQuietly()
@@ -33,7 +33,7 @@ export async function openDatabase(file: string, {exclusive}: OpenOptions): Prom
     database = new DatabaseSync(file, {timeout: exclusive ? 0 : 5000})
     if (exclusive) database.exec('PRAGMA locking_mode = EXCLUSIVE')
     database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA temp_store = MEMORY')
-    database.exec('BEGIN IMMEDIATE; COMMIT') // takes the lock now, not at the first request
+    database.exec('BEGIN IMMEDIATE; COMMIT') // takes the lock now instead of at the first request
     return database
   } catch (error) {
     database?.close()
@@ -42,10 +42,10 @@ export async function openDatabase(file: string, {exclusive}: OpenOptions): Prom
 }
 
 /**
- * Brings a database's log to the disk, in a thread of the pool: what SQLite does itself with synchronous=FULL, but without
- * keeping everybody waiting. The database must be open all the while, as its log then stays the same file.
+ * Syncs a database's WAL to disk in a thread of the pool. SQLite does the same with synchronous=FULL, but blocks the event
+ * loop. The database must stay open, because its WAL is then the same file.
  */
-export function logSync(file: string): {sync: () => Promise<void>; close: () => void} {
+export function walSync(file: string): {sync: () => Promise<void>; close: () => void} {
   let log: number | undefined
   return {
     sync: () => fdatasync((log ??= openSync(`${file}-wal`, 'r+'))),
@@ -58,8 +58,8 @@ export function logSync(file: string): {sync: () => Promise<void>; close: () => 
 const fdatasync = promisify(fdatasyncCallback)
 
 /**
- * Brings a database to the newest version, each step all or nothing; the number of steps done is in `user_version`.
- * Throws ExpectedError (78) when a newer version of this program wrote it.
+ * Migrates a database to the newest version. Each step is atomic, and `user_version` counts the steps. Throws
+ * ExpectedError (78) if a newer version of this program wrote the database.
  */
 export function migrate(database: Database, file: string, migrations: readonly string[]): void {
   const version = Number(database.prepare('PRAGMA user_version').get()?.['user_version'] ?? 0)
@@ -72,13 +72,13 @@ export function migrate(database: Database, file: string, migrations: readonly s
     if (index >= version) database.exec(`BEGIN IMMEDIATE; ${sql}; PRAGMA user_version = ${index + 1}; COMMIT`)
 }
 
-/** Looks through a database for damage, indexes included: for one that is small. Throws ExpectedError (78). */
+/** Checks a small database for damage, including its indexes. Throws ExpectedError (78). */
 export function checkDatabase(database: Database, file: string): void {
   const found = database.prepare('PRAGMA integrity_check(1)').get()?.['integrity_check']
   if (found !== 'ok') throw explainDatabase(file, Object.assign(new Error(String(found)), {errcode: corrupt}))
 }
 
-/** What a failure of SQLite means to whoever named the file; any other error comes back as it is. */
+/** Translates a failure of SQLite to an ExpectedError for the user. Returns any other error unchanged. */
 export function explainDatabase(file: string, error: unknown): Error {
   const {errcode, code} = error as {errcode?: number; code?: string}
   const primary = (errcode ?? 0) & 0xff
@@ -90,7 +90,7 @@ export function explainDatabase(file: string, error: unknown): Error {
       suggestions: ['Use the one that runs, or name another file'],
       cause: error,
     })
-  // A statement of ours that makes no sense there: the tables are not those that we made.
+  // A syntax error in one of our statements means that the tables are not ours.
   if (primary === corrupt || primary === notADatabase || primary === sqlError)
     return new ExpectedError(`${file} is not a usable database: ${messageOf(error)}`, {
       code: 'DATABASE_CORRUPT',
@@ -108,7 +108,7 @@ export function explainDatabase(file: string, error: unknown): Error {
   return error as Error
 }
 
-/** Node 22 calls `node:sqlite` experimental on stderr; that one warning is kept back, no other. */
+/** Imports `node:sqlite`. Suppresses only Node 22's warning that it is experimental. */
 export async function importQuietly(): Promise<typeof import('node:sqlite')> {
   const original = process.emitWarning
   process.emitWarning = ((warning: string | Error, ...rest: unknown[]) => {

@@ -4,7 +4,7 @@ import {resolve} from 'node:path'
 import type {Environment} from '../config/file.ts'
 import type {Config} from '../config/settings.ts'
 import {ExpectedError} from '../core/errors.ts'
-import {nearest} from '../core/nearest.ts'
+import {nearestNames} from '../core/nearest.ts'
 import type {SessionScope} from '../opencode/storage/agent-session.ts'
 import {findStorage} from '../opencode/storage/session-storage.ts'
 import {SessionReader} from '../sessions/session-reader.ts'
@@ -38,7 +38,7 @@ function scopeOf({config, codebase, cwd}: ListOptions): SessionScope {
   // What OpenCode writes down is the real path; a directory that is gone may have sessions all the same.
   if (existsSync(path)) return {inside: [realpathSync(path)]}
   if (known || codebase.startsWith('/')) return {inside: [path]}
-  const near = nearest(
+  const near = nearestNames(
     codebase,
     config.codebases.map(({name}) => name),
   )

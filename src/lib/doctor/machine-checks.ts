@@ -1,6 +1,6 @@
 import {accessSync, constants, statfsSync} from 'node:fs'
 import {execa} from 'execa'
-import {bytes} from '../core/bytes.ts'
+import {formatBytes} from '../core/format-bytes.ts'
 import {ExpectedError, messageOf} from '../core/errors.ts'
 import {makePrivate} from '../config/state-directory.ts'
 import {localOpenCode} from '../opencode/program/local-opencode.ts'
@@ -49,10 +49,12 @@ export async function checkState({stateDir, config}: Machine): Promise<Finding[]
   const free = bavail * bsize
   const least = config.min_free_disk * mib
   const room = 'Make room on that disk, or lower keep_runs_mb or min_free_disk.'
-  const only = `only ${bytes(free)} are free for ${stateDir}`
-  if (free < least) return [problem(check, `${only}: below ${bytes(least)} (min_free_disk) no task is taken`, room)]
-  if (free < 2 * least) return [warning(check, `${only}: below ${bytes(least)} (min_free_disk) no task is taken`, room)]
-  return [ok(check, `${stateDir}, ${bytes(free)} free`)]
+  const only = `only ${formatBytes(free)} are free for ${stateDir}`
+  if (free < least)
+    return [problem(check, `${only}: below ${formatBytes(least)} (min_free_disk) no task is taken`, room)]
+  if (free < 2 * least)
+    return [warning(check, `${only}: below ${formatBytes(least)} (min_free_disk) no task is taken`, room)]
+  return [ok(check, `${stateDir}, ${formatBytes(free)} free`)]
 }
 
 /** Are the configured directories there, and may they be worked in? */

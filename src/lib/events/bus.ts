@@ -3,7 +3,7 @@ import type {EventBody, WorkerEvent} from './worker-event.ts'
 
 export type Emit = (body: EventBody) => void
 
-/** Hands each event to every listener, at once and in order. A listener that throws is a bug and is not hidden. */
+/** Passes each event to all listeners, synchronously and in order. An exception of a listener is a bug and propagates. */
 export class EventBus {
   readonly #listeners = new Set<(event: WorkerEvent) => void>()
   readonly #clock: Clock

@@ -1,4 +1,4 @@
-import {bytes} from '../core/bytes.ts'
+import {formatBytes} from '../core/format-bytes.ts'
 import {assertNever} from '../core/errors.ts'
 import type {WorkerEvent} from './worker-event.ts'
 
@@ -8,18 +8,18 @@ export type LogLevel = (typeof logLevels)[number]
 export type LogLine = {level: LogLevel; text: string; taskId?: string}
 
 /**
- * The log line of an event. The phrases that users of the system grep for stand at the start of their messages:
- * `Worker registered successfully`, `Registered codebase`, and a line with `poll`.
+ * The log line of an event. Phrases that users search for are at the start of their messages: `Worker registered
+ * successfully`, `Registered codebase`, and a line with `poll`.
  */
 export function logLine(event: WorkerEvent): LogLine {
   switch (event.type) {
     case 'phase.changed':
       return {level: event.to === 'failed' ? 'error' : 'info', text: `Worker is ${event.to}`}
     case 'link.changed':
-      return linkLine(event)
+      return connectionLine(event)
     case 'broker.changed':
       return event.isUp
-        ? {level: 'info', text: 'Broker connected: its announcements wake this worker'}
+        ? {level: 'info', text: 'Broker connected: its announcements trigger polls'}
         : {level: 'warn', text: `Broker out of reach (${event.reason}): tasks come by stream or polling`}
     case 'worker.registered':
       return {
@@ -33,15 +33,18 @@ export function logLine(event: WorkerEvent): LogLine {
     case 'codebase.removed':
       return {level: 'info', text: `Codebase '${event.name}' at ${event.path} is no longer served`}
     case 'settings.reloaded':
-      return {level: 'info', text: `Settings reloaded: ${event.changed.join(', ') || 'nothing has changed'}`}
+      return {level: 'info', text: `Settings reloaded: ${event.changed.join(', ') || 'no changes'}`}
     case 'notice':
       return {level: event.level, text: event.text, ...(event.taskId === undefined ? {} : {taskId: event.taskId})}
     case 'pause.changed':
-      return {level: 'info', text: event.isPaused ? 'Paused: no task is taken' : 'Resumed: tasks are taken again'}
+      return {
+        level: 'info',
+        text: event.isPaused ? 'Paused: the worker takes no tasks' : 'Resumed: the worker takes tasks again',
+      }
     case 'disk.changed':
       return diskLine(event)
     case 'queue.changed':
-      return {level: 'debug', text: `Waiting on the server: ${event.tasks.length + event.more}`}
+      return {level: 'debug', text: `Tasks waiting on the control plane: ${event.tasks.length + event.more}`}
     case 'stop.requested':
       return {level: 'info', text: `${event.by}: ${event.hint}`}
     default:
@@ -49,18 +52,19 @@ export function logLine(event: WorkerEvent): LogLine {
   }
 }
 
-function linkLine({link, reason}: Extract<WorkerEvent, {type: 'link.changed'}>): LogLine {
+function connectionLine({link, reason}: Extract<WorkerEvent, {type: 'link.changed'}>): LogLine {
   if (link === 'stream') return {level: 'info', text: 'Task stream connected'}
-  if (link === 'broker') return {level: 'warn', text: `Task stream lost, polling at the broker's word: ${reason}`}
+  if (link === 'broker')
+    return {level: 'warn', text: `Task stream lost, polling on announcements of the broker: ${reason}`}
   if (link === 'poll') return {level: 'warn', text: `Falling back to polling: ${reason}`}
   return {level: 'warn', text: `Server out of reach, neither stream nor polling works: ${reason}`}
 }
 
 function diskLine({isLow, path, free, minimum, wanted}: Extract<WorkerEvent, {type: 'disk.changed'}>): LogLine {
-  if (!isLow) return {level: 'info', text: `${bytes(free)} are free for ${path}: tasks are taken again`}
-  const least = `min_free_disk wants ${bytes(minimum)}`
-  const text = `Only ${bytes(free)} are free for ${path} (${least}): no task is taken until there are ${bytes(wanted)}`
-  return {level: 'warn', text: `${text}; make room there, or lower keep_runs_mb or min_free_disk`}
+  if (!isLow) return {level: 'info', text: `${formatBytes(free)} are free for ${path}. The worker takes tasks again.`}
+  const setting = `min_free_disk is ${formatBytes(minimum)}`
+  const text = `Only ${formatBytes(free)} are free for ${path} (${setting}). The worker takes no tasks until ${formatBytes(wanted)} are free`
+  return {level: 'warn', text: `${text}. Free some space there, or lower keep_runs_mb or min_free_disk.`}
 }
 
 type TaskEvent = Extract<WorkerEvent, {type: `task.${string}`}>
@@ -98,12 +102,12 @@ function taskLine(event: TaskEvent): LogLine {
     }
 
     case 'task.reported':
-      return {level: 'debug', taskId, text: `Server has acknowledged: ${event.status}`}
+      return {level: 'debug', taskId, text: `Report acknowledged: ${event.status}`}
     case 'task.refused':
       return {
         level: 'error',
         taskId,
-        text: `Server refuses the report for good: ${event.reason}${event.kept === null ? '' : ` It is kept in ${event.kept}`}`,
+        text: `The control plane refused the report for good: ${event.reason}${event.kept === null ? '' : ` It is saved in ${event.kept}`}`,
       }
     default:
       return assertNever(event)

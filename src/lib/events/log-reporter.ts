@@ -3,17 +3,17 @@ import {logLevels, logLine, type LogLevel, type LogLine} from './log-line.ts'
 import type {WorkerEvent} from './worker-event.ts'
 
 export type LogOptions = {
-  /** `journal`: for systemd's journal, which notes the time itself and reads the priority from the line. */
+  /** `journal`: for systemd's journal, which adds the time and reads the priority from the line. */
   format: 'text' | 'json' | 'journal'
-  /** Looked up for each event: it may change. */
+  /** Read for each event, because it may change. */
   readonly level: LogLevel
-  /** Gets each line, its newline included. */
+  /** Called with each line, including its newline. */
   write: (text: string) => void
 }
 
 type Reporter = (event: WorkerEvent) => void
 
-/** Turns events into log lines: for people, for systemd's journal, or one JSON object each. */
+/** Writes events as log lines: text for people, for systemd's journal, or JSON. */
 export async function logReporter(options: LogOptions): Promise<Reporter> {
   const {format, write} = options
   const put = format === 'json' ? await jsonWriter(write) : format === 'text' ? textWriter(write) : journalWriter(write)
@@ -30,7 +30,7 @@ const textWriter =
   (line, {at}) =>
     write(`${isoTime(at)} ${line.level.toUpperCase().padEnd(5)} ${about(line)}\n`)
 
-/** Priorities of syslog (sd-daemon(3)), by which `journalctl -p` picks. */
+/** Priorities of syslog (sd-daemon(3)), for `journalctl -p`. */
 const priorities: Record<LogLevel, number> = {debug: 7, info: 6, warn: 4, error: 3}
 
 const journalWriter =
@@ -38,7 +38,7 @@ const journalWriter =
   (line) =>
     write(`<${priorities[line.level]}>${about(line)}\n`)
 
-/** The event itself goes along, so that what a line says in words is there as fields. */
+/** A JSON line contains the fields of the event beside the text. */
 async function jsonWriter(write: LogOptions['write']): Promise<Writer> {
   const {pino} = await import('pino')
   const logger = pino(
@@ -46,15 +46,15 @@ async function jsonWriter(write: LogOptions['write']): Promise<Writer> {
     {write},
   )
   return (line, event) => {
-    // A notice has its own level and text, which are the line's already; what an agent says at length is for watchers.
+    // Level and text of a notice are in the line already. The full text of an agent's message is for watchers only.
     const {at, level: _level, text: _text, ...fields} = event as WorkerEvent & {level?: string; text?: string}
     logger[line.level]({time: isoTime(at), ...fields}, line.text)
   }
 }
 
-/** The task stands at the front of each of its lines, whole, so that a search for it finds them. */
+/** Each line of a task begins with the complete task id, so that a search finds it. */
 const about = ({text, taskId}: LogLine) => `${taskId ? `[${taskId}] ` : ''}${plain(text)}`
 
-/** One line, without control characters: what an agent prints must not forge log lines or move the cursor. */
+/** Returns one line without control characters. Output of an agent must not forge log lines or move the cursor. */
 // oxlint-disable-next-line no-control-regex -- control characters are the point
 const plain = (text: string) => text.replaceAll(/\s*\r?\n\s*/g, ' ⏎ ').replaceAll(/[\u0000-\u001f\u007f-\u009f]/g, ' ')

@@ -5,7 +5,7 @@ const phases = ['idle', 'starting', 'running', 'draining', 'stopping', 'stopped'
 const connections = ['stream', 'broker', 'poll', 'down'] as const
 const levels = ['debug', 'info', 'warn', 'error'] as const
 
-/** The states of a worker's life; the table of allowed changes is beside the code that makes them. */
+/** The phases of a worker. `worker/lifecycle.ts` has the table of allowed transitions. */
 export const phaseSchema = v.picklist(phases)
 export type Phase = v.InferOutput<typeof phaseSchema>
 
@@ -25,8 +25,8 @@ const text = v.string()
 const taskId = v.string()
 
 /**
- * Everything a worker can tell the world. Plain JSON: it is logged, drawn, and streamed as it is; whoever listens on
- * the local socket reads it with this, so that another version's events do no harm. `at` is ms since 1970.
+ * All events of a worker, as plain JSON. They are logged, shown on the dashboard, and sent over the local socket. Readers
+ * of the socket validate them with this schema, because the worker may have another version. `at` is in Unix ms.
  */
 export const workerEventSchema = v.variant('type', [
   event('phase.changed', {from: phaseSchema, to: phaseSchema}),
@@ -35,11 +35,11 @@ export const workerEventSchema = v.variant('type', [
   event('worker.registered', {workerId: text, name: text, server: text, first: v.boolean()}),
   event('codebase.registered', {codebaseId: text, name: text, path: text}),
   event('codebase.refused', {name: text, path: text, reason: text}),
-  /** It is no longer among those that are to be served. */
+  /** The codebase is no longer configured. */
   event('codebase.removed', {name: text, path: text}),
-  /** The settings were read anew: what has changed, and those of them that views show. */
+  /** The configuration was reloaded. Contains the changed keys, and the settings that views show. */
   event('settings.reloaded', {changed: v.array(text), slots: v.number(), logLevel: levelSchema}),
-  /** `since`: when it began, where that was earlier. */
+  /** `since`: when the run began, if that was earlier (Unix ms). */
   event('task.received', {
     taskId,
     title: text,
@@ -48,7 +48,7 @@ export const workerEventSchema = v.variant('type', [
     path: text,
     since: v.exactOptional(v.number()),
   }),
-  /** The task is this worker's. */
+  /** This worker has claimed the task. */
   event('task.claimed', {taskId, attempt: v.number()}),
   event('task.waiting', {taskId, title: text, reason: text}),
   event('task.dropped', {taskId, reason: text}),
@@ -61,7 +61,7 @@ export const workerEventSchema = v.variant('type', [
     pid: v.nullable(v.number()),
   }),
   event('task.session', {taskId, sessionId: text}),
-  /** `text`: all of it, bounded, where the line is not. */
+  /** `text`: the complete text, bounded, if the line is shortened. */
   event('task.activity', {taskId, line: text, text: v.exactOptional(text)}),
   event('task.stopping', {taskId, reason: text}),
   event('task.finished', {
@@ -72,21 +72,21 @@ export const workerEventSchema = v.variant('type', [
     cost: v.number(),
   }),
   event('task.reported', {taskId, status: v.picklist(finalStatuses)}),
-  /** `kept`: the file that the report is in; null where it could not be written. */
+  /** `kept`: the file with the report, or null if it could not be written. */
   event('task.refused', {taskId, reason: text, kept: v.optional(v.nullable(text), null)}),
-  /** What waits on the server for this worker; told only while somebody watches. `more`: how many are not listed. */
+  /** The waiting tasks of this worker's codebases. Emitted only while somebody watches. `more`: number of unlisted tasks. */
   event('queue.changed', {
     tasks: v.array(v.object({id: taskId, title: text, reason: v.nullable(text), since: v.nullable(v.number())})),
     more: v.number(),
   }),
   event('pause.changed', {isPaused: v.boolean()}),
-  /** Whether no task is taken as too little is free on the disk of the state; sizes in bytes. */
+  /** The worker pauses (or resumes) because of free disk space. Sizes in bytes. */
   event('disk.changed', {
     isLow: v.boolean(),
     path: text,
     free: v.number(),
     minimum: v.number(),
-    /** So much must be free for tasks to be taken again. */
+    /** Free space at which the worker resumes. */
     wanted: v.number(),
   }),
   event('stop.requested', {step: v.picklist(['drain', 'cancel', 'detach', 'exit']), by: text, hint: text}),
@@ -94,5 +94,5 @@ export const workerEventSchema = v.variant('type', [
 ])
 export type WorkerEvent = v.InferOutput<typeof workerEventSchema>
 
-/** An event without its time, as it is handed to the bus. */
+/** An event without its time, as it is passed to the bus. */
 export type EventBody<E = WorkerEvent> = E extends WorkerEvent ? Omit<E, 'at'> : never

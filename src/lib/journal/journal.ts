@@ -1,4 +1,4 @@
-import {isDiskFull, reasonOf} from '../core/disk-full.ts'
+import {isDiskFull, failureReason} from '../core/disk-full.ts'
 import {checkDatabase, explainDatabase, migrate, openDatabase, type Database} from '../core/sqlite.ts'
 import {readRow, type JournalledRun} from './journalled-run.ts'
 import {WriteQueue} from './write-queue.ts'
@@ -94,7 +94,7 @@ export class Journal implements Disposable {
     const text = JSON.stringify(report)
     this.#writes.add(nameOf('report', run), () => this.#statements.report.run(text, task_id, attempt))
     const failure = this.#writes.retry()
-    return failure === undefined ? undefined : reasonOf(failure)
+    return failure === undefined ? undefined : failureReason(failure)
   }
 
   /** Removes a run that is acknowledged, or finally refused. */

@@ -1,18 +1,18 @@
 import * as v from 'valibot'
 
 /**
- * What control planes announce over Redis pub/sub: `{type, data, timestamp}` on `events` and on `events:<type>`, as the
- * existing server's message broker does. A message is a wake-up: the store of the server stays the truth.
+ * Announcements of control planes over Redis pub/sub: `{type, data, timestamp}` on `events` and on `events:<type>`, as
+ * the existing server's message broker sends them. A message only triggers a poll. The store is authoritative.
  */
 export const brokerTypes = {available: 'task_available', created: 'task.created', cancelled: 'task.cancelled'} as const
 
 const channelOf = (type: string) => `events:${type}`
 
 export const brokerChannels = {
-  /** Everything, for those who watch. */
+  /** All messages. */
   all: 'events',
   of: channelOf,
-  /** What a worker listens to. */
+  /** The channels that a worker subscribes to. */
   worker: Object.values(brokerTypes).map((type) => channelOf(type)),
 }
 
@@ -22,7 +22,7 @@ export const brokerMessageSchema = v.object({
   timestamp: v.optional(v.string()),
 })
 
-/** `redis://` or `rediss://` with a host; undefined when it is good, else what is wrong with it. */
+/** Why a URL is not a Redis URL (`redis://` or `rediss://` with a host), or undefined if it is. */
 export function brokerUrlProblem(text: string): string | undefined {
   const url = URL.canParse(text) ? new URL(text) : undefined
   if (url && ['redis:', 'rediss:'].includes(url.protocol) && url.hostname !== '') return undefined

@@ -1,10 +1,10 @@
 /**
- * How a worker says that a path cannot be registered on its machine. Another worker may well have it, so the control
- * plane asks the next one. The first are the words with which the existing worker fails such a task.
+ * The reasons with which a worker declines to register a path on its machine. Another worker may have the path, so the
+ * control plane asks the next one. The existing worker fails such a task with the first text.
  */
 export const pathMissing = 'Path does not exist on this worker'
 export const pathNotAllowed = 'Path is not allowed on this worker'
 
-/** Is this the reason of a worker that cannot register a path? */
+/** Whether a reason means that the worker cannot register the path. */
 export const isPathDecline = (reason: string | null | undefined): boolean =>
   [pathMissing, pathNotAllowed].some((words) => reason?.startsWith(words) ?? false)

@@ -1,30 +1,30 @@
 /**
- * What two of our own halves tell each other at registration; an existing worker or server ignores the lists.
- * Each name is a promise of the side that sends it.
+ * Features that our worker and our control plane exchange at registration. The existing worker and server ignore the
+ * lists. Each name is a promise of the side that sends it.
  */
 export const workerFeatures = [
-  /** Heartbeats carry what runs; claims are leases. */
+  /** Heartbeats list active tasks. Claims are leases. */
   'lease',
-  /** Gives back an offer that it cannot take. */
+  /** Declines offers that it cannot take. */
   'decline',
-  /** Reads the task before acting, so a frame may leave the prompt out. */
+  /** Reads the task before it runs it, so a frame may omit the prompt. */
   'fetch',
 ] as const
 
 export const serverFeatures = [
   'lease',
-  /** Output is stored by attempt and offset; a repeated batch is dropped. */
+  /** Output is stored by attempt and offset. A repeated batch is dropped. */
   'output-offset',
-  /** Output may come as a raw body. */
+  /** Accepts output as a raw body. */
   'output-raw',
-  /** A claim moves the task to `running` and answers with it. */
+  /** A claim sets the task to `running` and returns it. */
   'claim-task',
-  /** `GET /tasks?worker_id=` means the tasks that this worker may take. */
+  /** `GET /tasks?worker_id=` returns the tasks that this worker may take. */
   'task-scope',
   'decline',
-  /** The final report may bring the last of the output along. */
+  /** The final report may contain the last output. */
   'final-output',
-  /** Sessions and messages may be synced by what changed: `partial`, with the ids of what was `deleted`. */
+  /** Sessions and messages may be synced by changes: `partial`, with the ids of `deleted` ones. */
   'sessions-delta',
 ] as const
 

@@ -1,35 +1,35 @@
 const KiB = 1024
 const MiB = 1024 * KiB
 
-/** Bounds that client and server agree on. Sizes in bytes, times in milliseconds. */
+/** Limits that worker and control plane share. Sizes in bytes, times in milliseconds. */
 export const limits = {
-  /** The longest prompt a task may have. */
+  /** Maximum size of a prompt. */
   prompt: MiB,
   title: 1000,
-  /** The most output that one request carries. */
+  /** Maximum output per request. */
   outputBatch: 64 * KiB,
-  /** Bodies: what a stranger's worker may send (full NDJSON as `result`) decides these. */
+  /** Maximum request bodies. The existing worker sends complete NDJSON output as `result`. */
   jsonBody: 4 * MiB,
   statusBody: 64 * MiB,
   outputBody: 16 * MiB,
   syncBody: 16 * MiB,
-  /** Sessions that are kept of one codebase, and messages of one session: the newest. */
+  /** The newest sessions per codebase, and messages per session, are stored. */
   sessions: 5000,
   messages: 2000,
-  /** A longer message goes without its parts. */
+  /** A longer message is stored without its parts. */
   message: MiB,
-  /** What the messages of one codebase may take; those of the sessions that rested longest go first. */
+  /** Maximum size of a codebase's messages. Those of the longest unchanged sessions are removed first. */
   codebaseMessages: 128 * MiB,
-  /** The result that our own worker reports; a longer one keeps its tail. */
+  /** Maximum size of a result that our worker reports. Of a longer one the end is sent. */
   result: 64 * KiB,
   /** One `data:` line of the task stream; the existing Python worker breaks above 128 KiB. */
   frame: 60 * KiB,
-  /** Silence on any SSE stream is never longer than this. */
+  /** Interval of keep-alives on every SSE stream. */
   keepAlive: 15_000,
   heartbeat: 15_000,
   lease: 60_000,
-  /** An offer not taken in this time goes on to the next worker. */
+  /** An offer that is not claimed in this time goes to another worker. */
   offer: 10_000,
-  /** A worker without leases (the Python one) is lost after this long without a sign of life. */
+  /** A worker without leases (the Python one) is lost after this long without a request. */
   silentWorker: 15 * 60_000,
 } as const

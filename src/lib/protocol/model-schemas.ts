@@ -3,7 +3,7 @@ import * as v from 'valibot'
 const text = v.optional(v.nullish(v.string(), ''), '')
 const flag = v.optional(v.nullish(v.boolean(), false), false)
 
-/** A model that a worker's agent can use, as workers announce it: `id` is `provider/model`. */
+/** A model of a worker's agent, as workers register it. `id` is `provider/model`. */
 export const modelSchema = v.object({
   id: v.pipe(v.string(), v.minLength(1)),
   name: text,
@@ -17,14 +17,14 @@ export const modelSchema = v.object({
     >,
     {},
   ),
-  /** What the worker's agent takes when a task names no model. Ours. */
+  /** The agent uses it for tasks that name no model. Ours. */
   default: flag,
   /** The workers that have it. Ours. */
   workers: v.optional(v.array(v.string()), []),
 })
 export type Model = v.InferOutput<typeof modelSchema>
 
-/** The existing server's pages show a bare array, too. */
+/** The existing server may also return a bare array. */
 export const modelListSchema = v.union([
   v.object({models: v.array(modelSchema), default: v.optional(v.nullable(v.string()), null)}),
   v.pipe(

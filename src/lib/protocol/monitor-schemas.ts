@@ -6,7 +6,7 @@ const nullableNumber = v.optional(v.nullable(v.number()), null)
 
 export const monitorMessageTypes = ['system', 'agent', 'human', 'error'] as const
 
-/** One line of the log of what happens. `response_time`: how long a task took, in milliseconds. */
+/** A message of the monitoring log. `response_time`: duration of a task in milliseconds. */
 export const monitorMessageSchema = v.object({
   id: v.string(),
   timestamp: v.string(),
@@ -20,7 +20,7 @@ export const monitorMessageSchema = v.object({
 })
 export type MonitorMessage = v.InferOutput<typeof monitorMessageSchema>
 
-/** `tokens`, `errors` and the like are counted since the control plane started. */
+/** Counters since the control plane started. */
 export const monitorStatsSchema = v.object({
   total_messages: v.number(),
   tool_calls: v.number(),

@@ -1,6 +1,6 @@
 import * as v from 'valibot'
 
-/** Where the first thing that is wrong with a value is, and what: `tasks.0.id: expected string, received number`. */
+/** The first problems of a value with their paths: `tasks.0.id: expected string, received number`. */
 export function describeIssues(issues: readonly v.BaseIssue<unknown>[]): string {
   return issues
     .slice(0, 3)
@@ -12,7 +12,7 @@ export function describeIssues(issues: readonly v.BaseIssue<unknown>[]): string 
     .join('; ')
 }
 
-/** `JSON.parse` whose result is unknown; undefined where the text is not JSON. */
+/** Parses JSON. Returns undefined if the text is not JSON. */
 export function parseJson(text: string): unknown {
   try {
     return JSON.parse(text) as unknown
@@ -21,7 +21,7 @@ export function parseJson(text: string): unknown {
   }
 }
 
-/** `JSON.parse` takes any depth, but what is to be written again must not exhaust the stack. */
+/** Whether a value is nested deeper than `levels`. `JSON.parse` accepts any depth, but writing it would exhaust the stack. */
 export function isDeeper(value: unknown, levels: number): boolean {
   if (typeof value !== 'object' || value === null) return false
   return levels === 0 || Object.values(value).some((inner) => isDeeper(inner, levels - 1))

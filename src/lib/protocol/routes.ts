@@ -1,6 +1,5 @@
 /**
- * Each path of the CodeTether worker API, once; client and server both take it from here.
- * Segments that begin with a colon are parameters.
+ * All paths of the CodeTether worker API, for client and server. Segments that begin with a colon are parameters.
  */
 export const routes = {
   health: '/health',
@@ -62,7 +61,7 @@ export type Route = keyof typeof routes
 
 type Query = Record<string, string | number | boolean | undefined>
 
-/** The path of a route with its parameters filled in, each escaped, and a query string when there is one. */
+/** The path of a route with its parameters, escaped, and an optional query string. */
 export function pathTo(route: Route, params: Record<string, string> = {}, query: Query = {}): string {
   const path = routes[route].replace(/:([a-z]+)/g, (_, name: string) => {
     const value = params[name]

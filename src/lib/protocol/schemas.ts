@@ -2,9 +2,9 @@ import * as v from 'valibot'
 import {taskStatuses} from './statuses.ts'
 
 /**
- * The wire types of the CodeTether worker API and their parsers, one schema for client and server. Readers are
- * tolerant: a field that the existing server leaves out has a default, an unknown field is dropped. Field names,
- * defaults and states are those of the public reference (rileyseaburg/codetether at ce51a8e); what it ignores is marked.
+ * The wire types of the CodeTether worker API and their parsers, for client and server. Readers are tolerant: a field
+ * that the existing server omits has a default, and unknown fields are dropped. Field names, defaults and states are
+ * those of the public reference (rileyseaburg/codetether at ce51a8e). Fields marked "Ours" are ignored by it.
  */
 
 export {finalStatuses, isFinal, taskStatuses, type FinalStatus, type TaskStatus} from './statuses.ts'
@@ -15,7 +15,7 @@ const nullable = v.optional(v.nullable(v.string()), null)
 const count = v.pipe(v.number(), v.integer(), v.minValue(0))
 const anyObject = v.record(v.string(), v.unknown())
 
-/** What a run cost: tokens as OpenCode counts them, summed over its steps; `cost` in US dollars. Ours. */
+/** The usage of a run: tokens as OpenCode counts them, summed over its steps, and `cost` in US dollars. Ours. */
 export const usageSchema = v.object({
   input: v.optional(v.number(), 0),
   output: v.optional(v.number(), 0),
@@ -24,7 +24,7 @@ export const usageSchema = v.object({
   cache_write: v.optional(v.number(), 0),
   cost: v.optional(v.number(), 0),
   model: nullable,
-  /** From spawn to the end of the process. */
+  /** From the spawn to the end of the process. */
   duration_ms: v.optional(v.nullable(v.number()), null),
 })
 export type Usage = v.InferOutput<typeof usageSchema>
@@ -50,18 +50,18 @@ export const taskSchema = v.object({
   started_at: nullable,
   completed_at: nullable,
   updated_at: nullable,
-  /** Counts from 1, one more each time the task is put back. Ours; 0 from a server without attempts. */
+  /** Counts from 1, plus one for each requeue. Ours; 0 from a server without attempts. */
   attempt: v.optional(count, 0),
   cancel_requested_at: v.optional(v.nullable(v.string()), null),
-  /** Since when the holder has not been heard of. Ours. */
+  /** Since when the holder is lost. Ours. */
   lost_since: v.optional(v.nullable(v.string()), null),
   usage: v.optional(v.nullable(usageSchema), null),
-  /** Why a pending task waits, in words. Ours; absent where the server does not know. */
+  /** Why a pending task waits, for people. Ours; absent if unknown. */
   waiting: v.optional(v.nullable(v.string()), null),
 })
 export type Task = v.InferOutput<typeof taskSchema>
 
-/** A task in a stream frame: `task_id`, `description` and a wrapping `data` object are other spellings in use. */
+/** A task in a stream frame. Servers also use `task_id`, `description` and a wrapping `data` object. */
 export const taskEventSchema = v.pipe(
   v.looseObject({}),
   v.transform((event: Record<string, unknown>) => {
@@ -105,13 +105,13 @@ export const codebaseSchema = v.object({
   session_id: nullable,
   watch_mode: v.optional(v.boolean(), false),
   watch_interval: v.optional(v.number(), 5),
-  /** Ours: does a worker that is connected now serve it, and on which host. */
+  /** Whether a connected worker serves it, and on which host. Ours. */
   served: v.optional(v.nullable(v.boolean()), null),
   hostname: nullable,
-  /** Ids of others that are the same directory and that no worker serves any more. */
+  /** Ids of duplicates of the same directory that no worker serves any more. */
   aliases: v.optional(v.array(v.string())),
   duplicate_count: v.optional(v.number()),
-  /** How many tasks of it there are, by state; where one codebase is asked for by its status. Ours. */
+  /** Number of tasks by status, in the answer to a status request. Ours. */
   tasks: v.optional(v.record(v.string(), v.number())),
 })
 export type Codebase = v.InferOutput<typeof codebaseSchema>
@@ -140,15 +140,15 @@ export const registerCodebaseSchema = v.object({
   description: v.optional(v.string(), ''),
   agent_config: v.optional(anyObject, {}),
   worker_id: maybe,
-  /** The working tree, as `device:inode`; two codebases of one tree never run at once. Ours. */
+  /** The working tree as `device:inode`. Two codebases of one tree never run at once. Ours. */
   tree: maybe,
 })
 export type RegisterCodebase = v.InferInput<typeof registerCodebaseSchema>
 
-/** What a run is, wherever it is named: a task may run again, and then it is another run. */
+/** Identifies a run. A task that runs again is another run. */
 const runSchema = v.object({id: required, attempt: v.optional(count, 0)})
 
-/** The body may be empty: the existing worker's is. */
+/** The body may be empty, as the existing worker's is. */
 export const heartbeatSchema = v.object({
   running: v.optional(v.nullable(v.array(runSchema)), null),
   free: v.optional(v.nullable(count), null),
@@ -165,7 +165,7 @@ export const createTaskSchema = v.object({
 })
 export type CreateTask = v.InferInput<typeof createTaskSchema>
 
-/** The other way to create a task; its answer calls the task's id `session_id`. */
+/** The other way to create a task. In its answer, `session_id` is the id of the task. */
 export const triggerSchema = v.object({
   prompt: required,
   agent: v.optional(required, 'build'),
@@ -182,7 +182,7 @@ export const statusUpdateSchema = v.object({
   error: maybe,
   attempt: v.optional(v.nullable(count), null),
   usage: v.optional(v.nullable(usageSchema), null),
-  /** The last of the output, stored before the status changes; position as in `outputSchema`. Ours. */
+  /** The last output, stored before the status changes. Position as in `outputSchema`. Ours. */
   output: v.optional(v.nullable(v.object({output: v.string(), offset: count, length: count})), null),
 })
 export type StatusUpdate = v.InferInput<typeof statusUpdateSchema>
@@ -198,7 +198,7 @@ export const outputSchema = v.object({
 })
 export type OutputBatch = v.InferInput<typeof outputSchema>
 
-/** The same as a raw body (`application/x-ndjson`): everything but the bytes is in the query. Ours. */
+/** For output as a raw body (`application/x-ndjson`): the other fields are in the query. Ours. */
 const numeric = v.pipe(v.string(), v.regex(/^\d+$/), v.transform(Number), count)
 export const rawOutputQuerySchema = v.object({
   worker_id: required,
@@ -229,14 +229,14 @@ const wrappedTasksSchema = v.pipe(
   v.transform(({tasks}) => tasks),
 )
 const bareTasksSchema = v.array(taskSchema)
-/** Both spellings that servers have. Not a union: of one that fails the reader learns nothing. */
+/** Accepts both forms of servers. A union would give useless error messages. */
 export const taskListSchema = v.lazy((input) => (Array.isArray(input) ? bareTasksSchema : wrappedTasksSchema))
 export const workerListSchema = v.array(workerSchema)
 export const codebaseListSchema = v.array(codebaseSchema)
 
 export const registerWorkerAnswerSchema = v.object({
   features: v.optional(v.array(v.string()), []),
-  /** A broker that workers may listen to. Ours. */
+  /** A Redis URL for workers. Ours. */
   redis_url: nullable,
 })
 
@@ -254,7 +254,7 @@ export const createTaskAnswerSchema = v.pipe(
 
 export const triggerAnswerSchema = v.object({session_id: required})
 
-/** `task` and `attempt` come from our own server only: the claim is then also the move to `running`. */
+/** `task` and `attempt` come from our control plane only, where a claim sets the task to `running`. */
 export const claimAnswerSchema = v.object({
   attempt: v.optional(count),
   lease_seconds: v.optional(v.number()),
@@ -275,9 +275,9 @@ export const outputPageSchema = v.object({
   task_id: v.string(),
   outputs: v.array(outputChunkSchema),
   total: count,
-  /** Where to go on reading; ours. */
+  /** Start of the next page. Ours. */
   next: v.optional(count),
-  /** True when older output was dropped; ours. */
+  /** Whether older output was dropped. Ours. */
   truncated: v.optional(v.boolean(), false),
 })
 export type OutputPage = v.InferOutput<typeof outputPageSchema>

@@ -2,29 +2,29 @@ import * as v from 'valibot'
 import {isoTime, parseTime} from '../core/clock.ts'
 import {limits} from './limits.ts'
 
-/** Sessions of the agent and their messages, as workers send them and as everybody reads them. */
+/** Sessions of the agent and their messages, as workers send them and clients read them. */
 
 const required = v.pipe(v.string(), v.minLength(1))
 const id = v.pipe(v.string(), v.minLength(1), v.maxLength(255))
 const nullable = v.optional(v.nullable(v.string()), null)
 const anything = v.record(v.string(), v.unknown())
 
-/** More than this is milliseconds, less is seconds: the existing server's rule. */
-const mostSeconds = 1e11
-/** What a Date can hold. */
-const mostMs = 8.64e15
+/** Larger numbers are milliseconds, smaller ones seconds. This is the existing server's rule. */
+const maxSeconds = 1e11
+/** The largest time value of a Date. */
+const maxTime = 8.64e15
 
-/** RFC 3339 with Z of a time in any form that workers send; null for what is no time. */
+/** Converts a time in any form that workers send to RFC 3339 with Z. Null if it is not a time. */
 function toIso(time: string | number | null | undefined): string | null {
-  const ms = typeof time === 'number' ? time * (Math.abs(time) > mostSeconds ? 1 : 1000) : parseTime(time)
-  return ms === undefined || !(Math.abs(ms) <= mostMs) ? null : isoTime(ms)
+  const ms = typeof time === 'number' ? time * (Math.abs(time) > maxSeconds ? 1 : 1000) : parseTime(time)
+  return ms === undefined || !(Math.abs(ms) <= maxTime) ? null : isoTime(ms)
 }
 
 /** With a zone, without one (UTC), or a number of seconds or milliseconds since 1970. */
 const time = v.pipe(v.nullish(v.union([v.string(), v.number()])), v.transform(toIso))
 const maybeTime = v.optional(time, null)
 
-/** One session in a sync. The existing worker sends `created` and `updated`; the other names are in use, too. */
+/** One session in a sync. The existing worker sends `created` and `updated`. Other names are in use too. */
 export const sessionInputSchema = v.object({
   id,
   title: v.optional(v.nullish(v.string(), ''), ''),
@@ -41,8 +41,8 @@ export const sessionInputSchema = v.object({
 export type SessionInput = v.InferOutput<typeof sessionInputSchema>
 
 /**
- * All sessions of a codebase: what is not listed is gone. `partial` (ours): only what changed since the last sync,
- * and the ids of what was deleted.
+ * All sessions of a codebase. Sessions that are not listed were deleted. `partial` (ours): only changes since the last
+ * sync, and the ids of deleted sessions.
  */
 export const syncSessionsSchema = v.object({
   worker_id: required,
@@ -52,7 +52,7 @@ export const syncSessionsSchema = v.object({
 })
 export type SyncSessions = v.InferInput<typeof syncSessionsSchema>
 
-/** OpenCode's own form of a message, with its parts; what else it has is kept. */
+/** A message in OpenCode's format, with its parts. Other fields are stored too. */
 export const messageInputSchema = v.looseObject({
   id,
   role: v.optional(v.nullish(v.string(), ''), ''),
@@ -62,7 +62,7 @@ export const messageInputSchema = v.looseObject({
 })
 export type MessageInput = v.InferOutput<typeof messageInputSchema>
 
-/** All messages of a session; `partial` (ours): those that are new or have changed. */
+/** All messages of a session. `partial` (ours): only new and changed ones. */
 export const syncMessagesSchema = v.object({
   worker_id: required,
   messages: v.array(messageInputSchema),
@@ -70,7 +70,7 @@ export const syncMessagesSchema = v.object({
 })
 export type SyncMessages = v.InferInput<typeof syncMessagesSchema>
 
-/** Goes on with a session: a task with this prompt. */
+/** Resumes a session by a task with this prompt. */
 export const resumeSchema = v.object({
   prompt: v.optional(v.nullable(v.string()), null),
   agent: v.optional(required, 'build'),
@@ -94,7 +94,7 @@ const sessionShape = v.object({
   worker_id: nullable,
 })
 
-/** A session as it is read; a row of the existing server's database has the other names of the times. */
+/** A session as clients read it. A row of the existing server's database has other names for the times. */
 export const sessionSchema = v.pipe(
   v.looseObject({}),
   v.transform((row: Record<string, unknown>) => ({

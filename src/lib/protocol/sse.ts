@@ -3,12 +3,12 @@ import {createParser} from 'eventsource-parser'
 /** One event of a `text/event-stream`. A comment has no name and no data. */
 export type SseEvent = {event: string; data: string; id?: string | undefined}
 
-/** The longest event that is read; a longer one ends the stream with an error. In characters. */
+/** Maximum length of an event, in characters. A longer one ends the stream with an error. */
 const maxEventLength = 8 * 1024 * 1024
 
 /**
- * The wire form of an event (WHATWG HTML, server-sent events). `data` must be one line, as JSON is. An event that is
- * called `message` goes without a name: readers take it for that.
+ * Encodes an event (WHATWG HTML, server-sent events). `data` must be one line, as JSON is. The name `message` is
+ * omitted, because it is the default.
  */
 export const encodeEvent = ({event, data, id}: SseEvent): Buffer => {
   const name = event === 'message' ? '' : `event: ${event}\n`
@@ -18,8 +18,8 @@ export const encodeEvent = ({event, data, id}: SseEvent): Buffer => {
 export const encodeComment = (text: string): Buffer => Buffer.from(`: ${text}\n\n`)
 
 /**
- * Reads a body as events. `onBytes` is called for each chunk that arrives, comments and half lines included: life
- * signs. Tolerates CRLF, torn UTF-8 and events without data (skipped). Throws when one event passes the size limit.
+ * Reads a body as events. `onBytes` is called for each chunk, including comments and partial lines. Tolerates CRLF and
+ * split UTF-8, and skips events without data. Throws if an event exceeds the size limit.
  */
 export async function* readEvents(
   body: AsyncIterable<Uint8Array>,

@@ -1,4 +1,4 @@
-/** The states of a task; `assigned` is a word of the existing server that it never sets. */
+/** The states of a task. The existing server defines `assigned` but never sets it. */
 export const taskStatuses = ['pending', 'assigned', 'running', 'completed', 'failed', 'cancelled'] as const
 export type TaskStatus = (typeof taskStatuses)[number]
 export const finalStatuses = ['completed', 'failed', 'cancelled'] as const

@@ -52,7 +52,7 @@ export function createApp(
   // no response is sent before its changes are on disk
   app.use(async (_, next) => {
     await next()
-    await commits.settled().catch((error: unknown) => {
+    await commits.durable().catch((error: unknown) => {
       log(`commit failed: ${messageOf(error)}`)
       throw cannotWrite
     })

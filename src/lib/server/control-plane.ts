@@ -27,7 +27,7 @@ import type {Retention} from './retention.ts'
 import {defaultRetention, startRetention} from './retention.ts'
 import {Roster} from './dispatch/roster.ts'
 import type {Database} from '../core/sqlite.ts'
-import {explainDatabase, logSync, migrate, openDatabase} from '../core/sqlite.ts'
+import {explainDatabase, walSync, migrate, openDatabase} from '../core/sqlite.ts'
 import {sqliteStore} from './store/sqlite-store.ts'
 import type {TlsFiles} from './http/tls.ts'
 import {readTls} from './http/tls.ts'
@@ -81,7 +81,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   const tls = options.tls && readTls(options.tls)
   const exclusive = options.exclusive ?? true
   const database = await openDatabase(options.database, {exclusive})
-  const disk = options.database === ':memory:' ? undefined : logSync(options.database)
+  const disk = options.database === ':memory:' ? undefined : walSync(options.database)
   const closeStore = () => {
     disk?.close()
     database.close()
@@ -192,14 +192,14 @@ function running(server: Server, {parts, closeStore, retention, host, scheme}: R
     stopRetention()
     const closed = once(server, 'close')
     server.close()
-    await commits.settled().catch(() => {})
+    await commits.durable().catch(() => {})
     parts.monitor.close()
     parts.announcer.close()
     hub.closeAll()
     await new Promise(setImmediate) // lets responses to the last commits be sent
     server.closeAllConnections()
     await closed
-    await commits.settled().catch(() => {})
+    await commits.durable().catch(() => {})
     closeStore()
   }
   const close = () => (closing ??= shutDown())

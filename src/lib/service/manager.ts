@@ -92,7 +92,7 @@ function see(view: View, event: WorkerEvent): void {
 
 const links: Record<Connection, string> = {
   stream: 'tasks come by stream',
-  broker: "polls at the broker's word",
+  broker: 'polls on announcements of the broker',
   poll: 'polls for tasks',
   down: 'the server is out of reach',
 }

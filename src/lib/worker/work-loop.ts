@@ -1,4 +1,4 @@
-import {aborted} from '../core/operation.ts'
+import {aborted} from '../core/request-signal.ts'
 import type {Registration} from './registration/registration.ts'
 import type {ActiveTask} from './run/active-task.ts'
 import {stopIfNotOurs} from './run/cancellation.ts'

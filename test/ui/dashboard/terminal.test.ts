@@ -76,7 +76,7 @@ test('a worker on a terminal shows its tasks, can be steered by keys, and leaves
   await until(() => terminal.screen().split('\n').length === 24, 'the screen to fill 24 lines')
   for (const [key, text] of [
     ['2', '[2 Output]'],
-    ['3', 'Resumed: tasks are taken again'],
+    ['3', 'Resumed: the worker takes tasks again'],
     ['4', `served  ${codebases[0]}`],
     ['5', 'completed'],
     ['?', 'select a task'],

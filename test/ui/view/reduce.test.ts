@@ -48,7 +48,7 @@ test('a report that the server will not take is told with the task in the histor
   expect(view.ended).toMatchObject([{id: 'a', status: 'completed', refusal: 'Task a not found'}])
   expect(view.log.items.at(-1)).toMatchObject({
     level: 'error',
-    text: 'Server refuses the report for good: Task a not found It is kept in /runs/a/1/refused.json',
+    text: 'The control plane refused the report for good: Task a not found It is saved in /runs/a/1/refused.json',
   })
 })
 
@@ -110,7 +110,7 @@ test('the log has what the level asks for, but not what agents say', () => {
   expect(view.log.items.map(({level, text}) => `${level} ${text}`)).toEqual([
     'warn odd',
     'warn Broker out of reach (refused): tasks come by stream or polling',
-    'info Paused: no task is taken',
+    'info Paused: the worker takes no tasks',
   ])
   expect(view.isPaused).toBe(true)
   expect(after({...newView(), logLevel: 'debug'}, ...events).log.items).toHaveLength(4)

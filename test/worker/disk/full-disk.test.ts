@@ -65,7 +65,7 @@ describe.skipIf(isSkipped)('a worker whose disk is full', () => {
     await until(async () => (await at.fleet.http.get(runs)).status === 'running', 'the task to run')
     at.disk.fill(3 * mib)
     await at.says(
-      /WARN.* Only [23][.\d]* MiB are free for \S+\/workers\/w \(min_free_disk wants 4 MiB\): no task is taken until/,
+      /WARN.* Only [23][.\d]* MiB are free for \S+\/workers\/w \(min_free_disk is 4 MiB\)\. The worker takes no tasks until/,
     )
     const low = await at.status()
     expect(low).toMatchObject({code: 1, report: {state: 'degraded', local: [{free: 0, disk: {is_low: true}}]}})
@@ -76,7 +76,7 @@ describe.skipIf(isSkipped)('a worker whose disk is full', () => {
     expect((await at.fleet.http.get(waits)).status).toBe('pending')
 
     at.disk.clear()
-    await at.says(/are free for \S+: tasks are taken again/)
+    await at.says(/are free for \S+\. The worker takes tasks again/)
     expect((await at.fleet.ended(waits)).status).toBe('completed')
     expect((await at.status()).code).toBe(0)
   })
@@ -147,7 +147,7 @@ describe.skipIf(isSkipped)('a worker whose disk is full', () => {
     at.disk.fill()
     at.begin()
     await at.says('Task stream connected')
-    await at.says('no task is taken until')
+    await at.says('The worker takes no tasks until')
     const id = await at.task('later')
     at.disk.clear()
     expect((await at.fleet.ended(id)).status).toBe('completed')
@@ -165,6 +165,6 @@ describe.skipIf(isSkipped)('a worker whose disk is full', () => {
     await until(() => left().length === 2, 'the oldest to go')
     expect(left()).toEqual([second, third].sort())
     expect((await at.fleet.ended(await at.task('next'))).status).toBe('completed')
-    expect(at.log()).not.toContain('no task is taken')
+    expect(at.log()).not.toContain('The worker takes no tasks')
   })
 })

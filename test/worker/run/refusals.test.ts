@@ -104,8 +104,8 @@ test.each([
   const before = {reports: refused.seen(report).length, beats: refused.seen(heartbeat).length}
   await until(() => refused.seen(heartbeat).length > before.beats, 'the next heartbeat')
   expect(refused.seen(report)).toHaveLength(before.reports)
-  const [, kept = ''] = /It is kept in (.*)/.exec(at.worker.log()) ?? []
-  expect(at.worker.log()).toMatch(new RegExp(`ERROR .*${id}.* refuses the report for good: .*${detail}`))
+  const [, kept = ''] = /It is saved in (.*)/.exec(at.worker.log()) ?? []
+  expect(at.worker.log()).toMatch(new RegExp(`ERROR .*${id}.* refused the report for good: .*${detail}`))
   expect(JSON.parse(readFileSync(kept, 'utf8'))).toMatchObject({
     reason: expect.stringContaining(detail),
     report: {status: 'completed', result: 'done'},

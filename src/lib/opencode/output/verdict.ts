@@ -1,4 +1,4 @@
-import {saysDiskFull} from '../../core/disk-full.ts'
+import {mentionsDiskFull} from '../../core/disk-full.ts'
 import type {FinalStatus} from '../../protocol/schemas.ts'
 import {explainPermission, lastRequest} from './permission-request.ts'
 import type {RunRecord} from './record.ts'
@@ -38,7 +38,7 @@ function reasonOf(evidence: Evidence): string {
   if (permission) return permission
   const said = lastLines(stderr)
   if (isDiskFull) return 'the disk is full: what OpenCode printed is not complete'
-  if (saysDiskFull(stderr)) return `the disk is full: ${said}`
+  if (mentionsDiskFull(stderr)) return `the disk is full: ${said}`
   const ending = describeExit(evidence)
   if (record.events === 0) return said || `OpenCode ${ending} and printed ${whatInstead(record)}`
   return `OpenCode ${ending} before the task was done${said ? `: ${said}` : ''}`
@@ -50,7 +50,7 @@ const whatInstead = ({others}: RunRecord) =>
 function describeError({name, message}: {name: string; message: string}, {model, isDiskFull}: Evidence): string {
   const text = message || `OpenCode reported ${name}`
   // Whatever it stumbled over in the end: on a full disk its own database, too, takes nothing.
-  if (isDiskFull || saysDiskFull(text)) return `the disk is full: ${text}`
+  if (isDiskFull || mentionsDiskFull(text)) return `the disk is full: ${text}`
   if (name !== 'UnknownError' || !/unexpected server error/i.test(text)) return text
   const asked = model ? `the model ${model}` : 'no model'
   return `${text} (OpenCode says this also of a model it does not know; ${asked} was asked for)`

@@ -1,5 +1,5 @@
 import {ExpectedError} from '../../core/errors.ts'
-import {nearest} from '../../core/nearest.ts'
+import {nearestNames} from '../../core/nearest.ts'
 import {type CatalogOptions, type NameLists, type NameReader, createNameLists, freshMs, missMs} from './name-lists.ts'
 
 /** Which models and agents OpenCode has in a directory: both depend on the project's own configuration. */
@@ -60,7 +60,7 @@ async function check(
 const suggest = (names: string[]) => (names.length > 0 ? [`Did you mean ${names.join(', ')}?`] : [])
 
 const unknownModel = (model: string, known: readonly string[]) => {
-  const close = nearest(model, known)
+  const close = nearestNames(model, known)
   return new ExpectedError(`OpenCode has no model ${model}${close.length > 0 ? `; near: ${close.join(', ')}` : ''}`, {
     code: 'UNKNOWN_MODEL',
     exit: 'usage',
@@ -69,7 +69,7 @@ const unknownModel = (model: string, known: readonly string[]) => {
 }
 
 const unknownAgent = (agent: string, known: readonly string[]) => {
-  const close = nearest(agent, known)
+  const close = nearestNames(agent, known)
   const message = `OpenCode has no agent ${agent} that takes tasks (subagents do not)`
   return new ExpectedError(close.length > 0 ? `${message}; near: ${close.join(', ')}` : message, {
     code: 'UNKNOWN_AGENT',

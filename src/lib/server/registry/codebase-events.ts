@@ -44,7 +44,7 @@ export async function followCodebase(
 
     while (!stream.isEnded) {
       await stream.drained()
-      await parts.commits.settled() // never show what a crash could undo
+      await parts.commits.durable() // never show what a crash could undo
       if (stream.isEnded || !stream.isReady) continue
       const [taskId] = changed
       if (taskId === undefined) await changes.next()

@@ -14,7 +14,7 @@ export async function followOutput(parts: Parts, taskId: string, since: number, 
     let next = since
     while (!stream.closed.aborted) {
       await stream.drained()
-      await parts.commits.settled() // never show what a crash could undo
+      await parts.commits.durable() // never show what a crash could undo
       if (stream.closed.aborted || !stream.isReady) continue
       const before = next
       next = sendBatch(parts, taskId, next, stream)

@@ -1,5 +1,5 @@
 import type {WorkerStatus} from '../../control/messages.ts'
-import {bytes} from '../../core/bytes.ts'
+import {formatBytes} from '../../core/format-bytes.ts'
 import {parseTime} from '../../core/clock.ts'
 import type {MonitorWorker} from '../../protocol/schemas.ts'
 import {age, plainLine, table} from './table.ts'
@@ -27,9 +27,9 @@ function slotsOf({slots, free, paused, disk, tasks}: WorkerStatus): string {
 }
 
 function diskOf({path, free, minimum, is_low: isLow, runs}: NonNullable<WorkerStatus['disk']>): string {
-  const kept = `${runs.tasks} ended tasks take ${bytes(runs.bytes)}`
-  const why = isLow ? `, less than min_free_disk (${bytes(minimum)}): no task is taken` : ''
-  return `${bytes(free)} free for ${path}${why}; ${kept}`
+  const kept = `${runs.tasks} ended tasks take ${formatBytes(runs.bytes)}`
+  const why = isLow ? `, less than min_free_disk (${formatBytes(minimum)}): no task is taken` : ''
+  return `${formatBytes(free)} free for ${path}${why}; ${kept}`
 }
 
 function refusedReports({ended}: WorkerStatus): string[] {

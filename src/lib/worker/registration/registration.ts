@@ -1,11 +1,18 @@
 import {hostname} from 'node:os'
 import type {ControlPlaneClient} from '../../client/control-plane.ts'
-import {isAbsent, isTransient, isUnauthorized, RefusedError, UnreachableError, withAdvice} from '../../client/http.ts'
+import {
+  isNotFound,
+  isTransient,
+  isUnauthorized,
+  RefusedError,
+  UnreachableError,
+  messageWithSuggestions,
+} from '../../client/http.ts'
 import type {ConfiguredCodebase} from '../../config/settings.ts'
 import type {Clock} from '../../core/clock.ts'
 import {messageOf} from '../../core/errors.ts'
 import {fullJitter, loop} from '../../core/loop.ts'
-import {aborted} from '../../core/operation.ts'
+import {aborted} from '../../core/request-signal.ts'
 import type {Emit} from '../../events/bus.ts'
 import type {AgentModel} from '../../opencode/program/models.ts'
 import {brokerUrlProblem} from '../../protocol/broker.ts'
@@ -116,7 +123,7 @@ export class Registration {
     try {
       await this.register(signal)
     } catch (error) {
-      this.#notice(isUnauthorized(error) ? 'error' : 'warn', withAdvice(error))
+      this.#notice(isUnauthorized(error) ? 'error' : 'warn', messageWithSuggestions(error))
     }
   }
 
@@ -182,7 +189,7 @@ export class Registration {
         try {
           await this.#heartbeat(signal)
         } catch (error) {
-          if (!isAbsent(error)) throw error
+          if (!isNotFound(error)) throw error
           if (error instanceof RefusedError && error.detail !== 'Not Found') return await this.register(signal)
         }
 
@@ -197,7 +204,7 @@ export class Registration {
           if (failures > 1) return
           // The connection reports an unreachable server already.
           const isSilence = error instanceof UnreachableError && error.code === 'SERVER_UNREACHABLE'
-          this.#notice(isUnauthorized(error) ? 'error' : isSilence ? 'debug' : 'warn', withAdvice(error))
+          this.#notice(isUnauthorized(error) ? 'error' : isSilence ? 'debug' : 'warn', messageWithSuggestions(error))
         },
       },
     )

@@ -1,5 +1,5 @@
 import type {ControlPlaneClient} from '../../client/control-plane.ts'
-import {isAbsent} from '../../client/http.ts'
+import {isNotFound} from '../../client/http.ts'
 import type {StopReason} from '../../executor/executor.ts'
 import type {Task} from '../../protocol/schemas.ts'
 import type {ActiveTasks} from './active-task.ts'
@@ -43,6 +43,6 @@ export async function stopIfNotOurs(
     const reason = stopReasonFor(await client.task(taskId, signal), active.attempt, workerId)
     if (reason) runner.stop(taskId, reason)
   } catch (error) {
-    if (isAbsent(error)) runner.stop(taskId, {status: 'failed', error: 'the server does not know the task any more'})
+    if (isNotFound(error)) runner.stop(taskId, {status: 'failed', error: 'the server does not know the task any more'})
   }
 }

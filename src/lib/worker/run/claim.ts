@@ -1,5 +1,5 @@
 import type {ControlPlaneClient} from '../../client/control-plane.ts'
-import {isAbsent, isTransient, isUnauthorized, RefusedError} from '../../client/http.ts'
+import {isNotFound, isTransient, isUnauthorized, RefusedError} from '../../client/http.ts'
 import type {Clock} from '../../core/clock.ts'
 import {messageOf} from '../../core/errors.ts'
 import {fullJitter} from '../../core/loop.ts'
@@ -46,7 +46,7 @@ export async function claim(offered: Task, options: ClaimOptions): Promise<Claim
 
 /** The reason of a final refusal. Undefined means: try to claim by status. */
 async function finalRefusal(error: unknown, options: ClaimOptions): Promise<string | undefined> {
-  if (isAbsent(error) || isUnauthorized(error)) {
+  if (isNotFound(error) || isUnauthorized(error)) {
     const isTaskMissing = error instanceof RefusedError && error.detail.startsWith('Task ')
     return isTaskMissing ? error.detail : undefined
   }
@@ -81,7 +81,7 @@ async function readTask(offered: Task, options: ClaimOptions): Promise<Task> {
   try {
     return await withRetries(() => options.client.task(offered.id, options.signal), options)
   } catch (error) {
-    if (isAbsent(error) && offered.prompt !== '') return offered
+    if (isNotFound(error) && offered.prompt !== '') return offered
     throw error
   }
 }

@@ -1,6 +1,6 @@
 import type {Config} from '../../config/settings.ts'
 import type {Clock} from '../../core/clock.ts'
-import {isDiskFull, reasonOf} from '../../core/disk-full.ts'
+import {isDiskFull, failureReason} from '../../core/disk-full.ts'
 import {echoExecutor, noopExecutor} from '../../executor/builtin.ts'
 import type {Executor, PreparedRun} from '../../executor/executor.ts'
 import type {Task} from '../../protocol/schemas.ts'
@@ -46,7 +46,7 @@ export const runPreparer =
       return {marker, runDir, ready: await executorFor(task).prepare({...request, wasDiskFull})}
     } catch (error) {
       if (isDiskFull(error)) disk.makeRoom() // for journal and report
-      return {marker, runDir, failure: reasonOf(error)}
+      return {marker, runDir, failure: failureReason(error)}
     }
   }
 

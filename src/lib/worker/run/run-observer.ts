@@ -1,4 +1,4 @@
-import {reasonOf} from '../../core/disk-full.ts'
+import {failureReason} from '../../core/disk-full.ts'
 import type {Emit} from '../../events/bus.ts'
 import type {ProcessIdentity, RunObserver} from '../../executor/executor.ts'
 import type {Journal} from '../../journal/journal.ts'
@@ -52,6 +52,6 @@ function transferLock(treeLock: Lock | undefined, agent: ProcessIdentity, warn: 
   try {
     treeLock?.transferTo(agent)
   } catch (error) {
-    warn(`the lock of the working tree does not name the agent: ${reasonOf(error)}`)
+    warn(`the lock of the working tree does not name the agent: ${failureReason(error)}`)
   }
 }

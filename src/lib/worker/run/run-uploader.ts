@@ -1,6 +1,6 @@
 import {join} from 'node:path'
 import type {ControlPlaneClient} from '../../client/control-plane.ts'
-import {isAbsent, isUnauthorized, RefusedError, withAdvice} from '../../client/http.ts'
+import {isNotFound, isUnauthorized, RefusedError, messageWithSuggestions} from '../../client/http.ts'
 import {untilAcknowledged} from '../../client/until-acknowledged.ts'
 import {writePrivate} from '../../config/state-directory.ts'
 import {isoTime, type Clock} from '../../core/clock.ts'
@@ -162,7 +162,7 @@ export class RunUploader {
       } catch (error) {
         if (error instanceof RefusedError && error.next !== undefined && error.next !== offset) return error.next
         // An existing server without this route stores no output. The task continues without it.
-        if (!isAbsent(error)) throw error
+        if (!isNotFound(error)) throw error
       }
 
       return offset + length
@@ -177,7 +177,7 @@ export class RunUploader {
       untilRenewed: () => client.http.untilRenewed,
       onFailure: ({error, failures}) => {
         if (failures > 1) return
-        const text = `${withAdvice(error)} It will be sent again until it is acknowledged.`
+        const text = `${messageWithSuggestions(error)} It will be sent again until it is acknowledged.`
         emit({type: 'notice', level: isUnauthorized(error) ? 'error' : 'warn', taskId, text})
       },
     })

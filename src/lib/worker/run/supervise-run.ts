@@ -1,5 +1,5 @@
 import type {Clock} from '../../core/clock.ts'
-import {isDiskFull, reasonOf} from '../../core/disk-full.ts'
+import {isDiskFull, failureReason} from '../../core/disk-full.ts'
 import type {Emit} from '../../events/bus.ts'
 import {noUsage, type RunOutcome, type StopReason} from '../../executor/executor.ts'
 import type {Journal} from '../../journal/journal.ts'
@@ -96,7 +96,7 @@ async function execute(run: Run, active: ActiveTask, setup: RunSetup, options: S
     return executed(setup.usageBefore ? {...outcome, usage: add(setup.usageBefore, outcome.usage)} : outcome)
   } catch (error) {
     if (isDiskFull(error)) disk.makeRoom() // for the report
-    const outcome = emptyOutcome({status: 'failed', error: reasonOf(error)})
+    const outcome = emptyOutcome({status: 'failed', error: failureReason(error)})
     return executed({...outcome, usage: {...noUsage, duration_ms: Math.round(clock.monotonic() - startedAt)}})
   } finally {
     ended.abort()

@@ -1,8 +1,8 @@
 /**
- * A signal for one request: aborted with the parent or after `timeoutMs`, and let go of by both when disposed.
+ * A signal for one request: aborted with the parent or after `timeoutMs`. Disposing detaches it from both.
  * `AbortSignal.any([parent, AbortSignal.timeout(ms)])` for each request would leak in a daemon (nodejs/node#54614).
  */
-export function operation(parent: AbortSignal | undefined, timeoutMs: number): Disposable & {signal: AbortSignal} {
+export function requestSignal(parent: AbortSignal | undefined, timeoutMs: number): Disposable & {signal: AbortSignal} {
   const controller = new AbortController()
   const forward = () => controller.abort(parent?.reason)
   if (parent?.aborted) forward()
@@ -20,7 +20,7 @@ export function operation(parent: AbortSignal | undefined, timeoutMs: number): D
   }
 }
 
-/** Resolves when the signal is aborted, or has been. */
+/** Resolves when the signal is aborted, at once if it is already. */
 export const aborted = (signal: AbortSignal): Promise<void> =>
   new Promise((resolve) => {
     if (signal.aborted) resolve()
