@@ -117,7 +117,7 @@ test('OpenCode missing: exit 78, with where it was named or how to install it', 
   })
   expect(await run([...start, '--opencode', '/bin/true'])).toMatchObject({
     code: 78,
-    stderr: expect.stringMatching(/\/bin\/true does not tell its version/),
+    stderr: expect.stringMatching(/\/bin\/true does not print its version/),
   })
 })
 

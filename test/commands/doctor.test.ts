@@ -176,7 +176,7 @@ test('OpenCode that is not found, or does not start, is told with how to install
   writeFileSync(broken, '#!/bin/sh\necho oops >&2; exit 3\n')
   chmodSync(broken, 0o755)
   expect(finding(await wrong(shop, ['--opencode', broken]), 'OpenCode')).toMatchObject({
-    text: expect.stringMatching(/does not tell its version: oops/),
+    text: expect.stringMatching(/does not print its version: oops/),
     fixes: expect.arrayContaining([expect.stringMatching(/npm i -g opencode-ai/)]),
   })
   const old = join(shop.path, 'old')

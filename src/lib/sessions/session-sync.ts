@@ -20,7 +20,7 @@ import {isUnknownCodebase, SessionUploader, type SyncSummary, type SessionUpload
 export type SyncOptions = Pick<SessionUploaderOptions, 'client' | 'clock' | 'workerId' | 'isDelta' | 'limits'> & {
   bus: EventBus
   storage: StorageOptions
-  /** OpenCode's own commands, for a storage that is not known here. */
+  /** OpenCode's own commands, for an unknown kind of storage. */
   commands?: CommandOptions | undefined
   /** The file that records what was sent. */
   file: string

@@ -1,7 +1,7 @@
 import {describe, expect, test} from 'vitest'
 import {readFact} from '../../../src/lib/opencode/output/events.ts'
 import {RunRecord} from '../../../src/lib/opencode/output/record.ts'
-import {keepTail, lastLines} from '../../../src/lib/opencode/output/tail.ts'
+import {tailOf, lastLines} from '../../../src/lib/opencode/output/tail.ts'
 import {type Evidence, judge} from '../../../src/lib/opencode/output/verdict.ts'
 import {limits} from '../../../src/lib/protocol/limits.ts'
 import * as lines from '../../support/agent-lines.ts'
@@ -135,7 +135,7 @@ describe('the result', () => {
   test('keeps the end of a long text, and says so', () => {
     const result = recordOf(lines.text(`${'é'.repeat(limits.result)}END`)).result ?? ''
     expect(Buffer.byteLength(result)).toBeLessThanOrEqual(limits.result)
-    expect(result).toMatch(/^\[… the first \d+ bytes are left out\]\né+END$/)
+    expect(result).toMatch(/^\[… the first \d+ bytes are omitted\]\né+END$/)
   })
 })
 
@@ -151,7 +151,7 @@ test('usage is the sum of all steps', () => {
 })
 
 test('a tail is cut between characters and lines of stderr are few', () => {
-  expect(keepTail('short', 100)).toBe('short')
-  expect(keepTail('é'.repeat(100), 101)).not.toContain('\ufffd')
+  expect(tailOf('short', 100)).toBe('short')
+  expect(tailOf('é'.repeat(100), 101)).not.toContain('\ufffd')
   expect(lastLines('1\n2\n\n3\r4\n5\n6\n7')).toBe('3\n4\n5\n6\n7')
 })

@@ -53,7 +53,7 @@ test('no session is an empty answer; prose and a failure are problems', () => {
   using silent = program('')
   expect(silent.source.sessions({inside: [silent.directory]})).toEqual([])
   using chatty = program('console.log("Welcome!")')
-  expect(() => chatty.source.sessions({inside: [chatty.directory]})).toThrow(/printed something that is not known/)
+  expect(() => chatty.source.sessions({inside: [chatty.directory]})).toThrow(/printed an unknown format/)
   using broken = program('console.error("no such session"); process.exit(1)')
   expect(() => broken.source.messageIds('ses_a')).toThrow(/`opencode export ses_a` failed: no such session/)
   expect(broken.isClean()).toBe(true)

@@ -2,7 +2,7 @@ import {parseJson} from '../../protocol/parse.ts'
 
 export type StepTokens = {input: number; output: number; reasoning: number; cacheRead: number; cacheWrite: number}
 
-/** What one line of `opencode run --format json` says. Any line may name the session. */
+/** A parsed line of `opencode run --format json`. Any line may name the session. */
 export type AgentFact = {sessionId?: string | undefined} & (
   | {type: 'session'}
   | {type: 'step-start'}
@@ -19,13 +19,13 @@ const isFields = (value: unknown): value is Fields =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
 const fieldsOf = (value: unknown): Fields => (isFields(value) ? value : {})
 const textOf = (value: unknown): string => (typeof value === 'string' ? value : '')
-/** Of a size whose sum is a number, too: JSON has no other, and a server would refuse the report. */
+/** Ignores numbers whose sum could overflow: a control plane would refuse the report. */
 const numberOf = (value: unknown): number =>
   typeof value === 'number' && value >= 0 && value <= Number.MAX_SAFE_INTEGER ? value : 0
 
 /**
- * Reads one line; undefined is a line that was too long to be held. Never throws: new kinds of events appear with
- * new versions, and old ones print prose among the JSON.
+ * Parses one line. Undefined stands for a line that was too long. Never throws: new versions print new kinds of events,
+ * and old ones print text between the JSON.
  */
 export function readFact(line: string | undefined): AgentFact {
   if (line === undefined) return {type: 'other', why: 'too-long'}

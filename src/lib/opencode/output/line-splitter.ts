@@ -1,32 +1,32 @@
 const newline = 10
 
-/** Longer lines are not looked at: they are passed over without being held in memory. */
-export const longestLine = 8 * 1024 * 1024
+/** Longer lines are skipped without being kept in memory. */
+export const maxLineBytes = 8 * 1024 * 1024
 
 export type LineSplitter = {
-  /** Gives each line that `bytes` ends. `bytes` may be reused afterwards. */
+  /** Calls `onLine` for each line that ends in `bytes`. `bytes` may be reused afterwards. */
   push(bytes: Buffer): void
-  /** Gives what is left after the last newline. */
+  /** Calls `onLine` for the rest after the last newline. */
   end(): void
 }
 
 /**
- * Cuts a stream of bytes into lines, invalid UTF-8 as U+FFFD. A line over `maxBytes` is given as undefined.
- * A line within one piece costs no copy but the string itself.
+ * Splits a stream of bytes into lines. Invalid UTF-8 becomes U+FFFD, and a line over `maxBytes` becomes undefined. A line
+ * within one piece is not copied, except to its string.
  */
-export function lineSplitter(onLine: (line: string | undefined) => void, maxBytes = longestLine): LineSplitter {
-  let held: Buffer[] = []
+export function lineSplitter(onLine: (line: string | undefined) => void, maxBytes = maxLineBytes): LineSplitter {
+  let pending: Buffer[] = []
   let length = 0
 
-  const hold = (part: Buffer) => {
+  const append = (part: Buffer) => {
     if (part.length === 0) return
     length += part.length
-    if (length > maxBytes) held = []
-    else held.push(Buffer.from(part))
+    if (length > maxBytes) pending = []
+    else pending.push(Buffer.from(part))
   }
   const finish = () => {
-    onLine(length > maxBytes ? undefined : Buffer.concat(held).toString())
-    held = []
+    onLine(length > maxBytes ? undefined : Buffer.concat(pending).toString())
+    pending = []
     length = 0
   }
 
@@ -36,13 +36,13 @@ export function lineSplitter(onLine: (line: string | undefined) => void, maxByte
       for (let at = bytes.indexOf(newline); at !== -1; at = bytes.indexOf(newline, start)) {
         if (length === 0 && at - start <= maxBytes) onLine(bytes.toString('utf8', start, at))
         else {
-          hold(bytes.subarray(start, at))
+          append(bytes.subarray(start, at))
           finish()
         }
         start = at + 1
       }
 
-      hold(bytes.subarray(start))
+      append(bytes.subarray(start))
     },
     end() {
       if (length > 0) finish()

@@ -2,17 +2,17 @@ import {withoutColours} from './tail.ts'
 
 export type PermissionRequest = {
   what: string
-  /** OpenCode has answered it by itself, with no. */
+  /** OpenCode has rejected it by itself. */
   isRejected: boolean
 }
 
 const request = /permission requested: (.+?)(; auto-rejecting.*)?$/
 
-/** What OpenCode asked for last, by what it printed on stderr. */
+/** The last permission request on stderr. */
 export const lastRequest = (stderr: string): PermissionRequest | undefined =>
   linesOf(stderr).map(parse).findLast(Boolean)
 
-/** What it asks for now: it has printed nothing more since. */
+/** The permission request that is open: it is the last line on stderr. */
 export const openRequest = (stderr: string): PermissionRequest | undefined => parse(linesOf(stderr).at(-1) ?? '')
 
 export const explainPermission = (what: string): string =>

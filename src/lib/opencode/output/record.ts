@@ -5,20 +5,20 @@ import {TextTail} from './tail.ts'
 
 const rejection = /^The user rejected permission/
 
-/** What the lines of a run add up to. Its size does not grow with the output. */
+/** Accumulates the events of a run. Its size does not grow with the output. */
 export class RunRecord {
   sessionId: string | null = null
-  /** Lines seen that were events. */
+  /** Number of lines that were events. */
   events = 0
-  /** Lines seen that were none. */
+  /** Number of other lines. */
   others = 0
-  /** The last thing said is that the turn is over. */
+  /** Whether the last event ended the turn. */
   finished = false
-  /** The newest error that no later end of a turn has made good. */
+  /** The newest error that no later end of a turn has cleared. */
   error: {name: string; message: string} | undefined
-  /** The prompt had been too long, and OpenCode shortened it: an end of a turn may then be that of the summary. */
+  /** The context was too long and OpenCode summarized it. An end of a turn may then be that of the summary. */
   overflowed = false
-  /** A tool call was rejected since nobody could be asked, and nothing but the end of the step came after it. */
+  /** The tool whose call was rejected because nobody could be asked, if only the end of the step followed. */
   rejectedTool: string | undefined
   readonly usage = {input: 0, output: 0, reasoning: 0, cache_read: 0, cache_write: 0, cost: 0} satisfies Partial<Usage>
   #messageId = ''
@@ -54,7 +54,7 @@ export class RunRecord {
     }
   }
 
-  /** The text of the last message that has one; null without. Of a long one the end is kept. */
+  /** The text of the last message with text, or null. Of a long text only the end. */
   get result(): string | null {
     return this.#text.text || null
   }
@@ -70,8 +70,8 @@ export class RunRecord {
   }
 
   /**
-   * OpenCode has put a message of its own in: it summed up what was said, in a message that ended like any other,
-   * and goes on. That summary is no answer.
+   * OpenCode inserted a message of its own: it summarized the conversation, in a message that ended like any other, and
+   * continues. The summary is not an answer.
    */
   #startOver(): void {
     this.#text = this.#before

@@ -1,11 +1,11 @@
-/** The end of a text that is over `maxBytes` in UTF-8, with a line before it that says how much is missing. */
-export const keepTail = (text: string, maxBytes: number): string => {
+/** The text, or its end if it exceeds `maxBytes` in UTF-8. A first line then says how much is missing. */
+export const tailOf = (text: string, maxBytes: number): string => {
   const tail = new TextTail(maxBytes)
   tail.add(text)
   return tail.text
 }
 
-/** Texts, each on lines of its own, of which the end is kept: neither memory nor time grows with what was said before. */
+/** Keeps the end of a sequence of texts, one per line. Neither memory nor time grows with what came before. */
 export class TextTail {
   readonly #maxBytes: number
   #parts: string[] = []
@@ -19,21 +19,21 @@ export class TextTail {
   add(text: string): void {
     this.#parts.push(text)
     this.#bytes += Buffer.byteLength(text) + 1
-    // Cut now and then: each cut looks at no more than twice what has come since the last one.
+    // Rarely cut, so that the total cost stays linear.
     if (this.#bytes > 4 * this.#maxBytes) this.#cutTo(2 * this.#maxBytes)
   }
 
-  /** At most `maxBytes` in UTF-8; where that is not all, the first line says how much is missing. */
+  /** At most `maxBytes` in UTF-8. If text is missing, the first line says how much. */
   get text(): string {
     if (this.#dropped === 0 && this.#bytes - 1 <= this.#maxBytes) return this.#parts.join('\n')
     this.#cutTo(this.#maxBytes - 64)
-    return `[… the first ${this.#dropped} bytes are left out]\n${this.#parts.join('\n')}`
+    return `[… the first ${this.#dropped} bytes are omitted]\n${this.#parts.join('\n')}`
   }
 
   #cutTo(bytes: number): void {
     const all = Buffer.from(this.#parts.join('\n'))
     let from = Math.max(0, all.length - bytes)
-    // A cut within a character would leave a replacement character.
+    // Never cut within a character.
     while (from < all.length && ((all[from] ?? 0) & 0xc0) === 0x80) from += 1
     this.#dropped += from
     this.#parts = [all.toString('utf8', from)]
@@ -41,13 +41,13 @@ export class TextTail {
   }
 }
 
-/** The last few lines of what a program printed for people, without colours, in at most `maxChars`. */
-export function lastLines(text: string, most = 5, maxChars = 1000): string {
+/** The last lines of a program's output, without colour codes, at most `maxChars`. */
+export function lastLines(text: string, maxLines = 5, maxChars = 1000): string {
   return withoutColours(text)
     .split(/[\r\n]+/)
     .map((line) => line.trim())
     .filter((line) => line !== '')
-    .slice(-most)
+    .slice(-maxLines)
     .join('\n')
     .slice(-maxChars)
 }

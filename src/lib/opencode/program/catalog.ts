@@ -2,18 +2,18 @@ import {ExpectedError} from '../../core/errors.ts'
 import {nearestNames} from '../../core/nearest.ts'
 import {type CatalogOptions, type NameLists, type NameReader, createNameLists, freshMs, missMs} from './name-lists.ts'
 
-/** Which models and agents OpenCode has in a directory: both depend on the project's own configuration. */
+/** The models and agents that OpenCode has in a directory. Both depend on the configuration of the project. */
 export type Catalog = {
-  /** Undefined where OpenCode could not be asked. */
+  /** Undefined if OpenCode could not be queried. */
   models(directory: string): Promise<readonly string[] | undefined>
-  /** Agents that a task can be given to; subagents are not. */
+  /** Agents that can run tasks. Subagents cannot. */
   agents(directory: string): Promise<readonly string[] | undefined>
-  /** Rejects when OpenCode is known not to have the model. Returns undefined at once where it is known to have it. */
+  /** Rejects if OpenCode does not have the model. Returns undefined at once if it is known to have it. */
   checkModel(model: string, directory: string): Promise<void> | undefined
   checkAgent(agent: string, directory: string): Promise<void> | undefined
 }
 
-/** Has always had them; a list costs a start of OpenCode, some seconds. */
+/** Known to exist. Listing agents takes a start of OpenCode, some seconds. */
 const builtInAgents = new Set(['build', 'plan'])
 
 const modelReader: NameReader = {
@@ -30,7 +30,7 @@ const agentReader: NameReader = {
   parse: (text) => [...text.matchAll(/^(\S.*?) \((?:primary|all)\)$/gm)].map((match) => match[1] ?? ''),
 }
 
-/** Asks OpenCode when first needed, and keeps each answer for ten minutes. */
+/** Queries OpenCode when first needed, and caches each answer for ten minutes. */
 export function createCatalog(options: CatalogOptions): Catalog {
   const models = createNameLists(modelReader, options)
   const agents = createNameLists(agentReader, options)
@@ -53,7 +53,7 @@ async function check(
   problem: (name: string, known: readonly string[]) => ExpectedError,
 ): Promise<void> {
   const list = (await lists.get(directory, freshMs)) && (await lists.get(directory, missMs, name))
-  // An empty list tells as little as none: OpenCode then says itself what is wrong.
+  // An empty list proves nothing. OpenCode itself then reports what is wrong.
   if (list && list.names.length > 0 && !list.names.includes(name)) throw problem(name, list.names)
 }
 

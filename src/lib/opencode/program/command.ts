@@ -7,9 +7,9 @@ export type AgentCommand = {
   title: string
 }
 
-const longestTitle = 200
+const maxTitleChars = 200
 
-/** The arguments of one run; the prompt is not among them, it goes to stdin. Only flags that `flags` has are used. */
+/** The arguments of one run. The prompt goes to stdin instead. Only flags in `flags` are used. Throws ExpectedError (2). */
 export function agentArguments(command: AgentCommand, flags: ReadonlySet<string>): string[] {
   const {agent, model, sessionId, title} = command
   if (sessionId !== undefined && !flags.has('--session'))
@@ -18,14 +18,14 @@ export function agentArguments(command: AgentCommand, flags: ReadonlySet<string>
   if (flags.has('--agent')) args.push('--agent', checkAgent(agent))
   if (model !== undefined && flags.has('--model')) args.push('--model', model)
   if (sessionId !== undefined) args.push('--session', checkSession(sessionId))
-  // With no title OpenCode asks the model for one. In one word, since a title may begin with a dash.
+  // Without a title OpenCode requests one from the model. One argument, because a title may begin with a dash.
   if (sessionId === undefined && flags.has('--title')) args.push(`--title=${cleanTitle(title)}`)
   return args
 }
 
 /**
- * The model's name as OpenCode takes it: `provider/model`, from that or from `provider:model`. Undefined, for
- * OpenCode's own choice, when it is empty or `default`.
+ * Converts a model name to OpenCode's form: `provider/model`, also from `provider:model`. Undefined leaves the choice to
+ * OpenCode; so do an empty name and `default`. Throws ExpectedError (2) for an unsafe name.
  */
 export function normalizeModel(name: string | null | undefined): string | undefined {
   const model = (name ?? '').trim()
@@ -45,14 +45,14 @@ function checkSession(id: string): string {
   return id
 }
 
-/** Would be taken for a flag, or cannot be an argument at all. */
+/** Whether a text would be parsed as a flag, or cannot be an argument. */
 // oxlint-disable-next-line no-control-regex -- control characters are what it looks for
 const isUnsafe = (text: string) => text.startsWith('-') || /[\u0000-\u001f\u007f]/.test(text)
 
 function cleanTitle(title: string): string {
   // oxlint-disable-next-line no-control-regex -- a NUL in an argument makes the spawn throw
   const clean = title.replaceAll(/[\u0000-\u001f\u007f]+/g, ' ').trim()
-  return [...clean].slice(0, longestTitle).join('') || 'task'
+  return [...clean].slice(0, maxTitleChars).join('') || 'task'
 }
 
 const badTask = (code: string, message: string) => new ExpectedError(message, {code, exit: 'usage'})

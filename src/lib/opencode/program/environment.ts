@@ -1,6 +1,6 @@
 import {permissionRules} from './permissions.ts'
 
-/** Names the run in the environment of each of its processes: by it they are found again and ended. */
+/** The variable that marks the processes of a run, so that they can be found and ended. */
 export const markerVariable = 'A2A_RUN'
 
 export type EnvironmentOptions = {
@@ -9,25 +9,25 @@ export type EnvironmentOptions = {
   cwd: string
   tmpDir: string
   marker: string
-  /** Further names the agent may see; one that ends in `*` is a prefix. */
+  /** Further variables that the agent may see. A name that ends in `*` is a prefix. */
   allow: readonly string[]
-  /** The operator's OpenCode permissions; they win over ours. */
+  /** The operator's OpenCode permissions. They override ours. */
   permissions?: unknown
 }
 
 /**
- * What the agent needs to run as the user would run it. Everything else stays out: the model's shell sees the whole
- * environment of the agent.
+ * The variables that the agent needs to run as for the user. Everything else is withheld: the model's shell sees the
+ * complete environment of the agent.
  */
 const passed =
   'PATH HOME USER LOGNAME SHELL TZ LANG LANGUAGE LC_* XDG_* ' +
   'HTTP_PROXY HTTPS_PROXY ALL_PROXY NO_PROXY http_proxy https_proxy all_proxy no_proxy ' +
   'SSL_CERT_FILE SSL_CERT_DIR NODE_EXTRA_CA_CERTS OPENCODE_* npm_config_offline'
 
-/** Never passed, whatever is allowed: our own settings (the server's token is one) and the password of a server. */
+/** Never passed, even if allowed: our own settings, which include the token, and the password of OpenCode's server. */
 const isPrivate = (name: string) => /^A2A_/i.test(name) || name === 'OPENCODE_SERVER_PASSWORD'
 
-/** The whole environment of an agent's process. */
+/** The complete environment of an agent's process. */
 export function agentEnvironment(options: EnvironmentOptions): Record<string, string> {
   const {base, cwd, tmpDir, marker, allow, permissions} = options
   const isAllowed = nameFilter([...passed.split(' '), ...allow])
@@ -37,7 +37,7 @@ export function agentEnvironment(options: EnvironmentOptions): Record<string, st
 
   return {
     ...env,
-    // OpenCode believes PWD rather than the working directory: a wrong one means work in the wrong codebase.
+    // OpenCode uses PWD instead of the working directory. A wrong value means work in the wrong codebase.
     PWD: cwd,
     TMPDIR: tmpDir,
     TERM: 'dumb',

@@ -17,7 +17,7 @@ export type LocalOpenCodeOptions = {
 
 const homeOf = (env: Environment) => env['HOME'] || homedir()
 
-/** The OpenCode of this machine, and how to ask it something. Throws ExpectedError (78) when there is none. */
+/** Locates the OpenCode of this machine, for queries. Throws ExpectedError (78) if there is none. */
 export function localOpenCode({
   config,
   stateDir,
@@ -33,15 +33,15 @@ export function localOpenCode({
   const folder = join(stateDir, 'scratch')
   mkdirSync(folder, {recursive: true, mode: 0o700})
   const scratchDir = realpathSync(folder)
-  const about = {base: env, tmpDir: scratchDir, marker: 'probe'}
+  const common = {base: env, tmpDir: scratchDir, marker: 'probe'}
   return {
     binary,
     source,
     scratchDir,
-    env: (cwd: string) => agentEnvironment({...about, cwd, allow: config.env_allow, permissions: config.permissions}),
+    env: (cwd: string) => agentEnvironment({...common, cwd, allow: config.env_allow, permissions: config.permissions}),
   }
 }
 
-/** Where OpenCode keeps its logins, database and logs (XDG base directories). */
+/** OpenCode's folder for logins, database and logs (XDG base directories). */
 export const dataDirectory = (env: Environment): string =>
   join(env['XDG_DATA_HOME'] || join(homeOf(env), '.local', 'share'), 'opencode')

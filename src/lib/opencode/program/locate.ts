@@ -3,18 +3,18 @@ import {delimiter, dirname, join} from 'node:path'
 import {ExpectedError} from '../../core/errors.ts'
 
 export type OpenCodeLocation = {
-  /** What to start: the program itself where a wrapper could be seen through. */
+  /** The program to start. If the found file is a wrapper, the program behind it. */
   path: string
-  /** Where it was found, for people: `--opencode`, `PATH`, a folder. */
+  /** Where it was found, for messages: `--opencode`, `PATH`, a folder. */
   source: string
 }
 
 export type LocateOptions = {
-  /** A path that somebody named, and where: it is taken, or it is an error. */
+  /** A configured path, and where it was configured. If it is not executable, that is an error. */
   explicit?: {path: string; source: string} | undefined
   env: NodeJS.ProcessEnv
   home: string
-  /** The folder of this program; an OpenCode installed beside it is the last resort. */
+  /** The folder of this program. An OpenCode installed beside it is used last. */
   projectRoot?: string | undefined
   isExecutable?: (path: string) => boolean
 }
@@ -22,22 +22,22 @@ export type LocateOptions = {
 const homeFolders = ['.local/bin', '.opencode/bin', 'bin', '.bun/bin', '.npm-global/bin']
 const systemFolders = ['/usr/local/bin', '/usr/bin', '/opt/a2a-worker/bin']
 
-/** Finds the OpenCode program: the named one, else the usual folders, `PATH`, and our own `node_modules`. */
+/** Locates OpenCode: the configured path, or the usual folders, `PATH`, and our `node_modules`. Throws ExpectedError (78). */
 export function locateOpenCode(options: LocateOptions): OpenCodeLocation {
   const {explicit, isExecutable = isExecutableFile} = options
   if (explicit) {
     if (!isExecutable(explicit.path)) throw notExecutable(explicit)
-    return {path: behindWrapper(explicit.path, isExecutable), source: explicit.source}
+    return {path: resolveWrapper(explicit.path, isExecutable), source: explicit.source}
   }
 
   const found = candidates(options).find(({path}) => isExecutable(path))
   if (!found) throw notFound(options)
-  return {path: behindWrapper(found.path, isExecutable), source: found.source}
+  return {path: resolveWrapper(found.path, isExecutable), source: found.source}
 }
 
 function candidates({env, home, projectRoot}: LocateOptions): OpenCodeLocation[] {
   const usual = [...homeFolders.map((folder) => join(home, folder)), ...systemFolders]
-  // A relative entry of PATH would mean another program in each codebase.
+  // A relative entry of PATH would mean a different program in each codebase.
   const searched = (env['PATH'] ?? '').split(delimiter).filter((folder) => folder.startsWith('/'))
   return [
     ...usual.map((folder) => ({path: join(folder, 'opencode'), source: folder})),
@@ -46,7 +46,7 @@ function candidates({env, home, projectRoot}: LocateOptions): OpenCodeLocation[]
   ]
 }
 
-/** The programs that npm unpacks for this platform, in `folder` or above it. */
+/** Paths where npm installs the program for this platform, in `folder` or above it. */
 function platformPrograms(folder: string): string[] {
   const base = `opencode-${process.platform}-${process.arch}`
   const names = [base, `${base}-baseline`, `${base}-musl`, `${base}-baseline-musl`]
@@ -61,13 +61,13 @@ function ancestors(folder: string): string[] {
 }
 
 /**
- * OpenCode 1.1 to 1.14 install a Node script that starts the program with a blocking spawn: a signal to the script
- * never reaches the program. So the program itself is started where it can be found from the script.
+ * OpenCode 1.1 to 1.14 install a Node script that starts the program with a blocking spawn, so a signal to the script
+ * never reaches the program. Returns the program itself, if it can be found from the script.
  */
-function behindWrapper(path: string, isExecutable: (path: string) => boolean): string {
+function resolveWrapper(path: string, isExecutable: (path: string) => boolean): string {
   if (!isNodeScript(path)) return path
   const folder = dirname(realpathSync(path))
-  // Any other script was put there by somebody who wants it to be run.
+  // Any other script was installed on purpose.
   if (!isOfOpenCode(folder)) return path
   return [join(folder, '.opencode'), ...platformPrograms(folder)].find((program) => isExecutable(program)) ?? path
 }

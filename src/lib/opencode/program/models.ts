@@ -6,7 +6,7 @@ import {parseJson} from '../../protocol/parse.ts'
 import type {Model} from '../../protocol/model-schemas.ts'
 import {queryOpenCode, type QueryOptions} from './query.ts'
 
-/** What `opencode models --verbose` prints behind each name. */
+/** The details that `opencode models --verbose` prints after each name. */
 const detailSchema = v.object({
   name: v.optional(v.string()),
   capabilities: v.optional(
@@ -24,56 +24,56 @@ const keySchema = v.looseObject({
   refresh: v.optional(v.string(), ''),
 })
 
-/** More would make each registration long, and nobody chooses from a list of that length. */
-const mostModels = 2000
+/** A longer list would make registrations large and is of no use to people. */
+const maxModels = 2000
 const freshMs = 60 * 60_000
-/** OpenCode's own free models are listed for everybody, login or not. */
+/** OpenCode always lists its own free models, even without a login. */
 const hosted = 'opencode'
 
-/** A model as it is announced. */
+/** A model as the worker registers it. */
 export type AgentModel = Pick<Model, 'id' | 'name' | 'provider' | 'provider_id' | 'capabilities'>
 
 export type ModelSource = {
-  /** The models that the agent can use here; those of before where OpenCode cannot be asked now. */
+  /** The models that the agent can use. The previous list if OpenCode cannot be queried now. */
   get(): Promise<readonly AgentModel[]>
 }
 
 export type ModelSourceOptions = QueryOptions & {
   clock: Clock
-  /** Where OpenCode is asked: the models of a project are its own business. */
+  /** The directory of the query. Models of single projects are not registered. */
   directory: string
   /** OpenCode's data folder, with `auth.json` in it. */
   dataDir: string
 }
 
 /**
- * Which models the agent can use, asked anew after an hour, or when logins have changed. Of `auth.json` only the
- * names of providers are looked at.
+ * Creates the source of the agent's models. It queries OpenCode again after an hour, or when logins have changed. Of
+ * `auth.json` only provider names are used.
  */
 export function createModelSource(options: ModelSourceOptions): ModelSource {
   const {clock, dataDir, directory} = options
   const authFile = join(dataDir, 'auth.json')
   let known: {models: readonly AgentModel[]; at: number; logins: string} | undefined
-  let asking: Promise<readonly AgentModel[]> | undefined
+  let running: Promise<readonly AgentModel[]> | undefined
 
-  const ask = async (logins: string) => {
+  const query = async (logins: string) => {
     const verbose = await queryOpenCode(['models', '--verbose'], directory, options)
-    const text = verbose ?? (await queryOpenCode(['models'], directory, options)) // the older ones know no --verbose
-    asking = undefined
+    const text = verbose ?? (await queryOpenCode(['models'], directory, options)) // older versions do not know --verbose
+    running = undefined
     if (text === undefined) return known?.models ?? []
     known = {models: usable(readModels(text), readLogins(authFile)), at: clock.monotonic(), logins}
     return known.models
   }
   return {
     async get() {
-      const logins = changeOf(authFile)
+      const logins = stampOf(authFile)
       if (known?.logins === logins && clock.monotonic() - known.at < freshMs) return known.models
-      return await (asking ??= ask(logins))
+      return await (running ??= query(logins))
     },
   }
 }
 
-/** Names on lines of their own, each perhaps with an object behind it. */
+/** Parses lines with names, each optionally followed by an object. */
 export function readModels(text: string): AgentModel[] {
   const names = [...text.matchAll(/^([^\s/{}"]+)\/(\S+)[ \t]*$/gm)]
   return names.map((match, i) => {
@@ -95,7 +95,7 @@ export function readModels(text: string): AgentModel[] {
   })
 }
 
-/** By provider: has it a login that is more than an empty entry? */
+/** Whether each provider has a login with a key. */
 function readLogins(authFile: string): ReadonlyMap<string, boolean> {
   try {
     const parsed = v.safeParse(authSchema, parseJson(readFileSync(authFile, 'utf8')))
@@ -111,11 +111,11 @@ function hasKey(entry: unknown): boolean {
   return parsed.success && [parsed.output.key, parsed.output.access, parsed.output.refresh].some((key) => key !== '')
 }
 
-/** A provider that OpenCode lists without an entry has its key elsewhere: in the environment or the configuration. */
+/** A listed provider without an entry has its key in the environment or the configuration. */
 const usable = (models: AgentModel[], logins: ReadonlyMap<string, boolean>): AgentModel[] =>
-  models.filter(({provider_id: provider}) => logins.get(provider) ?? provider !== hosted).slice(0, mostModels)
+  models.filter(({provider_id: provider}) => logins.get(provider) ?? provider !== hosted).slice(0, maxModels)
 
-function changeOf(file: string): string {
+function stampOf(file: string): string {
   try {
     const {mtimeMs, size, ino} = statSync(file)
     return `${mtimeMs} ${size} ${ino}`

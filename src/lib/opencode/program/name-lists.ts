@@ -4,34 +4,34 @@ import {queryOpenCode, type QueryOptions} from './query.ts'
 export type CatalogOptions = QueryOptions & {clock: Clock}
 
 export const freshMs = 10 * 60_000
-/** A name that is not in a list older than this may have been added since. */
+/** If a name is missing in a list older than this, the list is read again. */
 export const missMs = 30_000
-const mostDirectories = 200
+const maxDirectories = 200
 
 type NameList = {names: readonly string[]; at: number}
 
-/** A command of OpenCode that lists names, and how to read what it prints. */
+/** A command of OpenCode that lists names, and its parser. */
 export type NameReader = {arguments: string[]; parse: (text: string) => string[]}
 
 export type NameLists = ReturnType<typeof createNameLists>
 
-/** One list a directory, asked for when it is needed. */
+/** Caches one list of names per directory, read when needed. */
 export function createNameLists(reader: NameReader, options: CatalogOptions) {
   const {clock} = options
   const lists = new Map<string, NameList>()
-  const asking = new Map<string, Promise<NameList | undefined>>()
+  const running = new Map<string, Promise<NameList | undefined>>()
 
   const isYoung = (list: NameList, ms: number) => clock.monotonic() - list.at < ms
 
-  const ask = async (directory: string) => {
+  const query = async (directory: string) => {
     const text = await queryOpenCode(reader.arguments, directory, options)
-    asking.delete(directory)
+    running.delete(directory)
     if (text === undefined) return undefined
     const list = {names: reader.parse(text), at: clock.monotonic()}
     lists.delete(directory)
     lists.set(directory, list)
     const oldest = lists.keys().next().value
-    if (lists.size > mostDirectories && oldest !== undefined) lists.delete(oldest)
+    if (lists.size > maxDirectories && oldest !== undefined) lists.delete(oldest)
     return list
   }
 
@@ -40,13 +40,13 @@ export function createNameLists(reader: NameReader, options: CatalogOptions) {
       const list = lists.get(directory)
       return list !== undefined && isYoung(list, freshMs) && list.names.includes(name)
     },
-    /** The list if it is younger than `ms` or has `wanted` in it, else a new one; two callers share one question. */
+    /** The cached list if it is younger than `ms` or contains `wanted`, or a new one. Concurrent callers share a query. */
     async get(directory: string, ms: number, wanted?: string): Promise<NameList | undefined> {
       const list = lists.get(directory)
       if (list && (isYoung(list, ms) || (wanted !== undefined && list.names.includes(wanted)))) return list
-      const running = asking.get(directory) ?? ask(directory)
-      asking.set(directory, running)
-      return (await running) ?? list
+      const pending = running.get(directory) ?? query(directory)
+      running.set(directory, pending)
+      return (await pending) ?? list
     },
   }
 }

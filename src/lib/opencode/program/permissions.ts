@@ -1,26 +1,26 @@
 import {configError} from '../../core/errors.ts'
 import {parseJson} from '../../protocol/parse.ts'
 
-/** An action for everything, or actions by pattern: of those that match, OpenCode takes the last. */
+/** Actions by tool and pattern. Of the matching patterns, OpenCode uses the last. */
 type Rules = Record<string, unknown>
 
 /**
- * Permissions under which OpenCode never asks. A question that nobody answers is rejected, and that ends the task
- * half done with exit code 0; a denial is told to the model, which goes on. So all that OpenCode would ask about by
- * default is denied, but for the run's own temporary folder.
+ * Permissions under which OpenCode never asks. A question that nobody answers is rejected, which ends the task half done
+ * with exit code 0. After a denial the model continues. So everything that OpenCode asks about by default is denied,
+ * except access to the run's temporary folder.
  */
-const neverAsk = (tmpDir: string): Rules => ({
+const defaultRules = (tmpDir: string): Rules => ({
   external_directory: {'*': 'deny', [tmpDir]: 'allow', [`${tmpDir}/*`]: 'allow'},
   doom_loop: 'deny',
   read: {'*': 'allow', '*.env': 'deny', '*.env.*': 'deny', '*.env.example': 'allow'},
 })
 
 /**
- * The value of `OPENCODE_PERMISSION`: ours, then the `permissions` setting, then what the operator has put into that
- * variable. Later ones win.
+ * The value of `OPENCODE_PERMISSION`: our rules, then the setting `permissions`, then the operator's own value of the
+ * variable. Later rules override. Throws ExpectedError (78) for malformed rules.
  */
 export function permissionRules(tmpDir: string, setting: unknown, variable: string | undefined): Rules {
-  let rules = neverAsk(tmpDir)
+  let rules = defaultRules(tmpDir)
   if (setting !== undefined) rules = merge(rules, toRules(setting, 'the setting `permissions`'))
   if (variable) rules = merge(rules, toRules(parseJson(variable), 'OPENCODE_PERMISSION'))
   return rules
@@ -35,7 +35,7 @@ function toRules(value: unknown, source: string): Rules {
   throw configError(`${source} must be allow, ask, deny or a JSON object`, 'Example: {"bash": {"git push*": "deny"}}')
 }
 
-/** What comes later goes last in its object too, since order decides. */
+/** Later rules are also last in the object, because their order decides. */
 function merge(ours: Rules, theirs: Rules): Rules {
   const merged = {...ours}
   for (const [key, value] of Object.entries(theirs)) {

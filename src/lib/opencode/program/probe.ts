@@ -3,24 +3,24 @@ import {delimiter, join} from 'node:path'
 import {ExpectedError} from '../../core/errors.ts'
 import {isExecutableFile} from './locate.ts'
 
-/** What one start of the program told about it. */
+/** What is known about an OpenCode program. */
 export type OpenCodeProbe = {
   version: string
-  /** Long flags that `run` knows, with their dashes. An unknown flag ends a run, so only these are passed. */
+  /** Long flags of `run`, with their dashes. An unknown flag ends a run, so only these are passed. */
   flags: ReadonlySet<string>
-  /** What will not work as it should, for people. */
+  /** Problems to expect, for people. */
   warnings: string[]
 }
 
-/** Below this a permission question or an unknown session hangs the run. */
+/** In older versions a permission question or an unknown session hangs the run. */
 const supported = [1, 1, 65] as const
 const timeoutMs = 30_000
 
-/** Asks the program for its version and for the flags of `run`. `env` is what the agent will get. */
+/** Reads version and flags of a program. `env` is the agent's environment. Throws ExpectedError (78) if it is unusable. */
 export async function probeOpenCode(binary: string, env: NodeJS.ProcessEnv): Promise<OpenCodeProbe> {
   const [version, help] = await Promise.all([
-    answer(binary, ['--version'], env),
-    answer(binary, ['run', '--help'], env),
+    outputOf(binary, ['--version'], env),
+    outputOf(binary, ['run', '--help'], env),
   ])
   const numbers = /(\d+)\.(\d+)\.(\d+)\S*/.exec(version.text)
   if (!numbers) throw noVersion(binary, version)
@@ -35,8 +35,8 @@ export async function probeOpenCode(binary: string, env: NodeJS.ProcessEnv): Pro
 
 type Answer = {text: string; problem: string}
 
-/** Both streams: the help goes to stdout or to stderr, by version. */
-const answer = (binary: string, args: string[], env: NodeJS.ProcessEnv) =>
+/** Returns both streams: depending on the version, the help is on stdout or stderr. */
+const outputOf = (binary: string, args: string[], env: NodeJS.ProcessEnv) =>
   new Promise<Answer>((resolve) => {
     const limits = {timeout: timeoutMs, killSignal: 'SIGKILL', maxBuffer: 1_000_000} as const
     const child = execFile(binary, args, {env, ...limits}, (error, stdout, stderr) =>
@@ -49,7 +49,7 @@ const failure = ({message, killed}: ExecFileException) =>
   killed ? `no answer within ${timeoutMs / 1000} s` : (message.split('\n')[0] ?? '')
 
 const noVersion = (binary: string, {text, problem}: Answer) =>
-  new ExpectedError(`${binary} does not tell its version: ${text.trim().split('\n').at(-1) || problem}`, {
+  new ExpectedError(`${binary} does not print its version: ${text.trim().split('\n').at(-1) || problem}`, {
     code: 'OPENCODE_BROKEN',
     exit: 'config',
     suggestions: [`Run \`${binary} --version\` by hand`, 'Install it again: npm i -g opencode-ai'],

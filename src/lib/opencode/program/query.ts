@@ -13,8 +13,8 @@ export type QueryOptions = {
 }
 
 /**
- * What a command of OpenCode prints in a directory; undefined where there is no answer in time. Into a file: OpenCode
- * exits without draining a pipe.
+ * Runs a command of OpenCode in a directory. Resolves with its output, or undefined if it fails or takes too long. The
+ * output goes to a file, because OpenCode exits without draining a pipe.
  */
 export async function queryOpenCode(
   args: readonly string[],
@@ -27,7 +27,7 @@ export async function queryOpenCode(
     folder = mkdtempSync(join(scratchDir, 'answer-'))
     const file = join(folder, 'answer')
     fd = openSync(file, 'w', 0o600)
-    // Node's own spawn: the worker is a quarter smaller without a library for this.
+    // Node's spawn: a library for this would make the worker a quarter larger.
     const child = spawn(binary, args, {
       cwd: directory,
       env: env(directory),

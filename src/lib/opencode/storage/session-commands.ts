@@ -9,7 +9,7 @@ import {
   isInScope,
   maybeNumber,
   maybeText,
-  newestOf,
+  newestFirst,
   type AgentMessage,
   type AgentSession,
   type SessionSource,
@@ -19,7 +19,7 @@ import {StorageProblem} from './session-storage.ts'
 
 export type CommandOptions = {
   binary: string
-  /** The agent's environment, but for PWD. */
+  /** The agent's environment without PWD. */
   env: Readonly<Record<string, string | undefined>>
   /** An existing folder for short-lived files. */
   scratchDir: string
@@ -47,13 +47,13 @@ const exportSchema = v.object({
 })
 
 /**
- * Asks OpenCode itself, a process of seconds each time: for storage of a kind that is not known here. Only sessions of
- * named directories can be asked for.
+ * Reads sessions with OpenCode's own commands, for an unknown kind of storage. Each command takes seconds. Only sessions
+ * of given directories can be listed.
  */
 export function sessionCommands(options: CommandOptions): SessionSource {
   const exported = new Map<string, AgentMessage[]>()
   const messagesOf = (sessionId: string) => {
-    const known = exported.get(sessionId) ?? readExport(answer(['export', sessionId], options.scratchDir, options))
+    const known = exported.get(sessionId) ?? readExport(runCommand(['export', sessionId], options.scratchDir, options))
     exported.set(sessionId, known)
     return known
   }
@@ -62,10 +62,10 @@ export function sessionCommands(options: CommandOptions): SessionSource {
     sessions(scope, only) {
       const directories = 'inside' in scope ? scope.inside : []
       const found = directories.flatMap((directory) => {
-        const text = answer(['session', 'list', '--format', 'json'], directory, options)
+        const text = runCommand(['session', 'list', '--format', 'json'], directory, options)
         return readList(text).filter((session) => isInScope(session.directory, {inside: [directory]}))
       })
-      return newestOf(found.filter(({id}) => only === undefined || id === only))
+      return newestFirst(found.filter(({id}) => only === undefined || id === only))
     },
     messageIds: (sessionId) => messagesOf(sessionId).map(({id}) => id),
     message: (sessionId, id) => messagesOf(sessionId).find((message) => message.id === id),
@@ -73,8 +73,8 @@ export function sessionCommands(options: CommandOptions): SessionSource {
   }
 }
 
-/** Into a file: OpenCode exits without draining a pipe. */
-function answer(args: string[], cwd: string, {binary, env, scratchDir}: CommandOptions): string {
+/** The output goes to a file, because OpenCode exits without draining a pipe. */
+function runCommand(args: string[], cwd: string, {binary, env, scratchDir}: CommandOptions): string {
   const folder = mkdtempSync(join(scratchDir, 'sessions-'))
   const file = join(folder, 'answer')
   const fd = openSync(file, 'w', 0o600)
@@ -96,11 +96,11 @@ function answer(args: string[], cwd: string, {binary, env, scratchDir}: CommandO
   }
 }
 
-/** Nothing at all is printed where there is no session. */
+/** OpenCode prints nothing if there is no session. */
 function readList(text: string): AgentSession[] {
   if (text.trim() === '') return []
   const parsed = v.safeParse(listSchema, parseJson(text))
-  if (!parsed.success) throw odd('opencode session list')
+  if (!parsed.success) throw unknownOutput('opencode session list')
   return parsed.output
     .filter(({id}) => isAgentId(id))
     .map((session) => ({...session, version: null, messages: null, summary: null}))
@@ -108,7 +108,7 @@ function readList(text: string): AgentSession[] {
 
 function readExport(text: string): AgentMessage[] {
   const parsed = v.safeParse(exportSchema, parseJson(text))
-  if (!parsed.success) throw odd('opencode export')
+  if (!parsed.success) throw unknownOutput('opencode export')
   return parsed.output.messages
     .filter(({info}) => isAgentId(info.id))
     .map(({info, parts}) => ({
@@ -118,5 +118,5 @@ function readExport(text: string): AgentMessage[] {
     }))
 }
 
-const odd = (command: string) =>
-  new StorageProblem('unknown', `\`${command}\` printed something that is not known here.`, ['Update a2a-worker.'])
+const unknownOutput = (command: string) =>
+  new StorageProblem('unknown', `\`${command}\` printed an unknown format.`, ['Update a2a-worker.'])

@@ -3,14 +3,14 @@ import {pathToFileURL} from 'node:url'
 import {errorCode, messageOf} from '../../core/errors.ts'
 import {importQuietly, type Database} from '../../core/sqlite.ts'
 import {limits} from '../../protocol/limits.ts'
-import {isAgentId, newestOf, type AgentSession, type SessionScope, type SessionSource} from './agent-session.ts'
-import {forbidden, isForbidden, StorageProblem} from './session-storage.ts'
+import {isAgentId, newestFirst, type AgentSession, type SessionScope, type SessionSource} from './agent-session.ts'
+import {forbiddenProblem, isForbidden, StorageProblem} from './session-storage.ts'
 
-const patienceMs = 2000
+const lockTimeoutMs = 2000
 /** Result codes of SQLite (sqlite.org/rescode.html), the low byte of `errcode`. */
-const passing = new Set([5, 6, 8, 10, 14]) // busy, locked, readonly (needs recovery), ioerr, cantopen
+const temporaryCodes = new Set([5, 6, 8, 10, 14]) // busy, locked, readonly (needs recovery), ioerr, cantopen
 
-/** What must be there; all else is read where it is. */
+/** The required columns. Others are read if they exist. */
 const needed = {
   session: ['id', 'directory'],
   message: ['id', 'session_id', 'data'],
@@ -20,15 +20,15 @@ type Table = keyof typeof needed
 type Columns = Record<Table, ReadonlySet<string>>
 
 /**
- * The sessions of OpenCode from 1.2 on. Three tables are read, by the names of their columns; not a byte is written,
- * beside the database neither, and tables of credentials are not touched. Rejects with StorageProblem.
+ * Reads the sessions of OpenCode 1.2 and later. Three tables are read by column names. Nothing is written, not even beside
+ * the database, and tables of credentials are not read. Rejects with StorageProblem.
  */
 export async function sessionDatabase(path: string): Promise<SessionSource> {
   const {DatabaseSync} = await importQuietly()
-  return guarded(path, () => {
+  return withExplanation(path, () => {
     const address = pathToFileURL(path)
-    address.search = howToOpen(path)
-    const database = new DatabaseSync(address, {readOnly: true, timeout: patienceMs})
+    address.search = openMode(path)
+    const database = new DatabaseSync(address, {readOnly: true, timeout: lockTimeoutMs})
     try {
       const columns = columnsOf(database, path)
       if (!columns) {
@@ -36,7 +36,7 @@ export async function sessionDatabase(path: string): Promise<SessionSource> {
         return noSessions
       }
 
-      // One moment of the database for all that is read of it.
+      // All reads see the same snapshot.
       database.exec('BEGIN')
       return reading(path, database, columns)
     } catch (error) {
@@ -47,21 +47,24 @@ export async function sessionDatabase(path: string): Promise<SessionSource> {
 }
 
 /**
- * A reader of a database with a write-ahead log makes the log and its index (`-wal`, `-shm`) where they are missing,
- * under its own user: OpenCode could then not write there any more. So where there is no log, the file alone is read,
- * and where there is one, its index is only looked at.
+ * Chooses the mode of opening. A reader of a database with a write-ahead log creates missing log and index files (`-wal`,
+ * `-shm`) as its own user, and OpenCode could then no longer write. So without a log only the file is read, and with a
+ * log its index is opened read-only.
  */
-function howToOpen(path: string): string {
+function openMode(path: string): string {
   const [log, index] = ['wal', 'shm'].map((ending) => statSync(`${path}-${ending}`, {throwIfNoEntry: false}))
   if (index && log) return 'mode=ro&readonly_shm=1'
   if (!log || log.size === 0) return hasLogFormat(path) ? 'mode=ro&immutable=1' : 'mode=ro'
-  // What a kill left: the index is made anew from the log. It then belongs to us, so we must be the owner, or root,
-  // for whom SQLite hands it over.
+  // After a kill, SQLite creates the index again from the log, as our user. So we must be the owner, or root, for whom
+  // SQLite changes the owner.
   if ([0, statSync(path).uid].includes(process.geteuid?.() ?? -1)) return 'mode=ro'
-  throw new StorageProblem('busy', `OpenCode's database ${path} was left open; it can be read once OpenCode has run.`)
+  throw new StorageProblem(
+    'busy',
+    `OpenCode's database ${path} was not closed. It can be read after OpenCode has run again.`,
+  )
 }
 
-/** Bytes 18 and 19 of the header (sqlite.org/fileformat.html). */
+/** Whether the header says WAL mode (bytes 18 and 19, sqlite.org/fileformat.html). */
 function hasLogFormat(path: string): boolean {
   const fd = openSync(path, 'r')
   try {
@@ -72,7 +75,7 @@ function hasLogFormat(path: string): boolean {
   }
 }
 
-/** Undefined for a database in which nothing was made yet. */
+/** Undefined for an empty database. */
 function columnsOf(database: Database, path: string): Columns | undefined {
   const names = (table: Table) =>
     new Set(
@@ -82,14 +85,14 @@ function columnsOf(database: Database, path: string): Columns | undefined {
         .map(({name}) => String(name)),
     )
   const columns = {session: names('session'), message: names('message'), part: names('part')}
-  const lacking = Object.entries(needed).flatMap(([table, list]) =>
+  const missing = Object.entries(needed).flatMap(([table, list]) =>
     list.filter((name) => !columns[table as Table].has(name)).map((name) => `${table}.${name}`),
   )
-  if (lacking.length === 0) return columns
+  if (missing.length === 0) return columns
   if (database.prepare('SELECT 1 FROM sqlite_master LIMIT 1').get() === undefined) return undefined
   throw new StorageProblem(
     'unknown',
-    `OpenCode's database ${path} has a shape that this version does not know: there is no ${lacking.slice(0, 3).join(', ')}.`,
+    `OpenCode's database ${path} has an unknown format: it lacks ${missing.slice(0, 3).join(', ')}.`,
     ['Update a2a-worker, or name another storage in opencode_storage_path.'],
   )
 }
@@ -104,42 +107,42 @@ const noSessions: SessionSource = {
 function reading(path: string, database: Database, columns: Columns): SessionSource {
   const {session, message} = columns
   const has = (column: string, as = column) => (session.has(column) ? `s.${column}` : 'NULL') + ` AS ${as}`
-  // Reading an integer of more than 53 bits throws, and would take all other rows along.
+  // An integer of more than 53 bits would throw and make all rows unreadable.
   const number = (column: string) =>
     `${session.has(column) ? `CAST(s.${column} AS REAL)` : 'NULL'} AS ${column.replace('time_', '')}`
   const fields = `s.id, s.directory, ${has('title')}, ${has('project_id')}, ${has('version')}, ${number('time_created')},
     ${number('time_updated')}, ${number('summary_additions')}, ${number('summary_deletions')}, ${number('summary_files')}`
-  const whose = `typeof(s.id) = 'text' AND typeof(s.directory) = 'text' ${session.has('parent_id') ? 'AND s.parent_id IS NULL' : ''}
+  const filter = `typeof(s.id) = 'text' AND typeof(s.directory) = 'text' ${session.has('parent_id') ? 'AND s.parent_id IS NULL' : ''}
     AND (s.directory IN (SELECT value FROM json_each(:directories))) = :inside AND (:only IS NULL OR s.id = :only)`
   const order = message.has('time_created') ? 'time_created, id' : 'id'
   const rows = database.prepare(
-    `SELECT ${fields} FROM session s WHERE ${whose} ORDER BY updated DESC LIMIT ${limits.sessions}`,
+    `SELECT ${fields} FROM session s WHERE ${filter} ORDER BY updated DESC LIMIT ${limits.sessions}`,
   )
   const counts = database.prepare(
-    `SELECT s.id AS id, count(*) AS n FROM session s JOIN message m ON m.session_id = s.id WHERE ${whose} GROUP BY s.id`,
+    `SELECT s.id AS id, count(*) AS n FROM session s JOIN message m ON m.session_id = s.id WHERE ${filter} GROUP BY s.id`,
   )
   const ids = database.prepare(`SELECT id FROM message WHERE session_id = ? ORDER BY ${order}`)
   const info = database.prepare('SELECT CAST(data AS TEXT) AS data FROM message WHERE id = ? AND session_id = ?')
   const parts = database.prepare('SELECT id, CAST(data AS TEXT) AS data FROM part WHERE message_id = ? ORDER BY id')
-  const guard = <T>(read: () => T) => guarded(path, read)
+  const explained = <T>(read: () => T) => withExplanation(path, read)
 
   return {
     sessions: (scope, only) =>
-      guard(() => {
+      explained(() => {
         const wanted = parametersOf(scope, only)
         const messages = new Map(counts.all(wanted).map(({id, n}) => [id, Number(n)]))
         const found = rows.all(wanted).filter(({id}) => isAgentId(id))
-        return newestOf(found.map((row) => toSession(row, messages.get(row['id'] ?? null) ?? 0)))
+        return newestFirst(found.map((row) => toSession(row, messages.get(row['id'] ?? null) ?? 0)))
       }),
     messageIds: (sessionId) =>
-      guard(() =>
+      explained(() =>
         ids
           .all(sessionId)
           .map(({id}) => id)
           .filter(isAgentId),
       ),
     message: (sessionId, id) =>
-      guard(() => {
+      explained(() => {
         const found = info.get(id, sessionId)
         if (typeof found?.['data'] !== 'string') return undefined
         const all = parts.all(id).map((row) => ({id: String(row['id']), data: String(row['data'])}))
@@ -175,8 +178,8 @@ function toSession(row: Row, messages: number): AgentSession {
   }
 }
 
-/** Runs it, and says what a failure of SQLite means. */
-function guarded<T>(path: string, read: () => T): T {
+/** Translates failures of SQLite. */
+function withExplanation<T>(path: string, read: () => T): T {
   try {
     return read()
   } catch (error) {
@@ -186,9 +189,9 @@ function guarded<T>(path: string, read: () => T): T {
 
 function explain(path: string, error: unknown): unknown {
   if (error instanceof StorageProblem) return error
-  if (isForbidden(error)) return forbidden(path, error)
+  if (isForbidden(error)) return forbiddenProblem(path, error)
   const primary = ((error as {errcode?: number}).errcode ?? 0) & 0xff
-  if (passing.has(primary) || errorCode(error) === 'ENOENT')
+  if (temporaryCodes.has(primary) || errorCode(error) === 'ENOENT')
     return new StorageProblem('busy', `OpenCode's database ${path} cannot be read now: ${messageOf(error)}.`, [], error)
   if (primary === 0) return error
   return new StorageProblem(

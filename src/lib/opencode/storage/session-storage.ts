@@ -5,17 +5,17 @@ import {basename, dirname, isAbsolute, join} from 'node:path'
 import {ExpectedError, errorCode} from '../../core/errors.ts'
 
 export type StorageOptions = {
-  /** What was configured: the `storage` folder, the data folder that holds it, or a database. */
+  /** The configured path: the `storage` folder, the data folder that contains it, or a database. */
   setting: string | undefined
-  /** The agent's environment decides where it keeps its sessions. */
+  /** The agent's environment, which determines the location. */
   env: NodeJS.ProcessEnv
   home: string
 }
 
-/** From 1.2 on a database, before that a tree of JSON files. `stamp` is another one after each change of a database. */
+/** A database since OpenCode 1.2, before that a tree of JSON files. `stamp` changes with each change of a database. */
 export type SessionStorage = {kind: 'database'; path: string; stamp: string} | {kind: 'tree'; path: string}
 
-/** Why sessions cannot be read, and what to do about it. `busy` passes by itself. */
+/** Why sessions cannot be read, with suggestions. `busy` is temporary. */
 export class StorageProblem extends ExpectedError {
   readonly kind: StorageProblemKind
 
@@ -30,26 +30,26 @@ export type StorageProblemKind = 'busy' | 'forbidden' | 'missing' | 'broken' | '
 type Places = {database?: string; tree?: string}
 
 /**
- * Where OpenCode keeps its sessions now, the newer one of database and tree; undefined where there are none yet.
- * Throws StorageProblem when they may not be read, or when what was named is not there.
+ * Finds OpenCode's session storage: the newer one of database and tree, or undefined if there is none yet. Throws
+ * StorageProblem if it may not be read, or if the configured path does not exist.
  */
 export async function findStorage(options: StorageOptions): Promise<SessionStorage | undefined> {
   const {database, tree} = await placesOf(options)
   const [main, log, index, newestFile] = await Promise.all([
-    database === undefined ? undefined : lookAt(database),
-    database === undefined ? undefined : lookAt(`${database}-wal`),
-    database === undefined ? undefined : lookAt(`${database}-shm`),
+    database === undefined ? undefined : statOf(database),
+    database === undefined ? undefined : statOf(`${database}-wal`),
+    database === undefined ? undefined : statOf(`${database}-shm`),
     tree === undefined ? undefined : treeTime(tree),
   ])
   const changed = main && (log && log.mtimeNs > main.mtimeNs ? log.mtimeNs : main.mtimeNs)
   if (database !== undefined && changed !== undefined && changed >= (newestFile ?? 0n)) {
     const beside = [...(log ? ['-wal'] : []), ...(index ? ['-shm'] : [])].map((ending) => database + ending)
-    await mustBeReadable([database, ...beside], database)
+    await checkReadable([database, ...beside], database)
     return {kind: 'database', path: database, stamp: [main, log].map(stampOf).join(' ')}
   }
 
   if (tree === undefined || newestFile === undefined) return undefined
-  await mustBeReadable([join(tree, 'session')], tree)
+  await checkReadable([join(tree, 'session')], tree)
   return {kind: 'tree', path: tree}
 }
 
@@ -68,35 +68,35 @@ const inDataFolder = (folder: string): Places => ({
 })
 
 async function namedPlaces(path: string): Promise<Places> {
-  const found = await lookAt(path)
+  const found = await statOf(path)
   if (!found)
     throw new StorageProblem('missing', `OpenCode's session storage ${path} does not exist.`, [
       'Correct opencode_storage_path, or leave it out for the usual place.',
     ])
   if (!found.isDirectory()) return {database: path}
-  // An older configuration names the folder of JSON files; a later OpenCode has its database beside it.
+  // An older configuration names the folder of JSON files. A newer OpenCode has its database beside it.
   if (basename(path) === 'storage') return inDataFolder(dirname(path))
-  return (await lookAt(join(path, 'session'))) ? {tree: path} : inDataFolder(path)
+  return (await statOf(join(path, 'session'))) ? {tree: path} : inDataFolder(path)
 }
 
-/** Undefined when it is not there. */
-async function lookAt(path: string) {
+/** Undefined if the path does not exist. */
+async function statOf(path: string) {
   try {
     return await stat(path, {bigint: true})
   } catch (error) {
     if (['ENOENT', 'ENOTDIR'].includes(errorCode(error) ?? '')) return undefined
-    throw isForbidden(error) ? forbidden(path, error) : error
+    throw isForbidden(error) ? forbiddenProblem(path, error) : error
   }
 }
 
-type Stats = Awaited<ReturnType<typeof lookAt>>
+type Stats = Awaited<ReturnType<typeof statOf>>
 
 const stampOf = (file: Stats) => (file ? `${file.ino}:${file.size}:${file.mtimeNs}` : '-')
 
-/** Each new message makes a folder for its parts, so the folders tell when there was one. */
+/** The time of the newest message. Each message creates a folder for its parts, so the folders' times show it. */
 async function treeTime(tree: string): Promise<bigint | undefined> {
   const [sessions, ...others] = await Promise.all(
-    ['session', 'message', 'part'].map((name) => lookAt(join(tree, name))),
+    ['session', 'message', 'part'].map((name) => statOf(join(tree, name))),
   )
   return (
     sessions &&
@@ -104,20 +104,20 @@ async function treeTime(tree: string): Promise<bigint | undefined> {
   )
 }
 
-async function mustBeReadable(paths: string[], storage: string): Promise<void> {
+async function checkReadable(paths: string[], storage: string): Promise<void> {
   try {
     for (const path of paths) await access(path, constants.R_OK)
   } catch (error) {
-    if (isForbidden(error)) throw forbidden(storage, error)
-    // It went away meanwhile.
+    if (isForbidden(error)) throw forbiddenProblem(storage, error)
+    // It was removed meanwhile.
     throw new StorageProblem('busy', `OpenCode's session storage ${storage} is being replaced.`, [], error)
   }
 }
 
 export const isForbidden = (error: unknown) => ['EACCES', 'EPERM'].includes(errorCode(error) ?? '')
 
-/** With the command that lets this user read it, and nothing else of that folder: the agent's logins are there, too. */
-export function forbidden(storage: string, cause?: unknown): StorageProblem {
+/** Suggests commands that let this user read only the sessions. The folder contains the agent's logins too. */
+export function forbiddenProblem(storage: string, cause?: unknown): StorageProblem {
   const path = storage.replace(/-(wal|shm)$/, '')
   const name = userName()
   const closed = ancestors(dirname(path)).filter((folder) => !isPassable(folder))

@@ -5,15 +5,15 @@ import {parseJson} from '../../protocol/parse.ts'
 import {
   isAgentId,
   isInScope,
-  newestOf,
+  newestFirst,
   readSessionJson,
   type AgentSession,
   type SessionScope,
   type SessionSource,
 } from './agent-session.ts'
-import {forbidden, isForbidden, StorageProblem} from './session-storage.ts'
+import {forbiddenProblem, isForbidden, StorageProblem} from './session-storage.ts'
 
-/** The sessions of OpenCode up to 1.1: a JSON file each session, message and part. */
+/** Reads the sessions of OpenCode up to 1.1: one JSON file per session, message and part. */
 export function sessionTree(storage: string): SessionSource {
   const names = (...path: string[]) => jsonNames(storage, join(storage, ...path))
   const read = (...path: string[]) => readText(storage, join(storage, ...path))
@@ -38,9 +38,9 @@ export function sessionTree(storage: string): SessionSource {
             found.push({...session, messages: names('message', id).length})
         }
 
-      return newestOf(found)
+      return newestFirst(found)
     },
-    // Ids of messages and parts ascend with time.
+    // Ids of messages and parts increase with time.
     messageIds: (sessionId) => names('message', sessionId),
     message(sessionId, id) {
       const info = read('message', sessionId, `${id}.json`)
@@ -55,7 +55,7 @@ export function sessionTree(storage: string): SessionSource {
   }
 }
 
-/** Folders and files whose names are ids, in order, without their endings. */
+/** Names of folders and files that are ids, sorted, without extensions. */
 function jsonNames(storage: string, folder: string): string[] {
   try {
     return readdirSync(folder)
@@ -63,22 +63,22 @@ function jsonNames(storage: string, folder: string): string[] {
       .filter(isAgentId)
       .sort()
   } catch (error) {
-    return absent(storage, error) ?? []
+    return ignoreMissing(storage, error) ?? []
   }
 }
 
-/** Undefined for a file that is gone. */
+/** Undefined for a missing file. */
 function readText(storage: string, path: string): string | undefined {
   try {
     return readFileSync(path, 'utf8')
   } catch (error) {
-    return absent(storage, error)
+    return ignoreMissing(storage, error)
   }
 }
 
-/** Something went away, or is not there yet: there is nothing to read. Everything else is a problem. */
-function absent(storage: string, error: unknown): undefined {
+/** Returns undefined for a missing file or folder. Throws StorageProblem for anything else. */
+function ignoreMissing(storage: string, error: unknown): undefined {
   if (['ENOENT', 'ENOTDIR', 'EISDIR'].includes(errorCode(error) ?? '')) return undefined
-  if (isForbidden(error)) throw forbidden(storage, error)
+  if (isForbidden(error)) throw forbiddenProblem(storage, error)
   throw new StorageProblem('busy', `OpenCode's sessions at ${storage} cannot be read: ${messageOf(error)}.`, [], error)
 }
