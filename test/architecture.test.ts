@@ -2,52 +2,18 @@ import {globSync, readFileSync} from 'node:fs'
 import {dirname, join, normalize} from 'node:path'
 import {expect, test} from 'vitest'
 
-/**
- * The rooms of src/lib, lowest first. A room imports only from itself and from rooms before it. A folder with inner
- * rooms is listed after them: its own files are on top.
- */
-const rooms = [
-  'core',
-  'protocol',
-  'events',
-  'config',
-  'opencode/output',
-  'opencode/program',
-  'opencode/storage',
-  'client',
-  'journal',
-  'sessions',
-  'executor',
-  'worker/locks',
-  'worker/disk',
-  'worker/registration',
-  'worker/intake',
-  'worker/run',
-  'worker/recovery',
-  'worker',
-  'control',
-  'server/store',
-  'server/http',
-  'server/streams',
-  'server/dispatch',
-  'server/tasks',
-  'server/registry',
-  'server/sessions',
-  'server/monitor',
-  'server',
-  'doctor',
-  'ui/text',
-  'ui/view',
-  'ui/dashboard',
-  'service/machine',
-  'service/units',
-  'service',
-  'daemon',
-]
 const maxFiles = 20
 
 const root = join(import.meta.dirname, '..')
 const lib = join(root, 'src/lib')
+
+/** The rooms of src/lib and what each imports, as the table of ARCHITECTURE.md lists them, lowest first. */
+const documented = new Map(
+  [...readFileSync(join(root, 'ARCHITECTURE.md'), 'utf8').matchAll(/^\| `([\w/]+)` \| .* \| (.*) \|$/gm)].map(
+    ([, room = '', imports = '']) => [room, [...imports.matchAll(/`([\w/]+)`/g)].map(([, name = '']) => name)],
+  ),
+)
+const rooms = [...documented.keys()]
 const files = globSync('**/*.{ts,tsx}', {cwd: lib}).sort()
 /** Matches static imports, type imports, re-exports, dynamic imports and worker threads. */
 const importPattern = /(?:\bfrom|\bimport\(|^import|\bURL\()\s*['"`](\.{1,2}\/[^'"`$]+)/gm
@@ -58,24 +24,27 @@ const importsOf = (file: string) =>
     .map((target) => (files.includes(`${target}.ts`) ? `${target}.ts` : target)) // the worker thread has no suffix there
 const graph = new Map(files.map((file) => [file, importsOf(file)]))
 
-test('each folder of src/lib is a known room of at most 20 files', () => {
+test('each folder of src/lib is a room in ARCHITECTURE.md, of at most 20 files', () => {
   const sizes = new Map<string, number>()
   for (const file of files) sizes.set(dirname(file), (sizes.get(dirname(file)) ?? 0) + 1)
   expect([...sizes.keys()].sort()).toEqual(rooms.toSorted())
   expect([...sizes].filter(([, size]) => size > maxFiles)).toEqual([])
 })
 
-test('a room of src/lib imports only from itself and from rooms before it', () => {
-  const wrong = [...graph].flatMap(([file, imports]) =>
-    imports
-      .filter((target) => rooms.indexOf(dirname(target)) > rooms.indexOf(dirname(file)))
-      .map((target) => `${file} → ${target}`),
-  )
-  expect(wrong).toEqual([])
-  expect(
-    [...graph.values()].flat().filter((target) => !target.startsWith('..') && !graph.has(target)),
-    'imports that this test cannot resolve',
-  ).toEqual([])
+test('a room imports only from rooms before it, and exactly those that ARCHITECTURE.md lists', () => {
+  const imported = new Map(rooms.map((room) => [room, new Set<string>()]))
+  for (const [file, imports] of graph)
+    for (const target of imports)
+      if (dirname(target) !== dirname(file)) imported.get(dirname(file))?.add(dirname(target))
+  const found = rooms.map((room) => [room, rooms.filter((other) => imported.get(room)?.has(other))])
+  expect(found).toEqual([...documented])
+  for (const [room, imports] of documented)
+    expect(
+      imports.filter((other) => rooms.indexOf(other) >= rooms.indexOf(room)),
+      `imports of ${room}`,
+    ).toEqual([])
+  const unresolved = [...graph.values()].flat().filter((target) => !graph.has(target))
+  expect(unresolved, 'imports of no file of src/lib').toEqual([])
 })
 
 test('no files of src/lib import each other in a circle, type imports included', () => {
