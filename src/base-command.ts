@@ -1,7 +1,7 @@
 import {Command, Errors} from '@oclif/core'
 import type {ControlPlaneClient} from './lib/client/control-plane.ts'
 import type {Resolved} from './lib/config/resolve.ts'
-import {settingKeys, settingOf} from './lib/config/settings.ts'
+import {settingKeys, settingDefinition} from './lib/config/settings.ts'
 import {ExpectedError, exitCodes} from './lib/core/errors.ts'
 import {commonFlags, flagsBySetting} from './flags.ts'
 
@@ -31,14 +31,14 @@ export abstract class BaseCommand extends Command {
   }
 
   /** Settings from flags, environment and files. Warnings go to stderr. */
-  protected async context(flags: FlagValues): Promise<Context> {
-    const context = await this.settings(flags)
+  protected async loadContext(flags: FlagValues): Promise<Context> {
+    const context = await this.loadSettings(flags)
     for (const warning of context.warnings) this.logToStderr(`Warning: ${warning}`)
     return context
   }
 
   /** The same; what becomes of the warnings is the caller's business. Throws ExpectedError (78). */
-  protected async settings(flags: FlagValues): Promise<Context> {
+  protected async loadSettings(flags: FlagValues): Promise<Context> {
     const [{readConfigFiles}, {resolveConfig}, {stateDirectory}] = await Promise.all([
       import('./lib/config/file.ts'),
       import('./lib/config/resolve.ts'),
@@ -46,7 +46,7 @@ export abstract class BaseCommand extends Command {
     ])
     const named = flags['config']
     const {files, unreadable} = readConfigFiles(process.env, typeof named === 'string' ? named : undefined)
-    const keys = settingKeys.filter((key) => settingOf(key).flag !== undefined)
+    const keys = settingKeys.filter((key) => settingDefinition(key).flag !== undefined)
     const resolved = resolveConfig({flags: flagsBySetting(flags, keys), env: process.env, files, cwd: process.cwd()})
     const stateDir = stateDirectory(process.env, resolved.config.state_dir)
     return {...resolved, stateDir, configFiles: files.map(({path}) => path), unreadable}
@@ -59,12 +59,12 @@ export abstract class BaseCommand extends Command {
 
   /** The same, for those who want several, each with connections of its own. */
   protected async clientFactory({config, stateDir, unreadable}: Context): Promise<() => ControlPlaneClient> {
-    const [{ControlPlaneClient}, {authToken}, {readLocalPlane}] = await Promise.all([
+    const [{ControlPlaneClient}, {authToken}, {readLocalControlPlane}] = await Promise.all([
       import('./lib/client/control-plane.ts'),
       import('./lib/config/token.ts'),
-      import('./lib/config/local-plane.ts'),
+      import('./lib/config/local-control-plane.ts'),
     ])
-    const local = readLocalPlane(stateDir)
+    const local = readLocalControlPlane(stateDir)
     const baseUrl = config.server_url ?? local?.url
     if (baseUrl === undefined)
       throw new ExpectedError('No control plane is known: no server was named, and none was started on this machine.', {

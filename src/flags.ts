@@ -1,10 +1,10 @@
 import {Flags} from '@oclif/core'
 import type {SettingKey} from './lib/config/settings.ts'
-import {envNames, settingOf} from './lib/config/settings.ts'
+import {envNames, settingDefinition} from './lib/config/settings.ts'
 
 /** The oclif flag of a setting. Its value stays text: one place, the resolver, checks it whatever its source. */
 function settingFlag(key: SettingKey) {
-  const {description, char, flag, ...rest} = settingOf(key)
+  const {description, char, flag, ...rest} = settingDefinition(key)
   const fallback = rest.default === undefined || Array.isArray(rest.default) ? '' : `, default ${String(rest.default)}`
   const options = {
     summary: `${description} (${envNames(key)[0]}${fallback})`,
@@ -24,7 +24,7 @@ function settingFlag(key: SettingKey) {
 
 /** The flags of these settings, by flag name. */
 export const settingFlags = (...keys: SettingKey[]) =>
-  Object.fromEntries(keys.map((key) => [settingOf(key).flag ?? key, settingFlag(key)]))
+  Object.fromEntries(keys.map((key) => [settingDefinition(key).flag ?? key, settingFlag(key)]))
 
 /** What every command has. */
 export const commonFlags = {
@@ -43,7 +43,7 @@ export function flagsBySetting(
   flags: Record<string, unknown>,
   keys: readonly SettingKey[],
 ): Partial<Record<SettingKey, unknown>> {
-  return Object.fromEntries(keys.map((key) => [key, flags[settingOf(key).flag ?? key]]))
+  return Object.fromEntries(keys.map((key) => [key, flags[settingDefinition(key).flag ?? key]]))
 }
 
 /** What `install-service` and `uninstall-service` share. */

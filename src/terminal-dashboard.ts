@@ -9,7 +9,7 @@ export const hasTerminal = (): boolean =>
  * A terminal that has gone (EIO) does not end the process that has it: the worker drains. Otherwise the first line or
  * frame after that would, by way of oclif's own listener.
  */
-export function outliveTerminal(): void {
+export function surviveTerminalLoss(): void {
   const streams = [process.stdin, process.stdout, process.stderr].filter(({isTTY}) => isTTY)
   for (const stream of streams)
     stream.removeAllListeners('error').on('error', (error: NodeJS.ErrnoException) => {
@@ -31,15 +31,15 @@ function isInForeground(): boolean {
  * The dashboard on this process's terminal. Loaded only when it is wanted: it takes a third of a second and 30 MB that a
  * worker without a terminal has better uses for.
  */
-export async function dashboardHere(flags: {'no-color'?: unknown}): Promise<OpenDashboard> {
-  const {openDashboard} = await inProduction(() => import('./lib/ui/dashboard/open-dashboard.tsx'))
+export async function loadDashboard(flags: {'no-color'?: unknown}): Promise<OpenDashboard> {
+  const {openDashboard} = await withProductionReact(() => import('./lib/ui/dashboard/open-dashboard.tsx'))
   const {stdin, stdout, stderr} = process
   const isColoured = !flags['no-color'] && !process.env['NO_COLOR']
   return (options) => openDashboard({...options, terminal: {stdin, stdout, stderr}, isColoured})
 }
 
 /** React looks at NODE_ENV as it is loaded, and is many times slower without; nobody else is to see it. */
-async function inProduction<T>(load: () => Promise<T>): Promise<T> {
+async function withProductionReact<T>(load: () => Promise<T>): Promise<T> {
   const before = process.env['NODE_ENV']
   process.env['NODE_ENV'] = 'production'
   try {

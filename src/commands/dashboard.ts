@@ -1,6 +1,6 @@
 import {Flags} from '@oclif/core'
 import {BaseCommand} from '../base-command.ts'
-import {dashboardHere, hasTerminal} from '../dashboard-here.ts'
+import {loadDashboard, hasTerminal} from '../terminal-dashboard.ts'
 import type {LocalWorker} from '../lib/control/local-workers.ts'
 import {ExpectedError, usageError} from '../lib/core/errors.ts'
 
@@ -19,20 +19,20 @@ export default class Dashboard extends BaseCommand {
     const {flags} = await this.parse(Dashboard)
     if (!hasTerminal())
       throw usageError('The dashboard needs a terminal.', 'See `a2a-worker status` for the same in text.')
-    const {stateDir} = await this.context(flags)
-    const {localWorkers, servicesAreClosed} = await import('../lib/control/local-workers.ts')
-    const found = await localWorkers(process.env, stateDir, flags.name)
+    const {stateDir} = await this.loadContext(flags)
+    const {findLocalWorkers, areServicesInaccessible} = await import('../lib/control/local-workers.ts')
+    const found = await findLocalWorkers(process.env, stateDir, flags.name)
     const [first, ...others] = found
-    if (!first) throw noWorker(flags.name, servicesAreClosed())
+    if (!first) throw noWorker(flags.name, areServicesInaccessible())
     const worker = others.length === 0 ? first : await this.#ask(found)
-    const [{attach, socketControls}, {viewOf}, {ViewStore}, {systemClock: clock}, open] = await Promise.all([
-      import('../lib/ui/dashboard/attached.ts'),
+    const [{attach, socketControls}, {viewFromStatus}, {ViewStore}, {systemClock: clock}, open] = await Promise.all([
+      import('../lib/ui/dashboard/attach.ts'),
       import('../lib/ui/view/snapshot.ts'),
       import('../lib/ui/view/view-store.ts'),
       import('../lib/core/clock.ts'),
-      dashboardHere(flags),
+      loadDashboard(flags),
     ])
-    const store = new ViewStore(viewOf(worker, clock.now()))
+    const store = new ViewStore(viewFromStatus(worker, clock.now()))
     const opened = open({store, controls: socketControls(worker.socket, () => this.interrupt())})
     const leave = () => this.interrupt()
     process.once('SIGTERM', leave).once('SIGINT', leave)

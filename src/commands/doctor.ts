@@ -24,9 +24,9 @@ export default class Doctor extends BaseCommand {
     ])
     const findings: Finding[] = []
     try {
-      const context = await this.context(flags)
+      const context = await this.loadContext(flags)
       findings.push(ok('configuration', context.configFiles.join(', ') || 'no file, the defaults'))
-      findings.push(...(await this.#examine(context, flags.name)))
+      findings.push(...(await this.#runChecks(context, flags.name)))
     } catch (error) {
       // Without settings there is nothing else to look at.
       if (!(error instanceof ExpectedError)) throw error
@@ -40,18 +40,18 @@ export default class Doctor extends BaseCommand {
     return {state, findings}
   }
 
-  async #examine(context: Context, name: string | undefined): Promise<Finding[]> {
-    const [{examine}, {localWorkers}, {systemClock}, {readLocalPlane}] = await Promise.all([
+  async #runChecks(context: Context, name: string | undefined): Promise<Finding[]> {
+    const [{runChecks}, {findLocalWorkers}, {systemClock}, {readLocalControlPlane}] = await Promise.all([
       import('../lib/doctor/doctor.ts'),
       import('../lib/control/local-workers.ts'),
       import('../lib/core/clock.ts'),
-      import('../lib/config/local-plane.ts'),
+      import('../lib/config/local-control-plane.ts'),
     ])
     const {config, stateDir} = context
-    const named = config.server_url?.replace(/\/+$/, '') ?? readLocalPlane(stateDir)?.url
-    const open = named === undefined ? undefined : await this.clientFactory(context)
-    const local = await localWorkers(process.env, stateDir, name)
+    const named = config.server_url?.replace(/\/+$/, '') ?? readLocalControlPlane(stateDir)?.url
+    const createClient = named === undefined ? undefined : await this.clientFactory(context)
+    const local = await findLocalWorkers(process.env, stateDir, name)
     const machine = {config, stateDir, root: this.config.root, env: process.env, local, server: named ?? null}
-    return examine({machine, open, clock: systemClock})
+    return runChecks({machine, createClient, clock: systemClock})
   }
 }

@@ -31,7 +31,7 @@ export default class InstallService extends BaseCommand {
       import('../lib/core/clock.ts'),
       import('node:os'),
     ])
-    const {layoutOf} = await import('../lib/service/machine/layout.ts')
+    const {serviceLayout} = await import('../lib/service/machine/layout.ts')
     const named = flags.config === undefined ? [] : readConfigFiles(process.env, flags.config).files
     const asked = {flags: flagsBySetting(flags, settings), env: process.env, files: [], cwd: process.cwd()}
     const {config} = resolveConfig(asked)
@@ -40,8 +40,8 @@ export default class InstallService extends BaseCommand {
     const {name} = flags as {name?: string}
     return installService({
       machine: new Machine({root: flags.root, env: process.env}),
-      layout: layoutOf({isUser: flags.user, name, hostname: os.hostname(), env: process.env}),
-      wanted: {
+      layout: serviceLayout({isUser: flags.user, name, hostname: os.hostname(), env: process.env}),
+      request: {
         server: config.server_url,
         codebases: config.codebases,
         openCode: config.opencode_bin,
@@ -54,7 +54,7 @@ export default class InstallService extends BaseCommand {
       clock: systemClock,
       isDryRun: flags['dry-run'],
       start: flags.start,
-      tell: (text) => this.log(text),
+      print: (text) => this.log(text),
     })
   }
 }

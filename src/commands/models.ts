@@ -29,7 +29,7 @@ export default class Models extends BaseCommand {
   }
 
   async #remote(flags: object): Promise<readonly ListedModel[]> {
-    await using client = await this.controlPlane(await this.context({...flags}))
+    await using client = await this.controlPlane(await this.loadContext({...flags}))
     return (await client.models(this.signal)).models
   }
 
@@ -39,7 +39,7 @@ export default class Models extends BaseCommand {
       import('../lib/opencode/program/models.ts'),
       import('../lib/core/clock.ts'),
     ])
-    const {config, stateDir} = await this.context({...flags})
+    const {config, stateDir} = await this.loadContext({...flags})
     const ask = askOptions({config, stateDir, root: this.config.root, env: process.env})
     const about = {...ask, clock: systemClock, directory: ask.scratchDir, dataDir: dataDirectory(process.env)}
     return await createModelSource(about).get()

@@ -34,7 +34,7 @@ export default class Register extends BaseCommand {
     const codebase = {name: flags.codebase ?? (basename(path) || path), path, description: flags.description}
     const [{registerCodebase}, context] = await Promise.all([
       import('../lib/daemon/register-codebase.ts'),
-      this.context(flags),
+      this.loadContext(flags),
     ])
     return registerCodebase(codebase, {
       context,
@@ -42,7 +42,7 @@ export default class Register extends BaseCommand {
       version: this.config.version,
       isDryRun: flags['dry-run'],
       controlPlane: () => this.controlPlane(context),
-      tell: (text) => this.log(text),
+      print: (text) => this.log(text),
     })
   }
 }

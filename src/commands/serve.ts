@@ -50,7 +50,7 @@ export default class Serve extends BaseCommand {
     const port = Number(flags.port)
     if (!/^\d+$/.test(flags.port) || port > 65_535)
       throw usageError(`--port must be a number from 0 to 65535, not ${flags.port}.`)
-    const [{startControlPlane}, {parseTokens}, {makePrivate}, {onTermination}, {join}] = await Promise.all([
+    const [{startControlPlane}, {parseTokens}, {makePrivateDirectory}, {onTermination}, {join}] = await Promise.all([
       import('../lib/server/control-plane.ts'),
       import('../lib/server/http/auth.ts'),
       import('../lib/config/state-directory.ts'),
@@ -58,12 +58,12 @@ export default class Serve extends BaseCommand {
       import('node:path'),
     ])
     const {'tls-cert': cert, 'tls-key': key} = flags
-    const {stateDir} = await this.context(flags)
+    const {stateDir} = await this.loadContext(flags)
     const tokens = parseTokens(process.env['A2A_AUTH_TOKENS'] ?? '')
     const plane = await startControlPlane({
       host: flags.host,
       port,
-      database: flags.db ?? join(makePrivate(stateDir), 'server.db'),
+      database: flags.db ?? join(makePrivateDirectory(stateDir), 'server.db'),
       tokens,
       ...(cert !== undefined && key !== undefined ? {tls: {certFile: cert, keyFile: key}} : {}),
       ...(flags.auth ? {auth: flags.auth as 'required'} : {}),

@@ -1,6 +1,6 @@
 import {Flags} from '@oclif/core'
 import {BaseCommand, type Context} from '../base-command.ts'
-import {dashboardHere, hasTerminal, outliveTerminal} from '../dashboard-here.ts'
+import {loadDashboard, hasTerminal, surviveTerminalLoss} from '../terminal-dashboard.ts'
 import {settingFlags} from '../flags.ts'
 import {configError, usageError} from '../lib/core/errors.ts'
 
@@ -48,16 +48,16 @@ export default class Start extends BaseCommand {
 
   async run(): Promise<void> {
     const {flags} = await this.parse(Start)
-    const context = await this.context(flags)
+    const context = await this.loadContext(flags)
     const isLocal = Boolean(flags['local']) || this.#isUnconfigured(context)
     const isLogOnly = Boolean(flags['no-dashboard']) || context.config.log_format === 'json'
-    const dashboard = hasTerminal() && !isLogOnly ? await dashboardHere(flags) : undefined
-    outliveTerminal()
+    const dashboard = hasTerminal() && !isLogOnly ? await loadDashboard(flags) : undefined
+    surviveTerminalLoss()
     const {startWorker} = await import('../lib/daemon/worker-process.ts')
     await startWorker({
       config: this.#withCodebase(context, isLocal),
       reload: async () => {
-        const fresh = await this.settings(flags)
+        const fresh = await this.loadSettings(flags)
         return {config: this.#withCodebase(fresh, isLocal), warnings: fresh.warnings}
       },
       stateDir: context.stateDir,
@@ -70,7 +70,7 @@ export default class Start extends BaseCommand {
       write: (text) => void process.stderr.write(text),
       exit: (code) => process.exit(code),
       dashboard,
-      logsBeside: !process.stderr.isTTY,
+      isLogRedirected: !process.stderr.isTTY,
     })
   }
 

@@ -24,16 +24,16 @@ export default class Status extends BaseCommand {
 
   async run(): Promise<StatusReport> {
     const {flags} = await this.parse(Status)
-    const [{localWorkers, servicesAreClosed}, {workerDetails, workerTable}] = await Promise.all([
+    const [{findLocalWorkers, areServicesInaccessible}, {workerDetails, workerTable}] = await Promise.all([
       import('../lib/control/local-workers.ts'),
       import('../lib/ui/text/worker-view.ts'),
     ])
-    const context = await this.context(flags)
-    const local = await localWorkers(process.env, context.stateDir, flags.name)
-    const report = await this.#look(context, local)
+    const context = await this.loadContext(flags)
+    const local = await findLocalWorkers(process.env, context.stateDir, flags.name)
+    const report = await this.#buildReport(context, local)
     for (const worker of local) this.log(`${workerDetails(worker, Date.now())}\n`)
     if (local.length === 0) this.log('No worker runs on this machine for this user.\n')
-    if (local.length === 0 && servicesAreClosed())
+    if (local.length === 0 && areServicesInaccessible())
       this.log('There are services of this machine; root and the members of the group a2a-worker may ask them.\n')
     this.log(`server  ${report.server ?? 'none'}: ${report.state}${report.error ? ` (${report.error})` : ''}`)
     if (report.state !== 'unreachable') {
@@ -46,7 +46,7 @@ export default class Status extends BaseCommand {
     return report
   }
 
-  async #look(context: Awaited<ReturnType<Status['context']>>, local: LocalWorker[]): Promise<StatusReport> {
+  async #buildReport(context: Awaited<ReturnType<Status['loadContext']>>, local: LocalWorker[]): Promise<StatusReport> {
     const nothing = {local, workers: [], queue: {pending: 0, running: 0}}
     // Whoever may ask a service need not know what its unit tells it.
     const server = context.config.server_url ?? local[0]?.server ?? null
@@ -60,7 +60,7 @@ export default class Status extends BaseCommand {
         client.tasks({status: 'pending', limit: 1000}),
         client.tasks({status: 'running', limit: 1000}),
       ])
-      const error = problemOf(workers, local)
+      const error = findProblem(workers, local)
       return {
         state: error === null ? 'healthy' : 'degraded',
         server: client.url,
@@ -75,7 +75,7 @@ export default class Status extends BaseCommand {
   }
 }
 
-function problemOf(workers: readonly MonitorWorker[], local: readonly LocalWorker[]): string | null {
+function findProblem(workers: readonly MonitorWorker[], local: readonly LocalWorker[]): string | null {
   if (!workers.some(({connected, status}) => connected || status === 'active'))
     return 'no worker is connected; start one with `a2a-worker start`'
   const low = local.find(({disk}) => disk?.is_low)

@@ -20,7 +20,7 @@ export default class UninstallService extends BaseCommand {
 
   async run(): Promise<ServiceReport> {
     const {flags} = await this.parse(UninstallService)
-    const [{uninstallService}, {Machine}, {layoutOf}, os] = await Promise.all([
+    const [{uninstallService}, {Machine}, {serviceLayout}, os] = await Promise.all([
       import('../lib/service/uninstall.ts'),
       import('../lib/service/machine/machine.ts'),
       import('../lib/service/machine/layout.ts'),
@@ -29,12 +29,12 @@ export default class UninstallService extends BaseCommand {
     const {name} = flags as {name?: string}
     return uninstallService({
       machine: new Machine({root: flags.root, env: process.env}),
-      layout: layoutOf({isUser: flags.user, name, hostname: os.hostname(), env: process.env}),
+      layout: serviceLayout({isUser: flags.user, name, hostname: os.hostname(), env: process.env}),
       uid: os.userInfo().uid,
       hostname: os.hostname(),
       isDryRun: flags['dry-run'],
       purge: flags.purge,
-      tell: (text) => this.log(text),
+      print: (text) => this.log(text),
     })
   }
 }

@@ -2,7 +2,7 @@ import {mkdirSync, writeFileSync} from 'node:fs'
 import {join} from 'node:path'
 import {expect, test} from 'vitest'
 import {workerIdentity} from '../../src/lib/config/identity.ts'
-import {readLocalPlane} from '../../src/lib/config/local-plane.ts'
+import {readLocalControlPlane} from '../../src/lib/config/local-control-plane.ts'
 import {resolveConfig} from '../../src/lib/config/resolve.ts'
 import {scratchFolder} from '../support/scratch.ts'
 
@@ -13,9 +13,9 @@ test.each([{url: 'http://['}, {url: 'ftp://h'}, {port: 70_000}, {port: 1.5}, {to
     const good = {url: 'http://127.0.0.1:7420', port: 7420, token: 'abc'}
     const write = (plane: object) => writeFileSync(join(scratch.path, 'local.json'), JSON.stringify(plane))
     write(good)
-    expect(readLocalPlane(scratch.path)).toEqual(good)
+    expect(readLocalControlPlane(scratch.path)).toEqual(good)
     write({...good, ...change})
-    expect(readLocalPlane(scratch.path)).toBeUndefined()
+    expect(readLocalControlPlane(scratch.path)).toBeUndefined()
   },
 )
 

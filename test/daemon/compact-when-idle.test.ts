@@ -2,7 +2,7 @@ import {getHeapStatistics} from 'node:v8'
 import {expect, onTestFinished, test, vi} from 'vitest'
 import {systemClock} from '../../src/lib/core/clock.ts'
 import {compactHeap} from '../../src/lib/core/compact-heap.ts'
-import {compactAtRest} from '../../src/lib/daemon/compact-at-rest.ts'
+import {compactWhenIdle} from '../../src/lib/daemon/compact-when-idle.ts'
 import {EventBus} from '../../src/lib/events/bus.ts'
 import {ViewStore} from '../../src/lib/ui/view/view-store.ts'
 import {finished, newView, received} from '../support/views.ts'
@@ -21,7 +21,7 @@ test('memory that work needed is given back once the worker rests, and not while
   const bus = new EventBus(systemClock)
   const store = new ViewStore(newView())
   bus.on(store.push)
-  using _rest = compactAtRest(bus, store.get)
+  using _rest = compactWhenIdle(bus, store.get)
   compactHeap()
   const before = megabytes()
   work()

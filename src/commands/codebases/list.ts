@@ -8,7 +8,7 @@ export default class CodebasesList extends BaseCommand {
   async run(): Promise<Codebase[]> {
     const {flags} = await this.parse(CodebasesList)
     const {codebaseTable} = await import('../../lib/ui/text/task-view.ts')
-    await using client = await this.controlPlane(await this.context(flags))
+    await using client = await this.controlPlane(await this.loadContext(flags))
     const codebases = await client.codebases()
     this.log(codebaseTable(codebases))
     return codebases

@@ -12,7 +12,7 @@ export default class CodebasesRemove extends BaseCommand {
   async run(): Promise<Codebase> {
     const {args, flags} = await this.parse(CodebasesRemove)
     const {findCodebase} = await import('../../lib/client/find-codebase.ts')
-    await using client = await this.controlPlane(await this.context(flags))
+    await using client = await this.controlPlane(await this.loadContext(flags))
     const codebase = findCodebase(await client.codebases(this.signal), args.codebase, process.cwd())
     await client.removeCodebase(codebase.id, this.signal)
     this.log(`Codebase ${codebase.name} (${codebase.id}) is removed.`)

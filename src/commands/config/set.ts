@@ -1,13 +1,13 @@
 import {Args, Flags} from '@oclif/core'
 import {BaseCommand} from '../../base-command.ts'
-import {settingOf, type SettingKey} from '../../lib/config/settings.ts'
+import {settingDefinition, type SettingKey} from '../../lib/config/settings.ts'
 import {usageError} from '../../lib/core/errors.ts'
 
 type Change = {key: string; file: string; changed: boolean}
 
 /** Where no restart is needed to have it in force. */
 const hintFor = (key: SettingKey) =>
-  settingOf(key).live ? ' A worker that runs takes it up at SIGHUP (`systemctl reload` for a service).' : ''
+  settingDefinition(key).live ? ' A worker that runs takes it up at SIGHUP (`systemctl reload` for a service).' : ''
 
 export default class ConfigSet extends BaseCommand {
   static override summary = 'Write a setting into the configuration of this user'

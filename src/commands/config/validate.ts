@@ -13,7 +13,7 @@ export default class ConfigValidate extends BaseCommand {
 
   async run(): Promise<Validity> {
     const {args, flags} = await this.parse(ConfigValidate)
-    const context = await this.context({...flags, ...(args.file === undefined ? {} : {config: args.file})})
+    const context = await this.loadContext({...flags, ...(args.file === undefined ? {} : {config: args.file})})
     const {authToken} = await import('../../lib/config/token.ts')
     authToken(context.config)
     const {configFiles: files, warnings} = context

@@ -28,7 +28,7 @@ export default class SessionsList extends BaseCommand {
   async run(): Promise<(WireSession | Session)[]> {
     const {flags} = await this.parse(SessionsList)
     const {sessionTable} = await import('../../lib/ui/text/session-view.ts')
-    const context = await this.context({...flags, codebase: undefined})
+    const context = await this.loadContext({...flags, codebase: undefined})
     const sessions = flags.remote ? await this.#remote(context, flags) : await this.#local(context, flags)
     this.log(sessionTable(sessions, Date.now()))
     return sessions

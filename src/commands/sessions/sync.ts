@@ -27,7 +27,7 @@ export default class SessionsSync extends BaseCommand {
       import('../../lib/daemon/sync-sessions.ts'),
       import('../../lib/ui/text/session-view.ts'),
     ])
-    const context = await this.context(flags)
+    const context = await this.loadContext(flags)
     const synced = await syncSessions({
       context,
       env: process.env,

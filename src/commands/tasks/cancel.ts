@@ -16,7 +16,7 @@ export default class TasksCancel extends BaseCommand {
   async run(): Promise<Task> {
     const {args, flags} = await this.parse(TasksCancel)
     const {cancelTask} = await import('../../lib/client/cancel-task.ts')
-    await using client = await this.controlPlane(await this.context(flags))
+    await using client = await this.controlPlane(await this.loadContext(flags))
     const task = await cancelTask(client, args.task, flags.wait, this.signal)
     this.log(
       task.status === 'cancelled'

@@ -51,7 +51,7 @@ export default class TasksCreate extends BaseCommand {
     if (flags.resume !== undefined && !/^[A-Za-z0-9_-]{1,255}$/.test(flags.resume))
       throw usageError(`--resume wants the id of a session, not ${JSON.stringify(flags.resume)}.`)
     const prompt = await readPrompt({argument: args.prompt, file: flags.file, stdin: process.stdin})
-    await using client = await this.controlPlane(await this.context(flags))
+    await using client = await this.controlPlane(await this.loadContext(flags))
     const codebase = findCodebase(await client.codebases(this.signal), flags.codebase, process.cwd())
     const {agent, model, priority, resume} = flags
     const request = {
@@ -98,7 +98,7 @@ export default class TasksCreate extends BaseCommand {
       signal: this.signal,
       timeoutMs: (flags.timeout ?? 0) * 1000,
       print: shown ? (text) => this.log(text) : undefined,
-      tell: (text) => this.logToStderr(text),
+      notify: (text) => this.logToStderr(text),
     })
     if (end.type === 'interrupted') return this.#interrupted(client, created.id, flags['cancel-on-interrupt'])
     if (end.type === 'timeout')

@@ -22,7 +22,7 @@ export default class TasksList extends BaseCommand {
       import('../../lib/client/find-codebase.ts'),
       import('../../lib/ui/text/task-view.ts'),
     ])
-    await using client = await this.controlPlane(await this.context(flags))
+    await using client = await this.controlPlane(await this.loadContext(flags))
     const codebase =
       flags.codebase === undefined ? undefined : findCodebase(await client.codebases(), flags.codebase, process.cwd())
     const tasks: Task[] = []

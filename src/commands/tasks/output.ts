@@ -23,7 +23,7 @@ export default class TasksOutput extends BaseCommand {
       import('../../lib/ui/text/output-view.ts'),
       import('../../lib/client/read-output.ts'),
     ])
-    await using client = await this.controlPlane(await this.context(flags))
+    await using client = await this.controlPlane(await this.loadContext(flags))
     const outputs: OutputChunk[] = []
     const view = new OutputView((text) => this.log(text))
     const take = (chunk: OutputChunk) => {

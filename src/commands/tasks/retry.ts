@@ -15,7 +15,7 @@ export default class TasksRetry extends BaseCommand {
 
   async run(): Promise<Task> {
     const {args, flags} = await this.parse(TasksRetry)
-    await using client = await this.controlPlane(await this.context(flags))
+    await using client = await this.controlPlane(await this.loadContext(flags))
     const task = await client.retryTask(args.task, flags.force, this.signal)
     this.log(`Task ${task.id} waits again, as attempt ${task.attempt}.`)
     return task

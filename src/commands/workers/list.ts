@@ -11,7 +11,7 @@ export default class WorkersList extends BaseCommand {
       import('../../lib/client/list-workers.ts'),
       import('../../lib/ui/text/worker-view.ts'),
     ])
-    await using client = await this.controlPlane(await this.context(flags))
+    await using client = await this.controlPlane(await this.loadContext(flags))
     const workers = await listWorkers(client, Date.now())
     this.log(workerTable(workers, Date.now()))
     return workers

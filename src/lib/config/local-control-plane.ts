@@ -1,6 +1,6 @@
 import {join} from 'node:path'
 import * as v from 'valibot'
-import {readStateJson, writePrivate} from './state-directory.ts'
+import {readStateJson, writePrivateFile} from './state-directory.ts'
 
 /** A file that is damaged is none: whoever wrote it writes another one. */
 const schema = v.object({
@@ -10,15 +10,15 @@ const schema = v.object({
 })
 
 /** Address and token of the control plane that runs beside a worker on this machine. */
-export type LocalPlane = v.InferOutput<typeof schema>
+export type LocalControlPlane = v.InferOutput<typeof schema>
 
 const path = (stateDir: string) => join(stateDir, 'local.json')
 
 /** What the last embedded control plane wrote; it may have ended since. */
-export function readLocalPlane(stateDir: string): LocalPlane | undefined {
+export function readLocalControlPlane(stateDir: string): LocalControlPlane | undefined {
   const parsed = v.safeParse(schema, readStateJson(path(stateDir)))
   return parsed.success ? parsed.output : undefined
 }
 
-export const writeLocalPlane = (stateDir: string, plane: LocalPlane) =>
-  writePrivate(path(stateDir), `${JSON.stringify(plane)}\n`)
+export const writeLocalControlPlane = (stateDir: string, plane: LocalControlPlane) =>
+  writePrivateFile(path(stateDir), `${JSON.stringify(plane)}\n`)

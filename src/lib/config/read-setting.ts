@@ -1,8 +1,8 @@
 import {usageError} from '../core/errors.ts'
 import {nearest} from '../core/nearest.ts'
 import type {Environment} from './file.ts'
-import {readValue, ValueProblem} from './read-value.ts'
-import {contradictions, type Sources} from './resolve.ts'
+import {readValue, InvalidValueError} from './read-value.ts'
+import {validateConfig, type Sources} from './resolve.ts'
 import {settingKeys, type Config, type SettingKey} from './settings.ts'
 
 /** A setting that somebody typed; the value undefined takes it out. Throws ExpectedError (2), with the nearest names. */
@@ -25,11 +25,11 @@ export function readSetting(
   if (text === undefined) return {key, value: undefined}
   try {
     const value = readValue(key, text, {directory, ...(env['HOME'] ? {home: env['HOME']} : {})})
-    const problem = contradictions({redact: [], [key]: value} as unknown as Config, {[key]: 'value'} as Sources)[0]
+    const problem = validateConfig({redact: [], [key]: value} as unknown as Config, {[key]: 'value'} as Sources)[0]
     if (problem) throw usageError(`Bad setting ${problem}.`)
     return {key, value}
   } catch (error) {
-    if (error instanceof ValueProblem) throw usageError(`${key} ${error.message}.`)
+    if (error instanceof InvalidValueError) throw usageError(`${key} ${error.message}.`)
     throw error
   }
 }

@@ -2,10 +2,10 @@ import {configError} from '../core/errors.ts'
 import {nearest} from '../core/nearest.ts'
 import {brokerUrlProblem} from '../protocol/broker.ts'
 import type {ConfigFile, Environment} from './file.ts'
-import {isGoodId} from './identity.ts'
-import {readValue, ValueProblem} from './read-value.ts'
+import {isValidId} from './identity.ts'
+import {readValue, InvalidValueError} from './read-value.ts'
 import type {Config, ConfiguredCodebase, SettingKey} from './settings.ts'
-import {envNames, settingKeys, settingOf, settings} from './settings.ts'
+import {envNames, settingKeys, settingDefinition, settings} from './settings.ts'
 
 export type Sources = Record<SettingKey, string>
 
@@ -26,7 +26,7 @@ export type ResolveInput = {
 }
 
 /** Of an unknown one no more is shown, or compared with the known ones. */
-const longestName = 60
+const maxNameChars = 60
 
 type Candidate = {raw: unknown; source: string; directory: string}
 
@@ -39,21 +39,22 @@ export function resolveConfig(input: ResolveInput): Resolved {
   const config: Record<string, unknown> = {}
   const sources = {} as Sources
   for (const key of settingKeys) {
-    const candidates = candidatesFor(key, input)
+    const candidates = findCandidates(key, input)
     const values = (key === 'codebases' ? candidates : candidates.slice(0, 1)).flatMap(({raw, source, directory}) => {
       try {
         return [readValue(key, raw, {directory, ...(input.env['HOME'] ? {home: input.env['HOME']} : {})})]
       } catch (error) {
-        if (!(error instanceof ValueProblem)) throw error
+        if (!(error instanceof InvalidValueError)) throw error
         problems.push(`${key} (${source}): ${error.message}`)
         return []
       }
     })
-    config[key] = key === 'codebases' ? mergeCodebases(values as ConfiguredCodebase[][]) : (values[0] ?? defaultOf(key))
-    sources[key] = candidates[0]?.source ?? (defaultOf(key) === undefined ? 'unset' : 'default')
+    config[key] =
+      key === 'codebases' ? mergeCodebases(values as ConfiguredCodebase[][]) : (values[0] ?? defaultValue(key))
+    sources[key] = candidates[0]?.source ?? (defaultValue(key) === undefined ? 'unset' : 'default')
   }
 
-  problems.push(...exposedSecrets(input.files), ...contradictions(config as Config, sources))
+  problems.push(...findExposedSecrets(input.files), ...validateConfig(config as Config, sources))
   if (problems.length > 0)
     throw configError(
       problems.length === 1
@@ -61,16 +62,16 @@ export function resolveConfig(input: ResolveInput): Resolved {
         : `Bad settings:\n${problems.map((p) => `- ${p}`).join('\n')}`,
       'Correct the value where it was given, as named in brackets.',
     )
-  return {config: config as Config, sources, warnings: warningsFor(input)}
+  return {config: config as Config, sources, warnings: findWarnings(input)}
 }
 
-const defaultOf = (key: SettingKey): unknown => settingOf(key).default
+const defaultValue = (key: SettingKey): unknown => settingDefinition(key).default
 
 /** Best first. An empty variable counts as unset. */
-function candidatesFor(key: SettingKey, {flags, env, files, cwd}: ResolveInput): Candidate[] {
+function findCandidates(key: SettingKey, {flags, env, files, cwd}: ResolveInput): Candidate[] {
   const found: Candidate[] = []
   const flag = flags[key]
-  if (flag !== undefined) found.push({raw: flag, source: `--${settingOf(key).flag ?? key}`, directory: cwd})
+  if (flag !== undefined) found.push({raw: flag, source: `--${settingDefinition(key).flag ?? key}`, directory: cwd})
   for (const name of envNames(key)) {
     const raw = env[name]
     if (raw) found.push({raw, source: name, directory: cwd})
@@ -91,7 +92,7 @@ function mergeCodebases(lists: readonly ConfiguredCodebase[][]): ConfiguredCodeb
 }
 
 /** What is wrong with values that each are well formed, as `<key> (<source>): <problem>`. */
-export function contradictions(config: Config, sources: Sources): string[] {
+export function validateConfig(config: Config, sources: Sources): string[] {
   const found: string[] = []
   if (config.server_url !== undefined) {
     const problem = serverUrlProblem(config.server_url)
@@ -108,30 +109,30 @@ export function contradictions(config: Config, sources: Sources): string[] {
     }
   }
 
-  if (config.worker_name !== undefined && !isGoodName(config.worker_name))
+  if (config.worker_name !== undefined && !isValidName(config.worker_name))
     found.push(
       `worker_name (${sources.worker_name}): must be 1 to 100 letters, digits, dots, dashes, underscores, not ${JSON.stringify(config.worker_name)}`,
     )
-  if (config.worker_id !== undefined && !isGoodId(config.worker_id))
+  if (config.worker_id !== undefined && !isValidId(config.worker_id))
     found.push(`worker_id (${sources.worker_id}): must be 1 to 200 visible characters of ASCII, without blanks`)
   return found
 }
 
 /** A token in a file that everybody on the machine may read is everybody's. */
-const exposedSecrets = (files: readonly ConfigFile[]): string[] =>
+const findExposedSecrets = (files: readonly ConfigFile[]): string[] =>
   files
     .filter(({isPublic}) => isPublic)
     .flatMap(({content, path}) =>
       settingKeys
-        .filter((key) => settingOf(key).secret && holdsSecret(content[key]))
+        .filter((key) => settingDefinition(key).secret && containsSecret(content[key]))
         .map((key) => `${key} (${path}): every user of this machine may read the file; run: chmod 600 ${path}`),
     )
 
-const holdsSecret = (value: unknown) =>
+const containsSecret = (value: unknown) =>
   typeof value === 'string' && (!URL.canParse(value) || new URL(value).password !== '')
 
 /** A worker's name is part of paths. */
-export const isGoodName = (name: string) => /^[\p{L}\p{N}_][\p{L}\p{N}._ -]{0,99}$/u.test(name)
+export const isValidName = (name: string) => /^[\p{L}\p{N}_][\p{L}\p{N}._ -]{0,99}$/u.test(name)
 
 function serverUrlProblem(text: string): string | undefined {
   const url = URL.canParse(text) ? new URL(text) : undefined
@@ -141,12 +142,12 @@ function serverUrlProblem(text: string): string | undefined {
   return undefined
 }
 
-function warningsFor({files, env}: ResolveInput): string[] {
+function findWarnings({files, env}: ResolveInput): string[] {
   const unknown = files.flatMap(({content, path}) =>
     Object.keys(content)
       .filter((key) => !Object.hasOwn(settings, key) && !key.startsWith('$') && !key.startsWith('_'))
       .map((key) => {
-        const name = key.slice(0, longestName)
+        const name = key.slice(0, maxNameChars)
         const near = nearest(name, settingKeys, 1)[0]
         return `${path}: unknown setting ${JSON.stringify(name)}${near ? `, did you mean "${near}"?` : ''}`
       }),

@@ -275,7 +275,10 @@ export type Config = {
 export const settingKeys = Object.keys(settings) as SettingKey[]
 
 /** The definition of a setting with all optional parts visible; `settings[key]` itself has the literal types. */
-export const settingOf = (key: SettingKey): Setting => settings[key]
+export const settingDefinition = (key: SettingKey): Setting => settings[key]
 
 /** Environment names of a setting, best first. */
-export const envNames = (key: SettingKey): string[] => [`A2A_${key.toUpperCase()}`, ...(settingOf(key).env ?? [])]
+export const envNames = (key: SettingKey): string[] => [
+  `A2A_${key.toUpperCase()}`,
+  ...(settingDefinition(key).env ?? []),
+]

@@ -16,17 +16,17 @@ export function stateDirectory(env: Environment, setting?: string): string {
 }
 
 /** Makes a private directory (0700) and its parents. Throws ExpectedError (73) where that is not possible. */
-export function makePrivate(path: string): string {
+export function makePrivateDirectory(path: string): string {
   try {
     mkdirSync(path, {recursive: true, mode: 0o700})
     return path
   } catch (error) {
-    throw cannotWrite(path, error)
+    throw cannotWriteError(path, error)
   }
 }
 
 /** Exit 73, with the path and the way out. */
-export const cannotWrite = (path: string, error: unknown) =>
+export const cannotWriteError = (path: string, error: unknown) =>
   new ExpectedError(`Cannot write to ${path}: ${reasonOf(error)}.`, {
     code: 'CANNOT_WRITE',
     exit: 'cannotWrite',
@@ -39,14 +39,14 @@ export const cannotWrite = (path: string, error: unknown) =>
   })
 
 /** Replaces a private file (0600) whole: a reader sees the old text or the new one. Throws ExpectedError (73). */
-export function writePrivate(path: string, text: string): void {
+export function writePrivateFile(path: string, text: string): void {
   const temporary = `${path}.${process.pid}.tmp`
   try {
     writeFileSync(temporary, text, {mode: 0o600, flush: true})
     renameSync(temporary, path)
   } catch (error) {
     rmSync(temporary, {force: true})
-    throw cannotWrite(path, error)
+    throw cannotWriteError(path, error)
   }
 }
 

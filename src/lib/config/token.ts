@@ -4,7 +4,7 @@ import type {Config} from './settings.ts'
 
 /** The bearer token: the setting itself, or the text of `auth_token_file`. Throws ExpectedError (78). */
 export function authToken(config: Config): string | undefined {
-  if (config.auth_token !== undefined) return checked(config.auth_token, 'auth_token')
+  if (config.auth_token !== undefined) return validateToken(config.auth_token, 'auth_token')
   const path = config.auth_token_file
   if (path === undefined) return undefined
   let text: string
@@ -23,11 +23,11 @@ export function authToken(config: Config): string | undefined {
     )
   if (text === '')
     throw configError(`The token file ${path} is empty.`, 'Put the token in it, or unset auth_token_file.')
-  return checked(text, path)
+  return validateToken(text, path)
 }
 
 /** A token goes into a header, so it is one line of visible characters. */
-function checked(token: string, source: string): string {
+function validateToken(token: string, source: string): string {
   if (!/^[\x21-\x7e]+$/.test(token))
     throw configError(`The token from ${source} holds blanks or control characters.`, 'Give the bare token.')
   return token

@@ -3,7 +3,7 @@ import Conf from 'conf'
 import {ExpectedError, messageOf} from '../core/errors.ts'
 import {userFile, type Environment} from './file.ts'
 import type {ConfiguredCodebase, SettingKey} from './settings.ts'
-import {isWritable, makePrivate} from './state-directory.ts'
+import {isWritable, makePrivateDirectory} from './state-directory.ts'
 
 export type UserConfig = {
   file: string
@@ -20,7 +20,7 @@ export type UserConfig = {
 export function openUserConfig(env: Environment): UserConfig {
   const file = userFile(env)
   return attempt(file, () => {
-    if (!isWritable(makePrivate(dirname(file)))) throw new Error('its directory may not be written')
+    if (!isWritable(makePrivateDirectory(dirname(file)))) throw new Error('its directory may not be written')
     const conf = new Conf<Record<string, unknown>>({
       cwd: dirname(file),
       configName: 'config',
@@ -30,13 +30,13 @@ export function openUserConfig(env: Environment): UserConfig {
     })
     return {
       file,
-      add: (codebase) => attempt(file, () => addTo(conf, codebase)),
-      set: (key, value) => attempt(file, () => setIn(conf, key, value)),
+      add: (codebase) => attempt(file, () => addCodebase(conf, codebase)),
+      set: (key, value) => attempt(file, () => setValue(conf, key, value)),
     }
   })
 }
 
-function addTo(conf: Conf<Record<string, unknown>>, {name, path, description}: ConfiguredCodebase): boolean {
+function addCodebase(conf: Conf<Record<string, unknown>>, {name, path, description}: ConfiguredCodebase): boolean {
   const known = conf.get('codebases')
   const entries = Array.isArray(known) ? (known as {path?: unknown}[]) : []
   const entry = {name, path, ...(description ? {description} : {})}
@@ -46,7 +46,7 @@ function addTo(conf: Conf<Record<string, unknown>>, {name, path, description}: C
   return true
 }
 
-function setIn(conf: Conf<Record<string, unknown>>, key: SettingKey, value: unknown): boolean {
+function setValue(conf: Conf<Record<string, unknown>>, key: SettingKey, value: unknown): boolean {
   if (JSON.stringify(conf.get(key)) === JSON.stringify(value)) return false
   if (value === undefined) conf.delete(key)
   else conf.set(key, value)

@@ -106,7 +106,7 @@ export const workerStatusSchema = v.object({
 export type WorkerStatus = v.InferOutput<typeof workerStatusSchema>
 
 /** What a sync of sessions came to, a codebase each. */
-export const syncedSchema = v.array(
+export const syncReportSchema = v.array(
   v.object({
     codebase_id: v.string(),
     directory: v.string(),
@@ -116,7 +116,7 @@ export const syncedSchema = v.array(
     messages: v.number(),
   }),
 )
-export type Synced = v.InferOutput<typeof syncedSchema>
+export type SyncReport = v.InferOutput<typeof syncReportSchema>
 
 export const answerSchema = v.union([
   v.object({ok: v.literal(true), value: v.optional(v.unknown())}),

@@ -7,29 +7,29 @@ import {workerEventSchema, type WorkerEvent} from '../events/worker-event.ts'
 import {describeIssues, parseJson} from '../protocol/parse.ts'
 import {
   answerSchema,
-  syncedSchema,
+  syncReportSchema,
   workerStatusSchema,
   type ControlRequest,
-  type Synced,
+  type SyncReport,
   type WorkerStatus,
 } from './messages.ts'
 
-const answerMs = 10_000
+const answerTimeoutMs = 10_000
 
 /** Asks the worker at this socket. Undefined when none listens there. Throws ExpectedError when it says no. */
-export async function ask(
+export async function sendRequest(
   path: string,
   request: ControlRequest,
-  timeoutMs = answerMs,
+  timeoutMs = answerTimeoutMs,
 ): Promise<{value: unknown} | undefined> {
   const socket = await connect(path, timeoutMs)
   if (!socket) return undefined
   socket.write(`${JSON.stringify(request)}\n`)
   try {
     for await (const line of createInterface({input: socket})) {
-      const answer = understood(answerSchema, parseJson(line))
+      const answer = parseWith(answerSchema, parseJson(line))
       if (answer.ok) return {value: answer.value}
-      throw refused(answer.error)
+      throw refusedError(answer.error)
     }
   } finally {
     socket.destroy()
@@ -38,11 +38,11 @@ export async function ask(
   return undefined
 }
 
-const refused = (reason: string) =>
+const refusedError = (reason: string) =>
   new ExpectedError(`The worker says: ${reason}.`, {code: 'WORKER_REFUSED', exit: 'failed'})
 
 /** Another version of the worker may answer in another way. */
-function understood<const S extends v.GenericSchema<unknown, unknown>>(schema: S, value: unknown): v.InferOutput<S> {
+function parseWith<const S extends v.GenericSchema<unknown, unknown>>(schema: S, value: unknown): v.InferOutput<S> {
   const parsed = v.safeParse(schema, value)
   if (parsed.success) return parsed.output
   throw new ExpectedError(`The worker's answer is not understood: ${describeIssues(parsed.issues)}.`, {
@@ -53,19 +53,19 @@ function understood<const S extends v.GenericSchema<unknown, unknown>>(schema: S
 }
 
 /** A first sync of many sessions takes its time. */
-const syncMs = 10 * 60_000
+const syncTimeoutMs = 10 * 60_000
 
-export async function syncByWorker(path: string, all: boolean): Promise<Synced | undefined> {
-  const answer = await ask(path, {op: 'sync-sessions', all}, syncMs)
-  return answer && understood(syncedSchema, answer.value)
+export async function requestSync(path: string, all: boolean): Promise<SyncReport | undefined> {
+  const answer = await sendRequest(path, {op: 'sync-sessions', all}, syncTimeoutMs)
+  return answer && parseWith(syncReportSchema, answer.value)
 }
 
-export async function workerStatus(path: string): Promise<WorkerStatus | undefined> {
-  const answer = await ask(path, {op: 'status'})
-  return answer && understood(workerStatusSchema, answer.value)
+export async function fetchWorkerStatus(path: string): Promise<WorkerStatus | undefined> {
+  const answer = await sendRequest(path, {op: 'status'})
+  return answer && parseWith(workerStatusSchema, answer.value)
 }
 
-export type Watcher = {
+export type WatchOptions = {
   /** Lets go of the worker. */
   signal: AbortSignal
   /** The worker as it is; first of all, and once. */
@@ -75,21 +75,21 @@ export type Watcher = {
 }
 
 /** Follows the worker at this socket until it ends or lets go of us. False: none listens there. */
-export async function watchWorker(path: string, {signal, onStatus, onEvent}: Watcher): Promise<boolean> {
-  const socket = await connect(path, answerMs)
+export async function watchWorker(path: string, {signal, onStatus, onEvent}: WatchOptions): Promise<boolean> {
+  const socket = await connect(path, answerTimeoutMs)
   if (!socket) return false
   const lines = createInterface({input: socket})
   socket.on('close', () => lines.close())
-  const leave = () => socket.destroy()
-  signal.addEventListener('abort', leave, {once: true})
-  if (signal.aborted) leave()
+  const disconnect = () => socket.destroy()
+  signal.addEventListener('abort', disconnect, {once: true})
+  if (signal.aborted) disconnect()
   // In this order nothing is missed: events before the answer are in it already.
   socket.write(`${JSON.stringify({op: 'events'})}\n${JSON.stringify({op: 'status'})}\n`)
-  let isKnown = false
+  let hasStatus = false
   try {
     for await (const line of lines) {
       const message = parseJson(line)
-      if (isKnown) {
+      if (hasStatus) {
         const event = v.safeParse(workerEventSchema, message)
         if (event.success) onEvent(event.output) // another version may tell more than we know
         continue
@@ -97,13 +97,13 @@ export async function watchWorker(path: string, {signal, onStatus, onEvent}: Wat
 
       const answer = v.safeParse(answerSchema, message)
       if (!answer.success) continue
-      if (!answer.output.ok) throw refused(answer.output.error)
-      onStatus(understood(workerStatusSchema, answer.output.value))
-      isKnown = true
+      if (!answer.output.ok) throw refusedError(answer.output.error)
+      onStatus(parseWith(workerStatusSchema, answer.output.value))
+      hasStatus = true
       socket.setTimeout(0)
     }
   } finally {
-    signal.removeEventListener('abort', leave)
+    signal.removeEventListener('abort', disconnect)
     socket.destroy()
   }
 

@@ -4,10 +4,10 @@ import type {Environment} from '../config/file.ts'
 import {isWritable, workerDirectory} from '../config/state-directory.ts'
 
 /** A unix socket's path may have 107 bytes (sun_path, unix(7)); a longer one gets a short name. */
-const longest = 100
+const maxPathBytes = 100
 
 /** The sockets of services: systemd makes this folder, for the service's user and for the members of its group. */
-export const serviceFolder = '/run/a2a-worker'
+export const serviceSocketDir = '/run/a2a-worker'
 
 /** A service's socket is for its group too; any other for its user alone. */
 export const socketMode = (env: Environment) => (env['RUNTIME_DIRECTORY'] ? 0o660 : 0o600)
@@ -21,7 +21,7 @@ export function socketPath(env: Environment, stateDir: string, name: string): st
       : undefined
   const folder = runtime ?? (env['A2A_STATE_DIR'] ? undefined : user)
   const path = folder ? join(folder, `${name}.sock`) : join(workerDirectory(stateDir, name), 'worker.sock')
-  if (Buffer.byteLength(path) <= longest) return path
+  if (Buffer.byteLength(path) <= maxPathBytes) return path
   const short = `${createHash('sha256').update(path).digest('hex').slice(0, 16)}.sock`
-  return join(folder && Buffer.byteLength(folder) < longest - 24 ? folder : '/tmp', `a2a-worker-${short}`)
+  return join(folder && Buffer.byteLength(folder) < maxPathBytes - 24 ? folder : '/tmp', `a2a-worker-${short}`)
 }

@@ -22,7 +22,7 @@ export type ListOptions = {
 /** The newest sessions that OpenCode keeps on this machine. Throws ExpectedError: unknown codebase (2), StorageProblem. */
 export async function listLocalSessions(options: ListOptions): Promise<WireSession[]> {
   const {config, env, limit} = options
-  const scope = scopeOf(options)
+  const scope = sessionScope(options)
   const home = env['HOME'] || homedir()
   const storage = await findStorage({setting: config.opencode_storage_path, env, home})
   if (!storage) return []
@@ -31,7 +31,7 @@ export async function listLocalSessions(options: ListOptions): Promise<WireSessi
   return sessions.map(wireSession)
 }
 
-function scopeOf({config, codebase, cwd}: ListOptions): SessionScope {
+function sessionScope({config, codebase, cwd}: ListOptions): SessionScope {
   if (codebase === undefined) return {outside: []}
   const known = config.codebases.find(({name, path}) => name === codebase || path === codebase)
   const path = known?.path ?? resolve(cwd, codebase)

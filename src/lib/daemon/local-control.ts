@@ -4,7 +4,7 @@ import {ExpectedError} from '../core/errors.ts'
 import type {StopLadder} from '../core/signals.ts'
 import type {EventBus} from '../events/bus.ts'
 import type {Controls} from '../ui/dashboard/controls.ts'
-import {statusOf} from '../ui/view/snapshot.ts'
+import {statusFromView} from '../ui/view/snapshot.ts'
 import type {ViewStore} from '../ui/view/view-store.ts'
 import type {RunningWorker} from '../worker/worker-options.ts'
 
@@ -19,20 +19,27 @@ export type LocalControlParts = {
   version: string
 }
 
-const byHand = {status: 'cancelled', error: 'cancelled on this machine'} as const
+const cancelledLocally = {status: 'cancelled', error: 'cancelled on this machine'} as const
 
 /** What the local socket answers. */
 export function socketHandlers({worker, store, bus, ladder, server, version}: LocalControlParts): ControlHandlers {
   const {runner, registration, workerId} = worker
   return {
     status: () => {
-      const facts = {pid: process.pid, version, server, worker_id: workerId, free: runner.free, disk: diskOf(worker)}
-      return statusOf(store.get(), facts, Date.now())
+      const facts = {
+        pid: process.pid,
+        version,
+        server,
+        worker_id: workerId,
+        free: runner.free,
+        disk: diskStatus(worker),
+      }
+      return statusFromView(store.get(), facts, Date.now())
     },
     drain: () => ladder.drainNow(),
     detach: () => ladder.detachNow(),
     setPaused: (isPaused) => worker.setPaused(isPaused),
-    cancel: (taskId) => runner.stop(taskId, byHand),
+    cancel: (taskId) => runner.stop(taskId, cancelledLocally),
     syncSessions: async (all) => (await worker.sessions?.now(new AbortController().signal, {all})) ?? [],
     addCodebase: async (codebase) => {
       await registration.add(codebase, {isKept: false, signal: AbortSignal.timeout(20_000)})
@@ -50,16 +57,16 @@ export function socketHandlers({worker, store, bus, ladder, server, version}: Lo
   }
 }
 
-function diskOf({disk, kept}: RunningWorker): WorkerStatus['disk'] {
+function diskStatus({disk, kept}: RunningWorker): WorkerStatus['disk'] {
   const {path, free, minimum, isLow} = disk.state
   return {path, free, minimum, is_low: isLow, runs: kept.usage}
 }
 
 /** What the dashboard of this very process can have done. */
-export function ownControls({worker, ladder, step}: LocalControlParts): Controls {
+export function dashboardControls({worker, ladder, step}: LocalControlParts): Controls {
   return {
     cancel: async (taskId) => {
-      if (!worker.runner.stop(taskId, byHand)) throw doesNotRun(taskId)
+      if (!worker.runner.stop(taskId, cancelledLocally)) throw notRunningError(taskId)
     },
     setPaused: async (isPaused) => worker.setPaused(isPaused),
     drain: async () => ladder.drainNow(),
@@ -68,5 +75,5 @@ export function ownControls({worker, ladder, step}: LocalControlParts): Controls
   }
 }
 
-const doesNotRun = (taskId: string) =>
+const notRunningError = (taskId: string) =>
   new ExpectedError(`task ${taskId} does not run here`, {code: 'NOT_HERE', exit: 'failed'})

@@ -1,5 +1,5 @@
 import type {ControlPlaneClient} from '../client/control-plane.ts'
-import {applyLive} from '../config/live.ts'
+import {applyLiveSettings} from '../config/live-settings.ts'
 import type {Config} from '../config/settings.ts'
 import {authToken} from '../config/token.ts'
 import {messageOf} from '../core/errors.ts'
@@ -21,13 +21,13 @@ export type ReloadParts = {
 }
 
 /** Reloads one time after the other, and once more for all that were asked for meanwhile; nothing before `start`. */
-export class Reloads {
+export class Reloader {
   #parts: ReloadParts | undefined
-  #isAsked = false
-  #isUnderWay = false
+  #isRequested = false
+  #isRunning = false
 
-  readonly ask = (): void => {
-    this.#isAsked = true
+  readonly request = (): void => {
+    this.#isRequested = true
     void this.#run()
   }
 
@@ -37,14 +37,14 @@ export class Reloads {
   }
 
   async #run(): Promise<void> {
-    if (!this.#parts || this.#isUnderWay) return
-    this.#isUnderWay = true
-    while (this.#isAsked) {
-      this.#isAsked = false
+    if (!this.#parts || this.#isRunning) return
+    this.#isRunning = true
+    while (this.#isRequested) {
+      this.#isRequested = false
       await reload(this.#parts)
     }
 
-    this.#isUnderWay = false
+    this.#isRunning = false
   }
 }
 
@@ -53,10 +53,10 @@ async function reload(parts: ReloadParts): Promise<void> {
   const fresh = await readAll(parts).catch((error: unknown) => {
     notice(parts, 'error', `The settings were not reloaded, everything stays as it was. ${messageOf(error)}`)
   })
-  if (fresh) await change(fresh, parts)
+  if (fresh) await apply(fresh, parts)
 }
 
-type Fresh = Awaited<ReturnType<typeof readAll>>
+type FreshSettings = Awaited<ReturnType<typeof readAll>>
 
 /** The token, too, before anything is changed: that it cannot be read leaves all as it was. */
 async function readAll({read, tokens}: ReloadParts) {
@@ -64,14 +64,14 @@ async function readAll({read, tokens}: ReloadParts) {
   return {fresh, warnings, token: tokens && authToken(fresh)}
 }
 
-async function change({fresh, warnings, token}: Fresh, parts: ReloadParts): Promise<void> {
+async function apply({fresh, warnings, token}: FreshSettings, parts: ReloadParts): Promise<void> {
   const {config, client, worker, bus, tokens} = parts
   for (const warning of warnings) notice(parts, 'warn', warning)
-  const {live, atStart} = applyLive(config, fresh)
+  const {live, atStart} = applyLiveSettings(config, fresh)
   const hasNewToken = tokens !== undefined && client.http.renewToken(token)
   if (token !== undefined) tokens?.add(token)
-  const isOfFile = hasNewToken && !live.includes('auth_token') && !live.includes('auth_token_file')
-  const changed = isOfFile ? [...live, 'the token in auth_token_file'] : live
+  const isTokenFileChanged = hasNewToken && !live.includes('auth_token') && !live.includes('auth_token_file')
+  const changed = isTokenFileChanged ? [...live, 'the token in auth_token_file'] : live
   const {max_concurrent_tasks: slots, log_level: logLevel} = config
   bus.emit({type: 'settings.reloaded', changed, slots, logLevel})
   if (atStart.length > 0) notice(parts, 'warn', `These settings take effect at the next start: ${atStart.join(', ')}`)

@@ -5,7 +5,7 @@ import type {Environment} from '../config/file.ts'
 import {globalCodebasePath} from '../config/global-codebase.ts'
 import {defaultWorkerName, workerIdentity} from '../config/identity.ts'
 import type {Config} from '../config/settings.ts'
-import {makePrivate} from '../config/state-directory.ts'
+import {makePrivateDirectory} from '../config/state-directory.ts'
 import {authToken} from '../config/token.ts'
 import {socketMode, socketPath} from '../control/socket-path.ts'
 import {serveSocket} from '../control/socket-server.ts'
@@ -28,10 +28,10 @@ import type {OpenDashboard} from '../ui/dashboard/controls.ts'
 import {ViewStore} from '../ui/view/view-store.ts'
 import {emptyView} from '../ui/view/view.ts'
 import {runWorker} from '../worker/worker.ts'
-import {compactAtRest} from './compact-at-rest.ts'
-import {ownControls, socketHandlers, type LocalControlParts} from './local-control.ts'
-import {Reloads, type ReadSettings} from './reload.ts'
-import {WorkerScreen} from './worker-screen.ts'
+import {compactWhenIdle} from './compact-when-idle.ts'
+import {dashboardControls, socketHandlers, type LocalControlParts} from './local-control.ts'
+import {Reloader, type ReadSettings} from './reload.ts'
+import {WorkerDisplay} from './worker-display.ts'
 
 export type WorkerProcessOptions = {
   /** Live settings are changed in it when they are read anew. */
@@ -52,7 +52,7 @@ export type WorkerProcessOptions = {
   exit: (code: number) => void
   dashboard?: OpenDashboard | undefined
   /** Log lines go on while the dashboard is shown: they go elsewhere. */
-  logsBeside?: boolean
+  isLogRedirected?: boolean
 }
 
 const hints = {
@@ -74,44 +74,44 @@ const hints = {
 export async function startWorker(options: WorkerProcessOptions): Promise<void> {
   const second = isNotifyService(options.env) ? 'detach' : 'cancel'
   const ladder = new StopLadder(() => options.exit(exitCodes.interrupted), second)
-  await work(options, ladder)
+  await runProcess(options, ladder)
   // All is closed and written. Node would still take its heap apart, and wait for children: agents that go on.
   options.exit(exitCodes.ok)
 }
 
-async function work(options: WorkerProcessOptions, ladder: StopLadder): Promise<void> {
+async function runProcess(options: WorkerProcessOptions, ladder: StopLadder): Promise<void> {
   const {config, stateDir, version} = options
   const clock = systemClock
-  makePrivate(stateDir)
+  makePrivateDirectory(stateDir)
   const bus = new EventBus(clock)
   const name = config.worker_name ?? defaultWorkerName(options.isLocal ? config.codebases[0]?.path : undefined)
-  const store = viewStore(config, name, clock.now())
-  const screen = new WorkerScreen(options, store)
+  const store = createViewStore(config, name, clock.now())
+  const display = new WorkerDisplay(options, store)
   const format = config.log_format === 'text' && writesToJournal(options.env) ? 'journal' : config.log_format
-  bus.on(await logReporter(reporting(config, format, screen.write)))
+  bus.on(await logReporter(logOptions(config, format, display.write)))
   bus.on(store.push)
   await using _manager = reportToManager(bus, {env: options.env, pid: process.pid})
-  const {step, detach, drain} = stepper(ladder, bus)
+  const {step, detach, drain} = createStopHandlers(ladder, bus)
   using _signals = onTermination(step, detach)
-  const reloads = new Reloads()
-  using _hangup = onHangup({reload: reloads.ask, leave: drain})
+  const reloader = new Reloader()
+  using _hangup = onHangup({reload: reloader.request, leave: drain})
   const workerId = workerIdentity(stateDir, name, config.worker_id)
-  const {commands, ...agent} = await openCode(options, bus)
+  const {commands, ...agent} = await prepareOpenCode(options, bus)
   await using stack = new Cleanup()
-  const server = await serverOf(options, bus, stack)
+  const server = await connectControlPlane(options, bus, stack)
   const client = stack.use(new ControlPlaneClient(server))
   process.title = `a2a-worker ${name}`
   const tokens = new Set(server.token === undefined ? [] : [server.token])
-  const secrets = () => secretsOf(options, tokens)
+  const secrets = () => collectSecrets(options, tokens)
   const globalPath = globalCodebasePath(config, options.env, options.isLocal)
   const storage = {env: options.env, home: options.env['HOME'] || homedir(), commands}
   const about = {config, name, workerId, version, stateDir, globalPath, client, ...agent, storage, secrets, bus, clock}
   let socket: AsyncDisposable | undefined
   stack.defer(() => socket?.[Symbol.asyncDispose]())
-  stack.defer(() => screen.close())
+  stack.defer(() => display.close())
   const opening: Promise<void>[] = []
   compactHeap()
-  using _rest = compactAtRest(bus, store.get)
+  using _rest = compactWhenIdle(bus, store.get)
   await runWorker(
     {...about, signals: ladder, once: options.once, exitAfterIdleMs: options.exitAfterIdleMs},
     (worker) => {
@@ -120,24 +120,24 @@ async function work(options: WorkerProcessOptions, ladder: StopLadder): Promise<
       opening.push(
         serveSocket(path, socketMode(options.env), socketHandlers(parts)).then((opened) => void (socket = opened)),
       )
-      reloads.start({
+      reloader.start({
         ...{read: options.reload, config, client, worker, bus},
-        tokens: isOfThisMachine(options) ? undefined : tokens,
+        tokens: usesLocalControlPlane(options) ? undefined : tokens,
       })
-      screen.open(ownControls(parts), {watch: () => worker.queue.watch(), emit: bus.emit})
+      display.open(dashboardControls(parts), {watch: () => worker.queue.watch(), emit: bus.emit})
     },
   )
   await Promise.all(opening)
 }
 
-const viewStore = (
+const createViewStore = (
   {server_url: server = '', log_level: logLevel, max_concurrent_tasks: slots}: Config,
   name: string,
   now: number,
 ) => new ViewStore(emptyView({name, server, slots, logLevel, now}))
 
 /** The level is looked up for each event: it may change. */
-const reporting = (config: Config, format: LogOptions['format'], write: LogOptions['write']): LogOptions => ({
+const logOptions = (config: Config, format: LogOptions['format'], write: LogOptions['write']): LogOptions => ({
   format,
   get level() {
     return config.log_level
@@ -152,26 +152,26 @@ function writesToJournal(env: Environment): boolean {
 }
 
 /** Climbs the ladder and says so. */
-function stepper(ladder: StopLadder, bus: EventBus) {
-  const said = (step: StopStep, by: string) => {
+function createStopHandlers(ladder: StopLadder, bus: EventBus) {
+  const emitStop = (step: StopStep, by: string) => {
     const hint = step === 'drain' ? hints.drain[ladder.second] : hints[step]
     bus.emit({type: 'stop.requested', step, by, hint})
   }
   return {
-    step: (by: string) => said(ladder.step(), by),
+    step: (by: string) => emitStop(ladder.step(), by),
     /** A shell whose terminal has gone sends its jobs the signal that the kernel has sent them already. */
     drain: (by: string) => {
-      if (!ladder.drain.aborted) said(ladder.step(), by)
+      if (!ladder.drain.aborted) emitStop(ladder.step(), by)
     },
     detach: (by: string) => {
-      said('detach', by)
+      emitStop('detach', by)
       ladder.detachNow()
     },
   }
 }
 
 /** The agent, looked at once: what can be wrong with it is said now, not at each task. */
-async function openCode(
+async function prepareOpenCode(
   options: WorkerProcessOptions,
   bus: EventBus,
 ): Promise<{executor: Executor; models: ModelSource; commands: CommandOptions}> {
@@ -198,14 +198,14 @@ async function openCode(
   }
 }
 
-const isOfThisMachine = ({isLocal, config}: WorkerProcessOptions) => isLocal || config.server_url === undefined
+const usesLocalControlPlane = ({isLocal, config}: WorkerProcessOptions) => isLocal || config.server_url === undefined
 
-async function serverOf(options: WorkerProcessOptions, bus: EventBus, stack: Cleanup) {
+async function connectControlPlane(options: WorkerProcessOptions, bus: EventBus, stack: Cleanup) {
   const {config, stateDir} = options
-  if (!isOfThisMachine(options) && config.server_url !== undefined) {
+  if (!usesLocalControlPlane(options) && config.server_url !== undefined) {
     const url = new URL(config.server_url)
-    const isPlain = url.protocol === 'http:' && !['localhost', '127.0.0.1', '[::1]'].includes(url.hostname)
-    if (isPlain)
+    const isUnencrypted = url.protocol === 'http:' && !['localhost', '127.0.0.1', '[::1]'].includes(url.hostname)
+    if (isUnencrypted)
       bus.emit({
         type: 'notice',
         level: 'warn',
@@ -226,10 +226,10 @@ async function serverOf(options: WorkerProcessOptions, bus: EventBus, stack: Cle
 }
 
 /** Values that must not leave the machine: our tokens, also former ones, and what agents get under a telling name. */
-function secretsOf({env, config}: WorkerProcessOptions, tokens: ReadonlySet<string>): string[] {
-  const telling = /(KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL)/i
+function collectSecrets({env, config}: WorkerProcessOptions, tokens: ReadonlySet<string>): string[] {
+  const secretName = /(KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL)/i
   const allowed = Object.entries(env).filter(([name]) =>
     config.env_allow.some((allow) => allow === name || (allow.endsWith('*') && name.startsWith(allow.slice(0, -1)))),
   )
-  return [...tokens, ...allowed.flatMap(([name, value]) => (telling.test(name) && value ? [value] : []))]
+  return [...tokens, ...allowed.flatMap(([name, value]) => (secretName.test(name) && value ? [value] : []))]
 }

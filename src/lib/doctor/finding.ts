@@ -25,7 +25,7 @@ export const problem = (check: string, text: string, ...fixes: string[]): Findin
 })
 
 /** What the checks of this machine look at. */
-export type Machine = {
+export type MachineContext = {
   config: Config
   stateDir: string
   /** Folder of this program. */
@@ -38,4 +38,4 @@ export type Machine = {
 }
 
 /** What the checks of the control plane look at; it has answered. */
-export type Plane = Machine & {client: ControlPlaneClient; clock: Clock}
+export type ControlPlaneContext = MachineContext & {client: ControlPlaneClient; clock: Clock}

@@ -2,24 +2,24 @@ import {accessSync, constants, statfsSync} from 'node:fs'
 import {execa} from 'execa'
 import {bytes} from '../core/bytes.ts'
 import {ExpectedError, messageOf} from '../core/errors.ts'
-import {makePrivate} from '../config/state-directory.ts'
+import {makePrivateDirectory} from '../config/state-directory.ts'
 import {askOptions} from '../opencode/program/here.ts'
 import {probeOpenCode} from '../opencode/program/probe.ts'
 import {directoryProblem} from '../worker/registration/registration.ts'
-import {ok, problem, skipped, warning, type Finding, type Machine} from './finding.ts'
+import {ok, problem, skipped, warning, type Finding, type MachineContext} from './finding.ts'
 
 const mib = 1024 ** 2
 const unit = 'a2a-agent-worker'
 
 /** Is the agent there, does it start, and has it what it needs? */
-export async function checkOpenCode(machine: Machine): Promise<Finding[]> {
+export async function checkOpenCode(machine: MachineContext): Promise<Finding[]> {
   const check = 'OpenCode'
   try {
     const ask = askOptions(machine)
     const {version, warnings} = await probeOpenCode(ask.binary, ask.env(ask.scratchDir))
     return [
       ok(check, `${version} at ${ask.binary} (${ask.source})`),
-      ...warnings.map((text) => warning(check, text, fixOf(text))),
+      ...warnings.map((text) => warning(check, text, fixForWarning(text))),
     ]
   } catch (error) {
     if (!(error instanceof ExpectedError)) throw error
@@ -27,7 +27,7 @@ export async function checkOpenCode(machine: Machine): Promise<Finding[]> {
   }
 }
 
-const fixOf = (text: string) =>
+const fixForWarning = (text: string) =>
   text.includes('`rg`')
     ? 'apt-get install ripgrep'
     : text.includes('`git`')
@@ -35,10 +35,10 @@ const fixOf = (text: string) =>
       : 'npm i -g opencode-ai'
 
 /** Can state be kept, and is there room for it? */
-export async function checkState({stateDir, config}: Machine): Promise<Finding[]> {
+export async function checkState({stateDir, config}: MachineContext): Promise<Finding[]> {
   const check = 'state'
   try {
-    makePrivate(stateDir)
+    makePrivateDirectory(stateDir)
     accessSync(stateDir, constants.W_OK)
   } catch (error) {
     const message = error instanceof ExpectedError ? error.message : `${stateDir}: ${messageOf(error)}`
@@ -47,16 +47,17 @@ export async function checkState({stateDir, config}: Machine): Promise<Finding[]
 
   const {bavail, bsize} = statfsSync(stateDir)
   const free = bavail * bsize
-  const least = config.min_free_disk * mib
-  const room = 'Make room on that disk, or lower keep_runs_mb or min_free_disk.'
+  const minimum = config.min_free_disk * mib
+  const fix = 'Make room on that disk, or lower keep_runs_mb or min_free_disk.'
   const only = `only ${bytes(free)} are free for ${stateDir}`
-  if (free < least) return [problem(check, `${only}: below ${bytes(least)} (min_free_disk) no task is taken`, room)]
-  if (free < 2 * least) return [warning(check, `${only}: below ${bytes(least)} (min_free_disk) no task is taken`, room)]
+  if (free < minimum) return [problem(check, `${only}: below ${bytes(minimum)} (min_free_disk) no task is taken`, fix)]
+  if (free < 2 * minimum)
+    return [warning(check, `${only}: below ${bytes(minimum)} (min_free_disk) no task is taken`, fix)]
   return [ok(check, `${stateDir}, ${bytes(free)} free`)]
 }
 
 /** Are the configured directories there, and may they be worked in? */
-export async function checkCodebases({config}: Machine): Promise<Finding[]> {
+export async function checkCodebases({config}: MachineContext): Promise<Finding[]> {
   if (config.codebases.length === 0) return [skipped('codebases', 'none is configured')]
   return config.codebases.map(({name, path}) => {
     const check = `codebase ${name}`
@@ -78,9 +79,9 @@ export async function checkCodebases({config}: Machine): Promise<Finding[]> {
 }
 
 /** Does a worker run here, and for the server that is meant? */
-export async function checkWorker({local, server}: Machine): Promise<Finding[]> {
+export async function checkWorker({local, server}: MachineContext): Promise<Finding[]> {
   const check = 'worker'
-  if (local.length === 0) return [await noWorker()]
+  if (local.length === 0) return [await explainNoWorker()]
   return local.map((worker) => {
     const where = `${worker.name} (pid ${worker.pid}), ${worker.phase}, ${worker.link} to ${worker.server}`
     if (server !== null && worker.server !== server)
@@ -104,7 +105,7 @@ export async function checkWorker({local, server}: Machine): Promise<Finding[]> 
 }
 
 /** Why the service does not run, if there is one. */
-async function noWorker(): Promise<Finding> {
+async function explainNoWorker(): Promise<Finding> {
   const check = 'worker'
   const start = 'Start one where the code is: a2a-worker start, or sudo systemctl start a2a-agent-worker.'
   const state = await execa('systemctl', ['show', unit, '--property=LoadState,ActiveState,Result,ExecMainStatus'], {

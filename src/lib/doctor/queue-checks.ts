@@ -1,30 +1,30 @@
 import {parseTime} from '../core/clock.ts'
 import {pendingCodebase} from '../protocol/routes.ts'
 import type {Task} from '../protocol/schemas.ts'
-import {ok, problem, warning, type Finding, type Plane} from './finding.ts'
+import {ok, problem, warning, type Finding, type ControlPlaneContext} from './finding.ts'
 
 /** What waits longer than this is stuck, or has to be explained. */
-const patienceMs = 30_000
+const stuckAfterMs = 30_000
 
 /** Tasks that nobody takes, by the reason that the server gives. */
-export async function checkQueue({client, clock}: Plane): Promise<Finding[]> {
+export async function checkQueue({client, clock}: ControlPlaneContext): Promise<Finding[]> {
   const {tasks} = await client.tasks({status: 'pending', limit: 500})
-  const old = tasks.filter(({created_at}) => clock.now() - (parseTime(created_at) ?? clock.now()) > patienceMs)
+  const old = tasks.filter(({created_at}) => clock.now() - (parseTime(created_at) ?? clock.now()) > stuckAfterMs)
   const [registrations, others] = [old.filter(isRegistration), old.filter((task) => !isRegistration(task))]
   return [
     ...registrations.slice(0, 5).map((task) => stuckRegistration(task)),
     ...stuckTasks(others),
     ...(old.length === 0 ? [ok('queue', `${tasks.length} tasks wait, none for long`)] : []),
-    ...(await lostTasks(client)),
+    ...(await findLostTasks(client)),
   ]
 }
 
 const isRegistration = ({codebase_id}: Task) => codebase_id === pendingCodebase
 
-const textOf = (value: unknown) => (typeof value === 'string' ? value : 'the path')
+const pathText = (value: unknown) => (typeof value === 'string' ? value : 'the path')
 
 function stuckRegistration({id, metadata, waiting}: Task): Finding {
-  const path = textOf(metadata['path'])
+  const path = pathText(metadata['path'])
   return problem(
     'registration',
     `the registration of ${path} (task ${id}) is stuck in pending: ${waiting ?? 'no worker has taken it'}`,
@@ -66,7 +66,7 @@ const fixFor = (reason: string) =>
   fixes.find(([pattern]) => pattern.test(reason))?.[1] ??
   'Is the codebase registered with a worker_id? a2a-worker codebases list'
 
-async function lostTasks(client: Plane['client']): Promise<Finding[]> {
+async function findLostTasks(client: ControlPlaneContext['client']): Promise<Finding[]> {
   const {tasks} = await client.tasks({status: 'running', limit: 500})
   const lost = tasks.filter(({lost_since}) => lost_since !== null)
   if (lost.length === 0) return []

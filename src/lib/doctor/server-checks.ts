@@ -2,15 +2,18 @@ import {lookup} from 'node:dns/promises'
 import {ControlPlaneClient} from '../client/control-plane.ts'
 import {isUnauthorized} from '../client/http.ts'
 import {ExpectedError, errorCode, messageOf} from '../core/errors.ts'
-import {ok, problem, skipped, warning, type Finding, type Machine, type Plane} from './finding.ts'
+import {ok, problem, skipped, warning, type Finding, type MachineContext, type ControlPlaneContext} from './finding.ts'
 
 /** So far apart two clocks may be: what is older is told wrong. */
-const mostSkewMs = 60_000
+const maxSkewMs = 60_000
 /** Asked so often, each time on a connection of its own, a balancer has shown all its replicas. */
-const looks = 6
+const sampleCount = 6
 
 /** Each hop to the server, one after the other: the first that fails is the cause of the rest. */
-export async function checkReach({server}: Machine, client: ControlPlaneClient | undefined): Promise<Finding[]> {
+export async function checkServer(
+  {server}: MachineContext,
+  client: ControlPlaneClient | undefined,
+): Promise<Finding[]> {
   const check = 'server'
   if (server === null || !client)
     return [
@@ -28,11 +31,11 @@ export async function checkReach({server}: Machine, client: ControlPlaneClient |
   }
 
   try {
-    const begun = Date.now()
+    const startedAt = Date.now()
     const {version, date} = await client.healthWithDate()
     return [
       ok(check, `${server} answers${version ? `, version ${version}` : ''}`),
-      ...checkClock(date, begun),
+      ...checkClock(date, startedAt),
       ...(await checkToken(client)),
     ]
   } catch (error) {
@@ -59,7 +62,7 @@ function checkClock(date: string | undefined, begun: number): Finding[] {
   const theirs = date === undefined ? Number.NaN : Date.parse(date)
   const skew = Math.abs(theirs - begun)
   if (Number.isNaN(skew)) return []
-  if (skew <= mostSkewMs) return [ok('clock', 'agrees with that of the server')]
+  if (skew <= maxSkewMs) return [ok('clock', 'agrees with that of the server')]
   const text = `is ${Math.round(skew / 1000)} s off that of the server`
   return [warning('clock', text, 'timedatectl set-ntp true')]
 }
@@ -81,11 +84,14 @@ async function checkToken(client: ControlPlaneClient): Promise<Finding[]> {
 }
 
 /** Are there workers, does the server know ours, and does each look show the same? */
-export async function checkLists({server, local}: Plane, open: () => ControlPlaneClient): Promise<Finding[]> {
+export async function checkLists(
+  {server, local}: ControlPlaneContext,
+  createClient: () => ControlPlaneClient,
+): Promise<Finding[]> {
   const check = 'workers'
-  const workers = await lookAgain(open, async (client) => (await client.workers()).map((one) => one.worker_id))
-  const codebases = await lookAgain(open, async (client) => (await client.codebases()).map(({id}) => id))
-  if (!isSteady(workers) || !isSteady(codebases))
+  const workers = await sampleList(createClient, async (client) => (await client.workers()).map((one) => one.worker_id))
+  const codebases = await sampleList(createClient, async (client) => (await client.codebases()).map(({id}) => id))
+  if (!isConsistent(workers) || !isConsistent(codebases))
     return [
       problem(
         check,
@@ -118,24 +124,24 @@ export async function checkLists({server, local}: Plane, open: () => ControlPlan
 }
 
 /** The same list several times: a balancer that takes turns shows each of its replicas. */
-async function lookAgain(
-  open: () => ControlPlaneClient,
+async function sampleList(
+  createClient: () => ControlPlaneClient,
   list: (client: ControlPlaneClient) => Promise<string[]>,
 ): Promise<string[][]> {
-  const seen: string[][] = []
-  for (let i = 0; i < looks; i++) {
-    await using client = open()
-    seen.push((await list(client)).sort())
+  const samples: string[][] = []
+  for (let i = 0; i < sampleCount; i++) {
+    await using client = createClient()
+    samples.push((await list(client)).sort())
   }
 
-  return seen
+  return samples
 }
 
-const isSteady = (seen: readonly string[][]) => new Set(seen.map((look) => look.join(' '))).size === 1
-const counts = (seen: readonly string[][]) => seen.map((look) => look.length).join(', ')
+const isConsistent = (samples: readonly string[][]) => new Set(samples.map((sample) => sample.join(' '))).size === 1
+const counts = (samples: readonly string[][]) => samples.map((sample) => sample.length).join(', ')
 
 /** Can the broker be reached that was named? */
-export async function checkBroker({config}: Machine): Promise<Finding[]> {
+export async function checkBroker({config}: MachineContext): Promise<Finding[]> {
   const check = 'broker'
   if (config.redis_url === undefined) return [skipped(check, 'none is configured; tasks come by stream or polling')]
   const {Redis} = await import('ioredis')

@@ -28,15 +28,15 @@ export function findOpenCode(configured: string | undefined, options: SearchOpti
   const {machine, layout, env, programRoot} = options
   if (!machine.isLive) return {program: undefined, warnings: []}
   const explicit = configured === undefined ? undefined : {path: configured, source: 'opencode_bin'}
-  const own = attempt({explicit, env: {PATH: servicePath}, home: layout.home})
+  const own = tryLocate({explicit, env: {PATH: servicePath}, home: layout.home})
   if ('path' in own) return {program: own.path, warnings: []}
   const missing = {program: undefined, warnings: [`${own.problem}. The service does not start without it`]}
   if (explicit) return missing
-  const theirs = attempt({env: {...env}, home: env['HOME'] || layout.home, projectRoot: programRoot})
+  const theirs = tryLocate({env: {...env}, home: env['HOME'] || layout.home, projectRoot: programRoot})
   return 'path' in theirs ? {program: theirs.path, configure: theirs.path, warnings: []} : missing
 }
 
-function attempt(options: LocateOptions): {path: string} | {problem: string} {
+function tryLocate(options: LocateOptions): {path: string} | {problem: string} {
   try {
     return {path: locateOpenCode(options).path}
   } catch (error) {

@@ -3,24 +3,24 @@ import {readValue} from '../config/read-value.ts'
 import type {Resolved} from '../config/resolve.ts'
 import type {ConfiguredCodebase} from '../config/settings.ts'
 import {ExpectedError, configError} from '../core/errors.ts'
-import {newEnvFile, parseEnvFile, withLines} from './units/env-file.ts'
-import {existingUnit, type ExistingUnit} from './units/existing-unit.ts'
+import {newEnvFile, parseEnvFile, appendLines} from './units/env-file.ts'
+import {findExistingUnit, type ExistingUnit} from './units/existing-unit.ts'
 import {findOpenCode} from './find-opencode.ts'
 import {dropInFile, type Layout} from './machine/layout.ts'
 import type {Machine} from './machine/machine.ts'
-import {pythonSettings, type PythonSettings} from './units/python-unit.ts'
+import {readPythonSettings, type PythonSettings} from './units/python-unit.ts'
 import {
   configText,
-  placeOfServer,
+  resolveServerPlace,
   readConfig,
   serviceSettings,
-  withCodebases,
+  addCodebases,
   type ServerPlace,
 } from './units/service-config.ts'
-import {unitWords} from './units/unit-word.ts'
+import {splitWords} from './units/unit-quoting.ts'
 
 /** What is asked for with flags and the environment of who installs. */
-export type Wanted = {
+export type InstallRequest = {
   server: string | undefined
   codebases: readonly ConfiguredCodebase[]
   openCode: string | undefined
@@ -30,10 +30,10 @@ export type Wanted = {
   configFile: ConfigFile | undefined
 }
 
-export type ExamineOptions = {
+export type InspectOptions = {
   machine: Machine
   layout: Layout
-  wanted: Wanted
+  request: InstallRequest
   hostname: string
   /** Of who installs: where OpenCode is looked for last. */
   env: Environment
@@ -41,7 +41,7 @@ export type ExamineOptions = {
 }
 
 /** What is there, and what it comes to together with what is wanted. */
-export type Findings = {
+export type Inspection = {
   existing: Exclude<ExistingUnit, {kind: 'foreign'}>
   /** Of the configuration file. */
   configText: string
@@ -57,36 +57,37 @@ export type Findings = {
  * Reads what the machine has and makes of it what the service will have. Changes nothing. Throws ExpectedError: a unit
  * that is somebody else's (73), a bad configuration (78), a file that may not be read (77).
  */
-export function examine(options: ExamineOptions): Findings {
-  const {machine, layout, wanted, hostname} = options
-  const existing = existingUnit(layout, machine)
-  if (existing.kind === 'foreign') throw foreignUnit(existing.path, layout)
-  const python = existing.kind === 'python' ? pythonSettings(existing, hostname, layout.envFile) : undefined
-  const envText = environmentOf(options, python, existing)
+export function inspectMachine(options: InspectOptions): Inspection {
+  const {machine, layout, request, hostname} = options
+  const existing = findExistingUnit(layout, machine)
+  if (existing.kind === 'foreign') throw foreignUnitError(existing.path, layout)
+  const python = existing.kind === 'python' ? readPythonSettings(existing, hostname, layout.envFile) : undefined
+  const envText = buildEnvFile(options, python, existing)
   const before = readConfig(machine, layout.configFile)
-  const asked = withFlags(before?.content ?? firstContent(options, python), wanted, python)
-  const withAll = withCodebases(asked, [...wanted.codebases, ...pythonCodebases(python)], layout)
+  const asked = applyFlags(before?.content ?? initialConfig(options, python), request, python)
+  const withAll = addCodebases(asked, [...request.codebases, ...pythonCodebases(python)], layout)
   const openCode = findOpenCode(serviceSettings(layout, withAll, envText).config.opencode_bin, options)
   const content = openCode.configure ? {...withAll, opencode_bin: openCode.configure} : withAll
   const settings = serviceSettings(layout, content, envText)
-  const isKept = before !== undefined && wanted.configFile !== undefined && wanted.configFile.path !== layout.configFile
+  const isKept =
+    before !== undefined && request.configFile !== undefined && request.configFile.path !== layout.configFile
   return {
     existing,
     configText: configText(content, before),
     envText,
-    server: serverOf(options, {python, envText, content}),
+    server: resolveServer(options, {python, envText, content}),
     settings,
     openCode: openCode.program,
     warnings: [
       ...(python?.warnings ?? []),
       ...settings.warnings,
       ...openCode.warnings,
-      ...(isKept ? [`${layout.configFile} was kept; ${wanted.configFile?.path} was not copied`] : []),
+      ...(isKept ? [`${layout.configFile} was kept; ${request.configFile?.path} was not copied`] : []),
     ],
   }
 }
 
-const foreignUnit = (path: string, {unit}: Layout) =>
+const foreignUnitError = (path: string, {unit}: Layout) =>
   new ExpectedError(`${path} exists, and is neither a2a-worker's nor that of the Python worker.`, {
     code: 'FOREIGN_UNIT',
     exit: 'cannotWrite',
@@ -97,32 +98,35 @@ const foreignUnit = (path: string, {unit}: Layout) =>
   })
 
 /** The environment file: as it is, or new; with what the Python unit sets and the file does not. */
-function environmentOf(
-  {machine, layout, wanted}: ExamineOptions,
+function buildEnvFile(
+  {machine, layout, request}: InspectOptions,
   python: PythonSettings | undefined,
   existing: ExistingUnit,
 ) {
   const found = machine.read(layout.envFile)
-  const token = found === undefined && wanted.token !== undefined ? {A2A_AUTH_TOKEN: wanted.token} : {}
-  const text = withLines(found ?? newEnvFile, 'From the environment of the installation', token)
+  const token = found === undefined && request.token !== undefined ? {A2A_AUTH_TOKEN: request.token} : {}
+  const text = appendLines(found ?? newEnvFile, 'From the environment of the installation', token)
   if (!python || existing.kind !== 'python') return text
   const known = parseEnvFile(text)
   const isOverridden = (name: string) =>
     name in known || Object.keys(python.flags).some((key) => name === `A2A_${key.toUpperCase()}`)
   const values = Object.entries(python.env).filter(([name]) => name !== 'A2A_SERVER_URL' && !isOverridden(name))
-  return withLines(text, `From ${existing.unit.path}, the unit of the Python worker`, Object.fromEntries(values))
+  return appendLines(text, `From ${existing.unit.path}, the unit of the Python worker`, Object.fromEntries(values))
 }
 
 /** What a configuration that is not there yet begins with. */
-function firstContent({machine, wanted}: ExamineOptions, python: PythonSettings | undefined): Record<string, unknown> {
-  if (wanted.configFile) return wanted.configFile.content
+function initialConfig(
+  {machine, request}: InspectOptions,
+  python: PythonSettings | undefined,
+): Record<string, unknown> {
+  if (request.configFile) return request.configFile.content
   return (python?.configFile === undefined ? undefined : readConfig(machine, python.configFile)?.content) ?? {}
 }
 
 /** The server has a place of its own, and codebases are added, not replaced. */
-function withFlags(content: Record<string, unknown>, wanted: Wanted, python: PythonSettings | undefined) {
+function applyFlags(content: Record<string, unknown>, request: InstallRequest, python: PythonSettings | undefined) {
   const {server_url: _server, codebases: _codebases, ...flags} = python?.flags ?? {}
-  return {...content, ...flags, ...(wanted.openCode === undefined ? {} : {opencode_bin: wanted.openCode})}
+  return {...content, ...flags, ...(request.openCode === undefined ? {} : {opencode_bin: request.openCode})}
 }
 
 const pythonCodebases = (python: PythonSettings | undefined) =>
@@ -130,13 +134,16 @@ const pythonCodebases = (python: PythonSettings | undefined) =>
 
 type ServerParts = {python: PythonSettings | undefined; envText: string; content: Record<string, unknown>}
 
-function serverOf({machine, layout, wanted}: ExamineOptions, {python, envText, content}: ServerParts): ServerPlace {
+function resolveServer(
+  {machine, layout, request}: InspectOptions,
+  {python, envText, content}: ServerParts,
+): ServerPlace {
   const flag = python?.flags.server_url
   const lines = (machine.read(dropInFile(layout)) ?? '').split('\n')
-  const words = lines.filter((line) => line.startsWith('Environment=')).flatMap((line) => unitWords(line.slice(12)))
+  const words = lines.filter((line) => line.startsWith('Environment=')).flatMap((line) => splitWords(line.slice(12)))
   const ours = words.find((word) => word.startsWith('A2A_SERVER_URL='))?.slice('A2A_SERVER_URL='.length)
   const unit = (typeof flag === 'string' ? flag : undefined) ?? ours ?? python?.env['A2A_SERVER_URL']
-  const server = placeOfServer({wanted: wanted.server, unit, envText, content}, layout)
+  const server = resolveServerPlace({requested: request.server, unit, envText, content}, layout)
   if (server.url === undefined && machine.isLive)
     throw configError(
       'The service has no server to work for.',

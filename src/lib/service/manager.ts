@@ -18,9 +18,9 @@ export type ManagerOptions = {
 }
 
 /** While it starts, a worker asks for so much more time with each sign of life. */
-const moreStartMs = 60_000
+const startExtensionMs = 60_000
 /** How often it does, where no watchdog says how often it wants one. */
-const signOfLifeMs = 20_000
+const keepAliveMs = 20_000
 
 /**
  * Tells the service manager what the worker does: that it is ready, that it stops, a line of status, and, as often as
@@ -37,27 +37,27 @@ export function reportToManager(bus: EventBus, {env, pid, program = systemdNotif
   }
 
   const notifier = new Notifier({socket, program, onFailure: fail})
-  const view: View = {phase: 'idle', link: undefined, tasks: new Set()}
-  const listening = bus.on((event) => {
-    const before = statusOf(view)
-    see(view, event)
-    const told = {
-      ...(event.type === 'phase.changed' ? signalsOf(event.to) : {}),
-      ...(statusOf(view) === before ? {} : {STATUS: statusOf(view)}),
+  const view: ServiceView = {phase: 'idle', link: undefined, tasks: new Set()}
+  const subscription = bus.on((event) => {
+    const before = statusText(view)
+    applyEvent(view, event)
+    const values = {
+      ...(event.type === 'phase.changed' ? phaseSignals(event.to) : {}),
+      ...(statusText(view) === before ? {} : {STATUS: statusText(view)}),
     }
-    if (Object.keys(told).length > 0) notifier.tell(told)
+    if (Object.keys(values).length > 0) notifier.notify(values)
   })
   const watchdogMs = watchdogInterval(env, pid)
   // A timer that fires, and what was read meanwhile handled: only a loop that turns comes here.
   const timer = setInterval(
-    () => setImmediate(() => notifier.tell(signOfLife(view.phase, watchdogMs !== undefined))),
-    watchdogMs === undefined ? signOfLifeMs : watchdogMs / 3,
+    () => setImmediate(() => notifier.notify(keepAlive(view.phase, watchdogMs !== undefined))),
+    watchdogMs === undefined ? keepAliveMs : watchdogMs / 3,
   )
   timer.unref()
   return {
     async [Symbol.asyncDispose]() {
       clearInterval(timer)
-      listening[Symbol.dispose]()
+      subscription[Symbol.dispose]()
       await notifier[Symbol.asyncDispose]()
     },
   }
@@ -71,19 +71,19 @@ function watchdogInterval(env: Environment, pid: number): number | undefined {
 }
 
 /** A server that cannot be reached keeps a worker starting: that is no reason to give up on it. */
-const signOfLife = (phase: Phase, hasWatchdog: boolean) => ({
+const keepAlive = (phase: Phase, hasWatchdog: boolean) => ({
   ...(hasWatchdog ? {WATCHDOG: '1'} : {}),
-  ...(phase === 'idle' || phase === 'starting' ? {EXTEND_TIMEOUT_USEC: String(moreStartMs * 1000)} : {}),
+  ...(phase === 'idle' || phase === 'starting' ? {EXTEND_TIMEOUT_USEC: String(startExtensionMs * 1000)} : {}),
 })
 
-const signalsOf = (phase: Phase): Record<string, string> => {
+const phaseSignals = (phase: Phase): Record<string, string> => {
   if (phase === 'running') return {READY: '1'}
   return phase === 'draining' || phase === 'stopping' ? {STOPPING: '1'} : {}
 }
 
-type View = {phase: Phase; link: Link | undefined; tasks: Set<string>}
+type ServiceView = {phase: Phase; link: Link | undefined; tasks: Set<string>}
 
-function see(view: View, event: WorkerEvent): void {
+function applyEvent(view: ServiceView, event: WorkerEvent): void {
   if (event.type === 'phase.changed') view.phase = event.to
   else if (event.type === 'link.changed') view.link = event.link
   else if (event.type === 'task.started') view.tasks.add(event.taskId)
@@ -97,7 +97,7 @@ const links: Record<Link, string> = {
   down: 'the server is out of reach',
 }
 
-function statusOf({phase, link, tasks}: View): string {
+function statusText({phase, link, tasks}: ServiceView): string {
   const running = tasks.size === 1 ? '1 task runs' : `${tasks.size} tasks run`
   if (phase === 'starting') return 'Starting: registering with the server'
   if (phase === 'running') return link === undefined ? running : `${running}; ${links[link]}`

@@ -25,19 +25,19 @@ export const systemdNotify = (): string | undefined =>
 export class Notifier implements AsyncDisposable {
   readonly #options: NotifyOptions
   #waiting = new Map<string, string>()
-  #speaking: Promise<void> | undefined
+  #sending: Promise<void> | undefined
   #hasFailed = false
 
   constructor(options: NotifyOptions) {
     this.#options = options
   }
 
-  tell(values: Record<string, string>): void {
+  notify(values: Record<string, string>): void {
     for (const [name, value] of Object.entries(values)) this.#waiting.set(name, value.replaceAll(/\s+/g, ' '))
-    this.#speaking ??= this.#speak()
+    this.#sending ??= this.#send()
   }
 
-  async #speak(): Promise<void> {
+  async #send(): Promise<void> {
     // What happens in one turn of the loop is told at once.
     await Promise.resolve()
     while (this.#waiting.size > 0) {
@@ -50,7 +50,7 @@ export class Notifier implements AsyncDisposable {
       }
     }
 
-    this.#speaking = undefined
+    this.#sending = undefined
   }
 
   async #run(words: string[]): Promise<string | undefined> {
@@ -71,6 +71,6 @@ export class Notifier implements AsyncDisposable {
 
   /** Resolves when all has been told. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#speaking
+    await this.#sending
   }
 }

@@ -1,5 +1,5 @@
 import {join} from 'node:path'
-import {makePrivate, workerDirectory} from '../config/state-directory.ts'
+import {makePrivateDirectory, workerDirectory} from '../config/state-directory.ts'
 import {createRedactor} from '../core/redact.ts'
 import {openJournal} from '../journal/open-journal.ts'
 import {Codebases} from './registration/codebases.ts'
@@ -36,7 +36,7 @@ export async function runWorker(
 ): Promise<void> {
   const {config, name, workerId, stateDir, client, bus, clock, signals} = options
   const {emit} = bus
-  const workerDir = makePrivate(workerDirectory(stateDir, name))
+  const workerDir = makePrivateDirectory(workerDirectory(stateDir, name))
   const {disk, kept, folders} = stateDisk({
     config,
     workerDir,

@@ -6,7 +6,7 @@ import {resolveConfig} from '../../../src/lib/config/resolve.ts'
 import {machineDropIn} from '../../../src/lib/service/units/drop-in.ts'
 import {systemLayout, userLayout, type Layout} from '../../../src/lib/service/machine/layout.ts'
 import {shippedFiles} from '../../../src/lib/service/units/shipped-files.ts'
-import {pathWord, unitWord, unitWords} from '../../../src/lib/service/units/unit-word.ts'
+import {quotePath, quoteWord, splitWords} from '../../../src/lib/service/units/unit-quoting.ts'
 import {agentsUnit, workerUnit} from '../../../src/lib/service/units/units.ts'
 import {root} from '../../support/cli.ts'
 import {scratchFolder} from '../../support/scratch.ts'
@@ -112,7 +112,7 @@ test('the example of a configuration is one: all of it is known and good', () =>
 
 test('a word of a unit file is read back as it was, and a line break is refused', () => {
   for (const word of ['/srv/api', 'a b', 'it\'s "so"', 'back\\slash', '50%', 'x:y'])
-    for (const text of [unitWord(word), pathWord(word)]) expect(unitWords(text)).toEqual([word.replace('%', '%%')])
-  expect(unitWords(String.raw`one "two \" 2" 'three 3' fo\ ur`)).toEqual(['one', 'two " 2', 'three 3', 'fo ur'])
-  expect(() => unitWord('/srv/a\nExecStart=/bin/sh')).toThrow(/cannot be written into a unit file/)
+    for (const text of [quoteWord(word), quotePath(word)]) expect(splitWords(text)).toEqual([word.replace('%', '%%')])
+  expect(splitWords(String.raw`one "two \" 2" 'three 3' fo\ ur`)).toEqual(['one', 'two " 2', 'three 3', 'fo ur'])
+  expect(() => quoteWord('/srv/a\nExecStart=/bin/sh')).toThrow(/cannot be written into a unit file/)
 })

@@ -1,5 +1,5 @@
 import {expect, test} from 'vitest'
-import {fill, fit, toPlain, widthOf, wrap} from '../../../src/lib/ui/text/plain-text.ts'
+import {padToWidth, truncateToWidth, toPlain, textWidth, wrap} from '../../../src/lib/ui/text/plain-text.ts'
 
 test('what could move the cursor or colour the screen is taken out', () => {
   expect(toPlain('a\u001b[31mred\u001b[0m\u001b]0;title\u0007\u001b[2Jb')).toBe('aredb')
@@ -15,16 +15,16 @@ test('signs of which terminals do not agree how wide they are become ones of whi
 })
 
 test('texts are cut and filled by cells, not by characters', () => {
-  expect(widthOf('日本語')).toBe(6)
-  expect(fit('日本語', 6)).toBe('日本語')
-  expect(fit('日本語', 5)).toBe('日本…')
-  expect(fit('日本語', 4)).toBe('日…')
-  expect(fill('日本語', 5)).toBe('日本…')
-  expect(fill('日本', 5)).toBe('日本 ')
-  expect(fit('plain', 0)).toBe('')
-  expect(fit('plain', 1)).toBe('…')
+  expect(textWidth('日本語')).toBe(6)
+  expect(truncateToWidth('日本語', 6)).toBe('日本語')
+  expect(truncateToWidth('日本語', 5)).toBe('日本…')
+  expect(truncateToWidth('日本語', 4)).toBe('日…')
+  expect(padToWidth('日本語', 5)).toBe('日本…')
+  expect(padToWidth('日本', 5)).toBe('日本 ')
+  expect(truncateToWidth('plain', 0)).toBe('')
+  expect(truncateToWidth('plain', 1)).toBe('…')
   for (const cells of [1, 2, 3, 10, 79])
-    expect(widthOf(fill('mixed 日本語 👍🏽 e\u0301 text that goes on', cells)), `${cells} cells`).toBe(cells)
+    expect(textWidth(padToWidth('mixed 日本語 👍🏽 e\u0301 text that goes on', cells)), `${cells} cells`).toBe(cells)
 })
 
 test('a long text is wrapped at blanks where that wastes little, and within a word where there is none', () => {

@@ -1,7 +1,7 @@
 import {expect, test} from 'vitest'
 import type {EventBody, WorkerEvent} from '../../../src/lib/events/worker-event.ts'
-import {reduceAll} from '../../../src/lib/ui/view/reduce.ts'
-import {noTail} from '../../../src/lib/ui/view/tail.ts'
+import {reduceEvents} from '../../../src/lib/ui/view/reduce.ts'
+import {emptyTail} from '../../../src/lib/ui/view/tail.ts'
 import {viewLimits} from '../../../src/lib/ui/view/view.ts'
 import {after, connected, finished, newView, noon, received, running, said} from '../../support/views.ts'
 
@@ -132,7 +132,7 @@ test('nothing grows without bound: not tasks, lines, log, history, queue, nor an
   expect(history.ended).toHaveLength(ended)
   expect(history.ended[0]?.id).toBe(`t${ended + 49}`)
   expect(history.ended.filter(({lines}) => lines.items.length > 0)).toHaveLength(endedWithLines)
-  expect(history.ended.at(-1)?.lines).toBe(noTail)
+  expect(history.ended.at(-1)?.lines).toBe(emptyTail)
   expect(history.totals.failed).toBe(ended + 50)
   const notices = many(log * 2, (i): EventBody => ({type: 'notice', level: 'info', text: `${i} ${long}`}))
   const logged = after(newView(), ...notices).log
@@ -164,6 +164,6 @@ test('many events at once come to the same as one after the other', () => {
   const bodies = [...running('a'), ...running('b'), ...say('a', 300), ...say('b', 3), ...say('a', 1), finished('a')]
   const events = bodies.map((event, i) => ({at: noon + (i + 1) * 1000, ...event}) as WorkerEvent)
   const one = after(connected(), ...bodies)
-  expect(reduceAll(connected(), events)).toEqual(one)
+  expect(reduceEvents(connected(), events)).toEqual(one)
   expect(one.tasks.map(({lines}) => lines.dropped > 0)).toEqual([true, false])
 })

@@ -1,7 +1,7 @@
 import * as v from 'valibot'
 import {expect, test} from 'vitest'
 import {workerStatusSchema} from '../../../src/lib/control/messages.ts'
-import {statusOf, viewOf} from '../../../src/lib/ui/view/snapshot.ts'
+import {statusFromView, viewFromStatus} from '../../../src/lib/ui/view/snapshot.ts'
 import {workerDetails} from '../../../src/lib/ui/text/worker-view.ts'
 import {after, connected, finished, noon, running, said} from '../../support/views.ts'
 
@@ -22,8 +22,8 @@ test('whoever comes late has the view that the worker itself has', () => {
     {type: 'pause.changed', isPaused: true},
     {type: 'stop.requested', step: 'drain', by: 'SIGTERM', hint: 'bye'},
   )
-  const status = sent(statusOf(view, facts, noon + 10_000))
-  expect(viewOf(status, 0)).toEqual(view)
+  const status = sent(statusFromView(view, facts, noon + 10_000))
+  expect(viewFromStatus(status, 0)).toEqual(view)
   expect(workerDetails(status, noon)).toContain('reports that the server will not take\n  b  failed  Task b not found')
 })
 
@@ -34,10 +34,10 @@ test('of what a task said, of the log and of the history only the newest is sent
     ...talk.map((e) => ({...e, taskId: `t${i}`})),
   ])
   const view = after(connected(), ...tasks.flat(), ...tasks.map((_, i) => finished(`t${i}`)))
-  const status = sent(statusOf(view, facts, noon))
+  const status = sent(statusFromView(view, facts, noon))
   expect(JSON.stringify(status).length).toBeLessThan(500_000)
   expect(status.tasks).toHaveLength(100)
-  const {lines} = viewOf(status, 0).tasks[0] ?? {}
+  const {lines} = viewFromStatus(status, 0).tasks[0] ?? {}
   expect(lines?.items.at(-1)).toMatch(/^199 /)
   expect((lines?.dropped ?? 0) + (lines?.items.length ?? 0)).toBe(200)
   expect(status.ended).toHaveLength(30)
@@ -46,15 +46,15 @@ test('of what a task said, of the log and of the history only the newest is sent
 
 test('a task that was declined a while ago is not told as waiting: it has gone elsewhere', () => {
   const view = after(connected(), {type: 'task.waiting', taskId: 'c', title: 'C', reason: 'no slot is free'})
-  expect(statusOf(view, facts, noon + 30_000).waiting).toHaveLength(1)
-  expect(statusOf(view, facts, noon + 120_000).waiting).toEqual([])
+  expect(statusFromView(view, facts, noon + 30_000).waiting).toHaveLength(1)
+  expect(statusFromView(view, facts, noon + 120_000).waiting).toEqual([])
 })
 
 test('that the disk is nearly full is seen by whoever comes late, and by whoever was there', () => {
   const disk = {path: '/s', free: 5, minimum: 10, is_low: true, runs: {tasks: 1, bytes: 2}}
   const view = after(connected(), {type: 'disk.changed', isLow: true, path: '/s', free: 5, minimum: 10, wanted: 11})
   expect(view.isDiskLow).toBe(true)
-  expect(viewOf(sent(statusOf(view, {...facts, disk}, noon)), 0)).toEqual(view)
+  expect(viewFromStatus(sent(statusFromView(view, {...facts, disk}, noon)), 0)).toEqual(view)
   const again = after(view, {type: 'disk.changed', isLow: false, path: '/s', free: 15, minimum: 10, wanted: 11})
   expect(again.isDiskLow).toBe(false)
 })
@@ -69,7 +69,7 @@ test('what an older worker does not tell is left open', () => {
     codebases: [{id: 'cb', path: '/srv/api'}],
     tasks: [{id: 'a', title: 'A', attempt: 1, phase: 'running', codebase: '/srv/api', since: 5, session_id: null}],
   }
-  expect(viewOf(sent(old), 7)).toMatchObject({
+  expect(viewFromStatus(sent(old), 7)).toMatchObject({
     link: {value: 'stream', since: 7},
     codebases: [{id: 'cb', name: '/srv/api', problem: null}],
     tasks: [{id: 'a', lines: {dropped: 0, items: []}}],

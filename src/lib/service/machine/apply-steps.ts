@@ -1,32 +1,32 @@
-import {carryOut, isDone} from './carry-out.ts'
+import {applyStep, isApplied} from './apply-step.ts'
 import type {Machine} from './machine.ts'
-import {describe, shownText, type Step} from './steps.ts'
+import {describeStep, maskedText, type Step} from './steps.ts'
 
-export type PerformOptions = {machine: Machine; isDryRun: boolean; tell: (text: string) => void}
+export type ApplyOptions = {machine: Machine; isDryRun: boolean; print: (text: string) => void}
 
 /** Those steps that have something to do. */
-export async function pending(steps: Step[], machine: Machine): Promise<Step[]> {
-  const done = await Promise.all(steps.map((step) => isDone(step, machine)))
+export async function pendingSteps(steps: Step[], machine: Machine): Promise<Step[]> {
+  const done = await Promise.all(steps.map((step) => isApplied(step, machine)))
   return steps.filter((_, index) => !done[index])
 }
 
 /** Does one step after the other and says so; or only says what each would do. Throws as `carryOut` does. */
-export async function perform(steps: readonly Step[], {machine, isDryRun, tell}: PerformOptions): Promise<void> {
+export async function applySteps(steps: readonly Step[], {machine, isDryRun, print}: ApplyOptions): Promise<void> {
   for (const step of steps) {
-    if (isDryRun) show(step, tell)
+    if (isDryRun) printStep(step, print)
     else {
-      await carryOut(step, machine)
-      tell(past(describe(step)))
+      await applyStep(step, machine)
+      print(pastTense(describeStep(step)))
     }
   }
 }
 
-function show(step: Step, tell: (text: string) => void): void {
-  tell(`would ${describe(step)}`)
-  if (step.kind === 'file') for (const line of shownText(step).trimEnd().split('\n')) tell(`    ${line}`)
+function printStep(step: Step, print: (text: string) => void): void {
+  print(`would ${describeStep(step)}`)
+  if (step.kind === 'file') for (const line of maskedText(step).trimEnd().split('\n')) print(`    ${line}`)
 }
 
-const verbs: Record<string, string> = {
+const pastForms: Record<string, string> = {
   make: 'made',
   write: 'wrote',
   move: 'moved',
@@ -35,4 +35,4 @@ const verbs: Record<string, string> = {
   run: 'ran',
 }
 
-const past = (text: string): string => text.replace(/^\w+/, (verb) => verbs[verb] ?? verb)
+const pastTense = (text: string): string => text.replace(/^\w+/, (verb) => pastForms[verb] ?? verb)

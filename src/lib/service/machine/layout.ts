@@ -28,9 +28,9 @@ export type Layout = {
   tmp: string
 }
 
-const base = 'a2a-agent-worker'
+const unitBase = 'a2a-agent-worker'
 
-export type LayoutChoice = {
+export type LayoutOptions = {
   isUser: boolean
   /** Of the worker. */
   name: string | undefined
@@ -39,8 +39,8 @@ export type LayoutChoice = {
 }
 
 /** The service of a worker of this name. Throws ExpectedError (2) when no unit can have it. */
-export function layoutOf({isUser, name, hostname, env}: LayoutChoice): Layout {
-  const instance = instanceOf(name, hostname)
+export function serviceLayout({isUser, name, hostname, env}: LayoutOptions): Layout {
+  const instance = instanceName(name, hostname)
   return isUser ? userLayout(env, instance) : systemLayout(instance)
 }
 
@@ -72,7 +72,7 @@ export function userLayout(env: Environment, instance?: string): Layout {
 }
 
 function names(instance: string | undefined, configDir: string) {
-  const unit = instance === undefined ? base : `${base}-${instance}`
+  const unit = instance === undefined ? unitBase : `${unitBase}-${instance}`
   return {
     instance,
     unit,
@@ -91,15 +91,15 @@ export const nodeFile = ({programDir}: Layout) => join(programDir, 'bin/node')
 export const appDir = ({programDir}: Layout) => join(programDir, 'app')
 
 /** Names that would meet the names of something else. */
-const taken = /^(?:config|env|agents|.*-agents)$/
+const reservedNames = /^(?:config|env|agents|.*-agents)$/
 
 /**
  * The instance that a worker's name stands for: none for the name that a worker has anyway. Throws ExpectedError (2)
  * when no unit can have that name.
  */
-function instanceOf(name: string | undefined, defaultName: string): string | undefined {
+function instanceName(name: string | undefined, defaultName: string): string | undefined {
   if (name === undefined || name === defaultName) return undefined
-  if (!/^[A-Za-z0-9_][A-Za-z0-9_.-]*$/.test(name) || taken.test(name))
+  if (!/^[A-Za-z0-9_][A-Za-z0-9_.-]*$/.test(name) || reservedNames.test(name))
     throw usageError(
       `No service can be named '${name}'.`,
       'Give letters, digits, dots, dashes and underscores; "config", "env" and what ends in "agents" are taken.',

@@ -8,7 +8,7 @@ import {serviceUser} from './layout.ts'
 /** Whose a file is: root's, the service's user's, or whoever's installs. */
 export type Owner = 'root' | 'service' | 'self'
 
-export type Ran = {code: number; stdout: string; stderr: string}
+export type CommandResult = {code: number; stdout: string; stderr: string}
 
 /** The machine that a service is installed on, or a folder that stands for its file system. */
 export class Machine {
@@ -26,18 +26,18 @@ export class Machine {
   }
 
   /** Where a file of the machine really is. */
-  real(path: string): string {
+  realPath(path: string): string {
     return this.#root === '' ? path : join(this.#root, path)
   }
 
   exists(path: string): boolean {
-    return lstatSync(this.real(path), {throwIfNoEntry: false}) !== undefined
+    return lstatSync(this.realPath(path), {throwIfNoEntry: false}) !== undefined
   }
 
   /** Undefined when there is none. Throws ExpectedError (77) when this user may not read it. */
   read(path: string): string | undefined {
     try {
-      return readFileSync(this.real(path), 'utf8')
+      return readFileSync(this.realPath(path), 'utf8')
     } catch (error) {
       if (['ENOENT', 'ENOTDIR'].includes(errorCode(error) ?? '')) return undefined
       throw new ExpectedError(`${path} cannot be read: ${messageOf(error)}.`, {
@@ -51,7 +51,7 @@ export class Machine {
 
   list(folder: string): string[] {
     try {
-      return readdirSync(this.real(folder))
+      return readdirSync(this.realPath(folder))
     } catch {
       return []
     }
@@ -72,7 +72,7 @@ export class Machine {
   }
 
   /** Runs a command to its end, whatever that is. */
-  async run(command: readonly string[], options: {cwd?: string} = {}): Promise<Ran> {
+  async run(command: readonly string[], options: {cwd?: string} = {}): Promise<CommandResult> {
     const [program = '', ...args] = command
     const result = await execa(program, args, {env: {...this.#env}, extendEnv: false, reject: false, ...options})
     return {code: result.exitCode ?? 127, stdout: result.stdout, stderr: result.stderr || (result.shortMessage ?? '')}

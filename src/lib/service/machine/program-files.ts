@@ -44,14 +44,14 @@ function placePackages(root: string): Map<string, string> {
   const waiting = ['']
   for (let target = waiting.pop(); target !== undefined; target = waiting.pop()) {
     const folder = placed.get(target) ?? ''
-    for (const {name, isNeeded} of needsOf(readPackage(folder))) {
+    for (const {name, isNeeded} of listDependencies(readPackage(folder))) {
       const found = resolvePackage(name, folder)
       if (found === undefined) {
-        if (isNeeded) throw incomplete(name, folder)
+        if (isNeeded) throw missingPackageError(name, folder)
         continue
       }
 
-      const seen = visible(name, target, placed)
+      const seen = findVisible(name, target, placed)
       if (seen !== undefined && placed.get(seen) === found) continue
       const place = join(seen === undefined ? '' : target, 'node_modules', name)
       placed.set(place, found)
@@ -62,7 +62,7 @@ function placePackages(root: string): Map<string, string> {
   return placed
 }
 
-function needsOf({dependencies, optionalDependencies, peerDependencies, peerDependenciesMeta}: Package) {
+function listDependencies({dependencies, optionalDependencies, peerDependencies, peerDependenciesMeta}: Package) {
   const optional = new Set(Object.keys(optionalDependencies))
   return [
     ...Object.keys(dependencies).map((name) => ({name, isNeeded: !optional.has(name)})),
@@ -82,7 +82,7 @@ function resolvePackage(name: string, folder: string): string | undefined {
 }
 
 /** The place of the package that one at `target` would find under this name. */
-function visible(name: string, target: string, placed: ReadonlyMap<string, string>): string | undefined {
+function findVisible(name: string, target: string, placed: ReadonlyMap<string, string>): string | undefined {
   const parts = target === '' ? [] : target.split(/\/?node_modules\//).slice(1)
   for (let depth = parts.length; depth >= 0; depth--) {
     const above = parts.slice(0, depth).map((part) => join('node_modules', part))
@@ -99,5 +99,5 @@ function readPackage(folder: string): Package {
   throw configError(`${join(folder, 'package.json')} cannot be used.`, 'Install a2a-worker again.')
 }
 
-const incomplete = (name: string, folder: string) =>
+const missingPackageError = (name: string, folder: string) =>
   configError(`The package ${name}, which ${folder} needs, is not installed.`, 'Install a2a-worker again (npm ci).')

@@ -24,12 +24,12 @@ export type ProgramPlace = {app: string; node: string}
 /** Whether the copy is the program, byte for byte. */
 export function isInstalled({root, node}: Program, place: ProgramPlace): boolean {
   const files = programFiles(root)
-  const there = filesBelow(place.app)
+  const installed = filesBelow(place.app)
   return (
-    there.length === files.size &&
-    there.every((path) => files.has(path)) &&
-    sameFile(node, place.node) &&
-    [...files].every(([to, from]) => sameFile(from, join(place.app, to)))
+    installed.length === files.size &&
+    installed.every((path) => files.has(path)) &&
+    isSameFile(node, place.node) &&
+    [...files].every(([to, from]) => isSameFile(from, join(place.app, to)))
   )
 }
 
@@ -76,7 +76,7 @@ function filesBelow(folder: string): string[] {
 
 const chunk = 1024 * 1024
 
-function sameFile(a: string, b: string): boolean {
+function isSameFile(a: string, b: string): boolean {
   const stat = statSync(b, {throwIfNoEntry: false})
   if (stat?.size !== statSync(a).size) return false
   const [first, second] = [openSync(a, 'r'), openSync(b, 'r')]

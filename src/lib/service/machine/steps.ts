@@ -9,14 +9,14 @@ export type Step =
   | {kind: 'move'; from: string; to: string}
   | {kind: 'remove'; path: string}
   /** Removes a folder that is empty by then, and only such a one. */
-  | {kind: 'tidy'; path: string}
+  | {kind: 'remove-empty'; path: string}
   | {kind: 'program'; program: Program; place: ProgramPlace}
   | {kind: 'verify'; files: {path: string; text: string}[]; scope: 'system' | 'user'}
   /** `mayFail`: what it is to bring about may be so already. */
   | {kind: 'run'; command: string[]; mayFail?: true}
 
 /** What a step does, for people. */
-export function describe(step: Step): string {
+export function describeStep(step: Step): string {
   switch (step.kind) {
     case 'folder':
       return `make ${step.path} (${octal(step.mode)})`
@@ -25,7 +25,7 @@ export function describe(step: Step): string {
     case 'move':
       return `move ${step.from} to ${step.to}`
     case 'remove':
-    case 'tidy':
+    case 'remove-empty':
       return `remove ${step.path}`
     case 'program':
       return `copy ${step.program.root} to ${step.place.app}, ${step.program.node} to ${step.place.node}`
@@ -39,7 +39,7 @@ export function describe(step: Step): string {
 const octal = (mode: number) => mode.toString(8).padStart(4, '0')
 
 /** The text of a file that is to be written, with the secrets of a private one blanked out. */
-export function shownText({text, mode}: {text: string; mode: number}): string {
+export function maskedText({text, mode}: {text: string; mode: number}): string {
   return mode !== 0o600 ? text : text.replaceAll(secretInText, (_, start: string) => `${start}***`)
 }
 

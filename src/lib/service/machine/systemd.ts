@@ -52,18 +52,18 @@ export async function unitState(machine: Machine, layout: Layout): Promise<UnitS
 }
 
 /** How long a start is waited for; one that takes longer waits for its server, and goes on without us. */
-const startMs = 60_000
+const startTimeoutMs = 60_000
 
 /**
  * Waits until the unit is active, and not as it was `before`. Resolves with what it waits for, if it takes long. Throws
  * ExpectedError (1) when it fails.
  */
-export async function whenActive(
+export async function waitUntilActive(
   machine: Machine,
   layout: Layout,
   {before, clock}: {before: string; clock: Clock},
 ): Promise<string | undefined> {
-  const deadline = clock.monotonic() + startMs
+  const deadline = clock.monotonic() + startTimeoutMs
   for (;;) {
     // The job has only been queued: a look at once would see what was before it.
     await clock.sleep(200)

@@ -20,7 +20,7 @@ export const envLine = (name: string, value: string): string =>
   /^[\w@%/.,:+=~-]*$/.test(value) ? `${name}=${value}` : `${name}="${value.replaceAll(/["\\`$]/g, '\\$&')}"`
 
 /** A file with these lines at its end. */
-export function withLines(text: string, comment: string, values: Record<string, string>): string {
+export function appendLines(text: string, comment: string, values: Record<string, string>): string {
   const lines = Object.entries(values).map(([name, value]) => envLine(name, value))
   if (lines.length === 0) return text
   return `${text === '' || text.endsWith('\n') ? text : `${text}\n`}\n# ${comment}\n${lines.join('\n')}\n`

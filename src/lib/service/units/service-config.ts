@@ -23,7 +23,7 @@ export const configText = (content: ConfigContent, before: {text: string; conten
     : `${JSON.stringify(content, null, 2)}\n`
 
 /** Adds codebases whose paths are not there yet; those that are stay as they are. */
-export function withCodebases(
+export function addCodebases(
   content: ConfigContent,
   codebases: readonly ConfiguredCodebase[],
   {configFile, home}: Layout,
@@ -54,7 +54,7 @@ export type ServerPlace = {url: string; place: 'unit' | 'env' | 'config'} | {url
 
 export type ServerSources = {
   /** What was asked for now. */
-  wanted: string | undefined
+  requested: string | undefined
   /** What our unit, or the one before it, says. */
   unit: string | undefined
   envText: string
@@ -62,16 +62,16 @@ export type ServerSources = {
 }
 
 /** Where the service learns its server, by what counts. Throws ExpectedError (78) when what was asked would not. */
-export function placeOfServer({wanted, unit, envText, content}: ServerSources, {envFile}: Layout): ServerPlace {
+export function resolveServerPlace({requested, unit, envText, content}: ServerSources, {envFile}: Layout): ServerPlace {
   const env = parseEnvFile(envText)['A2A_SERVER_URL']
   const key: SettingKey = 'server_url'
-  if (wanted !== undefined && env && env !== wanted)
+  if (requested !== undefined && env && env !== requested)
     throw configError(
-      `${envFile} sets A2A_SERVER_URL to ${env}, which would count, not ${wanted}.`,
+      `${envFile} sets A2A_SERVER_URL to ${env}, which would count, not ${requested}.`,
       'Change it there, or leave out --server.',
     )
   if (env) return {url: env, place: 'env'}
-  const inUnit = wanted ?? unit
+  const inUnit = requested ?? unit
   if (inUnit !== undefined) return {url: inUnit, place: 'unit'}
   const inConfig = content[key]
   if (typeof inConfig === 'string') return {url: inConfig, place: 'config'}

@@ -1,5 +1,5 @@
 import {basename, join} from 'node:path'
-import {exampleConfig} from '../../config/example.ts'
+import {exampleConfig} from '../../config/example-config.ts'
 import {agentsFile, systemLayout, unitFile} from '../machine/layout.ts'
 import {agentsUnit, workerUnit} from './units.ts'
 

@@ -1,9 +1,9 @@
 import {join} from 'node:path'
 import {appDir, nodeFile, serviceUser, type Layout} from '../machine/layout.ts'
-import {commandWord} from './unit-word.ts'
+import {quoteCommandWord} from './unit-quoting.ts'
 
 /** How a file of ours begins: by this an installation knows its own. */
-export const marker = '# Written by `a2a-worker install-service`'
+export const fileHeader = '# Written by `a2a-worker install-service`'
 
 /** The default of `drain_timeout`, which a machine's drop-in changes. */
 export const defaultDrain = 300
@@ -17,7 +17,7 @@ export function workerUnit(layout: Layout): string {
   const isSystem = scope === 'system'
   const name = instance === undefined ? '' : ` --name ${instance}`
   const program = [nodeFile(layout), join(appDir(layout), 'bin/run.js'), 'start', '--config', configFile]
-  return `${marker}, which replaces it: changes belong in a drop-in
+  return `${fileHeader}, which replaces it: changes belong in a drop-in
 # (systemctl ${isSystem ? '' : '--user '}edit ${unit}).
 
 [Unit]
@@ -33,7 +33,7 @@ Type=notify
 # The worker has systemd-notify speak for it.
 NotifyAccess=all
 ${isSystem ? identity(layout) : ''}EnvironmentFile=-${envFile.replaceAll('%', '%%')}
-ExecStart=${program.map(commandWord).join(' ')}${name}
+ExecStart=${program.map(quoteCommandWord).join(' ')}${name}
 ExecReload=/bin/kill -HUP $MAINPID
 Restart=always
 RestartSec=2
@@ -113,7 +113,7 @@ SystemCallErrorNumber=EPERM
  */
 export function agentsUnit({scope, unit, instance}: Layout): string {
   const user = scope === 'user' ? ' --user' : ''
-  return `${marker}
+  return `${fileHeader}
 
 [Unit]
 Description=Ends the agents of a2a-worker${instance === undefined ? '' : ` ${instance}`} when it is stopped
@@ -128,18 +128,18 @@ ExecStop=-systemctl${user} kill --kill-who=all --signal=KILL ${unit}.service
 }
 
 /** The user that services of the machine run as (sysusers.d). */
-export const sysusers = `${marker}
+export const sysusers = `${fileHeader}
 u ${serviceUser} - "a2a-worker" /var/lib/a2a-worker/home /usr/sbin/nologin
 `
 
 /** Who may read the configuration, and how long what lies in /tmp of the services is kept (tmpfiles.d). */
-export const tmpfiles = `${marker}
+export const tmpfiles = `${fileHeader}
 z /etc/a2a-worker/*.json 0600 ${serviceUser} ${serviceUser} -
 e /var/lib/a2a-worker/tmp* 0700 ${serviceUser} ${serviceUser} 10d
 `
 
 /** For git as the service runs it: it would not work in a tree that belongs to somebody else, as codebases do. */
-export const gitConfig = `${marker}
+export const gitConfig = `${fileHeader}
 [safe]
 \tdirectory = *
 `

@@ -1,13 +1,13 @@
 import type {ControlRequest} from '../../control/messages.ts'
-import {ask, watchWorker} from '../../control/socket-client.ts'
+import {sendRequest, watchWorker} from '../../control/socket-client.ts'
 import type {Clock} from '../../core/clock.ts'
 import {messageOf} from '../../core/errors.ts'
 import type {Controls} from './controls.ts'
-import {viewOf} from '../view/snapshot.ts'
+import {viewFromStatus} from '../view/snapshot.ts'
 import type {ViewStore} from '../view/view-store.ts'
 import type {View} from '../view/view.ts'
 
-const againMs = 500
+const retryMs = 500
 
 export type AttachOptions = {socket: string; store: ViewStore; clock: Clock; signal: AbortSignal}
 
@@ -17,19 +17,19 @@ export async function attach({socket, store, clock, signal}: AttachOptions): Pro
     let reason = 'it does not run; this waits for its next start'
     await watchWorker(socket, {
       signal,
-      onStatus: (status) => store.replace(viewOf(status, clock.now())),
+      onStatus: (status) => store.replace(viewFromStatus(status, clock.now())),
       onEvent: store.push,
     }).catch((error: unknown) => (reason = messageOf(error)))
     if (signal.aborted) return
-    if (!isGone(store.get(), reason)) store.replace(gone(store.get(), reason, clock.now()))
-    await clock.sleep(againMs, signal)
+    if (!isStoppedFor(store.get(), reason)) store.replace(stoppedView(store.get(), reason, clock.now()))
+    await clock.sleep(retryMs, signal)
   }
 }
 
-const isGone = ({phase, link}: View, reason: string) => phase === 'stopped' && link.reason === reason
+const isStoppedFor = ({phase, link}: View, reason: string) => phase === 'stopped' && link.reason === reason
 
 /** A worker that does not run: nothing is in hand. */
-const gone = (view: View, reason: string, now: number): View => ({
+const stoppedView = (view: View, reason: string, now: number): View => ({
   ...view,
   phase: 'stopped',
   farewell: null,
@@ -43,7 +43,7 @@ const gone = (view: View, reason: string, now: number): View => ({
 /** What a dashboard can have done that is not the worker's own; `close` closes it. */
 export function socketControls(socket: string, close: () => void): Controls {
   const send = async (request: ControlRequest) => {
-    if (!(await ask(socket, request))) throw new Error('The worker does not run.')
+    if (!(await sendRequest(socket, request))) throw new Error('The worker does not run.')
   }
   return {
     cancel: (taskId) => send({op: 'cancel', task_id: taskId}),

@@ -5,8 +5,8 @@ import {messageOf} from '../../core/errors.ts'
 import type {Row, Tone} from './cells.ts'
 import type {Controls} from './controls.ts'
 import {frame, paneArea} from './frame.ts'
-import {press, type Key} from './keys.ts'
-import {firstScreen, type Action, type Screen} from './screen.ts'
+import {handleKey, type Key} from './keys.ts'
+import {initialScreen, type Action, type Screen} from './screen.ts'
 import type {ViewStore} from '../view/view-store.ts'
 
 export type DashboardProps = {
@@ -25,7 +25,7 @@ export function Dashboard({store, controls, isColoured, onReady, onStop, onRepai
   const view = useSyncExternalStore(store.subscribe, store.get)
   const {columns, rows} = useWindowSize()
   const [screen, setScreen] = useScreen()
-  useSeconds(view.tasks.length + view.waiting.length > 0)
+  useTicker(view.tasks.length + view.waiting.length > 0)
   const {isDetachable} = controls
   // The last column stays free: a sign that a terminal draws wider than it should does not wrap.
   const area = {width: columns - 1, height: rows, now: Date.now()}
@@ -33,9 +33,9 @@ export function Dashboard({store, controls, isColoured, onReady, onStop, onRepai
   useEffect(() => onReady(suspendTerminal), [onReady, suspendTerminal])
 
   useInput((input, inkKey) => {
-    for (const key of keysOf(input, inkKey)) {
+    for (const key of parseKeys(input, inkKey)) {
       const about = {view: store.get(), area: paneArea(area), isDetachable}
-      const pressed = press(screen.current, key, about)
+      const pressed = handleKey(screen.current, key, about)
       setScreen(pressed.screen)
       if (pressed.action) act(pressed.action)
     }
@@ -45,7 +45,7 @@ export function Dashboard({store, controls, isColoured, onReady, onStop, onRepai
     if (action.type === 'suspend') return onStop()
     if (action.type === 'repaint') return onRepaint()
     const failed = (error: unknown) => setScreen({...screen.current, notice: messageOf(error)})
-    perform(action, controls).catch(failed)
+    runAction(action, controls).catch(failed)
   }
 
   return (
@@ -57,7 +57,7 @@ export function Dashboard({store, controls, isColoured, onReady, onStop, onRepai
   )
 }
 
-async function perform(action: Action, controls: Controls): Promise<void> {
+async function runAction(action: Action, controls: Controls): Promise<void> {
   switch (action.type) {
     case 'cancel':
       return controls.cancel(action.taskId)
@@ -73,8 +73,8 @@ async function perform(action: Action, controls: Controls): Promise<void> {
 
 /** What is looked at, also as it is between two drawings: several keys may come at once. */
 function useScreen() {
-  const [, draw] = useState(firstScreen)
-  const current = useRef(firstScreen)
+  const [, draw] = useState(initialScreen)
+  const current = useRef(initialScreen)
   const set = (screen: Screen) => {
     current.current = screen
     draw(screen)
@@ -83,7 +83,7 @@ function useScreen() {
 }
 
 /** Draws each second while something is shown that is counted in seconds. */
-function useSeconds(isCounting: boolean): void {
+function useTicker(isCounting: boolean): void {
   const [, tick] = useState(0)
   useEffect(() => {
     if (!isCounting) return
@@ -93,9 +93,9 @@ function useSeconds(isCounting: boolean): void {
 }
 
 /** What comes at once and is longer was pasted, and is no command. */
-const mostAtOnce = 8
+const maxTypedChars = 8
 
-function keysOf(input: string, key: InkKey): Key[] {
+function parseKeys(input: string, key: InkKey): Key[] {
   if (key.upArrow) return ['up']
   if (key.downArrow) return ['down']
   if (key.leftArrow) return ['left']
@@ -108,7 +108,7 @@ function keysOf(input: string, key: InkKey): Key[] {
   if (key.escape) return ['escape']
   if (key.tab) return [key.shift ? 'shift-tab' : 'tab']
   if (key.ctrl) return [`ctrl-${input}`]
-  return key.meta || input.length > mostAtOnce ? [] : [...input]
+  return key.meta || input.length > maxTypedChars ? [] : [...input]
 }
 
 const coloured: Record<Tone, TextProps> = {

@@ -5,14 +5,14 @@ import {historyPane} from './pane-history.ts'
 import {logPane} from './pane-log.ts'
 import {outputRows} from './pane-output.ts'
 import {tasksPane} from './pane-tasks.ts'
-import {panes, subjectOf, type Pane, type Screen} from './screen.ts'
+import {panes, shownTask, type Pane, type Screen} from './screen.ts'
 import {timeOfDay} from '../text/times.ts'
 import type {View} from '../view/view.ts'
 
 /** What is drawn beside the pane: two lines of head, the panes' names, and a line of keys. */
 const frameRows = 4
-const smallest = {width: 20, height: 6}
-const roomForTime = 50
+const minSize = {width: 20, height: 6}
+const minWidthForTime = 50
 
 /** What is left for the pane. */
 export const paneArea = ({width, height, now}: Area): Area => ({width, height: Math.max(1, height - frameRows), now})
@@ -22,11 +22,11 @@ export type Scene = Area & {view: View; screen: Screen; isDetachable: boolean}
 /** The whole screen, a row a line. */
 export function frame(scene: Scene): Row[] {
   const {view, screen, width, height} = scene
-  if (width < smallest.width || height < smallest.height) return [row(width, cell('The terminal is too small.'))]
+  if (width < minSize.width || height < minSize.height) return [row(width, cell('The terminal is too small.'))]
   const area = paneArea(scene)
   const body = (screen.isHelp ? helpRows(scene) : paneRows(view, screen, area)).slice(0, area.height)
   const blanks = Array.from({length: area.height - body.length}, () => emptyRow)
-  return [...head(view, width), tabs(view, screen, width), ...body, ...blanks, foot(scene)]
+  return [...headerRows(view, width), tabsRow(view, screen, width), ...body, ...blanks, footerRow(scene)]
 }
 
 function paneRows(view: View, screen: Screen, area: Area): Row[] {
@@ -34,7 +34,7 @@ function paneRows(view: View, screen: Screen, area: Area): Row[] {
     case 'tasks':
       return tasksPane(view, screen, area)
     case 'output':
-      return outputRows(subjectOf(view, screen), screen.scroll, area)
+      return outputRows(shownTask(view, screen), screen.scroll, area)
     case 'log':
       return logPane(view, screen.scroll, area)
     case 'codebases':
@@ -56,7 +56,7 @@ const phaseTones: Record<Phase, Tone> = {
 
 const linkTones: Record<Link, Tone> = {stream: 'good', broker: 'warn', poll: 'warn', down: 'bad'}
 
-function head(view: View, width: number): Row[] {
+function headerRows(view: View, width: number): Row[] {
   const {name, phase, isPaused, isDiskLow, link, slots, server, tasks, waiting, waitingMore, totals} = view
   const busy = tasks.filter(({phase}) => phase !== 'reporting').length
   const left = [
@@ -66,7 +66,7 @@ function head(view: View, width: number): Row[] {
     ...(isDiskLow && phase === 'running' ? [cell('paused: disk nearly full', 'warn')] : []),
   ]
   const why = link.value === 'stream' ? '' : ` (${link.reason.slice(0, Math.max(0, width - 50))})`
-  const since = width < roomForTime ? '' : ` since ${timeOfDay(link.since)}${why}`
+  const since = width < minWidthForTime ? '' : ` since ${timeOfDay(link.since)}${why}`
   const right = [cell('● ', linkTones[link.value]), cell(`${link.value}${since}`)]
   const counts = [
     `slots ${busy}/${slots}`,
@@ -87,7 +87,7 @@ const titles: Record<Pane, string> = {
   history: 'History',
 }
 
-function tabs({tasks, ended}: View, {pane, isHelp}: Screen, width: number): Row {
+function tabsRow({tasks, ended}: View, {pane, isHelp}: Screen, width: number): Row {
   const counts: Partial<Record<Pane, number>> = {tasks: tasks.length, history: ended.length}
   const named = panes.map((name, i) => `${i + 1} ${titles[name]}${counts[name] ? ` ${counts[name]}` : ''}`)
   const isRoomy = named.join('').length + 2 * named.length <= width
@@ -98,7 +98,7 @@ function tabs({tasks, ended}: View, {pane, isHelp}: Screen, width: number): Row 
   return row(width, ...panes.map(tab))
 }
 
-function foot({view, screen, width, isDetachable}: Scene): Row {
+function footerRow({view, screen, width, isDetachable}: Scene): Row {
   if (screen.question) return spread(width, [cell(` ${screen.question.text}`, 'warn')], [cell('y/n', 'strong')])
   if (screen.notice) return row(width, cell(` ${screen.notice}`, 'warn'))
   if (view.farewell !== null && view.phase !== 'running') return row(width, cell(` ${view.farewell}`, 'warn'))

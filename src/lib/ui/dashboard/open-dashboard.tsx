@@ -4,14 +4,14 @@ import type {DashboardOptions, OpenedDashboard} from './controls.ts'
 import {Dashboard} from './dashboard.tsx'
 
 /** Keys are answered at once; what changes by itself comes ten times a second at most. */
-const mostFramesASecond = 12
+const maxFps = 12
 
 /**
  * Shows the dashboard in the terminal's alternate screen until it is closed. However the process ends, short of SIGKILL,
  * the terminal is then as it was: ink sees to that when it is unmounted, which it also is as the process exits.
  */
 export function openDashboard({store, controls, terminal, isColoured}: DashboardOptions): OpenedDashboard {
-  const hold = terminalHold()
+  const hold = createTerminalControl()
   const job = onJobControl({leave: hold.leave, comeBack: () => void hold.comeBack()})
   const app = render(
     <Dashboard
@@ -28,18 +28,18 @@ export function openDashboard({store, controls, terminal, isColoured}: Dashboard
       incrementalRendering: true,
       interactive: true,
       exitOnCtrlC: false,
-      maxFps: mostFramesASecond,
+      maxFps: maxFps,
     },
   )
   // A terminal that is gone is no reason to end what runs: without one there is nothing to draw on.
-  const onGone = () => app.unmount()
-  terminal.stdin.on('error', onGone)
+  const onTerminalLost = () => app.unmount()
+  terminal.stdin.on('error', onTerminalLost)
   const closed = app.waitUntilExit().then(() => {})
-  const letGo = () => {
+  const cleanUp = () => {
     job[Symbol.dispose]()
-    terminal.stdin.off('error', onGone)
+    terminal.stdin.off('error', onTerminalLost)
   }
-  closed.then(letGo, letGo)
+  closed.then(cleanUp, cleanUp)
   return {
     closed,
     async close() {
@@ -50,12 +50,12 @@ export function openDashboard({store, controls, terminal, isColoured}: Dashboard
 }
 
 /** Gives the terminal away and takes it back. */
-function terminalHold() {
+function createTerminalControl() {
   let suspend: SuspendTerminal | undefined
-  let away: Promise<TerminalSuspension> | undefined
+  let suspension: Promise<TerminalSuspension> | undefined
   const leave = async () => {
-    away ??= suspend?.()
-    await away
+    suspension ??= suspend?.()
+    await suspension
   }
   return {
     take: (suspendTerminal: SuspendTerminal) => void (suspend = suspendTerminal),
@@ -63,8 +63,8 @@ function terminalHold() {
     /** Also where it was not given away: its modes may have been changed, and what stands there overwritten. */
     async comeBack() {
       await leave()
-      const back = await away
-      away = undefined
+      const back = await suspension
+      suspension = undefined
       await back?.resume()
     },
   }

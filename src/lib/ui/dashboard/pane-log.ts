@@ -1,7 +1,7 @@
 import type {LogLevel} from '../../events/log-line.ts'
 import {cell, column, emptyRow, row, type Area, type Row, type Tone} from './cells.ts'
 import {wrap} from '../text/plain-text.ts'
-import {scrolled, scrolledRows, type Scrolled} from './scrolling.ts'
+import {scrollable, visibleRows, type ScrollableTail} from './scrolling.ts'
 import {timeOfDay} from '../text/times.ts'
 import type {LogEntry, View} from '../view/view.ts'
 
@@ -10,11 +10,11 @@ const tones: Record<LogLevel, Tone> = {debug: 'dim', info: 'plain', warn: 'warn'
 /** The worker's log: the newest, or from the place `first` on. */
 export function logPane(view: View, first: number | undefined, area: Area): Row[] {
   if (view.log.items.length === 0) return [emptyRow, row(area.width, cell('  Nothing was logged yet.', 'dim'))]
-  return scrolledRows(scrolledLog(view, area), first)
+  return visibleRows(scrollableLog(view, area), first)
 }
 
-export const scrolledLog = ({log}: View, {width, height}: Area): Scrolled =>
-  scrolled(log, height, (entry) => logRows(entry, width))
+export const scrollableLog = ({log}: View, {width, height}: Area): ScrollableTail =>
+  scrollable(log, height, (entry) => logRows(entry, width))
 
 const indent = 15
 

@@ -24,7 +24,7 @@ export type Screen = {
   readonly notice: string
 }
 
-export const firstScreen: Screen = {
+export const initialScreen: Screen = {
   pane: 'tasks',
   subject: undefined,
   row: 0,
@@ -35,26 +35,26 @@ export const firstScreen: Screen = {
 }
 
 /** The tasks that can be selected in a pane, as they stand there. */
-export function listed({tasks, waiting, ended}: View, pane: Pane): readonly AnyTask[] {
+export function listedTasks({tasks, waiting, ended}: View, pane: Pane): readonly AnyTask[] {
   if (pane === 'tasks') return [...tasks, ...waiting]
   return pane === 'history' ? ended : []
 }
 
 /** The row of the selected task; where it has gone, that of whichever is in its place. -1: there is none. */
 export function selectedRow(view: View, {pane, subject, row}: Screen): number {
-  const list = listed(view, pane)
+  const list = listedTasks(view, pane)
   const at = list.findIndex(({id}) => id === subject)
   return at === -1 ? Math.min(row, list.length - 1) : at
 }
 
 /** The task that is looked at. */
-export function subjectOf(view: View, screen: Screen): AnyTask | undefined {
+export function shownTask(view: View, screen: Screen): AnyTask | undefined {
   const {pane, subject} = screen
-  if (pane === 'tasks' || pane === 'history') return listed(view, pane)[selectedRow(view, screen)]
+  if (pane === 'tasks' || pane === 'history') return listedTasks(view, pane)[selectedRow(view, screen)]
   const all = [...view.tasks, ...view.ended, ...view.waiting]
   return all.find(({id}) => id === subject) ?? all[0]
 }
 
 /** In hand, and not only being reported. */
-export const isInHand = (task: AnyTask | undefined): task is TaskView =>
+export const isActive = (task: AnyTask | undefined): task is TaskView =>
   task !== undefined && 'phase' in task && task.phase !== 'reporting'

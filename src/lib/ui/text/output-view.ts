@@ -51,13 +51,13 @@ export class OutputView {
       if (line === undefined) return this.#print('(a line that is too long to show; use --raw)')
       const fact = readFact(line)
       this.#record.add(fact)
-      const shown = fact.type === 'other' && fact.why === 'not-json' ? line : describe(fact)
-      if (shown !== undefined && shown !== '') this.#print(safe(shown))
+      const shown = fact.type === 'other' && fact.why === 'not-json' ? line : describeFact(fact)
+      if (shown !== undefined && shown !== '') this.#print(stripControls(shown))
     })
   }
 }
 
-function describe(fact: AgentFact): string | undefined {
+function describeFact(fact: AgentFact): string | undefined {
   switch (fact.type) {
     case 'text':
       return fact.synthetic ? undefined : fact.text.trim()
@@ -70,6 +70,8 @@ function describe(fact: AgentFact): string | undefined {
   }
 }
 
-/** Keeps lines and tabs; escape sequences of an agent's output do not reach the terminal. */
 // oxlint-disable-next-line no-control-regex -- control characters are the point
-const safe = (text: string) => withoutColours(text).replaceAll(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, '')
+const controlCharacters = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g
+
+/** Removes escape sequences and control characters of the agent's output. Newlines and tabs stay. */
+const stripControls = (text: string) => withoutColours(text).replaceAll(controlCharacters, '')

@@ -27,27 +27,27 @@ export function toPlain(text: string): string {
 }
 
 /** Cells of a plain text. */
-export function widthOf(plain: string): number {
+export function textWidth(plain: string): number {
   if (printableAscii.test(plain)) return plain.length
   let cells = 0
-  for (const sign of plain) cells += cellsOf(sign)
+  for (const sign of plain) cells += charWidth(sign)
   return cells
 }
 
-const cellsOf = (sign: string) => (widthless.test(sign) ? 0 : eastAsianWidth(sign.codePointAt(0) ?? 0))
+const charWidth = (sign: string) => (widthless.test(sign) ? 0 : eastAsianWidth(sign.codePointAt(0) ?? 0))
 
 /** The plain text in at most `cells`; one that is cut ends with an ellipsis. */
-export function fit(text: string, cells: number): string {
+export function truncateToWidth(text: string, cells: number): string {
   // A slice first: the text may be long, and no sign takes more than a few characters.
   const plain = toPlain(text.slice(0, cells * 8 + 64))
-  if (widthOf(plain) <= cells) return plain
-  return cells < 1 ? '' : `${headOf(plain, cells - 1)}…`
+  if (textWidth(plain) <= cells) return plain
+  return cells < 1 ? '' : `${takeCells(plain, cells - 1)}…`
 }
 
 /** The same, filled up with blanks. */
-export function fill(text: string, cells: number): string {
-  const fitting = fit(text, cells)
-  return fitting + ' '.repeat(Math.max(0, cells - widthOf(fitting)))
+export function padToWidth(text: string, cells: number): string {
+  const fitting = truncateToWidth(text, cells)
+  return fitting + ' '.repeat(Math.max(0, cells - textWidth(fitting)))
 }
 
 /** The plain text in lines of at most `cells`. */
@@ -55,8 +55,8 @@ export function wrap(text: string, cells: number): string[] {
   const lines: string[] = []
   const width = Math.max(2, cells) // no sign is wider
   let rest = toPlain(text)
-  while (widthOf(rest) > width) {
-    const head = headOf(rest, width)
+  while (textWidth(rest) > width) {
+    const head = takeCells(rest, width)
     const blank = head.lastIndexOf(' ')
     // At a blank, unless that wastes a third of the line.
     const end = blank > (head.length * 2) / 3 ? blank : head.length
@@ -69,12 +69,12 @@ export function wrap(text: string, cells: number): string[] {
 }
 
 /** As much of the beginning as fits. */
-function headOf(plain: string, cells: number): string {
+function takeCells(plain: string, cells: number): string {
   if (printableAscii.test(plain)) return plain.slice(0, cells)
   let used = 0
   let head = ''
   for (const sign of plain) {
-    used += cellsOf(sign)
+    used += charWidth(sign)
     if (used > cells) break
     head += sign
   }

@@ -1,6 +1,6 @@
 /** Columns side by side, two blanks apart, the last one unpadded. No rows: an empty text. */
-export function table(rows: readonly (readonly string[])[], heads?: readonly string[]): string {
-  const all = heads && rows.length > 0 ? [heads, ...rows] : rows
+export function table(rows: readonly (readonly string[])[], headings?: readonly string[]): string {
+  const all = headings && rows.length > 0 ? [headings, ...rows] : rows
   const widths = all.reduce<number[]>((most, row) => row.map((cell, i) => Math.max(most[i] ?? 0, cell.length)), [])
   return all
     .map((row) =>

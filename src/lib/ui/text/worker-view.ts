@@ -21,12 +21,12 @@ export function workerTable(workers: readonly MonitorWorker[], now: number): str
 }
 
 /** While nothing is taken no slot is free, and only the tasks tell how many are in use. */
-function slotsOf({slots, free, paused, disk, tasks}: WorkerStatus): string {
+function describeSlots({slots, free, paused, disk, tasks}: WorkerStatus): string {
   const running = tasks.filter(({phase}) => phase !== 'reporting').length
   return `${paused || disk?.is_low ? running : slots - free} of ${slots} in use`
 }
 
-function diskOf({path, free, minimum, is_low: isLow, runs}: NonNullable<WorkerStatus['disk']>): string {
+function describeDisk({path, free, minimum, is_low: isLow, runs}: NonNullable<WorkerStatus['disk']>): string {
   const kept = `${runs.tasks} ended tasks take ${bytes(runs.bytes)}`
   const why = isLow ? `, less than min_free_disk (${bytes(minimum)}): no task is taken` : ''
   return `${bytes(free)} free for ${path}${why}; ${kept}`
@@ -47,8 +47,8 @@ export function workerDetails(worker: WorkerStatus, now: number): string {
       `${worker.name} (${worker.worker_id}), pid ${worker.pid}, ${worker.phase}${worker.paused ? ', paused' : ''}`,
     ],
     ['link', `${worker.link} to ${worker.server}`],
-    ['slots', slotsOf(worker)],
-    ...(worker.disk ? [['disk', diskOf(worker.disk)]] : []),
+    ['slots', describeSlots(worker)],
+    ...(worker.disk ? [['disk', describeDisk(worker.disk)]] : []),
   ])
   const codebases = worker.codebases.map(
     ({id, name, path}) => `  ${id}  ${path}${name && name !== path ? `  (${plainLine(name, 30)})` : ''}`,

@@ -1,7 +1,7 @@
 import type {LogLevel} from '../../events/log-line.ts'
 import type {Link, Phase} from '../../events/worker-event.ts'
 import type {FinalStatus} from '../../protocol/statuses.ts'
-import {noTail, type Tail} from './tail.ts'
+import {emptyTail, type Tail} from './tail.ts'
 
 export type TaskPhase = 'claiming' | 'starting' | 'running' | 'stopping' | 'reporting'
 
@@ -101,12 +101,13 @@ export const viewLimits = {
   chars: 500,
 } as const
 
-export const cut = (text: string) => (text.length > viewLimits.chars ? `${text.slice(0, viewLimits.chars - 1)}…` : text)
+export const truncate = (text: string) =>
+  text.length > viewLimits.chars ? `${text.slice(0, viewLimits.chars - 1)}…` : text
 
-export type ViewStart = Pick<View, 'name' | 'server' | 'slots' | 'logLevel'> & {now: number}
+export type InitialView = Pick<View, 'name' | 'server' | 'slots' | 'logLevel'> & {now: number}
 
 /** A worker of which nothing has been heard yet. */
-export const emptyView = ({now, ...about}: ViewStart): View => ({
+export const emptyView = ({now, ...about}: InitialView): View => ({
   ...about,
   workerId: '',
   phase: 'idle',
@@ -120,5 +121,5 @@ export const emptyView = ({now, ...about}: ViewStart): View => ({
   ended: [],
   totals: {completed: 0, failed: 0, cancelled: 0, cost: 0},
   codebases: [],
-  log: noTail,
+  log: emptyTail,
 })

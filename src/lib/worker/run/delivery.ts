@@ -2,7 +2,7 @@ import {join} from 'node:path'
 import type {ControlPlaneClient} from '../../client/control-plane.ts'
 import {isAbsent, isUnauthorized, RefusedError, withAdvice} from '../../client/http.ts'
 import {untilAcknowledged} from '../../client/persist.ts'
-import {writePrivate} from '../../config/state-directory.ts'
+import {writePrivateFile} from '../../config/state-directory.ts'
 import {isoTime, type Clock} from '../../core/clock.ts'
 import {messageOf} from '../../core/errors.ts'
 import type {Emit} from '../../events/bus.ts'
@@ -40,7 +40,7 @@ function keepRefused(run: DeliveredRun, {reason, report, at}: {reason: string; r
   if (run.run_dir === '') return null
   const path = join(run.run_dir, runFiles.refused)
   try {
-    writePrivate(path, `${JSON.stringify({at: isoTime(at), reason, report}, undefined, 2)}\n`)
+    writePrivateFile(path, `${JSON.stringify({at: isoTime(at), reason, report}, undefined, 2)}\n`)
     return path
   } catch {
     return null // a full disk: the log has the reason
