@@ -6,7 +6,7 @@ import {expect, test} from 'vitest'
 import {environment, root, stubAgent} from './support/cli.ts'
 import {repository, scratchFolder, until} from './support/scratch.ts'
 
-test('the packed program, installed as users install it, does what the first screen of the README says', async () => {
+test('the packed and installed program runs the commands at the top of the README', async () => {
   using scratch = scratchFolder()
   const prefix = join(scratch.path, 'prefix')
   const npm = (...args: string[]) =>

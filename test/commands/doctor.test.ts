@@ -26,7 +26,7 @@ async function wrong(shop: Pick<Workshop, 'cli'>, args: string[], options: Param
 
 const finding = (found: Finding[], check: string) => found.find((one) => one.check === check)
 
-test('with a worker at work nothing is wrong: exit 0, and each check says what it has seen', async () => {
+test('with a running worker all checks pass: exit 0, and each check says what it found', async () => {
   await using fleet = await startFleet()
   const path = repository(join(fleet.path, 'p'))
   await fleet.worker('w', [path])
@@ -39,7 +39,7 @@ test('with a worker at work nothing is wrong: exit 0, and each check says what i
   expect(code).toBe(0)
 })
 
-test('too little free for the state: below the least no task is taken, which is a problem', async () => {
+test('too little disk space for the state is a problem, because no task is taken', async () => {
   await using plane = await startPlane()
   await using shop = openWorkshop({A2A_MIN_FREE_DISK: String(2 ** 40)})
   expect(finding(await wrong(shop, ['--server', plane.url]), 'state')).toMatchObject({
@@ -48,7 +48,7 @@ test('too little free for the state: below the least no task is taken, which is 
   })
 })
 
-test('no workers: the server knows none, and what to start where', async () => {
+test('no workers: names the cause, and what to start where', async () => {
   await using plane = await startPlane()
   await using shop = openWorkshop()
   const found = await wrong(shop, ['--server', plane.url])
@@ -58,7 +58,7 @@ test('no workers: the server knows none, and what to start where', async () => {
   })
 })
 
-test('lists that are empty although the worker is registered: the server has lost its state', async () => {
+test('empty lists although the worker is registered: the server has lost its state', async () => {
   await using server = await ReferenceServer.start()
   await using shop = openWorkshop()
   const path = repository(join(shop.path, 'p'))
@@ -72,7 +72,7 @@ test('lists that are empty although the worker is registered: the server has los
   })
 })
 
-test('lists that flap: replicas without shared state', async () => {
+test('changing lists: replicas without shared state', async () => {
   await using one = await startPlane()
   await using two = await startPlane()
   await one.codebase('w', '/srv/a')
@@ -103,7 +103,7 @@ async function impatientPlane() {
   return {plane, catchUp: () => (now = Date.now()), [Symbol.asyncDispose]: () => plane.close()}
 }
 
-test('a registration that is stuck in pending is told with its path, and what may keep workers from taking it', async () => {
+test('a registration stuck in pending is reported with its path and the possible reasons', async () => {
   await using setting = await impatientPlane()
   const {plane} = setting
   await plane.codebase('w', '/srv/a')
@@ -120,7 +120,7 @@ test('a registration that is stuck in pending is told with its path, and what ma
   })
 })
 
-test('tasks that are not executed are told once a reason, with the reason', async () => {
+test('waiting tasks are reported once per reason', async () => {
   await using setting = await impatientPlane()
   const {plane} = setting
   const codebase = await plane.codebase('w', '/srv/a')
@@ -135,7 +135,7 @@ test('tasks that are not executed are told once a reason, with the reason', asyn
   })
 })
 
-test('a worker that does not start: what its configuration lacks is told first', async () => {
+test('a worker that does not start: problems of its configuration are reported first', async () => {
   await using shop = openWorkshop()
   const config = join(shop.path, 'config.json')
   writeFileSync(config, '{"server_url": "https://plane", "poll_interval": "soon"}')
@@ -148,7 +148,7 @@ test('a worker that does not start: what its configuration lacks is told first',
   expect(finding(await wrong(shop, []), 'server')).toMatchObject({fixes: [expect.stringMatching(/server_url/)]})
 })
 
-test('a server that cannot be reached: name, port, wrong token and another program there are told apart', async () => {
+test('an unreachable server: unknown name, closed port, wrong token and another program are told apart', async () => {
   await using shop = openWorkshop()
   const name = await wrong(shop, ['--server', 'https://no-such-host.invalid'])
   expect(finding(name, 'server')?.text).toMatch(/host name no-such-host\.invalid is not known/)
@@ -167,7 +167,7 @@ test('a server that cannot be reached: name, port, wrong token and another progr
   page.close()
 })
 
-test('OpenCode that is not found, or does not start, is told with how to install or name it', async () => {
+test('a missing or broken OpenCode is reported with how to install or configure it', async () => {
   await using shop = openWorkshop()
   expect(finding(await wrong(shop, ['--opencode', '/nowhere/opencode']), 'OpenCode')).toMatchObject({
     text: expect.stringMatching(/\/nowhere\/opencode .*is missing or not executable/),
@@ -188,7 +188,7 @@ test('OpenCode that is not found, or does not start, is told with how to install
   })
 })
 
-test('a codebase that does not register: the path is missing, no directory, or not for this user', async () => {
+test('a codebase that cannot be registered: the path is missing, is no directory, or is not accessible', async () => {
   await using shop = openWorkshop()
   const path = join(shop.path, 'code')
   mkdirSync(path)
@@ -212,7 +212,7 @@ test('a codebase that does not register: the path is missing, no directory, or n
   chmodSync(path, 0o755)
 })
 
-test('a worker of another server than the one that is meant is told, with where to set it', async () => {
+test('a worker connected to another server is reported, with where to change that', async () => {
   await using meant = await startPlane()
   await using other = await startPlane()
   await using shop = openWorkshop()
@@ -223,7 +223,7 @@ test('a worker of another server than the one that is meant is told, with where 
   })
 })
 
-test('a broker that cannot be used is a warning: work goes on without', async () => {
+test('an unusable broker is only a warning: the worker works without it', async () => {
   await using plane = await startPlane()
   await using shop = openWorkshop()
   const found = await wrong(shop, ['--server', plane.url, '--redis-url', 'redis://127.0.0.1:9'])

@@ -44,7 +44,7 @@ test('status is healthy with a worker connected, degraded without, unreachable w
   await stop(worker, 'SIGKILL')
 })
 
-test('a worker that only polls counts as one that is there; one that was stopped does not', async () => {
+test('a worker that only polls counts as connected; a stopped worker does not', async () => {
   await using fleet = await startFleet()
   const call = (method: string, path: string, body?: unknown) => fleet.http.call(method, `/v1/opencode${path}`, body)
   await call('POST', '/workers/register', {worker_id: 'poller', name: 'poller'})

@@ -45,7 +45,7 @@ async function openSocket(path: string, view = connected()) {
   return {bus, store, done, counts, [Symbol.asyncDispose]: () => server[Symbol.asyncDispose]()}
 }
 
-test('pause, resume, drain and cancel are asked for over the socket', async () => {
+test('pause, resume, drain and cancel work over the socket', async () => {
   using scratch = scratchFolder()
   const path = join(scratch.path, 'worker.sock')
   await using socket = await openSocket(path)
@@ -56,7 +56,7 @@ test('pause, resume, drain and cancel are asked for over the socket', async () =
   expect(await sendRequest(join(scratch.path, 'none.sock'), {op: 'status'})).toBeUndefined()
 })
 
-test('whoever watches gets the worker as it is and then each event, however many, none twice', async () => {
+test('a watcher gets the current status and then each event exactly once, however many there are', async () => {
   using scratch = scratchFolder()
   const path = join(scratch.path, 'worker.sock')
   await using socket = await openSocket(path)
@@ -87,7 +87,7 @@ test('whoever watches gets the worker as it is and then each event, however many
   await until(() => socket.counts.watchers === 0, 'the worker to notice')
 })
 
-test('a watcher hears of the end of the worker, and events that it does not know do it no harm', async () => {
+test('a watcher notices the end of the worker, and ignores unknown events', async () => {
   using scratch = scratchFolder()
   const path = join(scratch.path, 'worker.sock')
   const signal = new AbortController().signal

@@ -15,7 +15,7 @@ function work(): void {
   kept.length = 0
 }
 
-test('memory that work needed is given back once the worker rests, and not while a task is in hand', () => {
+test('the heap is compacted once the worker is idle, and not while a task is active', () => {
   vi.useFakeTimers()
   onTestFinished(() => void vi.useRealTimers())
   const bus = new EventBus(systemClock)

@@ -33,7 +33,7 @@ const isRunning = (fleet: Fleet, id: string) =>
 
 const repositories = (folder: string, names: string[]) => names.map((name) => repository(join(folder, name)))
 
-test('a codebase that is added to the file is served after SIGHUP, and one that is taken out no longer', async () => {
+test('after SIGHUP a codebase added to the file is served, and a removed one is not', async () => {
   const {fleet, worker, write, before} = await configured((path) => ({codebases: repositories(path, ['a'])}))
   const [a = '', b = ''] = repositories(fleet.path, ['a2', 'b'])
   const old = join(fleet.path, 'a')
@@ -60,7 +60,7 @@ test('a codebase that is added to the file is served after SIGHUP, and one that 
   expect((await fleet.ended(waits.id)).status).toBe('completed')
 })
 
-test('with more slots in the file a task that waits for one begins at SIGHUP', async () => {
+test('with more slots in the file, a task that waits for a slot starts at SIGHUP', async () => {
   const {fleet, worker, write, before} = await configured((path) => ({
     codebases: repositories(path, ['a', 'b']),
     max_concurrent_tasks: 1,
@@ -79,7 +79,7 @@ test('with more slots in the file a task that waits for one begins at SIGHUP', a
   expect(known.max_concurrent_tasks).toBe(2)
 })
 
-test('a file that is broken is said to be, and everything stays as it was', async () => {
+test('a broken file is reported, and all settings stay as they were', async () => {
   const {fleet, worker, write, before} = await configured((path) => ({codebases: repositories(path, ['a'])}))
   const id = await fleet.codebaseId(join(fleet.path, 'a'))
   write('{"codebases": [')
@@ -93,7 +93,7 @@ test('a file that is broken is said to be, and everything stays as it was', asyn
   await reload(worker, 'INFO  Settings reloaded: nothing has changed')
 })
 
-test('a setting that needs a restart is named, and one that does not takes effect', async () => {
+test('a setting that needs a restart is reported, and a live setting takes effect', async () => {
   const {fleet, worker, write, before} = await configured((path) => ({codebases: repositories(path, ['a'])}))
   const id = await fleet.codebaseId(join(fleet.path, 'a'))
   write({...before, capabilities: ['other'], allowed_agents: ['plan'], log_level: 'debug', redact: ['l.ne'], typo: 1})
@@ -108,7 +108,7 @@ test('a setting that needs a restart is named, and one that does not takes effec
   expect(worker.stderr()).toMatch(/DEBUG/)
 })
 
-test('a token that was replaced in its file is used from SIGHUP on, also for the report of what runs', async () => {
+test('a token replaced in its file is used after SIGHUP, also for reports of running tasks', async () => {
   const tokens = 'old/worker:old-token,new/worker:new-token,me:secret'
   const {fleet, worker} = await configured(
     (path) => {

@@ -31,7 +31,7 @@ function displayOf({isLogRedirected = false} = {}) {
   return {display, lines, end, watchers, open: () => display.open(controls, {watch, emit: bus.emit})}
 }
 
-test('log lines are written until the dashboard is shown, and a line at its end says what became of the worker', async () => {
+test('log lines are written until the dashboard opens, and a summary line is written when it closes', async () => {
   const {display, lines, watchers, open} = displayOf()
   display.write('one\n')
   open()
@@ -43,7 +43,7 @@ test('log lines are written until the dashboard is shown, and a line at its end 
   await until(() => watchers.count === 0, 'the queue to be left alone')
 })
 
-test('log lines that go elsewhere go on beside the dashboard', async () => {
+test('redirected log lines continue while the dashboard is open', async () => {
   const {display, lines, open} = displayOf({isLogRedirected: true})
   open()
   display.write('two\n')
@@ -51,7 +51,7 @@ test('log lines that go elsewhere go on beside the dashboard', async () => {
   expect(lines).toEqual(['two\n'])
 })
 
-test('after a dashboard that has failed there are log lines again, which say so', async () => {
+test('if the dashboard fails, log lines continue and report the failure', async () => {
   const {display, lines, end, open} = displayOf()
   open()
   end.reject(new Error('no terminal'))

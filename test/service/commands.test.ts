@@ -29,7 +29,7 @@ function workplace() {
 
 const withServer = ['install-service', '--server', 'https://plane.example', '--codebase', 'api:/srv/api']
 
-test.each([withServer, ['uninstall-service']])('%s needs root, or systemd first of all', async (...args) => {
+test.each([withServer, ['uninstall-service']])('%s needs systemd and root', async (...args) => {
   using work = workplace()
   const {code, stderr} = await work.run(args, asNobody)
   expect(code).toBe(hasSystemd ? 77 : 78)
@@ -38,7 +38,7 @@ test.each([withServer, ['uninstall-service']])('%s needs root, or systemd first 
 
 const canHideRun = isRoot && spawnSync('unshare', ['--mount', 'true']).status === 0
 
-test.skipIf(!canHideRun)('without systemd it says what else can be done', async () => {
+test.skipIf(!canHideRun)('without systemd it suggests alternatives', async () => {
   using work = workplace()
   const hidden = ['unshare', '--mount', 'sh', '-c', 'mount -t tmpfs none /run && exec "$@"', 'sh', ...asNobody]
   const {code, stderr} = await work.run(withServer, hidden)
@@ -48,7 +48,7 @@ test.skipIf(!canHideRun)('without systemd it says what else can be done', async 
   )
 })
 
-test('a dry run needs neither, shows the whole of it as text and as JSON, and writes nothing', async () => {
+test('a dry run needs neither, shows all changes as text and as JSON, and writes nothing', async () => {
   using work = workplace()
   const shown = await work.run([...withServer, '--dry-run'], asNobody)
   expect(shown.code).toBe(0)
@@ -71,7 +71,7 @@ test('without a server there is nothing to install', async () => {
   expect({code, stderr}).toMatchObject({code: 78, stderr: expect.stringMatching(/has no server[^]*Give --server URL/)})
 })
 
-test('below a folder the whole program is written, and what was written runs', async () => {
+test('with --root the whole program is written below that folder, and it runs', async () => {
   using work = workplace()
   const root = join(work.path, 'package')
   const {code, stdout} = await work.run(['install-service', '--root', root])

@@ -32,7 +32,7 @@ function manager(env: Record<string, string>, exit = 0) {
   }
 }
 
-test('it is ready once it runs, says so with its status, and says that it stops', async () => {
+test('it notifies systemd of readiness, status and stopping', async () => {
   const {bus, to, told, report} = manager({})
   to('idle', 'starting')
   await until(() => told().length === 1, 'the first word')
@@ -49,7 +49,7 @@ test('it is ready once it runs, says so with its status, and says that it stops'
   ])
 })
 
-test('what happens while the manager is being told is told together afterwards, the newest of each', async () => {
+test('values that change during a notification are sent together afterwards, newest value only', async () => {
   const {bus, to, told, report} = manager({})
   to('idle', 'starting')
   await Promise.resolve()
@@ -65,7 +65,7 @@ test('what happens while the manager is being told is told together afterwards, 
   ])
 })
 
-test('the watchdog hears of a loop that turns, at a third of its time, and of one that is blocked it does not', async () => {
+test('the watchdog is notified at a third of its interval, and not while the event loop is blocked', async () => {
   const {to, told, report} = manager({WATCHDOG_USEC: '600000', WATCHDOG_PID: '42'})
   const signs = () => told().filter((line) => line.includes('WATCHDOG=1')).length
   await until(() => signs() >= 2, 'signs of life')
@@ -79,7 +79,7 @@ test('the watchdog hears of a loop that turns, at a third of its time, and of on
   await report[Symbol.asyncDispose]()
 })
 
-test("another process's watchdog is left alone", async () => {
+test('the watchdog of another process is not notified', async () => {
   const {to, told, report} = manager({WATCHDOG_USEC: '30000', WATCHDOG_PID: '41'})
   const phases: Phase[] = ['idle', 'starting', 'running', 'draining', 'stopping']
   for (const [index, phase] of phases.slice(1).entries()) {
@@ -92,14 +92,14 @@ test("another process's watchdog is left alone", async () => {
   expect(told().join()).not.toContain('WATCHDOG')
 })
 
-test('without a service manager nothing is run', async () => {
+test('without a service manager no program is run', async () => {
   const {to, told, report} = manager({NOTIFY_SOCKET: ''})
   to('idle', 'starting')
   await report[Symbol.asyncDispose]()
   expect(told()).toEqual([])
 })
 
-test('a manager that cannot be told is an error line, once', async () => {
+test('a failed notification is logged as an error once', async () => {
   const {to, events, report} = manager({}, 1)
   to('idle', 'starting')
   await until(() => events.some(({type}) => type === 'notice'), 'the notice')

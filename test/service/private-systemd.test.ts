@@ -68,7 +68,7 @@ describe.skipIf(isSkipped)('the service under a real systemd', {timeout: 2 * pat
     return {id, agent: processesOf(id)[0], letGo: () => writeFileSync(file('go'), '')}
   }
 
-  test('it is installed, is ready, and its unit says which server it works for', async () => {
+  test('install-service installs it, it becomes ready, and its unit names the server', async () => {
     const done = await place.program(
       'install-service',
       '--server',
@@ -117,7 +117,7 @@ describe.skipIf(isSkipped)('the service under a real systemd', {timeout: 2 * pat
     expect(read('/var/lib/a2a-worker/tmp/kept')).toBe('kept\n')
   })
 
-  test('status finds it, for root and for members of its group, and tells others that it is there', async () => {
+  test('status finds it for root and for members of its group, and tells others that it exists', async () => {
     const {gid} = statSync(place.systemd.outside('/etc/a2a-worker/config.json'))
     const as = (groups: string) => ['setpriv', '--reuid', 'nobody', '--regid', 'nogroup', ...groups.split(' ')]
     const status = async (by: string[], ...args: string[]) =>
@@ -127,7 +127,7 @@ describe.skipIf(isSkipped)('the service under a real systemd', {timeout: 2 * pat
     expect((await status(as('--clear-groups'))).stdout).toContain('There are services of this machine')
   })
 
-  test('a codebase is not registered with it behind the back of its sandbox: the way to open that is told', async () => {
+  test('register refuses a codebase that its sandbox hides, and prints the command that opens the sandbox', async () => {
     const {code, stderr} = await place.program('register', '/home/dev/.opencode')
     expect({code, stderr}).toEqual({
       code: 77,
@@ -137,7 +137,7 @@ describe.skipIf(isSkipped)('the service under a real systemd', {timeout: 2 * pat
     })
   })
 
-  test('its watchdog is told that it lives', async () => {
+  test('it notifies the watchdog', async () => {
     const before = await place.property('WatchdogTimestampMonotonic')
     await until(
       async () => (await place.property('WatchdogTimestampMonotonic')) !== before,
@@ -146,7 +146,7 @@ describe.skipIf(isSkipped)('the service under a real systemd', {timeout: 2 * pat
     )
   })
 
-  test('a change is taken over by a running worker, which is replaced while its agent goes on', async () => {
+  test('after a change the running worker is replaced while its agent keeps running', async () => {
     const before = await place.property('MainPID')
     const {id, agent, letGo} = await holding('upgrade')
     repository(place.systemd.outside(second))
@@ -159,7 +159,7 @@ describe.skipIf(isSkipped)('the service under a real systemd', {timeout: 2 * pat
     expect(await ended(id)).toMatchObject({status: 'completed', result: 'upgrade', attempt: 1})
   })
 
-  test('kill -9 of the worker leaves the agent at work; the unit starts again, and goes on with it', async () => {
+  test('kill -9 of the worker leaves the agent running; the unit restarts and adopts it', async () => {
     const before = await place.property('MainPID')
     const {id, agent, letGo} = await holding('crash')
     await place.systemd.run(['kill', '-KILL', before])
@@ -172,7 +172,7 @@ describe.skipIf(isSkipped)('the service under a real systemd', {timeout: 2 * pat
     expect(processesOf(id)).toEqual([])
   })
 
-  test('a reload takes up a changed file, and what runs goes on under the same worker', async () => {
+  test('a reload applies a changed file, and running tasks continue under the same worker', async () => {
     const before = await place.property('MainPID')
     const {id, letGo} = await holding('reload')
     const path = '/etc/a2a-worker/config.json'
@@ -186,7 +186,7 @@ describe.skipIf(isSkipped)('the service under a real systemd', {timeout: 2 * pat
   })
 
   test(
-    'kill -9 while the control plane is away costs nothing, however long it is',
+    'kill -9 while the control plane is down loses nothing, however long the outage',
     {timeout: outageMs + 3 * patienceMs},
     async () => {
       const before = await place.property('MainPID')
@@ -206,7 +206,7 @@ describe.skipIf(isSkipped)('the service under a real systemd', {timeout: 2 * pat
     },
   )
 
-  test('a stop lets the drain have its time and leaves nothing of the agent', async () => {
+  test('a stop drains and leaves no process of the agent', async () => {
     const {id, agent} = await holding('stop')
     expect(processesOf(id)).toContain(agent)
     await place.systemctl('stop', unit)
@@ -215,7 +215,7 @@ describe.skipIf(isSkipped)('the service under a real systemd', {timeout: 2 * pat
     expect(await place.property('Result')).toBe('success')
   })
 
-  test('uninstalling takes back what was installed, and keeps configuration and state', async () => {
+  test('uninstalling removes what was installed, and keeps configuration and state', async () => {
     const done = await place.program('uninstall-service')
     expect(done).toMatchObject({code: 0, stdout: expect.stringContaining('Kept: /etc/a2a-worker/config.json')})
     expect(await place.property('LoadState')).toBe('not-found')

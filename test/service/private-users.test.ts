@@ -20,7 +20,7 @@ describe.skipIf(isSkipped)('under a real systemd', {timeout: 2 * patienceMs}, ()
     return place.as(['setpriv', '--reuid', 'dev', '--regid', 'dev', '--clear-groups'], env)
   }
 
-  test('a user has a service in the own systemd, without root, and is told that it ends at the logout', async () => {
+  test('a user can install a service without root, and is warned that it ends at logout', async () => {
     await startUserManager()
     const dev = asDev()
     const refused = await dev.program('install-service', '--server', place.fleet.url)
@@ -39,7 +39,7 @@ describe.skipIf(isSkipped)('under a real systemd', {timeout: 2 * patienceMs}, ()
     expect(await dev.property('LoadState')).toBe('not-found')
   })
 
-  test('a Python worker is replaced and its settings are taken over, and the way back that is told is one', async () => {
+  test('a Python worker is replaced with its settings, and the printed rollback command works', async () => {
     await startPythonWorker()
     const {code, stdout, stderr} = await place.program('install-service', '--start')
     expect({code, stderr}).toEqual({code: 0, stderr: ''})
@@ -58,7 +58,7 @@ describe.skipIf(isSkipped)('under a real systemd', {timeout: 2 * patienceMs}, ()
     )
   })
 
-  test("a Python worker's unit is not ours to uninstall; purging takes configuration, state and user", async () => {
+  test("uninstall refuses a Python worker's unit; --purge removes configuration, state and user", async () => {
     expect(await place.program('uninstall-service', '--purge')).toMatchObject({
       code: 73,
       stderr: expect.stringContaining(`${unit}.service was not written by a2a-worker`),

@@ -7,7 +7,7 @@ import {socketPath} from '../../src/lib/control/socket-path.ts'
 import {startFleet} from '../support/fleet.ts'
 import {repository, scratchFolder, until} from '../support/scratch.ts'
 
-test("systemd's directories count, the first of several, and ours before them", () => {
+test("A2A_STATE_DIR comes before systemd's directories, of which the first counts", () => {
   const env = {STATE_DIRECTORY: '/var/lib/a:/var/lib/a/tmp', RUNTIME_DIRECTORY: '/run/a:/run/b', HOME: '/root'}
   expect(stateDirectory(env)).toBe('/var/lib/a')
   expect(stateDirectory({...env, A2A_STATE_DIR: '/srv/state'})).toBe('/srv/state')
@@ -16,7 +16,7 @@ test("systemd's directories count, the first of several, and ours before them", 
   expect(socketPath({...env, XDG_RUNTIME_DIR: '/tmp'}, '/var/lib/a', 'w')).toBe('/run/a/w.sock')
 })
 
-test("a service's socket is open to its group, and found by who has another state directory and no name", async () => {
+test("a service's socket is open to its group, and is found with another state directory and without a name", async () => {
   using scratch = scratchFolder()
   const services = join(scratch.path, 'run')
   mkdirSync(services, {mode: 0o750})
@@ -33,7 +33,7 @@ test("a service's socket is open to its group, and found by who has another stat
   expect(areServicesInaccessible(join(scratch.path, 'nothing'))).toBe(false)
 })
 
-test("any other worker's socket is for its user alone", async () => {
+test('the socket of any other worker is private to its user', async () => {
   await using fleet = await startFleet()
   await fleet.worker('own', [repository(join(fleet.path, 'p'))])
   const look = async () => (await findLocalWorkers(fleet.env, fleet.env['A2A_STATE_DIR'] ?? ''))[0]
@@ -42,7 +42,7 @@ test("any other worker's socket is for its user alone", async () => {
   expect(statSync(worker.socket).mode & 0o777).toBe(0o600)
 })
 
-test.skipIf(process.getuid?.() === 0)('a folder that may not be looked into is no empty one', () => {
+test.skipIf(process.getuid?.() === 0)('an unreadable folder is not treated as empty', () => {
   using scratch = scratchFolder()
   const closed = join(scratch.path, 'closed')
   mkdirSync(closed)

@@ -9,7 +9,7 @@ const facts = {pid: 1, version: '1', free: 3, worker_id: 'w1', server: 'http://p
 /** As it goes over the socket. */
 const sent = (status: unknown) => v.parse(workerStatusSchema, JSON.parse(JSON.stringify(status)))
 
-test('whoever comes late has the view that the worker itself has', () => {
+test('a view restored from the status equals the view of the worker', () => {
   const view = after(
     connected(),
     ...running('a'),
@@ -27,7 +27,7 @@ test('whoever comes late has the view that the worker itself has', () => {
   expect(workerDetails(status, noon)).toContain('reports that the server will not take\n  b  failed  Task b not found')
 })
 
-test('of what a task said, of the log and of the history only the newest is sent, at most so much', () => {
+test('the status contains only the newest output, log and history, within limits', () => {
   const talk = Array.from({length: 200}, (_, i) => said('a', `${i} ${'x'.repeat(400)}`))
   const tasks = Array.from({length: 100}, (_, i) => [
     ...running(`t${i}`),
@@ -44,13 +44,13 @@ test('of what a task said, of the log and of the history only the newest is sent
   expect(status.log.items).toHaveLength(100)
 })
 
-test('a task that was declined a while ago is not told as waiting: it has gone elsewhere', () => {
+test('a task declined a while ago is no longer listed as waiting', () => {
   const view = after(connected(), {type: 'task.waiting', taskId: 'c', title: 'C', reason: 'no slot is free'})
   expect(statusFromView(view, facts, noon + 30_000).waiting).toHaveLength(1)
   expect(statusFromView(view, facts, noon + 120_000).waiting).toEqual([])
 })
 
-test('that the disk is nearly full is seen by whoever comes late, and by whoever was there', () => {
+test('a nearly full disk is visible in restored views and in live views', () => {
   const disk = {path: '/s', free: 5, minimum: 10, is_low: true, runs: {tasks: 1, bytes: 2}}
   const view = after(connected(), {type: 'disk.changed', isLow: true, path: '/s', free: 5, minimum: 10, wanted: 11})
   expect(view.isDiskLow).toBe(true)
@@ -59,7 +59,7 @@ test('that the disk is nearly full is seen by whoever comes late, and by whoever
   expect(again.isDiskLow).toBe(false)
 })
 
-test('what an older worker does not tell is left open', () => {
+test('fields that an older worker does not send get defaults', () => {
   const old = {
     ...facts,
     name: 'w',
