@@ -7,14 +7,14 @@ type ListedModel = {id: string; name: string; provider: string}
 export default class Models extends BaseCommand {
   static override summary = 'List the models that tasks can name'
   static override description =
-    'Those that the OpenCode of this machine can use with its logins; with --remote those of all workers. Of the logins only the names of providers are looked at.'
+    'Lists the models that the OpenCode of this machine can use with its logins, or with --remote the models of all workers. Only the provider names of the logins are read.'
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> --remote --json',
   ]
   static override flags = {
     ...settingFlags('opencode_bin'),
-    remote: Flags.boolean({summary: 'Those that the workers have announced to the control plane'}),
+    remote: Flags.boolean({summary: 'List the models that workers have announced to the control plane'}),
   }
 
   async run(): Promise<readonly ListedModel[]> {
@@ -24,7 +24,7 @@ export default class Models extends BaseCommand {
     const rows = models.map(({id, name, provider}) => [id, name, provider])
     this.log(rows.length > 0 ? table(rows, ['MODEL', 'NAME', 'PROVIDER']) : 'No models.')
     if (rows.length === 0 && !flags.remote)
-      this.logToStderr('Log in to a provider with `opencode auth login`, or name one in its configuration.')
+      this.logToStderr("Log in to a provider with `opencode auth login`, or add one to OpenCode's configuration.")
     return models
   }
 

@@ -4,9 +4,9 @@ import {serviceFlags, settingFlags} from '../flags.ts'
 import type {ServiceReport} from '../lib/service/install.ts'
 
 export default class UninstallService extends BaseCommand {
-  static override summary = 'Stop the systemd service and take back what its installation put there'
+  static override summary = 'Stop and remove the systemd service'
   static override description =
-    'Tasks in hand may end within drain_timeout; then agents that are left are ended. Configuration and state are kept, but with --purge.'
+    'Running tasks may finish within drain_timeout, then the remaining agents are killed. Removes the unit and, with the last service, the program. Keeps configuration, state and user; --purge removes those too.'
   static override examples = [
     'sudo <%= config.bin %> <%= command.id %>',
     'sudo <%= config.bin %> <%= command.id %> --name prod --purge',
@@ -15,7 +15,7 @@ export default class UninstallService extends BaseCommand {
   static override flags = {
     ...settingFlags('worker_name'),
     ...serviceFlags,
-    purge: Flags.boolean({summary: 'Remove configuration and state too'}),
+    purge: Flags.boolean({summary: 'Remove configuration, state and user too'}),
   }
 
   async run(): Promise<ServiceReport> {

@@ -89,7 +89,7 @@ test('a missing, empty, duplicate, too long or non-text prompt: exit 2', async (
     [['--file', long], '', /has 1048577 bytes; at most 1048576/],
     [['--file', scratch.path], '', /cannot be read: EISDIR/],
     [['x', '--metadata', 'nothing'], '', /KEY=VALUE/],
-    [['x', '--resume', 'ses/../1'], '', /--resume wants the id of a session, not "ses/],
+    [['x', '--resume', 'ses/../1'], '', /--resume needs the id of a session, not "ses/],
     [['x', '--nonsense'], '', /Nonexistent flag/],
   ]
   for (const [args, input, message] of cases) {
@@ -175,7 +175,7 @@ test('missing, broken or invalid configuration, or one without a server: exit 78
     ],
     [config('{"server_url": "ftp://x"}'), /server_url .*must be an address/],
     [config('{"max_concurrent_tasks": 0, "poll_interval": -1}'), /poll_interval[^]*max_concurrent_tasks/],
-    [config('{"worker_name": "w"}'), /names no server[^]*--local/],
+    [config('{"worker_name": "w"}'), /has no server_url[^]*--local/],
   ]
   for (const [path, message] of cases)
     expect(await run(['start', '--config', path]), path).toMatchObject({
@@ -199,12 +199,12 @@ test('an unreadable configuration: exit 78, or a hint if no server is known', as
   try {
     expect(await cli(['start'], {cwd: project, env, by})).toMatchObject({
       code: 78,
-      stderr: expect.stringMatching(/config\.json may not be read by this user, and no server was named/),
+      stderr: expect.stringMatching(/This user may not read the configuration file .*config\.json, and no server was given/),
     })
     expect(await cli(['tasks', 'list'], {cwd: project, env, by})).toMatchObject({
       code: 69,
       stderr: expect.stringMatching(
-        /No control plane is known[^]*config\.json is there, but this user may not read it/,
+        /No control plane is configured[^]*config\.json exists, but this user may not read it/,
       ),
     })
     const given = {...env, A2A_SERVER_URL: plane.url, A2A_AUTH_TOKEN: 'sesame-sesame'}

@@ -169,7 +169,7 @@ test('sync says why it cannot sync', async () => {
     }),
   ).toMatchObject({
     code: 0,
-    stdout: expect.stringMatching(/There are none: OpenCode has not kept any yet\./),
+    stdout: expect.stringMatching(/OpenCode has not stored any sessions yet\./),
   })
   const away = ['sessions', 'sync', '--codebase', code, '--server', 'http://127.0.0.1:9']
   expect(await cli(away, {cwd: code, env: fleet.env})).toMatchObject({

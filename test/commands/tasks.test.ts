@@ -60,7 +60,7 @@ test('create --json prints the task; with --wait it prints the ended task and ex
 
 test('create --wait says why a task waits, and exits 3 when the task is cancelled', async () => {
   const waiting = fleet.start(['tasks', 'create', 'x', '--codebase', idle, '--wait'])
-  await says(waiting, /No worker serves .*idle now; the task waits until one does\.[^]*^Waiting: /m)
+  await says(waiting, /No worker serves .*idle now\. The task waits until one does\.[^]*^Waiting: /m)
   const [, id = ''] = /^Task (\S+)$/m.exec(waiting.stderr()) ?? []
   expect(await fleet.cli(['tasks', 'cancel', id])).toMatchObject({code: 0, stdout: `Task ${id} is cancelled.\n`})
   expect((await waiting.finished).code).toBe(3)
@@ -72,7 +72,7 @@ test('Ctrl-C while waiting leaves the task running, prints follow-up commands, a
   waiting.process.kill('SIGINT')
   expect((await waiting.finished).code).toBe(130)
   expect(waiting.stderr()).toContain(
-    `Task ${id} goes on.
+    `Task ${id} keeps running.
   → Follow it: a2a-worker tasks output ${id} --follow
   → Cancel it: a2a-worker tasks cancel ${id}\n`,
   )
@@ -90,7 +90,7 @@ test('Ctrl-C with --cancel-on-interrupt cancels the task', async () => {
 test('--timeout limits the wait, not the task: exit 75', async () => {
   const {code, stderr} = await fleet.cli(create('@ms=1500', '--wait', '--timeout', '1'))
   expect(code).toBe(75)
-  const [, id = ''] = /Task (\S+) has not ended within 1 s; it goes on\./.exec(stderr) ?? []
+  const [, id = ''] = /Task (\S+) has not ended within 1 s\. It keeps running\./.exec(stderr) ?? []
   expect(stderr).toContain(`a2a-worker tasks output ${id} --follow`)
   expect((await fleet.ended(id)).status).toBe('completed')
 })
@@ -189,7 +189,7 @@ test('retry runs an ended task again under the same id, and refuses a waiting or
   const {id} = await fleet.http.task(await fleet.codebaseId(path), {prompt: '@lines=1 @nofinish'})
   expect((await fleet.ended(id)).status).toBe('failed')
   const retried = await fleet.cli(['tasks', 'retry', id])
-  expect(retried).toMatchObject({code: 0, stdout: `Task ${id} waits again, as attempt 2.\n`})
+  expect(retried).toMatchObject({code: 0, stdout: `Task ${id} is pending again, as attempt 2.\n`})
   await until(async () => (await fleet.http.get(id)).attempt === 2, 'the second attempt')
   expect(await fleet.ended(id)).toMatchObject({status: 'failed', attempt: 2})
   const hanging = await fleet.http.task(await fleet.codebaseId(path), {prompt: '@hang'})

@@ -124,7 +124,7 @@ describe.skipIf(isSkipped)('the service under a real systemd', {timeout: 2 * pat
       place.systemd.run([...by, ...insideProgram, 'status', ...args], {HOME: by.length === 0 ? '/root' : '/nowhere'})
     const found = {state: 'healthy', server: place.fleet.url, local: [{isService: true, phase: 'running'}]}
     for (const by of [[], as(`--groups ${gid}`)]) expect(parsed(await status(by, '--json'))).toMatchObject(found)
-    expect((await status(as('--clear-groups'))).stdout).toContain('There are services of this machine')
+    expect((await status(as('--clear-groups'))).stdout).toContain('Services run on this machine')
   })
 
   test('register refuses a codebase that its sandbox hides, and prints the command that opens the sandbox', async () => {

@@ -2,7 +2,7 @@ import {BaseCommand} from '../../base-command.ts'
 import type {Codebase} from '../../lib/protocol/schemas.ts'
 
 export default class CodebasesList extends BaseCommand {
-  static override summary = 'List the codebases that the control plane knows'
+  static override summary = 'List the codebases of the control plane'
   static override examples = ['<%= config.bin %> <%= command.id %>', '<%= config.bin %> <%= command.id %> --json']
 
   async run(): Promise<Codebase[]> {

@@ -12,7 +12,7 @@ export default class ConfigPath extends BaseCommand {
     const {configFiles: used, unreadable, stateDir: state} = await this.loadContext(flags)
     const paths = {used, unreadable, user: userFile(process.env), system: systemFile, state}
     this.log(`read     ${used.join(', ') || 'none'}`)
-    if (unreadable.length > 0) this.log(`no right ${unreadable.join(', ')}`)
+    if (unreadable.length > 0) this.log(`denied   ${unreadable.join(', ')}`)
     this.log(`written  ${paths.user}`)
     this.log(`system   ${paths.system}`)
     this.log(`state    ${state}`)

@@ -2,7 +2,7 @@ import {BaseCommand} from '../../base-command.ts'
 import type {ListedSetting} from '../../lib/config/show.ts'
 
 export default class ConfigShow extends BaseCommand {
-  static override summary = 'Show the settings that are in force, and where each comes from'
+  static override summary = 'Show the settings in force, and where each comes from'
   static override description = 'Secrets are masked.'
   static override examples = ['<%= config.bin %> <%= command.id %>', '<%= config.bin %> <%= command.id %> --json']
 

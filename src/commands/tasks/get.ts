@@ -3,7 +3,7 @@ import {BaseCommand} from '../../base-command.ts'
 import type {Task} from '../../lib/protocol/schemas.ts'
 
 export default class TasksGet extends BaseCommand {
-  static override summary = 'Show a task: state, result, what it took'
+  static override summary = 'Show a task: status, result, duration and cost'
   static override examples = [
     '<%= config.bin %> <%= command.id %> TASK',
     '<%= config.bin %> <%= command.id %> TASK --json',

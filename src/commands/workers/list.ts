@@ -2,7 +2,7 @@ import {BaseCommand} from '../../base-command.ts'
 import type {MonitorWorker} from '../../lib/protocol/schemas.ts'
 
 export default class WorkersList extends BaseCommand {
-  static override summary = 'List the workers that the control plane knows'
+  static override summary = 'List the workers of the control plane'
   static override examples = ['<%= config.bin %> <%= command.id %>', '<%= config.bin %> <%= command.id %> --json']
 
   async run(): Promise<MonitorWorker[]> {

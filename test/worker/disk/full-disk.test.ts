@@ -69,7 +69,7 @@ describe.skipIf(isSkipped)('a worker whose disk is full', () => {
     )
     const low = await at.status()
     expect(low).toMatchObject({code: 1, report: {state: 'degraded', local: [{free: 0, disk: {is_low: true}}]}})
-    expect(low.report.error).toMatch(/^worker w takes no task: too little is free for .*\/workers\/w$/)
+    expect(low.report.error).toMatch(/^worker w takes no tasks: too little disk space for .*\/workers\/w$/)
     expect(low.text).toMatch(/^disk +[23][.\d]* MiB free .*less than min_free_disk \(4 MiB\): no task is taken;/m)
     const waits = await at.task('later')
     expect((await at.fleet.ended(runs)).status).toBe('completed')
