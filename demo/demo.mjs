@@ -76,7 +76,7 @@ async function startWorker(env) {
   say(
     log
       .split('\n')
-      .filter((line) => /OpenCode|Control plane|Registered/.test(line))
+      .filter((line) => /OpenCode|control plane|Registered/.test(line))
       .map((line) => `  ${line.slice(25)}`)
       .join('\n'),
   )

@@ -168,7 +168,7 @@ test('missing, broken or invalid configuration, or one without a server: exit 78
   const cases: [string, RegExp][] = [
     ['/nowhere.json', /\/nowhere\.json does not exist/],
     [config('{"server_url": '), /is not valid JSON/],
-    [config('[]'), /must hold a JSON object/],
+    [config('[]'), /must contain a JSON object/],
     [
       config('{"server_url": "https://x", "poll_interval": "soon"}'),
       /poll_interval \(.*config-.*\): must be a whole number, not "soon"/,
@@ -199,7 +199,9 @@ test('an unreadable configuration: exit 78, or a hint if no server is known', as
   try {
     expect(await cli(['start'], {cwd: project, env, by})).toMatchObject({
       code: 78,
-      stderr: expect.stringMatching(/This user may not read the configuration file .*config\.json, and no server was given/),
+      stderr: expect.stringMatching(
+        /This user may not read the configuration file .*config\.json, and no server was given/,
+      ),
     })
     expect(await cli(['tasks', 'list'], {cwd: project, env, by})).toMatchObject({
       code: 69,

@@ -44,7 +44,7 @@ test('too little disk space for the state is a problem, because no task is taken
   await using shop = openWorkshop({A2A_MIN_FREE_DISK: String(2 ** 40)})
   expect(finding(await wrong(shop, ['--server', plane.url]), 'state')).toMatchObject({
     state: 'problem',
-    text: expect.stringMatching(/^only \d+ [MG]iB are free for .*\(min_free_disk\) no task is taken$/),
+    text: expect.stringMatching(/^only \d+ [MG]iB free for .*\(min_free_disk\) the worker takes no tasks$/),
   })
 })
 
@@ -53,7 +53,7 @@ test('no workers: names the cause, and what to start where', async () => {
   await using shop = openWorkshop()
   const found = await wrong(shop, ['--server', plane.url])
   expect(finding(found, 'workers')).toMatchObject({
-    text: expect.stringMatching(/knows no worker.*No workers available/),
+    text: expect.stringMatching(/has no workers.*No workers available/),
     fixes: [expect.stringMatching(/systemctl start/), expect.stringMatching(/A2A_SERVER_URL/)],
   })
 })
@@ -67,7 +67,7 @@ test('empty lists although the worker is registered: the server has lost its sta
   server.codebases.clear()
   const found = await wrong(shop, ['--server', server.url])
   expect(finding(found, 'workers')).toMatchObject({
-    text: expect.stringMatching(/does not know the worker w.*lost its state/),
+    text: expect.stringMatching(/does not know the registered worker w.*lost its state/),
     fixes: [expect.stringMatching(/OPENCODE_DB_PATH/), expect.stringMatching(/restart/)],
   })
 })
@@ -88,8 +88,8 @@ test('changing lists: replicas without shared state', async () => {
   await using shop = openWorkshop()
   const found = await wrong(shop, ['--server', `http://127.0.0.1:${(balancer.address() as AddressInfo).port}`])
   expect(finding(found, 'workers')).toMatchObject({
-    text: expect.stringMatching(/change from one look to the next.*replicas without shared state/),
-    fixes: [expect.stringMatching(/A2A_REDIS_URL on the server/)],
+    text: expect.stringMatching(/change between requests.*replicas without shared state/),
+    fixes: [expect.stringMatching(/A2A_REDIS_URL for all replicas/)],
   })
   balancer.close()
   balancer.closeAllConnections()
@@ -143,7 +143,7 @@ test('a worker that does not start: problems of its configuration are reported f
     text: expect.stringMatching(/poll_interval .*must be a whole number/),
   })
   expect(finding(await wrong(shop, []), 'worker')).toMatchObject({
-    text: expect.stringMatching(/no worker of this user runs|the service a2a-agent-worker is/),
+    text: expect.stringMatching(/no worker runs on this machine|the service a2a-agent-worker is/),
   })
   expect(finding(await wrong(shop, []), 'server')).toMatchObject({fixes: [expect.stringMatching(/server_url/)]})
 })
@@ -151,7 +151,7 @@ test('a worker that does not start: problems of its configuration are reported f
 test('an unreachable server: unknown name, closed port, wrong token and another program are told apart', async () => {
   await using shop = openWorkshop()
   const name = await wrong(shop, ['--server', 'https://no-such-host.invalid'])
-  expect(finding(name, 'server')?.text).toMatch(/host name no-such-host\.invalid is not known/)
+  expect(finding(name, 'server')?.text).toMatch(/host name no-such-host\.invalid cannot be resolved/)
   const port = await wrong(shop, ['--server', 'http://127.0.0.1:9'])
   expect(finding(port, 'server')).toMatchObject({
     text: expect.stringMatching(/nothing listens there/),
@@ -206,7 +206,7 @@ test('a codebase that cannot be registered: the path is missing, is no directory
   chmodSync(path, 0o000)
   const denied = await wrong(shop, ['--config', config], {by: subjectToPermissions})
   expect(finding(denied, 'codebase code')).toMatchObject({
-    text: expect.stringMatching(/may not read and write/),
+    text: expect.stringMatching(/cannot read and write/),
     fixes: [expect.stringMatching(/setfacl/), expect.stringMatching(/usermod/)],
   })
   chmodSync(path, 0o755)
@@ -218,7 +218,7 @@ test('a worker connected to another server is reported, with where to change tha
   await using shop = openWorkshop()
   await shop.worker(other.url, 'w', [repository(join(shop.path, 'p'))])
   expect(finding(await wrong(shop, ['--server', meant.url]), 'worker')).toMatchObject({
-    text: expect.stringContaining(`but ${meant.url} was asked for`),
+    text: expect.stringContaining(`but the configured server is ${meant.url}`),
     fixes: [expect.stringContaining(`A2A_SERVER_URL=${meant.url}`)],
   })
 })

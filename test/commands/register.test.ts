@@ -25,7 +25,7 @@ test('a running worker serves a registered codebase at once, and again after its
   const [first = '', second = ''] = ['first', 'second'].map((name) => repository(join(fleet.path, name)))
   const worker = await fleet.worker('w', [first])
   const {code, stdout} = await fleet.cli(['register', second, '--description', 'Another one'])
-  expect(stdout).toMatch(/The running worker w \(pid \d+\) serves .*second from now on.\nWritten to .*config\.json\.\n/)
+  expect(stdout).toMatch(/The running worker w \(pid \d+\) now serves .*second\.\nWritten to .*config\.json\.\n/)
   expect(code).toBe(0)
   const task = await fleet.http.task(await fleet.codebaseId(second), {prompt: '@lines=1'})
   expect((await fleet.ended(task.id)).status).toBe('completed')
@@ -35,7 +35,7 @@ test('a running worker serves a registered codebase at once, and again after its
   await stop(worker)
   const again = await fleet.worker('w', [first])
   expect(again.stderr()).toMatch(/Registered codebase 'second'/)
-  expect((await fleet.cli(['register', second, '--description', 'Another one'])).stdout).toMatch(/has it already/)
+  expect((await fleet.cli(['register', second, '--description', 'Another one'])).stdout).toMatch(/already contains it/)
 })
 
 test('without a running worker the codebase is registered with the server, and the next start serves it under the same id', async () => {
@@ -65,7 +65,7 @@ test('--dry-run says what would be done, with and without a worker, and changes 
   const dry = () => fleet.cli(['register', path, '--dry-run'])
   expect(await dry()).toMatchObject({
     code: 0,
-    stdout: `Would register ${path} with the control plane.\nWould write it to ${fileOf(fleet)}.\n`,
+    stdout: `Would register ${path} with the control plane.\nWould write the codebase to ${fileOf(fleet)}.\n`,
   })
   expect(await fleet.codebaseId(path)).toBe('')
   await fleet.worker('w', [repository(join(fleet.path, 'other'))])

@@ -39,7 +39,7 @@ test('log lines are written until the dashboard opens, and a summary line is wri
   expect(watchers.count).toBe(1)
   await display.close()
   await display.close()
-  expect(lines).toEqual(['one\n', 'Worker box-api has stopped; its tasks: 1 completed, 0 failed, 0 cancelled\n'])
+  expect(lines).toEqual(['one\n', 'Worker box-api stopped. Tasks: 1 completed, 0 failed, 0 cancelled\n'])
   await until(() => watchers.count === 0, 'the queue to be left alone')
 })
 
@@ -57,6 +57,6 @@ test('if the dashboard fails, log lines continue and report the failure', async 
   end.reject(new Error('no terminal'))
   await until(() => lines.length > 0, 'a line')
   display.write('two\n')
-  expect(lines).toEqual(['The dashboard has failed and the worker goes on without: no terminal\n', 'two\n'])
+  expect(lines).toEqual(['The dashboard failed. The worker continues without it: no terminal\n', 'two\n'])
   await display.close()
 })

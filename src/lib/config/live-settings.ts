@@ -2,13 +2,13 @@ import {isDeepStrictEqual} from 'node:util'
 import {settingKeys, settingDefinition, type Config, type SettingKey} from './settings.ts'
 
 export type SettingChanges = {
-  /** Those that a worker takes up while it runs. */
+  /** Changed settings that a running worker applies. */
   live: SettingKey[]
-  /** Those that wait for its next start. */
+  /** Changed settings that need a restart. */
   atStart: SettingKey[]
 }
 
-/** How two configurations differ. */
+/** The settings that differ between two configurations. */
 export function diffConfigs(current: Config, fresh: Config): SettingChanges {
   const changed = settingKeys.filter((key) => !isDeepStrictEqual(current[key], fresh[key]))
   const isLive = (key: SettingKey) => settingDefinition(key).live === true
@@ -16,8 +16,8 @@ export function diffConfigs(current: Config, fresh: Config): SettingChanges {
 }
 
 /**
- * Changes what may change of the configuration that a worker runs with, in place: whoever uses such a setting reads it
- * there when it is needed, and does not keep it.
+ * Applies changed live settings to `current`, in place. Code that uses a live setting must read it from that object
+ * each time, and must not store its value.
  */
 export function applyLiveSettings(current: Config, fresh: Config): SettingChanges {
   const changes = diffConfigs(current, fresh)

@@ -2,7 +2,7 @@ import {join} from 'node:path'
 import * as v from 'valibot'
 import {readStateJson, writePrivateFile} from './state-directory.ts'
 
-/** A file that is damaged is none: whoever wrote it writes another one. */
+/** A damaged file counts as missing. The next embedded control plane writes a new one. */
 const schema = v.object({
   url: v.pipe(v.string(), v.url(), v.regex(/^https?:/)),
   port: v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65_535)),
@@ -14,7 +14,7 @@ export type LocalControlPlane = v.InferOutput<typeof schema>
 
 const path = (stateDir: string) => join(stateDir, 'local.json')
 
-/** What the last embedded control plane wrote; it may have ended since. */
+/** Address and token that the last embedded control plane wrote. It may have ended since. */
 export function readLocalControlPlane(stateDir: string): LocalControlPlane | undefined {
   const parsed = v.safeParse(schema, readStateJson(path(stateDir)))
   return parsed.success ? parsed.output : undefined

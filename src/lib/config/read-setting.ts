@@ -5,7 +5,7 @@ import {readValue, InvalidValueError} from './read-value.ts'
 import {validateConfig, type Sources} from './resolve.ts'
 import {settingKeys, type Config, type SettingKey} from './settings.ts'
 
-/** A setting that somebody typed; the value undefined takes it out. Throws ExpectedError (2), with the nearest names. */
+/** Parses a setting typed by the user. An undefined `text` removes the setting. Throws ExpectedError (2). */
 export function readSetting(
   name: string,
   text: string | undefined,
@@ -21,7 +21,7 @@ export function readSetting(
     )
   }
 
-  if (key === 'codebases') throw usageError('Codebases are written by `a2a-worker register PATH`.')
+  if (key === 'codebases') throw usageError('To add a codebase, run `a2a-worker register PATH`.')
   if (text === undefined) return {key, value: undefined}
   try {
     const value = readValue(key, text, {directory, ...(env['HOME'] ? {home: env['HOME']} : {})})

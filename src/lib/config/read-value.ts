@@ -5,18 +5,18 @@ import {maxDepth} from './file.ts'
 import type {ConfiguredCodebase, SettingKey} from './settings.ts'
 import {settingDefinition} from './settings.ts'
 
-/** Why a value cannot be used, in words that fit behind `<key> (<source>): `. */
+/** A value that a setting does not accept. The message fits after `<key> (<source>): `. */
 export class InvalidValueError extends Error {}
 
 export type PathOrigin = {
-  /** Relative paths are taken from here. */
+  /** Relative paths are resolved against this directory. */
   directory: string
   home?: string
 }
 
 /**
- * Turns what a flag, a variable or a file gave into the setting's type. Texts are accepted for every type, since a
- * variable has no other; lists and codebases in a text are comma-separated. Throws ValueProblem.
+ * Converts a value from a flag, a variable or a file to the type of the setting. Every type accepts text, because a
+ * variable is always text. Lists and codebases in text are separated by commas. Throws InvalidValueError.
  */
 export function readValue(key: SettingKey, raw: unknown, origin: PathOrigin): unknown {
   const setting = settingDefinition(key)
@@ -46,7 +46,7 @@ export function readValue(key: SettingKey, raw: unknown, origin: PathOrigin): un
 
 const maxQuotedChars = 200
 
-/** What was given, for a message; of what is long the beginning. */
+/** The value as JSON for a message. A long value is truncated. */
 function quote(raw: unknown): string {
   const text = JSON.stringify(raw)
   return text.length > maxQuotedChars ? `${text.slice(0, maxQuotedChars)}…` : text
@@ -82,7 +82,7 @@ function readNumber(raw: unknown, minimum: number, maximum: number): number {
   return value
 }
 
-/** Absolute form of a path that a person wrote: `~` is the home directory. */
+/** Resolves a path written by a person. `~` is the home directory. Throws InvalidValueError. */
 export function readPath(raw: unknown, {directory, home = homedir()}: PathOrigin): string {
   if (typeof raw !== 'string' || raw === '') throw new InvalidValueError(`must be a path, not ${quote(raw)}`)
   if (raw.includes('\0')) throw new InvalidValueError('must be a path without NUL characters')
@@ -103,8 +103,8 @@ function asArray(raw: unknown): unknown[] {
 
 function readList(raw: unknown): string[] {
   const items = typeof raw === 'string' ? splitList(raw) : asArray(raw)
-  const odd = items.find((item) => typeof item !== 'string' || item === '')
-  if (odd !== undefined) throw new InvalidValueError(`must be a list of texts, but holds ${quote(odd)}`)
+  const invalid = items.find((item) => typeof item !== 'string' || item === '')
+  if (invalid !== undefined) throw new InvalidValueError(`must be a list of texts, but contains ${quote(invalid)}`)
   return items as string[]
 }
 
@@ -124,7 +124,7 @@ function readObject(raw: unknown): Record<string, unknown> {
   return value as Record<string, unknown>
 }
 
-/** `NAME:PATH` (only when what precedes the colon holds no slash), `PATH`, or `{name?, path, description?}`. */
+/** Parses `NAME:PATH` (NAME contains no slash), `PATH`, or `{name?, path, description?}`. */
 function readCodebase(raw: unknown, origin: PathOrigin): ConfiguredCodebase {
   if (typeof raw === 'string') {
     const [, name, rest] = /^([^/:]+):(.+)$/s.exec(raw) ?? []

@@ -7,32 +7,32 @@ import {readValue, InvalidValueError} from './read-value.ts'
 import type {Config, ConfiguredCodebase, SettingKey} from './settings.ts'
 import {envNames, settingKeys, settingDefinition, settings} from './settings.ts'
 
+/** Where each value comes from: `--flag`, a variable, a file, `default`, or `unset`. */
 export type Sources = Record<SettingKey, string>
 
 export type Resolved = {
   config: Config
-  /** Where each value came from: `--flag`, a variable, a file, `default`, or `unset`. */
   sources: Sources
   warnings: string[]
 }
 
 export type ResolveInput = {
-  /** By setting key; undefined means not given. */
+  /** Flag values by setting key. Undefined means not given. */
   flags: Partial<Record<SettingKey, unknown>>
   env: Environment
   files: readonly ConfigFile[]
-  /** The current directory: relative paths of flags and variables. */
+  /** The current directory. Relative paths of flags and variables are resolved against it. */
   cwd: string
 }
 
-/** Of an unknown one no more is shown, or compared with the known ones. */
+/** Longer unknown names are truncated before they are shown or compared with known names. */
 const maxNameChars = 60
 
 type Candidate = {raw: unknown; source: string; directory: string}
 
 /**
- * Applies flag > environment > file > default and remembers where each value came from. Reports every problem at
- * once: throws one ExpectedError (78) that lists each with its key and source.
+ * Resolves all settings in the order flag, environment, file, default, and records the source of each value. Throws one
+ * ExpectedError (78) that lists all problems with key and source.
  */
 export function resolveConfig(input: ResolveInput): Resolved {
   const problems: string[] = []
@@ -60,14 +60,14 @@ export function resolveConfig(input: ResolveInput): Resolved {
       problems.length === 1
         ? `Bad setting ${problems[0]}.`
         : `Bad settings:\n${problems.map((p) => `- ${p}`).join('\n')}`,
-      'Correct the value where it was given, as named in brackets.',
+      'Correct the value at its source, which is given in brackets.',
     )
   return {config: config as Config, sources, warnings: findWarnings(input)}
 }
 
 const defaultValue = (key: SettingKey): unknown => settingDefinition(key).default
 
-/** Best first. An empty variable counts as unset. */
+/** All given values of a setting, in order of precedence. An empty variable counts as unset. */
 function findCandidates(key: SettingKey, {flags, env, files, cwd}: ResolveInput): Candidate[] {
   const found: Candidate[] = []
   const flag = flags[key]
@@ -84,14 +84,14 @@ function findCandidates(key: SettingKey, {flags, env, files, cwd}: ResolveInput)
   return found
 }
 
-/** Union of all sources by path; the better source names it. A flag adds to the files, it does not hide them. */
+/** Merges the codebases of all sources by path. For a duplicate path the source with precedence wins. */
 function mergeCodebases(lists: readonly ConfiguredCodebase[][]): ConfiguredCodebase[] {
   const byPath = new Map<string, ConfiguredCodebase>()
   for (const codebase of lists.flat()) if (!byPath.has(codebase.path)) byPath.set(codebase.path, codebase)
   return [...byPath.values()]
 }
 
-/** What is wrong with values that each are well formed, as `<key> (<source>): <problem>`. */
+/** Checks well-formed values for further problems. Returns them as `<key> (<source>): <problem>`. */
 export function validateConfig(config: Config, sources: Sources): string[] {
   const found: string[] = []
   if (config.server_url !== undefined) {
@@ -114,11 +114,11 @@ export function validateConfig(config: Config, sources: Sources): string[] {
       `worker_name (${sources.worker_name}): must be 1 to 100 letters, digits, dots, dashes, underscores, not ${JSON.stringify(config.worker_name)}`,
     )
   if (config.worker_id !== undefined && !isValidId(config.worker_id))
-    found.push(`worker_id (${sources.worker_id}): must be 1 to 200 visible characters of ASCII, without blanks`)
+    found.push(`worker_id (${sources.worker_id}): must be 1 to 200 visible ASCII characters without spaces`)
   return found
 }
 
-/** A token in a file that everybody on the machine may read is everybody's. */
+/** Reports secrets in files that every user of the machine may read. */
 const findExposedSecrets = (files: readonly ConfigFile[]): string[] =>
   files
     .filter(({isPublic}) => isPublic)
@@ -131,14 +131,14 @@ const findExposedSecrets = (files: readonly ConfigFile[]): string[] =>
 const containsSecret = (value: unknown) =>
   typeof value === 'string' && (!URL.canParse(value) || new URL(value).password !== '')
 
-/** A worker's name is part of paths. */
+/** Whether a worker may have this name. The name is part of paths. */
 export const isValidName = (name: string) => /^[\p{L}\p{N}_][\p{L}\p{N}._ -]{0,99}$/u.test(name)
 
 function serverUrlProblem(text: string): string | undefined {
   const url = URL.canParse(text) ? new URL(text) : undefined
   if (!url || !['http:', 'https:'].includes(url.protocol))
     return `must be an address like https://host, not ${JSON.stringify(text)}`
-  if (url.username || url.password) return 'must not hold a user or password; use auth_token'
+  if (url.username || url.password) return 'must not contain a user or password; use auth_token'
   return undefined
 }
 

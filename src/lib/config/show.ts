@@ -5,14 +5,14 @@ export type ListedSetting = {key: SettingKey; value: unknown; source: string}
 
 const mask = '********'
 
-/** All settings with where each value came from; secrets are masked, also within addresses. */
+/** All settings with the source of each value. Secrets are masked, also inside URLs. */
 export const listSettings = ({config, sources}: Resolved): ListedSetting[] =>
   settingKeys.map((key) => ({key, value: maskSecret(key, config[key]), source: sources[key]}))
 
 function maskSecret(key: SettingKey, value: unknown): unknown {
   if (value === undefined) return null
   if (!settingDefinition(key).secret) return value
-  // An address is worth showing, the password in it is not.
+  // Only the password of a URL is secret.
   const url = typeof value === 'string' && URL.canParse(value) ? new URL(value) : undefined
   if (url?.host) return value === maskUrl(url) ? value : maskUrl(url)
   return mask

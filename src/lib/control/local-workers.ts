@@ -8,13 +8,13 @@ import {serviceSocketDir, socketPath} from './socket-path.ts'
 
 export type LocalWorker = WorkerStatus & {
   socket: string
-  /** It runs as a service of the machine. */
+  /** Whether it runs as a service of the machine. */
   isService: boolean
 }
 
 /**
- * The workers of this machine that run now and that this user may ask, as they tell over their sockets: the user's own,
- * and the services, for root and the members of their group.
+ * Finds the running workers of this machine that this user may query over their sockets: the user's own workers, and
+ * services for root and the members of their group. With `name`, only the workers with that name.
  */
 export async function findLocalWorkers(
   env: Environment,
@@ -40,7 +40,7 @@ export async function findLocalWorkers(
   return answers.filter((answer) => answer !== undefined)
 }
 
-/** Whether there are services of this machine that this user may not ask. */
+/** Whether services run on this machine that this user may not query. */
 export function areServicesInaccessible(services = serviceSocketDir): boolean {
   try {
     readdirSync(services)

@@ -16,7 +16,10 @@ import {
 
 const answerTimeoutMs = 10_000
 
-/** Asks the worker at this socket. Undefined when none listens there. Throws ExpectedError when it says no. */
+/**
+ * Sends one request to the worker at this socket. Returns undefined if no worker listens there. Throws ExpectedError if
+ * the worker refuses (1) or does not answer in time (75).
+ */
 export async function sendRequest(
   path: string,
   request: ControlRequest,
@@ -41,40 +44,42 @@ export async function sendRequest(
 const refusedError = (reason: string) =>
   new ExpectedError(`The worker says: ${reason}.`, {code: 'WORKER_REFUSED', exit: 'failed'})
 
-/** Another version of the worker may answer in another way. */
+/** Parses an answer of the worker. Throws ExpectedError (75), because another version may answer differently. */
 function parseWith<const S extends v.GenericSchema<unknown, unknown>>(schema: S, value: unknown): v.InferOutput<S> {
   const parsed = v.safeParse(schema, value)
   if (parsed.success) return parsed.output
-  throw new ExpectedError(`The worker's answer is not understood: ${describeIssues(parsed.issues)}.`, {
+  throw new ExpectedError(`The worker sent an unknown answer: ${describeIssues(parsed.issues)}.`, {
     code: 'WORKER_ANSWER',
     exit: 'temporary',
-    suggestions: ['Restart the worker, so that it is of the same version as this command.'],
+    suggestions: ['Restart the worker, so that it has the same version as this command.'],
   })
 }
 
-/** A first sync of many sessions takes its time. */
+/** The first sync of many sessions can take minutes. */
 const syncTimeoutMs = 10 * 60_000
 
+/** Makes the worker sync its sessions now. `all`: send everything again. Undefined if no worker listens there. */
 export async function requestSync(path: string, all: boolean): Promise<SyncReport | undefined> {
   const answer = await sendRequest(path, {op: 'sync-sessions', all}, syncTimeoutMs)
   return answer && parseWith(syncReportSchema, answer.value)
 }
 
+/** The status of the worker at this socket. Undefined if no worker listens there. */
 export async function fetchWorkerStatus(path: string): Promise<WorkerStatus | undefined> {
   const answer = await sendRequest(path, {op: 'status'})
   return answer && parseWith(workerStatusSchema, answer.value)
 }
 
 export type WatchOptions = {
-  /** Lets go of the worker. */
+  /** Ends the watch. */
   signal: AbortSignal
-  /** The worker as it is; first of all, and once. */
+  /** Called once, before any event. */
   onStatus: (status: WorkerStatus) => void
-  /** All that happens from then on. */
+  /** Called for each event after that status. */
   onEvent: (event: WorkerEvent) => void
 }
 
-/** Follows the worker at this socket until it ends or lets go of us. False: none listens there. */
+/** Watches the worker at this socket until the connection or the signal ends. Returns false if no worker listens. */
 export async function watchWorker(path: string, {signal, onStatus, onEvent}: WatchOptions): Promise<boolean> {
   const socket = await connect(path, answerTimeoutMs)
   if (!socket) return false
@@ -83,7 +88,7 @@ export async function watchWorker(path: string, {signal, onStatus, onEvent}: Wat
   const disconnect = () => socket.destroy()
   signal.addEventListener('abort', disconnect, {once: true})
   if (signal.aborted) disconnect()
-  // In this order nothing is missed: events before the answer are in it already.
+  // Subscribe first, so that no event is missed. The status already includes events that arrive before it.
   socket.write(`${JSON.stringify({op: 'events'})}\n${JSON.stringify({op: 'status'})}\n`)
   let hasStatus = false
   try {
@@ -91,7 +96,7 @@ export async function watchWorker(path: string, {signal, onStatus, onEvent}: Wat
       const message = parseJson(line)
       if (hasStatus) {
         const event = v.safeParse(workerEventSchema, message)
-        if (event.success) onEvent(event.output) // another version may tell more than we know
+        if (event.success) onEvent(event.output) // another version may send events that we do not know
         continue
       }
 

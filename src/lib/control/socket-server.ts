@@ -13,24 +13,24 @@ import {requestSchema, type ControlRequest, type SyncReport, type WorkerStatus} 
 export type ControlHandlers = {
   status: () => WorkerStatus
   drain: () => void
-  /** Leaves at once; agents go on. */
+  /** Exits at once. Agents keep running. */
   detach: () => void
   setPaused: (isPaused: boolean) => void
-  /** False when the task is not here. */
+  /** Returns false if the task does not run here. */
   cancel: (taskId: string) => boolean
-  /** Answers with what came of it, a codebase each; `all`: as if nothing had been sent before. */
+  /** `all`: send everything again. */
   syncSessions: (all: boolean) => Promise<SyncReport>
   addCodebase: (codebase: {name: string; path: string; description: string}) => Promise<void>
-  /** Tells of each event until disposed. */
+  /** Calls the listener for each event until disposed. */
   watch: (listener: (event: WorkerEvent) => void) => Disposable
 }
 
 const maxRequestBytes = 64 * 1024
 const maxBufferedBytes = 4 * 1024 * 1024
-/** Events of so long are one write: agents may say a thousand things a second. */
+/** Events within this time are written together, because agents may print a thousand lines a second. */
 const batchMs = 50
 
-/** Answers local commands on a unix socket with these permissions. Throws ExpectedError (73). */
+/** Serves local commands on a unix socket with this file mode, until disposed. Throws ExpectedError (73). */
 export async function serveSocket(path: string, mode: number, handlers: ControlHandlers): Promise<AsyncDisposable> {
   const sockets = new Set<Socket>()
   const server = createServer((socket) => {
@@ -41,7 +41,7 @@ export async function serveSocket(path: string, mode: number, handlers: ControlH
   })
   try {
     mkdirSync(dirname(path), {recursive: true, mode: 0o700})
-    // Whoever holds the name's lock owns the path: what is there is left over.
+    // The lock on the worker's name protects the path, so an existing socket is left over from a dead worker.
     rmSync(path, {force: true})
     server.listen(path)
     await once(server, 'listening')
@@ -64,7 +64,7 @@ async function handleConnection(socket: Socket, handlers: ControlHandlers): Prom
   const send = (message: unknown) => {
     if (socket.destroyed) return
     socket.write(`${JSON.stringify(message)}\n`)
-    // A reader that does not read is let go rather than remembered.
+    // Disconnect a client that does not read, instead of buffering for it without limit.
     if (socket.writableLength > maxBufferedBytes) socket.destroy()
   }
   const sendBatched = (event: WorkerEvent) => {
@@ -85,7 +85,7 @@ async function handleConnection(socket: Socket, handlers: ControlHandlers): Prom
   try {
     for await (const line of createInterface({input: socket})) {
       const request = v.safeParse(requestSchema, parseJson(line))
-      if (!request.success) send({ok: false, error: 'not a request that this worker knows'})
+      if (!request.success) send({ok: false, error: 'unknown request'})
       else if (request.output.op === 'events') subscriptions.push(handlers.watch(sendBatched))
       else send(await handleRequest(request.output, handlers))
     }

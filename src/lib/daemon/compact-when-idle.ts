@@ -2,10 +2,10 @@ import {compactHeap} from '../core/compact-heap.ts'
 import type {EventBus} from '../events/bus.ts'
 import type {View} from '../ui/view/view.ts'
 
-/** After so long without a task the worker rests. */
+/** The worker counts as idle after this time without a task. */
 const idleMs = 10_000
 
-/** Gives back what work needed once the worker rests, until it is disposed. */
+/** Compacts the heap each time the worker becomes idle, until disposed. */
 export function compactWhenIdle(bus: EventBus, view: () => View): Disposable {
   let timer: NodeJS.Timeout | undefined
   const compactIfIdle = () => {

@@ -13,7 +13,7 @@ export type LocalControlParts = {
   store: ViewStore
   bus: EventBus
   ladder: StopLadder
-  /** Climbs the stop ladder and says so. */
+  /** Takes the next step of the stop ladder and emits an event. `by` names the signal or key. */
   step: (by: string) => void
   server: string
   version: string
@@ -21,7 +21,7 @@ export type LocalControlParts = {
 
 const cancelledLocally = {status: 'cancelled', error: 'cancelled on this machine'} as const
 
-/** What the local socket answers. */
+/** The handlers of the local socket. */
 export function socketHandlers({worker, store, bus, ladder, server, version}: LocalControlParts): ControlHandlers {
   const {runner, registration, workerId} = worker
   return {
@@ -62,7 +62,7 @@ function diskStatus({disk, kept}: RunningWorker): WorkerStatus['disk'] {
   return {path, free, minimum, is_low: isLow, runs: kept.usage}
 }
 
-/** What the dashboard of this very process can have done. */
+/** The controls for the dashboard of this process. */
 export function dashboardControls({worker, ladder, step}: LocalControlParts): Controls {
   return {
     cancel: async (taskId) => {

@@ -25,9 +25,9 @@ export type RegisterOptions = {
 export type RegisterResult = {path: string; codebase: Codebase | null; file: string; worker: string | null}
 
 /**
- * Gives a codebase to the worker of this machine that runs (the named one, or the only one), else registers it and
- * the worker with the control plane; either way it is kept in this user's configuration file. Throws ExpectedError (77)
- * where that worker is a service, whose unit has to be changed.
+ * Registers a codebase with the running worker of this machine: the named one, or the only one. Without such a worker,
+ * registers the codebase and its worker with the control plane. In both cases the codebase is written to this user's
+ * configuration file. Throws ExpectedError (77) if the worker is a service, because its unit must be changed.
  */
 export async function registerCodebase(
   codebase: ConfiguredCodebase,
@@ -45,34 +45,34 @@ export async function registerCodebase(
         ? `Would ask the running worker ${worker.name} (pid ${worker.pid}) to serve ${codebase.path}.`
         : `Would register ${codebase.path} with the control plane.`,
     )
-    print(`Would write it to ${file}.`)
+    print(`Would write the codebase to ${file}.`)
     return {path: codebase.path, codebase: null, file, worker: worker?.name ?? null}
   }
 
-  // First, so that nothing is registered that the next start would not know of.
+  // Open the file first, so that no codebase is registered that the next start would not serve.
   const {openUserConfig} = await import('../config/user-config.ts')
   const userConfig = openUserConfig(env)
   let registered: Codebase | null = null
   if (worker) {
     await sendRequest(worker.socket, {op: 'add-codebase', ...codebase})
-    print(`The running worker ${worker.name} (pid ${worker.pid}) serves ${codebase.path} from now on.`)
+    print(`The running worker ${worker.name} (pid ${worker.pid}) now serves ${codebase.path}.`)
   } else {
     registered = await registerWithControlPlane(codebase, options)
     print(`Registered codebase '${registered.name}' (ID: ${registered.id}) at ${codebase.path}.`)
     if (running.length > 1)
       print(
-        `Several workers run here (${running.map(({name}) => name).join(', ')}); give --name to have one serve it at once.`,
+        `Several workers run here (${running.map(({name}) => name).join(', ')}). Give --name to let one serve it at once.`,
       )
   }
 
-  print(userConfig.add(codebase) ? `Written to ${file}.` : `${file} has it already.`)
+  print(userConfig.add(codebase) ? `Written to ${file}.` : `${file} already contains it.`)
   return {path: codebase.path, codebase: registered, file, worker: worker?.name ?? null}
 }
 
-/** A service sees no more of the file system than its unit shows it, and reads a configuration of its own. */
+/** A service sees only the part of the file system that its unit binds, and it has its own configuration. */
 function serviceWorkerError({name}: LocalWorker, codebase: ConfiguredCodebase): ExpectedError {
   const instance = existsSync(unitFile(systemLayout(name))) ? ` --name ${name}` : ''
-  return new ExpectedError(`The worker ${name} is a service, whose sandbox has to be opened for ${codebase.path}.`, {
+  return new ExpectedError(`The worker ${name} is a service. Its sandbox must be opened for ${codebase.path}.`, {
     code: 'SERVICE_WORKER',
     exit: 'refused',
     suggestions: [

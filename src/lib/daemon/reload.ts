@@ -6,21 +6,24 @@ import {messageOf} from '../core/errors.ts'
 import type {EventBus} from '../events/bus.ts'
 import type {RunningWorker} from '../worker/worker-options.ts'
 
-/** The settings as they are given now. Rejects where they are no good. */
+/** Resolves the current settings. Rejects if they are invalid. */
 export type ReadSettings = () => Promise<{config: Config; warnings: readonly string[]}>
 
 export type ReloadParts = {
   read: ReadSettings
-  /** Changed in place. */
+  /** Live settings are changed in this object. */
   config: Config
   client: ControlPlaneClient
   worker: RunningWorker
   bus: EventBus
-  /** Tokens that were in use; undefined where the control plane of this machine has one of its own. */
+  /** All tokens used so far. Undefined for the local control plane, which has its own token. */
   tokens: Set<string> | undefined
 }
 
-/** Reloads one time after the other, and once more for all that were asked for meanwhile; nothing before `start`. */
+/**
+ * Runs reloads one after the other. Requests during a reload are combined into one more reload. Requests before `start`
+ * wait for it.
+ */
 export class Reloader {
   #parts: ReloadParts | undefined
   #isRequested = false
@@ -48,17 +51,17 @@ export class Reloader {
   }
 }
 
-/** Reads all settings anew and takes up what may change while the worker runs. */
+/** Reads all settings again and applies the live ones. */
 async function reload(parts: ReloadParts): Promise<void> {
   const fresh = await readAll(parts).catch((error: unknown) => {
-    notice(parts, 'error', `The settings were not reloaded, everything stays as it was. ${messageOf(error)}`)
+    notice(parts, 'error', `The reload failed, and all settings stay as they were. ${messageOf(error)}`)
   })
   if (fresh) await apply(fresh, parts)
 }
 
 type FreshSettings = Awaited<ReturnType<typeof readAll>>
 
-/** The token, too, before anything is changed: that it cannot be read leaves all as it was. */
+/** Reads settings and token before anything is changed, so that a failed reload changes nothing. */
 async function readAll({read, tokens}: ReloadParts) {
   const {config: fresh, warnings} = await read()
   return {fresh, warnings, token: tokens && authToken(fresh)}
@@ -74,7 +77,7 @@ async function apply({fresh, warnings, token}: FreshSettings, parts: ReloadParts
   const changed = isTokenFileChanged ? [...live, 'the token in auth_token_file'] : live
   const {max_concurrent_tasks: slots, log_level: logLevel} = config
   bus.emit({type: 'settings.reloaded', changed, slots, logLevel})
-  if (atStart.length > 0) notice(parts, 'warn', `These settings take effect at the next start: ${atStart.join(', ')}`)
+  if (atStart.length > 0) notice(parts, 'warn', `These settings need a restart: ${atStart.join(', ')}`)
   await worker.takeUp({settings: live, hasNewToken})
 }
 

@@ -28,21 +28,21 @@ export type SyncSessionsOptions = {
   version: string
   /** Folder of this program. */
   root: string
-  /** As if nothing had been sent before. */
+  /** Send everything again. */
   all: boolean
   controlPlane: () => Promise<ControlPlaneClient>
-  /** Takes a line for people. */
+  /** Prints a warning. */
   warn: (text: string) => void
 }
 
 export type SyncedWorker = {
   worker: string
-  /** A worker that runs did it. */
+  /** Whether a running worker synced, not this process. */
   running: boolean
   codebases: SyncReport
 }
 
-/** One sync of the sessions: by the workers that run here (the named one, or all), else by this process in their place. */
+/** Syncs sessions once: by the running workers here (the named one, or all), or without any by this process. */
 export async function syncSessions(options: SyncSessionsOptions): Promise<SyncedWorker[]> {
   const {context, env} = options
   const {config, stateDir} = context
@@ -106,7 +106,7 @@ async function syncInProcess(options: SyncSessionsOptions): Promise<SyncedWorker
   return {worker: name, running: false, codebases: await sync.now(signal, options)}
 }
 
-/** As `start` has them: those configured, else the current directory. */
+/** The same codebases as `start` serves: the configured ones, or the current directory. Throws ExpectedError (2). */
 function configuredCodebases({context, cwd, env}: SyncSessionsOptions): Config['codebases'] {
   const {codebases} = context.config
   if (codebases.length > 0) return codebases
@@ -115,7 +115,7 @@ function configuredCodebases({context, cwd, env}: SyncSessionsOptions): Config['
   return [{name: cwd.split('/').at(-1) || cwd, path: cwd, description: ''}]
 }
 
-/** They are of use only for a storage that is not known here, so it is no failure when there is no OpenCode. */
+/** OpenCode's own session commands. Only needed for an unknown storage format, so a missing OpenCode is no error. */
 function sessionCommands({context, env, root}: SyncSessionsOptions): CommandOptions | undefined {
   try {
     const ask = askOptions({...context, env, root})

@@ -34,48 +34,49 @@ import {Reloader, type ReadSettings} from './reload.ts'
 import {WorkerDisplay} from './worker-display.ts'
 
 export type WorkerProcessOptions = {
-  /** Live settings are changed in it when they are read anew. */
+  /** A reload changes live settings in this object. */
   config: Config
-  /** Reads the settings anew, at SIGHUP. */
+  /** Reads the settings again, at SIGHUP. */
   reload: ReadSettings
   stateDir: string
   version: string
   /** Folder of this program. */
   root: string
   env: Environment
-  /** Use, or host, the control plane of this machine. */
+  /** Use the local control plane, and host it if no other process does. */
   isLocal: boolean
   once: boolean
   exitAfterIdleMs: number
-  /** Takes log lines. */
+  /** Writes a log line. */
   write: (text: string) => void
   exit: (code: number) => void
   dashboard?: OpenDashboard | undefined
-  /** Log lines go on while the dashboard is shown: they go elsewhere. */
+  /** The log does not go to the terminal, so it continues while the dashboard is open. */
   isLogRedirected?: boolean
 }
 
 const hints = {
   drain: {
-    cancel: 'no more tasks are taken and those in hand may end; again: end them',
-    detach: 'no more tasks are taken and those in hand may end; again: leave at once, agents go on',
+    cancel: 'draining: no more tasks, running tasks may finish; repeat to cancel them',
+    detach: 'draining: no more tasks, running tasks may finish; repeat to exit at once, agents keep running',
   },
-  cancel: 'ending the tasks in hand; again: leave at once',
-  detach: 'leaving at once; agents go on, and the next start finds them',
-  exit: 'leaving at once; agents are left to the next start',
+  cancel: 'cancelling the running tasks; repeat to exit at once',
+  detach: 'exiting at once; agents keep running, and the next start adopts them',
+  exit: 'exiting at once; the next start recovers the agents',
 }
 
 /**
- * The whole process behind `start`: control plane where there is none, agent, socket, signals, worker.
+ * Runs the whole process of `start`: local control plane if needed, agent, socket, signals, worker. Calls `exit` at the
+ * end. Throws ExpectedError if the start fails.
  *
- * A service manager ends this process to stop it and to restart it alike, and only in the first case are its agents to
- * end: that is done by the manager, so under one the worker leaves what still runs after the drain alone.
+ * A service manager sends the same signal for a stop and a restart, but only a stop may end the agents. So under a
+ * service manager the second signal leaves the agents alone, and the companion unit ends them at a stop.
  */
 export async function startWorker(options: WorkerProcessOptions): Promise<void> {
   const second = isNotifyService(options.env) ? 'detach' : 'cancel'
   const ladder = new StopLadder(() => options.exit(exitCodes.interrupted), second)
   await runProcess(options, ladder)
-  // All is closed and written. Node would still take its heap apart, and wait for children: agents that go on.
+  // Everything is closed and written. Without this, Node would wait for child processes: agents that keep running.
   options.exit(exitCodes.ok)
 }
 
@@ -136,7 +137,7 @@ const createViewStore = (
   now: number,
 ) => new ViewStore(emptyView({name, server, slots, logLevel, now}))
 
-/** The level is looked up for each event: it may change. */
+/** Options of the log reporter. The level is read for each event, because a reload may change it. */
 const logOptions = (config: Config, format: LogOptions['format'], write: LogOptions['write']): LogOptions => ({
   format,
   get level() {
@@ -145,13 +146,13 @@ const logOptions = (config: Config, format: LogOptions['format'], write: LogOpti
   write,
 })
 
-/** systemd names the device and inode of its journal's stream; stderr may have been led elsewhere (sd_journal(3)). */
+/** Whether stderr is systemd's journal: JOURNAL_STREAM holds its device and inode (sd_journal(3)). */
 function writesToJournal(env: Environment): boolean {
   const {dev, ino} = fstatSync(process.stderr.fd)
   return env['JOURNAL_STREAM'] === `${dev}:${ino}`
 }
 
-/** Climbs the ladder and says so. */
+/** Handlers that take steps of the stop ladder and emit an event with a hint. */
 function createStopHandlers(ladder: StopLadder, bus: EventBus) {
   const emitStop = (step: StopStep, by: string) => {
     const hint = step === 'drain' ? hints.drain[ladder.second] : hints[step]
@@ -159,7 +160,7 @@ function createStopHandlers(ladder: StopLadder, bus: EventBus) {
   }
   return {
     step: (by: string) => emitStop(ladder.step(), by),
-    /** A shell whose terminal has gone sends its jobs the signal that the kernel has sent them already. */
+    /** At most one drain: after a terminal is lost, both the kernel and the shell send SIGHUP. */
     drain: (by: string) => {
       if (!ladder.drain.aborted) emitStop(ladder.step(), by)
     },
@@ -170,7 +171,7 @@ function createStopHandlers(ladder: StopLadder, bus: EventBus) {
   }
 }
 
-/** The agent, looked at once: what can be wrong with it is said now, not at each task. */
+/** Finds and probes OpenCode once, so that problems show at the start and not in each task. Throws ExpectedError (78). */
 async function prepareOpenCode(
   options: WorkerProcessOptions,
   bus: EventBus,
@@ -185,7 +186,7 @@ async function prepareOpenCode(
   return {
     executor: createRunExecutor({
       ...{binary: ask.binary, probe, catalog, env, clock: systemClock},
-      // Each run has them as they are when it is prepared.
+      // Getters, so that each run uses the current live settings.
       get allow() {
         return config.env_allow
       },
@@ -200,6 +201,7 @@ async function prepareOpenCode(
 
 const usesLocalControlPlane = ({isLocal, config}: WorkerProcessOptions) => isLocal || config.server_url === undefined
 
+/** Address and token of the control plane. Starts a local one if no server is configured and none runs. */
 async function connectControlPlane(options: WorkerProcessOptions, bus: EventBus, stack: Cleanup) {
   const {config, stateDir} = options
   if (!usesLocalControlPlane(options) && config.server_url !== undefined) {
@@ -209,7 +211,7 @@ async function connectControlPlane(options: WorkerProcessOptions, bus: EventBus,
       bus.emit({
         type: 'notice',
         level: 'warn',
-        text: `${config.server_url} is not encrypted: token, prompts and output can be read on the way`,
+        text: `${config.server_url} is not encrypted: others on the network can read token, prompts and output`,
       })
     return {baseUrl: config.server_url, token: authToken(config)}
   }
@@ -219,13 +221,11 @@ async function connectControlPlane(options: WorkerProcessOptions, bus: EventBus,
   const watching = new AbortController()
   const plane = stack.use(await embedPlane({stateDir, clock: systemClock, log, signal: watching.signal}))
   stack.defer(() => watching.abort())
-  log(
-    `Control plane of this machine: ${plane.url} (${plane.isHost() ? 'hosted by this process' : 'hosted by another process'})`,
-  )
+  log(`Local control plane: ${plane.url} (${plane.isHost() ? 'hosted by this process' : 'hosted by another process'})`)
   return {baseUrl: plane.url, token: plane.token}
 }
 
-/** Values that must not leave the machine: our tokens, also former ones, and what agents get under a telling name. */
+/** Values that must not leave the machine: all tokens used so far, and the agents' variables with the name of a secret. */
 function collectSecrets({env, config}: WorkerProcessOptions, tokens: ReadonlySet<string>): string[] {
   const secretName = /(KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL)/i
   const allowed = Object.entries(env).filter(([name]) =>

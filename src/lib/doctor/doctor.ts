@@ -8,14 +8,14 @@ import {checkBroker, checkLists, checkServer} from './server-checks.ts'
 
 export type DoctorOptions = {
   machine: MachineContext
-  /** A client on connections of its own; undefined where no server is known. */
+  /** Creates a client with its own connections. Undefined if no server is known. */
   createClient: (() => ControlPlaneClient) | undefined
   clock: Clock
 }
 
 /**
- * Looks at every hop between this machine and a task that is done, and says of each what is wrong and what to do. No
- * check changes anything but the state directory, which it makes. Never throws for what it finds.
+ * Runs all checks, from this machine to the queue of the control plane, and returns what they found. A check changes
+ * nothing except that it creates the state directory. Problems are findings, not exceptions.
  */
 export async function runChecks({machine, createClient, clock}: DoctorOptions): Promise<Finding[]> {
   const findings = [
@@ -35,7 +35,7 @@ export async function runChecks({machine, createClient, clock}: DoctorOptions): 
   return findings
 }
 
-/** A check that itself fails is a finding, not the end of the examination. */
+/** Turns an exception of a check into a finding. */
 async function runCheck(check: string, step: () => Promise<Finding[]>): Promise<Finding[]> {
   try {
     return await step()

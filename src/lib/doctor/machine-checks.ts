@@ -11,7 +11,7 @@ import {ok, problem, skipped, warning, type Finding, type MachineContext} from '
 const mib = 1024 ** 2
 const unit = 'a2a-agent-worker'
 
-/** Is the agent there, does it start, and has it what it needs? */
+/** Checks that OpenCode is installed, starts, and finds the programs it needs. */
 export async function checkOpenCode(machine: MachineContext): Promise<Finding[]> {
   const check = 'OpenCode'
   try {
@@ -34,7 +34,7 @@ const fixForWarning = (text: string) =>
       ? 'apt-get install git'
       : 'npm i -g opencode-ai'
 
-/** Can state be kept, and is there room for it? */
+/** Checks that the state directory is writable and has enough free space. */
 export async function checkState({stateDir, config}: MachineContext): Promise<Finding[]> {
   const check = 'state'
   try {
@@ -48,15 +48,15 @@ export async function checkState({stateDir, config}: MachineContext): Promise<Fi
   const {bavail, bsize} = statfsSync(stateDir)
   const free = bavail * bsize
   const minimum = config.min_free_disk * mib
-  const fix = 'Make room on that disk, or lower keep_runs_mb or min_free_disk.'
-  const only = `only ${bytes(free)} are free for ${stateDir}`
-  if (free < minimum) return [problem(check, `${only}: below ${bytes(minimum)} (min_free_disk) no task is taken`, fix)]
-  if (free < 2 * minimum)
-    return [warning(check, `${only}: below ${bytes(minimum)} (min_free_disk) no task is taken`, fix)]
+  const fix = 'Free space on that disk, or lower keep_runs_mb or min_free_disk.'
+  const only = `only ${bytes(free)} free for ${stateDir}`
+  const limit = `below ${bytes(minimum)} (min_free_disk) the worker takes no tasks`
+  if (free < minimum) return [problem(check, `${only}; ${limit}`, fix)]
+  if (free < 2 * minimum) return [warning(check, `${only}; ${limit}`, fix)]
   return [ok(check, `${stateDir}, ${bytes(free)} free`)]
 }
 
-/** Are the configured directories there, and may they be worked in? */
+/** Checks that the configured codebases exist and that this user may work in them. */
 export async function checkCodebases({config}: MachineContext): Promise<Finding[]> {
   if (config.codebases.length === 0) return [skipped('codebases', 'none is configured')]
   return config.codebases.map(({name, path}) => {
@@ -70,7 +70,7 @@ export async function checkCodebases({config}: MachineContext): Promise<Finding[
     } catch {
       return problem(
         check,
-        `this user may not read and write ${path}`,
+        `this user cannot read and write ${path}`,
         `setfacl -R -m u:"$(id -un)":rwX -m d:u:"$(id -un)":rwX ${path}`,
         `Or add the user to the group of the directory: usermod -a -G "$(stat -c %G ${path})" "$(id -un)"`,
       )
@@ -78,7 +78,7 @@ export async function checkCodebases({config}: MachineContext): Promise<Finding[
   })
 }
 
-/** Does a worker run here, and for the server that is meant? */
+/** Checks that a worker runs here, for the configured server, and is connected. */
 export async function checkWorker({local, server}: MachineContext): Promise<Finding[]> {
   const check = 'worker'
   if (local.length === 0) return [await explainNoWorker()]
@@ -87,15 +87,15 @@ export async function checkWorker({local, server}: MachineContext): Promise<Find
     if (server !== null && worker.server !== server)
       return problem(
         check,
-        `${where}; but ${server} was asked for`,
-        `Set A2A_SERVER_URL=${server} for the worker, in /etc/a2a-worker/env for the service, and restart it.`,
+        `${where}, but the configured server is ${server}`,
+        `Set A2A_SERVER_URL=${server} for the worker (for the service in /etc/a2a-worker/env), and restart it.`,
       )
     if (worker.link === 'down')
       return problem(check, `${where}: it cannot reach its server`, 'See the checks of the server below.')
     if (worker.link === 'poll')
       return warning(
         check,
-        `${where}: its task stream does not come through, so tasks start seconds later`,
+        `${where}: its task stream is blocked, so tasks start seconds later`,
         'Let the proxy pass text/event-stream unbuffered (nginx: proxy_buffering off).',
       )
     return worker.codebases.length > 0
@@ -104,7 +104,7 @@ export async function checkWorker({local, server}: MachineContext): Promise<Find
   })
 }
 
-/** Why the service does not run, if there is one. */
+/** Explains why no worker runs, from the state of the service if one is installed. */
 async function explainNoWorker(): Promise<Finding> {
   const check = 'worker'
   const start = 'Start one where the code is: a2a-worker start, or sudo systemctl start a2a-agent-worker.'
@@ -116,7 +116,7 @@ async function explainNoWorker(): Promise<Finding> {
     state.failed ? [] : state.stdout.split('\n').map((line) => line.split('=') as [string, string]),
   )
   if (properties.get('LoadState') !== 'loaded')
-    return problem(check, 'no worker of this user runs on this machine', start)
+    return problem(check, 'no worker runs on this machine for this user', start)
   const active = properties.get('ActiveState') ?? 'unknown'
   if (active === 'active') return ok(check, `the service ${unit} is active (of another user)`)
   return problem(
