@@ -71,7 +71,7 @@ test('an attached dashboard waits while the worker is down, and attaches to the 
   const {id} = await fleet.http.task(await fleet.codebaseId(path), {title: 'Hanging', prompt: '@hang'})
   await terminal.shows(/running +\d+:.* Hanging/)
   await stop(first, 'SIGKILL')
-  await terminal.shows(/w stopped .*down since .*it does not run; this waits for its next start/)
+  await terminal.shows(/w stopped .*down since .*the worker does not run; waiting for its next start/)
   await terminal.hides('Hanging')
   terminal.press('p')
   await terminal.shows('The worker does not run.')

@@ -126,9 +126,9 @@ test('cancelling asks first, and for a waiting task it prints the command', asyn
   await screen.press('c', 'x', 'y')
   await expect.poll(() => screen.done).toEqual(['cancel aaaaaaaa-1'])
   await screen.press('j', 'j', 'c')
-  await screen.shows('It waits on the server: a2a-worker tasks cancel cccccccc-3')
+  await screen.shows('To cancel a waiting task: a2a-worker tasks cancel cccccccc-3')
   await screen.press('j')
-  await screen.hides('It waits on the server')
+  await screen.hides('To cancel a waiting task')
 })
 
 test('pause, resume, drain and leave reach the worker, the last two after a question', async () => {
@@ -136,11 +136,11 @@ test('pause, resume, drain and leave reach the worker, the last two after a ques
   await screen.press('p')
   await expect.poll(() => screen.done).toEqual(['pause'])
   screen.emit({type: 'pause.changed', isPaused: true})
-  await screen.shows(/Paused: no task is taken[^]*p resume/)
+  await screen.shows(/Paused: the worker takes no tasks[^]*p resume/)
   await screen.press('p', 'd')
-  await screen.shows(/Take no more tasks, and end the worker/)
+  await screen.shows(/Take no more tasks, and stop the worker/)
   await screen.press('y', 'q')
-  await screen.shows('Leave? No more tasks are taken, and none is in hand.')
+  await screen.shows('Quit? The worker takes no more tasks.')
   await screen.press('y', '\u0003')
   await expect.poll(() => screen.done).toEqual(['pause', 'resume', 'drain', 'leave', 'leave'])
   await screen.press('\u000c', '\u001a')
@@ -186,7 +186,7 @@ test('leaving explains its effect, and the current stop step is shown', async ()
   )
   await screen.shows(/box-api draining[^]*no more tasks are taken; again: end them$/)
   await screen.press('q')
-  await screen.shows('Leave sooner? The tasks in hand are ended.')
+  await screen.shows('Quit sooner? The active tasks are cancelled.')
 })
 
 test.each([
@@ -263,14 +263,14 @@ test('an empty task list says why it is empty', async () => {
   screen.emit({type: 'phase.changed', from: 'starting', to: 'running'})
   await screen.shows('No codebase is served')
   screen.emit({type: 'codebase.registered', codebaseId: 'cb1', name: 'api', path: '/srv/api'})
-  await screen.shows('No task is in hand, and none waits.')
+  await screen.shows('No active and no waiting tasks.')
   screen.emit({type: 'phase.changed', from: 'running', to: 'draining'})
-  await screen.shows('No task is in hand any more.')
+  await screen.shows('All tasks have ended.')
 })
 
 test('without active tasks and events nothing is drawn', async () => {
   using screen = draw(connected())
-  await screen.shows('No task is in hand')
+  await screen.shows('No active and no waiting tasks.')
   await expect.poll(() => screen.frames.length).toBe(2) // the second is at the size that was asked for
   const before = screen.frames.length
   await new Promise((resolve) => setTimeout(resolve, 1500))

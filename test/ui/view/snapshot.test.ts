@@ -24,7 +24,7 @@ test('a view restored from the status equals the view of the worker', () => {
   )
   const status = sent(statusFromView(view, facts, noon + 10_000))
   expect(viewFromStatus(status, 0)).toEqual(view)
-  expect(workerDetails(status, noon)).toContain('reports that the server will not take\n  b  failed  Task b not found')
+  expect(workerDetails(status, noon)).toContain('reports refused by the server\n  b  failed  Task b not found')
 })
 
 test('the status contains only the newest output, log and history, within limits', () => {

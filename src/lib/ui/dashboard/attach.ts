@@ -11,10 +11,10 @@ const retryMs = 500
 
 export type AttachOptions = {socket: string; store: ViewStore; clock: Clock; signal: AbortSignal}
 
-/** Keeps the view what the worker at this socket says it is, also that of the next process there, until aborted. */
+/** Updates the store from the worker at this socket until aborted. Reconnects when a new worker listens there. */
 export async function attach({socket, store, clock, signal}: AttachOptions): Promise<void> {
   while (!signal.aborted) {
-    let reason = 'it does not run; this waits for its next start'
+    let reason = 'the worker does not run; waiting for its next start'
     await watchWorker(socket, {
       signal,
       onStatus: (status) => store.replace(viewFromStatus(status, clock.now())),
@@ -28,7 +28,7 @@ export async function attach({socket, store, clock, signal}: AttachOptions): Pro
 
 const isStoppedFor = ({phase, link}: View, reason: string) => phase === 'stopped' && link.reason === reason
 
-/** A worker that does not run: nothing is in hand. */
+/** The view of a worker that does not run: it has no active tasks. */
 const stoppedView = (view: View, reason: string, now: number): View => ({
   ...view,
   phase: 'stopped',
@@ -40,7 +40,7 @@ const stoppedView = (view: View, reason: string, now: number): View => ({
   link: {value: 'down', since: now, reason},
 })
 
-/** What a dashboard can have done that is not the worker's own; `close` closes it. */
+/** Controls for an attached dashboard. They send requests over the socket; `close` closes the dashboard. */
 export function socketControls(socket: string, close: () => void): Controls {
   const send = async (request: ControlRequest) => {
     if (!(await sendRequest(socket, request))) throw new Error('The worker does not run.')

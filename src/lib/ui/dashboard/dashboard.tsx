@@ -13,31 +13,31 @@ export type DashboardProps = {
   store: ViewStore
   controls: Controls
   isColoured: boolean
-  /** Called with the way to give the terminal away for a while. */
+  /** Receives ink's function that suspends drawing and releases the terminal. */
   onReady: (suspend: SuspendTerminal) => void
   /** Ctrl-Z. */
   onStop: () => void
   onRepaint: () => void
 }
 
-/** Draws the view, and turns keys into what is looked at and what the worker is to do. */
+/** Draws the view. Keys change the screen or trigger an action. */
 export function Dashboard({store, controls, isColoured, onReady, onStop, onRepaint}: DashboardProps) {
   const view = useSyncExternalStore(store.subscribe, store.get)
   const {columns, rows} = useWindowSize()
   const [screen, setScreen] = useScreen()
   useTicker(view.tasks.length + view.waiting.length > 0)
   const {isDetachable} = controls
-  // The last column stays free: a sign that a terminal draws wider than it should does not wrap.
+  // The last column stays free, so that a character that a terminal draws too wide does not wrap.
   const area = {width: columns - 1, height: rows, now: Date.now()}
   const {suspendTerminal} = useApp()
   useEffect(() => onReady(suspendTerminal), [onReady, suspendTerminal])
 
   useInput((input, inkKey) => {
     for (const key of parseKeys(input, inkKey)) {
-      const about = {view: store.get(), area: paneArea(area), isDetachable}
-      const pressed = handleKey(screen.current, key, about)
-      setScreen(pressed.screen)
-      if (pressed.action) act(pressed.action)
+      const context = {view: store.get(), area: paneArea(area), isDetachable}
+      const result = handleKey(screen.current, key, context)
+      setScreen(result.screen)
+      if (result.action) act(result.action)
     }
   })
 
@@ -71,7 +71,7 @@ async function runAction(action: Action, controls: Controls): Promise<void> {
   }
 }
 
-/** What is looked at, also as it is between two drawings: several keys may come at once. */
+/** The screen state. The ref is current between two renders too, because several keys may arrive at once. */
 function useScreen() {
   const [, draw] = useState(initialScreen)
   const current = useRef(initialScreen)
@@ -82,7 +82,7 @@ function useScreen() {
   return [current, set] as const
 }
 
-/** Draws each second while something is shown that is counted in seconds. */
+/** Redraws each second while durations are shown. */
 function useTicker(isCounting: boolean): void {
   const [, tick] = useState(0)
   useEffect(() => {
@@ -92,7 +92,7 @@ function useTicker(isCounting: boolean): void {
   }, [isCounting])
 }
 
-/** What comes at once and is longer was pasted, and is no command. */
+/** Longer input that arrives at once was pasted, and is ignored. */
 const maxTypedChars = 8
 
 function parseKeys(input: string, key: InkKey): Key[] {

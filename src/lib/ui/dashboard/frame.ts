@@ -9,17 +9,17 @@ import {panes, shownTask, type Pane, type Screen} from './screen.ts'
 import {timeOfDay} from '../text/times.ts'
 import type {View} from '../view/view.ts'
 
-/** What is drawn beside the pane: two lines of head, the panes' names, and a line of keys. */
+/** Rows around the pane: two of header, one of tabs, one of keys. */
 const frameRows = 4
 const minSize = {width: 20, height: 6}
 const minWidthForTime = 50
 
-/** What is left for the pane. */
+/** The area left for the pane. */
 export const paneArea = ({width, height, now}: Area): Area => ({width, height: Math.max(1, height - frameRows), now})
 
 export type Scene = Area & {view: View; screen: Screen; isDetachable: boolean}
 
-/** The whole screen, a row a line. */
+/** All rows of the screen. */
 export function frame(scene: Scene): Row[] {
   const {view, screen, width, height} = scene
   if (width < minSize.width || height < minSize.height) return [row(width, cell('The terminal is too small.'))]
@@ -109,16 +109,16 @@ function footerRow({view, screen, width, isDetachable}: Scene): Row {
 
 function helpRows({width, isDetachable}: Scene): Row[] {
   const keys = [
-    ['↑ ↓ j k', 'select a task; in the other panes go up and down'],
-    ['PgUp PgDn', 'a page; Home and End (g, G) to the first and last'],
-    ['tab ← → 1-5', 'another pane'],
-    ['enter', 'output of the selected task, and back'],
-    ['c', 'cancel the selected task, when asked y'],
-    ['p', 'take no tasks for a while, and take them again'],
-    ['d', 'drain: take no more, end when those in hand have'],
-    ['q', isDetachable ? 'close; the worker goes on' : 'leave: drain, then end what runs, then at once'],
-    ['ctrl-c', isDetachable ? 'the same' : 'the same, without a question'],
-    ['ctrl-l', 'draw the screen anew'],
+    ['↑ ↓ j k', 'select a task; in other panes scroll'],
+    ['PgUp PgDn', 'scroll a page; Home and End (g, G): first and last'],
+    ['tab ← → 1-5', 'switch the pane'],
+    ['enter', 'show the output of the selected task, and back'],
+    ['c', 'cancel the selected task; confirm with y'],
+    ['p', 'pause and resume taking tasks'],
+    ['d', 'drain: take no more tasks, exit after the running ones'],
+    ['q', isDetachable ? 'close; the worker keeps running' : 'quit: drain, again: cancel tasks, again: exit at once'],
+    ['ctrl-c', isDetachable ? 'like q' : 'like q, without confirmation'],
+    ['ctrl-l', 'redraw the screen'],
   ]
   return [
     emptyRow,

@@ -6,20 +6,20 @@ import {plainLine} from '../text/table.ts'
 import {isActive, listedTasks, panes, selectedRow, shownTask, type Action, type Pane, type Screen} from './screen.ts'
 import type {View} from '../view/view.ts'
 
-/** A key by its name, or the sign that it types. */
+/** The name of a key, or the character that it types. */
 export type Key = string
 
 export type KeyResult = {screen: Screen; action?: Action}
 
 export type KeyContext = {
   view: View
-  /** What the pane is drawn in. */
+  /** The area of the pane. */
   area: Area
-  /** The worker goes on when the dashboard is closed. */
+  /** Closing the dashboard does not affect the worker. */
   isDetachable: boolean
 }
 
-/** What a key does. Pure: what is to be done with the worker is in the action. */
+/** The new screen after a key, and the action to run, if any. Pure. */
 export function handleKey(before: Screen, key: Key, about: KeyContext): KeyResult {
   const screen = {...before, notice: ''}
   if (key === 'ctrl-c') return {screen: {...screen, question: undefined}, action: {type: 'leave'}}
@@ -46,7 +46,7 @@ function handleCommand(screen: Screen, key: Key, {view, isDetachable}: KeyContex
     case 'p':
       return {screen, action: {type: view.isPaused ? 'resume' : 'pause'}}
     case 'd':
-      return askQuestion(screen, 'Take no more tasks, and end the worker when those in hand have ended?', {
+      return askQuestion(screen, 'Take no more tasks, and stop the worker after the running ones?', {
         type: 'drain',
       })
     case 'q':
@@ -62,8 +62,8 @@ const askQuestion = (screen: Screen, text: string, action: Action): KeyResult =>
 
 function leaveText({phase, farewell, tasks}: View): string {
   if (farewell === null && phase !== 'draining' && phase !== 'stopping')
-    return `Leave? No more tasks are taken, and ${tasks.length === 0 ? 'none is in hand' : `the ${tasks.length} in hand may end`}.`
-  return 'Leave sooner? The tasks in hand are ended.'
+    return `Quit? The worker takes no more tasks${tasks.length === 0 ? '' : ` and finishes the ${tasks.length} active`}.`
+  return 'Quit sooner? The active tasks are cancelled.'
 }
 
 function askToCancel(screen: Screen, view: View): KeyResult {
@@ -75,8 +75,8 @@ function askToCancel(screen: Screen, view: View): KeyResult {
     })
   const isWaiting = view.waiting.some(({id}) => id === task?.id)
   const notice = isWaiting
-    ? `It waits on the server: a2a-worker tasks cancel ${task?.id}`
-    : 'No task in hand is selected.'
+    ? `To cancel a waiting task: a2a-worker tasks cancel ${task?.id}`
+    : 'No active task is selected.'
   return {screen: {...screen, notice}}
 }
 
@@ -106,7 +106,7 @@ function move(screen: Screen, key: Key, {view, area}: KeyContext): Screen {
   return switchPane(screen, panes[Number(key) - 1], view)
 }
 
-/** Another pane shows what was looked at in this one. */
+/** Switches the pane. The selected task stays selected. */
 function switchPane(screen: Screen, pane: Pane | undefined, view: View): Screen {
   if (pane === undefined || pane === screen.pane) return screen
   return {...screen, pane, subject: shownTask(view, screen)?.id, scroll: undefined, row: 0}
@@ -118,7 +118,7 @@ function select(screen: Screen, by: number, view: View): Screen {
   return {...screen, row, subject: list[row]?.id}
 }
 
-/** Lines of which the newest is last are left at the end by going up; back at the end they move on by themselves. */
+/** Scrolls the pane. At its end, log and output follow new lines again. */
 function scroll(screen: Screen, by: number, view: View, area: Area): Screen {
   if (screen.pane === 'codebases') {
     const first = Math.max(0, Math.min(view.codebases.length - area.height, (screen.scroll ?? 0) + by))

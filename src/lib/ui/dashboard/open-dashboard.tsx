@@ -3,12 +3,12 @@ import {onJobControl, stopJob} from '../../core/signals.ts'
 import type {DashboardOptions, OpenedDashboard} from './controls.ts'
 import {Dashboard} from './dashboard.tsx'
 
-/** Keys are answered at once; what changes by itself comes ten times a second at most. */
+/** Limit for redraws. The view store limits updates to ten a second; a key is drawn in between. */
 const maxFps = 12
 
 /**
- * Shows the dashboard in the terminal's alternate screen until it is closed. However the process ends, short of SIGKILL,
- * the terminal is then as it was: ink sees to that when it is unmounted, which it also is as the process exits.
+ * Shows the dashboard on the terminal's alternate screen until it is closed. ink restores the terminal when it is
+ * unmounted, which also happens when the process exits. Only SIGKILL prevents that.
  */
 export function openDashboard({store, controls, terminal, isColoured}: DashboardOptions): OpenedDashboard {
   const hold = createTerminalControl()
@@ -31,7 +31,7 @@ export function openDashboard({store, controls, terminal, isColoured}: Dashboard
       maxFps: maxFps,
     },
   )
-  // A terminal that is gone is no reason to end what runs: without one there is nothing to draw on.
+  // If the terminal is lost, only the dashboard ends. The worker continues.
   const onTerminalLost = () => app.unmount()
   terminal.stdin.on('error', onTerminalLost)
   const closed = app.waitUntilExit().then(() => {})
@@ -49,7 +49,7 @@ export function openDashboard({store, controls, terminal, isColoured}: Dashboard
   }
 }
 
-/** Gives the terminal away and takes it back. */
+/** Releases the terminal (Ctrl-Z) and takes it back (fg). */
 function createTerminalControl() {
   let suspend: SuspendTerminal | undefined
   let suspension: Promise<TerminalSuspension> | undefined
@@ -60,7 +60,7 @@ function createTerminalControl() {
   return {
     take: (suspendTerminal: SuspendTerminal) => void (suspend = suspendTerminal),
     leave,
-    /** Also where it was not given away: its modes may have been changed, and what stands there overwritten. */
+    /** Suspends first if needed: after SIGSTOP the terminal's modes and screen may have been changed by others. */
     async comeBack() {
       await leave()
       const back = await suspension

@@ -7,7 +7,7 @@ import type {EndedTask, View} from '../view/view.ts'
 
 const tones: Record<FinalStatus, Tone> = {completed: 'good', failed: 'bad', cancelled: 'warn'}
 
-/** Tasks that have ended here, the newest first, and how the selected one did. */
+/** Ended tasks, newest first, and below them the details of the selected one. */
 export function historyPane(view: View, screen: Screen, area: Area): Row[] {
   if (view.ended.length === 0) return [emptyRow, row(area.width, cell('  No task has ended yet.', 'dim'))]
   const selected = selectedRow(view, screen)
@@ -29,7 +29,7 @@ function endedRow(
     column(formatElapsed(ms), 8),
     ...(width >= 76 ? [column(cost > 0 ? `$${cost.toFixed(4)}` : '', 9, 'dim')] : []),
     cell(title, isSelected ? 'chosen' : 'plain'),
-    cell(refusal === null ? '' : ` not taken by the server: ${refusal}`, 'bad'),
+    cell(refusal === null ? '' : ` refused by the server: ${refusal}`, 'bad'),
     cell(error === null ? '' : ` ${error}`, 'dim'),
   )
 }

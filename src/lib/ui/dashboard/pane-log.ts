@@ -7,9 +7,9 @@ import type {LogEntry, View} from '../view/view.ts'
 
 const tones: Record<LogLevel, Tone> = {debug: 'dim', info: 'plain', warn: 'warn', error: 'bad'}
 
-/** The worker's log: the newest, or from the place `first` on. */
+/** The worker's log: the newest lines, or lines from position `first` on. */
 export function logPane(view: View, first: number | undefined, area: Area): Row[] {
-  if (view.log.items.length === 0) return [emptyRow, row(area.width, cell('  Nothing was logged yet.', 'dim'))]
+  if (view.log.items.length === 0) return [emptyRow, row(area.width, cell('  The log is empty.', 'dim'))]
   return visibleRows(scrollableLog(view, area), first)
 }
 
@@ -18,7 +18,7 @@ export const scrollableLog = ({log}: View, {width, height}: Area): ScrollableTai
 
 const indent = 15
 
-/** What does not fit goes on below. */
+/** The rows of a log line. A long text is wrapped. */
 function logRows({at, level, text, taskId}: LogEntry, width: number): Row[] {
   const task = taskId === null ? '' : `[${taskId.slice(0, 8)}] `
   const head = [cell(`${timeOfDay(at)} `, 'dim'), column(level.toUpperCase(), 6, tones[level])]

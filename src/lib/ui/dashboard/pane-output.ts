@@ -4,16 +4,16 @@ import {scrollable, visibleRows, type ScrollableTail} from './scrolling.ts'
 import {formatElapsed} from '../text/times.ts'
 import type {AnyTask} from '../view/view.ts'
 
-/** A task and what its agent did: the newest, or from the place `first` on. */
+/** A task with the output of its agent: the newest lines, or lines from position `first` on. */
 export function outputRows(task: AnyTask | undefined, first: number | undefined, area: Area): Row[] {
   if (!task) return [emptyRow, row(area.width, cell('  No task to show.', 'dim'))]
   const head = outputHeader(task, area)
   const lines = scrollableOutput(task, area)
-  if (lines?.tail.items.length === 0) return [...head, row(area.width, cell('Nothing was said yet.', 'dim'))]
+  if (lines?.tail.items.length === 0) return [...head, row(area.width, cell('No output yet.', 'dim'))]
   return [...head, ...(lines ? visibleRows(lines, first) : [])]
 }
 
-/** What there is to scroll through; of a task that waits nothing. */
+/** The output as a scrollable list. Undefined for a waiting task, which has no output. */
 export function scrollableOutput(task: AnyTask | undefined, area: Area): ScrollableTail | undefined {
   if (!task || !('lines' in task)) return undefined
   const {width, height} = area
@@ -29,7 +29,7 @@ const outputHeader = (task: AnyTask, area: Area): Row[] => [
 
 function describeTask(task: AnyTask): Cell[] {
   const part = (text: string | null) => (text === null || text === '' ? [] : [cell(`${text}  `, 'dim')])
-  if ('reason' in task) return [cell('waits: ', 'warn'), cell(task.reason || 'the server does not say why')]
+  if ('reason' in task) return [cell('waits: ', 'warn'), cell(task.reason || 'the server gives no reason')]
   if ('status' in task)
     return [
       cell(`${task.status} `, task.status === 'completed' ? 'good' : task.status === 'failed' ? 'bad' : 'warn'),

@@ -2,9 +2,9 @@ import {cell, column, type Area, type Cell, type Row} from './cells.ts'
 import {outputRows} from './pane-output.ts'
 import type {AnyTask} from '../view/view.ts'
 
-/** From this height on the selected task is shown below the list. */
+/** Minimum height at which the selected task is shown below the list. */
 const minHeightForDetails = 9
-/** What it may take of the height at the least. */
+/** Share of the height reserved for it. */
 const detailsShare = 0.45
 
 export type TaskList = {
@@ -14,7 +14,7 @@ export type TaskList = {
   task: AnyTask | undefined
 }
 
-/** A list of which the selected row can be seen, and below it, where there is room, what the selected task does. */
+/** A list scrolled to the selected row. If there is room, the selected task's output is shown below. */
 export function taskList({rows, selected, task}: TaskList, area: Area): Row[] {
   const details = area.height >= minHeightForDetails ? Math.floor(area.height * detailsShare) : 0
   const list = windowAround(rows, selected, Math.min(rows.length, area.height - details))
@@ -27,7 +27,7 @@ function windowAround(rows: readonly Row[], selected: number, height: number): R
   return rows.slice(from, from + height)
 }
 
-/** The beginning of a row that can be selected. */
+/** The first cell of a selectable row. */
 export const selectionMark = (isSelected: boolean): Cell => (isSelected ? cell('❯ ', 'accent') : cell('  '))
 
 export const idCell = (id: string): Cell => column(id.slice(0, 8), 9, 'dim')

@@ -23,7 +23,7 @@ export function codebaseTable(codebases: readonly Codebase[]): string {
   return rows.length === 0 ? 'No codebases.' : table(rows, ['ID', 'NAME', 'SERVED', 'HOST', 'PATH'])
 }
 
-/** A task with all that is known of it, the result last. */
+/** All known details of a task, with the result at the end. */
 export function taskDetails(task: Task): string {
   const {usage} = task
   const rows = [

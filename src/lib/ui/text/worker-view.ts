@@ -20,15 +20,15 @@ export function workerTable(workers: readonly MonitorWorker[], now: number): str
     : table(rows, ['ID', 'NAME', 'STATE', 'SEEN', 'RUNNING', 'DONE', 'CODEBASES', 'HOST'])
 }
 
-/** While nothing is taken no slot is free, and only the tasks tell how many are in use. */
+/** A paused worker reports no free slots, so the slots in use are counted by the tasks. */
 function describeSlots({slots, free, paused, disk, tasks}: WorkerStatus): string {
   const running = tasks.filter(({phase}) => phase !== 'reporting').length
   return `${paused || disk?.is_low ? running : slots - free} of ${slots} in use`
 }
 
 function describeDisk({path, free, minimum, is_low: isLow, runs}: NonNullable<WorkerStatus['disk']>): string {
-  const kept = `${runs.tasks} ended tasks take ${bytes(runs.bytes)}`
-  const why = isLow ? `, less than min_free_disk (${bytes(minimum)}): no task is taken` : ''
+  const kept = `${runs.tasks} ended tasks use ${bytes(runs.bytes)}`
+  const why = isLow ? `, less than min_free_disk (${bytes(minimum)}): the worker takes no tasks` : ''
   return `${bytes(free)} free for ${path}${why}; ${kept}`
 }
 
@@ -36,17 +36,17 @@ function refusedReports({ended}: WorkerStatus): string[] {
   const lines = ended.flatMap(({id, status, refusal}) =>
     refusal === null ? [] : [`  ${id}  ${status}  ${plainLine(refusal, 200)}`],
   )
-  return lines.length > 0 ? ['reports that the server will not take', ...lines] : []
+  return lines.length > 0 ? ['reports refused by the server', ...lines] : []
 }
 
-/** The worker of this machine, as it tells over its socket. */
+/** The status of a worker of this machine. */
 export function workerDetails(worker: WorkerStatus, now: number): string {
   const head = table([
     [
       'worker',
       `${worker.name} (${worker.worker_id}), pid ${worker.pid}, ${worker.phase}${worker.paused ? ', paused' : ''}`,
     ],
-    ['link', `${worker.link} to ${worker.server}`],
+    ['connection', `${worker.link} to ${worker.server}`],
     ['slots', describeSlots(worker)],
     ...(worker.disk ? [['disk', describeDisk(worker.disk)]] : []),
   ])

@@ -5,7 +5,7 @@ import {truncate, viewLimits, type EndedTask, type TaskView, type View, type Wai
 
 export type TaskEvent = Extract<WorkerEvent, {type: `task.${string}`}>
 
-/** The part of the fold that is about tasks. */
+/** Reduces the events of tasks. */
 export function reduceTask(view: View, event: TaskEvent): View {
   const {taskId} = event
   switch (event.type) {
@@ -42,7 +42,7 @@ export function reduceTask(view: View, event: TaskEvent): View {
 
 export type ActivityEvent = Extract<TaskEvent, {type: 'task.activity'}>
 
-/** What an agent says, in one step for however much it is. */
+/** Appends the output of an agent, in one step for many events. */
 export function appendActivity(view: View, taskId: string, events: readonly ActivityEvent[]): View {
   const more = events.flatMap((event) => activityLines(event))
   return updateTask(view, taskId, ({lines}) => ({lines: append(lines, more, viewLimits.linesOfTask)}))
@@ -66,7 +66,7 @@ function addTask(view: View, event: Extract<TaskEvent, {type: 'task.received'}>)
   return {...view, tasks: [...tasks, task].slice(-viewLimits.tasks), waiting}
 }
 
-/** It is neither in hand nor waiting any more. */
+/** Removes the task from the active and the waiting tasks. */
 const removeTask = (view: View, id: string): View => ({
   ...view,
   tasks: view.tasks.filter((task) => task.id !== id),

@@ -6,8 +6,8 @@ import {append} from './tail.ts'
 import {truncate, viewLimits, type CodebaseView, type LogEntry, type View} from './view.ts'
 
 /**
- * The view after some more events. Pure; a kind of event that is forgotten here does not compile. What an agent says in a
- * row is one step, as it may say thousands of things a second, and so are the lines of the log, which is copied each time.
+ * Applies events to the view. Pure. A missing event type is a compile error. Successive output of an agent is applied in
+ * one step, because there may be thousands of lines a second. Log lines are too, because each append copies the log.
  */
 export function reduceEvents(view: View, events: readonly WorkerEvent[]): View {
   let at = 0
@@ -63,7 +63,7 @@ function reduceEvent(view: View, event: WorkerEvent): View {
       return {...view, slots: event.slots, logLevel: event.logLevel}
     case 'queue.changed':
       return setQueue(view, event)
-    case 'broker.changed': // the link says what it means, the log the rest
+    case 'broker.changed': // shown by link.changed and the log
     case 'notice':
       return view
     default:
@@ -79,7 +79,7 @@ function setCodebase(view: View, codebase: CodebaseView): View {
   return {...view, codebases: codebases.slice(0, viewLimits.codebases)}
 }
 
-/** What the server says replaces what was heard before; only a reason that it does not know is kept. */
+/** Replaces the waiting tasks by the server's list. An earlier reason stays if the server gives none. */
 function setQueue(view: View, {tasks, more, at}: Extract<WorkerEvent, {type: 'queue.changed'}>): View {
   const activeIds = new Set(view.tasks.map(({id}) => id))
   const known = new Map(view.waiting.map((task) => [task.id, task]))
@@ -96,7 +96,7 @@ function setQueue(view: View, {tasks, more, at}: Extract<WorkerEvent, {type: 'qu
   return {...view, waiting, waitingMore: more}
 }
 
-/** Its line in the log; what agents do has a pane of its own and would drown the rest. */
+/** The log lines of an event. Agent output is left out: it has its own pane and would fill the log. */
 function logEntries({logLevel}: View, event: WorkerEvent): LogEntry[] {
   if (event.type === 'task.activity') return []
   const {level, text, taskId} = logLine(event)

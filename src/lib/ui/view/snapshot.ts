@@ -2,14 +2,14 @@ import type {WorkerStatus} from '../../control/messages.ts'
 import {emptyTail, type Tail} from './tail.ts'
 import type {CodebaseView, View} from './view.ts'
 
-/** What the worker knows of itself without the view. */
+/** Status fields that are not in the view. */
 export type ProcessFacts = Pick<WorkerStatus, 'pid' | 'version' | 'free' | 'worker_id' | 'server' | 'disk'>
 
 const statusLimits = {lines: 50, lineChars: 200_000, ended: 30, log: 100}
-/** A task that was declined so long ago has gone elsewhere. */
+/** A waiting task without news for this time has probably gone to another worker. */
 const staleMs = 60_000
 
-/** The view as the local socket tells it, cut to a size that is sent at once. */
+/** The status for the local socket, built from the view. It is limited in size, so that it is sent in one write. */
 export function statusFromView(view: View, facts: ProcessFacts, now: number): WorkerStatus {
   const {name, phase, isPaused: paused, farewell, link, slots, codebases, totals, log} = view
   const maxChars = statusLimits.lineChars / Math.max(1, view.tasks.length)
@@ -40,7 +40,7 @@ export function statusFromView(view: View, facts: ProcessFacts, now: number): Wo
   }
 }
 
-/** The view of whoever comes late. */
+/** The view of a client that attaches later, built from the status. */
 export function viewFromStatus(status: WorkerStatus, now: number): View {
   const served = status.codebases.map(({id, name, path}): CodebaseView => ({
     id,
@@ -72,7 +72,7 @@ export function viewFromStatus(status: WorkerStatus, now: number): View {
 
 const mapTail = <T, U>({dropped, items}: Tail<T>, change: (item: T) => U) => ({dropped, items: items.map(change)})
 
-/** The end of it: so many, and, where they are texts, of so many characters. */
+/** The newest items: at most `maxItems`, and if they are texts, at most `maxChars` characters. */
 function takeNewest<T>(
   {dropped, items}: Tail<T>,
   maxItems: number,

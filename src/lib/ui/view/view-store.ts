@@ -2,12 +2,12 @@ import type {WorkerEvent} from '../../events/worker-event.ts'
 import {reduceEvents} from './reduce.ts'
 import type {View} from './view.ts'
 
-/** Between two looks of whoever draws: ten in a second are enough for a person. */
+/** Minimum time between two notifications of listeners. Ten updates a second are enough for a person. */
 const frameMs = 100
-/** So many events wait to be folded at the most. */
+/** Maximum number of events that wait to be reduced. */
 const maxPending = 256
 
-/** Holds the view as it is now, and tells whoever draws it that it has changed, but not at each event. */
+/** Stores the current view. Notifies listeners of changes, at most ten times a second. */
 export class ViewStore {
   readonly #listeners = new Set<() => void>()
   #view: View
@@ -42,7 +42,7 @@ export class ViewStore {
     this.#timer = setTimeout(() => this.#notify(), pause)
   }
 
-  /** In the form that React wants of an external store. */
+  /** Adds a listener and returns a function that removes it, as React's useSyncExternalStore requires. */
   readonly subscribe = (listener: () => void): (() => void) => {
     this.#listeners.add(listener)
     return () => void this.#listeners.delete(listener)
