@@ -33,7 +33,9 @@ test.each([withServer, ['uninstall-service']])('%s needs systemd and root', asyn
   using work = workplace()
   const {code, stderr} = await work.run(args, asNobody)
   expect(code).toBe(hasSystemd ? 77 : 78)
-  expect(stderr).toMatch(hasSystemd ? /is for root[^]*→ Run it with sudo/ : /systemd does not run on this machine\.\n/)
+  expect(stderr).toMatch(
+    hasSystemd ? /Only root can[^]*→ Run this with sudo/ : /systemd does not run on this machine\.\n/,
+  )
 })
 
 const canHideRun = isRoot && spawnSync('unshare', ['--mount', 'true']).status === 0
@@ -44,7 +46,7 @@ test.skipIf(!canHideRun)('without systemd it suggests alternatives', async () =>
   const {code, stderr} = await work.run(withServer, hidden)
   expect(code).toBe(78)
   expect(stderr).toMatch(
-    /systemd does not run on this machine\.\n {2}→ Have `a2a-worker start` started by .* --root DIR\./,
+    /systemd does not run on this machine\.\n {2}→ Let the init system of this machine run `a2a-worker start`.* --root DIR\./,
   )
 })
 
@@ -68,7 +70,7 @@ test('a dry run needs neither, shows all changes as text and as JSON, and writes
 test('without a server there is nothing to install', async () => {
   using work = workplace()
   const {code, stderr} = await work.run(['install-service', '--dry-run'], asNobody)
-  expect({code, stderr}).toMatchObject({code: 78, stderr: expect.stringMatching(/has no server[^]*Give --server URL/)})
+  expect({code, stderr}).toMatchObject({code: 78, stderr: expect.stringMatching(/No server is configured[^]*Give --server URL/)})
 })
 
 test('with --root the whole program is written below that folder, and it runs', async () => {
@@ -76,13 +78,13 @@ test('with --root the whole program is written below that folder, and it runs', 
   const root = join(work.path, 'package')
   const {code, stdout} = await work.run(['install-service', '--root', root])
   expect(code).toBe(0)
-  expect(stdout).toContain('systemd-sysusers makes its user')
+  expect(stdout).toContain('systemd-sysusers to create the user')
   expect(stdout).not.toContain('ran ')
   const [node, run] = ['bin/node', 'app/bin/run.js'].map((path) => join(root, 'opt/a2a-worker', path))
   const help = execFileSync(node ?? '', [run ?? '', 'tasks', 'create', '--help'], {cwd: '/', encoding: 'utf8', env: {}})
   expect(help).toContain('Create a task')
   expect(readdirSync(root).sort()).toEqual(['etc', 'opt', 'var'])
   expect((await work.run(['install-service', '--root', root])).stdout).toBe(
-    'a2a-agent-worker is installed as it should be; nothing was changed.\n',
+    'a2a-agent-worker is up to date. Nothing was changed.\n',
   )
 })

@@ -56,7 +56,7 @@ test('a second installation changes nothing and says so; a new version copies on
     const report = await machine.install(again)
     expect(report).toMatchObject({
       changes: [],
-      lines: ['a2a-agent-worker is installed as it should be; nothing was changed.'],
+      lines: ['a2a-agent-worker is up to date. Nothing was changed.'],
     })
   }
 
@@ -150,7 +150,7 @@ test.each([
   ['a unit', unit],
   ['a unit of a package', '/usr/lib/systemd/system/a2a-agent-worker.service'],
   ['a companion', '/etc/systemd/system/a2a-agent-worker-agents.service'],
-])("%s of another program is not changed", async (_, path) => {
+])('%s of another program is not changed', async (_, path) => {
   const machine = scratchMachine()
   machine.write(path, '[Service]\nExecStart=/bin/true\n')
   const before = snapshot(machine.root)
@@ -222,7 +222,7 @@ test('uninstalling keeps configuration, state and foreign files', async () => {
   expect(readdirSync(machine.path('/etc/systemd/system'))).toEqual(['a2a-agent-worker.service.d'])
   expect(readdirSync(machine.path('/opt/a2a-worker/bin'))).toEqual(['opencode'])
   expect(readdirSync(machine.path('/etc/a2a-worker')).sort()).toEqual(['config.json', 'env'])
-  expect((await machine.uninstall()).lines).toEqual(['a2a-agent-worker is not installed; nothing was changed.'])
+  expect((await machine.uninstall()).lines).toEqual(['a2a-agent-worker is not installed. Nothing was changed.'])
   await machine.uninstall({purge: true})
   for (const path of ['/etc/a2a-worker', '/var/lib/a2a-worker']) expect(existsSync(machine.path(path))).toBe(false)
 })

@@ -44,7 +44,7 @@ test('it notifies systemd of readiness, status and stopping', async () => {
   await report[Symbol.asyncDispose]()
   expect(told()).toEqual([
     '/run/notify;STATUS=Starting: registering with the server;',
-    '/run/notify;READY=1;STATUS=0 tasks run; tasks come by stream;',
+    '/run/notify;READY=1;STATUS=0 tasks run; connected by stream;',
     '/run/notify;STOPPING=1;STATUS=Draining: 0 tasks run;',
   ])
 })
@@ -106,5 +106,5 @@ test('a failed notification is logged as an error once', async () => {
   to('starting', 'running')
   await report[Symbol.asyncDispose]()
   const notices = events.flatMap((event) => (event.type === 'notice' ? [event.text] : []))
-  expect(notices).toEqual([expect.stringMatching(/^systemd cannot be told .*systemd-notify ended with 1$/)])
+  expect(notices).toEqual([expect.stringMatching(/^Cannot notify systemd .*systemd-notify ended with 1$/)])
 })

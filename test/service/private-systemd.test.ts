@@ -78,10 +78,10 @@ describe.skipIf(isSkipped)('the service under a real systemd', {timeout: 2 * pat
       '--start',
     )
     expect(done).toMatchObject({code: 0, stdout: expect.stringContaining(`${unit} runs.`)})
-    expect(done.stdout).toContain(`Warning: the user a2a-worker may not write in ${codebase}; let it: setfacl`)
+    expect(done.stdout).toContain(`Warning: the user a2a-worker cannot write to ${codebase}; run: setfacl`)
     expect(await place.property('ActiveState')).toBe('active')
     await until(
-      async () => (await place.property('StatusText')) === '0 tasks run; tasks come by stream',
+      async () => (await place.property('StatusText')) === '0 tasks run; connected by stream',
       'the status',
       patienceMs,
     )
@@ -95,7 +95,7 @@ describe.skipIf(isSkipped)('the service under a real systemd', {timeout: 2 * pat
 
   test('a second installation changes nothing and says so', async () => {
     expect((await place.program('install-service', '--start')).stdout).toMatch(
-      /^a2a-agent-worker is installed as it should be; nothing was/,
+      /^a2a-agent-worker is up to date\. Nothing was/,
     )
     expect(await place.property('NRestarts')).toBe('0')
   })
@@ -217,7 +217,7 @@ describe.skipIf(isSkipped)('the service under a real systemd', {timeout: 2 * pat
 
   test('uninstalling removes what was installed, and keeps configuration and state', async () => {
     const done = await place.program('uninstall-service')
-    expect(done).toMatchObject({code: 0, stdout: expect.stringContaining('Kept: /etc/a2a-worker/config.json')})
+    expect(done).toMatchObject({code: 0, stdout: expect.stringContaining('Kept /etc/a2a-worker/config.json')})
     expect(await place.property('LoadState')).toBe('not-found')
     expect(await place.systemctl('list-units', '--plain', '--no-legend', 'a2a-*')).toBe('')
     const gone = ['/opt/a2a-worker', '/run/a2a-worker', '/etc/sysusers.d/a2a-worker.conf']
@@ -225,7 +225,7 @@ describe.skipIf(isSkipped)('the service under a real systemd', {timeout: 2 * pat
     for (const path of ['/etc/a2a-worker/env', '/var/lib/a2a-worker/workers'])
       expect(existsSync(place.systemd.outside(path))).toBe(true)
     expect((await place.program('uninstall-service')).stdout).toBe(
-      'a2a-agent-worker is not installed; nothing was changed.\n',
+      'a2a-agent-worker is not installed. Nothing was changed.\n',
     )
   })
 })

@@ -28,7 +28,7 @@ describe.skipIf(isSkipped)('under a real systemd', {timeout: 2 * patienceMs}, ()
     const user = ['install-service', '--user', '--server', place.fleet.url]
     const {code, stdout, stderr} = await dev.program(...user, '--codebase', '/home/dev', '--start')
     expect({code, stderr}).toEqual({code: 0, stderr: ''})
-    expect(stdout).toContain('Warning: it ends when you log out, unless you run: loginctl enable-linger dev.')
+    expect(stdout).toContain('Warning: the service ends when you log out, unless you run: loginctl enable-linger dev.')
     await dev.started('')
     expect(await dev.property('StatusText')).toMatch(/^0 tasks run/)
     expect((await dev.program('status', '--server', place.fleet.url)).stdout).toMatch(/^worker .* running\n/)
@@ -51,7 +51,7 @@ describe.skipIf(isSkipped)('under a real systemd', {timeout: 2 * patienceMs}, ()
       'the worker of that name',
       patienceMs,
     )
-    const back = /The way back: (.*)/.exec(stdout)?.[1]?.replace('a2a-worker', insideProgram.join(' ')) ?? ''
+    const back = /To restore it: (.*)/.exec(stdout)?.[1]?.replace('a2a-worker', insideProgram.join(' ')) ?? ''
     expect((await place.systemd.run(['sh', '-c', back])).code).toBe(0)
     expect(await place.systemctl('show', '--value', '--property=ActiveState,ExecStart', unit)).toMatch(
       /worker\.py[^]*\nactive$/,

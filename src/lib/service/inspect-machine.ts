@@ -19,14 +19,14 @@ import {
 } from './units/service-config.ts'
 import {splitWords} from './units/unit-quoting.ts'
 
-/** What is asked for with flags and the environment of who installs. */
+/** What the installing user requests, by flags and environment. */
 export type InstallRequest = {
   server: string | undefined
   codebases: readonly ConfiguredCodebase[]
   openCode: string | undefined
-  /** Goes into a new environment file. */
+  /** Written to a new environment file. */
   token: string | undefined
-  /** Becomes the configuration where there is none. */
+  /** Used as the configuration if there is none yet. */
   configFile: ConfigFile | undefined
 }
 
@@ -35,27 +35,27 @@ export type InspectOptions = {
   layout: Layout
   request: InstallRequest
   hostname: string
-  /** Of who installs: where OpenCode is looked for last. */
+  /** Environment of the installing user. OpenCode is searched there last. */
   env: Environment
   programRoot: string
 }
 
-/** What is there, and what it comes to together with what is wanted. */
+/** What exists on the machine, and what the service will have after the installation. */
 export type Inspection = {
   existing: Exclude<ExistingUnit, {kind: 'foreign'}>
-  /** Of the configuration file. */
+  /** New text of the configuration file. */
   configText: string
   envText: string
   server: ServerPlace
   settings: Resolved
-  /** The program itself, however it was found. */
+  /** Path of the OpenCode program itself. */
   openCode: string | undefined
   warnings: string[]
 }
 
 /**
- * Reads what the machine has and makes of it what the service will have. Changes nothing. Throws ExpectedError: a unit
- * that is somebody else's (73), a bad configuration (78), a file that may not be read (77).
+ * Reads the state of the machine and merges the request into it. Changes nothing. Throws ExpectedError: the unit belongs
+ * to another program (73), the configuration is invalid (78), or a file is unreadable (77).
  */
 export function inspectMachine(options: InspectOptions): Inspection {
   const {machine, layout, request, hostname} = options
@@ -88,16 +88,16 @@ export function inspectMachine(options: InspectOptions): Inspection {
 }
 
 const foreignUnitError = (path: string, {unit}: Layout) =>
-  new ExpectedError(`${path} exists, and is neither a2a-worker's nor that of the Python worker.`, {
+  new ExpectedError(`${path} exists, but belongs neither to a2a-worker nor to the Python worker.`, {
     code: 'FOREIGN_UNIT',
     exit: 'cannotWrite',
     suggestions: [
-      `Look at it (systemctl cat ${unit}); move it away if it is not needed.`,
-      'Or install this service beside it, under a name of its own: --name NAME.',
+      `Inspect it with: systemctl cat ${unit}. Move it away if it is not needed.`,
+      'Or install this service under another name: --name NAME.',
     ],
   })
 
-/** The environment file: as it is, or new; with what the Python unit sets and the file does not. */
+/** Text of the environment file: the existing or a new one, plus variables of the Python unit that it lacks. */
 function buildEnvFile(
   {machine, layout, request}: InspectOptions,
   python: PythonSettings | undefined,
@@ -114,7 +114,7 @@ function buildEnvFile(
   return appendLines(text, `From ${existing.unit.path}, the unit of the Python worker`, Object.fromEntries(values))
 }
 
-/** What a configuration that is not there yet begins with. */
+/** The initial content of a new configuration file. */
 function initialConfig(
   {machine, request}: InspectOptions,
   python: PythonSettings | undefined,
@@ -123,7 +123,7 @@ function initialConfig(
   return (python?.configFile === undefined ? undefined : readConfig(machine, python.configFile)?.content) ?? {}
 }
 
-/** The server has a place of its own, and codebases are added, not replaced. */
+/** Applies flags, except the server, which has its own place, and codebases, which are added later. */
 function applyFlags(content: Record<string, unknown>, request: InstallRequest, python: PythonSettings | undefined) {
   const {server_url: _server, codebases: _codebases, ...flags} = python?.flags ?? {}
   return {...content, ...flags, ...(request.openCode === undefined ? {} : {opencode_bin: request.openCode})}
@@ -146,8 +146,8 @@ function resolveServer(
   const server = resolveServerPlace({requested: request.server, unit, envText, content}, layout)
   if (server.url === undefined && machine.isLive)
     throw configError(
-      'The service has no server to work for.',
-      `Give --server URL, or put server_url into ${layout.configFile}.`,
+      'No server is configured for the service.',
+      `Give --server URL, or add server_url to ${layout.configFile}.`,
     )
   return server
 }

@@ -17,8 +17,8 @@ export const tmpfilesFile = '/etc/tmpfiles.d/a2a-worker.conf'
 export type PlanOptions = {machine: Machine; layout: Layout; program: Program}
 
 /**
- * What is to be done, in an order in which a failure leaves the present service as it is for as long as possible: user,
- * program, a look at the units by systemd; only then the configuration and the units themselves.
+ * The steps of an installation. Their order keeps the present service intact for as long as possible if a step fails:
+ * user, program and a check of the units by systemd come before configuration and units.
  */
 export async function planInstall(inspection: Inspection, options: PlanOptions): Promise<Step[]> {
   const {machine, layout} = options
@@ -58,7 +58,7 @@ async function userSteps({scope}: Layout, machine: Machine): Promise<Step[]> {
   return [...file, ...(isThere ? [] : [run(['systemd-sysusers', sysusersFile])])]
 }
 
-/** The folder is root's before anything is put there: an earlier installation may have given it to the service. */
+/** The folder belongs to root before files are copied, because an earlier installation may have given it to the service. */
 function programSteps({layout, program}: PlanOptions): Step[] {
   const owner = layout.scope === 'system' ? 'root' : 'self'
   return [
@@ -81,7 +81,7 @@ function configSteps({configText: text, envText}: Inspection, layout: Layout): S
   ]
 }
 
-/** The service's home, unless it has another one; what somebody wrote there is left alone. */
+/** Creates the home of the service, unless it uses another one. A .gitconfig written by others stays. */
 function homeSteps({envText}: Inspection, {machine, layout: {scope, stateDir, home}}: PlanOptions): Step[] {
   const path = join(home, '.gitconfig')
   const isOurs = machine.read(path)?.startsWith(fileHeader) ?? true
@@ -113,7 +113,7 @@ function unitSteps({server, settings, envText, openCode}: Inspection, layout: La
 
 const verifyStep = (files: FileStep[], {scope}: Layout): Step => ({kind: 'verify', files, scope})
 
-/** Takes the Python worker's unit, and what was added to it, out of the way. */
+/** Stops the Python worker's service and renames its unit and drop-ins. */
 function moveAsideSteps(existing: ExistingUnit, {machine, layout}: PlanOptions): Step[] {
   if (existing.kind !== 'python') return []
   const stop = run(systemctl(layout, 'stop', `${layout.unit}.service`))
@@ -124,7 +124,7 @@ function moveAsideSteps(existing: ExistingUnit, {machine, layout}: PlanOptions):
   ]
 }
 
-/** A name that systemd does not read. */
+/** A free backup name that systemd does not read. */
 export function backupPath(path: string, machine: Machine): string {
   for (let count = 1; ; count++) {
     const backup = count === 1 ? `${path}.python` : `${path}.python.${count}`

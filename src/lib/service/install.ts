@@ -16,23 +16,23 @@ export type InstallOptions = {
   layout: Layout
   request: InstallRequest
   program: Program
-  /** Of who installs. */
+  /** The installing user. */
   user: {id: number; name: string}
   env: Environment
   clock: Clock
   isDryRun: boolean
-  /** Starts the service, or has a running one take over what has changed. */
+  /** Start the service, or restart a running one to apply changes. */
   start: boolean
   hostname?: string
   print: (text: string) => void
 }
 
+/** What an installation or removal did: changes made, warnings, and what is left to do. */
 export type ServiceReport = {unit: string; changes: string[]; warnings: string[]; next: string[]; dry_run: boolean}
 
 /**
- * Installs the worker as a service, or brings an installed one up to date; what is so already is not touched. Throws
- * ExpectedError: no systemd or a bad configuration (78), not root (77), somebody else's unit or a file that cannot be
- * written (73), a command that failed (1).
+ * Installs the worker as a service, or updates it. Changes only what differs. Throws ExpectedError: no systemd or an
+ * invalid configuration (78), not root (77), a unit of another program or an unwritable file (73), a failed command (1).
  */
 export async function installService(options: InstallOptions): Promise<ServiceReport> {
   const {machine, layout, program, isDryRun, print} = options
@@ -44,7 +44,7 @@ export async function installService(options: InstallOptions): Promise<ServiceRe
   })
   const steps = await planInstall(inspection, options)
   await applySteps(steps, options)
-  if (steps.length === 0) print(`${layout.unit} is installed as it should be; nothing was changed.`)
+  if (steps.length === 0) print(`${layout.unit} is up to date. Nothing was changed.`)
   const started = options.start && machine.isLive ? await startService(options, steps.length > 0) : []
   const warnings = [
     ...inspection.warnings,
@@ -64,14 +64,15 @@ export async function installService(options: InstallOptions): Promise<ServiceRe
   }
 }
 
-/** Resolves with what is to be said about it. */
+/** Starts or restarts the service. Resolves with warnings. Throws ExpectedError (1) if it fails. */
 async function startService(options: InstallOptions, isChanged: boolean): Promise<string[]> {
   const {machine, layout, isDryRun, print, clock} = options
   const unit = `${layout.unit}.service`
   const {active, invocation} = await unitState(machine, layout)
   const isRunning = active === 'active'
   if (isRunning && !isChanged) return []
-  // A running worker leaves at once and its agents go on; systemd starts the next one, which finds them.
+  // At SIGQUIT the running worker exits at once and its agents keep running. systemd starts the next worker, which
+  // adopts them.
   const command = isRunning
     ? systemctl(layout, 'kill', '--kill-who=main', '--signal=QUIT', unit)
     : systemctl(layout, 'start', '--no-block', unit)
@@ -80,17 +81,17 @@ async function startService(options: InstallOptions, isChanged: boolean): Promis
   await machine.run(systemctl(layout, 'reset-failed', unit))
   await machine.mustRun(command)
   const waiting = await waitUntilActive(machine, layout, {before: isRunning ? invocation : '', clock})
-  if (waiting !== undefined) return [`it is not ready yet: ${waiting}`]
+  if (waiting !== undefined) return [`the service is not ready yet: ${waiting}`]
   print(`${layout.unit} runs.`)
   return []
 }
 
 function lingerWarnings({machine, layout, user}: InstallOptions): string[] {
   if (layout.scope === 'system' || !machine.isLive || machine.exists(`/var/lib/systemd/linger/${user.name}`)) return []
-  return [`it ends when you log out, unless you run: loginctl enable-linger ${user.name}`]
+  return [`the service ends when you log out, unless you run: loginctl enable-linger ${user.name}`]
 }
 
-/** What is left to do, and the way back from it. */
+/** Hints about what is left to do, and how to undo a migration. */
 async function nextSteps({existing}: Inspection, options: InstallOptions, steps: Step[]): Promise<string[]> {
   const {machine, layout} = options
   const back =
@@ -106,12 +107,13 @@ async function startHints({machine, layout, start}: InstallOptions): Promise<str
   return [isRunning ? restartHint(layout) : `Start it: ${systemctl(layout, 'start', layout.unit).join(' ')}`]
 }
 
-const packageHint = 'On the machine, systemd-sysusers makes its user and systemd-tmpfiles gives it its configuration.'
+const packageHint =
+  'On the target machine, run systemd-sysusers to create the user and systemd-tmpfiles to set the owner of the configuration.'
 
 const logHint = ({scope, unit}: Layout) =>
   `See what it does: journalctl ${scope === 'user' ? '--user ' : ''}-u ${unit} -f`
 
-/** What to type to have the Python worker again. */
+/** The commands that restore the Python worker. */
 function rollbackCommand(layout: Layout, steps: readonly Step[]): string {
   const name = layout.instance === undefined ? '' : ` --name ${layout.instance}`
   const commands = [
@@ -120,8 +122,8 @@ function rollbackCommand(layout: Layout, steps: readonly Step[]): string {
     systemctl(layout, 'daemon-reload').join(' '),
     systemctl(layout, 'enable', '--now', layout.unit).join(' '),
   ]
-  return `The way back: ${commands.join(' && ')}`
+  return `To restore it: ${commands.join(' && ')}`
 }
 
 const restartHint = (layout: Layout) =>
-  `It runs as it was before. Have it take over the change, its agents going on: ${systemctl(layout, 'kill', '--kill-who=main', '--signal=QUIT', layout.unit).join(' ')}`
+  `The running service still uses the old version. To apply the change while its agents keep running: ${systemctl(layout, 'kill', '--kill-who=main', '--signal=QUIT', layout.unit).join(' ')}`

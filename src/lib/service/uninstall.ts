@@ -18,15 +18,14 @@ export type UninstallOptions = {
   uid: number
   hostname: string
   isDryRun: boolean
-  /** Takes configuration and state too. */
+  /** Remove configuration, state and user too. */
   purge: boolean
   print: (text: string) => void
 }
 
 /**
- * Takes back what an installation put there: stops the service, ends agents that are left, removes units and, with the
- * last service, the program. Throws ExpectedError: no systemd (78), not root (77), somebody else's unit or a file that
- * cannot be removed (73).
+ * Uninstalls a service: stops it, ends remaining agents, removes its units and, with the last service, the program.
+ * Throws ExpectedError: no systemd (78), not root (77), a unit of another program or an unremovable file (73).
  */
 export async function uninstallService(options: UninstallOptions): Promise<ServiceReport> {
   const {machine, layout, isDryRun, purge, print} = options
@@ -42,9 +41,10 @@ export async function uninstallService(options: UninstallOptions): Promise<Servi
     ...(machine.isLive && existing.kind === 'ours' ? [run(systemctl(layout, 'daemon-reload'))] : []),
     ...(purge ? await purgeSteps(options, isLast) : []),
   ]
-  if (!isDryRun && machine.isLive && existing.kind === 'ours') print('Stopping it; tasks in hand may end first.')
+  if (!isDryRun && machine.isLive && existing.kind === 'ours')
+    print('Stopping the service. Running tasks may finish first.')
   await applySteps(steps, options)
-  if (steps.length === 0) print(`${layout.unit} is not installed; nothing was changed.`)
+  if (steps.length === 0) print(`${layout.unit} is not installed. Nothing was changed.`)
   const next = purge || steps.length === 0 ? [] : [keptText(layout)]
   for (const line of next) print(line)
   const changes = steps.map((step) => describeStep(step))
@@ -59,11 +59,11 @@ const notOursError = (path: string) =>
   })
 
 const keptText = ({configFile, envFile, stateDir}: Layout) =>
-  `Kept: ${configFile}, ${envFile} and ${stateDir}; --purge removes them too.`
+  `Kept ${configFile}, ${envFile} and ${stateDir}. Add --purge to remove them too.`
 
 const run = (command: string[], mayFail?: true): Step => ({kind: 'run', command, ...(mayFail ? {mayFail} : {})})
 
-/** Files and folders that are ours, and folders, inner ones first, that go when nothing else is in them. */
+/** Paths to remove: files and whole folders, and folders (inner ones first) that are removed only if empty. */
 type OwnedPaths = {files: string[]; folders: string[]}
 
 async function removeSteps({files, folders}: OwnedPaths, machine: Machine): Promise<Step[]> {
@@ -78,7 +78,7 @@ async function removeSteps({files, folders}: OwnedPaths, machine: Machine): Prom
   return pendingSteps(steps, machine)
 }
 
-/** Units of ours beside this one. */
+/** Other installed units of a2a-worker. */
 const otherServices = ({machine, layout}: UninstallOptions): string[] =>
   machine
     .list(layout.unitDir)
@@ -86,7 +86,7 @@ const otherServices = ({machine, layout}: UninstallOptions): string[] =>
     .filter((name) => ![layout.unit, layout.agentsUnit].includes(name.slice(0, -'.service'.length)))
     .filter((name) => machine.read(join(layout.unitDir, name))?.startsWith(fileHeader))
 
-/** The worker drains; then its companion ends agents that are left, and the last command those of a unit that had failed. */
+/** Lets the worker drain, then ends remaining agents: through the companion unit, and directly for a failed unit. */
 function stopSteps({machine, layout}: UninstallOptions): Step[] {
   if (!machine.isLive) return []
   const unit = `${layout.unit}.service`
@@ -112,7 +112,7 @@ const sharedFiles = (layout: Layout): OwnedPaths => ({
   folders: [dirname(nodeFile(layout)), layout.programDir],
 })
 
-/** The state of all services of the machine goes with the last of them; what others share with this one stays. */
+/** Removes the state of this service. The last service of the machine removes all state and the user. */
 async function purgeSteps({machine, layout, hostname}: UninstallOptions, isLast: boolean): Promise<Step[]> {
   const {instance, stateDir, tmp, scope, configFile, envFile, configDir} = layout
   const configured = readConfig(machine, configFile)?.content['worker_name']

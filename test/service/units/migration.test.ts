@@ -43,7 +43,7 @@ ExecStart=${command}`)
   expect(machine.read(unit)).toContain('Type=notify')
   expect(warnings).toContain('WHERE=%h was not taken over')
   expect(lines.join('\n')).toContain(
-    `The way back: a2a-worker uninstall-service && mv ${unit}.python ${unit} && systemctl daemon-reload && systemctl enable --now a2a-agent-worker`,
+    `To restore it: a2a-worker uninstall-service && mv ${unit}.python ${unit} && systemctl daemon-reload && systemctl enable --now a2a-agent-worker`,
   )
 })
 
@@ -82,7 +82,7 @@ test('drop-ins of its unit count, and are moved away with it', async () => {
   expect(machine.read(`${unit}.d/machine.conf`)).toContain('A2A_SERVER_URL=https://plane.example\n')
   expect(readdirSync(machine.path(`${unit}.d`)).sort()).toEqual(['machine.conf', 'override.conf.python'])
   expect(warnings).toContain(
-    `${unit}.d/override.conf also reads /etc/default/more; copy what is needed to /etc/a2a-worker/env`,
+    `${unit}.d/override.conf also reads /etc/default/more; copy what you need to /etc/a2a-worker/env`,
   )
   expect(lines.join('\n')).toContain(`&& mv ${unit}.d/override.conf.python ${unit}.d/override.conf &&`)
 })

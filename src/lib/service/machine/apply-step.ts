@@ -17,7 +17,7 @@ import type {Machine, Owner} from './machine.ts'
 import {installProgram, isInstalled, type ProgramPlace} from './program.ts'
 import {describeStep, type Step} from './steps.ts'
 
-/** Whether there is nothing to do. Commands are always to be run: whoever plans them knows why. */
+/** Whether the step has nothing to do. Commands always run, because the planner adds them only if needed. */
 export async function isApplied(step: Step, machine: Machine): Promise<boolean> {
   switch (step.kind) {
     case 'folder':
@@ -49,7 +49,7 @@ const realPlace = ({app, node}: ProgramPlace, machine: Machine) => ({
   node: machine.realPath(node),
 })
 
-/** Does it. Throws ExpectedError: something cannot be written (73), a command failed (1). */
+/** Applies a step. Throws ExpectedError: a file is unwritable (73), systemd rejects a unit (78), a command fails (1). */
 export async function applyStep(step: Step, machine: Machine): Promise<void> {
   if (step.kind === 'verify') return verify(step, machine)
   if (step.kind === 'run') {
@@ -64,7 +64,7 @@ export async function applyStep(step: Step, machine: Machine): Promise<void> {
     throw new ExpectedError(`Could not ${describeStep(step)}: ${messageOf(error)}.`, {
       code: 'CANNOT_WRITE',
       exit: 'cannotWrite',
-      suggestions: ['When that is mended, run this again: it goes on where it stopped.'],
+      suggestions: ['Fix the cause and run this again. It continues where it stopped.'],
       cause: error,
     })
   }
@@ -74,7 +74,7 @@ async function write(step: Exclude<Step, {kind: 'verify' | 'run'}>, machine: Mac
   switch (step.kind) {
     case 'folder':
       mkdirSync(machine.realPath(step.path), {recursive: true})
-      // A link that stands there leads somewhere else.
+      // Never follow a symlink to another place.
       if (!lstatSync(machine.realPath(step.path)).isDirectory()) throw new Error('it is not a directory')
       return setOwnership(step, machine, machine.realPath(step.path))
     case 'file':
@@ -91,7 +91,7 @@ async function write(step: Exclude<Step, {kind: 'verify' | 'run'}>, machine: Mac
   }
 }
 
-/** Whole or not at all, and never through a link that somebody put there. */
+/** Replaces a file atomically, and never writes through a symlink. */
 async function replaceFile(step: Extract<Step, {kind: 'file'}>, machine: Machine): Promise<void> {
   const path = machine.realPath(step.path)
   const temporary = `${path}.${randomUUID()}`
@@ -115,7 +115,7 @@ async function setOwnership(
   chmodSync(path, mode)
 }
 
-/** Lets systemd look at the units before it gets them. Throws ExpectedError (78) with what it says. */
+/** Lets systemd check the units before they are installed. Throws ExpectedError (78) with its message. */
 async function verify({files, scope}: Extract<Step, {kind: 'verify'}>, machine: Machine): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), 'a2a-units-'))
   try {
@@ -130,10 +130,10 @@ async function verify({files, scope}: Extract<Step, {kind: 'verify'}>, machine: 
     const user = scope === 'user' ? ['--user'] : []
     const {code, stderr} = await machine.run(['systemd-analyze', ...user, 'verify', ...units])
     if (code === 0) return
-    throw new ExpectedError(`systemd does not accept the units: ${messageOf(stderr.trim())}`, {
+    throw new ExpectedError(`systemd rejects the units: ${messageOf(stderr.trim())}`, {
       code: 'UNIT_REFUSED',
       exit: 'config',
-      suggestions: ['Nothing was changed but the program; look at the paths in the configuration.'],
+      suggestions: ['Check the paths in the configuration. Only the program was updated so far.'],
     })
   } finally {
     rmSync(folder, {recursive: true, force: true})

@@ -4,13 +4,13 @@ import {describeStep, maskedText, type Step} from './steps.ts'
 
 export type ApplyOptions = {machine: Machine; isDryRun: boolean; print: (text: string) => void}
 
-/** Those steps that have something to do. */
+/** The steps that have something to do. */
 export async function pendingSteps(steps: Step[], machine: Machine): Promise<Step[]> {
   const done = await Promise.all(steps.map((step) => isApplied(step, machine)))
   return steps.filter((_, index) => !done[index])
 }
 
-/** Does one step after the other and says so; or only says what each would do. Throws as `carryOut` does. */
+/** Applies the steps in order and prints each. In a dry run only prints them. Throws like `applyStep`. */
 export async function applySteps(steps: readonly Step[], {machine, isDryRun, print}: ApplyOptions): Promise<void> {
   for (const step of steps) {
     if (isDryRun) printStep(step, print)

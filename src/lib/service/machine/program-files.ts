@@ -15,8 +15,8 @@ const packageSchema = v.object({
 type Package = v.InferOutput<typeof packageSchema>
 
 /**
- * The files of the program and of all packages that it needs at run time: where each goes, relative to the copy, and
- * where it is. However the packages lie now (nested, beside each other, linked), in the copy they are found.
+ * The files of the program and of all packages that it needs at run time, as a map from the path in the copy to the
+ * source path. It works for nested, hoisted and linked packages. Throws ExpectedError (78) if a package is missing.
  */
 export function programFiles(root: string): Map<string, string> {
   const files = new Map<string, string>()
@@ -36,8 +36,8 @@ function collect(from: string, to: string, files: Map<string, string>): void {
 }
 
 /**
- * Where each package goes (relative, '' is the program itself) and where it is. A package goes to the top, or, where
- * another one of its name is there already, into the one that needs it.
+ * Maps the relative place of each package ('' is the program itself) to its folder. A package is placed at the top, or,
+ * if another version is there already, inside its dependent.
  */
 function placePackages(root: string): Map<string, string> {
   const placed = new Map([['', realpathSync(root)]])
@@ -73,7 +73,7 @@ function listDependencies({dependencies, optionalDependencies, peerDependencies,
   ]
 }
 
-/** As Node looks for it: in the folder's own node_modules, then in those above. */
+/** Resolves a package like Node: in the node_modules of the folder, then in those above. */
 function resolvePackage(name: string, folder: string): string | undefined {
   const candidate = join(folder, 'node_modules', name)
   if (existsSync(join(candidate, 'package.json'))) return realpathSync(candidate)
@@ -81,7 +81,7 @@ function resolvePackage(name: string, folder: string): string | undefined {
   return parent === folder ? undefined : resolvePackage(name, parent)
 }
 
-/** The place of the package that one at `target` would find under this name. */
+/** The place where a package at `target` would find this name in the copy. */
 function findVisible(name: string, target: string, placed: ReadonlyMap<string, string>): string | undefined {
   const parts = target === '' ? [] : target.split(/\/?node_modules\//).slice(1)
   for (let depth = parts.length; depth >= 0; depth--) {

@@ -15,13 +15,13 @@ import {
 import {dirname, join} from 'node:path'
 import {programFiles} from './program-files.ts'
 
-/** A program that is there: its package's folder, and the Node that runs it. */
+/** The running program: the folder of its package, and its Node. */
 export type Program = {root: string; node: string}
 
-/** Where it is copied to. */
+/** The places of the copy. */
 export type ProgramPlace = {app: string; node: string}
 
-/** Whether the copy is the program, byte for byte. */
+/** Whether the copy equals the program, byte for byte. */
 export function isInstalled({root, node}: Program, place: ProgramPlace): boolean {
   const files = programFiles(root)
   const installed = filesBelow(place.app)
@@ -33,7 +33,7 @@ export function isInstalled({root, node}: Program, place: ProgramPlace): boolean
   )
 }
 
-/** Copies it whole beside the present one and then exchanges the two: a worker that runs keeps what it has open. */
+/** Copies the program beside the present copy, then swaps the two. A running worker keeps its open files. */
 export function installProgram({root, node}: Program, place: ProgramPlace): void {
   const staging = mkdtempSync(join(dirname(place.app), '.new-'))
   try {
@@ -51,7 +51,7 @@ export function installProgram({root, node}: Program, place: ProgramPlace): void
   }
 }
 
-/** For everybody to read, whatever the umask and the rights of the original are. */
+/** Copies a file so that everybody can read it, independent of the umask and the mode of the original. */
 function copy(from: string, to: string): void {
   mkdirSync(dirname(to), {recursive: true})
   copyFileSync(from, to, constants.COPYFILE_FICLONE | constants.COPYFILE_EXCL)

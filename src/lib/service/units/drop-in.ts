@@ -9,13 +9,13 @@ export type DropInOptions = {
   layout: Layout
   server: ServerPlace
   config: Config
-  /** What the environment file sets. */
+  /** Variables in the environment file. */
   env: Readonly<Record<string, string>>
-  /** Where OpenCode really is, if it is not where the configuration says. */
+  /** Path of the OpenCode program itself, if it was found. */
   openCode: string | undefined
 }
 
-/** What the service is told of this machine: its server, its time to stop, and what it sees of the file system. */
+/** Text of the drop-in for this machine: server, stop timeout, and the bound parts of the file system. */
 export function machineDropIn(options: DropInOptions): string {
   const {layout, config} = options
   const drain = config.drain_timeout
@@ -38,7 +38,7 @@ function serverLine({server: {place, url}, layout}: DropInOptions): string {
   return `# A2A_SERVER_URL is not set here: ${where} counts.`
 }
 
-/** Where tasks work, and where programs keep things if the environment says so. A missing one is no reason not to start. */
+/** Bind lines for codebases and for folders that the environment names. The dash lets systemd skip a missing path. */
 function writablePaths({config, env, layout}: DropInOptions): string[] {
   const home = env['HOME']
   const folders = home && home !== layout.home ? ['.local', '.config', '.cache'].map((name) => join(home, name)) : []
@@ -51,7 +51,7 @@ function writablePaths({config, env, layout}: DropInOptions): string[] {
   return paths.map((path) => `BindPaths=-${quotePath(path)}`)
 }
 
-/** What is configured where the sandbox shows nothing. */
+/** Bind lines for configured files that the sandbox would hide. */
 function readablePaths({config, openCode}: DropInOptions): string[] {
   const {opencode_bin: binary, opencode_storage_path: storage, auth_token_file: token} = config
   const paths = [storage, token].filter((path) => path !== undefined && isHidden(path)) as string[]
@@ -62,8 +62,8 @@ function readablePaths({config, openCode}: DropInOptions): string[] {
   ]
 }
 
-/** A source and where it is to be seen. Inside of quotes a colon is no separator. */
+/** `source:target`, or only the source if both are equal. A colon inside quotes does not separate. */
 const bindSpec = (from: string, to: string) => (from === to ? quotePath(from) : `${quotePath(from)}:${quotePath(to)}`)
 
-/** Whether the service sees nothing there, or something else. */
+/** Whether the sandbox hides this path from the service. */
 export const isHidden = (path: string): boolean => /^\/(?:home|root|run\/user|tmp|var\/tmp)(?:\/|$)/.test(path)

@@ -5,21 +5,21 @@ import {fileHeader} from './units.ts'
 
 export type UnitFile = {path: string; text: string}
 
-/** What a machine has under a unit's name. */
+/** The unit that a machine already has under the name of the service. */
 export type ExistingUnit =
   | {kind: 'none'}
   | {kind: 'ours'}
-  /** The Python worker's, and what an administrator added to it. */
+  /** The unit of the Python worker, with drop-ins of an administrator. */
   | {kind: 'python'; unit: UnitFile; dropIns: UnitFile[]}
   | {kind: 'foreign'; path: string}
 
-/** Folders in which systemd looks for units, best first. */
+/** Folders in which systemd searches units, in order of precedence. */
 const unitDirs = {
   system: ['/run/systemd/system', '/usr/local/lib/systemd/system', '/usr/lib/systemd/system', '/lib/systemd/system'],
   user: ['/etc/systemd/user', '/usr/local/lib/systemd/user', '/usr/lib/systemd/user'],
 }
 
-/** Finds what has the name of the service's unit, or of its companion. */
+/** Finds an existing unit with the name of the service or of its companion unit. */
 export function findExistingUnit(layout: Layout, machine: Machine): ExistingUnit {
   const folders = [layout.unitDir, ...unitDirs[layout.scope]]
   const first = (name: string): UnitFile | undefined => {
@@ -39,7 +39,7 @@ export function findExistingUnit(layout: Layout, machine: Machine): ExistingUnit
 
 const isPython = ({text}: UnitFile) => /^\s*ExecStart=.*\bworker\.py\b/m.test(text)
 
-/** What else in the unit's folder applies to it, in systemd's order, but for what is ours. */
+/** Drop-ins of the unit in systemd's order, without ours. */
 function listDropIns({unitDir, unit}: Layout, machine: Machine): UnitFile[] {
   const folder = join(unitDir, `${unit}.service.d`)
   return machine

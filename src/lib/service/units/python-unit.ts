@@ -2,21 +2,21 @@ import {settingKeys, settingDefinition, type SettingKey} from '../../config/sett
 import type {ExistingUnit} from './existing-unit.ts'
 import {splitWords} from './unit-quoting.ts'
 
-/** How a Python worker's unit configures it. */
+/** The configuration of a Python worker in its unit. */
 export type PythonSettings = {
-  /** Its Environment= lines. */
+  /** Variables in Environment= lines. */
   env: Record<string, string>
-  /** Flags on its command line, by setting. */
+  /** Flags of the command line, by setting. */
   flags: Partial<Record<SettingKey, string | number | string[]>>
-  /** The configuration file that its command line names. */
+  /** The configuration file named on the command line. */
   configFile: string | undefined
-  /** What cannot be taken over, for people. */
+  /** Settings that cannot be taken over. */
   warnings: string[]
 }
 
 type PythonUnit = Extract<ExistingUnit, {kind: 'python'}>
 
-/** Reads what is set in the unit and in what was added to it. */
+/** Reads the settings in the unit and its drop-ins. `envFile` is our environment file, which is read anyway. */
 export function readPythonSettings({unit, dropIns}: PythonUnit, hostname: string, envFile: string): PythonSettings {
   const settings: PythonSettings = {env: {}, flags: {}, configFile: undefined, warnings: []}
   for (const {text, path} of [unit, ...dropIns])
@@ -25,7 +25,7 @@ export function readPythonSettings({unit, dropIns}: PythonUnit, hostname: string
       if (directive === 'Environment') readEnvironment(value, hostname, settings)
       else if (directive === 'ExecStart' && value.includes('worker.py')) readCommand(splitWords(value), settings)
       else if (directive === 'EnvironmentFile' && value !== '' && value.replace(/^-/, '') !== envFile)
-        settings.warnings.push(`${path} also reads ${value.replace(/^-/, '')}; copy what is needed to ${envFile}`)
+        settings.warnings.push(`${path} also reads ${value.replace(/^-/, '')}; copy what you need to ${envFile}`)
     }
 
   return settings
@@ -41,7 +41,7 @@ function readEnvironment(value: string, hostname: string, settings: PythonSettin
   }
 }
 
-/** Only `--flag value`: the Python worker takes no notice of `--flag=value`. */
+/** Reads `--flag value` only, because the Python worker ignores `--flag=value`. */
 function readCommand(words: string[], settings: PythonSettings): void {
   const args = words.slice(words.findIndex((word) => word.endsWith('worker.py')) + 1)
   settings.flags = {}
