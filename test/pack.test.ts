@@ -11,7 +11,7 @@ test('the packed and installed program runs the commands at the top of the READM
   const prefix = join(scratch.path, 'prefix')
   const npm = (...args: string[]) =>
     execFileSync('npm', args, {cwd: root, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe']})
-  // Without scripts: what they would build is what these tests run on.
+  // Skip scripts: they would rebuild dist, which other tests use at the same time.
   npm('pack', '--ignore-scripts', '--silent', '--pack-destination', scratch.path)
   const tarball = readdirSync(scratch.path).find((name) => name.endsWith('.tgz')) ?? ''
   npm('install', '-g', '--prefix', prefix, '--prefer-offline', '--no-audit', '--no-fund', join(scratch.path, tarball))

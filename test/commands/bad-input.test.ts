@@ -301,7 +301,7 @@ test('an older Node gets a message with the required version: exit 78', async ()
     )
   }
 
-  // Whatever else is imported statically may fail on that Node before anything can be said.
+  // Any other static import may fail on that Node before the message.
   const text = readFileSync(program, 'utf8')
   expect(text).toMatch(/needs Node\.js 22\.19/)
   expect(text.match(/^import .*$/gm)).toEqual([

@@ -76,7 +76,7 @@ test('an attached dashboard waits while the worker is down, and attaches to the 
   terminal.press('p')
   await terminal.shows('The worker does not run.')
   await fleet.worker('w', [path])
-  // The agent has outlived its worker, and the next one goes on with it.
+  // The agent has outlived its worker, and the next worker adopts it.
   await terminal.shows(new RegExp(`w running .*stream since[^]*❯ ${id.slice(0, 8)} running .*Hanging[^]*line 0`))
   terminal.press('c')
   await terminal.shows('Cancel task')
@@ -141,10 +141,10 @@ test('a worker without a dashboard loads no modules of the dashboard or of comma
   expect(loaded().filter((url) => heavy.test(url))).toEqual([])
   terminal.press('C-c')
   await until(() => terminal.jobs().length === 0, 'the worker to end')
-  // The other way round, so that the look itself is known to work.
+  // With the dashboard, to prove that the check itself works.
   terminal.run('start', '--server', fleet.url, '--codebase', path, '--name', 'w')
   await terminal.shows('w running')
   expect(loaded().filter((url) => heavy.test(url)).length).toBeGreaterThan(10)
-  // The one for development is looked at by the loader, and many times slower when it is run.
+  // The development build would be many times slower.
   expect(loaded().join('\n')).toContain('react-reconciler.production.js')
 })

@@ -14,7 +14,7 @@ import {openWorkshop, type Workshop} from '../support/workshop.ts'
 
 type Finding = {check: string; state: string; text: string; fixes: string[]}
 
-/** What doctor finds wrong, as it says it in JSON; its exit code is held to that. */
+/** The problems that doctor reports as JSON. Checks that the exit code matches. */
 async function wrong(shop: Pick<Workshop, 'cli'>, args: string[], options: Parameters<Workshop['cli']>[1] = {}) {
   const {code, stdout} = await shop.cli(['doctor', '--json', ...args], options)
   const {findings} = JSON.parse(stdout) as {findings: Finding[]}
@@ -95,7 +95,7 @@ test('changing lists: replicas without shared state', async () => {
   balancer.closeAllConnections()
 })
 
-/** A plane whose clock runs ahead, so that what was just created has waited long. */
+/** A control plane whose clock is ahead, so that new tasks seem to have waited for long. */
 async function impatientPlane() {
   let now = Date.now() - 120_000
   const clock = {now: () => now, monotonic: () => performance.now(), sleep: systemClock.sleep}

@@ -29,7 +29,7 @@ test('a running worker serves a registered codebase at once, and again after its
   expect(code).toBe(0)
   const task = await fleet.http.task(await fleet.codebaseId(second), {prompt: '@lines=1'})
   expect((await fleet.ended(task.id)).status).toBe('completed')
-  expect(worker.stderr()).not.toMatch(/Falling back to polling/) // the open stream is told of it
+  expect(worker.stderr()).not.toMatch(/Falling back to polling/) // the open stream gets the new codebase
   expect(configured(fleet)).toEqual([{name: 'second', path: second, description: 'Another one'}])
   expect(statSync(fileOf(fleet)).mode & 0o777).toBe(0o600)
   await stop(worker)

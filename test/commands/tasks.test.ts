@@ -5,7 +5,7 @@ import {startFleet} from '../support/fleet.ts'
 import {repository, until} from '../support/scratch.ts'
 import {says} from '../support/workshop.ts'
 
-/** One plane and one worker, with a codebase that it serves and one that nobody does. */
+/** A control plane and a worker, with one served and one unserved codebase. */
 let fleet: Awaited<ReturnType<typeof startFleet>>
 let served = ''
 let idle = ''
@@ -21,7 +21,7 @@ afterAll(() => fleet[Symbol.asyncDispose]())
 
 const create = (prompt: string, ...args: string[]) => ['tasks', 'create', prompt, '--codebase', served, ...args]
 
-/** The id of the task that a waiting command has created, once the task runs. */
+/** Waits until the task created by a waiting command runs, and returns its id. */
 async function runningTask(waiting: Running): Promise<string> {
   await says(waiting, /^Task \S+$/m)
   const [, id = ''] = /^Task (\S+)$/m.exec(waiting.stderr()) ?? []

@@ -15,7 +15,7 @@ import {connected, newView} from '../support/views.ts'
 
 const facts = {pid: 1, version: '1', free: 3, worker_id: 'w1', server: 'http://plane.test', disk: null}
 
-/** The socket of a worker that is a view and a bus. */
+/** A control socket backed by only a view and an event bus. */
 async function openSocket(path: string, view = connected()) {
   const bus = new EventBus(systemClock)
   const store = new ViewStore(view)

@@ -9,7 +9,7 @@ import {finished, newView, received} from '../support/views.ts'
 
 const megabytes = () => getHeapStatistics().total_heap_size / 1024 ** 2
 
-/** Makes the heap grow, and leaves nothing in it. */
+/** Grows the heap with garbage. */
 function work(): void {
   const kept = Array.from({length: 100}, () => Array.from({length: 100_000}, (_, i) => i + 0.5))
   kept.length = 0

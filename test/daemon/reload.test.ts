@@ -7,7 +7,7 @@ import {caller} from '../support/plane.ts'
 import {repository, until} from '../support/scratch.ts'
 import {says} from '../support/workshop.ts'
 
-/** A fleet with one worker that has its settings from a file, and who writes that file anew. */
+/** A fleet with one worker that reads its settings from a file, and a function that rewrites that file. */
 async function configured(settings: (path: string) => Record<string, unknown>, env: Record<string, string> = {}) {
   const fleet = await startFleet({env})
   onTestFinished(() => fleet[Symbol.asyncDispose]())
@@ -20,7 +20,7 @@ async function configured(settings: (path: string) => Record<string, unknown>, e
   return {fleet, worker, write, before}
 }
 
-/** Has the worker reload, and waits until it says what became of that. */
+/** Makes the worker reload, and waits for its log line about the result. */
 async function reload(worker: Running, answer: string | RegExp): Promise<void> {
   worker.process.kill('SIGHUP')
   await says(worker, answer)

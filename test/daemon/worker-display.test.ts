@@ -6,7 +6,7 @@ import {ViewStore} from '../../src/lib/ui/view/view-store.ts'
 import {until} from '../support/scratch.ts'
 import {after, connected, finished, running} from '../support/views.ts'
 
-/** A display whose dashboard ends when `end` says so. */
+/** A display whose dashboard closes when `end` settles. */
 function displayOf({isLogRedirected = false} = {}) {
   const lines: string[] = []
   const store = new ViewStore(after(connected(), ...running('a'), finished('a')))

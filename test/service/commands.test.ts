@@ -7,10 +7,10 @@ import {cli, environment, program} from '../support/cli.ts'
 import {scratchFolder} from '../support/scratch.ts'
 
 const isRoot = process.getuid?.() === 0
-/** What must not succeed is never run as root: it would be this machine that is changed. */
+/** Commands that must fail never run as root, because a success would change this machine. */
 const nobody = ['setpriv', '--reuid', 'nobody', '--regid', 'nogroup', '--clear-groups']
 const mayEnter = (by: string[]) => spawnSync(by[0] ?? '', [...by.slice(1), 'test', '-r', program]).status === 0
-/** A checkout below a private folder is read with the capability for that, and for nothing else. */
+/** Grants only the capability to read files, for a checkout below a private folder. */
 const reader = [
   '--inh-caps=-all,+dac_read_search',
   '--ambient-caps=-all,+dac_read_search',
@@ -70,7 +70,10 @@ test('a dry run needs neither, shows all changes as text and as JSON, and writes
 test('without a server there is nothing to install', async () => {
   using work = workplace()
   const {code, stderr} = await work.run(['install-service', '--dry-run'], asNobody)
-  expect({code, stderr}).toMatchObject({code: 78, stderr: expect.stringMatching(/No server is configured[^]*Give --server URL/)})
+  expect({code, stderr}).toMatchObject({
+    code: 78,
+    stderr: expect.stringMatching(/No server is configured[^]*Give --server URL/),
+  })
 })
 
 test('with --root the whole program is written below that folder, and it runs', async () => {

@@ -10,7 +10,7 @@ const unit = '/etc/systemd/system/a2a-agent-worker.service'
 const dropIn = `${unit}.d/machine.conf`
 const server = 'https://plane.example'
 
-/** Every file below a folder, with its permissions and text. */
+/** Every file below a folder, with its mode and text. */
 function snapshot(folder: string): Record<string, string> {
   const entries = readdirSync(folder, {recursive: true, withFileTypes: true})
   return Object.fromEntries(

@@ -7,7 +7,7 @@ import type {Phase, WorkerEvent} from '../../src/lib/events/worker-event.ts'
 import {reportToManager} from '../../src/lib/service/manager.ts'
 import {scratchFolder, until} from '../support/scratch.ts'
 
-/** A reporter whose systemd-notify writes down what it is to tell; it takes a moment, as the real one does. */
+/** A reporter whose fake systemd-notify records its arguments. It takes a moment, like the real one. */
 function manager(env: Record<string, string>, exit = 0) {
   const scratch = scratchFolder()
   onTestFinished(() => scratch[Symbol.dispose]())
@@ -69,7 +69,7 @@ test('the watchdog is notified at a third of its interval, and not while the eve
   const {to, told, report} = manager({WATCHDOG_USEC: '600000', WATCHDOG_PID: '42'})
   const signs = () => told().filter((line) => line.includes('WATCHDOG=1')).length
   await until(() => signs() >= 2, 'signs of life')
-  // oxlint-disable-next-line no-empty -- a loop that does not turn is the point
+  // oxlint-disable-next-line no-empty -- a blocked event loop is the point
   for (const end = Date.now() + 700; Date.now() < end;) {}
   const before = signs()
   expect(before).toBeLessThanOrEqual(3)
@@ -84,7 +84,7 @@ test('the watchdog of another process is not notified', async () => {
   const phases: Phase[] = ['idle', 'starting', 'running', 'draining', 'stopping']
   for (const [index, phase] of phases.slice(1).entries()) {
     to(phases[index] ?? 'idle', phase)
-    // Each takes longer than a third of the watchdog's time.
+    // Each takes longer than a third of the watchdog interval.
     await until(() => told().length === index + 1, phase)
   }
 

@@ -14,12 +14,12 @@ import {repository, until} from '../support/scratch.ts'
 
 const isSkipped = sayIfSkipped('the service under a real systemd', bootProblem())
 
-/** A path that needs every kind of quoting that a unit file has. */
+/** A path that needs every kind of quoting in a unit file. */
 const codebase = '/home/dev/my app: 100%'
 const second = '/home/dev/second'
 const look =
   'ls -A /home/dev; touch /home/dev/x /etc/x /opt/x; echo kept >/tmp/kept; id -un; git rev-parse --show-toplevel\n'
-/** How long the control plane is away; ten minutes as a proof, `npm run outage:service`. */
+/** Duration of the outage of the control plane. `npm run outage:service` uses ten minutes. */
 const outageMs = Number(process.env['OUTAGE_SECONDS'] ?? 2) * 1000
 const agentProgram = '/home/dev/.opencode/bin/opencode'
 
@@ -57,10 +57,10 @@ describe.skipIf(isSkipped)('the service under a real systemd', {timeout: 2 * pat
       `task ${id} to end`,
       patienceMs,
     )
-  /** A task whose agent waits to be told to go on. */
+  /** A task whose agent waits until `letGo` is called. */
   const holding = async (name: string, path = codebase) => {
     const cmd = `touch ${name}.begun; while [ ! -e ${name}.go ]; do sleep 0.05; done`
-    // OpenCode ends a command after two minutes, unless it is told otherwise.
+    // OpenCode kills a command after two minutes by default.
     const prompt = `[fake:bash cmd="${cmd}" timeout=${outageMs + patienceMs}] [fake:text say=${name}]`
     const {id} = await place.fleet.http.task(await place.codebaseId(path), {prompt})
     const file = (end: string) => join(place.systemd.outside(path), `${name}.${end}`)
@@ -101,7 +101,7 @@ describe.skipIf(isSkipped)('the service under a real systemd', {timeout: 2 * pat
   })
 
   test('the real OpenCode works in the sandbox: in its codebase, and nowhere else', async () => {
-    // It belongs to root: an owner that is not the service's user.
+    // It belongs to root, not to the service's user.
     await place.systemd.run(['chmod', '-R', 'a+rwX', codebase])
     const {id} = await place.fleet.http.task(await place.codebaseId(codebase), {
       prompt: `[fake:edit path=made.txt text="hi\\n"] [fake:bash cmd="sh look.sh"] [fake:text say=done]`,
@@ -111,7 +111,7 @@ describe.skipIf(isSkipped)('the service under a real systemd', {timeout: 2 * pat
     const output = await place.fleet.output(id)
     expect(output).toMatch(/\.opencode\\nmy app: 100%\\n/)
     for (const path of ['/etc/x', '/opt/x']) expect(output).toContain(`cannot touch '${path}': Read-only file system`)
-    // What a shell says on its two streams comes to OpenCode in any order.
+    // OpenCode reads stdout and stderr of a shell in any order.
     for (const line of ['a2a-worker', codebase]) expect(output).toContain(`\\n${line}\\n`)
     expect(existsSync(place.systemd.outside('/home/dev/x'))).toBe(false)
     expect(read('/var/lib/a2a-worker/tmp/kept')).toBe('kept\n')
@@ -235,7 +235,7 @@ function parsed({stdout, stderr}: Finished): StatusReport {
   return JSON.parse(stdout) as StatusReport
 }
 
-/** Puts a program there without copying it, where that can be. */
+/** Hard-links a program if possible, or copies it. */
 function link(from: string, to: string): void {
   mkdirSync(dirname(to), {recursive: true})
   try {

@@ -70,7 +70,7 @@ describe.skipIf(isSkipped)('under a real systemd', {timeout: 2 * patienceMs}, ()
     expect(left.stdout).toBe('')
   })
 
-  /** As its own installation leaves it. */
+  /** The Python worker as its own installer leaves it. */
   async function startPythonWorker(): Promise<void> {
     await place.systemd.run(['useradd', '--system', '--home-dir', '/opt/a2a-worker', 'a2a-worker'])
     const python = place.systemd.outside('/opt/a2a-worker/venv/bin/python')
@@ -82,7 +82,7 @@ describe.skipIf(isSkipped)('under a real systemd', {timeout: 2 * patienceMs}, ()
     expect(await place.property('ActiveState')).toBe('active')
   }
 
-  /** What a login makes of a user, in short. */
+  /** The parts of a user login that systemd needs. */
   async function startUserManager(): Promise<void> {
     await place.systemd.run(['useradd', '--create-home', '--uid', '1234', 'dev'])
     writeFileSync(place.systemd.outside('/etc/systemd/system/user-manager.service'), userManager)
@@ -100,7 +100,7 @@ ExecStartPre=+install -d -o dev -g dev -m 700 /run/user/1234
 ExecStart=/lib/systemd/systemd --user
 `
 
-/** What the Python worker's own installation makes, in short. */
+/** A short version of the unit that the Python worker's installer writes. */
 const pythonUnit = (url: string) => `[Service]
 User=a2a-worker
 Environment=A2A_SERVER_URL=${url}

@@ -5,7 +5,7 @@ import {programFiles} from '../../../src/lib/service/machine/program-files.ts'
 import {installProgram, isInstalled} from '../../../src/lib/service/machine/program.ts'
 import {scratchFolder} from '../../support/scratch.ts'
 
-/** Packages in a folder: by path, what they need. */
+/** Writes packages to a folder: dependencies by path. */
 function packages(tree: Record<string, Record<string, unknown>>) {
   const scratch = scratchFolder()
   for (const [path, content] of Object.entries(tree)) {
@@ -17,7 +17,7 @@ function packages(tree: Record<string, Record<string, unknown>>) {
   return {path: scratch.path, [Symbol.dispose]: () => scratch[Symbol.dispose]()}
 }
 
-/** Where each package was found, by where it goes. */
+/** The source of each package by its place in the copy. */
 const placed = (folder: string, root: string) =>
   Object.fromEntries(
     [...programFiles(join(folder, root))].map(([to, from]) => [dirname(to), dirname(from).slice(folder.length + 1)]),

@@ -17,7 +17,7 @@ const layouts: Record<string, Layout> = {
   'of a user': userLayout({HOME: '/home/some one'}),
 }
 
-/** Settings of a service with everything that a drop-in has a line for. */
+/** Settings of a service that produce every line of a drop-in. */
 const {config} = resolveConfig({
   flags: {codebases: ['/srv/api', '/home/me/my app: "100%" $HOME'], opencode_bin: '/home/me/bin/opencode'},
   env: {A2A_AUTH_TOKEN_FILE: '/home/me/token', A2A_DRAIN_TIMEOUT: '0', A2A_REGISTRATION_ROOTS: '/srv/teams'},
@@ -25,7 +25,7 @@ const {config} = resolveConfig({
   cwd: '/',
 })
 
-/** The units in a folder, as systemd would find them; their program is one that exists here. */
+/** Writes the units to a folder as systemd expects them, with a program that exists here. */
 function written(layout: Layout) {
   const scratch = scratchFolder()
   const unit = join(scratch.path, `${layout.unit}.service`)

@@ -251,7 +251,7 @@ test('a thousand events a second are drawn about ten times a second; without eve
 
   await screen.shows('line 999')
   const seconds = (performance.now() - begun) / 1000
-  // Once a second more, for the clocks of the tasks.
+  // Plus one redraw a second for the durations.
   expect((screen.frames.length - before) / seconds).toBeLessThan(13)
 })
 
@@ -271,7 +271,7 @@ test('an empty task list says why it is empty', async () => {
 test('without active tasks and events nothing is drawn', async () => {
   using screen = draw(connected())
   await screen.shows('No active and no waiting tasks.')
-  await expect.poll(() => screen.frames.length).toBe(2) // the second is at the size that was asked for
+  await expect.poll(() => screen.frames.length).toBe(2) // the second has the requested size
   const before = screen.frames.length
   await new Promise((resolve) => setTimeout(resolve, 1500))
   expect(screen.frames.length).toBe(before)

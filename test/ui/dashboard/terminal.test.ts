@@ -10,7 +10,7 @@ type Fleet = Awaited<ReturnType<typeof startFleet>>
 
 const before = 'what was here before'
 
-/** A terminal in which a worker has been started, with something on the screen from before. */
+/** A terminal with a started worker, and with earlier text on the screen. */
 async function startHere(fleet: Fleet, {codebases, args = [], env = {}}: Start) {
   const terminal = await openTerminal({cwd: fleet.path, env: {...fleet.env, ...env}})
   terminal.type(`clear; echo ${before}`)
@@ -24,7 +24,7 @@ async function startHere(fleet: Fleet, {codebases, args = [], env = {}}: Start) 
 
 type Start = {codebases: string[]; args?: string[]; env?: Record<string, string>}
 
-/** Both paths in the scratch folder, as git repositories. */
+/** Two git repositories in the scratch folder. */
 const twoCodebases = (fleet: Fleet) => ['a', 'b'].map((name) => repository(join(fleet.path, name)))
 
 async function isEnded(terminal: Terminal) {

@@ -6,7 +6,7 @@ import {workerDetails} from '../../../src/lib/ui/text/worker-view.ts'
 import {after, connected, finished, noon, running, said} from '../../support/views.ts'
 
 const facts = {pid: 1, version: '1', free: 3, worker_id: 'w1', server: 'http://plane.test', disk: null}
-/** As it goes over the socket. */
+/** The status as the socket transfers it. */
 const sent = (status: unknown) => v.parse(workerStatusSchema, JSON.parse(JSON.stringify(status)))
 
 test('a view restored from the status equals the view of the worker', () => {
