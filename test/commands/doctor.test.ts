@@ -15,7 +15,7 @@ import {openWorkshop, type Workshop} from '../support/workshop.ts'
 type Finding = {check: string; state: string; text: string; fixes: string[]}
 
 /** The problems that doctor reports as JSON. Checks that the exit code matches. */
-async function wrong(shop: Pick<Workshop, 'cli'>, args: string[], options: Parameters<Workshop['cli']>[1] = {}) {
+async function runDoctor(shop: Pick<Workshop, 'cli'>, args: string[], options: Parameters<Workshop['cli']>[1] = {}) {
   const {code, stdout} = await shop.cli(['doctor', '--json', ...args], options)
   const {findings} = JSON.parse(stdout) as {findings: Finding[]}
   const problems = findings.filter(({state}) => state === 'problem')
@@ -42,7 +42,7 @@ test('with a running worker all checks pass: exit 0, and each check says what it
 test('too little disk space for the state is a problem, because no task is taken', async () => {
   await using plane = await startPlane()
   await using shop = openWorkshop({A2A_MIN_FREE_DISK: String(2 ** 40)})
-  expect(finding(await wrong(shop, ['--server', plane.url]), 'state')).toMatchObject({
+  expect(finding(await runDoctor(shop, ['--server', plane.url]), 'state')).toMatchObject({
     state: 'problem',
     text: expect.stringMatching(/^only \d+ [MG]iB free for .*\(min_free_disk\) the worker takes no tasks$/),
   })
@@ -51,7 +51,7 @@ test('too little disk space for the state is a problem, because no task is taken
 test('no workers: names the cause, and what to start where', async () => {
   await using plane = await startPlane()
   await using shop = openWorkshop()
-  const found = await wrong(shop, ['--server', plane.url])
+  const found = await runDoctor(shop, ['--server', plane.url])
   expect(finding(found, 'workers')).toMatchObject({
     text: expect.stringMatching(/has no workers.*No workers available/),
     fixes: [expect.stringMatching(/systemctl start/), expect.stringMatching(/A2A_SERVER_URL/)],
@@ -65,7 +65,7 @@ test('empty lists although the worker is registered: the server has lost its sta
   await shop.worker(server.url, 'w', [path])
   server.workers.clear()
   server.codebases.clear()
-  const found = await wrong(shop, ['--server', server.url])
+  const found = await runDoctor(shop, ['--server', server.url])
   expect(finding(found, 'workers')).toMatchObject({
     text: expect.stringMatching(/does not know the registered worker w.*lost its state/),
     fixes: [expect.stringMatching(/OPENCODE_DB_PATH/), expect.stringMatching(/restart/)],
@@ -86,7 +86,7 @@ test('changing lists: replicas without shared state', async () => {
   balancer.listen(0, '127.0.0.1')
   await once(balancer, 'listening')
   await using shop = openWorkshop()
-  const found = await wrong(shop, ['--server', `http://127.0.0.1:${(balancer.address() as AddressInfo).port}`])
+  const found = await runDoctor(shop, ['--server', `http://127.0.0.1:${(balancer.address() as AddressInfo).port}`])
   expect(finding(found, 'workers')).toMatchObject({
     text: expect.stringMatching(/change between requests.*replicas without shared state/),
     fixes: [expect.stringMatching(/A2A_REDIS_URL for all replicas/)],
@@ -110,7 +110,7 @@ test('a registration stuck in pending is reported with its path and the possible
   await plane.call('POST', '/v1/opencode/codebases', {name: 'b', path: '/srv/b'})
   setting.catchUp()
   await using shop = openWorkshop()
-  const found = await wrong(shop, ['--server', plane.url])
+  const found = await runDoctor(shop, ['--server', plane.url])
   expect(finding(found, 'registration')).toMatchObject({
     text: expect.stringMatching(/registration of \/srv\/b .* stuck in pending: no worker is connected/),
     fixes: expect.arrayContaining([
@@ -127,7 +127,7 @@ test('waiting tasks are reported once per reason', async () => {
   for (let i = 0; i < 3; i++) await plane.task(codebase)
   setting.catchUp()
   await using shop = openWorkshop()
-  const found = (await wrong(shop, ['--server', plane.url])).filter(({check}) => check === 'queue')
+  const found = (await runDoctor(shop, ['--server', plane.url])).filter(({check}) => check === 'queue')
   expect(found).toHaveLength(1)
   expect(found[0]).toMatchObject({
     text: expect.stringMatching(/3 tasks are not executed \(first .*\): worker w is offline/),
@@ -139,50 +139,50 @@ test('a worker that does not start: problems of its configuration are reported f
   await using shop = openWorkshop()
   const config = join(shop.path, 'config.json')
   writeFileSync(config, '{"server_url": "https://plane", "poll_interval": "soon"}')
-  expect(finding(await wrong(shop, ['--config', config]), 'configuration')).toMatchObject({
+  expect(finding(await runDoctor(shop, ['--config', config]), 'configuration')).toMatchObject({
     text: expect.stringMatching(/poll_interval .*must be a whole number/),
   })
-  expect(finding(await wrong(shop, []), 'worker')).toMatchObject({
+  expect(finding(await runDoctor(shop, []), 'worker')).toMatchObject({
     text: expect.stringMatching(/no worker runs on this machine|the service a2a-agent-worker is/),
   })
-  expect(finding(await wrong(shop, []), 'server')).toMatchObject({fixes: [expect.stringMatching(/server_url/)]})
+  expect(finding(await runDoctor(shop, []), 'server')).toMatchObject({fixes: [expect.stringMatching(/server_url/)]})
 })
 
 test('an unreachable server: unknown name, closed port, wrong token and another program are told apart', async () => {
   await using shop = openWorkshop()
-  const name = await wrong(shop, ['--server', 'https://no-such-host.invalid'])
+  const name = await runDoctor(shop, ['--server', 'https://no-such-host.invalid'])
   expect(finding(name, 'server')?.text).toMatch(/host name no-such-host\.invalid cannot be resolved/)
-  const port = await wrong(shop, ['--server', 'http://127.0.0.1:9'])
+  const port = await runDoctor(shop, ['--server', 'http://127.0.0.1:9'])
   expect(finding(port, 'server')).toMatchObject({
     text: expect.stringMatching(/nothing listens there/),
     fixes: expect.arrayContaining([expect.stringMatching(/curl -I http:\/\/127\.0\.0\.1:9\/v1\/opencode\/status/)]),
   })
   await using plane = await startPlane({tokens: [{name: 't', token: 'sesame-sesame', scope: 'admin'}]})
-  expect(finding(await wrong(shop, ['--server', plane.url]), 'token')?.text).toMatch(/Missing Bearer token/)
+  expect(finding(await runDoctor(shop, ['--server', plane.url]), 'token')?.text).toMatch(/Missing Bearer token/)
   const page = createServer((_, response) => response.setHeader('content-type', 'text/html').end('<html></html>'))
   page.listen(0, '127.0.0.1')
   await once(page, 'listening')
   const url = `http://127.0.0.1:${(page.address() as AddressInfo).port}`
-  expect(finding(await wrong(shop, ['--server', url]), 'server')?.text).toMatch(/HTML page/)
+  expect(finding(await runDoctor(shop, ['--server', url]), 'server')?.text).toMatch(/HTML page/)
   page.close()
 })
 
 test('a missing or broken OpenCode is reported with how to install or configure it', async () => {
   await using shop = openWorkshop()
-  expect(finding(await wrong(shop, ['--opencode', '/nowhere/opencode']), 'OpenCode')).toMatchObject({
+  expect(finding(await runDoctor(shop, ['--opencode', '/nowhere/opencode']), 'OpenCode')).toMatchObject({
     text: expect.stringMatching(/\/nowhere\/opencode .*is missing or not executable/),
   })
   const broken = join(shop.path, 'opencode')
   writeFileSync(broken, '#!/bin/sh\necho oops >&2; exit 3\n')
   chmodSync(broken, 0o755)
-  expect(finding(await wrong(shop, ['--opencode', broken]), 'OpenCode')).toMatchObject({
+  expect(finding(await runDoctor(shop, ['--opencode', broken]), 'OpenCode')).toMatchObject({
     text: expect.stringMatching(/does not tell its version: oops/),
     fixes: expect.arrayContaining([expect.stringMatching(/npm i -g opencode-ai/)]),
   })
   const old = join(shop.path, 'old')
   writeFileSync(old, '#!/bin/sh\ncase "$1" in --version) echo 1.0.150;; *) echo --format;; esac\n')
   chmodSync(old, 0o755)
-  expect(finding(await wrong(shop, ['--opencode', old]), 'OpenCode')).toMatchObject({
+  expect(finding(await runDoctor(shop, ['--opencode', old]), 'OpenCode')).toMatchObject({
     state: 'warning',
     text: expect.stringMatching(/1\.0\.150 is older than 1\.1\.65/),
   })
@@ -199,12 +199,12 @@ test('a codebase that cannot be registered: the path is missing, is no directory
     {name: 'file', path: config},
   ]
   writeFileSync(config, JSON.stringify({server_url: 'http://127.0.0.1:9', codebases}))
-  const found = await wrong(shop, ['--config', config])
+  const found = await runDoctor(shop, ['--config', config])
   expect(finding(found, 'codebase gone')?.text).toMatch(/the path does not exist/)
   expect(finding(found, 'codebase file')?.text).toMatch(/not a directory/)
   expect(finding(found, 'codebase code')).toBeUndefined()
   chmodSync(path, 0o000)
-  const denied = await wrong(shop, ['--config', config], {by: subjectToPermissions})
+  const denied = await runDoctor(shop, ['--config', config], {by: subjectToPermissions})
   expect(finding(denied, 'codebase code')).toMatchObject({
     text: expect.stringMatching(/cannot read and write/),
     fixes: [expect.stringMatching(/setfacl/), expect.stringMatching(/usermod/)],
@@ -217,7 +217,7 @@ test('a worker connected to another server is reported, with where to change tha
   await using other = await startPlane()
   await using shop = openWorkshop()
   await shop.worker(other.url, 'w', [repository(join(shop.path, 'p'))])
-  expect(finding(await wrong(shop, ['--server', meant.url]), 'worker')).toMatchObject({
+  expect(finding(await runDoctor(shop, ['--server', meant.url]), 'worker')).toMatchObject({
     text: expect.stringContaining(`but the configured server is ${meant.url}`),
     fixes: [expect.stringContaining(`A2A_SERVER_URL=${meant.url}`)],
   })
@@ -226,6 +226,6 @@ test('a worker connected to another server is reported, with where to change tha
 test('an unusable broker is only a warning: the worker works without it', async () => {
   await using plane = await startPlane()
   await using shop = openWorkshop()
-  const found = await wrong(shop, ['--server', plane.url, '--redis-url', 'redis://127.0.0.1:9'])
+  const found = await runDoctor(shop, ['--server', plane.url, '--redis-url', 'redis://127.0.0.1:9'])
   expect(finding(found, 'broker')).toMatchObject({state: 'warning', text: expect.stringMatching(/ECONNREFUSED/)})
 })

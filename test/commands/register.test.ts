@@ -100,7 +100,7 @@ test('if the worker refuses the codebase, it says why, and nothing is written', 
   await says(worker, 'out of reach')
   expect(await fleet.cli(['register', path])).toMatchObject({
     code: 1,
-    stderr: expect.stringMatching(/The worker says: Cannot register the codebase .*nothing listens there/),
+    stderr: expect.stringMatching(/The worker refused: Cannot register the codebase .*nothing listens there/),
   })
   expect(existsSync(fileOf(fleet))).toBe(false)
 })

@@ -171,8 +171,8 @@ test('sync says why it cannot sync', async () => {
     code: 0,
     stdout: expect.stringMatching(/OpenCode has not stored any sessions yet\./),
   })
-  const away = ['sessions', 'sync', '--codebase', code, '--server', 'http://127.0.0.1:9']
-  expect(await cli(away, {cwd: code, env: fleet.env})).toMatchObject({
+  const unreachable = ['sessions', 'sync', '--codebase', code, '--server', 'http://127.0.0.1:9']
+  expect(await cli(unreachable, {cwd: code, env: fleet.env})).toMatchObject({
     code: 69,
     stderr: expect.stringMatching(/nothing listens there/),
   })

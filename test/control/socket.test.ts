@@ -69,7 +69,7 @@ test('a watcher gets the current status and then each event exactly once, howeve
   await until(() => sent > 10, 'some events')
   const watching = watchWorker(path, {
     signal: leave.signal,
-    onStatus: (told) => (status = told),
+    onStatus: (received) => (status = received),
     onEvent: (event) => events.push(event),
   })
   await until(() => events.length > 100, 'events')

@@ -49,10 +49,10 @@ test('an installation writes program, configuration and units to their places, w
 
 test('a second installation changes nothing and says so; a new version copies only the program', async () => {
   const machine = scratchMachine()
-  const asked = {settings: {server_url: server, codebases: ['api:/srv/api']}}
-  await machine.install(asked)
+  const installOptions = {settings: {server_url: server, codebases: ['api:/srv/api']}}
+  await machine.install(installOptions)
   const before = snapshot(machine.root)
-  for (const again of [asked, {}]) {
+  for (const again of [installOptions, {}]) {
     const report = await machine.install(again)
     expect(report).toMatchObject({
       changes: [],

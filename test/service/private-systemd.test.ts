@@ -17,7 +17,7 @@ const isSkipped = sayIfSkipped('the service under a real systemd', bootProblem()
 /** A path that needs every kind of quoting in a unit file. */
 const codebase = '/home/dev/my app: 100%'
 const second = '/home/dev/second'
-const look =
+const probeScript =
   'ls -A /home/dev; touch /home/dev/x /etc/x /opt/x; echo kept >/tmp/kept; id -un; git rev-parse --show-toplevel\n'
 /** Duration of the outage of the control plane. `npm run outage:service` uses ten minutes. */
 const outageMs = Number(process.env['OUTAGE_SECONDS'] ?? 2) * 1000
@@ -30,7 +30,7 @@ describe.skipIf(isSkipped)('the service under a real systemd', {timeout: 2 * pat
   beforeAll(async () => {
     ;[place, model] = await Promise.all([inhabit(), startModel()])
     const {systemd} = place
-    repository(systemd.outside(codebase), {'look.sh': look})
+    repository(systemd.outside(codebase), {'look.sh': probeScript})
     chmodSync(systemd.outside('/home/dev'), 0o700)
     link(openCode, systemd.outside(agentProgram))
     mkdirSync(systemd.outside('/etc/a2a-worker'))
@@ -58,7 +58,7 @@ describe.skipIf(isSkipped)('the service under a real systemd', {timeout: 2 * pat
       patienceMs,
     )
   /** A task whose agent waits until `letGo` is called. */
-  const holding = async (name: string, path = codebase) => {
+  const startHeldTask = async (name: string, path = codebase) => {
     const cmd = `touch ${name}.begun; while [ ! -e ${name}.go ]; do sleep 0.05; done`
     // OpenCode kills a command after two minutes by default.
     const prompt = `[fake:bash cmd="${cmd}" timeout=${outageMs + patienceMs}] [fake:text say=${name}]`
@@ -148,7 +148,7 @@ describe.skipIf(isSkipped)('the service under a real systemd', {timeout: 2 * pat
 
   test('after a change the running worker is replaced while its agent keeps running', async () => {
     const before = await place.property('MainPID')
-    const {id, agent, letGo} = await holding('upgrade')
+    const {id, agent, letGo} = await startHeldTask('upgrade')
     repository(place.systemd.outside(second))
     const {stdout} = await place.program('install-service', '--codebase', second, '--start')
     expect(stdout).toContain(`${unit} runs.`)
@@ -161,7 +161,7 @@ describe.skipIf(isSkipped)('the service under a real systemd', {timeout: 2 * pat
 
   test('kill -9 of the worker leaves the agent running; the unit restarts and adopts it', async () => {
     const before = await place.property('MainPID')
-    const {id, agent, letGo} = await holding('crash')
+    const {id, agent, letGo} = await startHeldTask('crash')
     await place.systemd.run(['kill', '-KILL', before])
     await until(async () => (await place.property('SubState')) === 'auto-restart', 'the worker to be gone', patienceMs)
     expect(processesOf(id)).toContain(agent)
@@ -174,7 +174,7 @@ describe.skipIf(isSkipped)('the service under a real systemd', {timeout: 2 * pat
 
   test('a reload applies a changed file, and running tasks continue under the same worker', async () => {
     const before = await place.property('MainPID')
-    const {id, letGo} = await holding('reload')
+    const {id, letGo} = await startHeldTask('reload')
     const path = '/etc/a2a-worker/config.json'
     const config = JSON.parse(read(path)) as Record<string, unknown>
     writeFileSync(place.systemd.outside(path), JSON.stringify({...config, redact: ['k.ten']}))
@@ -191,7 +191,7 @@ describe.skipIf(isSkipped)('the service under a real systemd', {timeout: 2 * pat
     async () => {
       const before = await place.property('MainPID')
       await place.systemd.run(['chmod', '-R', 'a+rwX', second])
-      const [ends, lasts] = [await holding('ends'), await holding('lasts', second)]
+      const [ends, lasts] = [await startHeldTask('ends'), await startHeldTask('lasts', second)]
       await place.fleet.killPlane()
       await place.systemd.run(['kill', '-KILL', before])
       ends.letGo()
@@ -207,7 +207,7 @@ describe.skipIf(isSkipped)('the service under a real systemd', {timeout: 2 * pat
   )
 
   test('a stop drains and leaves no process of the agent', async () => {
-    const {id, agent} = await holding('stop')
+    const {id, agent} = await startHeldTask('stop')
     expect(processesOf(id)).toContain(agent)
     await place.systemctl('stop', unit)
     await until(() => processesOf(id).length === 0, 'the agent to end', 2000)
@@ -220,8 +220,8 @@ describe.skipIf(isSkipped)('the service under a real systemd', {timeout: 2 * pat
     expect(done).toMatchObject({code: 0, stdout: expect.stringContaining('Kept /etc/a2a-worker/config.json')})
     expect(await place.property('LoadState')).toBe('not-found')
     expect(await place.systemctl('list-units', '--plain', '--no-legend', 'a2a-*')).toBe('')
-    const gone = ['/opt/a2a-worker', '/run/a2a-worker', '/etc/sysusers.d/a2a-worker.conf']
-    expect((await place.systemd.run(['ls', ...gone])).stdout).toBe('')
+    const removed = ['/opt/a2a-worker', '/run/a2a-worker', '/etc/sysusers.d/a2a-worker.conf']
+    expect((await place.systemd.run(['ls', ...removed])).stdout).toBe('')
     for (const path of ['/etc/a2a-worker/env', '/var/lib/a2a-worker/workers'])
       expect(existsSync(place.systemd.outside(path))).toBe(true)
     expect((await place.program('uninstall-service')).stdout).toBe(

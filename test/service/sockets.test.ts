@@ -36,8 +36,8 @@ test("a service's socket is open to its group, and is found with another state d
 test('the socket of any other worker is private to its user', async () => {
   await using fleet = await startFleet()
   await fleet.worker('own', [repository(join(fleet.path, 'p'))])
-  const look = async () => (await findLocalWorkers(fleet.env, fleet.env['A2A_STATE_DIR'] ?? ''))[0]
-  const worker = await until(look, 'the worker')
+  const findWorker = async () => (await findLocalWorkers(fleet.env, fleet.env['A2A_STATE_DIR'] ?? ''))[0]
+  const worker = await until(findWorker, 'the worker')
   expect(worker).toMatchObject({name: 'own', isService: false})
   expect(statSync(worker.socket).mode & 0o777).toBe(0o600)
 })

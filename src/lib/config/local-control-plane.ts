@@ -20,5 +20,6 @@ export function readLocalControlPlane(stateDir: string): LocalControlPlane | und
   return parsed.success ? parsed.output : undefined
 }
 
+/** Writes address and token for other processes on this machine. Throws ExpectedError (73). */
 export const writeLocalControlPlane = (stateDir: string, plane: LocalControlPlane) =>
   writePrivateFile(path(stateDir), `${JSON.stringify(plane)}\n`)

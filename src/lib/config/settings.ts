@@ -109,7 +109,7 @@ export const settings = {
   },
   redact: {
     type: 'list',
-    description: 'Regular expressions; matches are removed from output and sessions before they leave the machine',
+    description: 'Regular expressions; matches in output and sessions are replaced before they leave the machine',
     default: [],
     live: true,
   },

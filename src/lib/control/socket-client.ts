@@ -42,7 +42,7 @@ export async function sendRequest(
 }
 
 const refusedError = (reason: string) =>
-  new ExpectedError(`The worker says: ${reason}.`, {code: 'WORKER_REFUSED', exit: 'failed'})
+  new ExpectedError(`The worker refused: ${reason}.`, {code: 'WORKER_REFUSED', exit: 'failed'})
 
 /** Parses an answer of the worker. Throws ExpectedError (75), because another version may answer differently. */
 function parseWith<const S extends v.GenericSchema<unknown, unknown>>(schema: S, value: unknown): v.InferOutput<S> {

@@ -94,8 +94,8 @@ test('codebases: served ones with their id, refused ones with the reason', async
 
 test('history: outcomes, newest first, with duration and the error of the selected task', async () => {
   const reported = (taskId: string) => ({type: 'task.reported', taskId, status: 'failed'}) as const
-  const ends = [finished('aaaaaaaa-1'), finished('bbbbbbbb-2', 'failed', 'no model stub/fats')]
-  using screen = draw(after(busy(), ...ends, reported('aaaaaaaa-1'), reported('bbbbbbbb-2')))
+  const finishedEvents = [finished('aaaaaaaa-1'), finished('bbbbbbbb-2', 'failed', 'no model stub/fats')]
+  using screen = draw(after(busy(), ...finishedEvents, reported('aaaaaaaa-1'), reported('bbbbbbbb-2')))
   await screen.press('5')
   await screen.shows(/❯ \d\d:\d\d:\d\d bbbbbbbb failed +1:01 +\$0\.2500 +Write the manual no model/)
   await screen.shows(/── bbbbbbbb Write the manual ─+\nfailed after 1:01, .*\nno model stub\/fats\nwrite MANUAL\.md/)

@@ -127,8 +127,12 @@ test('everything is bounded: tasks, lines, log, history, queue and texts', () =>
   const text = after(connected(), ...running('a'), said('a', long), said('a', 'l', 'many\n'.repeat(50_000)))
   expect(JSON.stringify(text.tasks).length).toBeLessThan(2000)
 
-  const ends = many(ended + 50, (i) => [...running(`t${i}`), said(`t${i}`, 'hi'), finished(`t${i}`, 'failed', long)])
-  const history = after(connected(), ...ends.flat())
+  const finishedEvents = many(ended + 50, (i) => [
+    ...running(`t${i}`),
+    said(`t${i}`, 'hi'),
+    finished(`t${i}`, 'failed', long),
+  ])
+  const history = after(connected(), ...finishedEvents.flat())
   expect(history.ended).toHaveLength(ended)
   expect(history.ended[0]?.id).toBe(`t${ended + 49}`)
   expect(history.ended.filter(({lines}) => lines.items.length > 0)).toHaveLength(endedWithLines)
@@ -160,8 +164,15 @@ test('an event of an unknown task changes only the log', () => {
 })
 
 test('reducing many events at once equals reducing them one by one', () => {
-  const say = (task: string, count: number) => many(count, (i) => said(task, `${task} ${i}`, `${task} ${i}\nmore`))
-  const bodies = [...running('a'), ...running('b'), ...say('a', 300), ...say('b', 3), ...say('a', 1), finished('a')]
+  const activity = (task: string, count: number) => many(count, (i) => said(task, `${task} ${i}`, `${task} ${i}\nmore`))
+  const bodies = [
+    ...running('a'),
+    ...running('b'),
+    ...activity('a', 300),
+    ...activity('b', 3),
+    ...activity('a', 1),
+    finished('a'),
+  ]
   const events = bodies.map((event, i) => ({at: noon + (i + 1) * 1000, ...event}) as WorkerEvent)
   const one = after(connected(), ...bodies)
   expect(reduceEvents(connected(), events)).toEqual(one)

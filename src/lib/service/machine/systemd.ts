@@ -38,6 +38,7 @@ export const isEnabled = async (machine: Machine, layout: Layout): Promise<boole
 
 type UnitState = {active: string; sub: string; invocation: string; status: string; result: string}
 
+/** The current state of the worker's unit, from `systemctl show`. Unknown values are empty. */
 export async function unitState(machine: Machine, layout: Layout): Promise<UnitState> {
   const properties = 'ActiveState,SubState,InvocationID,StatusText,Result'
   const {stdout} = await machine.run(systemctl(layout, 'show', `--property=${properties}`, `${layout.unit}.service`))

@@ -13,6 +13,7 @@ export function logPane(view: View, first: number | undefined, area: Area): Row[
   return visibleRows(scrollableLog(view, area), first)
 }
 
+/** The log as a scrollable list. */
 export const scrollableLog = ({log}: View, {width, height}: Area): ScrollableTail =>
   scrollable(log, height, (entry) => logRows(entry, width))
 

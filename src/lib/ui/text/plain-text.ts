@@ -68,7 +68,7 @@ export function wrap(text: string, cells: number): string[] {
   return lines
 }
 
-/** As much of the beginning as fits. */
+/** The longest beginning of the text that fits. */
 function takeCells(plain: string, cells: number): string {
   if (printableAscii.test(plain)) return plain.slice(0, cells)
   let used = 0

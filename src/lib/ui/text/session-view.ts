@@ -9,6 +9,7 @@ export type ShownSession = {
   directory: string | null
 }
 
+/** Sessions as a table. `now` is in ms. */
 export function sessionTable(sessions: readonly ShownSession[], now: number): string {
   const rows = sessions.map(({id, title, updated, messageCount, directory}) => [
     id,

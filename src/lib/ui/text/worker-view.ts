@@ -4,6 +4,7 @@ import {parseTime} from '../../core/clock.ts'
 import type {MonitorWorker} from '../../protocol/schemas.ts'
 import {age, plainLine, table} from './table.ts'
 
+/** Workers of the control plane as a table. `now` is in ms. */
 export function workerTable(workers: readonly MonitorWorker[], now: number): string {
   const rows = workers.map((worker) => [
     worker.id,

@@ -101,6 +101,7 @@ export const viewLimits = {
   chars: 500,
 } as const
 
+/** Limits a text to `viewLimits.chars` characters. */
 export const truncate = (text: string) =>
   text.length > viewLimits.chars ? `${text.slice(0, viewLimits.chars - 1)}…` : text
 
