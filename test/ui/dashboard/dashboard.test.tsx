@@ -181,10 +181,10 @@ test('pasted text is not a command', async () => {
 test('leaving explains its effect, and the current stop step is shown', async () => {
   using screen = draw(busy())
   screen.emit(
-    {type: 'stop.requested', step: 'drain', by: 'SIGTERM', hint: 'no more tasks are taken; again: end them'},
+    {type: 'stop.requested', step: 'drain', by: 'SIGTERM', hint: 'draining: no more tasks; repeat to cancel them'},
     {type: 'phase.changed', from: 'running', to: 'draining'},
   )
-  await screen.shows(/box-api draining[^]*no more tasks are taken; again: end them$/)
+  await screen.shows(/box-api draining[^]*draining: no more tasks; repeat to cancel them$/)
   await screen.press('q')
   await screen.shows('Quit sooner? The active tasks are cancelled.')
 })
