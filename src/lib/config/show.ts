@@ -49,7 +49,7 @@ const codebaseSchema = {
 
 function settingSchema(key: SettingKey): Record<string, unknown> {
   const setting = settingDefinition(key)
-  const about = {
+  const common = {
     description: `${setting.description} (environment: ${envNames(key).join(', ')})`,
     ...(setting.default === undefined ? {} : {default: setting.default}),
   }
@@ -57,22 +57,22 @@ function settingSchema(key: SettingKey): Record<string, unknown> {
     case 'integer':
     case 'number':
       return {
-        ...about,
+        ...common,
         type: setting.type,
         ...(setting.minimum === undefined ? {} : {minimum: setting.minimum}),
         ...(setting.maximum === undefined ? {} : {maximum: setting.maximum}),
       }
     case 'boolean':
     case 'object':
-      return {...about, type: setting.type}
+      return {...common, type: setting.type}
     case 'list':
     case 'paths':
-      return {...about, type: 'array', items: {type: 'string', minLength: 1}}
+      return {...common, type: 'array', items: {type: 'string', minLength: 1}}
     case 'codebases':
-      return {...about, type: 'array', items: codebaseSchema}
+      return {...common, type: 'array', items: codebaseSchema}
     case 'path':
-      return {...about, type: 'string', minLength: 1}
+      return {...common, type: 'string', minLength: 1}
     case 'string':
-      return {...about, type: 'string', minLength: 1, ...(setting.options ? {enum: [...setting.options]} : {})}
+      return {...common, type: 'string', minLength: 1, ...(setting.options ? {enum: [...setting.options]} : {})}
   }
 }

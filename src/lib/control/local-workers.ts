@@ -23,21 +23,21 @@ export async function findLocalWorkers(
   services = serviceSocketDir,
 ): Promise<LocalWorker[]> {
   const names = name === undefined ? listDirectory(join(stateDir, 'workers')) : [name]
-  const own = names.map((known) => socketPath(env, stateDir, known))
+  const userSockets = names.map((known) => socketPath(env, stateDir, known))
   const serviceSocket = (known: string) => socketPath({RUNTIME_DIRECTORY: services}, stateDir, known)
-  const ofServices =
+  const serviceSockets =
     name === undefined
       ? listDirectory(services)
           .filter((file) => file.endsWith('.sock'))
           .map((file) => join(services, file))
       : [serviceSocket(name)]
-  const answers = await Promise.all(
-    [...new Set([...own, ...ofServices])].map(async (socket) => {
+  const workers = await Promise.all(
+    [...new Set([...userSockets, ...serviceSockets])].map(async (socket) => {
       const status = await fetchWorkerStatus(socket).catch(() => undefined)
-      return status && {...status, socket, isService: ofServices.includes(socket)}
+      return status && {...status, socket, isService: serviceSockets.includes(socket)}
     }),
   )
-  return answers.filter((answer) => answer !== undefined)
+  return workers.filter((answer) => answer !== undefined)
 }
 
 /** Whether services run on this machine that this user may not query. */

@@ -76,9 +76,9 @@ async function syncInProcess(options: SyncSessionsOptions): Promise<SyncedWorker
     roots: () => registrationRoots(config.registration_roots, configured),
     workerDir,
   })
-  const about = {client, clock: systemClock, workerId}
+  const shared = {client, clock: systemClock, workerId}
   const registration = new Registration({
-    ...about,
+    ...shared,
     name,
     version,
     emit: bus.emit,
@@ -93,7 +93,7 @@ async function syncInProcess(options: SyncSessionsOptions): Promise<SyncedWorker
   await registration.register(signal)
   const token = authToken(config)
   await using sync = new SessionSync({
-    ...about,
+    ...shared,
     ...sessionSettings(config, {env, home: env['HOME'] || homedir(), commands: sessionCommands(options)}),
     bus,
     secrets: token === undefined ? [] : [token],

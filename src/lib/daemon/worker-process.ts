@@ -106,7 +106,20 @@ async function runProcess(options: WorkerProcessOptions, ladder: StopLadder): Pr
   const secrets = () => collectSecrets(options, tokens)
   const globalPath = globalCodebasePath(config, options.env, options.isLocal)
   const storage = {env: options.env, home: options.env['HOME'] || homedir(), commands}
-  const about = {config, name, workerId, version, stateDir, globalPath, client, ...agent, storage, secrets, bus, clock}
+  const workerOptions = {
+    config,
+    name,
+    workerId,
+    version,
+    stateDir,
+    globalPath,
+    client,
+    ...agent,
+    storage,
+    secrets,
+    bus,
+    clock,
+  }
   let socket: AsyncDisposable | undefined
   stack.defer(() => socket?.[Symbol.asyncDispose]())
   stack.defer(() => display.close())
@@ -114,7 +127,7 @@ async function runProcess(options: WorkerProcessOptions, ladder: StopLadder): Pr
   compactHeap()
   using _rest = compactWhenIdle(bus, store.get)
   await runWorker(
-    {...about, signals: ladder, once: options.once, exitAfterIdleMs: options.exitAfterIdleMs},
+    {...workerOptions, signals: ladder, once: options.once, exitAfterIdleMs: options.exitAfterIdleMs},
     (worker) => {
       const parts: LocalControlParts = {worker, store, bus, ladder, step, server: client.url, version}
       const path = socketPath(options.env, stateDir, name)

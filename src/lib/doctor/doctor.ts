@@ -26,9 +26,9 @@ export async function runChecks({machine, createClient, clock}: DoctorOptions): 
     ...(await runCheck('broker', () => checkBroker(machine))),
   ]
   await using client = createClient?.()
-  const reach = await runCheck('server', () => checkServer(machine, client))
-  findings.push(...reach)
-  if (!client || !createClient || reach.some(({state}) => state === 'problem')) return findings
+  const serverFindings = await runCheck('server', () => checkServer(machine, client))
+  findings.push(...serverFindings)
+  if (!client || !createClient || serverFindings.some(({state}) => state === 'problem')) return findings
   const context: ControlPlaneContext = {...machine, client, clock}
   findings.push(...(await runCheck('workers', () => checkLists(context, createClient))))
   findings.push(...(await runCheck('queue', () => checkQueue(context))))

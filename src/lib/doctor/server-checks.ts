@@ -61,8 +61,8 @@ function unreachable(server: string, error: unknown): Finding {
 }
 
 function checkClock(date: string | undefined, begun: number): Finding[] {
-  const theirs = date === undefined ? Number.NaN : Date.parse(date)
-  const skew = Math.abs(theirs - begun)
+  const serverTime = date === undefined ? Number.NaN : Date.parse(date)
+  const skew = Math.abs(serverTime - begun)
   if (Number.isNaN(skew)) return []
   if (skew <= maxSkewMs) return [ok('clock', 'agrees with the clock of the server')]
   const text = `differs by ${Math.round(skew / 1000)} s from the clock of the server`

@@ -28,12 +28,12 @@ export function findOpenCode(configured: string | undefined, options: SearchOpti
   const {machine, layout, env, programRoot} = options
   if (!machine.isLive) return {program: undefined, warnings: []}
   const explicit = configured === undefined ? undefined : {path: configured, source: 'opencode_bin'}
-  const own = tryLocate({explicit, env: {PATH: servicePath}, home: layout.home})
-  if ('path' in own) return {program: own.path, warnings: []}
-  const missing = {program: undefined, warnings: [`${own.problem}. The service needs it to start`]}
+  const forService = tryLocate({explicit, env: {PATH: servicePath}, home: layout.home})
+  if ('path' in forService) return {program: forService.path, warnings: []}
+  const missing = {program: undefined, warnings: [`${forService.problem}. The service needs it to start`]}
   if (explicit) return missing
-  const theirs = tryLocate({env: {...env}, home: env['HOME'] || layout.home, projectRoot: programRoot})
-  return 'path' in theirs ? {program: theirs.path, configure: theirs.path, warnings: []} : missing
+  const forUser = tryLocate({env: {...env}, home: env['HOME'] || layout.home, projectRoot: programRoot})
+  return 'path' in forUser ? {program: forUser.path, configure: forUser.path, warnings: []} : missing
 }
 
 function tryLocate(options: LocateOptions): {path: string} | {problem: string} {

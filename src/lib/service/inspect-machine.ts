@@ -63,17 +63,17 @@ export function inspectMachine(options: InspectOptions): Inspection {
   if (existing.kind === 'foreign') throw foreignUnitError(existing.path, layout)
   const python = existing.kind === 'python' ? readPythonSettings(existing, hostname, layout.envFile) : undefined
   const envText = buildEnvFile(options, python, existing)
-  const before = readConfig(machine, layout.configFile)
-  const asked = applyFlags(before?.content ?? initialConfig(options, python), request, python)
-  const withAll = addCodebases(asked, [...request.codebases, ...pythonCodebases(python)], layout)
-  const openCode = findOpenCode(serviceSettings(layout, withAll, envText).config.opencode_bin, options)
-  const content = openCode.configure ? {...withAll, opencode_bin: openCode.configure} : withAll
+  const existingConfig = readConfig(machine, layout.configFile)
+  const withRequestedFlags = applyFlags(existingConfig?.content ?? initialConfig(options, python), request, python)
+  const withAllCodebases = addCodebases(withRequestedFlags, [...request.codebases, ...pythonCodebases(python)], layout)
+  const openCode = findOpenCode(serviceSettings(layout, withAllCodebases, envText).config.opencode_bin, options)
+  const content = openCode.configure ? {...withAllCodebases, opencode_bin: openCode.configure} : withAllCodebases
   const settings = serviceSettings(layout, content, envText)
   const isKept =
-    before !== undefined && request.configFile !== undefined && request.configFile.path !== layout.configFile
+    existingConfig !== undefined && request.configFile !== undefined && request.configFile.path !== layout.configFile
   return {
     existing,
-    configText: configText(content, before),
+    configText: configText(content, existingConfig),
     envText,
     server: resolveServer(options, {python, envText, content}),
     settings,

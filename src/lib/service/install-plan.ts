@@ -24,14 +24,14 @@ export async function planInstall(inspection: Inspection, options: PlanOptions):
   const {machine, layout} = options
   const units = unitSteps(inspection, layout)
   const pendingUnits = await pendingSteps(units, machine)
-  const moved = moveAsideSteps(inspection.existing, options)
-  const isChanged = pendingUnits.length > 0 || moved.length > 0
+  const moveSteps = moveAsideSteps(inspection.existing, options)
+  const isChanged = pendingUnits.length > 0 || moveSteps.length > 0
   const live = (...steps: Step[]) => (machine.isLive ? steps : [])
   return [
     ...(await userSteps(layout, machine)),
     ...(await pendingSteps(programSteps(options), machine)),
     ...live(...(isChanged ? [verifyStep(units, layout)] : [])),
-    ...moved,
+    ...moveSteps,
     ...(await pendingSteps([...configSteps(inspection, layout), ...homeSteps(inspection, options)], machine)),
     ...pendingUnits,
     ...live(...(isChanged ? [run(systemctl(layout, 'daemon-reload'))] : [])),

@@ -118,8 +118,8 @@ async function purgeSteps({machine, layout, hostname}: UninstallOptions, isLast:
   const configured = readConfig(machine, configFile)?.content['worker_name']
   const name = instance ?? (typeof configured === 'string' ? configured : hostname)
   const isAll = isLast && scope === 'system'
-  const own = [join(stateDir, 'workers', name), ...(scope === 'system' ? [join(dirname(stateDir), tmp)] : [])]
-  const files = [configFile, envFile, ...(isAll ? [stateDir] : own)]
+  const ownState = [join(stateDir, 'workers', name), ...(scope === 'system' ? [join(dirname(stateDir), tmp)] : [])]
+  const files = [configFile, envFile, ...(isAll ? [stateDir] : ownState)]
   const hasUser = machine.isLive && isAll && (await machine.ids('service'))?.uid !== -1
   return [
     ...(await removeSteps({files, folders: [configDir]}, machine)),

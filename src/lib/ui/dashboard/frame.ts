@@ -89,11 +89,11 @@ const titles: Record<Pane, string> = {
 
 function tabsRow({tasks, ended}: View, {pane, isHelp}: Screen, width: number): Row {
   const counts: Partial<Record<Pane, number>> = {tasks: tasks.length, history: ended.length}
-  const named = panes.map((name, i) => `${i + 1} ${titles[name]}${counts[name] ? ` ${counts[name]}` : ''}`)
-  const isRoomy = named.join('').length + 2 * named.length <= width
+  const labels = panes.map((name, i) => `${i + 1} ${titles[name]}${counts[name] ? ` ${counts[name]}` : ''}`)
+  const isRoomy = labels.join('').length + 2 * labels.length <= width
   const tab = (name: Pane, i: number): Cell => {
-    if (name === pane && !isHelp) return cell(`[${named[i]}]`, 'chosen')
-    return cell(` ${isRoomy ? named[i] : i + 1} `, 'dim')
+    if (name === pane && !isHelp) return cell(`[${labels[i]}]`, 'chosen')
+    return cell(` ${isRoomy ? labels[i] : i + 1} `, 'dim')
   }
   return row(width, ...panes.map(tab))
 }

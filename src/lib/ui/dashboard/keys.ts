@@ -20,14 +20,14 @@ export type KeyContext = {
 }
 
 /** The new screen after a key, and the action to run, if any. Pure. */
-export function handleKey(before: Screen, key: Key, about: KeyContext): KeyResult {
+export function handleKey(before: Screen, key: Key, context: KeyContext): KeyResult {
   const screen = {...before, notice: ''}
   if (key === 'ctrl-c') return {screen: {...screen, question: undefined}, action: {type: 'leave'}}
   if (key === 'ctrl-z') return {screen, action: {type: 'suspend'}}
   if (key === 'ctrl-l') return {screen, action: {type: 'repaint'}}
   if (screen.question) return answerQuestion(screen, key)
   if (screen.isHelp) return {screen: {...screen, isHelp: false}}
-  return handleCommand(screen, key, about) ?? {screen: move(screen, key, about)}
+  return handleCommand(screen, key, context) ?? {screen: move(screen, key, context)}
 }
 
 function answerQuestion(screen: Screen, key: Key): KeyResult {

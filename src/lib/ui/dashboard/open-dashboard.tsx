@@ -11,16 +11,16 @@ const maxFps = 12
  * unmounted, which also happens when the process exits. Only SIGKILL prevents that.
  */
 export function openDashboard({store, controls, terminal, isColoured}: DashboardOptions): OpenedDashboard {
-  const hold = createTerminalControl()
-  const job = onJobControl({leave: hold.leave, comeBack: () => void hold.comeBack()})
+  const terminalControl = createTerminalControl()
+  const job = onJobControl({leave: terminalControl.suspend, comeBack: () => void terminalControl.resume()})
   const app = render(
     <Dashboard
       store={store}
       controls={controls}
       isColoured={isColoured}
-      onReady={hold.take}
+      onReady={terminalControl.setSuspend}
       onStop={stopJob}
-      onRepaint={() => void hold.comeBack()}
+      onRepaint={() => void terminalControl.resume()}
     />,
     {
       ...terminal,
@@ -28,7 +28,7 @@ export function openDashboard({store, controls, terminal, isColoured}: Dashboard
       incrementalRendering: true,
       interactive: true,
       exitOnCtrlC: false,
-      maxFps: maxFps,
+      maxFps,
     },
   )
   // If the terminal is lost, only the dashboard ends. The worker continues.
@@ -51,21 +51,21 @@ export function openDashboard({store, controls, terminal, isColoured}: Dashboard
 
 /** Releases the terminal (Ctrl-Z) and takes it back (fg). */
 function createTerminalControl() {
-  let suspend: SuspendTerminal | undefined
+  let suspendTerminal: SuspendTerminal | undefined
   let suspension: Promise<TerminalSuspension> | undefined
-  const leave = async () => {
-    suspension ??= suspend?.()
+  const suspend = async () => {
+    suspension ??= suspendTerminal?.()
     await suspension
   }
   return {
-    take: (suspendTerminal: SuspendTerminal) => void (suspend = suspendTerminal),
-    leave,
+    setSuspend: (suspendInk: SuspendTerminal) => void (suspendTerminal = suspendInk),
+    suspend,
     /** Suspends first if needed: after SIGSTOP the terminal's modes and screen may have been changed by others. */
-    async comeBack() {
-      await leave()
-      const back = await suspension
+    async resume() {
+      await suspend()
+      const suspended = await suspension
       suspension = undefined
-      await back?.resume()
+      await suspended?.resume()
     },
   }
 }
