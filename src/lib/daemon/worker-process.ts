@@ -70,7 +70,7 @@ const hints = {
  * end. Throws ExpectedError if the start fails.
  *
  * A service manager sends the same signal for a stop and a restart, but only a stop may end the agents. So under a
- * service manager the second signal leaves the agents alone, and the companion unit ends them at a stop.
+ * service manager the worker leaves agents alone that still run after the drain. The companion unit ends them at a stop.
  */
 export async function startWorker(options: WorkerProcessOptions): Promise<void> {
   const second = isNotifyService(options.env) ? 'detach' : 'cancel'
