@@ -3,7 +3,7 @@ import {mkdirSync, rmSync} from 'node:fs'
 import {join} from 'node:path'
 import {monitorEventLoopDelay} from 'node:perf_hooks'
 import {ControlPlaneClient} from '../src/lib/client/control-plane.ts'
-import {syncByWorker} from '../src/lib/control/socket-client.ts'
+import {requestSync} from '../src/lib/control/socket-client.ts'
 import {socketPath} from '../src/lib/control/socket-path.ts'
 import {systemClock} from '../src/lib/core/clock.ts'
 import {EventBus} from '../src/lib/events/bus.ts'
@@ -153,14 +153,14 @@ async function round(): Promise<number[]> {
 async function syncing(stop: AbortSignal): Promise<number> {
   let syncs = 0
   while (!stop.aborted) {
-    await syncByWorker(socketPath(env, env['A2A_STATE_DIR'] ?? '', 'bench'), true)
+    await requestSync(socketPath(env, env['A2A_STATE_DIR'] ?? '', 'bench'), true)
     syncs += 1
   }
 
   return syncs
 }
 
-await syncByWorker(socketPath(env, env['A2A_STATE_DIR'] ?? '', 'bench'), false)
+await requestSync(socketPath(env, env['A2A_STATE_DIR'] ?? '', 'bench'), false)
 await round()
 const quiet: number[][] = []
 const busy: number[][] = []

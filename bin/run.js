@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// No static import but this one: on an older Node anything else could fail before the message below.
+// Only built-in modules are imported statically: other imports could fail on an older Node before the message below.
 import module from 'node:module'
 import {readFileSync} from 'node:fs'
 

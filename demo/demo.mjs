@@ -1,6 +1,6 @@
-// The 60-second demo: a scratch repository with a failing program, a control plane, a worker, real OpenCode, and a task
-// that mends the program. By default a scripted model plays the agent's part; `--model provider/name` takes a real one
-// with this user's own login.
+// The 60-second demo: a scratch repository with a failing program, a control plane, a worker, the real OpenCode, and a
+// task that fixes the program. By default a script plays the model. `--model provider/name` uses a real model and this
+// user's own login.
 import {spawn, spawnSync} from 'node:child_process'
 import {once} from 'node:events'
 import {mkdirSync, mkdtempSync, rmSync, writeFileSync} from 'node:fs'
@@ -20,9 +20,9 @@ const started = Date.now()
 
 const broken =
   "const add = (a, b) => a - b\n\nif (add(2, 3) !== 5) {\n  console.error('FAIL: add(2, 3) is', add(2, 3))\n  process.exit(1)\n}\nconsole.log('PASS: add(2, 3) is 5')\n"
-const request = 'The program `node calculator.mjs` fails. Find out why, mend it, and run it to see that it passes.'
+const request = 'The program `node calculator.mjs` fails. Find out why, fix it, and run it to see that it passes.'
 const script =
-  '[fake:bash cmd="node calculator.mjs"] [fake:read path=calculator.mjs] [fake:replace path=calculator.mjs old="a - b" new="a + b"] [fake:bash cmd="node calculator.mjs"] [fake:text say="The function add subtracted. It adds now, and the program passes."]'
+  '[fake:bash cmd="node calculator.mjs"] [fake:read path=calculator.mjs] [fake:replace path=calculator.mjs old="a - b" new="a + b"] [fake:bash cmd="node calculator.mjs"] [fake:text say="The function add subtracted. Now it adds, and the program passes."]'
 
 const say = (text) => process.stdout.write(`${text}\n`)
 const step = (text) => say(`\n\u001b[1m▸ ${text}\u001b[0m`)
@@ -42,7 +42,7 @@ function makeRepository() {
   git('commit', '-q', '-m', 'A calculator')
 }
 
-/** The scripted model on loopback, and an OpenCode that knows no other and leaves the user's own files alone. */
+/** Starts the scripted model on loopback. Returns an environment in which OpenCode uses only that model and no user files. */
 async function scriptedModel() {
   const {server} = createFakeModel()
   server.listen(0, '127.0.0.1')
@@ -76,7 +76,7 @@ async function startWorker(env) {
   say(
     log
       .split('\n')
-      .filter((line) => /OpenCode|Control plane|Registered/.test(line))
+      .filter((line) => /OpenCode|control plane|Registered/.test(line))
       .map((line) => `  ${line.slice(25)}`)
       .join('\n'),
   )
@@ -84,14 +84,14 @@ async function startWorker(env) {
 }
 
 async function follow(prompt, model, env) {
-  const args = [cli, 'tasks', 'create', prompt, '--title', 'Mend the calculator', '--model', model, '--follow']
+  const args = [cli, 'tasks', 'create', prompt, '--title', 'Fix the calculator', '--model', model, '--follow']
   const client = spawn(process.execPath, args, {cwd: codebase, env, stdio: ['ignore', 'inherit', 'inherit']})
   const [code] = await once(client, 'exit')
   return code
 }
 
 async function main() {
-  step('A repository with a program that fails')
+  step('A repository with a failing program')
   makeRepository()
   say(run(process.execPath, ['calculator.mjs']).stderr.trim())
 
@@ -99,7 +99,7 @@ async function main() {
   const base = {...process.env, PATH: `${join(root, 'node_modules/.bin')}${delimiter}${process.env.PATH}`}
   for (const name of Object.keys(base)) if (name.startsWith('A2A_')) delete base[name]
   const env = {...base, A2A_STATE_DIR: join(scratch, 'state'), ...scripted?.env}
-  step('A control plane and a worker for it, and the real OpenCode')
+  step('A control plane, a worker, and the real OpenCode')
   const worker = await startWorker(env)
   try {
     step(`A task: ${request}`)
@@ -107,12 +107,12 @@ async function main() {
     if (code !== 0) throw new Error(`the task ended with exit code ${code}`)
     step('What changed (git diff)')
     say(run('git', ['--no-pager', 'diff', '--color=always']).stdout.trim())
-    step('The program again')
+    step('Running the program again')
     const result = run(process.execPath, ['calculator.mjs'])
     say((result.stdout + result.stderr).trim())
     if (result.status !== 0) throw new Error('the program still fails')
     say(
-      `\nDone in ${((Date.now() - started) / 1000).toFixed(1)} s. Everything ran on this machine; nothing is left behind.`,
+      `\nDone in ${((Date.now() - started) / 1000).toFixed(1)} s. Everything ran on this machine, and the demo removes its files.`,
     )
   } finally {
     worker.kill('SIGTERM')

@@ -1,4 +1,4 @@
-// Compiles src to dist. Starts from an empty dist, so that no file outlives its source.
+// Compiles src to dist. Empties dist first, so that no compiled file remains without its source.
 import {execFileSync} from 'node:child_process'
 import {rmSync} from 'node:fs'
 import {dirname, join} from 'node:path'

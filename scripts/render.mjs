@@ -1,4 +1,4 @@
-// Writes the files that are rendered from the code and shipped with it, from dist. A test holds them equal.
+// Writes the shipped files that are generated from the code (from dist). A test checks that they are up to date.
 import {mkdirSync, readFileSync, writeFileSync} from 'node:fs'
 import {dirname, join} from 'node:path'
 import {fileURLToPath} from 'node:url'
@@ -10,7 +10,7 @@ for (const [name, text] of Object.entries(shippedFiles())) {
   writeFileSync(join(root, name), text)
 }
 
-// oclif lists the commands as the file system does; sorted, the same commands are the same file.
+// oclif lists commands in the order of the file system. Sort them, so that the file is reproducible.
 const manifest = join(root, 'oclif.manifest.json')
 const {commands, ...rest} = JSON.parse(readFileSync(manifest, 'utf8'))
 const sorted = Object.fromEntries(Object.entries(commands).sort(([a], [b]) => (a < b ? -1 : 1)))

@@ -1,12 +1,12 @@
-// Sees to what the tests need of the machine, then runs them. What is missing is installed where that is possible (root
-// and apt), and is else named with its Debian package.
+// Installs missing programs that the tests need (as root, with apt), then runs the tests. If it cannot install a program,
+// it names its Debian package.
 import {spawnSync} from 'node:child_process'
 import {existsSync} from 'node:fs'
 import {dirname, join} from 'node:path'
 import {fileURLToPath} from 'node:url'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
-/** Programs and the Debian packages that they are in. */
+/** Required programs and their Debian packages. */
 const needs = {
   git: 'git',
   openssl: 'openssl',
@@ -22,7 +22,7 @@ const missing = () => Object.keys(needs).filter((program) => !has(program))
 
 if (missing().length > 0 && process.getuid?.() === 0 && has('apt-get')) {
   const packages = missing().map((program) => needs[program])
-  process.stderr.write(`Installing what the tests need: ${packages.join(' ')}\n`)
+  process.stderr.write(`Installing packages for the tests: ${packages.join(' ')}\n`)
   const env = {...process.env, DEBIAN_FRONTEND: 'noninteractive', RUNLEVEL: '1'}
   const quiet = {stdio: ['ignore', 'ignore', 'inherit'], env}
   spawnSync('apt-get', ['update', '-qq'], quiet)

@@ -1,27 +1,28 @@
 import {Command, Errors} from '@oclif/core'
 import type {ControlPlaneClient} from './lib/client/control-plane.ts'
 import type {Resolved} from './lib/config/resolve.ts'
-import {settingKeys, settingOf} from './lib/config/settings.ts'
+import {settingKeys, settingDefinition} from './lib/config/settings.ts'
 import {ExpectedError, exitCodes} from './lib/core/errors.ts'
 import {commonFlags, flagsBySetting} from './flags.ts'
 
 export type Context = Resolved & {
   stateDir: string
-  /** Configuration files that are there, good and used. */
+  /** Paths of the configuration files that were read. */
   configFiles: string[]
+  /** Paths of default configuration files that exist but that this user may not read. */
   unreadable: string[]
 }
 
 type FlagValues = Record<string, unknown>
 
-/** What all commands share: settings, the client, signals, and errors as people and programs want them. */
+/** Base of all commands: settings, the client, interruption, and errors as text or JSON. */
 export abstract class BaseCommand extends Command {
   static override baseFlags = commonFlags
   static override enableJsonFlag = true
 
   readonly #interrupt = new AbortController()
 
-  /** Aborted by `interrupt`, which commands call at Ctrl-C and SIGTERM where there is more to do than to leave. */
+  /** Aborted by `interrupt`. Commands call that at Ctrl-C or SIGTERM if they must clean up before they exit. */
   protected get signal(): AbortSignal {
     return this.#interrupt.signal
   }
@@ -30,15 +31,15 @@ export abstract class BaseCommand extends Command {
     this.#interrupt.abort()
   }
 
-  /** Settings from flags, environment and files. Warnings go to stderr. */
-  protected async context(flags: FlagValues): Promise<Context> {
-    const context = await this.settings(flags)
+  /** Resolves settings from flags, environment and files. Prints warnings to stderr. Throws ExpectedError (78). */
+  protected async loadContext(flags: FlagValues): Promise<Context> {
+    const context = await this.loadSettings(flags)
     for (const warning of context.warnings) this.logToStderr(`Warning: ${warning}`)
     return context
   }
 
-  /** The same; what becomes of the warnings is the caller's business. Throws ExpectedError (78). */
-  protected async settings(flags: FlagValues): Promise<Context> {
+  /** Like `loadContext`, but the caller handles the warnings. Throws ExpectedError (78). */
+  protected async loadSettings(flags: FlagValues): Promise<Context> {
     const [{readConfigFiles}, {resolveConfig}, {stateDirectory}] = await Promise.all([
       import('./lib/config/file.ts'),
       import('./lib/config/resolve.ts'),
@@ -46,33 +47,33 @@ export abstract class BaseCommand extends Command {
     ])
     const named = flags['config']
     const {files, unreadable} = readConfigFiles(process.env, typeof named === 'string' ? named : undefined)
-    const keys = settingKeys.filter((key) => settingOf(key).flag !== undefined)
+    const keys = settingKeys.filter((key) => settingDefinition(key).flag !== undefined)
     const resolved = resolveConfig({flags: flagsBySetting(flags, keys), env: process.env, files, cwd: process.cwd()})
     const stateDir = stateDirectory(process.env, resolved.config.state_dir)
     return {...resolved, stateDir, configFiles: files.map(({path}) => path), unreadable}
   }
 
-  /** The control plane that was named, else the one that runs on this machine. Throws ExpectedError (69, 78). */
+  /** A client for the configured control plane, or for the local one. Throws ExpectedError (69, 78). */
   protected async controlPlane(context: Context): Promise<ControlPlaneClient> {
     return (await this.clientFactory(context))()
   }
 
-  /** The same, for those who want several, each with connections of its own. */
+  /** Like `controlPlane`, but returns a factory. Each client has its own connections. */
   protected async clientFactory({config, stateDir, unreadable}: Context): Promise<() => ControlPlaneClient> {
-    const [{ControlPlaneClient}, {authToken}, {readLocalPlane}] = await Promise.all([
+    const [{ControlPlaneClient}, {authToken}, {readLocalControlPlane}] = await Promise.all([
       import('./lib/client/control-plane.ts'),
       import('./lib/config/token.ts'),
-      import('./lib/config/local-plane.ts'),
+      import('./lib/config/local-control-plane.ts'),
     ])
-    const local = readLocalPlane(stateDir)
+    const local = readLocalControlPlane(stateDir)
     const baseUrl = config.server_url ?? local?.url
     if (baseUrl === undefined)
-      throw new ExpectedError('No control plane is known: no server was named, and none was started on this machine.', {
+      throw new ExpectedError('No control plane is configured, and none was started on this machine.', {
         code: 'NO_SERVER',
         exit: 'unreachable',
         suggestions: [
-          'Start one here with `a2a-worker start`, or name one with --server or A2A_SERVER_URL.',
-          ...unreadable.map((path) => `${path} is there, but this user may not read it.`),
+          'Start one with `a2a-worker start`, or give --server URL or A2A_SERVER_URL.',
+          ...unreadable.map((path) => `${path} exists, but this user may not read it.`),
         ],
       })
     const isLocal = local !== undefined && baseUrl.replace(/\/+$/, '') === local.url
@@ -82,7 +83,7 @@ export abstract class BaseCommand extends Command {
 
   override async init(): Promise<void> {
     await super.init()
-    // A reader that has seen enough (`| head`) is no failure of ours.
+    // A reader that closes the pipe early (`| head`) is not an error.
     process.stdout.on('error', (error: NodeJS.ErrnoException) => {
       if (error.code === 'EPIPE') process.exit(exitCodes.ok)
     })
@@ -92,11 +93,11 @@ export abstract class BaseCommand extends Command {
     if (this.#interrupt.signal.aborted && !(error instanceof ExpectedError))
       return this.fail(error, exitCodes.interrupted, 'Interrupted.')
     if (error instanceof ExpectedError) return this.fail(error, error.exitCode, error.message, error.suggestions)
-    // oclif's own: a flag that is missing or unknown, an argument too many, or a plain exit.
+    // Errors of oclif: a missing or unknown flag, an extra argument, or a plain exit.
     if (error instanceof Errors.ExitError) throw error
     if (error instanceof Errors.CLIError) return this.fail(error, exitCodes.usage, error.message)
     this.logToStderr(error.stack ?? String(error))
-    return this.fail(error, exitCodes.bug, 'This is a bug in a2a-worker; the lines above say where.')
+    return this.fail(error, exitCodes.bug, 'This is a bug in a2a-worker. The lines above show where.')
   }
 
   private fail(error: Error, code: number, message: string, suggestions: string[] = []): never {

@@ -1,10 +1,10 @@
 import {Flags} from '@oclif/core'
 import type {SettingKey} from './lib/config/settings.ts'
-import {envNames, settingOf} from './lib/config/settings.ts'
+import {envNames, settingDefinition} from './lib/config/settings.ts'
 
-/** The oclif flag of a setting. Its value stays text: one place, the resolver, checks it whatever its source. */
+/** The oclif flag of a setting. Its value stays text, because the resolver checks values from all sources. */
 function settingFlag(key: SettingKey) {
-  const {description, char, flag, ...rest} = settingOf(key)
+  const {description, char, flag, ...rest} = settingDefinition(key)
   const fallback = rest.default === undefined || Array.isArray(rest.default) ? '' : `, default ${String(rest.default)}`
   const options = {
     summary: `${description} (${envNames(key)[0]}${fallback})`,
@@ -22,15 +22,15 @@ function settingFlag(key: SettingKey) {
     : Flags.string(options)
 }
 
-/** The flags of these settings, by flag name. */
+/** The oclif flags of these settings, by flag name. */
 export const settingFlags = (...keys: SettingKey[]) =>
-  Object.fromEntries(keys.map((key) => [settingOf(key).flag ?? key, settingFlag(key)]))
+  Object.fromEntries(keys.map((key) => [settingDefinition(key).flag ?? key, settingFlag(key)]))
 
-/** What every command has. */
+/** Flags of every command. */
 export const commonFlags = {
   config: Flags.string({
     char: 'c',
-    summary: 'Configuration file; replaces the default ones',
+    summary: 'Configuration file to read instead of the default files',
     helpValue: 'FILE',
     helpGroup: 'GLOBAL',
   }),
@@ -38,20 +38,20 @@ export const commonFlags = {
   'no-color': Flags.boolean({summary: 'No colours (also NO_COLOR)', helpGroup: 'GLOBAL'}),
 }
 
-/** Parsed flags by setting key, as the resolver wants them. */
+/** Parsed flags by setting key, as input of the resolver. */
 export function flagsBySetting(
   flags: Record<string, unknown>,
   keys: readonly SettingKey[],
 ): Partial<Record<SettingKey, unknown>> {
-  return Object.fromEntries(keys.map((key) => [key, flags[settingOf(key).flag ?? key]]))
+  return Object.fromEntries(keys.map((key) => [key, flags[settingDefinition(key).flag ?? key]]))
 }
 
-/** What `install-service` and `uninstall-service` share. */
+/** Flags that `install-service` and `uninstall-service` share. */
 export const serviceFlags = {
-  user: Flags.boolean({summary: "A service of this user, in the user's own systemd; needs no root"}),
+  user: Flags.boolean({summary: "A service of this user in the user's systemd; needs no root"}),
   root: Flags.string({
-    summary: 'Write below this folder and run nothing, as for a package',
+    summary: 'Write all files below this folder and run nothing, for building a package',
     helpValue: 'DIR',
   }),
-  'dry-run': Flags.boolean({summary: 'Show everything that would be written and run, and do nothing'}),
+  'dry-run': Flags.boolean({summary: 'Show what would be written and run, and change nothing'}),
 }

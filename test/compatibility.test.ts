@@ -4,7 +4,7 @@ import {expect, test} from 'vitest'
 
 const root = join(import.meta.dirname, '..')
 
-test('each line of the compatibility page names a test that is there', () => {
+test('each line of the compatibility page names an existing test', () => {
   const sources = globSync('test/**/*.test.{ts,tsx}', {cwd: root}).map((file) => readFileSync(join(root, file), 'utf8'))
   const all = sources.join('\n')
   const rows = readFileSync(join(root, 'docs/compatibility.md'), 'utf8')

@@ -4,7 +4,7 @@ import {join} from 'node:path'
 import {expect, test} from 'vitest'
 import {root} from './support/cli.ts'
 
-test('the committed manifest has the commands and flags that the program has', async () => {
+test('the committed manifest has the commands and flags of the program', async () => {
   const manifest = JSON.parse(readFileSync(join(root, 'oclif.manifest.json'), 'utf8')) as {
     version: string
     commands: Record<string, {flags: Record<string, unknown>; summary: string}>

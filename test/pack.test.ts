@@ -6,12 +6,12 @@ import {expect, test} from 'vitest'
 import {environment, root, stubAgent} from './support/cli.ts'
 import {repository, scratchFolder, until} from './support/scratch.ts'
 
-test('the packed program, installed as users install it, does what the first screen of the README says', async () => {
+test('the packed and installed program runs the commands at the top of the README', async () => {
   using scratch = scratchFolder()
   const prefix = join(scratch.path, 'prefix')
   const npm = (...args: string[]) =>
     execFileSync('npm', args, {cwd: root, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe']})
-  // Without scripts: what they would build is what these tests run on.
+  // Skip scripts: they would rebuild dist, which other tests use at the same time.
   npm('pack', '--ignore-scripts', '--silent', '--pack-destination', scratch.path)
   const tarball = readdirSync(scratch.path).find((name) => name.endsWith('.tgz')) ?? ''
   npm('install', '-g', '--prefix', prefix, '--prefer-offline', '--no-audit', '--no-fund', join(scratch.path, tarball))

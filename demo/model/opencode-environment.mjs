@@ -1,5 +1,5 @@
 /**
- * Variables with which OpenCode asks the scripted model on this port of loopback, and nobody else; the model is `fake/x`.
+ * Variables that make OpenCode use only the scripted model on this loopback port. The model is `fake/x`.
  * @param {number} port
  * @returns {Record<string, string>}
  */

@@ -2,7 +2,7 @@ import {writeFileSync} from 'node:fs'
 import {join} from 'node:path'
 import {readConfigFiles} from '../../src/lib/config/file.ts'
 import {resolveConfig} from '../../src/lib/config/resolve.ts'
-import {envNames, settingKeys, settingOf, type SettingKey} from '../../src/lib/config/settings.ts'
+import {envNames, settingKeys, settingDefinition, type SettingKey} from '../../src/lib/config/settings.ts'
 import {mutateBytes} from '../mutate-bytes.ts'
 import {mutateJson} from '../mutate-json.ts'
 import type {Random} from '../random.ts'
@@ -48,7 +48,7 @@ function variables(random: Random): Record<string, string> {
   return {[envNames(key)[0] ?? '']: value.toString().replaceAll('\0', '')}
 }
 
-const types: Record<ReturnType<typeof settingOf>['type'], (value: unknown) => boolean> = {
+const types: Record<ReturnType<typeof settingDefinition>['type'], (value: unknown) => boolean> = {
   string: (value) => typeof value === 'string',
   path: (value) => typeof value === 'string',
   integer: Number.isSafeInteger,
@@ -61,4 +61,4 @@ const types: Record<ReturnType<typeof settingOf>['type'], (value: unknown) => bo
     Array.isArray(value) && value.every(({name, path}) => `${typeof name}${typeof path}` === 'stringstring'),
 }
 
-const isOfType = (key: SettingKey, value: unknown) => value === undefined || types[settingOf(key).type](value)
+const isOfType = (key: SettingKey, value: unknown) => value === undefined || types[settingDefinition(key).type](value)

@@ -1,7 +1,7 @@
 import {once} from 'node:events'
 import {createConnection, createServer} from 'node:net'
 import {join} from 'node:path'
-import {watchWorker, workerStatus} from '../../src/lib/control/socket-client.ts'
+import {watchWorker, fetchWorkerStatus} from '../../src/lib/control/socket-client.ts'
 import {serveSocket, type ControlHandlers} from '../../src/lib/control/socket-server.ts'
 import {ExpectedError} from '../../src/lib/core/errors.ts'
 import {chunks, mutateBytes} from '../mutate-bytes.ts'
@@ -82,6 +82,6 @@ function newAnswer(random: Random): Buffer {
 const ask = (path: string, random: Random): Promise<Verdict> =>
   foreseen(() =>
     random.chance(0.5)
-      ? workerStatus(path)
+      ? fetchWorkerStatus(path)
       : watchWorker(path, {signal: new AbortController().signal, onStatus: () => {}, onEvent: () => {}}),
   )

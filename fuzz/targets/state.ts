@@ -2,7 +2,7 @@ import {mkdirSync, writeFileSync} from 'node:fs'
 import {join} from 'node:path'
 import {ControlPlaneClient} from '../../src/lib/client/control-plane.ts'
 import {workerIdentity} from '../../src/lib/config/identity.ts'
-import {readLocalPlane} from '../../src/lib/config/local-plane.ts'
+import {readLocalControlPlane} from '../../src/lib/config/local-control-plane.ts'
 import {readLedger} from '../../src/lib/sessions/ledger.ts'
 import {SyncState} from '../../src/lib/sessions/sync-state.ts'
 import {Codebases} from '../../src/lib/worker/registration/codebases.ts'
@@ -58,7 +58,7 @@ function readIdentity(_: string, folder: string): Verdict {
 }
 
 async function readLocal(_: string, folder: string): Promise<Verdict> {
-  const local = readLocalPlane(folder)
+  const local = readLocalControlPlane(folder)
   if (!local) return 'refused'
   await using client = new ControlPlaneClient({baseUrl: local.url, token: local.token})
   must(client.url !== '' && local.port > 0 && local.port < 65_536, 'address and port can be used')

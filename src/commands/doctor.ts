@@ -7,13 +7,13 @@ import type {Finding} from '../lib/doctor/finding.ts'
 type Report = {state: 'healthy' | 'degraded' | 'broken'; findings: Finding[]}
 
 export default class Doctor extends BaseCommand {
-  static override summary = 'Look for what keeps tasks from being done, with a fix for each thing found'
+  static override summary = 'Find out why tasks do not run, and suggest a fix for each problem'
   static override description =
-    'Configuration, OpenCode, state, codebases, the worker of this machine, the server and the way to it, its workers and its queue. Exits 0 when nothing is wrong, 1 when something is.'
+    'Checks the configuration, OpenCode, state, codebases, the worker of this machine, the connection to the server, and its workers and queue. Exits 0 without problems, 1 with problems.'
   static override examples = ['<%= config.bin %> <%= command.id %>', '<%= config.bin %> <%= command.id %> --json']
   static override flags = {
     ...settingFlags('opencode_bin', 'redis_url'),
-    name: Flags.string({char: 'n', summary: 'Only the worker of this name'}),
+    name: Flags.string({char: 'n', summary: 'Check only the worker with this name'}),
   }
 
   async run(): Promise<Report> {
@@ -24,11 +24,11 @@ export default class Doctor extends BaseCommand {
     ])
     const findings: Finding[] = []
     try {
-      const context = await this.context(flags)
-      findings.push(ok('configuration', context.configFiles.join(', ') || 'no file, the defaults'))
-      findings.push(...(await this.#examine(context, flags.name)))
+      const context = await this.loadContext(flags)
+      findings.push(ok('configuration', context.configFiles.join(', ') || 'no file; the defaults apply'))
+      findings.push(...(await this.#runChecks(context, flags.name)))
     } catch (error) {
-      // Without settings there is nothing else to look at.
+      // The other checks need the settings.
       if (!(error instanceof ExpectedError)) throw error
       findings.push(problem('configuration', error.message, ...error.suggestions))
     }
@@ -40,18 +40,18 @@ export default class Doctor extends BaseCommand {
     return {state, findings}
   }
 
-  async #examine(context: Context, name: string | undefined): Promise<Finding[]> {
-    const [{examine}, {localWorkers}, {systemClock}, {readLocalPlane}] = await Promise.all([
+  async #runChecks(context: Context, name: string | undefined): Promise<Finding[]> {
+    const [{runChecks}, {findLocalWorkers}, {systemClock}, {readLocalControlPlane}] = await Promise.all([
       import('../lib/doctor/doctor.ts'),
       import('../lib/control/local-workers.ts'),
       import('../lib/core/clock.ts'),
-      import('../lib/config/local-plane.ts'),
+      import('../lib/config/local-control-plane.ts'),
     ])
     const {config, stateDir} = context
-    const named = config.server_url?.replace(/\/+$/, '') ?? readLocalPlane(stateDir)?.url
-    const open = named === undefined ? undefined : await this.clientFactory(context)
-    const local = await localWorkers(process.env, stateDir, name)
+    const named = config.server_url?.replace(/\/+$/, '') ?? readLocalControlPlane(stateDir)?.url
+    const createClient = named === undefined ? undefined : await this.clientFactory(context)
+    const local = await findLocalWorkers(process.env, stateDir, name)
     const machine = {config, stateDir, root: this.config.root, env: process.env, local, server: named ?? null}
-    return examine({machine, open, clock: systemClock})
+    return runChecks({machine, createClient, clock: systemClock})
   }
 }

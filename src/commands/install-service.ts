@@ -6,9 +6,9 @@ import type {ServiceReport} from '../lib/service/install.ts'
 const settings = ['server_url', 'worker_name', 'codebases', 'opencode_bin'] as const
 
 export default class InstallService extends BaseCommand {
-  static override summary = 'Install the worker as a systemd service, or bring an installed one up to date'
+  static override summary = 'Install or update the worker as a systemd service'
   static override description =
-    'As root it makes a service of the machine: a user a2a-worker, the program and its Node in /opt/a2a-worker, the configuration in /etc/a2a-worker, and a unit in a sandbox that shows it its codebases and no homes. What is there already is kept; run again, it changes only what is not as it should be. A worker of another name gets a unit and a configuration of its own. With --user it is a service of the user who runs it. It replaces the unit of a Python worker, takes over its settings, and says how to go back.'
+    'As root it installs a service of the machine: a user a2a-worker, the program and its Node in /opt/a2a-worker, the configuration in /etc/a2a-worker, and a sandboxed unit that sees its codebases but no home directories. With --user it installs a service of the current user. Existing configuration is kept. Run it again to update: it changes only what differs. A worker with another name gets its own unit and configuration. If the unit of a Python worker exists, it is replaced and its settings are taken over. The command then prints how to restore the old unit.'
   static override examples = [
     'sudo <%= config.bin %> <%= command.id %> --server https://plane.example --codebase api:/srv/api --start',
     'sudo <%= config.bin %> <%= command.id %> --name prod --server https://plane.example --codebase /srv/web',
@@ -18,7 +18,9 @@ export default class InstallService extends BaseCommand {
   static override flags = {
     ...settingFlags(...settings),
     ...serviceFlags,
-    start: Flags.boolean({summary: 'Start it, or have a running one take over what has changed'}),
+    start: Flags.boolean({
+      summary: 'Start the service, or apply changes to a running one while its agents keep running',
+    }),
   }
 
   async run(): Promise<ServiceReport> {
@@ -31,22 +33,22 @@ export default class InstallService extends BaseCommand {
       import('../lib/core/clock.ts'),
       import('node:os'),
     ])
-    const {layoutOf} = await import('../lib/service/machine/layout.ts')
-    const named = flags.config === undefined ? [] : readConfigFiles(process.env, flags.config).files
-    const asked = {flags: flagsBySetting(flags, settings), env: process.env, files: [], cwd: process.cwd()}
-    const {config} = resolveConfig(asked)
+    const {serviceLayout} = await import('../lib/service/machine/layout.ts')
+    const configFiles = flags.config === undefined ? [] : readConfigFiles(process.env, flags.config).files
+    const input = {flags: flagsBySetting(flags, settings), env: process.env, files: [], cwd: process.cwd()}
+    const {config} = resolveConfig(input)
     const {uid, username} = os.userInfo()
-    // Only a flag chooses among services: what a shell happens to have in its environment does not.
+    // Only the flag chooses the service: A2A_WORKER_NAME in the shell's environment must not.
     const {name} = flags as {name?: string}
     return installService({
       machine: new Machine({root: flags.root, env: process.env}),
-      layout: layoutOf({isUser: flags.user, name, hostname: os.hostname(), env: process.env}),
-      wanted: {
+      layout: serviceLayout({isUser: flags.user, name, hostname: os.hostname(), env: process.env}),
+      request: {
         server: config.server_url,
         codebases: config.codebases,
         openCode: config.opencode_bin,
         token: config.auth_token,
-        configFile: named[0],
+        configFile: configFiles[0],
       },
       program: {root: this.config.root, node: process.execPath},
       user: {id: uid, name: username},
@@ -54,7 +56,7 @@ export default class InstallService extends BaseCommand {
       clock: systemClock,
       isDryRun: flags['dry-run'],
       start: flags.start,
-      tell: (text) => this.log(text),
+      print: (text) => this.log(text),
     })
   }
 }

@@ -7,14 +7,14 @@ type ListedModel = {id: string; name: string; provider: string}
 export default class Models extends BaseCommand {
   static override summary = 'List the models that tasks can name'
   static override description =
-    'Those that the OpenCode of this machine can use with its logins; with --remote those of all workers. Of the logins only the names of providers are looked at.'
+    'Lists the models that the OpenCode of this machine can use with its logins, or with --remote the models of all workers. Only the provider names of the logins are read.'
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> --remote --json',
   ]
   static override flags = {
     ...settingFlags('opencode_bin'),
-    remote: Flags.boolean({summary: 'Those that the workers have announced to the control plane'}),
+    remote: Flags.boolean({summary: 'List the models that workers have announced to the control plane'}),
   }
 
   async run(): Promise<readonly ListedModel[]> {
@@ -24,12 +24,12 @@ export default class Models extends BaseCommand {
     const rows = models.map(({id, name, provider}) => [id, name, provider])
     this.log(rows.length > 0 ? table(rows, ['MODEL', 'NAME', 'PROVIDER']) : 'No models.')
     if (rows.length === 0 && !flags.remote)
-      this.logToStderr('Log in to a provider with `opencode auth login`, or name one in its configuration.')
+      this.logToStderr("Log in to a provider with `opencode auth login`, or add one to OpenCode's configuration.")
     return models
   }
 
   async #remote(flags: object): Promise<readonly ListedModel[]> {
-    await using client = await this.controlPlane(await this.context({...flags}))
+    await using client = await this.controlPlane(await this.loadContext({...flags}))
     return (await client.models(this.signal)).models
   }
 
@@ -39,7 +39,7 @@ export default class Models extends BaseCommand {
       import('../lib/opencode/program/models.ts'),
       import('../lib/core/clock.ts'),
     ])
-    const {config, stateDir} = await this.context({...flags})
+    const {config, stateDir} = await this.loadContext({...flags})
     const openCode = localOpenCode({config, stateDir, root: this.config.root, env: process.env})
     const about = {...openCode, clock: systemClock, directory: openCode.scratchDir, dataDir: dataDirectory(process.env)}
     return await createModelSource(about).get()

@@ -7,7 +7,7 @@ import type {Codebase} from '../lib/protocol/schemas.ts'
 export default class Register extends BaseCommand {
   static override summary = 'Register a codebase with the worker of this machine and the control plane'
   static override description =
-    'A worker that runs takes it at once. It is also written to the configuration of this user, so that the next start serves it too.'
+    'A running worker serves the codebase at once. The command also writes it to the configuration of this user, so that the next start serves it too.'
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> /srv/api --description "Public API"',
@@ -15,9 +15,9 @@ export default class Register extends BaseCommand {
   static override args = {path: Args.string({description: 'Directory (default: the current one)'})}
   static override flags = {
     ...settingFlags('worker_name', 'worker_id'),
-    codebase: Flags.string({summary: "Name of the codebase (default: the directory's)"}),
-    description: Flags.string({summary: 'What it is', default: ''}),
-    'dry-run': Flags.boolean({summary: 'Say what would be done'}),
+    codebase: Flags.string({summary: 'Name of the codebase (default: the name of the directory)'}),
+    description: Flags.string({summary: 'Description of the codebase', default: ''}),
+    'dry-run': Flags.boolean({summary: 'Show what would be done, and change nothing'}),
   }
 
   async run(): Promise<{path: string; codebase: Codebase | null; file: string; worker: string | null}> {
@@ -34,7 +34,7 @@ export default class Register extends BaseCommand {
     const codebase = {name: flags.codebase ?? (basename(path) || path), path, description: flags.description}
     const [{registerCodebase}, context] = await Promise.all([
       import('../lib/daemon/register-codebase.ts'),
-      this.context(flags),
+      this.loadContext(flags),
     ])
     return registerCodebase(codebase, {
       context,
@@ -42,7 +42,7 @@ export default class Register extends BaseCommand {
       version: this.config.version,
       isDryRun: flags['dry-run'],
       controlPlane: () => this.controlPlane(context),
-      tell: (text) => this.log(text),
+      print: (text) => this.log(text),
     })
   }
 }

@@ -5,7 +5,7 @@ import {usageError} from '../lib/core/errors.ts'
 export default class Serve extends BaseCommand {
   static override summary = 'Run the control plane'
   static override description =
-    'Workers register here and take tasks; clients create and follow them. Tokens come from A2A_AUTH_TOKENS, comma-separated: name:token, name/client:token, name/worker:token or name/worker=WORKER_ID:token.'
+    'Workers register here and take tasks. Clients create and follow tasks. Tokens come from A2A_AUTH_TOKENS, separated by commas: name:token, name/client:token, name/worker:token or name/worker=WORKER_ID:token.'
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     'A2A_AUTH_TOKENS=me:secret <%= config.bin %> <%= command.id %> --host 0.0.0.0 --port 8000',
@@ -13,19 +13,24 @@ export default class Serve extends BaseCommand {
   ]
   static override flags = {
     host: Flags.string({summary: 'Address to listen on (A2A_HOST)', env: 'A2A_HOST', default: '127.0.0.1'}),
-    port: Flags.string({summary: 'Port; 0 takes any (A2A_PORT)', env: 'A2A_PORT', default: '7420', helpValue: 'N'}),
+    port: Flags.string({
+      summary: 'Port; 0 takes any free port (A2A_PORT)',
+      env: 'A2A_PORT',
+      default: '7420',
+      helpValue: 'N',
+    }),
     db: Flags.string({
       summary: 'Database file (OPENCODE_DB_PATH; default: in the state directory)',
       env: 'OPENCODE_DB_PATH',
       helpValue: 'FILE',
     }),
     'tls-cert': Flags.string({
-      summary: 'Certificate with its chain, PEM: serve HTTPS',
+      summary: 'Serve HTTPS with this certificate and its chain (PEM)',
       helpValue: 'FILE',
       dependsOn: ['tls-key'],
     }),
     'tls-key': Flags.string({
-      summary: 'Private key of the certificate, PEM',
+      summary: 'Private key of the certificate (PEM)',
       helpValue: 'FILE',
       dependsOn: ['tls-cert'],
     }),
@@ -35,12 +40,12 @@ export default class Serve extends BaseCommand {
       helpValue: 'URL',
     }),
     'redis-public-url': Flags.string({
-      summary: 'The same as workers reach it: they are told of it (A2A_REDIS_PUBLIC_URL)',
+      summary: 'Address of that Redis for workers; the server passes it on to them (A2A_REDIS_PUBLIC_URL)',
       env: 'A2A_REDIS_PUBLIC_URL',
       helpValue: 'URL',
     }),
     auth: Flags.string({
-      summary: 'Which routes need a token (default: all, when there are tokens)',
+      summary: 'Which routes need a token (default: all, if there are tokens)',
       options: ['required', 'stream-only', 'off'],
     }),
   }
@@ -50,7 +55,7 @@ export default class Serve extends BaseCommand {
     const port = Number(flags.port)
     if (!/^\d+$/.test(flags.port) || port > 65_535)
       throw usageError(`--port must be a number from 0 to 65535, not ${flags.port}.`)
-    const [{startControlPlane}, {parseTokens}, {makePrivate}, {onTermination}, {join}] = await Promise.all([
+    const [{startControlPlane}, {parseTokens}, {makePrivateDirectory}, {onTermination}, {join}] = await Promise.all([
       import('../lib/server/control-plane.ts'),
       import('../lib/server/http/auth.ts'),
       import('../lib/config/state-directory.ts'),
@@ -58,12 +63,12 @@ export default class Serve extends BaseCommand {
       import('node:path'),
     ])
     const {'tls-cert': cert, 'tls-key': key} = flags
-    const {stateDir} = await this.context(flags)
+    const {stateDir} = await this.loadContext(flags)
     const tokens = parseTokens(process.env['A2A_AUTH_TOKENS'] ?? '')
     const plane = await startControlPlane({
       host: flags.host,
       port,
-      database: flags.db ?? join(makePrivate(stateDir), 'server.db'),
+      database: flags.db ?? join(makePrivateDirectory(stateDir), 'server.db'),
       tokens,
       ...(cert !== undefined && key !== undefined ? {tls: {certFile: cert, keyFile: key}} : {}),
       ...(flags.auth ? {auth: flags.auth as 'required'} : {}),
@@ -75,7 +80,7 @@ export default class Serve extends BaseCommand {
     })
     if (tokens.length === 0 || flags.auth === 'off')
       this.logToStderr(
-        'No token is asked for: whoever can run a program on this machine can have its workers run what they like. Set A2A_AUTH_TOKENS=name:token to change that.',
+        'No token is required. Any program on this machine can make the workers run any task. Set A2A_AUTH_TOKENS=name:token to require a token.',
       )
     this.log(plane.url)
     await new Promise<void>((resolve) => {

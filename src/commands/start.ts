@@ -1,6 +1,6 @@
 import {Flags} from '@oclif/core'
 import {BaseCommand, type Context} from '../base-command.ts'
-import {dashboardHere, hasTerminal, outliveTerminal} from '../dashboard-here.ts'
+import {loadDashboard, hasTerminal, surviveTerminalLoss} from '../terminal-dashboard.ts'
 import {settingFlags} from '../flags.ts'
 import {configError, usageError} from '../lib/core/errors.ts'
 
@@ -24,7 +24,7 @@ const settings = [
 export default class Start extends BaseCommand {
   static override summary = 'Run the worker: take tasks and run them with OpenCode'
   static override description =
-    'Without any configuration it runs a control plane for this machine beside the worker and serves the current directory. The first SIGTERM or Ctrl-C takes no more tasks and lets the running ones end, the second ends them, the third leaves at once. SIGHUP reloads the settings. On a terminal it shows a dashboard, which has the log in it; log lines are written where stderr leads elsewhere (2> worker.log).'
+    'Without any configuration it also runs a control plane for this machine, and serves the current directory. The first SIGTERM or Ctrl-C drains: the worker takes no more tasks and lets the running ones finish. The second cancels the running tasks, the third exits at once. SIGHUP reloads the settings. On a terminal it shows a dashboard that includes the log. If stderr is redirected (2> worker.log), it also writes log lines.'
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> --server https://plane.example --codebase api:/srv/api --codebase /srv/web',
@@ -34,13 +34,13 @@ export default class Start extends BaseCommand {
   static override flags = {
     ...settingFlags(...settings),
     local: Flags.boolean({
-      summary: 'Use the control plane of this machine, whatever is configured',
+      summary: 'Use the control plane of this machine and ignore a configured server',
       exclusive: ['server'],
     }),
-    'no-dashboard': Flags.boolean({summary: 'Log lines instead of the dashboard, on a terminal too'}),
-    once: Flags.boolean({summary: 'Leave after one task'}),
+    'no-dashboard': Flags.boolean({summary: 'Write log lines instead of showing the dashboard'}),
+    once: Flags.boolean({summary: 'Exit after one task'}),
     'exit-after-idle': Flags.integer({
-      summary: 'Leave after so many seconds without a task',
+      summary: 'Exit after this many seconds without a task',
       min: 1,
       helpValue: 'SECONDS',
     }),
@@ -48,16 +48,16 @@ export default class Start extends BaseCommand {
 
   async run(): Promise<void> {
     const {flags} = await this.parse(Start)
-    const context = await this.context(flags)
+    const context = await this.loadContext(flags)
     const isLocal = Boolean(flags['local']) || this.#isUnconfigured(context)
     const isLogOnly = Boolean(flags['no-dashboard']) || context.config.log_format === 'json'
-    const dashboard = hasTerminal() && !isLogOnly ? await dashboardHere(flags) : undefined
-    outliveTerminal()
+    const dashboard = hasTerminal() && !isLogOnly ? await loadDashboard(flags) : undefined
+    surviveTerminalLoss()
     const {startWorker} = await import('../lib/daemon/worker-process.ts')
     await startWorker({
       config: this.#withCodebase(context, isLocal),
       reload: async () => {
-        const fresh = await this.settings(flags)
+        const fresh = await this.loadSettings(flags)
         return {config: this.#withCodebase(fresh, isLocal), warnings: fresh.warnings}
       },
       stateDir: context.stateDir,
@@ -70,28 +70,35 @@ export default class Start extends BaseCommand {
       write: (text) => void process.stderr.write(text),
       exit: (code) => process.exit(code),
       dashboard,
-      logsBeside: !process.stderr.isTTY,
+      isLogRedirected: !process.stderr.isTTY,
     })
   }
 
-  /** A worker never joins a server that was not named: with a file that names none, somebody has to choose. */
+  /**
+   * Whether there is no configuration at all, so that the worker runs its own control plane. A configuration file
+   * without a server is an error, because the worker must not guess. Throws ExpectedError (78).
+   */
   #isUnconfigured({config, configFiles, unreadable}: Context): boolean {
     if (config.server_url !== undefined) return false
     const file = configFiles[0] ?? unreadable[0]
     if (file === undefined) return true
     throw configError(
       unreadable.length > 0
-        ? `The configuration file ${file} may not be read by this user, and no server was named.`
-        : `The configuration in ${file} names no server.`,
-      'Add "server_url" to it, give --server URL, or give --local for a control plane on this machine.',
+        ? `This user may not read the configuration file ${file}, and no server was given.`
+        : `The configuration file ${file} has no server_url.`,
+      'Add "server_url" to the file, give --server URL, or give --local for a control plane on this machine.',
     )
   }
 
+  /** Adds the current directory as codebase for a local control plane, if none is configured. Throws ExpectedError (2). */
   #withCodebase({config}: Context, isLocal: boolean): Context['config'] {
     if (config.codebases.length > 0 || !isLocal) return config
     const path = process.cwd()
     if (path === '/' || path === process.env['HOME'])
-      throw usageError(`Not serving ${path} as a codebase.`, 'Change to a project, or give --codebase PATH.')
+      throw usageError(
+        `Not serving ${path} as a codebase.`,
+        'Change to the directory of a project, or give --codebase PATH.',
+      )
     return {...config, codebases: [{name: path.split('/').at(-1) || path, path, description: ''}]}
   }
 }

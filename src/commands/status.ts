@@ -6,7 +6,7 @@ import type {LocalWorker} from '../lib/control/local-workers.ts'
 import type {MonitorWorker} from '../lib/protocol/schemas.ts'
 
 export type StatusReport = {
-  /** `degraded`: the server answers, but no worker is connected to it, or one of this machine has no room for tasks. */
+  /** `degraded`: the server answers, but no worker is connected, or a worker of this machine has too little disk space. */
   state: 'healthy' | 'degraded' | 'unreachable'
   server: string | null
   error: string | null
@@ -16,25 +16,25 @@ export type StatusReport = {
 }
 
 export default class Status extends BaseCommand {
-  static override summary = 'Show the workers of this machine, the control plane, other workers, the queue'
+  static override summary = 'Show the workers of this machine, the control plane, other workers and the queue'
   static override description =
-    'Exits 0 when all is well, 1 when no worker is connected or one here has too little disk for tasks, 69 when the control plane is out of reach.'
+    'Exits 0 if all is well, 1 if no worker is connected or a worker here has too little disk space, 69 if the control plane cannot be reached.'
   static override examples = ['<%= config.bin %> <%= command.id %>', '<%= config.bin %> <%= command.id %> --json']
-  static override flags = {name: Flags.string({char: 'n', summary: 'Only this worker of this machine'})}
+  static override flags = {name: Flags.string({char: 'n', summary: 'Show only this worker of this machine'})}
 
   async run(): Promise<StatusReport> {
     const {flags} = await this.parse(Status)
-    const [{localWorkers, servicesAreClosed}, {workerDetails, workerTable}] = await Promise.all([
+    const [{findLocalWorkers, areServicesInaccessible}, {workerDetails, workerTable}] = await Promise.all([
       import('../lib/control/local-workers.ts'),
       import('../lib/ui/text/worker-view.ts'),
     ])
-    const context = await this.context(flags)
-    const local = await localWorkers(process.env, context.stateDir, flags.name)
-    const report = await this.#look(context, local)
+    const context = await this.loadContext(flags)
+    const local = await findLocalWorkers(process.env, context.stateDir, flags.name)
+    const report = await this.#buildReport(context, local)
     for (const worker of local) this.log(`${workerDetails(worker, Date.now())}\n`)
     if (local.length === 0) this.log('No worker runs on this machine for this user.\n')
-    if (local.length === 0 && servicesAreClosed())
-      this.log('There are services of this machine; root and the members of the group a2a-worker may ask them.\n')
+    if (local.length === 0 && areServicesInaccessible())
+      this.log('Services run on this machine. Root and members of the group a2a-worker may query them.\n')
     this.log(`server  ${report.server ?? 'none'}: ${report.state}${report.error ? ` (${report.error})` : ''}`)
     if (report.state !== 'unreachable') {
       this.log(`queue   ${report.queue.pending} pending, ${report.queue.running} running\n`)
@@ -46,9 +46,9 @@ export default class Status extends BaseCommand {
     return report
   }
 
-  async #look(context: Awaited<ReturnType<Status['context']>>, local: LocalWorker[]): Promise<StatusReport> {
+  async #buildReport(context: Awaited<ReturnType<Status['loadContext']>>, local: LocalWorker[]): Promise<StatusReport> {
     const nothing = {local, workers: [], queue: {pending: 0, running: 0}}
-    // Whoever may ask a service need not know what its unit tells it.
+    // A user who may query the service need not be able to read its configuration.
     const server = context.config.server_url ?? local[0]?.server ?? null
     try {
       const config = {...context.config, server_url: server ?? undefined}
@@ -60,7 +60,7 @@ export default class Status extends BaseCommand {
         client.tasks({status: 'pending', limit: 1000}),
         client.tasks({status: 'running', limit: 1000}),
       ])
-      const error = problemOf(workers, local)
+      const error = findProblem(workers, local)
       return {
         state: error === null ? 'healthy' : 'degraded',
         server: client.url,
@@ -75,9 +75,9 @@ export default class Status extends BaseCommand {
   }
 }
 
-function problemOf(workers: readonly MonitorWorker[], local: readonly LocalWorker[]): string | null {
+function findProblem(workers: readonly MonitorWorker[], local: readonly LocalWorker[]): string | null {
   if (!workers.some(({connected, status}) => connected || status === 'active'))
     return 'no worker is connected; start one with `a2a-worker start`'
   const low = local.find(({disk}) => disk?.is_low)
-  return low ? `worker ${low.name} takes no task: too little is free for ${low.disk?.path}` : null
+  return low ? `worker ${low.name} takes no tasks: too little disk space for ${low.disk?.path}` : null
 }

@@ -4,9 +4,9 @@ import {serviceFlags, settingFlags} from '../flags.ts'
 import type {ServiceReport} from '../lib/service/install.ts'
 
 export default class UninstallService extends BaseCommand {
-  static override summary = 'Stop the systemd service and take back what its installation put there'
+  static override summary = 'Stop and remove the systemd service'
   static override description =
-    'Tasks in hand may end within drain_timeout; then agents that are left are ended. Configuration and state are kept, but with --purge.'
+    'Running tasks may finish within drain_timeout, then the remaining agents are killed. Removes the unit and, with the last service, the program. Keeps configuration, state and user; --purge removes those too.'
   static override examples = [
     'sudo <%= config.bin %> <%= command.id %>',
     'sudo <%= config.bin %> <%= command.id %> --name prod --purge',
@@ -15,12 +15,12 @@ export default class UninstallService extends BaseCommand {
   static override flags = {
     ...settingFlags('worker_name'),
     ...serviceFlags,
-    purge: Flags.boolean({summary: 'Remove configuration and state too'}),
+    purge: Flags.boolean({summary: 'Remove configuration, state and user too'}),
   }
 
   async run(): Promise<ServiceReport> {
     const {flags} = await this.parse(UninstallService)
-    const [{uninstallService}, {Machine}, {layoutOf}, os] = await Promise.all([
+    const [{uninstallService}, {Machine}, {serviceLayout}, os] = await Promise.all([
       import('../lib/service/uninstall.ts'),
       import('../lib/service/machine/machine.ts'),
       import('../lib/service/machine/layout.ts'),
@@ -29,12 +29,12 @@ export default class UninstallService extends BaseCommand {
     const {name} = flags as {name?: string}
     return uninstallService({
       machine: new Machine({root: flags.root, env: process.env}),
-      layout: layoutOf({isUser: flags.user, name, hostname: os.hostname(), env: process.env}),
+      layout: serviceLayout({isUser: flags.user, name, hostname: os.hostname(), env: process.env}),
       uid: os.userInfo().uid,
       hostname: os.hostname(),
       isDryRun: flags['dry-run'],
       purge: flags.purge,
-      tell: (text) => this.log(text),
+      print: (text) => this.log(text),
     })
   }
 }

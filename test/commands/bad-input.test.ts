@@ -48,11 +48,11 @@ test('a server that is down: exit 69, with the address and what to check', async
   expect(stderr).not.toMatch(/\n\s+at /)
 })
 
-test('no server known: exit 69, and how to get one', async () => {
+test('no server known: exit 69, with how to start or name one', async () => {
   expect(await run(['tasks', 'list'])).toMatchObject({code: 69, stderr: expect.stringMatching(/a2a-worker start/)})
 })
 
-test('a wrong token: exit 77, and where a token comes from; also as JSON', async () => {
+test('a wrong token: exit 77, with where to set the token; also as JSON', async () => {
   expect(await withPlane(['tasks', 'list'], 'wrong-token')).toMatchObject({
     code: 77,
     stderr: expect.stringMatching(/Invalid token[^]*A2A_AUTH_TOKEN/),
@@ -62,7 +62,7 @@ test('a wrong token: exit 77, and where a token comes from; also as JSON', async
   expect(JSON.parse(stdout)).toMatchObject({error: {code: 'FORBIDDEN', exit: 77}})
 })
 
-test('an unknown codebase: exit 2, with the nearest names; no codebase here: the choices', async () => {
+test('an unknown codebase: exit 2 with similar names; no codebase in this directory: exit 2 with the choices', async () => {
   expect(await withPlane(['tasks', 'create', 'x', '--codebase', 'webiste'])).toMatchObject({
     code: 2,
     stderr: expect.stringMatching(/Did you mean website\?/),
@@ -73,7 +73,7 @@ test('an unknown codebase: exit 2, with the nearest names; no codebase here: the
   })
 })
 
-test('a prompt that is missing, empty, double, too long or no text: exit 2', async () => {
+test('a missing, empty, duplicate, too long or non-text prompt: exit 2', async () => {
   const file = join(scratch.path, 'binary')
   writeFileSync(file, Buffer.from([0xff, 0xfe, 0x00]))
   const long = join(scratch.path, 'long')
@@ -89,7 +89,7 @@ test('a prompt that is missing, empty, double, too long or no text: exit 2', asy
     [['--file', long], '', /has 1048577 bytes; at most 1048576/],
     [['--file', scratch.path], '', /cannot be read: EISDIR/],
     [['x', '--metadata', 'nothing'], '', /KEY=VALUE/],
-    [['x', '--resume', 'ses/../1'], '', /--resume wants the id of a session, not "ses/],
+    [['x', '--resume', 'ses/../1'], '', /--resume needs the id of a session, not "ses/],
     [['x', '--nonsense'], '', /Nonexistent flag/],
   ]
   for (const [args, input, message] of cases) {
@@ -98,7 +98,7 @@ test('a prompt that is missing, empty, double, too long or no text: exit 2', asy
   }
 })
 
-test('a path that is no directory cannot be registered: exit 2', async () => {
+test('a path that is not a directory cannot be registered: exit 2', async () => {
   expect(await withPlane(['register', '/nowhere'])).toMatchObject({
     code: 2,
     stderr: expect.stringMatching(/the path does not exist/),
@@ -121,7 +121,7 @@ test('OpenCode missing: exit 78, with where it was named or how to install it', 
   })
 })
 
-test('a missing ripgrep is a warning, and no more', async () => {
+test('a missing ripgrep is only a warning', async () => {
   const bin = join(scratch.path, 'bin')
   mkdirSync(bin)
   symlinkSync(process.execPath, join(bin, 'node'))
@@ -139,7 +139,7 @@ test('a worker with a wrong token does not start: exit 77', async () => {
   })
 })
 
-test('a codebase that is not there, or is no directory, is named, and the others are served', async () => {
+test('a codebase that does not exist or is not a directory is reported, and the others are served', async () => {
   const paths = ['/nowhere', join(project, 'README.md'), project].flatMap((path) => ['--codebase', path])
   const args = ['start', '--server', plane.url, ...paths, '--exit-after-idle', '1', '--name', 'some']
   const {code, stderr} = await run(args, {A2A_AUTH_TOKEN: 'sesame-sesame'})
@@ -149,7 +149,7 @@ test('a codebase that is not there, or is no directory, is named, and the others
   expect(code).toBe(0)
 })
 
-test('a worker that serves nothing says so, and how to change that', async () => {
+test('a worker without codebases says so, and how to add one', async () => {
   const args = ['start', '--server', plane.url, '--exit-after-idle', '1', '--name', 'idle']
   const {code, stderr} = await run(args, {A2A_AUTH_TOKEN: 'sesame-sesame'})
   expect(stderr).toMatch(/WARN +No codebase is served, so no task will come: add one with `a2a-worker register PATH`/)
@@ -164,18 +164,18 @@ test('the home directory and the root are not served by accident: exit 2', async
     })
 })
 
-test('configuration missing, broken, wrong or without a server: exit 78, naming file and key', async () => {
+test('missing, broken or invalid configuration, or one without a server: exit 78, naming file and key', async () => {
   const cases: [string, RegExp][] = [
     ['/nowhere.json', /\/nowhere\.json does not exist/],
     [config('{"server_url": '), /is not valid JSON/],
-    [config('[]'), /must hold a JSON object/],
+    [config('[]'), /must contain a JSON object/],
     [
       config('{"server_url": "https://x", "poll_interval": "soon"}'),
       /poll_interval \(.*config-.*\): must be a whole number, not "soon"/,
     ],
     [config('{"server_url": "ftp://x"}'), /server_url .*must be an address/],
     [config('{"max_concurrent_tasks": 0, "poll_interval": -1}'), /poll_interval[^]*max_concurrent_tasks/],
-    [config('{"worker_name": "w"}'), /names no server[^]*--local/],
+    [config('{"worker_name": "w"}'), /has no server_url[^]*--local/],
   ]
   for (const [path, message] of cases)
     expect(await run(['start', '--config', path]), path).toMatchObject({
@@ -184,7 +184,7 @@ test('configuration missing, broken, wrong or without a server: exit 78, naming 
     })
 })
 
-test('configuration that is there and may not be read: exit 78, or a hint where no server is known', async () => {
+test('an unreadable configuration: exit 78, or a hint if no server is known', async () => {
   const by = subjectToPermissions
   const named = config('{"server_url": "http://127.0.0.1:9"}', 0o000)
   chmodSync(named, 0o000)
@@ -199,12 +199,14 @@ test('configuration that is there and may not be read: exit 78, or a hint where 
   try {
     expect(await cli(['start'], {cwd: project, env, by})).toMatchObject({
       code: 78,
-      stderr: expect.stringMatching(/config\.json may not be read by this user, and no server was named/),
+      stderr: expect.stringMatching(
+        /This user may not read the configuration file .*config\.json, and no server was given/,
+      ),
     })
     expect(await cli(['tasks', 'list'], {cwd: project, env, by})).toMatchObject({
       code: 69,
       stderr: expect.stringMatching(
-        /No control plane is known[^]*config\.json is there, but this user may not read it/,
+        /No control plane is configured[^]*config\.json exists, but this user may not read it/,
       ),
     })
     const given = {...env, A2A_SERVER_URL: plane.url, A2A_AUTH_TOKEN: 'sesame-sesame'}
@@ -214,7 +216,7 @@ test('configuration that is there and may not be read: exit 78, or a hint where 
   }
 })
 
-test('an unknown key is a warning with the nearest known name', async () => {
+test('an unknown key is a warning that suggests the nearest known name', async () => {
   const path = config(JSON.stringify({server_url: plane.url, auth_token: 'sesame-sesame', max_concurent_tasks: 3}))
   expect(await run(['tasks', 'list', '--config', path])).toMatchObject({
     code: 0,
@@ -222,7 +224,7 @@ test('an unknown key is a warning with the nearest known name', async () => {
   })
 })
 
-test('a token file that others may read: exit 78, with the command that mends it', async () => {
+test('a token file that others may read: exit 78, with the command that fixes it', async () => {
   const token = join(scratch.path, 'token')
   writeFileSync(token, 'sesame-sesame\n')
   chmodSync(token, 0o644)
@@ -264,7 +266,7 @@ test('a state directory that cannot be written: exit 73', async () => {
     ).toMatchObject({code: 73, stderr: expect.stringMatching(/Cannot write to .*EACCES[^]*A2A_STATE_DIR/)})
 })
 
-test('a server that answers HTML, or breaks its JSON, is named as what it is: exit 69', async () => {
+test('a server that answers with HTML or broken JSON is reported as such: exit 69', async () => {
   let body = '<html>hello</html>'
   let type = 'text/html'
   const server = createServer((_, response) => {
@@ -289,7 +291,7 @@ test('a server that answers HTML, or breaks its JSON, is named as what it is: ex
   server.close()
 })
 
-test('an older Node is told which one is needed: exit 78', async () => {
+test('an older Node gets a message with the required version: exit 78', async () => {
   const old = ['/usr/bin/node', '/usr/local/bin/node'].find(isOlder)
   if (old !== undefined) {
     const {status, stdout, stderr} = spawnSync(old, [program, 'tasks', 'list'], {encoding: 'utf8'})
@@ -299,7 +301,7 @@ test('an older Node is told which one is needed: exit 78', async () => {
     )
   }
 
-  // Whatever else is imported statically may fail on that Node before anything can be said.
+  // Any other static import may fail on that Node before the message.
   const text = readFileSync(program, 'utf8')
   expect(text).toMatch(/needs Node\.js 22\.19/)
   expect(text.match(/^import .*$/gm)).toEqual([

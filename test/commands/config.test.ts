@@ -11,18 +11,18 @@ function write(shop: {path: string}, content: unknown, mode = 0o600): string {
   return file(shop)
 }
 
-test('set writes a checked value into a private file, says when nothing changes, and takes it out again', async () => {
+test('set writes a checked value to a private file, says when nothing changes, and removes it with --unset', async () => {
   await using shop = openWorkshop()
   expect(await shop.cli(['config', 'set', 'poll_interval', '9'])).toMatchObject({code: 0})
   expect(await shop.cli(['config', 'set', 'allowed_agents', 'build, plan'])).toMatchObject({code: 0})
   expect(JSON.parse(readFileSync(file(shop), 'utf8'))).toEqual({poll_interval: 9, allowed_agents: ['build', 'plan']})
   expect(statSync(file(shop)).mode & 0o777).toBe(0o600)
-  expect((await shop.cli(['config', 'set', 'poll_interval', '9'])).stdout).toMatch(/has it already/)
+  expect((await shop.cli(['config', 'set', 'poll_interval', '9'])).stdout).toMatch(/is unchanged/)
   expect(await shop.cli(['config', 'set', 'poll_interval', '--unset'])).toMatchObject({code: 0})
   expect(JSON.parse(readFileSync(file(shop), 'utf8'))).toEqual({allowed_agents: ['build', 'plan']})
 })
 
-test('set refuses what it does not know or what cannot be, and leaves the file alone: exit 2', async () => {
+test('set refuses unknown keys and invalid values, and leaves the file unchanged: exit 2', async () => {
   await using shop = openWorkshop()
   const cases: [string[], RegExp][] = [
     [['max_concurent_tasks', '3'], /Did you mean max_concurrent_tasks/],
@@ -42,7 +42,7 @@ test('set refuses what it does not know or what cannot be, and leaves the file a
   expect(() => statSync(file(shop))).toThrow('ENOENT')
 })
 
-test('show names the source of each value and masks secrets, in words and in JSON', async () => {
+test('show prints the source of each value and masks secrets, as text and as JSON', async () => {
   await using shop = openWorkshop({A2A_POLL_INTERVAL: '7', A2A_AUTH_TOKEN: 'sesame-sesame'})
   write(shop, {max_concurrent_tasks: 4, redis_url: 'redis://user:hidden@broker:6379'})
   const shown = await shop.cli(['config', 'show'])
@@ -55,7 +55,7 @@ test('show names the source of each value and masks secrets, in words and in JSO
   expect(shown.stdout + json.stdout).not.toMatch(/sesame|hidden/)
 })
 
-test('validate tells all that is wrong at once: exit 78; a good file is good', async () => {
+test('validate reports all problems at once: exit 78; a valid file passes', async () => {
   await using shop = openWorkshop()
   const path = write(shop, {poll_interval: 0, log_level: 'loud', pol_interval: 3})
   expect(await shop.cli(['config', 'validate'])).toMatchObject({
@@ -65,14 +65,14 @@ test('validate tells all that is wrong at once: exit 78; a good file is good', a
   const other = join(shop.path, 'other.json')
   writeFileSync(other, JSON.stringify({server_url: 'https://plane', pol_interval: 3}))
   const good = await shop.cli(['config', 'validate', other])
-  expect(good).toMatchObject({code: 0, stdout: `${other}: good, with 1 warnings.\n`})
+  expect(good).toMatchObject({code: 0, stdout: `${other}: valid, with 1 warnings.\n`})
   expect(good.stderr).toMatch(/did you mean "poll_interval"/)
   expect((await shop.cli(['config', 'path'])).code).toBe(78)
   writeFileSync(path, '{}')
   expect((await shop.cli(['config', 'path'])).stdout).toContain(`read     ${path}\n`)
 })
 
-test('a configuration that every user may read must hold no secret: exit 78, with the command that mends it', async () => {
+test('a configuration that every user may read must not contain a secret: exit 78, with the command that fixes it', async () => {
   await using shop = openWorkshop()
   const path = write(shop, {auth_token: 'sesame-sesame'}, 0o644)
   const {code, stderr} = await shop.cli(['tasks', 'list'])

@@ -8,7 +8,7 @@ import {openTerminal} from '../support/terminal.ts'
 
 const before = 'what was here before'
 
-test('a dashboard is attached to a worker that runs, sees what was before, steers it, and is closed without harm', async () => {
+test('dashboard attaches to a running worker, shows its history, controls it, and can be closed without effect on the worker', async () => {
   await using fleet = await startFleet()
   const path = repository(join(fleet.path, 'p'))
   const worker = await fleet.worker('w', [path])
@@ -61,7 +61,7 @@ test('a dashboard is attached to a worker that runs, sees what was before, steer
   await terminal.shows(/w stopped .*down since/)
 })
 
-test('an attached dashboard waits for a worker that has ended and is there again with the next one', async () => {
+test('an attached dashboard waits while the worker is down, and attaches to the next one', async () => {
   await using fleet = await startFleet()
   const path = repository(join(fleet.path, 'p'))
   const first = await fleet.worker('w', [path])
@@ -71,12 +71,12 @@ test('an attached dashboard waits for a worker that has ended and is there again
   const {id} = await fleet.http.task(await fleet.codebaseId(path), {title: 'Hanging', prompt: '@hang'})
   await terminal.shows(/running +\d+:.* Hanging/)
   await stop(first, 'SIGKILL')
-  await terminal.shows(/w stopped .*down since .*it does not run; this waits for its next start/)
+  await terminal.shows(/w stopped .*down since .*the worker does not run; waiting for its next start/)
   await terminal.hides('Hanging')
   terminal.press('p')
   await terminal.shows('The worker does not run.')
   await fleet.worker('w', [path])
-  // The agent has outlived its worker, and the next one goes on with it.
+  // The agent has outlived its worker, and the next worker adopts it.
   await terminal.shows(new RegExp(`w running .*stream since[^]*❯ ${id.slice(0, 8)} running .*Hanging[^]*line 0`))
   terminal.press('c')
   await terminal.shows('Cancel task')
@@ -84,7 +84,7 @@ test('an attached dashboard waits for a worker that has ended and is there again
   expect((await fleet.ended(id)).status).toBe('cancelled')
 })
 
-test('of several workers one is asked for', async () => {
+test('with several workers, dashboard asks which one', async () => {
   await using fleet = await startFleet()
   const [a = '', b = ''] = ['a', 'b'].map((name) => repository(join(fleet.path, name)))
   await fleet.worker('one', [a])
@@ -112,7 +112,7 @@ test('of several workers one is asked for', async () => {
   await terminal.shows('code 130')
 })
 
-test('without a worker it exits with 69, without a terminal with 2, each with what to do', async () => {
+test('without a worker dashboard exits 69, without a terminal 2, each with a suggestion', async () => {
   await using fleet = await startFleet()
   using terminal = await openTerminal({cwd: fleet.path, env: fleet.env})
   terminal.run('dashboard; echo code $?')
@@ -125,7 +125,7 @@ test('without a worker it exits with 69, without a terminal with 2, each with wh
   })
 })
 
-test('a worker without a dashboard loads nothing that only a dashboard, or a command that writes settings, needs', async () => {
+test('a worker without a dashboard loads no modules of the dashboard or of commands that write settings', async () => {
   await using fleet = await startFleet()
   const path = repository(join(fleet.path, 'p'))
   const log = join(fleet.path, 'modules')
@@ -141,10 +141,10 @@ test('a worker without a dashboard loads nothing that only a dashboard, or a com
   expect(loaded().filter((url) => heavy.test(url))).toEqual([])
   terminal.press('C-c')
   await until(() => terminal.jobs().length === 0, 'the worker to end')
-  // The other way round, so that the look itself is known to work.
+  // With the dashboard, to prove that the check itself works.
   terminal.run('start', '--server', fleet.url, '--codebase', path, '--name', 'w')
   await terminal.shows('w running')
   expect(loaded().filter((url) => heavy.test(url)).length).toBeGreaterThan(10)
-  // The one for development is looked at by the loader, and many times slower when it is run.
+  // The development build would be many times slower.
   expect(loaded().join('\n')).toContain('react-reconciler.production.js')
 })

@@ -14,8 +14,8 @@ import {openWorkshop, type Workshop} from '../support/workshop.ts'
 
 type Finding = {check: string; state: string; text: string; fixes: string[]}
 
-/** What doctor finds wrong, as it says it in JSON; its exit code is held to that. */
-async function wrong(shop: Pick<Workshop, 'cli'>, args: string[], options: Parameters<Workshop['cli']>[1] = {}) {
+/** The problems that doctor reports as JSON. Checks that the exit code matches. */
+async function runDoctor(shop: Pick<Workshop, 'cli'>, args: string[], options: Parameters<Workshop['cli']>[1] = {}) {
   const {code, stdout} = await shop.cli(['doctor', '--json', ...args], options)
   const {findings} = JSON.parse(stdout) as {findings: Finding[]}
   const problems = findings.filter(({state}) => state === 'problem')
@@ -26,7 +26,7 @@ async function wrong(shop: Pick<Workshop, 'cli'>, args: string[], options: Param
 
 const finding = (found: Finding[], check: string) => found.find((one) => one.check === check)
 
-test('with a worker at work nothing is wrong: exit 0, and each check says what it has seen', async () => {
+test('with a running worker all checks pass: exit 0, and each check says what it found', async () => {
   await using fleet = await startFleet()
   const path = repository(join(fleet.path, 'p'))
   await fleet.worker('w', [path])
@@ -39,40 +39,40 @@ test('with a worker at work nothing is wrong: exit 0, and each check says what i
   expect(code).toBe(0)
 })
 
-test('too little free for the state: below the least no task is taken, which is a problem', async () => {
+test('too little disk space for the state is a problem, because no task is taken', async () => {
   await using plane = await startPlane()
   await using shop = openWorkshop({A2A_MIN_FREE_DISK: String(2 ** 40)})
-  expect(finding(await wrong(shop, ['--server', plane.url]), 'state')).toMatchObject({
+  expect(finding(await runDoctor(shop, ['--server', plane.url]), 'state')).toMatchObject({
     state: 'problem',
-    text: expect.stringMatching(/^only \d+ [MG]iB are free for .*\(min_free_disk\) no task is taken$/),
+    text: expect.stringMatching(/^only \d+ [MG]iB free for .*\(min_free_disk\) the worker takes no tasks$/),
   })
 })
 
-test('no workers: the server knows none, and what to start where', async () => {
+test('no workers: names the cause, and what to start where', async () => {
   await using plane = await startPlane()
   await using shop = openWorkshop()
-  const found = await wrong(shop, ['--server', plane.url])
+  const found = await runDoctor(shop, ['--server', plane.url])
   expect(finding(found, 'workers')).toMatchObject({
-    text: expect.stringMatching(/knows no worker.*No workers available/),
+    text: expect.stringMatching(/has no workers.*No workers available/),
     fixes: [expect.stringMatching(/systemctl start/), expect.stringMatching(/A2A_SERVER_URL/)],
   })
 })
 
-test('lists that are empty although the worker is registered: the server has lost its state', async () => {
+test('empty lists although the worker is registered: the server has lost its state', async () => {
   await using server = await ReferenceServer.start()
   await using shop = openWorkshop()
   const path = repository(join(shop.path, 'p'))
   await shop.worker(server.url, 'w', [path])
   server.workers.clear()
   server.codebases.clear()
-  const found = await wrong(shop, ['--server', server.url])
+  const found = await runDoctor(shop, ['--server', server.url])
   expect(finding(found, 'workers')).toMatchObject({
-    text: expect.stringMatching(/does not know the worker w.*lost its state/),
+    text: expect.stringMatching(/does not know the registered worker w.*lost its state/),
     fixes: [expect.stringMatching(/OPENCODE_DB_PATH/), expect.stringMatching(/restart/)],
   })
 })
 
-test('lists that flap: replicas without shared state', async () => {
+test('changing lists: replicas without shared state', async () => {
   await using one = await startPlane()
   await using two = await startPlane()
   await one.codebase('w', '/srv/a')
@@ -86,16 +86,16 @@ test('lists that flap: replicas without shared state', async () => {
   balancer.listen(0, '127.0.0.1')
   await once(balancer, 'listening')
   await using shop = openWorkshop()
-  const found = await wrong(shop, ['--server', `http://127.0.0.1:${(balancer.address() as AddressInfo).port}`])
+  const found = await runDoctor(shop, ['--server', `http://127.0.0.1:${(balancer.address() as AddressInfo).port}`])
   expect(finding(found, 'workers')).toMatchObject({
-    text: expect.stringMatching(/change from one look to the next.*replicas without shared state/),
-    fixes: [expect.stringMatching(/A2A_REDIS_URL on the server/)],
+    text: expect.stringMatching(/change between requests.*replicas without shared state/),
+    fixes: [expect.stringMatching(/A2A_REDIS_URL for all replicas/)],
   })
   balancer.close()
   balancer.closeAllConnections()
 })
 
-/** A plane whose clock runs ahead, so that what was just created has waited long. */
+/** A control plane whose clock is ahead, so that new tasks seem to have waited for long. */
 async function impatientPlane() {
   let now = Date.now() - 120_000
   const clock = {now: () => now, monotonic: () => performance.now(), sleep: systemClock.sleep}
@@ -103,14 +103,14 @@ async function impatientPlane() {
   return {plane, catchUp: () => (now = Date.now()), [Symbol.asyncDispose]: () => plane.close()}
 }
 
-test('a registration that is stuck in pending is told with its path, and what may keep workers from taking it', async () => {
+test('a registration stuck in pending is reported with its path and the possible reasons', async () => {
   await using setting = await impatientPlane()
   const {plane} = setting
   await plane.codebase('w', '/srv/a')
   await plane.call('POST', '/v1/opencode/codebases', {name: 'b', path: '/srv/b'})
   setting.catchUp()
   await using shop = openWorkshop()
-  const found = await wrong(shop, ['--server', plane.url])
+  const found = await runDoctor(shop, ['--server', plane.url])
   expect(finding(found, 'registration')).toMatchObject({
     text: expect.stringMatching(/registration of \/srv\/b .* stuck in pending: no worker is connected/),
     fixes: expect.arrayContaining([
@@ -120,14 +120,14 @@ test('a registration that is stuck in pending is told with its path, and what ma
   })
 })
 
-test('tasks that are not executed are told once a reason, with the reason', async () => {
+test('waiting tasks are reported once per reason', async () => {
   await using setting = await impatientPlane()
   const {plane} = setting
   const codebase = await plane.codebase('w', '/srv/a')
   for (let i = 0; i < 3; i++) await plane.task(codebase)
   setting.catchUp()
   await using shop = openWorkshop()
-  const found = (await wrong(shop, ['--server', plane.url])).filter(({check}) => check === 'queue')
+  const found = (await runDoctor(shop, ['--server', plane.url])).filter(({check}) => check === 'queue')
   expect(found).toHaveLength(1)
   expect(found[0]).toMatchObject({
     text: expect.stringMatching(/3 tasks are not executed \(first .*\): worker w is offline/),
@@ -135,60 +135,60 @@ test('tasks that are not executed are told once a reason, with the reason', asyn
   })
 })
 
-test('a worker that does not start: what its configuration lacks is told first', async () => {
+test('a worker that does not start: problems of its configuration are reported first', async () => {
   await using shop = openWorkshop()
   const config = join(shop.path, 'config.json')
   writeFileSync(config, '{"server_url": "https://plane", "poll_interval": "soon"}')
-  expect(finding(await wrong(shop, ['--config', config]), 'configuration')).toMatchObject({
+  expect(finding(await runDoctor(shop, ['--config', config]), 'configuration')).toMatchObject({
     text: expect.stringMatching(/poll_interval .*must be a whole number/),
   })
-  expect(finding(await wrong(shop, []), 'worker')).toMatchObject({
-    text: expect.stringMatching(/no worker of this user runs|the service a2a-agent-worker is/),
+  expect(finding(await runDoctor(shop, []), 'worker')).toMatchObject({
+    text: expect.stringMatching(/no worker runs on this machine|the service a2a-agent-worker is/),
   })
-  expect(finding(await wrong(shop, []), 'server')).toMatchObject({fixes: [expect.stringMatching(/server_url/)]})
+  expect(finding(await runDoctor(shop, []), 'server')).toMatchObject({fixes: [expect.stringMatching(/server_url/)]})
 })
 
-test('a server that cannot be reached: name, port, wrong token and another program there are told apart', async () => {
+test('an unreachable server: unknown name, closed port, wrong token and another program are told apart', async () => {
   await using shop = openWorkshop()
-  const name = await wrong(shop, ['--server', 'https://no-such-host.invalid'])
-  expect(finding(name, 'server')?.text).toMatch(/host name no-such-host\.invalid is not known/)
-  const port = await wrong(shop, ['--server', 'http://127.0.0.1:9'])
+  const name = await runDoctor(shop, ['--server', 'https://no-such-host.invalid'])
+  expect(finding(name, 'server')?.text).toMatch(/host name no-such-host\.invalid cannot be resolved/)
+  const port = await runDoctor(shop, ['--server', 'http://127.0.0.1:9'])
   expect(finding(port, 'server')).toMatchObject({
     text: expect.stringMatching(/nothing listens there/),
     fixes: expect.arrayContaining([expect.stringMatching(/curl -I http:\/\/127\.0\.0\.1:9\/v1\/opencode\/status/)]),
   })
   await using plane = await startPlane({tokens: [{name: 't', token: 'sesame-sesame', scope: 'admin'}]})
-  expect(finding(await wrong(shop, ['--server', plane.url]), 'token')?.text).toMatch(/Missing Bearer token/)
+  expect(finding(await runDoctor(shop, ['--server', plane.url]), 'token')?.text).toMatch(/Missing Bearer token/)
   const page = createServer((_, response) => response.setHeader('content-type', 'text/html').end('<html></html>'))
   page.listen(0, '127.0.0.1')
   await once(page, 'listening')
   const url = `http://127.0.0.1:${(page.address() as AddressInfo).port}`
-  expect(finding(await wrong(shop, ['--server', url]), 'server')?.text).toMatch(/HTML page/)
+  expect(finding(await runDoctor(shop, ['--server', url]), 'server')?.text).toMatch(/HTML page/)
   page.close()
 })
 
-test('OpenCode that is not found, or does not start, is told with how to install or name it', async () => {
+test('a missing or broken OpenCode is reported with how to install or configure it', async () => {
   await using shop = openWorkshop()
-  expect(finding(await wrong(shop, ['--opencode', '/nowhere/opencode']), 'OpenCode')).toMatchObject({
+  expect(finding(await runDoctor(shop, ['--opencode', '/nowhere/opencode']), 'OpenCode')).toMatchObject({
     text: expect.stringMatching(/\/nowhere\/opencode .*is missing or not executable/),
   })
   const broken = join(shop.path, 'opencode')
   writeFileSync(broken, '#!/bin/sh\necho oops >&2; exit 3\n')
   chmodSync(broken, 0o755)
-  expect(finding(await wrong(shop, ['--opencode', broken]), 'OpenCode')).toMatchObject({
+  expect(finding(await runDoctor(shop, ['--opencode', broken]), 'OpenCode')).toMatchObject({
     text: expect.stringMatching(/does not print its version: oops/),
     fixes: expect.arrayContaining([expect.stringMatching(/npm i -g opencode-ai/)]),
   })
   const old = join(shop.path, 'old')
   writeFileSync(old, '#!/bin/sh\ncase "$1" in --version) echo 1.0.150;; *) echo --format;; esac\n')
   chmodSync(old, 0o755)
-  expect(finding(await wrong(shop, ['--opencode', old]), 'OpenCode')).toMatchObject({
+  expect(finding(await runDoctor(shop, ['--opencode', old]), 'OpenCode')).toMatchObject({
     state: 'warning',
     text: expect.stringMatching(/1\.0\.150 is older than 1\.1\.65/),
   })
 })
 
-test('a codebase that does not register: the path is missing, no directory, or not for this user', async () => {
+test('a codebase that cannot be registered: the path is missing, is no directory, or is not accessible', async () => {
   await using shop = openWorkshop()
   const path = join(shop.path, 'code')
   mkdirSync(path)
@@ -199,33 +199,33 @@ test('a codebase that does not register: the path is missing, no directory, or n
     {name: 'file', path: config},
   ]
   writeFileSync(config, JSON.stringify({server_url: 'http://127.0.0.1:9', codebases}))
-  const found = await wrong(shop, ['--config', config])
+  const found = await runDoctor(shop, ['--config', config])
   expect(finding(found, 'codebase gone')?.text).toMatch(/the path does not exist/)
   expect(finding(found, 'codebase file')?.text).toMatch(/not a directory/)
   expect(finding(found, 'codebase code')).toBeUndefined()
   chmodSync(path, 0o000)
-  const denied = await wrong(shop, ['--config', config], {by: subjectToPermissions})
+  const denied = await runDoctor(shop, ['--config', config], {by: subjectToPermissions})
   expect(finding(denied, 'codebase code')).toMatchObject({
-    text: expect.stringMatching(/may not read and write/),
+    text: expect.stringMatching(/cannot read and write/),
     fixes: [expect.stringMatching(/setfacl/), expect.stringMatching(/usermod/)],
   })
   chmodSync(path, 0o755)
 })
 
-test('a worker of another server than the one that is meant is told, with where to set it', async () => {
+test('a worker connected to another server is reported, with where to change that', async () => {
   await using meant = await startPlane()
   await using other = await startPlane()
   await using shop = openWorkshop()
   await shop.worker(other.url, 'w', [repository(join(shop.path, 'p'))])
-  expect(finding(await wrong(shop, ['--server', meant.url]), 'worker')).toMatchObject({
-    text: expect.stringContaining(`but ${meant.url} was asked for`),
+  expect(finding(await runDoctor(shop, ['--server', meant.url]), 'worker')).toMatchObject({
+    text: expect.stringContaining(`but the configured server is ${meant.url}`),
     fixes: [expect.stringContaining(`A2A_SERVER_URL=${meant.url}`)],
   })
 })
 
-test('a broker that cannot be used is a warning: work goes on without', async () => {
+test('an unusable broker is only a warning: the worker works without it', async () => {
   await using plane = await startPlane()
   await using shop = openWorkshop()
-  const found = await wrong(shop, ['--server', plane.url, '--redis-url', 'redis://127.0.0.1:9'])
+  const found = await runDoctor(shop, ['--server', plane.url, '--redis-url', 'redis://127.0.0.1:9'])
   expect(finding(found, 'broker')).toMatchObject({state: 'warning', text: expect.stringMatching(/ECONNREFUSED/)})
 })

@@ -25,7 +25,7 @@ test('models are announced by the worker, again when they change, and listed by 
   await until(async () => (await remote()).length === 2, 'the change to be announced')
 })
 
-test('models lists those of the OpenCode of this machine, and says so when there is none', async () => {
+test('models lists the models of the local OpenCode, and says when there are none', async () => {
   await using shop = openWorkshop()
   const {code, stdout} = await shop.cli(['models'])
   expect(code).toBe(0)

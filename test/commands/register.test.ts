@@ -20,25 +20,25 @@ function writeConfig(fleet: {path: string}, text: string, mode = 0o600): string 
   return file
 }
 
-test('a worker that runs serves a registered codebase at once, and again after its next start', async () => {
+test('a running worker serves a registered codebase at once, and again after its next start', async () => {
   await using fleet = await startFleet()
   const [first = '', second = ''] = ['first', 'second'].map((name) => repository(join(fleet.path, name)))
   const worker = await fleet.worker('w', [first])
   const {code, stdout} = await fleet.cli(['register', second, '--description', 'Another one'])
-  expect(stdout).toMatch(/The running worker w \(pid \d+\) serves .*second from now on.\nWritten to .*config\.json\.\n/)
+  expect(stdout).toMatch(/The running worker w \(pid \d+\) now serves .*second\.\nWritten to .*config\.json\.\n/)
   expect(code).toBe(0)
   const task = await fleet.http.task(await fleet.codebaseId(second), {prompt: '@lines=1'})
   expect((await fleet.ended(task.id)).status).toBe('completed')
-  expect(worker.stderr()).not.toMatch(/Falling back to polling/) // the open stream is told of it
+  expect(worker.stderr()).not.toMatch(/Falling back to polling/) // the open stream gets the new codebase
   expect(configured(fleet)).toEqual([{name: 'second', path: second, description: 'Another one'}])
   expect(statSync(fileOf(fleet)).mode & 0o777).toBe(0o600)
   await stop(worker)
   const again = await fleet.worker('w', [first])
   expect(again.stderr()).toMatch(/Registered codebase 'second'/)
-  expect((await fleet.cli(['register', second, '--description', 'Another one'])).stdout).toMatch(/has it already/)
+  expect((await fleet.cli(['register', second, '--description', 'Another one'])).stdout).toMatch(/already contains it/)
 })
 
-test('without a running worker the server hears of the codebase, and the next start serves it under the same id', async () => {
+test('without a running worker the codebase is registered with the server, and the next start serves it under the same id', async () => {
   await using fleet = await startFleet()
   const path = repository(join(fleet.path, 'p'))
   const {code, stdout} = await fleet.cli(['register', path, '--name', 'w', '--codebase', 'api'])
@@ -51,7 +51,7 @@ test('without a running worker the server hears of the codebase, and the next st
   expect(await fleet.codebaseId(path)).toBe(id)
 })
 
-test('the current directory is what is registered when no other is named, and JSON tells what was done', async () => {
+test('without a path the current directory is registered, and JSON describes the result', async () => {
   await using fleet = await startFleet()
   const path = repository(join(fleet.path, 'p'))
   const {code, stdout} = await fleet.run(['register', '--json'], {cwd: path})
@@ -59,13 +59,13 @@ test('the current directory is what is registered when no other is named, and JS
   expect(JSON.parse(stdout)).toMatchObject({path, file: fileOf(fleet), worker: null, codebase: {name: 'p', path}})
 })
 
-test('--dry-run says what would be done, with and without a worker, and does nothing', async () => {
+test('--dry-run says what would be done, with and without a worker, and changes nothing', async () => {
   await using fleet = await startFleet()
   const path = repository(join(fleet.path, 'p'))
   const dry = () => fleet.cli(['register', path, '--dry-run'])
   expect(await dry()).toMatchObject({
     code: 0,
-    stdout: `Would register ${path} with the control plane.\nWould write it to ${fileOf(fleet)}.\n`,
+    stdout: `Would register ${path} with the control plane.\nWould write the codebase to ${fileOf(fleet)}.\n`,
   })
   expect(await fleet.codebaseId(path)).toBe('')
   await fleet.worker('w', [repository(join(fleet.path, 'other'))])
@@ -74,7 +74,7 @@ test('--dry-run says what would be done, with and without a worker, and does not
   expect(existsSync(fileOf(fleet))).toBe(false)
 })
 
-test('a configuration that may not be read or written, or is broken, is named before anything is registered', async () => {
+test('an unreadable, unwritable or broken configuration is reported before anything is registered', async () => {
   await using fleet = await startFleet()
   const path = repository(join(fleet.path, 'p'))
   const register = () => fleet.run(['register', path], {by: subjectToPermissions})
@@ -92,7 +92,7 @@ test('a configuration that may not be read or written, or is broken, is named be
   expect(JSON.parse(readFileSync(file, 'utf8'))).toEqual({log_level: 'debug', codebases: [{name: 'p', path}]})
 })
 
-test('a worker that cannot have the codebase says why, and nothing is written', async () => {
+test('if the worker refuses the codebase, it says why, and nothing is written', async () => {
   await using fleet = await startFleet()
   const worker = await fleet.worker('w', [repository(join(fleet.path, 'first'))])
   const path = repository(join(fleet.path, 'p'))
@@ -100,7 +100,7 @@ test('a worker that cannot have the codebase says why, and nothing is written', 
   await says(worker, 'out of reach')
   expect(await fleet.cli(['register', path])).toMatchObject({
     code: 1,
-    stderr: expect.stringMatching(/The worker says: Cannot register the codebase .*nothing listens there/),
+    stderr: expect.stringMatching(/The worker refused: Cannot register the codebase .*nothing listens there/),
   })
   expect(existsSync(fileOf(fleet))).toBe(false)
 })

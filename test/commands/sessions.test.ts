@@ -29,7 +29,7 @@ const now = Date.now()
 const sessions = (args: string[], options: Parameters<typeof fleet.run>[1] = {}) =>
   fleet.run(['sessions', ...args], {cwd: code, ...options})
 
-test('list shows what OpenCode keeps on this machine, the newest first', async () => {
+test('list shows the sessions that OpenCode stores on this machine, newest first', async () => {
   agent.session({id: 'ses_a', directory: code, title: 'Mend\nthe build', updated: now - 120_000})
   agent.session({id: 'ses_b', directory: '/elsewhere', title: 'Other', updated: now - 3 * 3_600_000})
   agent.message({id: 'msg_1', session: 'ses_a'})
@@ -61,7 +61,7 @@ test('list takes a codebase by path or by its configured name', async () => {
   })
 })
 
-test('list reads the storage that is named, and says what is wrong with one that cannot be read', async () => {
+test('list reads the given storage, and says why an unreadable one cannot be read', async () => {
   const tree = join(fleet.path, 'tree/storage')
   agentTree(tree).session({id: 'ses_tree', directory: code})
   const named = (path: string) => sessions(['list', '--opencode-storage-path', path])
@@ -77,7 +77,7 @@ test('list reads the storage that is named, and says what is wrong with one that
   expect(stdout).toBe('No sessions.\n')
 })
 
-test('a storage of another user: exit 77 and the very command that grants access', async () => {
+test('a storage of another user: exit 77, with the command that grants access', async () => {
   const by = subjectToPermissions
   agent.session({id: 'ses_a', directory: code})
   chmodSync(data, 0)
@@ -107,7 +107,7 @@ test('a storage of another user: exit 77 and the very command that grants access
   })
 })
 
-test('list --remote pages through what the control plane has of a codebase', async () => {
+test("list --remote reads all pages of a codebase's sessions from the control plane", async () => {
   const id = await fleet.http.codebase('elsewhere', '/srv/remote')
   const many = Array.from({length: 700}, (_, i) => ({
     id: `ses_${i}`,
@@ -129,7 +129,7 @@ test('list --remote pages through what the control plane has of a codebase', asy
   })
 })
 
-test('sync without a worker does it in its place, and a worker that starts then has nothing to send', async () => {
+test('sync without a worker syncs itself, and a worker started later has nothing left to send', async () => {
   agent.session({id: 'ses_a', directory: code})
   agent.message({id: 'msg_1', session: 'ses_a'})
   const args = ['sync', '--name', 'w', '--codebase', code]
@@ -157,7 +157,7 @@ test('sync without a worker does it in its place, and a worker that starts then 
   await stop(worker)
 })
 
-test('sync says what keeps it from syncing', async () => {
+test('sync says why it cannot sync', async () => {
   expect(await sessions(['sync'], {cwd: '/'})).toMatchObject({
     code: 2,
     stderr: expect.stringMatching(/no codebase is configured[^]*--codebase PATH/),
@@ -169,10 +169,10 @@ test('sync says what keeps it from syncing', async () => {
     }),
   ).toMatchObject({
     code: 0,
-    stdout: expect.stringMatching(/There are none: OpenCode has not kept any yet\./),
+    stdout: expect.stringMatching(/OpenCode has not stored any sessions yet\./),
   })
-  const away = ['sessions', 'sync', '--codebase', code, '--server', 'http://127.0.0.1:9']
-  expect(await cli(away, {cwd: code, env: fleet.env})).toMatchObject({
+  const unreachable = ['sessions', 'sync', '--codebase', code, '--server', 'http://127.0.0.1:9']
+  expect(await cli(unreachable, {cwd: code, env: fleet.env})).toMatchObject({
     code: 69,
     stderr: expect.stringMatching(/nothing listens there/),
   })

@@ -27,7 +27,7 @@ test('status is healthy with a worker connected, degraded without, unreachable w
   await until(async () => (await fleet.http.get(id)).session_id, 'the task to run')
   const {code, stdout} = await fleet.cli(['status'])
   expect(code).toBe(0)
-  expect(stdout).toMatch(/^worker +w \(\S+\), pid \d+, running\nlink +stream to http.*\nslots +1 of 2 in use\n/)
+  expect(stdout).toMatch(/^worker +w \(\S+\), pid \d+, running\nconnection +stream to http.*\nslots +1 of 2 in use\n/)
   expect(stdout).toContain(`  ${codebase}  ${path}  (p)\n`)
   expect(stdout).toMatch(new RegExp(`  ${id}  running for \\d+ s  Hanging\n`))
   expect(stdout).toMatch(/: healthy\nqueue +1 pending, 1 running\n[^]*\S+ +w +connected +\d+ s +1 +0 +1 /)
@@ -44,7 +44,7 @@ test('status is healthy with a worker connected, degraded without, unreachable w
   await stop(worker, 'SIGKILL')
 })
 
-test('a worker that only polls counts as one that is there; one that was stopped does not', async () => {
+test('a worker that only polls counts as connected; a stopped worker does not', async () => {
   await using fleet = await startFleet()
   const call = (method: string, path: string, body?: unknown) => fleet.http.call(method, `/v1/opencode${path}`, body)
   await call('POST', '/workers/register', {worker_id: 'poller', name: 'poller'})

@@ -5,7 +5,7 @@ import {startFleet} from '../support/fleet.ts'
 import {repository, until} from '../support/scratch.ts'
 import {says} from '../support/workshop.ts'
 
-/** One plane and one worker, with a codebase that it serves and one that nobody does. */
+/** A control plane and a worker, with one served and one unserved codebase. */
 let fleet: Awaited<ReturnType<typeof startFleet>>
 let served = ''
 let idle = ''
@@ -21,7 +21,7 @@ afterAll(() => fleet[Symbol.asyncDispose]())
 
 const create = (prompt: string, ...args: string[]) => ['tasks', 'create', prompt, '--codebase', served, ...args]
 
-/** The id of the task that a waiting command has created, once the task runs. */
+/** Waits until the task created by a waiting command runs, and returns its id. */
 async function runningTask(waiting: Running): Promise<string> {
   await says(waiting, /^Task \S+$/m)
   const [, id = ''] = /^Task (\S+)$/m.exec(waiting.stderr()) ?? []
@@ -29,7 +29,7 @@ async function runningTask(waiting: Running): Promise<string> {
   return id
 }
 
-test('create prints the id; with --wait the result, and exits by the outcome', async () => {
+test('create prints the id; with --wait it prints the result and exits by the outcome', async () => {
   const created = await fleet.cli(create('@lines=1'))
   expect(created.stdout).toMatch(/^\S+\n$/)
   expect((await fleet.ended(created.stdout.trim())).status).toBe('completed')
@@ -40,7 +40,7 @@ test('create prints the id; with --wait the result, and exits by the outcome', a
   })
 })
 
-test('create --follow shows what the agent does while it does it', async () => {
+test('create --follow shows what the agent does as it happens', async () => {
   const following = fleet.start(create('@lines=2 @ms=800', '--follow'))
   await until(() => following.stdout() === 'line 0\nline 1\n', 'the output')
   expect(following.process.exitCode).toBeNull()
@@ -50,7 +50,7 @@ test('create --follow shows what the agent does while it does it', async () => {
   })
 })
 
-test('create --json prints the task, at its end with --wait, and exits by the outcome', async () => {
+test('create --json prints the task; with --wait it prints the ended task and exits by the outcome', async () => {
   const created = await fleet.cli(create('@ms=100', '--json', '--title', 'Mine', '--metadata', 'a=b=c'))
   expect(JSON.parse(created.stdout)).toMatchObject({title: 'Mine', status: 'pending', metadata: {a: 'b=c'}})
   const waited = await fleet.cli(create('@nofinish', '--wait', '--json'))
@@ -58,21 +58,21 @@ test('create --json prints the task, at its end with --wait, and exits by the ou
   expect(JSON.parse(waited.stdout)).toMatchObject({status: 'failed', error: expect.any(String)})
 })
 
-test('create --wait says why a task waits, and exits 3 when somebody cancels it', async () => {
+test('create --wait says why a task waits, and exits 3 when the task is cancelled', async () => {
   const waiting = fleet.start(['tasks', 'create', 'x', '--codebase', idle, '--wait'])
-  await says(waiting, /No worker serves .*idle now; the task waits until one does\.[^]*^Waiting: /m)
+  await says(waiting, /No worker serves .*idle now\. The task waits until one does\.[^]*^Waiting: /m)
   const [, id = ''] = /^Task (\S+)$/m.exec(waiting.stderr()) ?? []
   expect(await fleet.cli(['tasks', 'cancel', id])).toMatchObject({code: 0, stdout: `Task ${id} is cancelled.\n`})
   expect((await waiting.finished).code).toBe(3)
 })
 
-test('Ctrl-C while waiting leaves the task running, says how to go on, and exits 130', async () => {
+test('Ctrl-C while waiting leaves the task running, prints follow-up commands, and exits 130', async () => {
   const waiting = fleet.start(create('@ms=700 @lines=1', '--wait'))
   const id = await runningTask(waiting)
   waiting.process.kill('SIGINT')
   expect((await waiting.finished).code).toBe(130)
   expect(waiting.stderr()).toContain(
-    `Task ${id} goes on.
+    `Task ${id} keeps running.
   → Follow it: a2a-worker tasks output ${id} --follow
   → Cancel it: a2a-worker tasks cancel ${id}\n`,
   )
@@ -87,15 +87,15 @@ test('Ctrl-C with --cancel-on-interrupt cancels the task', async () => {
   expect((await fleet.ended(id)).status).toBe('cancelled')
 })
 
-test('--timeout bounds the wait, not the task: exit 75', async () => {
+test('--timeout limits the wait, not the task: exit 75', async () => {
   const {code, stderr} = await fleet.cli(create('@ms=1500', '--wait', '--timeout', '1'))
   expect(code).toBe(75)
-  const [, id = ''] = /Task (\S+) has not ended within 1 s; it goes on\./.exec(stderr) ?? []
+  const [, id = ''] = /Task (\S+) has not ended within 1 s\. It keeps running\./.exec(stderr) ?? []
   expect(stderr).toContain(`a2a-worker tasks output ${id} --follow`)
   expect((await fleet.ended(id)).status).toBe('completed')
 })
 
-test('output --follow goes on until the end, through a restart of the server, and exits by the outcome', async () => {
+test('output --follow continues until the task ends, survives a server restart, and exits by the outcome', async () => {
   const {id} = await fleet.http.task(served, {prompt: '@lines=3 @ms=2500 @nofinish'})
   await until(async () => (await fleet.output(id)).includes('line 2'), 'the output')
   const following = fleet.start(['tasks', 'output', id, '--follow'])
@@ -107,7 +107,7 @@ test('output --follow goes on until the end, through a restart of the server, an
   expect(following.stderr()).toMatch(/^failed: .*exited with code 0/m)
 })
 
-test("output --raw gives the agent's events as they are, --json the pieces", async () => {
+test("output --raw prints the agent's events unchanged, --json prints the chunks", async () => {
   const {id} = await fleet.http.task(served, {prompt: '@lines=3'})
   await fleet.ended(id)
   const raw = await fleet.cli(['tasks', 'output', id, '--raw'])
@@ -119,7 +119,7 @@ test("output --raw gives the agent's events as they are, --json the pieces", asy
   expect(json.outputs.map(({output}) => output).join('')).toBe(raw.stdout)
 })
 
-test('a signal ends output --follow with 130, and the task goes on', async () => {
+test('a signal ends output --follow with 130, and the task keeps running', async () => {
   const {id} = await fleet.http.task(served, {prompt: '@hang @lines=1'})
   const following = fleet.start(['tasks', 'output', id, '--follow'])
   await until(() => following.stdout() === 'line 0\n', 'the output')
@@ -129,7 +129,7 @@ test('a signal ends output --follow with 130, and the task goes on', async () =>
   expect((await fleet.cli(['tasks', 'cancel', id, '--wait'])).code).toBe(0)
 })
 
-test('cancel ends a waiting task at once, a running one when nothing of it runs; one that has ended stays as it is', async () => {
+test('cancel ends a waiting task at once and a running task when its processes have ended; an ended task stays as it is', async () => {
   const waiting = await fleet.http.task(idle)
   const cancel = (id: string, ...args: string[]) => fleet.cli(['tasks', 'cancel', id, ...args])
   expect(await cancel(waiting.id)).toMatchObject({code: 0, stdout: `Task ${waiting.id} is cancelled.\n`})
@@ -151,7 +151,7 @@ test('cancel ends a waiting task at once, a running one when nothing of it runs;
   expect(await cancel('nothing')).toMatchObject({code: 1, stderr: expect.stringMatching(/Task not found/)})
 })
 
-test('list reads page after page up to its limit, by status, codebase and worker', async () => {
+test('list reads all pages up to its limit, filtered by status, codebase and worker', async () => {
   const many = await fleet.http.codebase('absent', '/srv/many')
   for (let i = 0; i < 520; i += 20)
     await Promise.all(Array.from({length: 20}, (_, j) => fleet.http.task(many, {title: `n ${i + j}`})))
@@ -172,7 +172,7 @@ test('list reads page after page up to its limit, by status, codebase and worker
   expect((await fleet.cli(['tasks', 'list', '--status', 'done'])).code).toBe(2)
 })
 
-test('get shows a task; of one that there is not the server says so: exit 1', async () => {
+test('get shows a task; an unknown task exits 1 with the message of the server', async () => {
   const {id} = await fleet.http.task(served, {title: 'Shown'})
   await fleet.ended(id)
   expect((await fleet.cli(['tasks', 'get', id])).stdout).toMatch(/title +Shown\nstatus +completed[^]*cost +\$0\.2500/)
@@ -182,14 +182,14 @@ test('get shows a task; of one that there is not the server says so: exit 1', as
   })
 })
 
-test('retry runs a task again that has ended, under the same id; one that waits or runs is left alone', async () => {
+test('retry runs an ended task again under the same id, and refuses a waiting or running task', async () => {
   await using fleet = await startFleet()
   const path = repository(join(fleet.path, 'p'))
   await fleet.worker('w', [path])
   const {id} = await fleet.http.task(await fleet.codebaseId(path), {prompt: '@lines=1 @nofinish'})
   expect((await fleet.ended(id)).status).toBe('failed')
   const retried = await fleet.cli(['tasks', 'retry', id])
-  expect(retried).toMatchObject({code: 0, stdout: `Task ${id} waits again, as attempt 2.\n`})
+  expect(retried).toMatchObject({code: 0, stdout: `Task ${id} is pending again, as attempt 2.\n`})
   await until(async () => (await fleet.http.get(id)).attempt === 2, 'the second attempt')
   expect(await fleet.ended(id)).toMatchObject({status: 'failed', attempt: 2})
   const hanging = await fleet.http.task(await fleet.codebaseId(path), {prompt: '@hang'})

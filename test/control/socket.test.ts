@@ -3,19 +3,19 @@ import {createServer} from 'node:net'
 import {once} from 'node:events'
 import {expect, test} from 'vitest'
 import type {WorkerStatus} from '../../src/lib/control/messages.ts'
-import {ask, watchWorker} from '../../src/lib/control/socket-client.ts'
+import {sendRequest, watchWorker} from '../../src/lib/control/socket-client.ts'
 import {serveSocket, type ControlHandlers} from '../../src/lib/control/socket-server.ts'
 import {systemClock} from '../../src/lib/core/clock.ts'
 import {EventBus} from '../../src/lib/events/bus.ts'
 import type {WorkerEvent} from '../../src/lib/events/worker-event.ts'
-import {statusOf} from '../../src/lib/ui/view/snapshot.ts'
+import {statusFromView} from '../../src/lib/ui/view/snapshot.ts'
 import {ViewStore} from '../../src/lib/ui/view/view-store.ts'
 import {scratchFolder, until} from '../support/scratch.ts'
 import {connected, newView} from '../support/views.ts'
 
 const facts = {pid: 1, version: '1', free: 3, worker_id: 'w1', server: 'http://plane.test', disk: null}
 
-/** The socket of a worker that is a view and a bus. */
+/** A control socket backed by only a view and an event bus. */
 async function openSocket(path: string, view = connected()) {
   const bus = new EventBus(systemClock)
   const store = new ViewStore(view)
@@ -23,7 +23,7 @@ async function openSocket(path: string, view = connected()) {
   const done: string[] = []
   const counts = {watchers: 0}
   const handlers: ControlHandlers = {
-    status: () => statusOf(store.get(), facts, Date.now()),
+    status: () => statusFromView(store.get(), facts, Date.now()),
     drain: () => void done.push('drain'),
     detach: () => void done.push('detach'),
     syncSessions: async () => [],
@@ -45,18 +45,18 @@ async function openSocket(path: string, view = connected()) {
   return {bus, store, done, counts, [Symbol.asyncDispose]: () => server[Symbol.asyncDispose]()}
 }
 
-test('pause, resume, drain and cancel are asked for over the socket', async () => {
+test('pause, resume, drain and cancel work over the socket', async () => {
   using scratch = scratchFolder()
   const path = join(scratch.path, 'worker.sock')
   await using socket = await openSocket(path)
-  for (const op of ['pause', 'resume', 'drain', 'detach'] as const) await ask(path, {op})
+  for (const op of ['pause', 'resume', 'drain', 'detach'] as const) await sendRequest(path, {op})
   expect(socket.done).toEqual(['paused true', 'paused false', 'drain', 'detach'])
-  expect(await ask(path, {op: 'cancel', task_id: 'here'})).toEqual({value: undefined})
-  await expect(ask(path, {op: 'cancel', task_id: 'x'})).rejects.toThrow('task x does not run here')
-  expect(await ask(join(scratch.path, 'none.sock'), {op: 'status'})).toBeUndefined()
+  expect(await sendRequest(path, {op: 'cancel', task_id: 'here'})).toEqual({value: undefined})
+  await expect(sendRequest(path, {op: 'cancel', task_id: 'x'})).rejects.toThrow('task x does not run here')
+  expect(await sendRequest(join(scratch.path, 'none.sock'), {op: 'status'})).toBeUndefined()
 })
 
-test('whoever watches gets the worker as it is and then each event, however many, none twice', async () => {
+test('a watcher gets the current status and then each event exactly once, however many there are', async () => {
   using scratch = scratchFolder()
   const path = join(scratch.path, 'worker.sock')
   await using socket = await openSocket(path)
@@ -69,7 +69,7 @@ test('whoever watches gets the worker as it is and then each event, however many
   await until(() => sent > 10, 'some events')
   const watching = watchWorker(path, {
     signal: leave.signal,
-    onStatus: (told) => (status = told),
+    onStatus: (received) => (status = received),
     onEvent: (event) => events.push(event),
   })
   await until(() => events.length > 100, 'events')
@@ -87,7 +87,7 @@ test('whoever watches gets the worker as it is and then each event, however many
   await until(() => socket.counts.watchers === 0, 'the worker to notice')
 })
 
-test('a watcher hears of the end of the worker, and events that it does not know do it no harm', async () => {
+test('a watcher notices the end of the worker, and ignores unknown events', async () => {
   using scratch = scratchFolder()
   const path = join(scratch.path, 'worker.sock')
   const signal = new AbortController().signal
@@ -95,7 +95,7 @@ test('a watcher hears of the end of the worker, and events that it does not know
   const onEvent = (event: WorkerEvent) => void events.push(event)
   expect(await watchWorker(path, {signal, onStatus: () => {}, onEvent})).toBe(false)
   const server = createServer((socket) => {
-    const status = statusOf(newView(), facts, 0)
+    const status = statusFromView(newView(), facts, 0)
     const lines = [
       {type: 'from.the.future', at: 1},
       {ok: true, value: status},

@@ -7,7 +7,7 @@ import {caller} from '../support/plane.ts'
 import {repository, until} from '../support/scratch.ts'
 import {says} from '../support/workshop.ts'
 
-/** A fleet with one worker that has its settings from a file, and who writes that file anew. */
+/** A fleet with one worker that reads its settings from a file, and a function that rewrites that file. */
 async function configured(settings: (path: string) => Record<string, unknown>, env: Record<string, string> = {}) {
   const fleet = await startFleet({env})
   onTestFinished(() => fleet[Symbol.asyncDispose]())
@@ -20,7 +20,7 @@ async function configured(settings: (path: string) => Record<string, unknown>, e
   return {fleet, worker, write, before}
 }
 
-/** Has the worker reload, and waits until it says what became of that. */
+/** Makes the worker reload, and waits for its log line about the result. */
 async function reload(worker: Running, answer: string | RegExp): Promise<void> {
   worker.process.kill('SIGHUP')
   await says(worker, answer)
@@ -33,7 +33,7 @@ const isRunning = (fleet: Fleet, id: string) =>
 
 const repositories = (folder: string, names: string[]) => names.map((name) => repository(join(folder, name)))
 
-test('a codebase that is added to the file is served after SIGHUP, and one that is taken out no longer', async () => {
+test('after SIGHUP a codebase added to the file is served, and a removed one is not', async () => {
   const {fleet, worker, write, before} = await configured((path) => ({codebases: repositories(path, ['a'])}))
   const [a = '', b = ''] = repositories(fleet.path, ['a2', 'b'])
   const old = join(fleet.path, 'a')
@@ -60,7 +60,7 @@ test('a codebase that is added to the file is served after SIGHUP, and one that 
   expect((await fleet.ended(waits.id)).status).toBe('completed')
 })
 
-test('with more slots in the file a task that waits for one begins at SIGHUP', async () => {
+test('with more slots in the file, a task that waits for a slot starts at SIGHUP', async () => {
   const {fleet, worker, write, before} = await configured((path) => ({
     codebases: repositories(path, ['a', 'b']),
     max_concurrent_tasks: 1,
@@ -79,25 +79,25 @@ test('with more slots in the file a task that waits for one begins at SIGHUP', a
   expect(known.max_concurrent_tasks).toBe(2)
 })
 
-test('a file that is broken is said to be, and everything stays as it was', async () => {
+test('a broken file is reported, and all settings stay as they were', async () => {
   const {fleet, worker, write, before} = await configured((path) => ({codebases: repositories(path, ['a'])}))
   const id = await fleet.codebaseId(join(fleet.path, 'a'))
   write('{"codebases": [')
-  await reload(worker, /ERROR The settings were not reloaded, everything stays as it was\. .* is not valid JSON/)
+  await reload(worker, /ERROR The reload failed, and all settings stay as they were\. .* is not valid JSON/)
   write({...before, task_timeout: -1, codebases: []})
-  await reload(worker, /ERROR The settings were not reloaded, .* task_timeout/)
+  await reload(worker, /ERROR The reload failed, .* task_timeout/)
   write({...before, auth_token_file: join(fleet.path, 'not-there')})
-  await reload(worker, /ERROR The settings were not reloaded, .* token file .* cannot be read/)
+  await reload(worker, /ERROR The reload failed, .* token file .* cannot be read/)
   expect((await fleet.ended((await fleet.http.task(id)).id)).status).toBe('completed')
   write(before)
   await reload(worker, 'INFO  Settings reloaded: no changes')
 })
 
-test('a setting that needs a restart is named, and one that does not takes effect', async () => {
+test('a setting that needs a restart is reported, and a live setting takes effect', async () => {
   const {fleet, worker, write, before} = await configured((path) => ({codebases: repositories(path, ['a'])}))
   const id = await fleet.codebaseId(join(fleet.path, 'a'))
   write({...before, capabilities: ['other'], allowed_agents: ['plan'], log_level: 'debug', redact: ['l.ne'], typo: 1})
-  await reload(worker, 'WARN  These settings take effect at the next start: capabilities')
+  await reload(worker, 'WARN  These settings need a restart: capabilities')
   expect(worker.stderr()).toMatch(/INFO {2}Settings reloaded: redact, allowed_agents, log_level\n/)
   expect(worker.stderr()).toMatch(/WARN .* unknown setting "typo"/)
   const refused = await fleet.ended((await fleet.http.task(id, {agent_type: 'build'})).id)
@@ -108,7 +108,7 @@ test('a setting that needs a restart is named, and one that does not takes effec
   expect(worker.stderr()).toMatch(/DEBUG/)
 })
 
-test('a token that was replaced in its file is used from SIGHUP on, also for the report of what runs', async () => {
+test('a token replaced in its file is used after SIGHUP, also for reports of running tasks', async () => {
   const tokens = 'old/worker:old-token,new/worker:new-token,me:secret'
   const {fleet, worker} = await configured(
     (path) => {

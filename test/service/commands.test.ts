@@ -7,10 +7,10 @@ import {cli, environment, program} from '../support/cli.ts'
 import {scratchFolder} from '../support/scratch.ts'
 
 const isRoot = process.getuid?.() === 0
-/** What must not succeed is never run as root: it would be this machine that is changed. */
+/** Commands that must fail never run as root, because a success would change this machine. */
 const nobody = ['setpriv', '--reuid', 'nobody', '--regid', 'nogroup', '--clear-groups']
 const mayEnter = (by: string[]) => spawnSync(by[0] ?? '', [...by.slice(1), 'test', '-r', program]).status === 0
-/** A checkout below a private folder is read with the capability for that, and for nothing else. */
+/** Grants only the capability to read files, for a checkout below a private folder. */
 const reader = [
   '--inh-caps=-all,+dac_read_search',
   '--ambient-caps=-all,+dac_read_search',
@@ -29,26 +29,28 @@ function workplace() {
 
 const withServer = ['install-service', '--server', 'https://plane.example', '--codebase', 'api:/srv/api']
 
-test.each([withServer, ['uninstall-service']])('%s needs root, or systemd first of all', async (...args) => {
+test.each([withServer, ['uninstall-service']])('%s needs systemd and root', async (...args) => {
   using work = workplace()
   const {code, stderr} = await work.run(args, asNobody)
   expect(code).toBe(hasSystemd ? 77 : 78)
-  expect(stderr).toMatch(hasSystemd ? /is for root[^]*→ Run it with sudo/ : /systemd does not run on this machine\.\n/)
+  expect(stderr).toMatch(
+    hasSystemd ? /Only root can[^]*→ Run this with sudo/ : /systemd does not run on this machine\.\n/,
+  )
 })
 
 const canHideRun = isRoot && spawnSync('unshare', ['--mount', 'true']).status === 0
 
-test.skipIf(!canHideRun)('without systemd it says what else can be done', async () => {
+test.skipIf(!canHideRun)('without systemd it suggests alternatives', async () => {
   using work = workplace()
   const hidden = ['unshare', '--mount', 'sh', '-c', 'mount -t tmpfs none /run && exec "$@"', 'sh', ...asNobody]
   const {code, stderr} = await work.run(withServer, hidden)
   expect(code).toBe(78)
   expect(stderr).toMatch(
-    /systemd does not run on this machine\.\n {2}→ Have `a2a-worker start` started by .* --root DIR\./,
+    /systemd does not run on this machine\.\n {2}→ Let the init system of this machine run `a2a-worker start`.* --root DIR\./,
   )
 })
 
-test('a dry run needs neither, shows the whole of it as text and as JSON, and writes nothing', async () => {
+test('a dry run needs neither, shows all changes as text and as JSON, and writes nothing', async () => {
   using work = workplace()
   const shown = await work.run([...withServer, '--dry-run'], asNobody)
   expect(shown.code).toBe(0)
@@ -68,21 +70,24 @@ test('a dry run needs neither, shows the whole of it as text and as JSON, and wr
 test('without a server there is nothing to install', async () => {
   using work = workplace()
   const {code, stderr} = await work.run(['install-service', '--dry-run'], asNobody)
-  expect({code, stderr}).toMatchObject({code: 78, stderr: expect.stringMatching(/has no server[^]*Give --server URL/)})
+  expect({code, stderr}).toMatchObject({
+    code: 78,
+    stderr: expect.stringMatching(/No server is configured[^]*Give --server URL/),
+  })
 })
 
-test('below a folder the whole program is written, and what was written runs', async () => {
+test('with --root the whole program is written below that folder, and it runs', async () => {
   using work = workplace()
   const root = join(work.path, 'package')
   const {code, stdout} = await work.run(['install-service', '--root', root])
   expect(code).toBe(0)
-  expect(stdout).toContain('systemd-sysusers makes its user')
+  expect(stdout).toContain('systemd-sysusers to create the user')
   expect(stdout).not.toContain('ran ')
   const [node, run] = ['bin/node', 'app/bin/run.js'].map((path) => join(root, 'opt/a2a-worker', path))
   const help = execFileSync(node ?? '', [run ?? '', 'tasks', 'create', '--help'], {cwd: '/', encoding: 'utf8', env: {}})
   expect(help).toContain('Create a task')
   expect(readdirSync(root).sort()).toEqual(['etc', 'opt', 'var'])
   expect((await work.run(['install-service', '--root', root])).stdout).toBe(
-    'a2a-agent-worker is installed as it should be; nothing was changed.\n',
+    'a2a-agent-worker is up to date. Nothing was changed.\n',
   )
 })

@@ -10,7 +10,7 @@ const unit = '/etc/systemd/system/a2a-agent-worker.service'
 const dropIn = `${unit}.d/machine.conf`
 const server = 'https://plane.example'
 
-/** Every file below a folder, with its permissions and text. */
+/** Every file below a folder, with its mode and text. */
 function snapshot(folder: string): Record<string, string> {
   const entries = readdirSync(folder, {recursive: true, withFileTypes: true})
   return Object.fromEntries(
@@ -27,7 +27,7 @@ const failure = async (work: Promise<unknown>) => {
   return error as ExpectedError
 }
 
-test('an installation writes program, configuration and units where they belong, private what is', async () => {
+test('an installation writes program, configuration and units to their places, with private modes for private files', async () => {
   const machine = scratchMachine()
   await machine.install({settings: {server_url: server, codebases: ['api:/srv/api'], auth_token: 's3cret'}})
   expect(machine.read('/opt/a2a-worker/app/bin/run.js')).toBe('first\n')
@@ -47,16 +47,16 @@ test('an installation writes program, configuration and units where they belong,
   expect(machine.read('/var/lib/a2a-worker/home/.gitconfig')).toContain('directory = *')
 })
 
-test('a second installation changes nothing and says so; a new program is copied, and nothing else', async () => {
+test('a second installation changes nothing and says so; a new version copies only the program', async () => {
   const machine = scratchMachine()
-  const asked = {settings: {server_url: server, codebases: ['api:/srv/api']}}
-  await machine.install(asked)
+  const installOptions = {settings: {server_url: server, codebases: ['api:/srv/api']}}
+  await machine.install(installOptions)
   const before = snapshot(machine.root)
-  for (const again of [asked, {}]) {
+  for (const again of [installOptions, {}]) {
     const report = await machine.install(again)
     expect(report).toMatchObject({
       changes: [],
-      lines: ['a2a-agent-worker is installed as it should be; nothing was changed.'],
+      lines: ['a2a-agent-worker is up to date. Nothing was changed.'],
     })
   }
 
@@ -66,7 +66,7 @@ test('a second installation changes nothing and says so; a new program is copied
   expect(machine.read('/opt/a2a-worker/app/bin/run.js')).toBe('later\n')
 })
 
-test('a dry run shows every file and writes none, and no secret', async () => {
+test('a dry run shows every file without secrets, and writes none', async () => {
   const machine = scratchMachine()
   machine.write('/etc/a2a-worker/config.json', '{"auth_token": "s3cret", "redis_url": "redis://:pw@h"}')
   const settings = {server_url: server, codebases: ['/srv/api'], auth_token: 'other-s3cret'}
@@ -81,7 +81,7 @@ test('a dry run shows every file and writes none, and no secret', async () => {
   expect(machine.read('/etc/a2a-worker/config.json')).toContain('"s3cret"')
 })
 
-test('what is configured already is kept; what is asked for is added to it', async () => {
+test('existing configuration is kept, and requested codebases are added', async () => {
   const machine = scratchMachine()
   const config = '{"codebases":[{"name":"a","path":"/srv/a"}],  "drain_timeout": 60}\n'
   machine.write('/etc/a2a-worker/config.json', config)
@@ -102,7 +102,7 @@ test('what is configured already is kept; what is asked for is added to it', asy
   expect(machine.read(dropIn)).toMatch(/A2A_SERVER_URL=https:\/\/plane\.example\n[^]*BindPaths=-\/srv\/b\n/)
 })
 
-test('the server is named in one place, and the unit says which', async () => {
+test('the server is configured in one place, and the unit says which', async () => {
   const machine = scratchMachine()
   machine.write('/etc/a2a-worker/config.json', `{"server_url": "${server}"}`)
   await machine.install()
@@ -119,7 +119,7 @@ test('the server is named in one place, and the unit says which', async () => {
   })
 })
 
-test('a worker of another name has a unit, a configuration and a /tmp of its own beside the first', async () => {
+test('a worker with another name has its own unit, configuration and /tmp', async () => {
   const machine = scratchMachine()
   await machine.install({settings: {server_url: server, codebases: ['/srv/a']}})
   const first = machine.read(unit)
@@ -150,7 +150,7 @@ test.each([
   ['a unit', unit],
   ['a unit of a package', '/usr/lib/systemd/system/a2a-agent-worker.service'],
   ['a companion', '/etc/systemd/system/a2a-agent-worker-agents.service'],
-])("%s that is somebody else's is not touched", async (_, path) => {
+])('%s of another program is not changed', async (_, path) => {
   const machine = scratchMachine()
   machine.write(path, '[Service]\nExecStart=/bin/true\n')
   const before = snapshot(machine.root)
@@ -172,7 +172,7 @@ test('a bad configuration is reported with its key, and nothing is written', asy
   expect(existsSync(machine.path('/opt'))).toBe(false)
 })
 
-test('a file given with --config becomes the configuration where there is none, and is not taken where there is', async () => {
+test('a file given with --config becomes the configuration only if there is none yet', async () => {
   const machine = scratchMachine()
   const given = (level: string) => ({
     path: '/tmp/c.json',
@@ -187,7 +187,7 @@ test('a file given with --config becomes the configuration where there is none, 
   expect(machine.read('/etc/a2a-worker/config.json')).toContain('debug')
 })
 
-test('a link that lies where the program is to go leads nowhere', async () => {
+test("a symlink at the program's place is not followed", async () => {
   const machine = scratchMachine()
   machine.write('/etc/precious/bin/run.js', 'mine\n')
   machine.write('/opt/a2a-worker/worker.py', '')
@@ -197,7 +197,7 @@ test('a link that lies where the program is to go leads nowhere', async () => {
   expect(machine.read('/opt/a2a-worker/app/bin/run.js')).toBe('first\n')
 })
 
-test("a user's service keeps to the folders of that user", async () => {
+test("a user's service uses only folders of that user", async () => {
   const machine = scratchMachine()
   await machine.install({isUser: true, settings: {server_url: server}})
   expect(readdirSync(machine.root)).toEqual(['home'])
@@ -209,7 +209,7 @@ test("a user's service keeps to the folders of that user", async () => {
   expect(readdirSync(machine.path('/home/me/.local/share'))).toEqual([])
 })
 
-test('uninstalling takes back all but configuration and state, and leaves what others added', async () => {
+test('uninstalling keeps configuration, state and foreign files', async () => {
   const machine = scratchMachine()
   await machine.install({settings: {server_url: server}})
   machine.write(`${unit}.d/override.conf`, '[Service]\n')
@@ -222,7 +222,7 @@ test('uninstalling takes back all but configuration and state, and leaves what o
   expect(readdirSync(machine.path('/etc/systemd/system'))).toEqual(['a2a-agent-worker.service.d'])
   expect(readdirSync(machine.path('/opt/a2a-worker/bin'))).toEqual(['opencode'])
   expect(readdirSync(machine.path('/etc/a2a-worker')).sort()).toEqual(['config.json', 'env'])
-  expect((await machine.uninstall()).lines).toEqual(['a2a-agent-worker is not installed; nothing was changed.'])
+  expect((await machine.uninstall()).lines).toEqual(['a2a-agent-worker is not installed. Nothing was changed.'])
   await machine.uninstall({purge: true})
   for (const path of ['/etc/a2a-worker', '/var/lib/a2a-worker']) expect(existsSync(machine.path(path))).toBe(false)
 })

@@ -7,7 +7,7 @@ import type {Phase, WorkerEvent} from '../../src/lib/events/worker-event.ts'
 import {reportToManager} from '../../src/lib/service/manager.ts'
 import {scratchFolder, until} from '../support/scratch.ts'
 
-/** A reporter whose systemd-notify writes down what it is to tell; it takes a moment, as the real one does. */
+/** A reporter whose fake systemd-notify records its arguments. It takes a moment, like the real one. */
 function manager(env: Record<string, string>, exit = 0) {
   const scratch = scratchFolder()
   onTestFinished(() => scratch[Symbol.dispose]())
@@ -32,7 +32,7 @@ function manager(env: Record<string, string>, exit = 0) {
   }
 }
 
-test('it is ready once it runs, says so with its status, and says that it stops', async () => {
+test('it notifies systemd of readiness, status and stopping', async () => {
   const {bus, to, told, report} = manager({})
   to('idle', 'starting')
   await until(() => told().length === 1, 'the first word')
@@ -44,12 +44,12 @@ test('it is ready once it runs, says so with its status, and says that it stops'
   await report[Symbol.asyncDispose]()
   expect(told()).toEqual([
     '/run/notify;STATUS=Starting: registering with the server;',
-    '/run/notify;READY=1;STATUS=0 tasks run; tasks come by stream;',
+    '/run/notify;READY=1;STATUS=0 tasks run; connected by stream;',
     '/run/notify;STOPPING=1;STATUS=Draining: 0 tasks run;',
   ])
 })
 
-test('what happens while the manager is being told is told together afterwards, the newest of each', async () => {
+test('values that change during a notification are sent together afterwards, newest value only', async () => {
   const {bus, to, told, report} = manager({})
   to('idle', 'starting')
   await Promise.resolve()
@@ -65,11 +65,11 @@ test('what happens while the manager is being told is told together afterwards, 
   ])
 })
 
-test('the watchdog hears of a loop that turns, at a third of its time, and of one that is blocked it does not', async () => {
+test('the watchdog is notified at a third of its interval, and not while the event loop is blocked', async () => {
   const {to, told, report} = manager({WATCHDOG_USEC: '600000', WATCHDOG_PID: '42'})
   const signs = () => told().filter((line) => line.includes('WATCHDOG=1')).length
   await until(() => signs() >= 2, 'signs of life')
-  // oxlint-disable-next-line no-empty -- a loop that does not turn is the point
+  // oxlint-disable-next-line no-empty -- a blocked event loop is the point
   for (const end = Date.now() + 700; Date.now() < end;) {}
   const before = signs()
   expect(before).toBeLessThanOrEqual(3)
@@ -79,12 +79,12 @@ test('the watchdog hears of a loop that turns, at a third of its time, and of on
   await report[Symbol.asyncDispose]()
 })
 
-test("another process's watchdog is left alone", async () => {
+test('the watchdog of another process is not notified', async () => {
   const {to, told, report} = manager({WATCHDOG_USEC: '30000', WATCHDOG_PID: '41'})
   const phases: Phase[] = ['idle', 'starting', 'running', 'draining', 'stopping']
   for (const [index, phase] of phases.slice(1).entries()) {
     to(phases[index] ?? 'idle', phase)
-    // Each takes longer than a third of the watchdog's time.
+    // Each takes longer than a third of the watchdog interval.
     await until(() => told().length === index + 1, phase)
   }
 
@@ -92,19 +92,19 @@ test("another process's watchdog is left alone", async () => {
   expect(told().join()).not.toContain('WATCHDOG')
 })
 
-test('without a service manager nothing is run', async () => {
+test('without a service manager no program is run', async () => {
   const {to, told, report} = manager({NOTIFY_SOCKET: ''})
   to('idle', 'starting')
   await report[Symbol.asyncDispose]()
   expect(told()).toEqual([])
 })
 
-test('a manager that cannot be told is an error line, once', async () => {
+test('a failed notification is logged as an error once', async () => {
   const {to, events, report} = manager({}, 1)
   to('idle', 'starting')
   await until(() => events.some(({type}) => type === 'notice'), 'the notice')
   to('starting', 'running')
   await report[Symbol.asyncDispose]()
   const notices = events.flatMap((event) => (event.type === 'notice' ? [event.text] : []))
-  expect(notices).toEqual([expect.stringMatching(/^systemd cannot be told .*systemd-notify ended with 1$/)])
+  expect(notices).toEqual([expect.stringMatching(/^Cannot notify systemd .*systemd-notify ended with 1$/)])
 })

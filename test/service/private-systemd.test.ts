@@ -14,12 +14,12 @@ import {repository, until} from '../support/scratch.ts'
 
 const isSkipped = sayIfSkipped('the service under a real systemd', bootProblem())
 
-/** A path that needs every kind of quoting that a unit file has. */
+/** A path that needs every kind of quoting in a unit file. */
 const codebase = '/home/dev/my app: 100%'
 const second = '/home/dev/second'
-const look =
+const probeScript =
   'ls -A /home/dev; touch /home/dev/x /etc/x /opt/x; echo kept >/tmp/kept; id -un; git rev-parse --show-toplevel\n'
-/** How long the control plane is away; ten minutes as a proof, `npm run outage:service`. */
+/** Duration of the outage of the control plane. `npm run outage:service` uses ten minutes. */
 const outageMs = Number(process.env['OUTAGE_SECONDS'] ?? 2) * 1000
 const agentProgram = '/home/dev/.opencode/bin/opencode'
 
@@ -30,7 +30,7 @@ describe.skipIf(isSkipped)('the service under a real systemd', {timeout: 2 * pat
   beforeAll(async () => {
     ;[place, model] = await Promise.all([inhabit(), startModel()])
     const {systemd} = place
-    repository(systemd.outside(codebase), {'look.sh': look})
+    repository(systemd.outside(codebase), {'look.sh': probeScript})
     chmodSync(systemd.outside('/home/dev'), 0o700)
     link(openCode, systemd.outside(agentProgram))
     mkdirSync(systemd.outside('/etc/a2a-worker'))
@@ -57,10 +57,10 @@ describe.skipIf(isSkipped)('the service under a real systemd', {timeout: 2 * pat
       `task ${id} to end`,
       patienceMs,
     )
-  /** A task whose agent waits to be told to go on. */
-  const holding = async (name: string, path = codebase) => {
+  /** A task whose agent waits until `letGo` is called. */
+  const startHeldTask = async (name: string, path = codebase) => {
     const cmd = `touch ${name}.begun; while [ ! -e ${name}.go ]; do sleep 0.05; done`
-    // OpenCode ends a command after two minutes, unless it is told otherwise.
+    // OpenCode kills a command after two minutes by default.
     const prompt = `[fake:bash cmd="${cmd}" timeout=${outageMs + patienceMs}] [fake:text say=${name}]`
     const {id} = await place.fleet.http.task(await place.codebaseId(path), {prompt})
     const file = (end: string) => join(place.systemd.outside(path), `${name}.${end}`)
@@ -68,7 +68,7 @@ describe.skipIf(isSkipped)('the service under a real systemd', {timeout: 2 * pat
     return {id, agent: processesOf(id)[0], letGo: () => writeFileSync(file('go'), '')}
   }
 
-  test('it is installed, is ready, and its unit says which server it works for', async () => {
+  test('install-service installs it, it becomes ready, and its unit names the server', async () => {
     const done = await place.program(
       'install-service',
       '--server',
@@ -78,10 +78,10 @@ describe.skipIf(isSkipped)('the service under a real systemd', {timeout: 2 * pat
       '--start',
     )
     expect(done).toMatchObject({code: 0, stdout: expect.stringContaining(`${unit} runs.`)})
-    expect(done.stdout).toContain(`Warning: the user a2a-worker may not write in ${codebase}; let it: setfacl`)
+    expect(done.stdout).toContain(`Warning: the user a2a-worker cannot write to ${codebase}; run: setfacl`)
     expect(await place.property('ActiveState')).toBe('active')
     await until(
-      async () => (await place.property('StatusText')) === '0 tasks run; tasks come by stream',
+      async () => (await place.property('StatusText')) === '0 tasks run; connected by stream',
       'the status',
       patienceMs,
     )
@@ -95,13 +95,13 @@ describe.skipIf(isSkipped)('the service under a real systemd', {timeout: 2 * pat
 
   test('a second installation changes nothing and says so', async () => {
     expect((await place.program('install-service', '--start')).stdout).toMatch(
-      /^a2a-agent-worker is installed as it should be; nothing was/,
+      /^a2a-agent-worker is up to date\. Nothing was/,
     )
     expect(await place.property('NRestarts')).toBe('0')
   })
 
   test('the real OpenCode works in the sandbox: in its codebase, and nowhere else', async () => {
-    // It belongs to root: an owner that is not the service's user.
+    // It belongs to root, not to the service's user.
     await place.systemd.run(['chmod', '-R', 'a+rwX', codebase])
     const {id} = await place.fleet.http.task(await place.codebaseId(codebase), {
       prompt: `[fake:edit path=made.txt text="hi\\n"] [fake:bash cmd="sh look.sh"] [fake:text say=done]`,
@@ -111,23 +111,23 @@ describe.skipIf(isSkipped)('the service under a real systemd', {timeout: 2 * pat
     const output = await place.fleet.output(id)
     expect(output).toMatch(/\.opencode\\nmy app: 100%\\n/)
     for (const path of ['/etc/x', '/opt/x']) expect(output).toContain(`cannot touch '${path}': Read-only file system`)
-    // What a shell says on its two streams comes to OpenCode in any order.
+    // OpenCode reads stdout and stderr of a shell in any order.
     for (const line of ['a2a-worker', codebase]) expect(output).toContain(`\\n${line}\\n`)
     expect(existsSync(place.systemd.outside('/home/dev/x'))).toBe(false)
     expect(read('/var/lib/a2a-worker/tmp/kept')).toBe('kept\n')
   })
 
-  test('status finds it, for root and for members of its group, and tells others that it is there', async () => {
+  test('status finds it for root and for members of its group, and tells others that it exists', async () => {
     const {gid} = statSync(place.systemd.outside('/etc/a2a-worker/config.json'))
     const as = (groups: string) => ['setpriv', '--reuid', 'nobody', '--regid', 'nogroup', ...groups.split(' ')]
     const status = async (by: string[], ...args: string[]) =>
       place.systemd.run([...by, ...insideProgram, 'status', ...args], {HOME: by.length === 0 ? '/root' : '/nowhere'})
     const found = {state: 'healthy', server: place.fleet.url, local: [{isService: true, phase: 'running'}]}
     for (const by of [[], as(`--groups ${gid}`)]) expect(parsed(await status(by, '--json'))).toMatchObject(found)
-    expect((await status(as('--clear-groups'))).stdout).toContain('There are services of this machine')
+    expect((await status(as('--clear-groups'))).stdout).toContain('Services run on this machine')
   })
 
-  test('a codebase is not registered with it behind the back of its sandbox: the way to open that is told', async () => {
+  test('register refuses a codebase that its sandbox hides, and prints the command that opens the sandbox', async () => {
     const {code, stderr} = await place.program('register', '/home/dev/.opencode')
     expect({code, stderr}).toEqual({
       code: 77,
@@ -137,7 +137,7 @@ describe.skipIf(isSkipped)('the service under a real systemd', {timeout: 2 * pat
     })
   })
 
-  test('its watchdog is told that it lives', async () => {
+  test('it notifies the watchdog', async () => {
     const before = await place.property('WatchdogTimestampMonotonic')
     await until(
       async () => (await place.property('WatchdogTimestampMonotonic')) !== before,
@@ -146,9 +146,9 @@ describe.skipIf(isSkipped)('the service under a real systemd', {timeout: 2 * pat
     )
   })
 
-  test('a change is taken over by a running worker, which is replaced while its agent goes on', async () => {
+  test('after a change the running worker is replaced while its agent keeps running', async () => {
     const before = await place.property('MainPID')
-    const {id, agent, letGo} = await holding('upgrade')
+    const {id, agent, letGo} = await startHeldTask('upgrade')
     repository(place.systemd.outside(second))
     const {stdout} = await place.program('install-service', '--codebase', second, '--start')
     expect(stdout).toContain(`${unit} runs.`)
@@ -159,9 +159,9 @@ describe.skipIf(isSkipped)('the service under a real systemd', {timeout: 2 * pat
     expect(await ended(id)).toMatchObject({status: 'completed', result: 'upgrade', attempt: 1})
   })
 
-  test('kill -9 of the worker leaves the agent at work; the unit starts again, and goes on with it', async () => {
+  test('kill -9 of the worker leaves the agent running; the unit restarts and adopts it', async () => {
     const before = await place.property('MainPID')
-    const {id, agent, letGo} = await holding('crash')
+    const {id, agent, letGo} = await startHeldTask('crash')
     await place.systemd.run(['kill', '-KILL', before])
     await until(async () => (await place.property('SubState')) === 'auto-restart', 'the worker to be gone', patienceMs)
     expect(processesOf(id)).toContain(agent)
@@ -172,9 +172,9 @@ describe.skipIf(isSkipped)('the service under a real systemd', {timeout: 2 * pat
     expect(processesOf(id)).toEqual([])
   })
 
-  test('a reload takes up a changed file, and what runs goes on under the same worker', async () => {
+  test('a reload applies a changed file, and running tasks continue under the same worker', async () => {
     const before = await place.property('MainPID')
-    const {id, letGo} = await holding('reload')
+    const {id, letGo} = await startHeldTask('reload')
     const path = '/etc/a2a-worker/config.json'
     const config = JSON.parse(read(path)) as Record<string, unknown>
     writeFileSync(place.systemd.outside(path), JSON.stringify({...config, redact: ['k.ten']}))
@@ -186,12 +186,12 @@ describe.skipIf(isSkipped)('the service under a real systemd', {timeout: 2 * pat
   })
 
   test(
-    'kill -9 while the control plane is away costs nothing, however long it is',
+    'kill -9 while the control plane is down loses nothing, however long the outage',
     {timeout: outageMs + 3 * patienceMs},
     async () => {
       const before = await place.property('MainPID')
       await place.systemd.run(['chmod', '-R', 'a+rwX', second])
-      const [ends, lasts] = [await holding('ends'), await holding('lasts', second)]
+      const [ends, lasts] = [await startHeldTask('ends'), await startHeldTask('lasts', second)]
       await place.fleet.killPlane()
       await place.systemd.run(['kill', '-KILL', before])
       ends.letGo()
@@ -206,8 +206,8 @@ describe.skipIf(isSkipped)('the service under a real systemd', {timeout: 2 * pat
     },
   )
 
-  test('a stop lets the drain have its time and leaves nothing of the agent', async () => {
-    const {id, agent} = await holding('stop')
+  test('a stop drains and leaves no process of the agent', async () => {
+    const {id, agent} = await startHeldTask('stop')
     expect(processesOf(id)).toContain(agent)
     await place.systemctl('stop', unit)
     await until(() => processesOf(id).length === 0, 'the agent to end', 2000)
@@ -215,17 +215,17 @@ describe.skipIf(isSkipped)('the service under a real systemd', {timeout: 2 * pat
     expect(await place.property('Result')).toBe('success')
   })
 
-  test('uninstalling takes back what was installed, and keeps configuration and state', async () => {
+  test('uninstalling removes what was installed, and keeps configuration and state', async () => {
     const done = await place.program('uninstall-service')
-    expect(done).toMatchObject({code: 0, stdout: expect.stringContaining('Kept: /etc/a2a-worker/config.json')})
+    expect(done).toMatchObject({code: 0, stdout: expect.stringContaining('Kept /etc/a2a-worker/config.json')})
     expect(await place.property('LoadState')).toBe('not-found')
     expect(await place.systemctl('list-units', '--plain', '--no-legend', 'a2a-*')).toBe('')
-    const gone = ['/opt/a2a-worker', '/run/a2a-worker', '/etc/sysusers.d/a2a-worker.conf']
-    expect((await place.systemd.run(['ls', ...gone])).stdout).toBe('')
+    const removed = ['/opt/a2a-worker', '/run/a2a-worker', '/etc/sysusers.d/a2a-worker.conf']
+    expect((await place.systemd.run(['ls', ...removed])).stdout).toBe('')
     for (const path of ['/etc/a2a-worker/env', '/var/lib/a2a-worker/workers'])
       expect(existsSync(place.systemd.outside(path))).toBe(true)
     expect((await place.program('uninstall-service')).stdout).toBe(
-      'a2a-agent-worker is not installed; nothing was changed.\n',
+      'a2a-agent-worker is not installed. Nothing was changed.\n',
     )
   })
 })
@@ -235,7 +235,7 @@ function parsed({stdout, stderr}: Finished): StatusReport {
   return JSON.parse(stdout) as StatusReport
 }
 
-/** Puts a program there without copying it, where that can be. */
+/** Hard-links a program if possible, or copies it. */
 function link(from: string, to: string): void {
   mkdirSync(dirname(to), {recursive: true})
   try {

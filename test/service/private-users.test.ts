@@ -20,7 +20,7 @@ describe.skipIf(isSkipped)('under a real systemd', {timeout: 2 * patienceMs}, ()
     return place.as(['setpriv', '--reuid', 'dev', '--regid', 'dev', '--clear-groups'], env)
   }
 
-  test('a user has a service in the own systemd, without root, and is told that it ends at the logout', async () => {
+  test('a user can install a service without root, and is warned that it ends at logout', async () => {
     await startUserManager()
     const dev = asDev()
     const refused = await dev.program('install-service', '--server', place.fleet.url)
@@ -28,7 +28,7 @@ describe.skipIf(isSkipped)('under a real systemd', {timeout: 2 * patienceMs}, ()
     const user = ['install-service', '--user', '--server', place.fleet.url]
     const {code, stdout, stderr} = await dev.program(...user, '--codebase', '/home/dev', '--start')
     expect({code, stderr}).toEqual({code: 0, stderr: ''})
-    expect(stdout).toContain('Warning: it ends when you log out, unless you run: loginctl enable-linger dev.')
+    expect(stdout).toContain('Warning: the service ends when you log out, unless you run: loginctl enable-linger dev.')
     await dev.started('')
     expect(await dev.property('StatusText')).toMatch(/^0 tasks run/)
     expect((await dev.program('status', '--server', place.fleet.url)).stdout).toMatch(/^worker .* running\n/)
@@ -39,7 +39,7 @@ describe.skipIf(isSkipped)('under a real systemd', {timeout: 2 * patienceMs}, ()
     expect(await dev.property('LoadState')).toBe('not-found')
   })
 
-  test('a Python worker is replaced and its settings are taken over, and the way back that is told is one', async () => {
+  test('a Python worker is replaced with its settings, and the printed rollback command works', async () => {
     await startPythonWorker()
     const {code, stdout, stderr} = await place.program('install-service', '--start')
     expect({code, stderr}).toEqual({code: 0, stderr: ''})
@@ -51,14 +51,14 @@ describe.skipIf(isSkipped)('under a real systemd', {timeout: 2 * patienceMs}, ()
       'the worker of that name',
       patienceMs,
     )
-    const back = /The way back: (.*)/.exec(stdout)?.[1]?.replace('a2a-worker', insideProgram.join(' ')) ?? ''
+    const back = /To restore it: (.*)/.exec(stdout)?.[1]?.replace('a2a-worker', insideProgram.join(' ')) ?? ''
     expect((await place.systemd.run(['sh', '-c', back])).code).toBe(0)
     expect(await place.systemctl('show', '--value', '--property=ActiveState,ExecStart', unit)).toMatch(
       /worker\.py[^]*\nactive$/,
     )
   })
 
-  test("a Python worker's unit is not ours to uninstall; purging takes configuration, state and user", async () => {
+  test("uninstall refuses a Python worker's unit; --purge removes configuration, state and user", async () => {
     expect(await place.program('uninstall-service', '--purge')).toMatchObject({
       code: 73,
       stderr: expect.stringContaining(`${unit}.service was not written by a2a-worker`),
@@ -70,7 +70,7 @@ describe.skipIf(isSkipped)('under a real systemd', {timeout: 2 * patienceMs}, ()
     expect(left.stdout).toBe('')
   })
 
-  /** As its own installation leaves it. */
+  /** The Python worker as its own installer leaves it. */
   async function startPythonWorker(): Promise<void> {
     await place.systemd.run(['useradd', '--system', '--home-dir', '/opt/a2a-worker', 'a2a-worker'])
     const python = place.systemd.outside('/opt/a2a-worker/venv/bin/python')
@@ -82,7 +82,7 @@ describe.skipIf(isSkipped)('under a real systemd', {timeout: 2 * patienceMs}, ()
     expect(await place.property('ActiveState')).toBe('active')
   }
 
-  /** What a login makes of a user, in short. */
+  /** The parts of a user login that systemd needs. */
   async function startUserManager(): Promise<void> {
     await place.systemd.run(['useradd', '--create-home', '--uid', '1234', 'dev'])
     writeFileSync(place.systemd.outside('/etc/systemd/system/user-manager.service'), userManager)
@@ -100,7 +100,7 @@ ExecStartPre=+install -d -o dev -g dev -m 700 /run/user/1234
 ExecStart=/lib/systemd/systemd --user
 `
 
-/** What the Python worker's own installation makes, in short. */
+/** A short version of the unit that the Python worker's installer writes. */
 const pythonUnit = (url: string) => `[Service]
 User=a2a-worker
 Environment=A2A_SERVER_URL=${url}

@@ -2,12 +2,12 @@ import {chmodSync, existsSync, mkdirSync, statSync} from 'node:fs'
 import {join} from 'node:path'
 import {expect, test} from 'vitest'
 import {stateDirectory} from '../../src/lib/config/state-directory.ts'
-import {localWorkers, servicesAreClosed} from '../../src/lib/control/local-workers.ts'
+import {findLocalWorkers, areServicesInaccessible} from '../../src/lib/control/local-workers.ts'
 import {socketPath} from '../../src/lib/control/socket-path.ts'
 import {startFleet} from '../support/fleet.ts'
 import {repository, scratchFolder, until} from '../support/scratch.ts'
 
-test("systemd's directories count, the first of several, and ours before them", () => {
+test("A2A_STATE_DIR comes before systemd's directories, of which the first counts", () => {
   const env = {STATE_DIRECTORY: '/var/lib/a:/var/lib/a/tmp', RUNTIME_DIRECTORY: '/run/a:/run/b', HOME: '/root'}
   expect(stateDirectory(env)).toBe('/var/lib/a')
   expect(stateDirectory({...env, A2A_STATE_DIR: '/srv/state'})).toBe('/srv/state')
@@ -16,7 +16,7 @@ test("systemd's directories count, the first of several, and ours before them", 
   expect(socketPath({...env, XDG_RUNTIME_DIR: '/tmp'}, '/var/lib/a', 'w')).toBe('/run/a/w.sock')
 })
 
-test("a service's socket is open to its group, and found by who has another state directory and no name", async () => {
+test("a service's socket is open to its group, and is found with another state directory and without a name", async () => {
   using scratch = scratchFolder()
   const services = join(scratch.path, 'run')
   mkdirSync(services, {mode: 0o750})
@@ -26,26 +26,26 @@ test("a service's socket is open to its group, and found by who has another stat
   await until(() => existsSync(socket), 'the socket')
   expect(statSync(socket).mode & 0o777).toBe(0o660)
   const found = [{name: 'svc', socket, isService: true}]
-  expect(await localWorkers({HOME: scratch.path}, '/nowhere', undefined, services)).toMatchObject(found)
-  expect(await localWorkers({HOME: scratch.path}, '/nowhere', 'svc', services)).toMatchObject(found)
-  expect(await localWorkers({HOME: scratch.path}, '/nowhere', 'other', services)).toEqual([])
-  expect(servicesAreClosed(services)).toBe(false)
-  expect(servicesAreClosed(join(scratch.path, 'nothing'))).toBe(false)
+  expect(await findLocalWorkers({HOME: scratch.path}, '/nowhere', undefined, services)).toMatchObject(found)
+  expect(await findLocalWorkers({HOME: scratch.path}, '/nowhere', 'svc', services)).toMatchObject(found)
+  expect(await findLocalWorkers({HOME: scratch.path}, '/nowhere', 'other', services)).toEqual([])
+  expect(areServicesInaccessible(services)).toBe(false)
+  expect(areServicesInaccessible(join(scratch.path, 'nothing'))).toBe(false)
 })
 
-test("any other worker's socket is for its user alone", async () => {
+test('the socket of any other worker is private to its user', async () => {
   await using fleet = await startFleet()
   await fleet.worker('own', [repository(join(fleet.path, 'p'))])
-  const look = async () => (await localWorkers(fleet.env, fleet.env['A2A_STATE_DIR'] ?? ''))[0]
-  const worker = await until(look, 'the worker')
+  const findWorker = async () => (await findLocalWorkers(fleet.env, fleet.env['A2A_STATE_DIR'] ?? ''))[0]
+  const worker = await until(findWorker, 'the worker')
   expect(worker).toMatchObject({name: 'own', isService: false})
   expect(statSync(worker.socket).mode & 0o777).toBe(0o600)
 })
 
-test.skipIf(process.getuid?.() === 0)('a folder that may not be looked into is no empty one', () => {
+test.skipIf(process.getuid?.() === 0)('an unreadable folder is not treated as empty', () => {
   using scratch = scratchFolder()
   const closed = join(scratch.path, 'closed')
   mkdirSync(closed)
   chmodSync(closed, 0)
-  expect(servicesAreClosed(closed)).toBe(true)
+  expect(areServicesInaccessible(closed)).toBe(true)
 })

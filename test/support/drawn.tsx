@@ -3,7 +3,7 @@ import {expect} from 'vitest'
 import type {EventBody, WorkerEvent} from '../../src/lib/events/worker-event.ts'
 import type {Controls} from '../../src/lib/ui/dashboard/controls.ts'
 import {Dashboard} from '../../src/lib/ui/dashboard/dashboard.tsx'
-import {toPlain, widthOf} from '../../src/lib/ui/text/plain-text.ts'
+import {toPlain, textWidth} from '../../src/lib/ui/text/plain-text.ts'
 import {ViewStore} from '../../src/lib/ui/view/view-store.ts'
 import type {View} from '../../src/lib/ui/view/view.ts'
 import {noon} from './views.ts'
@@ -69,7 +69,7 @@ export function draw(view: View, size: {columns?: number; rows?: number; control
     fits(columns: number, rows: number) {
       expect(lines().length).toBeLessThanOrEqual(rows)
       for (const line of lines()) {
-        expect(widthOf(line), line).toBeLessThan(columns)
+        expect(textWidth(line), line).toBeLessThan(columns)
         expect(toPlain(line)).toBe(line)
       }
     },

@@ -4,7 +4,7 @@ import {onTestFinished} from 'vitest'
 import {resolveConfig} from '../../src/lib/config/resolve.ts'
 import {systemClock} from '../../src/lib/core/clock.ts'
 import {installService, type ServiceReport} from '../../src/lib/service/install.ts'
-import {layoutOf} from '../../src/lib/service/machine/layout.ts'
+import {serviceLayout} from '../../src/lib/service/machine/layout.ts'
 import {Machine} from '../../src/lib/service/machine/machine.ts'
 import {uninstallService} from '../../src/lib/service/uninstall.ts'
 import {scratchFolder} from './scratch.ts'
@@ -39,10 +39,10 @@ export function scratchMachine() {
       lines,
       options: {
         machine: new Machine({root, env}),
-        layout: layoutOf({isUser: asked.isUser ?? false, name: asked.name, hostname: 'box', env}),
+        layout: serviceLayout({isUser: asked.isUser ?? false, name: asked.name, hostname: 'box', env}),
         hostname: 'box',
         isDryRun: asked.isDryRun ?? false,
-        tell: (text: string) => void lines.push(text),
+        print: (text: string) => void lines.push(text),
       },
     }
   }
@@ -58,7 +58,7 @@ export function scratchMachine() {
       const {config} = resolveConfig({flags: asked.settings ?? {}, env: {}, files: [], cwd: '/srv'})
       const report = await installService({
         ...options,
-        wanted: {
+        request: {
           server: config.server_url,
           codebases: config.codebases,
           openCode: config.opencode_bin,

@@ -1,5 +1,5 @@
 import type {EventBody, WorkerEvent} from '../../src/lib/events/worker-event.ts'
-import {reduceAll} from '../../src/lib/ui/view/reduce.ts'
+import {reduceEvents} from '../../src/lib/ui/view/reduce.ts'
 import {emptyView, type View} from '../../src/lib/ui/view/view.ts'
 
 export const noon = new Date(2026, 10, 24, 12, 0, 0).getTime()
@@ -9,7 +9,7 @@ export const newView = (): View =>
 
 /** The view after these events, of which each comes a second after the one before. */
 export const after = (view: View, ...events: EventBody[]): View =>
-  events.reduce((now, event, i) => reduceAll(now, [{at: noon + (i + 1) * 1000, ...event} as WorkerEvent]), view)
+  events.reduce((now, event, i) => reduceEvents(now, [{at: noon + (i + 1) * 1000, ...event} as WorkerEvent]), view)
 
 export const received = (taskId: string, title = `Title of ${taskId}`): EventBody => ({
   type: 'task.received',

@@ -1,7 +1,7 @@
 import {join} from 'node:path'
 import {expect, onTestFinished, test} from 'vitest'
-import {localWorkers} from '../../src/lib/control/local-workers.ts'
-import {ask} from '../../src/lib/control/socket-client.ts'
+import {findLocalWorkers} from '../../src/lib/control/local-workers.ts'
+import {sendRequest} from '../../src/lib/control/socket-client.ts'
 import type {Running} from '../support/cli.ts'
 import {startFleet} from '../support/fleet.ts'
 import {processesOf} from '../support/opencode-fleet.ts'
@@ -43,8 +43,8 @@ test('at SIGQUIT the worker leaves at once, its agent goes on, and the next star
 
 test('a request to detach over the socket does the same', async () => {
   const work = await atWork()
-  const [local] = await localWorkers(work.fleet.env, work.fleet.env['A2A_STATE_DIR'] ?? '', 'w')
-  expect(await ask(local?.socket ?? '', {op: 'detach'})).toEqual({value: undefined})
+  const [local] = await findLocalWorkers(work.fleet.env, work.fleet.env['A2A_STATE_DIR'] ?? '', 'w')
+  expect(await sendRequest(local?.socket ?? '', {op: 'detach'})).toEqual({value: undefined})
   await expectLeft(work)
 })
 

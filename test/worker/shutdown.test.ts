@@ -29,7 +29,7 @@ test('a third signal leaves at once, and leaves the agent to the next start', as
   const worker = await fleet.worker('w', [path])
   const {id} = await fleet.http.task(await fleet.codebaseId(path), {prompt: '@trap @hang'})
   await says(worker, 'line 0')
-  for (const said of ['Worker is draining', 'ending the tasks in hand']) {
+  for (const said of ['Worker is draining', 'cancelling the running tasks']) {
     worker.process.kill('SIGTERM')
     await says(worker, said)
   }

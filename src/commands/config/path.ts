@@ -9,10 +9,10 @@ export default class ConfigPath extends BaseCommand {
   async run(): Promise<Paths> {
     const {flags} = await this.parse(ConfigPath)
     const {systemFile, userFile} = await import('../../lib/config/file.ts')
-    const {configFiles: used, unreadable, stateDir: state} = await this.context(flags)
+    const {configFiles: used, unreadable, stateDir: state} = await this.loadContext(flags)
     const paths = {used, unreadable, user: userFile(process.env), system: systemFile, state}
     this.log(`read     ${used.join(', ') || 'none'}`)
-    if (unreadable.length > 0) this.log(`no right ${unreadable.join(', ')}`)
+    if (unreadable.length > 0) this.log(`denied   ${unreadable.join(', ')}`)
     this.log(`written  ${paths.user}`)
     this.log(`system   ${paths.system}`)
     this.log(`state    ${state}`)

@@ -1,18 +1,18 @@
 import {Args, Flags} from '@oclif/core'
 import {BaseCommand} from '../../base-command.ts'
-import {settingOf, type SettingKey} from '../../lib/config/settings.ts'
+import {settingDefinition, type SettingKey} from '../../lib/config/settings.ts'
 import {usageError} from '../../lib/core/errors.ts'
 
 type Change = {key: string; file: string; changed: boolean}
 
-/** Where no restart is needed to have it in force. */
-const hintFor = (key: SettingKey) =>
-  settingOf(key).live ? ' A worker that runs takes it up at SIGHUP (`systemctl reload` for a service).' : ''
+/** How to apply the setting to a running worker. Empty if that needs a restart. */
+const reloadHint = (key: SettingKey) =>
+  settingDefinition(key).live ? ' A running worker applies it at SIGHUP (`systemctl reload` for a service).' : ''
 
 export default class ConfigSet extends BaseCommand {
-  static override summary = 'Write a setting into the configuration of this user'
+  static override summary = "Write a setting to this user's configuration file"
   static override description =
-    'The value is checked first. Lists are comma-separated, objects are JSON. Codebases are written by `register`.'
+    'The value is checked first. Separate the items of a list by commas, write objects as JSON. To add a codebase, use `register`.'
   static override examples = [
     '<%= config.bin %> <%= command.id %> server_url https://plane.example',
     '<%= config.bin %> <%= command.id %> max_concurrent_tasks 4',
@@ -22,7 +22,7 @@ export default class ConfigSet extends BaseCommand {
     key: Args.string({description: 'Name of the setting', required: true}),
     value: Args.string({description: 'Its value'}),
   }
-  static override flags = {unset: Flags.boolean({summary: 'Take the setting out of the file'})}
+  static override flags = {unset: Flags.boolean({summary: 'Remove the setting from the file'})}
 
   async run(): Promise<Change> {
     const {args, flags} = await this.parse(ConfigSet)
@@ -34,7 +34,7 @@ export default class ConfigSet extends BaseCommand {
     const {key, value} = readSetting(args.key, args.value, process.cwd(), process.env)
     const config = openUserConfig(process.env)
     const changed = config.set(key, value)
-    this.log(changed ? `${key} is written to ${config.file}.${hintFor(key)}` : `${config.file} has it already.`)
+    this.log(changed ? `Wrote ${key} to ${config.file}.${reloadHint(key)}` : `${config.file} is unchanged.`)
     return {key, file: config.file, changed}
   }
 }

@@ -1,18 +1,18 @@
 import {BaseCommand} from '../../base-command.ts'
-import type {ShownSetting} from '../../lib/config/show.ts'
+import type {ListedSetting} from '../../lib/config/show.ts'
 
 export default class ConfigShow extends BaseCommand {
-  static override summary = 'Show the settings that are in force, and where each comes from'
+  static override summary = 'Show the settings in force, and where each comes from'
   static override description = 'Secrets are masked.'
   static override examples = ['<%= config.bin %> <%= command.id %>', '<%= config.bin %> <%= command.id %> --json']
 
-  async run(): Promise<ShownSetting[]> {
+  async run(): Promise<ListedSetting[]> {
     const {flags} = await this.parse(ConfigShow)
-    const [{shownSettings}, {table}] = await Promise.all([
+    const [{listSettings}, {table}] = await Promise.all([
       import('../../lib/config/show.ts'),
       import('../../lib/ui/text/table.ts'),
     ])
-    const settings = shownSettings(await this.context(flags))
+    const settings = listSettings(await this.loadContext(flags))
     const text = (value: unknown) => (value === null ? '-' : typeof value === 'string' ? value : JSON.stringify(value))
     this.log(
       table(

@@ -7,9 +7,9 @@ import type {WireSession} from '../../lib/sessions/wire-session.ts'
 type Options = {codebase?: string | undefined; limit: number}
 
 export default class SessionsList extends BaseCommand {
-  static override summary = "List OpenCode's sessions, the newest first"
+  static override summary = "List OpenCode's sessions, newest first"
   static override description =
-    'Those on this machine, wherever they ran; with --remote those of a codebase that the control plane has, whichever machine they ran on.'
+    'Lists all sessions on this machine. With --remote it lists the sessions of a codebase on the control plane, from all machines.'
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> --codebase . --limit 10',
@@ -19,16 +19,17 @@ export default class SessionsList extends BaseCommand {
     ...settingFlags('opencode_storage_path'),
     codebase: Flags.string({
       char: 'b',
-      summary: 'Only those of a codebase: name or path; with --remote also id (default there: the current directory)',
+      summary:
+        'Only sessions of this codebase: name or path, with --remote also id (default with --remote: the current directory)',
     }),
-    limit: Flags.integer({summary: 'At most so many', default: 100, min: 1, max: 10_000}),
-    remote: Flags.boolean({summary: 'Ask the control plane'}),
+    limit: Flags.integer({summary: 'Maximum number of sessions', default: 100, min: 1, max: 10_000}),
+    remote: Flags.boolean({summary: 'List the sessions on the control plane'}),
   }
 
   async run(): Promise<(WireSession | Session)[]> {
     const {flags} = await this.parse(SessionsList)
     const {sessionTable} = await import('../../lib/ui/text/session-view.ts')
-    const context = await this.context({...flags, codebase: undefined})
+    const context = await this.loadContext({...flags, codebase: undefined})
     const sessions = flags.remote ? await this.#remote(context, flags) : await this.#local(context, flags)
     this.log(sessionTable(sessions, Date.now()))
     return sessions
@@ -45,8 +46,8 @@ export default class SessionsList extends BaseCommand {
     const {id} = findCodebase(await client.codebases(), wanted, process.cwd())
     const sessions: Session[] = []
     for (let cursor: string | undefined; ;) {
-      const most = Math.min(limit - sessions.length, 500)
-      const page = await client.sessions(id, {limit: most, ...(cursor ? {cursor} : {})})
+      const pageLimit = Math.min(limit - sessions.length, 500)
+      const page = await client.sessions(id, {limit: pageLimit, ...(cursor ? {cursor} : {})})
       sessions.push(...page.sessions)
       cursor = page.next
       if (cursor === undefined || sessions.length >= limit) return sessions.slice(0, limit)

@@ -6,7 +6,7 @@ import type {SyncedWorker} from '../../lib/daemon/sync-sessions.ts'
 export default class SessionsSync extends BaseCommand {
   static override summary = "Sync OpenCode's sessions to the control plane now"
   static override description =
-    'A worker that runs on this machine does it, as it does each minute; without one, this command does it in its place. Only what has changed since the last sync is sent.'
+    'Asks the running workers of this machine to sync, as they do each minute. Without a running worker, the command syncs itself. Only changes since the last sync are sent.'
   static override examples = ['<%= config.bin %> <%= command.id %>', '<%= config.bin %> <%= command.id %> --json']
   static override flags = {
     ...settingFlags(
@@ -18,7 +18,7 @@ export default class SessionsSync extends BaseCommand {
       'session_message_sync_max_sessions',
       'session_message_sync_max_messages',
     ),
-    all: Flags.boolean({summary: 'Send everything again, as if nothing had been sent before'}),
+    all: Flags.boolean({summary: 'Send everything again'}),
   }
 
   async run(): Promise<SyncedWorker[]> {
@@ -27,7 +27,7 @@ export default class SessionsSync extends BaseCommand {
       import('../../lib/daemon/sync-sessions.ts'),
       import('../../lib/ui/text/session-view.ts'),
     ])
-    const context = await this.context(flags)
+    const context = await this.loadContext(flags)
     const synced = await syncSessions({
       context,
       env: process.env,
@@ -41,7 +41,7 @@ export default class SessionsSync extends BaseCommand {
     for (const {worker, running, codebases} of synced) {
       this.log(`${running ? 'The running worker' : 'This command, as worker'} ${worker} has synced its sessions.`)
       if (codebases.length > 0) this.log(syncTable(codebases))
-      else this.log('There are none: OpenCode has not kept any yet.')
+      else this.log('OpenCode has not stored any sessions yet.')
     }
 
     return synced

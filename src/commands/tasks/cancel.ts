@@ -5,23 +5,23 @@ import type {Task} from '../../lib/protocol/schemas.ts'
 export default class TasksCancel extends BaseCommand {
   static override summary = 'Cancel a task'
   static override description =
-    'A waiting task is cancelled at once. A running one is cancelled when nothing of it runs any more; --wait waits for that.'
+    'A waiting task is cancelled at once. A running task is cancelled once all its processes have ended; --wait waits for that.'
   static override examples = [
     '<%= config.bin %> <%= command.id %> TASK',
     '<%= config.bin %> <%= command.id %> TASK --wait',
   ]
   static override args = {task: Args.string({description: 'Task id', required: true})}
-  static override flags = {wait: Flags.boolean({char: 'w', summary: 'Wait until nothing of it runs any more'})}
+  static override flags = {wait: Flags.boolean({char: 'w', summary: 'Wait until all processes of the task have ended'})}
 
   async run(): Promise<Task> {
     const {args, flags} = await this.parse(TasksCancel)
     const {cancelTask} = await import('../../lib/client/cancel-task.ts')
-    await using client = await this.controlPlane(await this.context(flags))
+    await using client = await this.controlPlane(await this.loadContext(flags))
     const task = await cancelTask(client, args.task, flags.wait, this.signal)
     this.log(
       task.status === 'cancelled'
         ? `Task ${task.id} is cancelled.`
-        : `Task ${task.id} is being cancelled; its worker is told to stop it.`,
+        : `Task ${task.id} is being cancelled. Its worker stops it.`,
     )
     return task
   }

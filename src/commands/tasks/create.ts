@@ -5,39 +5,39 @@ import {ExpectedError, exitCodes, usageError} from '../../lib/core/errors.ts'
 import type {Task} from '../../lib/protocol/schemas.ts'
 
 export default class TasksCreate extends BaseCommand {
-  static override summary = 'Create a task, and wait for it if asked'
+  static override summary = 'Create a task'
   static override description =
-    'Prints the id, or with --wait the result, and then exits by the outcome: 0 completed, 1 failed, 3 cancelled. Ctrl-C while waiting leaves the task running.'
+    'Prints the id of the task. With --wait it prints the result and exits by the outcome: 0 completed, 1 failed, 3 cancelled. Ctrl-C while waiting leaves the task running.'
   static override examples = [
     '<%= config.bin %> <%= command.id %> "Fix the failing test"',
     '<%= config.bin %> <%= command.id %> --codebase api --file prompt.md --wait --json',
     'git diff | <%= config.bin %> <%= command.id %> - --title Review --agent plan --wait --follow',
   ]
-  static override args = {prompt: Args.string({description: 'What the agent shall do; - reads it from stdin'})}
+  static override args = {prompt: Args.string({description: 'What the agent is to do; - reads it from stdin'})}
   static override flags = {
     file: Flags.string({char: 'f', summary: 'Read the prompt from a file', helpValue: 'FILE'}),
     codebase: Flags.string({
       char: 'b',
-      summary: 'Where: id, name or path (default: the one that holds the current directory)',
+      summary: 'Codebase to work in: id, name or path (default: the codebase that contains the current directory)',
     }),
-    title: Flags.string({char: 't', summary: "Title (default: the prompt's first line)"}),
+    title: Flags.string({char: 't', summary: 'Title (default: the first line of the prompt)'}),
     agent: Flags.string({char: 'a', summary: 'OpenCode agent', default: 'build'}),
     model: Flags.string({char: 'm', summary: 'Model, provider/name'}),
     resume: Flags.string({
-      summary: 'OpenCode session to continue; it must be one of that codebase, and not in use',
+      summary: 'OpenCode session to continue; it must belong to the codebase and not be in use',
       helpValue: 'SESSION',
     }),
-    priority: Flags.integer({summary: 'Higher runs first', default: 0}),
+    priority: Flags.integer({summary: 'Priority; higher runs first', default: 0}),
     metadata: Flags.string({
-      summary: 'Further data, KEY=VALUE; repeatable',
+      summary: 'Additional data, KEY=VALUE; repeatable',
       multiple: true,
       multipleNonGreedy: true,
       helpValue: 'K=V',
     }),
-    wait: Flags.boolean({char: 'w', summary: 'Wait for the end'}),
+    wait: Flags.boolean({char: 'w', summary: 'Wait until the task has ended'}),
     follow: Flags.boolean({summary: 'Show the output while waiting (implies --wait)'}),
-    timeout: Flags.integer({summary: 'Wait at most so long, then exit 75', min: 1, helpValue: 'SECONDS'}),
-    'cancel-on-interrupt': Flags.boolean({summary: 'Ctrl-C cancels the task'}),
+    timeout: Flags.integer({summary: 'Stop waiting after this many seconds and exit 75', min: 1, helpValue: 'SECONDS'}),
+    'cancel-on-interrupt': Flags.boolean({summary: 'Cancel the task at Ctrl-C'}),
   }
 
   async run(): Promise<Task> {
@@ -49,9 +49,9 @@ export default class TasksCreate extends BaseCommand {
     ])
     const metadata = readMetadata(flags.metadata ?? [])
     if (flags.resume !== undefined && !/^[A-Za-z0-9_-]{1,255}$/.test(flags.resume))
-      throw usageError(`--resume wants the id of a session, not ${JSON.stringify(flags.resume)}.`)
+      throw usageError(`--resume needs the id of a session, not ${JSON.stringify(flags.resume)}.`)
     const prompt = await readPrompt({argument: args.prompt, file: flags.file, stdin: process.stdin})
-    await using client = await this.controlPlane(await this.context(flags))
+    await using client = await this.controlPlane(await this.loadContext(flags))
     const codebase = findCodebase(await client.codebases(this.signal), flags.codebase, process.cwd())
     const {agent, model, priority, resume} = flags
     const request = {
@@ -62,12 +62,12 @@ export default class TasksCreate extends BaseCommand {
       metadata: {...metadata, ...(model ? {model} : {}), ...(resume ? {resume_session_id: resume} : {})},
     }
     const isWaiting = flags.wait || flags.follow
-    // From before the task is made: whoever interrupts is told of it, or has it cancelled.
+    // Before the task is created, so that an interrupt can always report or cancel it.
     using _signals = isWaiting ? await this.#handleSignals() : undefined
     const {task, note} = await createTask(client, codebase.id, request, new AbortController().signal)
     if (note) this.logToStderr(note)
     if (codebase.served === false)
-      this.logToStderr(`No worker serves ${codebase.name} now; the task waits until one does.`)
+      this.logToStderr(`No worker serves ${codebase.name} now. The task waits until one does.`)
     if (!isWaiting) {
       this.log(task.id)
       return task
@@ -76,7 +76,7 @@ export default class TasksCreate extends BaseCommand {
     return await this.#wait(client, task, flags)
   }
 
-  /** The first ends the wait; the second leaves at once, whatever that is busy with. */
+  /** The first signal ends the wait. The second exits at once. */
   async #handleSignals(): Promise<Disposable> {
     const {onTermination} = await import('../../lib/core/signals.ts')
     return onTermination(() => (this.signal.aborted ? process.exit(exitCodes.interrupted) : this.interrupt()))
@@ -91,24 +91,24 @@ export default class TasksCreate extends BaseCommand {
       import('../../lib/ui/text/wait-for-task.ts'),
       import('../../lib/client/outcome.ts'),
     ])
-    const shown = flags.follow && !this.jsonEnabled()
+    const isOutputShown = flags.follow && !this.jsonEnabled()
     this.logToStderr(`Task ${created.id}`)
     const end = await waitForTask(created.id, {
       client,
       signal: this.signal,
       timeoutMs: (flags.timeout ?? 0) * 1000,
-      print: shown ? (text) => this.log(text) : undefined,
-      tell: (text) => this.logToStderr(text),
+      print: isOutputShown ? (text) => this.log(text) : undefined,
+      notify: (text) => this.logToStderr(text),
     })
     if (end.type === 'interrupted') return this.#interrupted(client, created.id, flags['cancel-on-interrupt'])
     if (end.type === 'timeout')
-      throw new ExpectedError(`Task ${created.id} has not ended within ${flags.timeout} s; it goes on.`, {
+      throw new ExpectedError(`Task ${created.id} has not ended within ${flags.timeout} s. It keeps running.`, {
         code: 'TIMEOUT',
         exit: 'temporary',
         suggestions: hints(created.id),
       })
     const {task} = end
-    if (!shown && task.result) this.log(task.result)
+    if (!isOutputShown && task.result) this.log(task.result)
     if (task.error) this.logToStderr(`${task.status}: ${task.error}`)
     process.exitCode = outcomeCode(task)
     return task
@@ -122,7 +122,7 @@ export default class TasksCreate extends BaseCommand {
 
     const lines = cancel
       ? [`Task ${id} is being cancelled.`]
-      : [`Task ${id} goes on.`, ...hints(id).map((hint) => `  → ${hint}`)]
+      : [`Task ${id} keeps running.`, ...hints(id).map((hint) => `  → ${hint}`)]
     this.logToStderr(lines.join('\n'))
     return this.exit(exitCodes.interrupted)
   }
@@ -137,7 +137,7 @@ function readMetadata(pairs: readonly string[]): Record<string, string> {
   return Object.fromEntries(
     pairs.map((pair) => {
       const at = pair.indexOf('=')
-      if (at < 1) throw usageError(`--metadata wants KEY=VALUE, not ${JSON.stringify(pair)}.`)
+      if (at < 1) throw usageError(`--metadata needs KEY=VALUE, not ${JSON.stringify(pair)}.`)
       return [pair.slice(0, at), pair.slice(at + 1)]
     }),
   )

@@ -3,7 +3,7 @@ import {BaseCommand} from '../../base-command.ts'
 import type {Task} from '../../lib/protocol/schemas.ts'
 
 export default class TasksGet extends BaseCommand {
-  static override summary = 'Show a task: state, result, what it took'
+  static override summary = 'Show a task: status, result, duration and cost'
   static override examples = [
     '<%= config.bin %> <%= command.id %> TASK',
     '<%= config.bin %> <%= command.id %> TASK --json',
@@ -13,7 +13,7 @@ export default class TasksGet extends BaseCommand {
   async run(): Promise<Task> {
     const {args, flags} = await this.parse(TasksGet)
     const {taskDetails} = await import('../../lib/ui/text/task-view.ts')
-    await using client = await this.controlPlane(await this.context(flags))
+    await using client = await this.controlPlane(await this.loadContext(flags))
     const task = await client.task(args.task)
     this.log(taskDetails(task))
     return task

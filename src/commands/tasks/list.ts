@@ -10,10 +10,10 @@ export default class TasksList extends BaseCommand {
     '<%= config.bin %> <%= command.id %> --status running --json',
   ]
   static override flags = {
-    status: Flags.string({summary: 'Only these', options: [...taskStatuses]}),
-    codebase: Flags.string({char: 'b', summary: 'Only those of a codebase: id, name or path'}),
-    worker: Flags.string({summary: "Only those of a worker's codebases: worker id"}),
-    limit: Flags.integer({summary: 'At most so many', default: 100, min: 1, max: 10_000}),
+    status: Flags.string({summary: 'Only tasks with this status', options: [...taskStatuses]}),
+    codebase: Flags.string({char: 'b', summary: 'Only tasks of this codebase: id, name or path'}),
+    worker: Flags.string({summary: 'Only tasks of the codebases of this worker: worker id'}),
+    limit: Flags.integer({summary: 'Maximum number of tasks', default: 100, min: 1, max: 10_000}),
   }
 
   async run(): Promise<Task[]> {
@@ -22,7 +22,7 @@ export default class TasksList extends BaseCommand {
       import('../../lib/client/find-codebase.ts'),
       import('../../lib/ui/text/task-view.ts'),
     ])
-    await using client = await this.controlPlane(await this.context(flags))
+    await using client = await this.controlPlane(await this.loadContext(flags))
     const codebase =
       flags.codebase === undefined ? undefined : findCodebase(await client.codebases(), flags.codebase, process.cwd())
     const tasks: Task[] = []

@@ -4,17 +4,17 @@ import {exitCodes} from '../../lib/core/errors.ts'
 import type {OutputChunk} from '../../lib/protocol/schemas.ts'
 
 export default class TasksOutput extends BaseCommand {
-  static override summary = 'Show what the agent printed'
+  static override summary = 'Show the output of the agent'
   static override description =
-    'For people: texts, a line for each tool call with its outcome, tokens and cost at the end.'
+    'Prints texts, one line for each tool call with its outcome, and tokens and cost at the end.'
   static override examples = [
     '<%= config.bin %> <%= command.id %> TASK --follow',
     '<%= config.bin %> <%= command.id %> TASK --raw > events.ndjson',
   ]
   static override args = {task: Args.string({description: 'Task id', required: true})}
   static override flags = {
-    follow: Flags.boolean({summary: 'Go on until the task ends; exits by its outcome'}),
-    raw: Flags.boolean({summary: "OpenCode's events as they are"}),
+    follow: Flags.boolean({summary: 'Continue until the task ends, and exit by its outcome'}),
+    raw: Flags.boolean({summary: "Print OpenCode's events unchanged"}),
   }
 
   async run(): Promise<{outputs: OutputChunk[]}> {
@@ -23,7 +23,7 @@ export default class TasksOutput extends BaseCommand {
       import('../../lib/ui/text/output-view.ts'),
       import('../../lib/client/read-output.ts'),
     ])
-    await using client = await this.controlPlane(await this.context(flags))
+    await using client = await this.controlPlane(await this.loadContext(flags))
     const outputs: OutputChunk[] = []
     const view = new OutputView((text) => this.log(text))
     const take = (chunk: OutputChunk) => {

@@ -3,21 +3,21 @@ import {BaseCommand} from '../../base-command.ts'
 import type {Task} from '../../lib/protocol/schemas.ts'
 
 export default class TasksRetry extends BaseCommand {
-  static override summary = 'Run a task again that has ended'
+  static override summary = 'Run an ended task again'
   static override description =
-    'It keeps its id and becomes the next attempt. A running task whose worker is lost goes on waiting for that worker, as its code is there; --force gives it up.'
+    'The task keeps its id and gets its next attempt. A running task whose worker is lost waits for that worker, because its code is there. --force gives up the lost attempt.'
   static override examples = [
     '<%= config.bin %> <%= command.id %> TASK',
     '<%= config.bin %> <%= command.id %> TASK --force',
   ]
   static override args = {task: Args.string({description: 'Task id', required: true})}
-  static override flags = {force: Flags.boolean({summary: 'Also a running task whose worker is lost'})}
+  static override flags = {force: Flags.boolean({summary: 'Retry a running task whose worker is lost'})}
 
   async run(): Promise<Task> {
     const {args, flags} = await this.parse(TasksRetry)
-    await using client = await this.controlPlane(await this.context(flags))
+    await using client = await this.controlPlane(await this.loadContext(flags))
     const task = await client.retryTask(args.task, flags.force, this.signal)
-    this.log(`Task ${task.id} waits again, as attempt ${task.attempt}.`)
+    this.log(`Task ${task.id} is pending again, as attempt ${task.attempt}.`)
     return task
   }
 }

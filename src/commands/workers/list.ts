@@ -2,7 +2,7 @@ import {BaseCommand} from '../../base-command.ts'
 import type {MonitorWorker} from '../../lib/protocol/schemas.ts'
 
 export default class WorkersList extends BaseCommand {
-  static override summary = 'List the workers that the control plane knows'
+  static override summary = 'List the workers of the control plane'
   static override examples = ['<%= config.bin %> <%= command.id %>', '<%= config.bin %> <%= command.id %> --json']
 
   async run(): Promise<MonitorWorker[]> {
@@ -11,7 +11,7 @@ export default class WorkersList extends BaseCommand {
       import('../../lib/client/list-workers.ts'),
       import('../../lib/ui/text/worker-view.ts'),
     ])
-    await using client = await this.controlPlane(await this.context(flags))
+    await using client = await this.controlPlane(await this.loadContext(flags))
     const workers = await listWorkers(client, Date.now())
     this.log(workerTable(workers, Date.now()))
     return workers

@@ -4,6 +4,7 @@ import {dirname, join} from 'node:path'
 import {configError, errorCode, messageOf} from '../core/errors.ts'
 import {isDeeper} from '../protocol/parse.ts'
 
+/** A configuration file that was read and parsed. */
 export type ConfigFile = {
   path: string
   directory: string
@@ -14,28 +15,28 @@ export type ConfigFile = {
 
 export type Environment = Readonly<Record<string, string | undefined>>
 
-/** No setting is so deep; a value that is could not be written anew, into a message or for the agent. */
+/** Maximum nesting of a configuration file. A deeper value would overflow the stack when it is serialized. */
 export const maxDepth = 100
 
 export const systemFile = '/etc/a2a-worker/config.json'
 
-/** The file that `register` and `config set` write. */
+/** Path of this user's configuration file. `register` and `config set` write it. */
 export function userFile(env: Environment): string {
   const base = env['XDG_CONFIG_HOME'] || join(env['HOME'] || homedir(), '.config')
   return join(base, 'a2a-worker', 'config.json')
 }
 
 export type FoundFiles = {
-  /** In order: later wins. */
+  /** A later file overrides an earlier one. */
   files: ConfigFile[]
-  /** Files that are there and may not be read by this user. */
+  /** Paths of default files that exist but that this user may not read. */
   unreadable: string[]
 }
 
 /**
- * The configuration files. One that was named must be there and be good; of the default ones, those that exist must
- * be good, and one that this user may not read is left to the caller to judge (the service's own is private to it).
- * Throws ExpectedError (78).
+ * Reads the file given with `--config` (`named`), or the default files. A given file must exist. Every file must be
+ * valid. A default file that this user may not read is returned as unreadable, because the file of a service is private
+ * to that service. Throws ExpectedError (78).
  */
 export function readConfigFiles(env: Environment, named?: string): FoundFiles {
   if (named !== undefined) {
@@ -61,7 +62,7 @@ export function readConfigFiles(env: Environment, named?: string): FoundFiles {
 
 const isNoAccess = (error: unknown) => ['EACCES', 'EPERM'].includes(errorCode((error as Error).cause) ?? '')
 
-/** Undefined when there is none. Throws ExpectedError (78) when it cannot be read or is not a JSON object. */
+/** Returns undefined if the file does not exist. Throws ExpectedError (78) if it is unreadable or no JSON object. */
 function readConfigFile(path: string): ConfigFile | undefined {
   let text: string
   let isPublic: boolean
@@ -72,14 +73,14 @@ function readConfigFile(path: string): ConfigFile | undefined {
     if (['ENOENT', 'ENOTDIR'].includes(errorCode(error) ?? '')) return undefined
     throw configError(
       `The configuration file ${path} cannot be read: ${messageOf(error)}.`,
-      `Give this user the right to read it, or name another file with --config.`,
+      `Let this user read the file, or give another file with --config.`,
     ).because(error)
   }
 
   return {path, directory: dirname(path), content: parseConfig(path, text), isPublic}
 }
 
-/** The JSON object in the text of a configuration file. Throws ExpectedError (78). */
+/** Parses the text of a configuration file. `path` is for messages. Throws ExpectedError (78). */
 export function parseConfig(path: string, text: string): Record<string, unknown> {
   let value: unknown
   try {
@@ -87,16 +88,19 @@ export function parseConfig(path: string, text: string): Record<string, unknown>
   } catch (error) {
     throw configError(
       `The configuration file ${path} is not valid JSON: ${messageOf(error)}.`,
-      'Correct the file; comments and trailing commas are not allowed.',
+      'Correct the file. Comments and trailing commas are not allowed.',
     )
   }
 
   if (typeof value !== 'object' || value === null || Array.isArray(value))
-    throw configError(`The configuration file ${path} must hold a JSON object.`, 'Write {"server_url": "https://…"}.')
+    throw configError(
+      `The configuration file ${path} must contain a JSON object.`,
+      'Example: {"server_url": "https://…"}',
+    )
   if (isDeeper(value, maxDepth))
     throw configError(
       `The configuration file ${path} is nested deeper than ${maxDepth} levels.`,
-      'Correct the file; `a2a-worker config schema` prints what it may hold.',
+      'Correct the file. `a2a-worker config schema` prints its schema.',
     )
   return value as Record<string, unknown>
 }

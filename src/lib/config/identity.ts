@@ -2,29 +2,29 @@ import {randomUUID} from 'node:crypto'
 import {hostname} from 'node:os'
 import {basename, join} from 'node:path'
 import * as v from 'valibot'
-import {makePrivate, readStateJson, workerDirectory, writePrivate} from './state-directory.ts'
+import {makePrivateDirectory, readStateJson, workerDirectory, writePrivateFile} from './state-directory.ts'
 
-/** An id goes into headers, paths and the environment of agents. */
-export const isGoodId = (id: string) => /^[!-~]{1,200}$/.test(id)
+/** Whether the id can be used in headers, paths and the environment of agents. */
+export const isValidId = (id: string) => /^[!-~]{1,200}$/.test(id)
 
-const identitySchema = v.object({worker_id: v.pipe(v.string(), v.check(isGoodId))})
+const identitySchema = v.object({worker_id: v.pipe(v.string(), v.check(isValidId))})
 
 /**
- * The worker's stable id: the setting, else the one in the state directory, else a new one that is kept there. A new
- * id at each start would leave a dead worker behind on the server each time.
+ * The worker's stable id: the setting, or the id in the state directory, or a new id that is stored there. A new id at
+ * each start would leave a dead worker on the server each time. Throws ExpectedError (73).
  */
 export function workerIdentity(stateDir: string, name: string, setting?: string): string {
   if (setting) return setting
-  const folder = makePrivate(workerDirectory(stateDir, name))
+  const folder = makePrivateDirectory(workerDirectory(stateDir, name))
   const path = join(folder, 'identity.json')
   const known = v.safeParse(identitySchema, readStateJson(path))
   if (known.success) return known.output.worker_id
   const id = randomUUID().slice(0, 13).replace('-', '')
-  writePrivate(path, `${JSON.stringify({worker_id: id})}\n`)
+  writePrivateFile(path, `${JSON.stringify({worker_id: id})}\n`)
   return id
 }
 
-/** The name of a worker that was given none: the host, and the directory it serves when that is all it serves. */
+/** The default name of a worker: the host name. With `directory`, the only directory it serves, that is appended. */
 export function defaultWorkerName(directory?: string): string {
   const parts = directory ? [hostname(), basename(directory)] : [hostname()]
   return (

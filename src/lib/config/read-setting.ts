@@ -1,11 +1,11 @@
 import {usageError} from '../core/errors.ts'
 import {nearestNames} from '../core/nearest.ts'
 import type {Environment} from './file.ts'
-import {readValue, ValueProblem} from './read-value.ts'
-import {contradictions, type Sources} from './resolve.ts'
+import {readValue, InvalidValueError} from './read-value.ts'
+import {validateConfig, type Sources} from './resolve.ts'
 import {settingKeys, type Config, type SettingKey} from './settings.ts'
 
-/** A setting that somebody typed; the value undefined takes it out. Throws ExpectedError (2), with the nearest names. */
+/** Parses a setting typed by the user. An undefined `text` removes the setting. Throws ExpectedError (2). */
 export function readSetting(
   name: string,
   text: string | undefined,
@@ -21,15 +21,15 @@ export function readSetting(
     )
   }
 
-  if (key === 'codebases') throw usageError('Codebases are written by `a2a-worker register PATH`.')
+  if (key === 'codebases') throw usageError('To add a codebase, run `a2a-worker register PATH`.')
   if (text === undefined) return {key, value: undefined}
   try {
     const value = readValue(key, text, {directory, ...(env['HOME'] ? {home: env['HOME']} : {})})
-    const problem = contradictions({redact: [], [key]: value} as unknown as Config, {[key]: 'value'} as Sources)[0]
+    const problem = validateConfig({redact: [], [key]: value} as unknown as Config, {[key]: 'value'} as Sources)[0]
     if (problem) throw usageError(`Bad setting ${problem}.`)
     return {key, value}
   } catch (error) {
-    if (error instanceof ValueProblem) throw usageError(`${key} ${error.message}.`)
+    if (error instanceof InvalidValueError) throw usageError(`${key} ${error.message}.`)
     throw error
   }
 }

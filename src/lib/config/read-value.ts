@@ -3,23 +3,23 @@ import {basename, isAbsolute, join, resolve} from 'node:path'
 import {isDeeper} from '../protocol/parse.ts'
 import {maxDepth} from './file.ts'
 import type {ConfiguredCodebase, SettingKey} from './settings.ts'
-import {settingOf} from './settings.ts'
+import {settingDefinition} from './settings.ts'
 
-/** Why a value cannot be used, in words that fit behind `<key> (<source>): `. */
-export class ValueProblem extends Error {}
+/** A value that a setting does not accept. The message fits after `<key> (<source>): `. */
+export class InvalidValueError extends Error {}
 
-export type Origin = {
-  /** Relative paths are taken from here. */
+export type PathOrigin = {
+  /** Relative paths are resolved against this directory. */
   directory: string
   home?: string
 }
 
 /**
- * Turns what a flag, a variable or a file gave into the setting's type. Texts are accepted for every type, since a
- * variable has no other; lists and codebases in a text are comma-separated. Throws ValueProblem.
+ * Converts a value from a flag, a variable or a file to the type of the setting. Every type accepts text, because a
+ * variable is always text. Lists and codebases in text are separated by commas. Throws InvalidValueError.
  */
-export function readValue(key: SettingKey, raw: unknown, origin: Origin): unknown {
-  const setting = settingOf(key)
+export function readValue(key: SettingKey, raw: unknown, origin: PathOrigin): unknown {
+  const setting = settingDefinition(key)
   switch (setting.type) {
     case 'string':
       return readString(raw, setting.options)
@@ -32,7 +32,7 @@ export function readValue(key: SettingKey, raw: unknown, origin: Origin): unknow
     case 'boolean':
       if (raw === true || raw === 'true' || raw === '1') return true
       if (raw === false || raw === 'false' || raw === '0') return false
-      throw new ValueProblem(`must be true or false, not ${show(raw)}`)
+      throw new InvalidValueError(`must be true or false, not ${quote(raw)}`)
     case 'list':
       return readList(raw)
     case 'paths':
@@ -44,28 +44,28 @@ export function readValue(key: SettingKey, raw: unknown, origin: Origin): unknow
   }
 }
 
-const longestShown = 200
+const maxQuotedChars = 200
 
-/** What was given, for a message; of what is long the beginning. */
-function show(raw: unknown): string {
+/** The value as JSON for a message. A long value is truncated. */
+function quote(raw: unknown): string {
   const text = JSON.stringify(raw)
-  return text.length > longestShown ? `${text.slice(0, longestShown)}…` : text
+  return text.length > maxQuotedChars ? `${text.slice(0, maxQuotedChars)}…` : text
 }
 
 function readString(raw: unknown, options?: readonly string[]): string {
-  if (typeof raw !== 'string' || raw.trim() === '') throw new ValueProblem(`must be a text, not ${show(raw)}`)
+  if (typeof raw !== 'string' || raw.trim() === '') throw new InvalidValueError(`must be a text, not ${quote(raw)}`)
   const value = raw.trim()
   if (options && !options.includes(value))
-    throw new ValueProblem(`must be one of ${options.join(', ')}, not ${show(raw)}`)
+    throw new InvalidValueError(`must be one of ${options.join(', ')}, not ${quote(raw)}`)
   return value
 }
 
 function readInteger(raw: unknown, minimum: number, maximum: number): number {
   const value = typeof raw === 'string' && /^\s*-?\d+\s*$/.test(raw) ? Number(raw) : raw
   if (typeof value !== 'number' || !Number.isSafeInteger(value))
-    throw new ValueProblem(`must be a whole number, not ${show(raw)}`)
+    throw new InvalidValueError(`must be a whole number, not ${quote(raw)}`)
   if (value < minimum || value > maximum)
-    throw new ValueProblem(
+    throw new InvalidValueError(
       maximum === Number.MAX_SAFE_INTEGER
         ? `must be at least ${minimum}, not ${value}`
         : `must be from ${minimum} to ${maximum}, not ${value}`,
@@ -75,15 +75,17 @@ function readInteger(raw: unknown, minimum: number, maximum: number): number {
 
 function readNumber(raw: unknown, minimum: number, maximum: number): number {
   const value = typeof raw === 'string' && raw.trim() !== '' ? Number(raw) : raw
-  if (typeof value !== 'number' || Number.isNaN(value)) throw new ValueProblem(`must be a number, not ${show(raw)}`)
-  if (value < minimum || value > maximum) throw new ValueProblem(`must be from ${minimum} to ${maximum}, not ${value}`)
+  if (typeof value !== 'number' || Number.isNaN(value))
+    throw new InvalidValueError(`must be a number, not ${quote(raw)}`)
+  if (value < minimum || value > maximum)
+    throw new InvalidValueError(`must be from ${minimum} to ${maximum}, not ${value}`)
   return value
 }
 
-/** Absolute form of a path that a person wrote: `~` is the home directory. */
-export function readPath(raw: unknown, {directory, home = homedir()}: Origin): string {
-  if (typeof raw !== 'string' || raw === '') throw new ValueProblem(`must be a path, not ${show(raw)}`)
-  if (raw.includes('\0')) throw new ValueProblem('must be a path without NUL characters')
+/** Resolves a path written by a person. `~` is the home directory. Throws InvalidValueError. */
+export function readPath(raw: unknown, {directory, home = homedir()}: PathOrigin): string {
+  if (typeof raw !== 'string' || raw === '') throw new InvalidValueError(`must be a path, not ${quote(raw)}`)
+  if (raw.includes('\0')) throw new InvalidValueError('must be a path without NUL characters')
   const expanded = raw === '~' ? home : raw.startsWith('~/') ? join(home, raw.slice(2)) : raw
   return isAbsolute(expanded) ? resolve(expanded) : resolve(directory, expanded)
 }
@@ -95,14 +97,14 @@ const splitList = (text: string) =>
     .filter((item) => item !== '')
 
 function asArray(raw: unknown): unknown[] {
-  if (!Array.isArray(raw)) throw new ValueProblem(`must be a list, not ${show(raw)}`)
+  if (!Array.isArray(raw)) throw new InvalidValueError(`must be a list, not ${quote(raw)}`)
   return raw
 }
 
 function readList(raw: unknown): string[] {
   const items = typeof raw === 'string' ? splitList(raw) : asArray(raw)
-  const odd = items.find((item) => typeof item !== 'string' || item === '')
-  if (odd !== undefined) throw new ValueProblem(`must be a list of texts, but holds ${show(odd)}`)
+  const invalid = items.find((item) => typeof item !== 'string' || item === '')
+  if (invalid !== undefined) throw new InvalidValueError(`must be a list of texts, but contains ${quote(invalid)}`)
   return items as string[]
 }
 
@@ -112,18 +114,18 @@ function readObject(raw: unknown): Record<string, unknown> {
     try {
       value = JSON.parse(raw)
     } catch {
-      throw new ValueProblem('must be a JSON object')
+      throw new InvalidValueError('must be a JSON object')
     }
   }
 
   if (typeof value !== 'object' || value === null || Array.isArray(value))
-    throw new ValueProblem(`must be a JSON object, not ${show(raw)}`)
-  if (isDeeper(value, maxDepth)) throw new ValueProblem(`must not be nested deeper than ${maxDepth} levels`)
+    throw new InvalidValueError(`must be a JSON object, not ${quote(raw)}`)
+  if (isDeeper(value, maxDepth)) throw new InvalidValueError(`must not be nested deeper than ${maxDepth} levels`)
   return value as Record<string, unknown>
 }
 
-/** `NAME:PATH` (only when what precedes the colon holds no slash), `PATH`, or `{name?, path, description?}`. */
-function readCodebase(raw: unknown, origin: Origin): ConfiguredCodebase {
+/** Parses `NAME:PATH` (NAME contains no slash), `PATH`, or `{name?, path, description?}`. */
+function readCodebase(raw: unknown, origin: PathOrigin): ConfiguredCodebase {
   if (typeof raw === 'string') {
     const [, name, rest] = /^([^/:]+):(.+)$/s.exec(raw) ?? []
     const path = readPath(rest ?? raw, origin)
@@ -132,8 +134,8 @@ function readCodebase(raw: unknown, origin: Origin): ConfiguredCodebase {
 
   const {name, path, description} = readObject(raw)
   if (name !== undefined && (typeof name !== 'string' || name === ''))
-    throw new ValueProblem(`a codebase's name must be a text, not ${show(name)}`)
-  if (path === undefined) throw new ValueProblem(`a codebase needs a path: ${show(raw)}`)
+    throw new InvalidValueError(`a codebase's name must be a text, not ${quote(name)}`)
+  if (path === undefined) throw new InvalidValueError(`a codebase needs a path: ${quote(raw)}`)
   const absolute = readPath(path, origin)
   return {
     name: name ?? (basename(absolute) || absolute),

@@ -2,75 +2,76 @@ import {configError} from '../core/errors.ts'
 import {nearestNames} from '../core/nearest.ts'
 import {brokerUrlProblem} from '../protocol/broker.ts'
 import type {ConfigFile, Environment} from './file.ts'
-import {isGoodId} from './identity.ts'
-import {readValue, ValueProblem} from './read-value.ts'
+import {isValidId} from './identity.ts'
+import {readValue, InvalidValueError} from './read-value.ts'
 import type {Config, ConfiguredCodebase, SettingKey} from './settings.ts'
-import {envNames, settingKeys, settingOf, settings} from './settings.ts'
+import {envNames, settingKeys, settingDefinition, settings} from './settings.ts'
 
+/** Where each value comes from: `--flag`, a variable, a file, `default`, or `unset`. */
 export type Sources = Record<SettingKey, string>
 
 export type Resolved = {
   config: Config
-  /** Where each value came from: `--flag`, a variable, a file, `default`, or `unset`. */
   sources: Sources
   warnings: string[]
 }
 
 export type ResolveInput = {
-  /** By setting key; undefined means not given. */
+  /** Flag values by setting key. Undefined means not given. */
   flags: Partial<Record<SettingKey, unknown>>
   env: Environment
   files: readonly ConfigFile[]
-  /** The current directory: relative paths of flags and variables. */
+  /** The current directory. Relative paths of flags and variables are resolved against it. */
   cwd: string
 }
 
-/** Of an unknown one no more is shown, or compared with the known ones. */
-const longestName = 60
+/** Longer unknown names are truncated before they are shown or compared with known names. */
+const maxNameChars = 60
 
 type Candidate = {raw: unknown; source: string; directory: string}
 
 /**
- * Applies flag > environment > file > default and remembers where each value came from. Reports every problem at
- * once: throws one ExpectedError (78) that lists each with its key and source.
+ * Resolves all settings in the order flag, environment, file, default, and records the source of each value. Throws one
+ * ExpectedError (78) that lists all problems with key and source.
  */
 export function resolveConfig(input: ResolveInput): Resolved {
   const problems: string[] = []
   const config: Record<string, unknown> = {}
   const sources = {} as Sources
   for (const key of settingKeys) {
-    const candidates = candidatesFor(key, input)
+    const candidates = findCandidates(key, input)
     const values = (key === 'codebases' ? candidates : candidates.slice(0, 1)).flatMap(({raw, source, directory}) => {
       try {
         return [readValue(key, raw, {directory, ...(input.env['HOME'] ? {home: input.env['HOME']} : {})})]
       } catch (error) {
-        if (!(error instanceof ValueProblem)) throw error
+        if (!(error instanceof InvalidValueError)) throw error
         problems.push(`${key} (${source}): ${error.message}`)
         return []
       }
     })
-    config[key] = key === 'codebases' ? mergeCodebases(values as ConfiguredCodebase[][]) : (values[0] ?? defaultOf(key))
-    sources[key] = candidates[0]?.source ?? (defaultOf(key) === undefined ? 'unset' : 'default')
+    config[key] =
+      key === 'codebases' ? mergeCodebases(values as ConfiguredCodebase[][]) : (values[0] ?? defaultValue(key))
+    sources[key] = candidates[0]?.source ?? (defaultValue(key) === undefined ? 'unset' : 'default')
   }
 
-  problems.push(...exposedSecrets(input.files), ...contradictions(config as Config, sources))
+  problems.push(...findExposedSecrets(input.files), ...validateConfig(config as Config, sources))
   if (problems.length > 0)
     throw configError(
       problems.length === 1
         ? `Bad setting ${problems[0]}.`
         : `Bad settings:\n${problems.map((p) => `- ${p}`).join('\n')}`,
-      'Correct the value where it was given, as named in brackets.',
+      'Correct the value at its source, which is given in brackets.',
     )
-  return {config: config as Config, sources, warnings: warningsFor(input)}
+  return {config: config as Config, sources, warnings: findWarnings(input)}
 }
 
-const defaultOf = (key: SettingKey): unknown => settingOf(key).default
+const defaultValue = (key: SettingKey): unknown => settingDefinition(key).default
 
-/** Best first. An empty variable counts as unset. */
-function candidatesFor(key: SettingKey, {flags, env, files, cwd}: ResolveInput): Candidate[] {
+/** All given values of a setting, in order of precedence. An empty variable counts as unset. */
+function findCandidates(key: SettingKey, {flags, env, files, cwd}: ResolveInput): Candidate[] {
   const found: Candidate[] = []
   const flag = flags[key]
-  if (flag !== undefined) found.push({raw: flag, source: `--${settingOf(key).flag ?? key}`, directory: cwd})
+  if (flag !== undefined) found.push({raw: flag, source: `--${settingDefinition(key).flag ?? key}`, directory: cwd})
   for (const name of envNames(key)) {
     const raw = env[name]
     if (raw) found.push({raw, source: name, directory: cwd})
@@ -83,15 +84,15 @@ function candidatesFor(key: SettingKey, {flags, env, files, cwd}: ResolveInput):
   return found
 }
 
-/** Union of all sources by path; the better source names it. A flag adds to the files, it does not hide them. */
+/** Merges the codebases of all sources by path. For a duplicate path the source with precedence wins. */
 function mergeCodebases(lists: readonly ConfiguredCodebase[][]): ConfiguredCodebase[] {
   const byPath = new Map<string, ConfiguredCodebase>()
   for (const codebase of lists.flat()) if (!byPath.has(codebase.path)) byPath.set(codebase.path, codebase)
   return [...byPath.values()]
 }
 
-/** What is wrong with values that each are well formed, as `<key> (<source>): <problem>`. */
-export function contradictions(config: Config, sources: Sources): string[] {
+/** Checks well-formed values for further problems. Returns them as `<key> (<source>): <problem>`. */
+export function validateConfig(config: Config, sources: Sources): string[] {
   const found: string[] = []
   if (config.server_url !== undefined) {
     const problem = serverUrlProblem(config.server_url)
@@ -108,45 +109,45 @@ export function contradictions(config: Config, sources: Sources): string[] {
     }
   }
 
-  if (config.worker_name !== undefined && !isGoodName(config.worker_name))
+  if (config.worker_name !== undefined && !isValidName(config.worker_name))
     found.push(
       `worker_name (${sources.worker_name}): must be 1 to 100 letters, digits, dots, dashes, underscores, not ${JSON.stringify(config.worker_name)}`,
     )
-  if (config.worker_id !== undefined && !isGoodId(config.worker_id))
-    found.push(`worker_id (${sources.worker_id}): must be 1 to 200 visible characters of ASCII, without blanks`)
+  if (config.worker_id !== undefined && !isValidId(config.worker_id))
+    found.push(`worker_id (${sources.worker_id}): must be 1 to 200 visible ASCII characters without spaces`)
   return found
 }
 
-/** A token in a file that everybody on the machine may read is everybody's. */
-const exposedSecrets = (files: readonly ConfigFile[]): string[] =>
+/** Reports secrets in files that every user of the machine may read. */
+const findExposedSecrets = (files: readonly ConfigFile[]): string[] =>
   files
     .filter(({isPublic}) => isPublic)
     .flatMap(({content, path}) =>
       settingKeys
-        .filter((key) => settingOf(key).secret && holdsSecret(content[key]))
+        .filter((key) => settingDefinition(key).secret && containsSecret(content[key]))
         .map((key) => `${key} (${path}): every user of this machine may read the file; run: chmod 600 ${path}`),
     )
 
-const holdsSecret = (value: unknown) =>
+const containsSecret = (value: unknown) =>
   typeof value === 'string' && (!URL.canParse(value) || new URL(value).password !== '')
 
-/** A worker's name is part of paths. */
-export const isGoodName = (name: string) => /^[\p{L}\p{N}_][\p{L}\p{N}._ -]{0,99}$/u.test(name)
+/** Whether a worker may have this name. The name is part of paths. */
+export const isValidName = (name: string) => /^[\p{L}\p{N}_][\p{L}\p{N}._ -]{0,99}$/u.test(name)
 
 function serverUrlProblem(text: string): string | undefined {
   const url = URL.canParse(text) ? new URL(text) : undefined
   if (!url || !['http:', 'https:'].includes(url.protocol))
     return `must be an address like https://host, not ${JSON.stringify(text)}`
-  if (url.username || url.password) return 'must not hold a user or password; use auth_token'
+  if (url.username || url.password) return 'must not contain a user or password; use auth_token'
   return undefined
 }
 
-function warningsFor({files, env}: ResolveInput): string[] {
+function findWarnings({files, env}: ResolveInput): string[] {
   const unknown = files.flatMap(({content, path}) =>
     Object.keys(content)
       .filter((key) => !Object.hasOwn(settings, key) && !key.startsWith('$') && !key.startsWith('_'))
       .map((key) => {
-        const name = key.slice(0, longestName)
+        const name = key.slice(0, maxNameChars)
         const near = nearestNames(name, settingKeys, 1)[0]
         return `${path}: unknown setting ${JSON.stringify(name)}${near ? `, did you mean "${near}"?` : ''}`
       }),

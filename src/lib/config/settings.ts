@@ -1,24 +1,24 @@
 /**
- * The one list of settings. Keys are the names in the configuration file; types, environment names, flags, the JSON
- * schema and the documentation all follow from it.
+ * The one list of settings. Keys are the names in the configuration file. Types, environment names, flags, the JSON
+ * schema and the help are derived from it.
  */
 type Base = {
   description: string
-  /** Long name of the command-line flag, and its letter. None: file and environment only. */
+  /** Long name of the command-line flag, and its letter. Without a flag: file and environment only. */
   flag?: string
   char?: string
-  /** Further environment names, after `A2A_<KEY>`. */
+  /** Additional environment names, read after `A2A_<KEY>`. */
   env?: readonly string[]
-  /** Masked wherever it is shown. */
+  /** Masked in all output. */
   secret?: true
-  /** A worker that runs takes a change up when it is told to (SIGHUP); any other setting waits for its next start. */
+  /** A running worker applies a change at a reload (SIGHUP). Other settings need a restart. */
   live?: true
 }
 
 type Setting = Base &
   (
     | {type: 'string'; default?: string; options?: readonly string[]}
-    | {type: 'path'; default?: string; /** Taken as they are. */ words?: readonly string[]}
+    | {type: 'path'; default?: string; /** Keywords that are not resolved as paths. */ words?: readonly string[]}
     | {type: 'integer'; default?: number; minimum?: number; maximum?: number}
     | {type: 'number'; default?: number; minimum?: number; maximum?: number}
     | {type: 'boolean'; default?: boolean}
@@ -34,11 +34,11 @@ export type ConfiguredCodebase = {name: string; path: string; description: strin
 export const settings = {
   server_url: {type: 'string', description: 'Control plane to work for', flag: 'server', char: 's'},
   auth_token: {type: 'string', description: 'Bearer token for the control plane', secret: true, live: true},
-  auth_token_file: {type: 'path', description: 'File that holds the token (mode 0600)', live: true},
+  auth_token_file: {type: 'path', description: 'File that contains the token (mode 0600)', live: true},
   worker_name: {type: 'string', description: 'Name of this worker', flag: 'name', char: 'n'},
   worker_id: {
     type: 'string',
-    description: 'Worker id (default: made once and kept in the state directory)',
+    description: 'Worker id (default: created once and stored in the state directory)',
     flag: 'worker-id',
   },
   codebases: {
@@ -51,14 +51,12 @@ export const settings = {
   },
   global_codebase: {
     type: 'path',
-    description:
-      "Directory of tasks that belong to no codebase, or none (default: the user's home, for a named server)",
+    description: "Directory for tasks without a codebase, or none (default: the user's home if a server is named)",
     words: ['none'],
   },
   registration_roots: {
     type: 'paths',
-    description:
-      'Directories below which the server may have codebases registered (default: beside the configured ones)',
+    description: 'Directories below which the server may register codebases (default: beside the configured codebases)',
   },
   capabilities: {
     type: 'list',
@@ -77,7 +75,7 @@ export const settings = {
   },
   max_concurrent_tasks: {
     type: 'integer',
-    description: 'Tasks that run at once (one at a time in each working tree)',
+    description: 'Tasks that run at the same time (one at a time in each working tree)',
     flag: 'max-concurrent-tasks',
     default: 2,
     minimum: 1,
@@ -94,24 +92,24 @@ export const settings = {
   },
   opencode_bin: {
     type: 'path',
-    description: 'OpenCode binary (default: looked for in the usual places and on PATH)',
+    description: 'OpenCode binary (default: searched in the usual places and on PATH)',
     flag: 'opencode',
     env: ['OPENCODE_BIN_PATH'],
   },
   permissions: {
     type: 'object',
-    description: 'OpenCode permission rules, merged over the default that nothing asks',
+    description: 'OpenCode permission rules, merged over the default, which never asks',
     live: true,
   },
   env_allow: {
     type: 'list',
-    description: 'Further environment variables the agent may see; a trailing * matches any ending',
+    description: 'Additional environment variables that the agent may see; a trailing * matches any ending',
     default: [],
     live: true,
   },
   redact: {
     type: 'list',
-    description: 'Patterns (regular expressions) blanked out of output and sessions before they leave the machine',
+    description: 'Regular expressions; matches in output and sessions are replaced before they leave the machine',
     default: [],
     live: true,
   },
@@ -120,14 +118,14 @@ export const settings = {
   on_interrupt: {
     type: 'string',
     description:
-      'What becomes of a task whose agent died with the worker: its session goes on, it begins again, it fails',
+      'If the agent died with the worker: resume the session, requeue the task (start again), or fail the task',
     options: ['resume', 'requeue', 'fail'],
     default: 'resume',
     live: true,
   },
   max_attempts: {
     type: 'integer',
-    description: 'How often a task is begun, or continued, in all',
+    description: 'How often a task is started or continued, in total',
     default: 3,
     minimum: 1,
     live: true,
@@ -141,7 +139,7 @@ export const settings = {
   },
   startup_timeout: {
     type: 'integer',
-    description: 'Seconds until the agent must have shown its first event; 0 means no limit',
+    description: 'Seconds until the first event of the agent; 0 means no limit',
     default: 120,
     minimum: 0,
     live: true,
@@ -170,7 +168,7 @@ export const settings = {
   },
   drain_timeout: {
     type: 'integer',
-    description: 'Seconds that running tasks get to end after the first SIGTERM; 0 means until done',
+    description: 'Seconds that running tasks get to finish after the first SIGTERM; 0 means no limit',
     default: 300,
     minimum: 0,
     live: true,
@@ -178,28 +176,28 @@ export const settings = {
   state_dir: {type: 'path', description: 'Directory for state (default: ~/.local/state/a2a-worker)'},
   min_free_disk: {
     type: 'integer',
-    description: 'MiB that must be free on the disk of the state directory for tasks to be taken; 0 means any',
+    description: 'MiB that must be free on the disk of the state directory to take tasks; 0 means no minimum',
     default: 512,
     minimum: 0,
     live: true,
   },
   keep_runs_days: {
     type: 'integer',
-    description: 'Days for which the files of ended runs are kept; 0 means no limit',
+    description: 'Days after which the files of an ended run are removed; 0 means no limit',
     default: 14,
     minimum: 0,
     live: true,
   },
   keep_runs_mb: {
     type: 'integer',
-    description: 'MiB that the files of ended runs may take, the oldest go first; 0 means no limit',
+    description: 'MiB that the files of ended runs may use; the oldest are removed first; 0 means no limit',
     default: 1024,
     minimum: 0,
     live: true,
   },
   log_level: {
     type: 'string',
-    description: 'Least level that is logged',
+    description: 'Lowest level that is logged',
     flag: 'log-level',
     options: ['debug', 'info', 'warn', 'error'],
     default: 'info',
@@ -207,26 +205,27 @@ export const settings = {
   },
   log_format: {
     type: 'string',
-    description: 'How log lines look',
+    description: 'Format of the log lines',
     flag: 'log-format',
     options: ['text', 'json'],
     default: 'text',
   },
   redis_url: {
     type: 'string',
-    description: 'Redis whose announcements wake the worker (default: what the server announces, if it does)',
+    description: 'Redis whose announcements wake the worker (default: the URL that the server announces)',
     flag: 'redis-url',
     secret: true,
   },
   opencode_storage_path: {
     type: 'path',
-    description: "OpenCode's session storage: its data folder, `storage` in it, or a database (default: where it is)",
+    description:
+      "OpenCode's session storage: its data folder, `storage` in it, or a database (default: found automatically)",
     flag: 'opencode-storage-path',
     env: ['OPENCODE_STORAGE_PATH'],
   },
   session_message_sync_max_sessions: {
     type: 'integer',
-    description: 'Newest sessions of a codebase that are synced with messages; 0 means no messages',
+    description: 'Number of newest sessions of a codebase that are synced with messages; 0 means no messages',
     flag: 'session-message-sync-max-sessions',
     default: 3,
     minimum: 0,
@@ -234,7 +233,7 @@ export const settings = {
   },
   session_message_sync_max_messages: {
     type: 'integer',
-    description: 'Newest messages of a session that are synced; 0 means none',
+    description: 'Number of newest messages of a session that are synced; 0 means none',
     flag: 'session-message-sync-max-messages',
     default: 100,
     minimum: 0,
@@ -242,7 +241,7 @@ export const settings = {
   },
   active_session_sync_interval: {
     type: 'number',
-    description: 'Seconds between syncs of the session of a task that runs',
+    description: 'Seconds between syncs of the session of a running task',
     default: 1,
     minimum: 0.2,
     maximum: 3600,
@@ -265,7 +264,7 @@ type Value<S> = S extends {type: 'integer' | 'number'}
             ? O
             : string
 
-/** The resolved settings: a value where there is a default, else perhaps undefined. */
+/** The resolved settings. A setting without a default may be undefined. */
 export type Config = {
   readonly [K in SettingKey]: (typeof settings)[K] extends {default: unknown}
     ? Value<(typeof settings)[K]>
@@ -274,8 +273,11 @@ export type Config = {
 
 export const settingKeys = Object.keys(settings) as SettingKey[]
 
-/** The definition of a setting with all optional parts visible; `settings[key]` itself has the literal types. */
-export const settingOf = (key: SettingKey): Setting => settings[key]
+/** The definition of a setting, typed with all optional parts. `settings[key]` itself has literal types. */
+export const settingDefinition = (key: SettingKey): Setting => settings[key]
 
-/** Environment names of a setting, best first. */
-export const envNames = (key: SettingKey): string[] => [`A2A_${key.toUpperCase()}`, ...(settingOf(key).env ?? [])]
+/** Environment names of a setting, in order of precedence. */
+export const envNames = (key: SettingKey): string[] => [
+  `A2A_${key.toUpperCase()}`,
+  ...(settingDefinition(key).env ?? []),
+]

@@ -1,24 +1,24 @@
 import type {Resolved} from './resolve.ts'
-import {envNames, settingKeys, settingOf, type SettingKey} from './settings.ts'
+import {envNames, settingKeys, settingDefinition, type SettingKey} from './settings.ts'
 
-export type ShownSetting = {key: SettingKey; value: unknown; source: string}
+export type ListedSetting = {key: SettingKey; value: unknown; source: string}
 
 const mask = '********'
 
-/** All settings with where each value came from; secrets are masked, also within addresses. */
-export const shownSettings = ({config, sources}: Resolved): ShownSetting[] =>
-  settingKeys.map((key) => ({key, value: masked(key, config[key]), source: sources[key]}))
+/** All settings with the source of each value. Secrets are masked, also inside URLs. */
+export const listSettings = ({config, sources}: Resolved): ListedSetting[] =>
+  settingKeys.map((key) => ({key, value: maskSecret(key, config[key]), source: sources[key]}))
 
-function masked(key: SettingKey, value: unknown): unknown {
+function maskSecret(key: SettingKey, value: unknown): unknown {
   if (value === undefined) return null
-  if (!settingOf(key).secret) return value
-  // An address is worth showing, the password in it is not.
+  if (!settingDefinition(key).secret) return value
+  // Only the password of a URL is secret.
   const url = typeof value === 'string' && URL.canParse(value) ? new URL(value) : undefined
-  if (url?.host) return value === maskedUrl(url) ? value : maskedUrl(url)
+  if (url?.host) return value === maskUrl(url) ? value : maskUrl(url)
   return mask
 }
 
-function maskedUrl(url: URL): string {
+function maskUrl(url: URL): string {
   const copy = new URL(url)
   if (copy.password) copy.password = mask
   return copy.href
@@ -30,7 +30,7 @@ export function configSchema(): Record<string, unknown> {
     $schema: 'https://json-schema.org/draft/2020-12/schema',
     title: 'Configuration of a2a-worker',
     type: 'object',
-    properties: Object.fromEntries(settingKeys.map((key) => [key, schemaOf(key)])),
+    properties: Object.fromEntries(settingKeys.map((key) => [key, settingSchema(key)])),
     patternProperties: {'^[$_]': {}},
     additionalProperties: false,
   }
@@ -47,9 +47,9 @@ const codebaseSchema = {
   ],
 }
 
-function schemaOf(key: SettingKey): Record<string, unknown> {
-  const setting = settingOf(key)
-  const about = {
+function settingSchema(key: SettingKey): Record<string, unknown> {
+  const setting = settingDefinition(key)
+  const common = {
     description: `${setting.description} (environment: ${envNames(key).join(', ')})`,
     ...(setting.default === undefined ? {} : {default: setting.default}),
   }
@@ -57,22 +57,22 @@ function schemaOf(key: SettingKey): Record<string, unknown> {
     case 'integer':
     case 'number':
       return {
-        ...about,
+        ...common,
         type: setting.type,
         ...(setting.minimum === undefined ? {} : {minimum: setting.minimum}),
         ...(setting.maximum === undefined ? {} : {maximum: setting.maximum}),
       }
     case 'boolean':
     case 'object':
-      return {...about, type: setting.type}
+      return {...common, type: setting.type}
     case 'list':
     case 'paths':
-      return {...about, type: 'array', items: {type: 'string', minLength: 1}}
+      return {...common, type: 'array', items: {type: 'string', minLength: 1}}
     case 'codebases':
-      return {...about, type: 'array', items: codebaseSchema}
+      return {...common, type: 'array', items: codebaseSchema}
     case 'path':
-      return {...about, type: 'string', minLength: 1}
+      return {...common, type: 'string', minLength: 1}
     case 'string':
-      return {...about, type: 'string', minLength: 1, ...(setting.options ? {enum: [...setting.options]} : {})}
+      return {...common, type: 'string', minLength: 1, ...(setting.options ? {enum: [...setting.options]} : {})}
   }
 }

@@ -3,24 +3,24 @@ import Conf from 'conf'
 import {ExpectedError, messageOf} from '../core/errors.ts'
 import {userFile, type Environment} from './file.ts'
 import type {ConfiguredCodebase, SettingKey} from './settings.ts'
-import {isWritable, makePrivate} from './state-directory.ts'
+import {isWritable, makePrivateDirectory} from './state-directory.ts'
 
 export type UserConfig = {
   file: string
-  /** Adds a codebase, or changes the entry of its path. False when it was there already as it is. */
+  /** Adds a codebase, or replaces the entry with its path. Returns whether the file changed. */
   add(codebase: ConfiguredCodebase): boolean
-  /** Writes a setting, or takes it out where the value is undefined. False when it was so already. */
+  /** Writes a setting, or removes it if the value is undefined. Returns whether the file changed. */
   set(key: SettingKey, value: unknown): boolean
 }
 
 /**
- * This user's configuration file, to be written. That it can be read and written is looked at here, before anything
- * else is done for it. Throws ExpectedError (73), as `add` does.
+ * Opens this user's configuration file for writing. Checks at once that it can be read and written, so that a caller
+ * fails before it does other work. Throws ExpectedError (73), as `add` and `set` do.
  */
 export function openUserConfig(env: Environment): UserConfig {
   const file = userFile(env)
   return attempt(file, () => {
-    if (!isWritable(makePrivate(dirname(file)))) throw new Error('its directory may not be written')
+    if (!isWritable(makePrivateDirectory(dirname(file)))) throw new Error('its directory is not writable')
     const conf = new Conf<Record<string, unknown>>({
       cwd: dirname(file),
       configName: 'config',
@@ -30,13 +30,13 @@ export function openUserConfig(env: Environment): UserConfig {
     })
     return {
       file,
-      add: (codebase) => attempt(file, () => addTo(conf, codebase)),
-      set: (key, value) => attempt(file, () => setIn(conf, key, value)),
+      add: (codebase) => attempt(file, () => addCodebase(conf, codebase)),
+      set: (key, value) => attempt(file, () => setValue(conf, key, value)),
     }
   })
 }
 
-function addTo(conf: Conf<Record<string, unknown>>, {name, path, description}: ConfiguredCodebase): boolean {
+function addCodebase(conf: Conf<Record<string, unknown>>, {name, path, description}: ConfiguredCodebase): boolean {
   const known = conf.get('codebases')
   const entries = Array.isArray(known) ? (known as {path?: unknown}[]) : []
   const entry = {name, path, ...(description ? {description} : {})}
@@ -46,7 +46,7 @@ function addTo(conf: Conf<Record<string, unknown>>, {name, path, description}: C
   return true
 }
 
-function setIn(conf: Conf<Record<string, unknown>>, key: SettingKey, value: unknown): boolean {
+function setValue(conf: Conf<Record<string, unknown>>, key: SettingKey, value: unknown): boolean {
   if (JSON.stringify(conf.get(key)) === JSON.stringify(value)) return false
   if (value === undefined) conf.delete(key)
   else conf.set(key, value)

@@ -3,45 +3,45 @@ import {join} from 'node:path'
 import type {Environment} from '../config/file.ts'
 import {errorCode} from '../core/errors.ts'
 import type {WorkerStatus} from './messages.ts'
-import {workerStatus} from './socket-client.ts'
-import {serviceFolder, socketPath} from './socket-path.ts'
+import {fetchWorkerStatus} from './socket-client.ts'
+import {serviceSocketDir, socketPath} from './socket-path.ts'
 
 export type LocalWorker = WorkerStatus & {
   socket: string
-  /** It runs as a service of the machine. */
+  /** Whether it runs as a service of the machine. */
   isService: boolean
 }
 
 /**
- * The workers of this machine that run now and that this user may ask, as they tell over their sockets: the user's own,
- * and the services, for root and the members of their group.
+ * Finds the running workers of this machine that this user may query over their sockets: the user's own workers, and
+ * services for root and the members of their group. With `name`, only the workers with that name.
  */
-export async function localWorkers(
+export async function findLocalWorkers(
   env: Environment,
   stateDir: string,
   name?: string,
-  services = serviceFolder,
+  services = serviceSocketDir,
 ): Promise<LocalWorker[]> {
-  const names = name === undefined ? list(join(stateDir, 'workers')) : [name]
-  const own = names.map((known) => socketPath(env, stateDir, known))
+  const names = name === undefined ? listDirectory(join(stateDir, 'workers')) : [name]
+  const userSockets = names.map((known) => socketPath(env, stateDir, known))
   const serviceSocket = (known: string) => socketPath({RUNTIME_DIRECTORY: services}, stateDir, known)
-  const ofServices =
+  const serviceSockets =
     name === undefined
-      ? list(services)
+      ? listDirectory(services)
           .filter((file) => file.endsWith('.sock'))
           .map((file) => join(services, file))
       : [serviceSocket(name)]
-  const answers = await Promise.all(
-    [...new Set([...own, ...ofServices])].map(async (socket) => {
-      const status = await workerStatus(socket).catch(() => undefined)
-      return status && {...status, socket, isService: ofServices.includes(socket)}
+  const workers = await Promise.all(
+    [...new Set([...userSockets, ...serviceSockets])].map(async (socket) => {
+      const status = await fetchWorkerStatus(socket).catch(() => undefined)
+      return status && {...status, socket, isService: serviceSockets.includes(socket)}
     }),
   )
-  return answers.filter((answer) => answer !== undefined)
+  return workers.filter((answer) => answer !== undefined)
 }
 
-/** Whether there are services of this machine that this user may not ask. */
-export function servicesAreClosed(services = serviceFolder): boolean {
+/** Whether services run on this machine that this user may not query. */
+export function areServicesInaccessible(services = serviceSocketDir): boolean {
   try {
     readdirSync(services)
     return false
@@ -50,7 +50,7 @@ export function servicesAreClosed(services = serviceFolder): boolean {
   }
 }
 
-function list(folder: string): string[] {
+function listDirectory(folder: string): string[] {
   try {
     return readdirSync(folder)
   } catch {

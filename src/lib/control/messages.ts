@@ -2,7 +2,7 @@ import * as v from 'valibot'
 import {levelSchema, connectionSchema, phaseSchema} from '../events/worker-event.ts'
 import {finalStatuses} from '../protocol/statuses.ts'
 
-/** What a local command may ask of a running worker: one JSON object a line. */
+/** The requests of local commands to a running worker. Each is one line of JSON. */
 export const requestSchema = v.variant('op', [
   v.object({op: v.literal('status')}),
   v.object({op: v.literal('events')}),
@@ -16,7 +16,7 @@ export const requestSchema = v.variant('op', [
 ])
 export type ControlRequest = v.InferOutput<typeof requestSchema>
 
-/** The newest lines, and how many went before them. */
+/** The newest lines, and the number of older lines that were dropped. */
 const linesSchema = v.object({dropped: v.number(), items: v.array(v.string())})
 const noLines = {dropped: 0, items: []}
 
@@ -59,22 +59,22 @@ const logSchema = v.object({
   items: v.array(v.object({at: v.number(), level: levelSchema, text: v.string(), task_id: v.nullable(v.string())})),
 })
 
-/** The disk of the state directory; in bytes. */
+/** The disk of the state directory. Sizes are in bytes. */
 const diskSchema = v.object({
   path: v.string(),
   free: v.number(),
-  /** Below it no task is taken; 0: there is no such bound. */
+  /** The worker takes no tasks if less is free. 0: no minimum. */
   minimum: v.number(),
   is_low: v.boolean(),
-  /** What the files of ended runs take. */
+  /** Disk usage of the files of ended runs. */
   runs: v.object({tasks: v.number(), bytes: v.number()}),
 })
 
 const count = v.optional(v.number(), 0)
 
 /**
- * A worker as it is now: with the events from then on, whoever comes late sees what the worker itself sees. What is
- * optional an older worker does not tell.
+ * The current status of a worker. Together with the events that follow, a client can show the same view as the worker.
+ * An older worker does not send the optional fields.
  */
 export const workerStatusSchema = v.object({
   name: v.string(),
@@ -97,7 +97,7 @@ export const workerStatusSchema = v.object({
   tasks: v.array(taskSchema),
   waiting: v.optional(v.array(waitingSchema), []),
   waiting_more: count,
-  /** The newest first. */
+  /** Newest first. */
   ended: v.optional(v.array(endedSchema), []),
   totals: v.optional(v.object({completed: count, failed: count, cancelled: count, cost: count}), {}),
   log: v.optional(logSchema, noLines),
@@ -105,8 +105,8 @@ export const workerStatusSchema = v.object({
 })
 export type WorkerStatus = v.InferOutput<typeof workerStatusSchema>
 
-/** What a sync of sessions came to, a codebase each. */
-export const syncedSchema = v.array(
+/** The result of a session sync, one entry per codebase. */
+export const syncReportSchema = v.array(
   v.object({
     codebase_id: v.string(),
     directory: v.string(),
@@ -116,7 +116,7 @@ export const syncedSchema = v.array(
     messages: v.number(),
   }),
 )
-export type Synced = v.InferOutput<typeof syncedSchema>
+export type SyncReport = v.InferOutput<typeof syncReportSchema>
 
 export const answerSchema = v.union([
   v.object({ok: v.literal(true), value: v.optional(v.unknown())}),

@@ -7,29 +7,32 @@ import {workerEventSchema, type WorkerEvent} from '../events/worker-event.ts'
 import {describeIssues, parseJson} from '../protocol/parse.ts'
 import {
   answerSchema,
-  syncedSchema,
+  syncReportSchema,
   workerStatusSchema,
   type ControlRequest,
-  type Synced,
+  type SyncReport,
   type WorkerStatus,
 } from './messages.ts'
 
-const answerMs = 10_000
+const answerTimeoutMs = 10_000
 
-/** Asks the worker at this socket. Undefined when none listens there. Throws ExpectedError when it says no. */
-export async function ask(
+/**
+ * Sends one request to the worker at this socket. Returns undefined if no worker listens there. Throws ExpectedError if
+ * the worker refuses (1) or does not answer in time (75).
+ */
+export async function sendRequest(
   path: string,
   request: ControlRequest,
-  timeoutMs = answerMs,
+  timeoutMs = answerTimeoutMs,
 ): Promise<{value: unknown} | undefined> {
   const socket = await connect(path, timeoutMs)
   if (!socket) return undefined
   socket.write(`${JSON.stringify(request)}\n`)
   try {
     for await (const line of createInterface({input: socket})) {
-      const answer = understood(answerSchema, parseJson(line))
+      const answer = parseWith(answerSchema, parseJson(line))
       if (answer.ok) return {value: answer.value}
-      throw refused(answer.error)
+      throw refusedError(answer.error)
     }
   } finally {
     socket.destroy()
@@ -38,72 +41,74 @@ export async function ask(
   return undefined
 }
 
-const refused = (reason: string) =>
-  new ExpectedError(`The worker says: ${reason}.`, {code: 'WORKER_REFUSED', exit: 'failed'})
+const refusedError = (reason: string) =>
+  new ExpectedError(`The worker refused: ${reason}.`, {code: 'WORKER_REFUSED', exit: 'failed'})
 
-/** Another version of the worker may answer in another way. */
-function understood<const S extends v.GenericSchema<unknown, unknown>>(schema: S, value: unknown): v.InferOutput<S> {
+/** Parses an answer of the worker. Throws ExpectedError (75), because another version may answer differently. */
+function parseWith<const S extends v.GenericSchema<unknown, unknown>>(schema: S, value: unknown): v.InferOutput<S> {
   const parsed = v.safeParse(schema, value)
   if (parsed.success) return parsed.output
-  throw new ExpectedError(`The worker's answer is not understood: ${describeIssues(parsed.issues)}.`, {
+  throw new ExpectedError(`The worker sent an unknown answer: ${describeIssues(parsed.issues)}.`, {
     code: 'WORKER_ANSWER',
     exit: 'temporary',
-    suggestions: ['Restart the worker, so that it is of the same version as this command.'],
+    suggestions: ['Restart the worker, so that it has the same version as this command.'],
   })
 }
 
-/** A first sync of many sessions takes its time. */
-const syncMs = 10 * 60_000
+/** The first sync of many sessions can take minutes. */
+const syncTimeoutMs = 10 * 60_000
 
-export async function syncByWorker(path: string, all: boolean): Promise<Synced | undefined> {
-  const answer = await ask(path, {op: 'sync-sessions', all}, syncMs)
-  return answer && understood(syncedSchema, answer.value)
+/** Makes the worker sync its sessions now. `all`: send everything again. Undefined if no worker listens there. */
+export async function requestSync(path: string, all: boolean): Promise<SyncReport | undefined> {
+  const answer = await sendRequest(path, {op: 'sync-sessions', all}, syncTimeoutMs)
+  return answer && parseWith(syncReportSchema, answer.value)
 }
 
-export async function workerStatus(path: string): Promise<WorkerStatus | undefined> {
-  const answer = await ask(path, {op: 'status'})
-  return answer && understood(workerStatusSchema, answer.value)
+/** The status of the worker at this socket. Undefined if no worker listens there. */
+export async function fetchWorkerStatus(path: string): Promise<WorkerStatus | undefined> {
+  const answer = await sendRequest(path, {op: 'status'})
+  return answer && parseWith(workerStatusSchema, answer.value)
 }
 
-export type Watcher = {
-  /** Lets go of the worker. */
+export type WatchOptions = {
+  /** Ends the watch. */
   signal: AbortSignal
-  /** The worker as it is; first of all, and once. */
+  /** Called once, before any event. */
   onStatus: (status: WorkerStatus) => void
-  /** All that happens from then on. */
+  /** Called for each event after that status. */
   onEvent: (event: WorkerEvent) => void
 }
 
-/** Follows the worker at this socket until it ends or lets go of us. False: none listens there. */
-export async function watchWorker(path: string, {signal, onStatus, onEvent}: Watcher): Promise<boolean> {
-  const socket = await connect(path, answerMs)
+/** Watches the worker at this socket until the connection or the signal ends. Returns false if no worker listens. */
+export async function watchWorker(path: string, {signal, onStatus, onEvent}: WatchOptions): Promise<boolean> {
+  const socket = await connect(path, answerTimeoutMs)
   if (!socket) return false
   const lines = createInterface({input: socket})
   socket.on('close', () => lines.close())
-  const leave = () => socket.destroy()
-  signal.addEventListener('abort', leave, {once: true})
-  if (signal.aborted) leave()
-  // In this order nothing is missed: events before the answer are in it already.
+  const disconnect = () => socket.destroy()
+  signal.addEventListener('abort', disconnect, {once: true})
+  if (signal.aborted) disconnect()
+  // Subscribe first, so that no event is missed. The status already includes events that arrive before it.
   socket.write(`${JSON.stringify({op: 'events'})}\n${JSON.stringify({op: 'status'})}\n`)
-  let isKnown = false
+  let hasStatus = false
   try {
     for await (const line of lines) {
       const message = parseJson(line)
-      if (isKnown) {
+      if (hasStatus) {
         const event = v.safeParse(workerEventSchema, message)
-        if (event.success) onEvent(event.output) // another version may tell more than we know
+        if (event.success) onEvent(event.output) // another version may send events that we do not know
         continue
       }
 
       const answer = v.safeParse(answerSchema, message)
       if (!answer.success) continue
-      if (!answer.output.ok) throw refused(answer.output.error)
-      onStatus(understood(workerStatusSchema, answer.output.value))
-      isKnown = true
+      if (!answer.output.ok) throw refusedError(answer.output.error)
+      onStatus(parseWith(workerStatusSchema, answer.output.value))
+      hasStatus = true
       socket.setTimeout(0)
     }
   } finally {
-    signal.removeEventListener('abort', leave)
+    signal.removeEventListener('abort', disconnect)
     socket.destroy()
   }
 

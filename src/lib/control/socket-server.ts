@@ -4,50 +4,50 @@ import {createServer, type Socket} from 'node:net'
 import {dirname} from 'node:path'
 import {createInterface} from 'node:readline'
 import * as v from 'valibot'
-import {cannotWrite} from '../config/state-directory.ts'
+import {cannotWriteError} from '../config/state-directory.ts'
 import {messageOf} from '../core/errors.ts'
 import type {WorkerEvent} from '../events/worker-event.ts'
 import {parseJson} from '../protocol/parse.ts'
-import {requestSchema, type ControlRequest, type Synced, type WorkerStatus} from './messages.ts'
+import {requestSchema, type ControlRequest, type SyncReport, type WorkerStatus} from './messages.ts'
 
 export type ControlHandlers = {
   status: () => WorkerStatus
   drain: () => void
-  /** Leaves at once; agents go on. */
+  /** Exits at once. Agents keep running. */
   detach: () => void
   setPaused: (isPaused: boolean) => void
-  /** False when the task is not here. */
+  /** Returns false if the task does not run here. */
   cancel: (taskId: string) => boolean
-  /** Answers with what came of it, a codebase each; `all`: as if nothing had been sent before. */
-  syncSessions: (all: boolean) => Promise<Synced>
+  /** `all`: send everything again. */
+  syncSessions: (all: boolean) => Promise<SyncReport>
   addCodebase: (codebase: {name: string; path: string; description: string}) => Promise<void>
-  /** Tells of each event until disposed. */
+  /** Calls the listener for each event until disposed. */
   watch: (listener: (event: WorkerEvent) => void) => Disposable
 }
 
-const longestRequest = 64 * 1024
-const mostBuffered = 4 * 1024 * 1024
-/** Events of so long are one write: agents may say a thousand things a second. */
-const gatherMs = 50
+const maxRequestBytes = 64 * 1024
+const maxBufferedBytes = 4 * 1024 * 1024
+/** Events within this time are written together, because agents may print a thousand lines a second. */
+const batchMs = 50
 
-/** Answers local commands on a unix socket with these permissions. Throws ExpectedError (73). */
+/** Serves local commands on a unix socket with this file mode, until disposed. Throws ExpectedError (73). */
 export async function serveSocket(path: string, mode: number, handlers: ControlHandlers): Promise<AsyncDisposable> {
   const sockets = new Set<Socket>()
   const server = createServer((socket) => {
     sockets.add(socket)
     socket.on('close', () => sockets.delete(socket))
     socket.on('error', () => socket.destroy())
-    void converse(socket, handlers)
+    void handleConnection(socket, handlers)
   })
   try {
     mkdirSync(dirname(path), {recursive: true, mode: 0o700})
-    // Whoever holds the name's lock owns the path: what is there is left over.
+    // The lock on the worker's name protects the path, so an existing socket is left over from a dead worker.
     rmSync(path, {force: true})
     server.listen(path)
     await once(server, 'listening')
     chmodSync(path, mode)
   } catch (error) {
-    throw cannotWrite(path, error)
+    throw cannotWriteError(path, error)
   }
 
   return {
@@ -60,41 +60,41 @@ export async function serveSocket(path: string, mode: number, handlers: ControlH
   }
 }
 
-async function converse(socket: Socket, handlers: ControlHandlers): Promise<void> {
-  const say = (message: unknown) => {
+async function handleConnection(socket: Socket, handlers: ControlHandlers): Promise<void> {
+  const send = (message: unknown) => {
     if (socket.destroyed) return
     socket.write(`${JSON.stringify(message)}\n`)
-    // A reader that does not read is let go rather than remembered.
-    if (socket.writableLength > mostBuffered) socket.destroy()
+    // Disconnect a client that does not read, instead of buffering for it without limit.
+    if (socket.writableLength > maxBufferedBytes) socket.destroy()
   }
-  const sayGathered = (event: WorkerEvent) => {
+  const sendBatched = (event: WorkerEvent) => {
     if (socket.writableCorked === 0) {
       socket.cork()
-      setTimeout(() => socket.uncork(), gatherMs)
+      setTimeout(() => socket.uncork(), batchMs)
     }
 
-    say(event)
+    send(event)
   }
-  const listening: Disposable[] = []
+  const subscriptions: Disposable[] = []
   socket.on('close', () => {
-    for (const listener of listening.splice(0)) listener[Symbol.dispose]()
+    for (const listener of subscriptions.splice(0)) listener[Symbol.dispose]()
   })
   socket.on('data', () => {
-    if (socket.readableLength > longestRequest) socket.destroy()
+    if (socket.readableLength > maxRequestBytes) socket.destroy()
   })
   try {
     for await (const line of createInterface({input: socket})) {
       const request = v.safeParse(requestSchema, parseJson(line))
-      if (!request.success) say({ok: false, error: 'not a request that this worker knows'})
-      else if (request.output.op === 'events') listening.push(handlers.watch(sayGathered))
-      else say(await answer(request.output, handlers))
+      if (!request.success) send({ok: false, error: 'unknown request'})
+      else if (request.output.op === 'events') subscriptions.push(handlers.watch(sendBatched))
+      else send(await handleRequest(request.output, handlers))
     }
   } catch {
     socket.destroy()
   }
 }
 
-async function answer(request: Exclude<ControlRequest, {op: 'events'}>, handlers: ControlHandlers) {
+async function handleRequest(request: Exclude<ControlRequest, {op: 'events'}>, handlers: ControlHandlers) {
   try {
     switch (request.op) {
       case 'status':

@@ -14,15 +14,18 @@ export type ListOptions = {
   config: Config
   env: Environment
   cwd: string
-  /** A configured codebase by name or path, or any directory; undefined: all. */
+  /** Name or path of a configured codebase, or any directory. Undefined: all sessions. */
   codebase: string | undefined
   limit: number
 }
 
-/** The newest sessions that OpenCode keeps on this machine. Throws ExpectedError: unknown codebase (2), StorageProblem. */
+/**
+ * The newest sessions in OpenCode's storage on this machine. Throws ExpectedError (2) for an unknown codebase, and
+ * StorageProblem.
+ */
 export async function listLocalSessions(options: ListOptions): Promise<WireSession[]> {
   const {config, env, limit} = options
-  const scope = scopeOf(options)
+  const scope = sessionScope(options)
   const home = env['HOME'] || homedir()
   const storage = await findStorage({setting: config.opencode_storage_path, env, home})
   if (!storage) return []
@@ -31,11 +34,11 @@ export async function listLocalSessions(options: ListOptions): Promise<WireSessi
   return sessions.map(wireSession)
 }
 
-function scopeOf({config, codebase, cwd}: ListOptions): SessionScope {
+function sessionScope({config, codebase, cwd}: ListOptions): SessionScope {
   if (codebase === undefined) return {outside: []}
   const known = config.codebases.find(({name, path}) => name === codebase || path === codebase)
   const path = known?.path ?? resolve(cwd, codebase)
-  // What OpenCode writes down is the real path; a directory that is gone may have sessions all the same.
+  // OpenCode records the real path. A removed directory may still have sessions.
   if (existsSync(path)) return {inside: [realpathSync(path)]}
   if (known || codebase.startsWith('/')) return {inside: [path]}
   const near = nearestNames(

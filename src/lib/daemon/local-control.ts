@@ -4,7 +4,7 @@ import {ExpectedError} from '../core/errors.ts'
 import type {StopLadder} from '../core/signals.ts'
 import type {EventBus} from '../events/bus.ts'
 import type {Controls} from '../ui/dashboard/controls.ts'
-import {statusOf} from '../ui/view/snapshot.ts'
+import {statusFromView} from '../ui/view/snapshot.ts'
 import type {ViewStore} from '../ui/view/view-store.ts'
 import type {RunningWorker} from '../worker/running-worker.ts'
 
@@ -13,15 +13,15 @@ export type LocalControlParts = {
   store: ViewStore
   bus: EventBus
   ladder: StopLadder
-  /** Climbs the stop ladder and says so. */
+  /** Takes the next step of the stop ladder and emits an event. `by` names the signal or key. */
   step: (by: string) => void
   server: string
   version: string
 }
 
-const byHand = {status: 'cancelled', error: 'cancelled on this machine'} as const
+const cancelledLocally = {status: 'cancelled', error: 'cancelled on this machine'} as const
 
-/** What the local socket answers. */
+/** The handlers of the local socket. */
 export function socketHandlers({worker, store, bus, ladder, server, version}: LocalControlParts): ControlHandlers {
   const {runner, registration, workerId} = worker
   return {
@@ -32,14 +32,14 @@ export function socketHandlers({worker, store, bus, ladder, server, version}: Lo
         server,
         worker_id: workerId,
         free: runner.freeSlots,
-        disk: diskOf(worker),
+        disk: diskStatus(worker),
       }
-      return statusOf(store.get(), facts, Date.now())
+      return statusFromView(store.get(), facts, Date.now())
     },
     drain: () => ladder.drainNow(),
     detach: () => ladder.detachNow(),
     setPaused: (isPaused) => worker.setPaused(isPaused),
-    cancel: (taskId) => runner.stop(taskId, byHand),
+    cancel: (taskId) => runner.stop(taskId, cancelledLocally),
     syncSessions: async (all) => (await worker.sessions?.syncNow(new AbortController().signal, {all})) ?? [],
     addCodebase: async (codebase) => {
       await registration.addCodebase(codebase, {isPersistent: false, signal: AbortSignal.timeout(20_000)})
@@ -57,16 +57,16 @@ export function socketHandlers({worker, store, bus, ladder, server, version}: Lo
   }
 }
 
-function diskOf({disk, retention}: RunningWorker): WorkerStatus['disk'] {
+function diskStatus({disk, retention}: RunningWorker): WorkerStatus['disk'] {
   const {path, free, minimum, isLow} = disk.state
   return {path, free, minimum, is_low: isLow, runs: retention.usage}
 }
 
-/** What the dashboard of this very process can have done. */
-export function ownControls({worker, ladder, step}: LocalControlParts): Controls {
+/** The controls for the dashboard of this process. */
+export function dashboardControls({worker, ladder, step}: LocalControlParts): Controls {
   return {
     cancel: async (taskId) => {
-      if (!worker.runner.stop(taskId, byHand)) throw doesNotRun(taskId)
+      if (!worker.runner.stop(taskId, cancelledLocally)) throw notRunningError(taskId)
     },
     setPaused: async (isPaused) => worker.setPaused(isPaused),
     drain: async () => ladder.drainNow(),
@@ -75,5 +75,5 @@ export function ownControls({worker, ladder, step}: LocalControlParts): Controls
   }
 }
 
-const doesNotRun = (taskId: string) =>
+const notRunningError = (taskId: string) =>
   new ExpectedError(`task ${taskId} does not run here`, {code: 'NOT_HERE', exit: 'failed'})

@@ -5,8 +5,8 @@ import type {Environment} from '../config/file.ts'
 import {userFile} from '../config/file.ts'
 import {defaultWorkerName, workerIdentity} from '../config/identity.ts'
 import type {Config, ConfiguredCodebase} from '../config/settings.ts'
-import {localWorkers, type LocalWorker} from '../control/local-workers.ts'
-import {ask} from '../control/socket-client.ts'
+import {findLocalWorkers, type LocalWorker} from '../control/local-workers.ts'
+import {sendRequest} from '../control/socket-client.ts'
 import {ExpectedError} from '../core/errors.ts'
 import {workerFeatures} from '../protocol/features.ts'
 import {systemLayout, unitFile} from '../service/machine/layout.ts'
@@ -19,57 +19,60 @@ export type RegisterOptions = {
   version: string
   isDryRun: boolean
   controlPlane: () => Promise<ControlPlaneClient>
-  tell: (text: string) => void
+  print: (text: string) => void
 }
 
-export type Registered = {path: string; codebase: Codebase | null; file: string; worker: string | null}
+export type RegisterResult = {path: string; codebase: Codebase | null; file: string; worker: string | null}
 
 /**
- * Gives a codebase to the worker of this machine that runs (the named one, or the only one), else registers it and
- * the worker with the control plane; either way it is kept in this user's configuration file. Throws ExpectedError (77)
- * where that worker is a service, whose unit has to be changed.
+ * Registers a codebase with the running worker of this machine: the named one, or the only one. Without such a worker,
+ * registers the codebase and its worker with the control plane. In both cases the codebase is written to this user's
+ * configuration file. Throws ExpectedError (77) if the worker is a service, because its unit must be changed.
  */
-export async function registerCodebase(codebase: ConfiguredCodebase, options: RegisterOptions): Promise<Registered> {
-  const {context, env, tell, isDryRun} = options
+export async function registerCodebase(
+  codebase: ConfiguredCodebase,
+  options: RegisterOptions,
+): Promise<RegisterResult> {
+  const {context, env, print, isDryRun} = options
   const {config, stateDir} = context
   const file = userFile(env)
-  const running = await localWorkers(env, stateDir, config.worker_name)
+  const running = await findLocalWorkers(env, stateDir, config.worker_name)
   const worker = running.length === 1 ? running[0] : undefined
-  if (worker?.isService) throw isService(worker, codebase)
+  if (worker?.isService) throw serviceWorkerError(worker, codebase)
   if (isDryRun) {
-    tell(
+    print(
       worker
         ? `Would ask the running worker ${worker.name} (pid ${worker.pid}) to serve ${codebase.path}.`
         : `Would register ${codebase.path} with the control plane.`,
     )
-    tell(`Would write it to ${file}.`)
+    print(`Would write the codebase to ${file}.`)
     return {path: codebase.path, codebase: null, file, worker: worker?.name ?? null}
   }
 
-  // First, so that nothing is registered that the next start would not know of.
+  // Open the file first, so that no codebase is registered that the next start would not serve.
   const {openUserConfig} = await import('../config/user-config.ts')
   const userConfig = openUserConfig(env)
   let registered: Codebase | null = null
   if (worker) {
-    await ask(worker.socket, {op: 'add-codebase', ...codebase})
-    tell(`The running worker ${worker.name} (pid ${worker.pid}) serves ${codebase.path} from now on.`)
+    await sendRequest(worker.socket, {op: 'add-codebase', ...codebase})
+    print(`The running worker ${worker.name} (pid ${worker.pid}) now serves ${codebase.path}.`)
   } else {
-    registered = await withServer(codebase, options)
-    tell(`Registered codebase '${registered.name}' (ID: ${registered.id}) at ${codebase.path}.`)
+    registered = await registerWithControlPlane(codebase, options)
+    print(`Registered codebase '${registered.name}' (ID: ${registered.id}) at ${codebase.path}.`)
     if (running.length > 1)
-      tell(
-        `Several workers run here (${running.map(({name}) => name).join(', ')}); give --name to have one serve it at once.`,
+      print(
+        `Several workers run here (${running.map(({name}) => name).join(', ')}). Give --name to let one serve it at once.`,
       )
   }
 
-  tell(userConfig.add(codebase) ? `Written to ${file}.` : `${file} has it already.`)
+  print(userConfig.add(codebase) ? `Written to ${file}.` : `${file} already contains it.`)
   return {path: codebase.path, codebase: registered, file, worker: worker?.name ?? null}
 }
 
-/** A service sees no more of the file system than its unit shows it, and reads a configuration of its own. */
-function isService({name}: LocalWorker, codebase: ConfiguredCodebase): ExpectedError {
+/** A service sees only the part of the file system that its unit binds, and it has its own configuration. */
+function serviceWorkerError({name}: LocalWorker, codebase: ConfiguredCodebase): ExpectedError {
   const instance = existsSync(unitFile(systemLayout(name))) ? ` --name ${name}` : ''
-  return new ExpectedError(`The worker ${name} is a service, whose sandbox has to be opened for ${codebase.path}.`, {
+  return new ExpectedError(`The worker ${name} is a service. Its sandbox must be opened for ${codebase.path}.`, {
     code: 'SERVICE_WORKER',
     exit: 'refused',
     suggestions: [
@@ -78,7 +81,7 @@ function isService({name}: LocalWorker, codebase: ConfiguredCodebase): ExpectedE
   })
 }
 
-async function withServer(
+async function registerWithControlPlane(
   codebase: ConfiguredCodebase,
   {context, version, controlPlane}: RegisterOptions,
 ): Promise<Codebase> {

@@ -1,33 +1,36 @@
 import type {ControlPlaneClient} from '../client/control-plane.ts'
-import {applyLive} from '../config/live.ts'
+import {applyLiveSettings} from '../config/live-settings.ts'
 import type {Config} from '../config/settings.ts'
 import {authToken} from '../config/token.ts'
 import {messageOf} from '../core/errors.ts'
 import type {EventBus} from '../events/bus.ts'
 import type {RunningWorker} from '../worker/running-worker.ts'
 
-/** The settings as they are given now. Rejects where they are no good. */
+/** Resolves the current settings. Rejects if they are invalid. */
 export type ReadSettings = () => Promise<{config: Config; warnings: readonly string[]}>
 
 export type ReloadParts = {
   read: ReadSettings
-  /** Changed in place. */
+  /** Live settings are changed in this object. */
   config: Config
   client: ControlPlaneClient
   worker: RunningWorker
   bus: EventBus
-  /** Tokens that were in use; undefined where the control plane of this machine has one of its own. */
+  /** All tokens used so far. Undefined for the local control plane, which has its own token. */
   tokens: Set<string> | undefined
 }
 
-/** Reloads one time after the other, and once more for all that were asked for meanwhile; nothing before `start`. */
-export class Reloads {
+/**
+ * Runs reloads one after the other. Requests during a reload are combined into one more reload. Requests before `start`
+ * wait for it.
+ */
+export class Reloader {
   #parts: ReloadParts | undefined
-  #isAsked = false
-  #isUnderWay = false
+  #isRequested = false
+  #isRunning = false
 
-  readonly ask = (): void => {
-    this.#isAsked = true
+  readonly request = (): void => {
+    this.#isRequested = true
     void this.#run()
   }
 
@@ -37,44 +40,44 @@ export class Reloads {
   }
 
   async #run(): Promise<void> {
-    if (!this.#parts || this.#isUnderWay) return
-    this.#isUnderWay = true
-    while (this.#isAsked) {
-      this.#isAsked = false
+    if (!this.#parts || this.#isRunning) return
+    this.#isRunning = true
+    while (this.#isRequested) {
+      this.#isRequested = false
       await reload(this.#parts)
     }
 
-    this.#isUnderWay = false
+    this.#isRunning = false
   }
 }
 
-/** Reads all settings anew and takes up what may change while the worker runs. */
+/** Reads all settings again and applies the live ones. */
 async function reload(parts: ReloadParts): Promise<void> {
   const fresh = await readAll(parts).catch((error: unknown) => {
-    notice(parts, 'error', `The settings were not reloaded, everything stays as it was. ${messageOf(error)}`)
+    notice(parts, 'error', `The reload failed, and all settings stay as they were. ${messageOf(error)}`)
   })
-  if (fresh) await change(fresh, parts)
+  if (fresh) await apply(fresh, parts)
 }
 
-type Fresh = Awaited<ReturnType<typeof readAll>>
+type FreshSettings = Awaited<ReturnType<typeof readAll>>
 
-/** The token, too, before anything is changed: that it cannot be read leaves all as it was. */
+/** Reads settings and token before anything is changed, so that a failed reload changes nothing. */
 async function readAll({read, tokens}: ReloadParts) {
   const {config: fresh, warnings} = await read()
   return {fresh, warnings, token: tokens && authToken(fresh)}
 }
 
-async function change({fresh, warnings, token}: Fresh, parts: ReloadParts): Promise<void> {
+async function apply({fresh, warnings, token}: FreshSettings, parts: ReloadParts): Promise<void> {
   const {config, client, worker, bus, tokens} = parts
   for (const warning of warnings) notice(parts, 'warn', warning)
-  const {live, atStart} = applyLive(config, fresh)
+  const {live, atStart} = applyLiveSettings(config, fresh)
   const hasNewToken = tokens !== undefined && client.http.renewToken(token)
   if (token !== undefined) tokens?.add(token)
-  const isOfFile = hasNewToken && !live.includes('auth_token') && !live.includes('auth_token_file')
-  const changed = isOfFile ? [...live, 'the token in auth_token_file'] : live
+  const isTokenFileChanged = hasNewToken && !live.includes('auth_token') && !live.includes('auth_token_file')
+  const changed = isTokenFileChanged ? [...live, 'the token in auth_token_file'] : live
   const {max_concurrent_tasks: slots, log_level: logLevel} = config
   bus.emit({type: 'settings.reloaded', changed, slots, logLevel})
-  if (atStart.length > 0) notice(parts, 'warn', `These settings take effect at the next start: ${atStart.join(', ')}`)
+  if (atStart.length > 0) notice(parts, 'warn', `These settings need a restart: ${atStart.join(', ')}`)
   await worker.applyReload({settings: live, hasNewToken})
 }
 

@@ -5,11 +5,11 @@ import type {Environment} from '../config/file.ts'
 import {globalCodebasePath} from '../config/global-codebase.ts'
 import {defaultWorkerName, workerIdentity} from '../config/identity.ts'
 import type {Config} from '../config/settings.ts'
-import {makePrivate, workerDirectory} from '../config/state-directory.ts'
+import {makePrivateDirectory, workerDirectory} from '../config/state-directory.ts'
 import {authToken} from '../config/token.ts'
-import {localWorkers} from '../control/local-workers.ts'
-import type {Synced} from '../control/messages.ts'
-import {syncByWorker} from '../control/socket-client.ts'
+import {findLocalWorkers} from '../control/local-workers.ts'
+import type {SyncReport} from '../control/messages.ts'
+import {requestSync} from '../control/socket-client.ts'
 import {systemClock} from '../core/clock.ts'
 import {usageError} from '../core/errors.ts'
 import {EventBus} from '../events/bus.ts'
@@ -28,41 +28,41 @@ export type SyncSessionsOptions = {
   version: string
   /** Folder of this program. */
   root: string
-  /** As if nothing had been sent before. */
+  /** Send everything again. */
   all: boolean
   controlPlane: () => Promise<ControlPlaneClient>
-  /** Takes a line for people. */
+  /** Prints a warning. */
   warn: (text: string) => void
 }
 
 export type SyncedWorker = {
   worker: string
-  /** A worker that runs did it. */
+  /** Whether a running worker synced, not this process. */
   running: boolean
-  codebases: Synced
+  codebases: SyncReport
 }
 
-/** One sync of the sessions: by the workers that run here (the named one, or all), else by this process in their place. */
+/** Syncs sessions once: by the running workers here (the named one, or all), or without any by this process. */
 export async function syncSessions(options: SyncSessionsOptions): Promise<SyncedWorker[]> {
   const {context, env} = options
   const {config, stateDir} = context
   const synced: SyncedWorker[] = []
-  for (const {name, socket} of await localWorkers(env, stateDir, config.worker_name)) {
-    const codebases = await syncByWorker(socket, options.all)
+  for (const {name, socket} of await findLocalWorkers(env, stateDir, config.worker_name)) {
+    const codebases = await requestSync(socket, options.all)
     if (codebases) synced.push({worker: name, running: true, codebases})
   }
 
-  return synced.length > 0 ? synced : [await syncHere(options)]
+  return synced.length > 0 ? synced : [await syncInProcess(options)]
 }
 
-async function syncHere(options: SyncSessionsOptions): Promise<SyncedWorker> {
+async function syncInProcess(options: SyncSessionsOptions): Promise<SyncedWorker> {
   const {context, env, version, controlPlane, warn} = options
   const {config, stateDir} = context
-  const configured = codebasesOf(options)
+  const configured = configuredCodebases(options)
   await using client = await controlPlane()
   const name =
     config.worker_name ?? defaultWorkerName(config.server_url === undefined ? configured[0]?.path : undefined)
-  const workerDir = makePrivate(workerDirectory(stateDir, name))
+  const workerDir = makePrivateDirectory(workerDirectory(stateDir, name))
   using _lock = acquireWorkerLock(workerDir, name)
   const workerId = workerIdentity(stateDir, name, config.worker_id)
   const bus = new EventBus(systemClock)
@@ -76,9 +76,9 @@ async function syncHere(options: SyncSessionsOptions): Promise<SyncedWorker> {
     roots: () => registrationRoots(config.registration_roots, configured),
     workerDir,
   })
-  const about = {client, clock: systemClock, workerId}
+  const shared = {client, clock: systemClock, workerId}
   const registration = new Registration({
-    ...about,
+    ...shared,
     name,
     version,
     emit: bus.emit,
@@ -93,8 +93,8 @@ async function syncHere(options: SyncSessionsOptions): Promise<SyncedWorker> {
   await registration.register(signal)
   const token = authToken(config)
   await using sync = new SessionSync({
-    ...about,
-    ...sessionSettings(config, {env, home: env['HOME'] || homedir(), commands: commandsOf(options)}),
+    ...shared,
+    ...sessionSettings(config, {env, home: env['HOME'] || homedir(), commands: sessionCommands(options)}),
     bus,
     secrets: token === undefined ? [] : [token],
     file: join(workerDir, sessionFile),
@@ -106,8 +106,8 @@ async function syncHere(options: SyncSessionsOptions): Promise<SyncedWorker> {
   return {worker: name, running: false, codebases: await sync.syncNow(signal, options)}
 }
 
-/** As `start` has them: those configured, else the current directory. */
-function codebasesOf({context, cwd, env}: SyncSessionsOptions): Config['codebases'] {
+/** The same codebases as `start` serves: the configured ones, or the current directory. Throws ExpectedError (2). */
+function configuredCodebases({context, cwd, env}: SyncSessionsOptions): Config['codebases'] {
   const {codebases} = context.config
   if (codebases.length > 0) return codebases
   if (cwd === '/' || cwd === env['HOME'])
@@ -115,8 +115,8 @@ function codebasesOf({context, cwd, env}: SyncSessionsOptions): Config['codebase
   return [{name: cwd.split('/').at(-1) || cwd, path: cwd, description: ''}]
 }
 
-/** They are of use only for a storage that is not known here, so it is no failure when there is no OpenCode. */
-function commandsOf({context, env, root}: SyncSessionsOptions): CommandOptions | undefined {
+/** OpenCode's own session commands. Only needed for an unknown storage format, so a missing OpenCode is no error. */
+function sessionCommands({context, env, root}: SyncSessionsOptions): CommandOptions | undefined {
   try {
     const ask = localOpenCode({...context, env, root})
     return {...ask, env: ask.env(ask.scratchDir)}

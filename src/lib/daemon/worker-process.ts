@@ -5,7 +5,7 @@ import type {Environment} from '../config/file.ts'
 import {globalCodebasePath} from '../config/global-codebase.ts'
 import {defaultWorkerName, workerIdentity} from '../config/identity.ts'
 import type {Config} from '../config/settings.ts'
-import {makePrivate} from '../config/state-directory.ts'
+import {makePrivateDirectory} from '../config/state-directory.ts'
 import {authToken} from '../config/token.ts'
 import {socketMode, socketPath} from '../control/socket-path.ts'
 import {serveSocket} from '../control/socket-server.ts'
@@ -28,116 +28,130 @@ import type {OpenDashboard} from '../ui/dashboard/controls.ts'
 import {ViewStore} from '../ui/view/view-store.ts'
 import {emptyView} from '../ui/view/view.ts'
 import {runWorker} from '../worker/worker.ts'
-import {compactAtRest} from './compact-at-rest.ts'
-import {ownControls, socketHandlers, type LocalControlParts} from './local-control.ts'
-import {Reloads, type ReadSettings} from './reload.ts'
-import {WorkerScreen} from './worker-screen.ts'
+import {compactWhenIdle} from './compact-when-idle.ts'
+import {dashboardControls, socketHandlers, type LocalControlParts} from './local-control.ts'
+import {Reloader, type ReadSettings} from './reload.ts'
+import {WorkerDisplay} from './worker-display.ts'
 
 export type WorkerProcessOptions = {
-  /** Live settings are changed in it when they are read anew. */
+  /** A reload changes live settings in this object. */
   config: Config
-  /** Reads the settings anew, at SIGHUP. */
+  /** Reads the settings again, at SIGHUP. */
   reload: ReadSettings
   stateDir: string
   version: string
   /** Folder of this program. */
   root: string
   env: Environment
-  /** Use, or host, the control plane of this machine. */
+  /** Use the local control plane, and host it if no other process does. */
   isLocal: boolean
   once: boolean
   exitAfterIdleMs: number
-  /** Takes log lines. */
+  /** Writes a log line. */
   write: (text: string) => void
   exit: (code: number) => void
   dashboard?: OpenDashboard | undefined
-  /** Log lines go on while the dashboard is shown: they go elsewhere. */
-  logsBeside?: boolean
+  /** The log does not go to the terminal, so it continues while the dashboard is open. */
+  isLogRedirected?: boolean
 }
 
 const hints = {
   drain: {
-    cancel: 'no more tasks are taken and those in hand may end; again: end them',
-    detach: 'no more tasks are taken and those in hand may end; again: leave at once, agents go on',
+    cancel: 'draining: no more tasks, running tasks may finish; repeat to cancel them',
+    detach: 'draining: no more tasks, running tasks may finish; repeat to exit at once, agents keep running',
   },
-  cancel: 'ending the tasks in hand; again: leave at once',
-  detach: 'leaving at once; agents go on, and the next start finds them',
-  exit: 'leaving at once; agents are left to the next start',
+  cancel: 'cancelling the running tasks; repeat to exit at once',
+  detach: 'exiting at once; agents keep running, and the next start adopts them',
+  exit: 'exiting at once; the next start recovers the agents',
 }
 
 /**
- * The whole process behind `start`: control plane where there is none, agent, socket, signals, worker.
+ * Runs the whole process of `start`: local control plane if needed, agent, socket, signals, worker. Calls `exit` at the
+ * end. Throws ExpectedError if the start fails.
  *
- * A service manager ends this process to stop it and to restart it alike, and only in the first case are its agents to
- * end: that is done by the manager, so under one the worker leaves what still runs after the drain alone.
+ * A service manager sends the same signal for a stop and a restart, but only a stop may end the agents. So under a
+ * service manager the worker leaves agents alone that still run after the drain. The companion unit ends them at a stop.
  */
 export async function startWorker(options: WorkerProcessOptions): Promise<void> {
   const second = isNotifyService(options.env) ? 'detach' : 'cancel'
   const ladder = new StopLadder(() => options.exit(exitCodes.interrupted), second)
-  await work(options, ladder)
-  // All is closed and written. Node would still take its heap apart, and wait for children: agents that go on.
+  await runProcess(options, ladder)
+  // Everything is closed and written. Without this, Node would wait for child processes: agents that keep running.
   options.exit(exitCodes.ok)
 }
 
-async function work(options: WorkerProcessOptions, ladder: StopLadder): Promise<void> {
+async function runProcess(options: WorkerProcessOptions, ladder: StopLadder): Promise<void> {
   const {config, stateDir, version} = options
   const clock = systemClock
-  makePrivate(stateDir)
+  makePrivateDirectory(stateDir)
   const bus = new EventBus(clock)
   const name = config.worker_name ?? defaultWorkerName(options.isLocal ? config.codebases[0]?.path : undefined)
-  const store = viewStore(config, name, clock.now())
-  const screen = new WorkerScreen(options, store)
+  const store = createViewStore(config, name, clock.now())
+  const display = new WorkerDisplay(options, store)
   const format = config.log_format === 'text' && writesToJournal(options.env) ? 'journal' : config.log_format
-  bus.on(await logReporter(reporting(config, format, screen.write)))
+  bus.on(await logReporter(logOptions(config, format, display.write)))
   bus.on(store.push)
   await using _manager = reportToManager(bus, {env: options.env, pid: process.pid})
-  const {step, detach, drain} = stepper(ladder, bus)
+  const {step, detach, drain} = createStopHandlers(ladder, bus)
   using _signals = onTermination(step, detach)
-  const reloads = new Reloads()
-  using _hangup = onHangup({reload: reloads.ask, leave: drain})
+  const reloader = new Reloader()
+  using _hangup = onHangup({reload: reloader.request, leave: drain})
   const workerId = workerIdentity(stateDir, name, config.worker_id)
-  const {commands, ...agent} = await openCode(options, bus)
+  const {commands, ...agent} = await prepareOpenCode(options, bus)
   await using stack = new Cleanup()
-  const server = await serverOf(options, bus, stack)
+  const server = await connectControlPlane(options, bus, stack)
   const client = stack.use(new ControlPlaneClient(server))
   process.title = `a2a-worker ${name}`
   const tokens = new Set(server.token === undefined ? [] : [server.token])
-  const secrets = () => secretsOf(options, tokens)
+  const secrets = () => collectSecrets(options, tokens)
   const globalPath = globalCodebasePath(config, options.env, options.isLocal)
   const storage = {env: options.env, home: options.env['HOME'] || homedir(), commands}
-  const about = {config, name, workerId, version, stateDir, globalPath, client, ...agent, storage, secrets, bus, clock}
+  const workerOptions = {
+    config,
+    name,
+    workerId,
+    version,
+    stateDir,
+    globalPath,
+    client,
+    ...agent,
+    storage,
+    secrets,
+    bus,
+    clock,
+  }
   let socket: AsyncDisposable | undefined
   stack.defer(() => socket?.[Symbol.asyncDispose]())
-  stack.defer(() => screen.close())
+  stack.defer(() => display.close())
   const opening: Promise<void>[] = []
   compactHeap()
-  using _rest = compactAtRest(bus, store.get)
+  using _rest = compactWhenIdle(bus, store.get)
   await runWorker(
-    {...about, signals: ladder, once: options.once, exitAfterIdleMs: options.exitAfterIdleMs},
+    {...workerOptions, signals: ladder, once: options.once, exitAfterIdleMs: options.exitAfterIdleMs},
     (worker) => {
       const parts: LocalControlParts = {worker, store, bus, ladder, step, server: client.url, version}
       const path = socketPath(options.env, stateDir, name)
       opening.push(
         serveSocket(path, socketMode(options.env), socketHandlers(parts)).then((opened) => void (socket = opened)),
       )
-      reloads.start({
+      reloader.start({
         ...{read: options.reload, config, client, worker, bus},
-        tokens: isOfThisMachine(options) ? undefined : tokens,
+        tokens: usesLocalControlPlane(options) ? undefined : tokens,
       })
-      screen.open(ownControls(parts), {watch: () => worker.queue.watch(), emit: bus.emit})
+      display.open(dashboardControls(parts), {watch: () => worker.queue.watch(), emit: bus.emit})
     },
   )
   await Promise.all(opening)
 }
 
-const viewStore = (
+const createViewStore = (
   {server_url: server = '', log_level: logLevel, max_concurrent_tasks: slots}: Config,
   name: string,
   now: number,
 ) => new ViewStore(emptyView({name, server, slots, logLevel, now}))
 
-/** The level is looked up for each event: it may change. */
-const reporting = (config: Config, format: LogOptions['format'], write: LogOptions['write']): LogOptions => ({
+/** Options of the log reporter. The level is read for each event, because a reload may change it. */
+const logOptions = (config: Config, format: LogOptions['format'], write: LogOptions['write']): LogOptions => ({
   format,
   get level() {
     return config.log_level
@@ -145,33 +159,33 @@ const reporting = (config: Config, format: LogOptions['format'], write: LogOptio
   write,
 })
 
-/** systemd names the device and inode of its journal's stream; stderr may have been led elsewhere (sd_journal(3)). */
+/** Whether stderr is systemd's journal: JOURNAL_STREAM holds its device and inode (sd_journal(3)). */
 function writesToJournal(env: Environment): boolean {
   const {dev, ino} = fstatSync(process.stderr.fd)
   return env['JOURNAL_STREAM'] === `${dev}:${ino}`
 }
 
-/** Climbs the ladder and says so. */
-function stepper(ladder: StopLadder, bus: EventBus) {
-  const said = (step: StopStep, by: string) => {
+/** Handlers that take steps of the stop ladder and emit an event with a hint. */
+function createStopHandlers(ladder: StopLadder, bus: EventBus) {
+  const emitStop = (step: StopStep, by: string) => {
     const hint = step === 'drain' ? hints.drain[ladder.second] : hints[step]
     bus.emit({type: 'stop.requested', step, by, hint})
   }
   return {
-    step: (by: string) => said(ladder.step(), by),
-    /** A shell whose terminal has gone sends its jobs the signal that the kernel has sent them already. */
+    step: (by: string) => emitStop(ladder.step(), by),
+    /** At most one drain: after a terminal is lost, both the kernel and the shell send SIGHUP. */
     drain: (by: string) => {
-      if (!ladder.drain.aborted) said(ladder.step(), by)
+      if (!ladder.drain.aborted) emitStop(ladder.step(), by)
     },
     detach: (by: string) => {
-      said('detach', by)
+      emitStop('detach', by)
       ladder.detachNow()
     },
   }
 }
 
-/** The agent, looked at once: what can be wrong with it is said now, not at each task. */
-async function openCode(
+/** Finds and probes OpenCode once, so that problems show at the start and not in each task. Throws ExpectedError (78). */
+async function prepareOpenCode(
   options: WorkerProcessOptions,
   bus: EventBus,
 ): Promise<{executor: Executor; models: ModelSource; commands: CommandOptions}> {
@@ -185,7 +199,7 @@ async function openCode(
   return {
     executor: createRunExecutor({
       ...{binary: ask.binary, probe, catalog, env, clock: systemClock},
-      // Each run has them as they are when it is prepared.
+      // Getters, so that each run uses the current live settings.
       get allow() {
         return config.env_allow
       },
@@ -198,18 +212,19 @@ async function openCode(
   }
 }
 
-const isOfThisMachine = ({isLocal, config}: WorkerProcessOptions) => isLocal || config.server_url === undefined
+const usesLocalControlPlane = ({isLocal, config}: WorkerProcessOptions) => isLocal || config.server_url === undefined
 
-async function serverOf(options: WorkerProcessOptions, bus: EventBus, stack: Cleanup) {
+/** Address and token of the control plane. Starts a local one if no server is configured and none runs. */
+async function connectControlPlane(options: WorkerProcessOptions, bus: EventBus, stack: Cleanup) {
   const {config, stateDir} = options
-  if (!isOfThisMachine(options) && config.server_url !== undefined) {
+  if (!usesLocalControlPlane(options) && config.server_url !== undefined) {
     const url = new URL(config.server_url)
-    const isPlain = url.protocol === 'http:' && !['localhost', '127.0.0.1', '[::1]'].includes(url.hostname)
-    if (isPlain)
+    const isUnencrypted = url.protocol === 'http:' && !['localhost', '127.0.0.1', '[::1]'].includes(url.hostname)
+    if (isUnencrypted)
       bus.emit({
         type: 'notice',
         level: 'warn',
-        text: `${config.server_url} is not encrypted: token, prompts and output can be read on the way`,
+        text: `${config.server_url} is not encrypted: others on the network can read token, prompts and output`,
       })
     return {baseUrl: config.server_url, token: authToken(config)}
   }
@@ -219,17 +234,15 @@ async function serverOf(options: WorkerProcessOptions, bus: EventBus, stack: Cle
   const watching = new AbortController()
   const plane = stack.use(await embedPlane({stateDir, clock: systemClock, log, signal: watching.signal}))
   stack.defer(() => watching.abort())
-  log(
-    `Control plane of this machine: ${plane.url} (${plane.isHost() ? 'hosted by this process' : 'hosted by another process'})`,
-  )
+  log(`Local control plane: ${plane.url} (${plane.isHost() ? 'hosted by this process' : 'hosted by another process'})`)
   return {baseUrl: plane.url, token: plane.token}
 }
 
-/** Values that must not leave the machine: our tokens, also former ones, and what agents get under a telling name. */
-function secretsOf({env, config}: WorkerProcessOptions, tokens: ReadonlySet<string>): string[] {
-  const telling = /(KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL)/i
+/** Values that must not leave the machine: all tokens used so far, and the agents' variables with the name of a secret. */
+function collectSecrets({env, config}: WorkerProcessOptions, tokens: ReadonlySet<string>): string[] {
+  const secretName = /(KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL)/i
   const allowed = Object.entries(env).filter(([name]) =>
     config.env_allow.some((allow) => allow === name || (allow.endsWith('*') && name.startsWith(allow.slice(0, -1)))),
   )
-  return [...tokens, ...allowed.flatMap(([name, value]) => (telling.test(name) && value ? [value] : []))]
+  return [...tokens, ...allowed.flatMap(([name, value]) => (secretName.test(name) && value ? [value] : []))]
 }

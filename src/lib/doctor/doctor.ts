@@ -1,42 +1,42 @@
 import type {ControlPlaneClient} from '../client/control-plane.ts'
 import {messageOf} from '../core/errors.ts'
 import type {Clock} from '../core/clock.ts'
-import {problem, type Finding, type Machine, type Plane} from './finding.ts'
+import {problem, type Finding, type MachineContext, type ControlPlaneContext} from './finding.ts'
 import {checkCodebases, checkOpenCode, checkState, checkWorker} from './machine-checks.ts'
 import {checkQueue} from './queue-checks.ts'
-import {checkBroker, checkLists, checkReach} from './server-checks.ts'
+import {checkBroker, checkLists, checkServer} from './server-checks.ts'
 
-export type Examination = {
-  machine: Machine
-  /** A client on connections of its own; undefined where no server is known. */
-  open: (() => ControlPlaneClient) | undefined
+export type DoctorOptions = {
+  machine: MachineContext
+  /** Creates a client with its own connections. Undefined if no server is known. */
+  createClient: (() => ControlPlaneClient) | undefined
   clock: Clock
 }
 
 /**
- * Looks at every hop between this machine and a task that is done, and says of each what is wrong and what to do. No
- * check changes anything but the state directory, which it makes. Never throws for what it finds.
+ * Runs all checks, from this machine to the queue of the control plane, and returns what they found. A check changes
+ * nothing except that it creates the state directory. Problems are findings, not exceptions.
  */
-export async function examine({machine, open, clock}: Examination): Promise<Finding[]> {
+export async function runChecks({machine, createClient, clock}: DoctorOptions): Promise<Finding[]> {
   const findings = [
-    ...(await look('OpenCode', () => checkOpenCode(machine))),
-    ...(await look('state', () => checkState(machine))),
-    ...(await look('codebases', () => checkCodebases(machine))),
-    ...(await look('worker', () => checkWorker(machine))),
-    ...(await look('broker', () => checkBroker(machine))),
+    ...(await runCheck('OpenCode', () => checkOpenCode(machine))),
+    ...(await runCheck('state', () => checkState(machine))),
+    ...(await runCheck('codebases', () => checkCodebases(machine))),
+    ...(await runCheck('worker', () => checkWorker(machine))),
+    ...(await runCheck('broker', () => checkBroker(machine))),
   ]
-  await using client = open?.()
-  const reach = await look('server', () => checkReach(machine, client))
-  findings.push(...reach)
-  if (!client || !open || reach.some(({state}) => state === 'problem')) return findings
-  const plane: Plane = {...machine, client, clock}
-  findings.push(...(await look('workers', () => checkLists(plane, open))))
-  findings.push(...(await look('queue', () => checkQueue(plane))))
+  await using client = createClient?.()
+  const serverFindings = await runCheck('server', () => checkServer(machine, client))
+  findings.push(...serverFindings)
+  if (!client || !createClient || serverFindings.some(({state}) => state === 'problem')) return findings
+  const context: ControlPlaneContext = {...machine, client, clock}
+  findings.push(...(await runCheck('workers', () => checkLists(context, createClient))))
+  findings.push(...(await runCheck('queue', () => checkQueue(context))))
   return findings
 }
 
-/** A check that itself fails is a finding, not the end of the examination. */
-async function look(check: string, step: () => Promise<Finding[]>): Promise<Finding[]> {
+/** Turns an exception of a check into a finding. */
+async function runCheck(check: string, step: () => Promise<Finding[]>): Promise<Finding[]> {
   try {
     return await step()
   } catch (error) {

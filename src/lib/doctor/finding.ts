@@ -6,7 +6,7 @@ import type {Clock} from '../core/clock.ts'
 
 export type FindingState = 'ok' | 'warning' | 'problem' | 'skipped'
 
-/** What a check has found, in words; and, where something is wrong, what to do about it, best first. */
+/** What a check found. `fixes` suggests what to do about a problem, the most likely fix first. */
 export type Finding = {check: string; state: FindingState; text: string; fixes: string[]}
 
 export const ok = (check: string, text: string): Finding => ({check, state: 'ok', text, fixes: []})
@@ -24,18 +24,18 @@ export const problem = (check: string, text: string, ...fixes: string[]): Findin
   fixes,
 })
 
-/** What the checks of this machine look at. */
-export type Machine = {
+/** Input of the checks of this machine. */
+export type MachineContext = {
   config: Config
   stateDir: string
   /** Folder of this program. */
   root: string
   env: Environment
-  /** The workers of this user that run now, as they tell over their sockets. */
+  /** Status of the running workers that this user may query. */
   local: readonly WorkerStatus[]
-  /** The server that was named, or that of this machine; null where there is none. */
+  /** The configured server, or the local one. Null if there is none. */
   server: string | null
 }
 
-/** What the checks of the control plane look at; it has answered. */
-export type Plane = Machine & {client: ControlPlaneClient; clock: Clock}
+/** Input of the checks of the control plane, which has already answered. */
+export type ControlPlaneContext = MachineContext & {client: ControlPlaneClient; clock: Clock}

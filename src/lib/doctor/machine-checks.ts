@@ -2,24 +2,24 @@ import {accessSync, constants, statfsSync} from 'node:fs'
 import {execa} from 'execa'
 import {formatBytes} from '../core/format-bytes.ts'
 import {ExpectedError, messageOf} from '../core/errors.ts'
-import {makePrivate} from '../config/state-directory.ts'
+import {makePrivateDirectory} from '../config/state-directory.ts'
 import {localOpenCode} from '../opencode/program/local-opencode.ts'
 import {probeOpenCode} from '../opencode/program/probe.ts'
 import {directoryProblem} from '../worker/registration/directory-problem.ts'
-import {ok, problem, skipped, warning, type Finding, type Machine} from './finding.ts'
+import {ok, problem, skipped, warning, type Finding, type MachineContext} from './finding.ts'
 
 const mib = 1024 ** 2
 const unit = 'a2a-agent-worker'
 
-/** Is the agent there, does it start, and has it what it needs? */
-export async function checkOpenCode(machine: Machine): Promise<Finding[]> {
+/** Checks that OpenCode is installed, starts, and finds the programs it needs. */
+export async function checkOpenCode(machine: MachineContext): Promise<Finding[]> {
   const check = 'OpenCode'
   try {
     const ask = localOpenCode(machine)
     const {version, warnings} = await probeOpenCode(ask.binary, ask.env(ask.scratchDir))
     return [
       ok(check, `${version} at ${ask.binary} (${ask.source})`),
-      ...warnings.map((text) => warning(check, text, fixOf(text))),
+      ...warnings.map((text) => warning(check, text, fixForWarning(text))),
     ]
   } catch (error) {
     if (!(error instanceof ExpectedError)) throw error
@@ -27,18 +27,18 @@ export async function checkOpenCode(machine: Machine): Promise<Finding[]> {
   }
 }
 
-const fixOf = (text: string) =>
+const fixForWarning = (text: string) =>
   text.includes('`rg`')
     ? 'apt-get install ripgrep'
     : text.includes('`git`')
       ? 'apt-get install git'
       : 'npm i -g opencode-ai'
 
-/** Can state be kept, and is there room for it? */
-export async function checkState({stateDir, config}: Machine): Promise<Finding[]> {
+/** Checks that the state directory is writable and has enough free space. */
+export async function checkState({stateDir, config}: MachineContext): Promise<Finding[]> {
   const check = 'state'
   try {
-    makePrivate(stateDir)
+    makePrivateDirectory(stateDir)
     accessSync(stateDir, constants.W_OK)
   } catch (error) {
     const message = error instanceof ExpectedError ? error.message : `${stateDir}: ${messageOf(error)}`
@@ -47,18 +47,17 @@ export async function checkState({stateDir, config}: Machine): Promise<Finding[]
 
   const {bavail, bsize} = statfsSync(stateDir)
   const free = bavail * bsize
-  const least = config.min_free_disk * mib
-  const room = 'Make room on that disk, or lower keep_runs_mb or min_free_disk.'
-  const only = `only ${formatBytes(free)} are free for ${stateDir}`
-  if (free < least)
-    return [problem(check, `${only}: below ${formatBytes(least)} (min_free_disk) no task is taken`, room)]
-  if (free < 2 * least)
-    return [warning(check, `${only}: below ${formatBytes(least)} (min_free_disk) no task is taken`, room)]
+  const minimum = config.min_free_disk * mib
+  const fix = 'Free space on that disk, or lower keep_runs_mb or min_free_disk.'
+  const only = `only ${formatBytes(free)} free for ${stateDir}`
+  const limit = `below ${formatBytes(minimum)} (min_free_disk) the worker takes no tasks`
+  if (free < minimum) return [problem(check, `${only}; ${limit}`, fix)]
+  if (free < 2 * minimum) return [warning(check, `${only}; ${limit}`, fix)]
   return [ok(check, `${stateDir}, ${formatBytes(free)} free`)]
 }
 
-/** Are the configured directories there, and may they be worked in? */
-export async function checkCodebases({config}: Machine): Promise<Finding[]> {
+/** Checks that the configured codebases exist and that this user may work in them. */
+export async function checkCodebases({config}: MachineContext): Promise<Finding[]> {
   if (config.codebases.length === 0) return [skipped('codebases', 'none is configured')]
   return config.codebases.map(({name, path}) => {
     const check = `codebase ${name}`
@@ -71,7 +70,7 @@ export async function checkCodebases({config}: Machine): Promise<Finding[]> {
     } catch {
       return problem(
         check,
-        `this user may not read and write ${path}`,
+        `this user cannot read and write ${path}`,
         `setfacl -R -m u:"$(id -un)":rwX -m d:u:"$(id -un)":rwX ${path}`,
         `Or add the user to the group of the directory: usermod -a -G "$(stat -c %G ${path})" "$(id -un)"`,
       )
@@ -79,24 +78,24 @@ export async function checkCodebases({config}: Machine): Promise<Finding[]> {
   })
 }
 
-/** Does a worker run here, and for the server that is meant? */
-export async function checkWorker({local, server}: Machine): Promise<Finding[]> {
+/** Checks that a worker runs here, for the configured server, and is connected. */
+export async function checkWorker({local, server}: MachineContext): Promise<Finding[]> {
   const check = 'worker'
-  if (local.length === 0) return [await noWorker()]
+  if (local.length === 0) return [await explainNoWorker()]
   return local.map((worker) => {
     const where = `${worker.name} (pid ${worker.pid}), ${worker.phase}, ${worker.link} to ${worker.server}`
     if (server !== null && worker.server !== server)
       return problem(
         check,
-        `${where}; but ${server} was asked for`,
-        `Set A2A_SERVER_URL=${server} for the worker, in /etc/a2a-worker/env for the service, and restart it.`,
+        `${where}, but the configured server is ${server}`,
+        `Set A2A_SERVER_URL=${server} for the worker (for the service in /etc/a2a-worker/env), and restart it.`,
       )
     if (worker.link === 'down')
       return problem(check, `${where}: it cannot reach its server`, 'See the checks of the server below.')
     if (worker.link === 'poll')
       return warning(
         check,
-        `${where}: its task stream does not come through, so tasks start seconds later`,
+        `${where}: its task stream is blocked, so tasks start seconds later`,
         'Let the proxy pass text/event-stream unbuffered (nginx: proxy_buffering off).',
       )
     return worker.codebases.length > 0
@@ -105,8 +104,8 @@ export async function checkWorker({local, server}: Machine): Promise<Finding[]> 
   })
 }
 
-/** Why the service does not run, if there is one. */
-async function noWorker(): Promise<Finding> {
+/** Explains why no worker runs, from the state of the service if one is installed. */
+async function explainNoWorker(): Promise<Finding> {
   const check = 'worker'
   const start = 'Start one where the code is: a2a-worker start, or sudo systemctl start a2a-agent-worker.'
   const state = await execa('systemctl', ['show', unit, '--property=LoadState,ActiveState,Result,ExecMainStatus'], {
@@ -117,7 +116,7 @@ async function noWorker(): Promise<Finding> {
     state.failed ? [] : state.stdout.split('\n').map((line) => line.split('=') as [string, string]),
   )
   if (properties.get('LoadState') !== 'loaded')
-    return problem(check, 'no worker of this user runs on this machine', start)
+    return problem(check, 'no worker runs on this machine for this user', start)
   const active = properties.get('ActiveState') ?? 'unknown'
   if (active === 'active') return ok(check, `the service ${unit} is active (of another user)`)
   return problem(

@@ -1,40 +1,40 @@
 import {parseTime} from '../core/clock.ts'
 import {pendingCodebase} from '../protocol/routes.ts'
 import type {Task} from '../protocol/schemas.ts'
-import {ok, problem, warning, type Finding, type Plane} from './finding.ts'
+import {ok, problem, warning, type Finding, type ControlPlaneContext} from './finding.ts'
 
-/** What waits longer than this is stuck, or has to be explained. */
-const patienceMs = 30_000
+/** A task that waits longer than this counts as stuck. */
+const stuckAfterMs = 30_000
 
-/** Tasks that nobody takes, by the reason that the server gives. */
-export async function checkQueue({client, clock}: Plane): Promise<Finding[]> {
+/** Reports tasks that no worker takes, grouped by the reason that the server gives, and tasks whose worker is lost. */
+export async function checkQueue({client, clock}: ControlPlaneContext): Promise<Finding[]> {
   const {tasks} = await client.tasks({status: 'pending', limit: 500})
-  const old = tasks.filter(({created_at}) => clock.now() - (parseTime(created_at) ?? clock.now()) > patienceMs)
+  const old = tasks.filter(({created_at}) => clock.now() - (parseTime(created_at) ?? clock.now()) > stuckAfterMs)
   const [registrations, others] = [old.filter(isRegistration), old.filter((task) => !isRegistration(task))]
   return [
     ...registrations.slice(0, 5).map((task) => stuckRegistration(task)),
     ...stuckTasks(others),
     ...(old.length === 0 ? [ok('queue', `${tasks.length} tasks wait, none for long`)] : []),
-    ...(await lostTasks(client)),
+    ...(await findLostTasks(client)),
   ]
 }
 
 const isRegistration = ({codebase_id}: Task) => codebase_id === pendingCodebase
 
-const textOf = (value: unknown) => (typeof value === 'string' ? value : 'the path')
+const pathText = (value: unknown) => (typeof value === 'string' ? value : 'the path')
 
 function stuckRegistration({id, metadata, waiting}: Task): Finding {
-  const path = textOf(metadata['path'])
+  const path = pathText(metadata['path'])
   return problem(
     'registration',
     `the registration of ${path} (task ${id}) is stuck in pending: ${waiting ?? 'no worker has taken it'}`,
-    'Is a worker connected that has the path? Its log says “Handling registration task” when it takes it.',
-    `Can its user read it? sudo -u a2a-worker ls -la ${path}`,
-    `Is the path below its registration_roots? Add it there, or register it on that machine: a2a-worker register ${path}`,
+    'Is a worker connected on a machine that has the path? Its log says “Handling registration task” when it takes the task.',
+    `Can the user of the worker read the path? sudo -u a2a-worker ls -la ${path}`,
+    `Is the path below the worker's registration_roots? Add it there, or register it on that machine: a2a-worker register ${path}`,
   )
 }
 
-/** One finding a reason: a hundred tasks that wait for the same worker are one problem. */
+/** One finding per reason: a hundred tasks that wait for the same worker are one problem. */
 function stuckTasks(tasks: readonly Task[]): Finding[] {
   const byReason = new Map<string, Task[]>()
   for (const task of tasks) {
@@ -55,18 +55,21 @@ const fixes: [pattern: RegExp, fix: string][] = [
     /serves this codebase|is offline|no worker is connected/,
     'Start the worker that has the codebase: sudo systemctl start a2a-agent-worker.',
   ],
-  [/no open stream/, 'The worker polls; if it does not, look into its log: journalctl -u a2a-agent-worker | grep poll'],
-  [/busy/, 'One task at a time works in a tree: wait, or cancel the one that runs with `a2a-worker tasks cancel`.'],
+  [/no open stream/, 'The worker should poll. If it does not, see its log: journalctl -u a2a-agent-worker | grep poll'],
+  [
+    /busy/,
+    'One task at a time runs in a working tree. Wait, or cancel the running task with `a2a-worker tasks cancel`.',
+  ],
   [/no free slot/, 'Wait, or raise max_concurrent_tasks of the worker.'],
-  [/declined/, 'Mend what the worker says, or let another worker serve the codebase.'],
-  [/capabilities/, 'Add them to "capabilities" in the configuration of a worker, and restart it.'],
+  [/declined/, 'Fix what the worker reports, or let another worker serve the codebase.'],
+  [/capabilities/, 'Add the capabilities to "capabilities" in the configuration of a worker, and restart it.'],
 ]
 
 const fixFor = (reason: string) =>
   fixes.find(([pattern]) => pattern.test(reason))?.[1] ??
   'Is the codebase registered with a worker_id? a2a-worker codebases list'
 
-async function lostTasks(client: Plane['client']): Promise<Finding[]> {
+async function findLostTasks(client: ControlPlaneContext['client']): Promise<Finding[]> {
   const {tasks} = await client.tasks({status: 'running', limit: 500})
   const lost = tasks.filter(({lost_since}) => lost_since !== null)
   if (lost.length === 0) return []
@@ -74,8 +77,8 @@ async function lostTasks(client: Plane['client']): Promise<Finding[]> {
     problem(
       'queue',
       `${lost.length} running tasks have lost their worker (first ${lost[0]?.id}, since ${lost[0]?.lost_since})`,
-      'Start that worker again: it goes on with them, or gives them back.',
-      'If its machine is gone: a2a-worker tasks retry TASK --force',
+      'Start that worker again. It continues these tasks or returns them to the queue.',
+      'If its machine is lost: a2a-worker tasks retry TASK --force',
     ),
   ]
 }

@@ -2,37 +2,42 @@ import {lookup} from 'node:dns/promises'
 import {ControlPlaneClient} from '../client/control-plane.ts'
 import {isUnauthorized} from '../client/http.ts'
 import {ExpectedError, errorCode, messageOf} from '../core/errors.ts'
-import {ok, problem, skipped, warning, type Finding, type Machine, type Plane} from './finding.ts'
+import {ok, problem, skipped, warning, type Finding, type MachineContext, type ControlPlaneContext} from './finding.ts'
 
-/** So far apart two clocks may be: what is older is told wrong. */
-const mostSkewMs = 60_000
-/** Asked so often, each time on a connection of its own, a balancer has shown all its replicas. */
-const looks = 6
+/** Allowed difference between the clocks. A larger one makes ages and expiry times wrong. */
+const maxSkewMs = 60_000
+/** After this many requests, each on its own connection, a load balancer has used all its replicas. */
+const sampleCount = 6
 
-/** Each hop to the server, one after the other: the first that fails is the cause of the rest. */
-export async function checkReach({server}: Machine, client: ControlPlaneClient | undefined): Promise<Finding[]> {
+/** Checks the way to the server hop by hop. Stops at the first failure, because it causes the following ones. */
+export async function checkServer(
+  {server}: MachineContext,
+  client: ControlPlaneClient | undefined,
+): Promise<Finding[]> {
   const check = 'server'
   if (server === null || !client)
     return [
       problem(
         check,
-        'no control plane is known: no server was named, and none runs on this machine',
-        'Name one: a2a-worker config set server_url https://…, or start one here: a2a-worker start',
+        'no control plane is configured, and none runs on this machine',
+        'Set one: a2a-worker config set server_url https://…, or start one here: a2a-worker start',
       ),
     ]
   const {hostname} = new URL(server)
   try {
     await lookup(hostname.replaceAll(/[[\]]/g, ''))
   } catch {
-    return [problem(check, `the host name ${hostname} is not known`, `nslookup ${hostname}`, 'Correct server_url.')]
+    return [
+      problem(check, `the host name ${hostname} cannot be resolved`, `nslookup ${hostname}`, 'Correct server_url.'),
+    ]
   }
 
   try {
-    const begun = Date.now()
+    const startedAt = Date.now()
     const {version, date} = await client.healthWithDate()
     return [
       ok(check, `${server} answers${version ? `, version ${version}` : ''}`),
-      ...checkClock(date, begun),
+      ...checkClock(date, startedAt),
       ...(await checkToken(client)),
     ]
   } catch (error) {
@@ -44,7 +49,7 @@ function unreachable(server: string, error: unknown): Finding {
   const message = messageOf(error)
   const fixes = error instanceof ExpectedError ? error.suggestions : []
   if (/certificate|CERT|self.signed/i.test(`${message} ${errorCode(error) ?? ''}`))
-    return problem('server', message, 'Give the CA of the server with NODE_EXTRA_CA_CERTS=/path/to/ca.pem.')
+    return problem('server', message, 'Set the CA of the server: NODE_EXTRA_CA_CERTS=/path/to/ca.pem')
   const port = new URL(server).port || (server.startsWith('https') ? '443' : '80')
   return problem(
     'server',
@@ -56,18 +61,18 @@ function unreachable(server: string, error: unknown): Finding {
 }
 
 function checkClock(date: string | undefined, begun: number): Finding[] {
-  const theirs = date === undefined ? Number.NaN : Date.parse(date)
-  const skew = Math.abs(theirs - begun)
+  const serverTime = date === undefined ? Number.NaN : Date.parse(date)
+  const skew = Math.abs(serverTime - begun)
   if (Number.isNaN(skew)) return []
-  if (skew <= mostSkewMs) return [ok('clock', 'agrees with that of the server')]
-  const text = `is ${Math.round(skew / 1000)} s off that of the server`
+  if (skew <= maxSkewMs) return [ok('clock', 'agrees with the clock of the server')]
+  const text = `differs by ${Math.round(skew / 1000)} s from the clock of the server`
   return [warning('clock', text, 'timedatectl set-ntp true')]
 }
 
 async function checkToken(client: ControlPlaneClient): Promise<Finding[]> {
   try {
     await client.workers()
-    return [ok('token', 'the server takes it, or asks for none')]
+    return [ok('token', 'the server accepts it, or requires none')]
   } catch (error) {
     if (!isUnauthorized(error)) throw error
     return [
@@ -80,17 +85,20 @@ async function checkToken(client: ControlPlaneClient): Promise<Finding[]> {
   }
 }
 
-/** Are there workers, does the server know ours, and does each look show the same? */
-export async function checkLists({server, local}: Plane, open: () => ControlPlaneClient): Promise<Finding[]> {
+/** Checks that the server lists workers, knows those of this machine, and gives the same lists each time. */
+export async function checkLists(
+  {server, local}: ControlPlaneContext,
+  createClient: () => ControlPlaneClient,
+): Promise<Finding[]> {
   const check = 'workers'
-  const workers = await lookAgain(open, async (client) => (await client.workers()).map((one) => one.worker_id))
-  const codebases = await lookAgain(open, async (client) => (await client.codebases()).map(({id}) => id))
-  if (!isSteady(workers) || !isSteady(codebases))
+  const workers = await sampleList(createClient, async (client) => (await client.workers()).map((one) => one.worker_id))
+  const codebases = await sampleList(createClient, async (client) => (await client.codebases()).map(({id}) => id))
+  if (!isConsistent(workers) || !isConsistent(codebases))
     return [
       problem(
         check,
-        `the lists of workers (${counts(workers)}) and codebases (${counts(codebases)}) change from one look to the next: replicas without shared state`,
-        'Set A2A_REDIS_URL on the server (not the worker), for all replicas the same.',
+        `the lists of workers (${counts(workers)}) and codebases (${counts(codebases)}) change between requests: replicas without shared state`,
+        'Set the same A2A_REDIS_URL for all replicas of the server (not for the worker).',
       ),
     ]
   const [known = []] = workers
@@ -100,44 +108,44 @@ export async function checkLists({server, local}: Plane, open: () => ControlPlan
     return [
       problem(
         check,
-        `the server does not know the worker ${unknown[0]?.name}, which says that it is registered: the server has lost its state, or is another replica`,
+        `the server does not know the registered worker ${unknown[0]?.name}: the server has lost its state, or is another replica`,
         'Keep the database of the server on a persistent volume: OPENCODE_DB_PATH=/data/opencode.db.',
-        'Register anew: sudo systemctl restart a2a-agent-worker',
+        'Register again: sudo systemctl restart a2a-agent-worker',
       ),
     ]
   if (known.length === 0)
     return [
       problem(
         check,
-        'the server knows no worker, so it answers “No workers available” to a registration by path',
+        'the server has no workers, so it answers “No workers available” to a registration by path',
         'Start the worker on the machine that has the code: sudo systemctl start a2a-agent-worker, or a2a-worker start.',
-        `Make sure that it works for ${server}: systemctl cat a2a-agent-worker | grep A2A_SERVER_URL`,
+        `Check that the worker uses ${server}: systemctl cat a2a-agent-worker | grep A2A_SERVER_URL`,
       ),
     ]
   return [ok(check, `${known.length} workers, ${codebases[0]?.length ?? 0} codebases`)]
 }
 
-/** The same list several times: a balancer that takes turns shows each of its replicas. */
-async function lookAgain(
-  open: () => ControlPlaneClient,
+/** Fetches a list several times, so that a load balancer uses each of its replicas. */
+async function sampleList(
+  createClient: () => ControlPlaneClient,
   list: (client: ControlPlaneClient) => Promise<string[]>,
 ): Promise<string[][]> {
-  const seen: string[][] = []
-  for (let i = 0; i < looks; i++) {
-    await using client = open()
-    seen.push((await list(client)).sort())
+  const samples: string[][] = []
+  for (let i = 0; i < sampleCount; i++) {
+    await using client = createClient()
+    samples.push((await list(client)).sort())
   }
 
-  return seen
+  return samples
 }
 
-const isSteady = (seen: readonly string[][]) => new Set(seen.map((look) => look.join(' '))).size === 1
-const counts = (seen: readonly string[][]) => seen.map((look) => look.length).join(', ')
+const isConsistent = (samples: readonly string[][]) => new Set(samples.map((sample) => sample.join(' '))).size === 1
+const counts = (samples: readonly string[][]) => samples.map((sample) => sample.length).join(', ')
 
-/** Can the broker be reached that was named? */
-export async function checkBroker({config}: Machine): Promise<Finding[]> {
+/** Checks that the configured broker (Redis) can be reached. */
+export async function checkBroker({config}: MachineContext): Promise<Finding[]> {
   const check = 'broker'
-  if (config.redis_url === undefined) return [skipped(check, 'none is configured; tasks come by stream or polling')]
+  if (config.redis_url === undefined) return [skipped(check, 'not configured; tasks arrive by stream or polling')]
   const {Redis} = await import('ioredis')
   const redis = new Redis(config.redis_url, {lazyConnect: true, retryStrategy: null, connectTimeout: 5000})
   let reason = ''
@@ -147,7 +155,7 @@ export async function checkBroker({config}: Machine): Promise<Finding[]> {
     await redis.ping()
     return [ok(check, 'Redis answers')]
   } catch (error) {
-    const fix = 'Tasks come without it, only later. Check redis_url, its password, and that Redis runs.'
+    const fix = 'Tasks arrive without it, but later. Check redis_url and its password, and that Redis runs.'
     return [warning(check, `Redis cannot be used: ${reason || messageOf(error)}`, fix)]
   } finally {
     redis.disconnect()

@@ -1,5 +1,5 @@
 import {renameSync} from 'node:fs'
-import {cannotWrite} from '../config/state-directory.ts'
+import {cannotWriteError} from '../config/state-directory.ts'
 import {isoTime} from '../core/clock.ts'
 import {errorCode, ExpectedError, messageOf} from '../core/errors.ts'
 import {Journal, type JournalOptions} from './journal.ts'
@@ -31,6 +31,6 @@ function move(from: string, to: string): void {
   try {
     renameSync(from, to)
   } catch (error) {
-    if (errorCode(error) !== 'ENOENT') throw cannotWrite(to, error)
+    if (errorCode(error) !== 'ENOENT') throw cannotWriteError(to, error)
   }
 }

@@ -1,7 +1,7 @@
 import {randomBytes} from 'node:crypto'
 import {join} from 'node:path'
-import {readLocalPlane, writeLocalPlane, type LocalPlane} from '../config/local-plane.ts'
-import {makePrivate} from '../config/state-directory.ts'
+import {readLocalControlPlane, writeLocalControlPlane, type LocalControlPlane} from '../config/local-control-plane.ts'
+import {makePrivateDirectory} from '../config/state-directory.ts'
 import type {Clock} from '../core/clock.ts'
 import {ExpectedError} from '../core/errors.ts'
 import {startControlPlane, type ControlPlane} from './control-plane.ts'
@@ -26,7 +26,7 @@ const takeOverMs = 1000
  * The host is the process with the operating system's lock on the database. Throws ExpectedError (73, 75).
  */
 export async function embedPlane(options: EmbeddedOptions): Promise<EmbeddedPlane> {
-  makePrivate(options.stateDir)
+  makePrivateDirectory(options.stateDir)
   let hosted = await tryHost(options)
   const known = hosted?.address ?? (await waitForAddress(options))
   const watching = hosted ? Promise.resolve() : takeOverWhenFree(options, (plane) => (hosted = plane))
@@ -41,7 +41,7 @@ export async function embedPlane(options: EmbeddedOptions): Promise<EmbeddedPlan
   }
 }
 
-type Hosted = {plane: ControlPlane; address: LocalPlane}
+type Hosted = {plane: ControlPlane; address: LocalControlPlane}
 
 async function takeOverWhenFree(options: EmbeddedOptions, onHost: (hosted: Hosted) => void): Promise<void> {
   const {clock, signal, log} = options
@@ -57,7 +57,7 @@ async function takeOverWhenFree(options: EmbeddedOptions, onHost: (hosted: Hoste
 
 /** Resolves with undefined if another process is the host. */
 async function tryHost({stateDir, log, clock}: EmbeddedOptions): Promise<Hosted | undefined> {
-  const known = readLocalPlane(stateDir)
+  const known = readLocalControlPlane(stateDir)
   const token = known?.token ?? randomBytes(24).toString('base64url')
   for (let offset = 0; ; offset++) {
     const port = offset === 0 && known ? known.port : defaultPort + offset
@@ -72,7 +72,7 @@ async function tryHost({stateDir, log, clock}: EmbeddedOptions): Promise<Hosted 
         clock,
       })
       const address = {url: plane.url, port: plane.port, token}
-      writeLocalPlane(stateDir, address)
+      writeLocalControlPlane(stateDir, address)
       return {plane, address}
     } catch (error) {
       const code = error instanceof ExpectedError ? error.code : undefined
@@ -83,9 +83,9 @@ async function tryHost({stateDir, log, clock}: EmbeddedOptions): Promise<Hosted 
 }
 
 /** The host has the lock before it has a port, so its address appears a moment later. */
-async function waitForAddress({stateDir, clock, signal}: EmbeddedOptions): Promise<LocalPlane> {
+async function waitForAddress({stateDir, clock, signal}: EmbeddedOptions): Promise<LocalControlPlane> {
   for (let tries = 0; tries < 100 && !signal.aborted; tries++) {
-    const known = readLocalPlane(stateDir)
+    const known = readLocalControlPlane(stateDir)
     if (known) return known
     await clock.sleep(50, signal)
   }

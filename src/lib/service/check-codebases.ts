@@ -1,25 +1,26 @@
 import {isHidden} from './units/drop-in.ts'
-import type {Findings} from './findings.ts'
+import type {Inspection} from './inspect-machine.ts'
 import {serviceUser, type Layout} from './machine/layout.ts'
 import type {Machine} from './machine/machine.ts'
 
-/** Says of each codebase of a service of the machine whether the service's user can work in it. */
+/** Returns a problem for each codebase that the user of the service cannot work in. */
 export async function checkCodebases(
-  {settings}: Pick<Findings, 'settings'>,
+  {settings}: Pick<Inspection, 'settings'>,
   {machine, layout, isDryRun}: {machine: Machine; layout: Layout; isDryRun: boolean},
 ): Promise<string[]> {
   const paths = settings.config.codebases.map(({path}) => path)
-  if (paths.length === 0 && machine.isLive) return ['it has no codebase yet; give --codebase NAME:PATH']
+  if (paths.length === 0 && machine.isLive)
+    return ['the service has no codebase yet; add one with --codebase NAME:PATH']
   if (!machine.isLive || layout.scope === 'user' || isDryRun) return []
-  const problems = await Promise.all(paths.map((path) => problemOf(path, machine)))
+  const problems = await Promise.all(paths.map((path) => codebaseProblem(path, machine)))
   return problems.filter((problem) => problem !== undefined)
 }
 
-async function problemOf(path: string, machine: Machine): Promise<string | undefined> {
+async function codebaseProblem(path: string, machine: Machine): Promise<string | undefined> {
   if (!machine.exists(path)) return `the codebase ${path} does not exist`
-  // The way through a home is open in the sandbox, so only the directory itself counts there.
+  // The sandbox opens the way through a home directory, so only the rights on the codebase itself count there.
   const test = isHidden(path) ? {words: ['test', '-w', '.'], cwd: path} : {words: ['test', '-w', path], cwd: '/'}
   const {code} = await machine.run(['runuser', '-u', serviceUser, '--', ...test.words], {cwd: test.cwd})
   if (code === 0) return undefined
-  return `the user ${serviceUser} may not write in ${path}; let it: setfacl -R -m u:${serviceUser}:rwX -m d:u:${serviceUser}:rwX ${path}`
+  return `the user ${serviceUser} cannot write to ${path}; run: setfacl -R -m u:${serviceUser}:rwX -m d:u:${serviceUser}:rwX ${path}`
 }

@@ -5,9 +5,9 @@ import type {Layout} from './machine/layout.ts'
 import type {Machine} from './machine/machine.ts'
 
 export type FoundOpenCode = {
-  /** The program itself, where wrappers could be seen through. */
+  /** Path of the program itself, behind wrapper scripts. Undefined if it was not found. */
   program: string | undefined
-  /** What has to be put into the configuration, since the service would not find it. */
+  /** Path to write to the configuration, because the service would not find the program otherwise. */
   configure?: string
   warnings: string[]
 }
@@ -15,28 +15,28 @@ export type FoundOpenCode = {
 export type SearchOptions = {
   machine: Machine
   layout: Layout
-  /** Of who installs. */
+  /** Environment of the installing user. */
   env: Environment
   programRoot: string
 }
 
-/** What systemd gives to services. */
+/** The PATH that systemd sets for services. */
 const servicePath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 
-/** Looks where the service will look; then where whoever installs would find it. */
+/** Searches OpenCode where the service will search, then where the installing user would find it. */
 export function findOpenCode(configured: string | undefined, options: SearchOptions): FoundOpenCode {
   const {machine, layout, env, programRoot} = options
   if (!machine.isLive) return {program: undefined, warnings: []}
   const explicit = configured === undefined ? undefined : {path: configured, source: 'opencode_bin'}
-  const own = attempt({explicit, env: {PATH: servicePath}, home: layout.home})
-  if ('path' in own) return {program: own.path, warnings: []}
-  const missing = {program: undefined, warnings: [`${own.problem}. The service does not start without it`]}
+  const forService = tryLocate({explicit, env: {PATH: servicePath}, home: layout.home})
+  if ('path' in forService) return {program: forService.path, warnings: []}
+  const missing = {program: undefined, warnings: [`${forService.problem}. The service needs it to start`]}
   if (explicit) return missing
-  const theirs = attempt({env: {...env}, home: env['HOME'] || layout.home, projectRoot: programRoot})
-  return 'path' in theirs ? {program: theirs.path, configure: theirs.path, warnings: []} : missing
+  const forUser = tryLocate({env: {...env}, home: env['HOME'] || layout.home, projectRoot: programRoot})
+  return 'path' in forUser ? {program: forUser.path, configure: forUser.path, warnings: []} : missing
 }
 
-function attempt(options: LocateOptions): {path: string} | {problem: string} {
+function tryLocate(options: LocateOptions): {path: string} | {problem: string} {
   try {
     return {path: locateOpenCode(options).path}
   } catch (error) {

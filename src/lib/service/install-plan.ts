@@ -2,14 +2,14 @@ import {join} from 'node:path'
 import {parseEnvFile} from './units/env-file.ts'
 import {machineDropIn} from './units/drop-in.ts'
 import type {ExistingUnit} from './units/existing-unit.ts'
-import type {Findings} from './findings.ts'
+import type {Inspection} from './inspect-machine.ts'
 import {agentsFile, appDir, dropInFile, nodeFile, serviceUser, unitFile, type Layout} from './machine/layout.ts'
 import type {Machine} from './machine/machine.ts'
-import {pending} from './machine/perform.ts'
+import {pendingSteps} from './machine/apply-steps.ts'
 import type {Program} from './machine/program.ts'
 import type {Step} from './machine/steps.ts'
 import {isEnabled, systemctl} from './machine/systemd.ts'
-import {agentsUnit, gitConfig, marker, sysusers, tmpfiles, workerUnit} from './units/units.ts'
+import {agentsUnit, gitConfig, fileHeader, sysusers, tmpfiles, workerUnit} from './units/units.ts'
 
 export const sysusersFile = '/etc/sysusers.d/a2a-worker.conf'
 export const tmpfilesFile = '/etc/tmpfiles.d/a2a-worker.conf'
@@ -17,26 +17,26 @@ export const tmpfilesFile = '/etc/tmpfiles.d/a2a-worker.conf'
 export type PlanOptions = {machine: Machine; layout: Layout; program: Program}
 
 /**
- * What is to be done, in an order in which a failure leaves the present service as it is for as long as possible: user,
- * program, a look at the units by systemd; only then the configuration and the units themselves.
+ * The steps of an installation. Their order keeps the present service intact for as long as possible if a step fails:
+ * user, program and a check of the units by systemd come before configuration and units.
  */
-export async function planInstall(findings: Findings, options: PlanOptions): Promise<Step[]> {
+export async function planInstall(inspection: Inspection, options: PlanOptions): Promise<Step[]> {
   const {machine, layout} = options
-  const units = unitSteps(findings, layout)
-  const pendingUnits = await pending(units, machine)
-  const moved = replaceSteps(findings.existing, options)
-  const isChanged = pendingUnits.length > 0 || moved.length > 0
+  const units = unitSteps(inspection, layout)
+  const pendingUnits = await pendingSteps(units, machine)
+  const moveSteps = moveAsideSteps(inspection.existing, options)
+  const isChanged = pendingUnits.length > 0 || moveSteps.length > 0
   const live = (...steps: Step[]) => (machine.isLive ? steps : [])
   return [
     ...(await userSteps(layout, machine)),
-    ...(await pending(programSteps(options), machine)),
+    ...(await pendingSteps(programSteps(options), machine)),
     ...live(...(isChanged ? [verifyStep(units, layout)] : [])),
-    ...moved,
-    ...(await pending([...configSteps(findings, layout), ...homeSteps(findings, options)], machine)),
+    ...moveSteps,
+    ...(await pendingSteps([...configSteps(inspection, layout), ...homeSteps(inspection, options)], machine)),
     ...pendingUnits,
     ...live(...(isChanged ? [run(systemctl(layout, 'daemon-reload'))] : [])),
     ...live(
-      ...((await isInstalledAndEnabled(findings, options))
+      ...((await isInstalledAndEnabled(inspection, options))
         ? []
         : [run(systemctl(layout, 'enable', `${layout.unit}.service`))]),
     ),
@@ -45,17 +45,20 @@ export async function planInstall(findings: Findings, options: PlanOptions): Pro
 
 const run = (command: string[]): Step => ({kind: 'run', command})
 
-const isInstalledAndEnabled = async ({existing}: Findings, {machine, layout}: PlanOptions) =>
+const isInstalledAndEnabled = async ({existing}: Inspection, {machine, layout}: PlanOptions) =>
   machine.isLive && existing.kind === 'ours' && (await isEnabled(machine, layout))
 
 async function userSteps({scope}: Layout, machine: Machine): Promise<Step[]> {
   if (scope === 'user') return []
-  const file = await pending([{kind: 'file', path: sysusersFile, text: sysusers, mode: 0o644, owner: 'root'}], machine)
+  const file = await pendingSteps(
+    [{kind: 'file', path: sysusersFile, text: sysusers, mode: 0o644, owner: 'root'}],
+    machine,
+  )
   const isThere = !machine.isLive || (await machine.run(['id', '-u', serviceUser])).code === 0
   return [...file, ...(isThere ? [] : [run(['systemd-sysusers', sysusersFile])])]
 }
 
-/** The folder is root's before anything is put there: an earlier installation may have given it to the service. */
+/** The folder belongs to root before files are copied, because an earlier installation may have given it to the service. */
 function programSteps({layout, program}: PlanOptions): Step[] {
   const owner = layout.scope === 'system' ? 'root' : 'self'
   return [
@@ -65,7 +68,7 @@ function programSteps({layout, program}: PlanOptions): Step[] {
   ]
 }
 
-function configSteps({configText: text, envText}: Findings, layout: Layout): Step[] {
+function configSteps({configText: text, envText}: Inspection, layout: Layout): Step[] {
   const {scope, configDir, configFile, envFile} = layout
   const isSystem = scope === 'system'
   return [
@@ -78,10 +81,10 @@ function configSteps({configText: text, envText}: Findings, layout: Layout): Ste
   ]
 }
 
-/** The service's home, unless it has another one; what somebody wrote there is left alone. */
-function homeSteps({envText}: Findings, {machine, layout: {scope, stateDir, home}}: PlanOptions): Step[] {
+/** Creates the home of the service, unless it uses another one. A .gitconfig written by others stays. */
+function homeSteps({envText}: Inspection, {machine, layout: {scope, stateDir, home}}: PlanOptions): Step[] {
   const path = join(home, '.gitconfig')
-  const isOurs = machine.read(path)?.startsWith(marker) ?? true
+  const isOurs = machine.read(path)?.startsWith(fileHeader) ?? true
   if (scope === 'user' || (parseEnvFile(envText)['HOME'] ?? home) !== home || !isOurs) return []
   return [
     {kind: 'folder', path: stateDir, mode: 0o700, owner: 'service'},
@@ -92,7 +95,7 @@ function homeSteps({envText}: Findings, {machine, layout: {scope, stateDir, home
 
 type FileStep = Extract<Step, {kind: 'file'}>
 
-function unitSteps({server, settings, envText, openCode}: Findings, layout: Layout): FileStep[] {
+function unitSteps({server, settings, envText, openCode}: Inspection, layout: Layout): FileStep[] {
   const file = (path: string, text: string): FileStep => ({
     kind: 'file',
     path,
@@ -110,19 +113,19 @@ function unitSteps({server, settings, envText, openCode}: Findings, layout: Layo
 
 const verifyStep = (files: FileStep[], {scope}: Layout): Step => ({kind: 'verify', files, scope})
 
-/** Takes the Python worker's unit, and what was added to it, out of the way. */
-function replaceSteps(existing: ExistingUnit, {machine, layout}: PlanOptions): Step[] {
+/** Stops the Python worker's service and renames its unit and drop-ins. */
+function moveAsideSteps(existing: ExistingUnit, {machine, layout}: PlanOptions): Step[] {
   if (existing.kind !== 'python') return []
   const stop = run(systemctl(layout, 'stop', `${layout.unit}.service`))
   const files = [existing.unit, ...existing.dropIns]
   return [
     ...(machine.isLive ? [stop] : []),
-    ...files.map(({path}): Step => ({kind: 'move', from: path, to: backupOf(path, machine)})),
+    ...files.map(({path}): Step => ({kind: 'move', from: path, to: backupPath(path, machine)})),
   ]
 }
 
-/** A name that systemd does not read. */
-export function backupOf(path: string, machine: Machine): string {
+/** A free backup name that systemd does not read. */
+export function backupPath(path: string, machine: Machine): string {
   for (let count = 1; ; count++) {
     const backup = count === 1 ? `${path}.python` : `${path}.python.${count}`
     if (!machine.exists(backup)) return backup

@@ -2,112 +2,119 @@ import {hostname as machineName} from 'node:os'
 import type {Environment} from '../config/file.ts'
 import type {Clock} from '../core/clock.ts'
 import {checkCodebases} from './check-codebases.ts'
-import {examine, type Findings, type Wanted} from './findings.ts'
+import {inspectMachine, type Inspection, type InstallRequest} from './inspect-machine.ts'
 import {planInstall} from './install-plan.ts'
 import type {Layout} from './machine/layout.ts'
 import type {Machine} from './machine/machine.ts'
-import {perform} from './machine/perform.ts'
+import {applySteps} from './machine/apply-steps.ts'
 import type {Program} from './machine/program.ts'
-import {describe, type Step} from './machine/steps.ts'
-import {checkSystemd, systemctl, unitState, whenActive} from './machine/systemd.ts'
+import {describeStep, type Step} from './machine/steps.ts'
+import {checkSystemd, systemctl, unitState, waitUntilActive} from './machine/systemd.ts'
 
 export type InstallOptions = {
   machine: Machine
   layout: Layout
-  wanted: Wanted
+  request: InstallRequest
   program: Program
-  /** Of who installs. */
+  /** The installing user. */
   user: {id: number; name: string}
   env: Environment
   clock: Clock
   isDryRun: boolean
-  /** Starts the service, or has a running one take over what has changed. */
+  /** Start the service, or restart a running one to apply changes. */
   start: boolean
   hostname?: string
-  tell: (text: string) => void
+  print: (text: string) => void
 }
 
+/** What an installation or removal did: changes made, warnings, and what is left to do. */
 export type ServiceReport = {unit: string; changes: string[]; warnings: string[]; next: string[]; dry_run: boolean}
 
 /**
- * Installs the worker as a service, or brings an installed one up to date; what is so already is not touched. Throws
- * ExpectedError: no systemd or a bad configuration (78), not root (77), somebody else's unit or a file that cannot be
- * written (73), a command that failed (1).
+ * Installs the worker as a service, or updates it. Changes only what differs. Throws ExpectedError: no systemd or an
+ * invalid configuration (78), not root (77), a unit of another program or an unwritable file (73), a failed command (1).
  */
 export async function installService(options: InstallOptions): Promise<ServiceReport> {
-  const {machine, layout, program, isDryRun, tell} = options
+  const {machine, layout, program, isDryRun, print} = options
   if (!isDryRun) await checkSystemd(machine, layout, options.user.id)
-  const findings = examine({...options, programRoot: program.root, hostname: options.hostname ?? machineName()})
-  const steps = await planInstall(findings, options)
-  await perform(steps, options)
-  if (steps.length === 0) tell(`${layout.unit} is installed as it should be; nothing was changed.`)
+  const inspection = inspectMachine({
+    ...options,
+    programRoot: program.root,
+    hostname: options.hostname ?? machineName(),
+  })
+  const steps = await planInstall(inspection, options)
+  await applySteps(steps, options)
+  if (steps.length === 0) print(`${layout.unit} is up to date. Nothing was changed.`)
   const started = options.start && machine.isLive ? await startService(options, steps.length > 0) : []
   const warnings = [
-    ...findings.warnings,
+    ...inspection.warnings,
     ...started,
-    ...lingering(options),
-    ...(await checkCodebases(findings, options)),
+    ...lingerWarnings(options),
+    ...(await checkCodebases(inspection, options)),
   ]
-  const next = isDryRun ? [] : await nextSteps(findings, options, steps)
-  for (const warning of warnings) tell(`Warning: ${warning}.`)
-  for (const line of next) tell(line)
+  const next = isDryRun ? [] : await nextSteps(inspection, options, steps)
+  for (const warning of warnings) print(`Warning: ${warning}.`)
+  for (const line of next) print(line)
   return {
     unit: `${layout.unit}.service`,
-    changes: steps.map((step) => describe(step)),
+    changes: steps.map((step) => describeStep(step)),
     warnings,
     next,
     dry_run: isDryRun,
   }
 }
 
-/** Resolves with what is to be said about it. */
+/** Starts or restarts the service. Resolves with warnings. Throws ExpectedError (1) if it fails. */
 async function startService(options: InstallOptions, isChanged: boolean): Promise<string[]> {
-  const {machine, layout, isDryRun, tell, clock} = options
+  const {machine, layout, isDryRun, print, clock} = options
   const unit = `${layout.unit}.service`
   const {active, invocation} = await unitState(machine, layout)
   const isRunning = active === 'active'
   if (isRunning && !isChanged) return []
-  // A running worker leaves at once and its agents go on; systemd starts the next one, which finds them.
+  // At SIGQUIT the running worker exits at once and its agents keep running. systemd starts the next worker, which
+  // adopts them.
   const command = isRunning
     ? systemctl(layout, 'kill', '--kill-who=main', '--signal=QUIT', unit)
     : systemctl(layout, 'start', '--no-block', unit)
-  tell(`${isDryRun ? 'would run' : 'ran'} ${command.join(' ')}`)
+  print(`${isDryRun ? 'would run' : 'ran'} ${command.join(' ')}`)
   if (isDryRun) return []
   await machine.run(systemctl(layout, 'reset-failed', unit))
   await machine.mustRun(command)
-  const waiting = await whenActive(machine, layout, {before: isRunning ? invocation : '', clock})
-  if (waiting !== undefined) return [`it is not ready yet: ${waiting}`]
-  tell(`${layout.unit} runs.`)
+  const waiting = await waitUntilActive(machine, layout, {before: isRunning ? invocation : '', clock})
+  if (waiting !== undefined) return [`the service is not ready yet: ${waiting}`]
+  print(`${layout.unit} runs.`)
   return []
 }
 
-function lingering({machine, layout, user}: InstallOptions): string[] {
+function lingerWarnings({machine, layout, user}: InstallOptions): string[] {
   if (layout.scope === 'system' || !machine.isLive || machine.exists(`/var/lib/systemd/linger/${user.name}`)) return []
-  return [`it ends when you log out, unless you run: loginctl enable-linger ${user.name}`]
+  return [`the service ends when you log out, unless you run: loginctl enable-linger ${user.name}`]
 }
 
-/** What is left to do, and the way back from it. */
-async function nextSteps({existing}: Findings, options: InstallOptions, steps: Step[]): Promise<string[]> {
+/** Hints about what is left to do, and how to undo a migration. */
+async function nextSteps({existing}: Inspection, options: InstallOptions, steps: Step[]): Promise<string[]> {
   const {machine, layout} = options
-  const back = existing.kind === 'python' ? [`The Python worker's unit was replaced. ${wayBack(layout, steps)}`] : []
+  const back =
+    existing.kind === 'python' ? [`The Python worker's unit was replaced. ${rollbackCommand(layout, steps)}`] : []
   if (steps.length === 0) return back
-  if (machine.isLive) return [...back, ...(await startLines(options)), logLine(layout)]
-  return layout.scope === 'user' ? back : [...back, forPackages]
+  if (machine.isLive) return [...back, ...(await startHints(options)), logHint(layout)]
+  return layout.scope === 'user' ? back : [...back, packageHint]
 }
 
-async function startLines({machine, layout, start}: InstallOptions): Promise<string[]> {
+async function startHints({machine, layout, start}: InstallOptions): Promise<string[]> {
   if (start) return []
   const isRunning = (await unitState(machine, layout)).active === 'active'
-  return [isRunning ? takeOver(layout) : `Start it: ${systemctl(layout, 'start', layout.unit).join(' ')}`]
+  return [isRunning ? restartHint(layout) : `Start it: ${systemctl(layout, 'start', layout.unit).join(' ')}`]
 }
 
-const forPackages = 'On the machine, systemd-sysusers makes its user and systemd-tmpfiles gives it its configuration.'
+const packageHint =
+  'On the target machine, run systemd-sysusers to create the user and systemd-tmpfiles to set the owner of the configuration.'
 
-const logLine = ({scope, unit}: Layout) =>
+const logHint = ({scope, unit}: Layout) =>
   `See what it does: journalctl ${scope === 'user' ? '--user ' : ''}-u ${unit} -f`
 
-/** What to type to have the Python worker again. */
-function wayBack(layout: Layout, steps: readonly Step[]): string {
+/** The commands that restore the Python worker. */
+function rollbackCommand(layout: Layout, steps: readonly Step[]): string {
   const name = layout.instance === undefined ? '' : ` --name ${layout.instance}`
   const commands = [
     `a2a-worker uninstall-service${name}`,
@@ -115,8 +122,8 @@ function wayBack(layout: Layout, steps: readonly Step[]): string {
     systemctl(layout, 'daemon-reload').join(' '),
     systemctl(layout, 'enable', '--now', layout.unit).join(' '),
   ]
-  return `The way back: ${commands.join(' && ')}`
+  return `To restore it: ${commands.join(' && ')}`
 }
 
-const takeOver = (layout: Layout) =>
-  `It runs as it was before. Have it take over the change, its agents going on: ${systemctl(layout, 'kill', '--kill-who=main', '--signal=QUIT', layout.unit).join(' ')}`
+const restartHint = (layout: Layout) =>
+  `The running service still uses the old version. To apply the change while its agents keep running: ${systemctl(layout, 'kill', '--kill-who=main', '--signal=QUIT', layout.unit).join(' ')}`

@@ -4,86 +4,86 @@ import type {Connection, Phase, WorkerEvent} from '../events/worker-event.ts'
 import {Notifier, systemdNotify} from './notify.ts'
 
 /**
- * Whether a service manager started this process and waits to hear from it. (`INVOCATION_ID` would not do: whatever is
- * started in a terminal of a desktop inherits the terminal's.)
+ * Whether a service manager started this process and waits for its notifications. (`INVOCATION_ID` does not show that:
+ * a program started in a desktop terminal inherits the terminal's.)
  */
 export const isNotifyService = (env: Environment): boolean => Boolean(env['NOTIFY_SOCKET'])
 
 export type ManagerOptions = {
   env: Environment
-  /** Of this process: the watchdog may be meant for another one. */
+  /** Pid of this process. The watchdog may be meant for another one. */
   pid: number
   /** Full path of systemd-notify. */
   program?: string | undefined
 }
 
-/** While it starts, a worker asks for so much more time with each sign of life. */
-const moreStartMs = 60_000
-/** How often it does, where no watchdog says how often it wants one. */
-const signOfLifeMs = 20_000
+/** Each keepalive during the start extends the start timeout by this time. */
+const startExtensionMs = 60_000
+/** Interval of keepalives without a watchdog. */
+const keepAliveMs = 20_000
 
 /**
- * Tells the service manager what the worker does: that it is ready, that it stops, a line of status, and, as often as
- * the watchdog wants, that its event loop turns. Does nothing where no manager listens.
+ * Notifies the service manager of readiness, stopping and a status line, and regularly sends a watchdog keepalive that
+ * proves that the event loop runs. Does nothing without a service manager.
  */
 export function reportToManager(bus: EventBus, {env, pid, program = systemdNotify()}: ManagerOptions): AsyncDisposable {
   const socket = env['NOTIFY_SOCKET']
   if (!socket) return {[Symbol.asyncDispose]: async () => {}}
   const fail = (reason: string) =>
-    bus.emit({type: 'notice', level: 'error', text: `systemd cannot be told how the worker does: ${reason}`})
+    bus.emit({type: 'notice', level: 'error', text: `Cannot notify systemd of the worker's state: ${reason}`})
   if (program === undefined) {
     fail('systemd-notify is missing')
     return {[Symbol.asyncDispose]: async () => {}}
   }
 
   const notifier = new Notifier({socket, program, onFailure: fail})
-  const view: View = {phase: 'idle', link: undefined, tasks: new Set()}
-  const listening = bus.on((event) => {
-    const before = statusOf(view)
-    see(view, event)
-    const told = {
-      ...(event.type === 'phase.changed' ? signalsOf(event.to) : {}),
-      ...(statusOf(view) === before ? {} : {STATUS: statusOf(view)}),
+  const view: ServiceView = {phase: 'idle', link: undefined, tasks: new Set()}
+  const subscription = bus.on((event) => {
+    const before = statusText(view)
+    applyEvent(view, event)
+    const values = {
+      ...(event.type === 'phase.changed' ? phaseSignals(event.to) : {}),
+      ...(statusText(view) === before ? {} : {STATUS: statusText(view)}),
     }
-    if (Object.keys(told).length > 0) notifier.tell(told)
+    if (Object.keys(values).length > 0) notifier.notify(values)
   })
   const watchdogMs = watchdogInterval(env, pid)
-  // A timer that fires, and what was read meanwhile handled: only a loop that turns comes here.
+  // setImmediate also waits for pending I/O callbacks, so a keepalive proves that the whole loop runs.
   const timer = setInterval(
-    () => setImmediate(() => notifier.tell(signOfLife(view.phase, watchdogMs !== undefined))),
-    watchdogMs === undefined ? signOfLifeMs : watchdogMs / 3,
+    () => setImmediate(() => notifier.notify(keepAlive(view.phase, watchdogMs !== undefined))),
+    watchdogMs === undefined ? keepAliveMs : watchdogMs / 3,
   )
   timer.unref()
   return {
     async [Symbol.asyncDispose]() {
       clearInterval(timer)
-      listening[Symbol.dispose]()
+      subscription[Symbol.dispose]()
       await notifier[Symbol.asyncDispose]()
     },
   }
 }
 
-/** The watchdog's time, ms; undefined when there is none for this process. */
+/** The watchdog interval in ms. Undefined if this process has no watchdog. */
 function watchdogInterval(env: Environment, pid: number): number | undefined {
   const ms = Number(env['WATCHDOG_USEC'] ?? 0) / 1000
   const isOurs = env['WATCHDOG_PID'] === undefined || env['WATCHDOG_PID'] === String(pid)
   return ms > 0 && isOurs ? ms : undefined
 }
 
-/** A server that cannot be reached keeps a worker starting: that is no reason to give up on it. */
-const signOfLife = (phase: Phase, hasWatchdog: boolean) => ({
+/** Extends the start timeout too, because an unreachable server may delay the start for any time. */
+const keepAlive = (phase: Phase, hasWatchdog: boolean) => ({
   ...(hasWatchdog ? {WATCHDOG: '1'} : {}),
-  ...(phase === 'idle' || phase === 'starting' ? {EXTEND_TIMEOUT_USEC: String(moreStartMs * 1000)} : {}),
+  ...(phase === 'idle' || phase === 'starting' ? {EXTEND_TIMEOUT_USEC: String(startExtensionMs * 1000)} : {}),
 })
 
-const signalsOf = (phase: Phase): Record<string, string> => {
+const phaseSignals = (phase: Phase): Record<string, string> => {
   if (phase === 'running') return {READY: '1'}
   return phase === 'draining' || phase === 'stopping' ? {STOPPING: '1'} : {}
 }
 
-type View = {phase: Phase; link: Connection | undefined; tasks: Set<string>}
+type ServiceView = {phase: Phase; link: Connection | undefined; tasks: Set<string>}
 
-function see(view: View, event: WorkerEvent): void {
+function applyEvent(view: ServiceView, event: WorkerEvent): void {
   if (event.type === 'phase.changed') view.phase = event.to
   else if (event.type === 'link.changed') view.link = event.link
   else if (event.type === 'task.started') view.tasks.add(event.taskId)
@@ -91,13 +91,13 @@ function see(view: View, event: WorkerEvent): void {
 }
 
 const links: Record<Connection, string> = {
-  stream: 'tasks come by stream',
-  broker: 'polls on announcements of the broker',
+  stream: 'connected by stream',
+  broker: 'polls when the broker announces tasks',
   poll: 'polls for tasks',
-  down: 'the server is out of reach',
+  down: 'cannot reach the server',
 }
 
-function statusOf({phase, link, tasks}: View): string {
+function statusText({phase, link, tasks}: ServiceView): string {
   const running = tasks.size === 1 ? '1 task runs' : `${tasks.size} tasks run`
   if (phase === 'starting') return 'Starting: registering with the server'
   if (phase === 'running') return link === undefined ? running : `${running}; ${links[link]}`

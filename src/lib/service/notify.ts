@@ -7,38 +7,38 @@ export type NotifyOptions = {
   socket: string
   /** Full path of systemd-notify. */
   program: string
-  /** Told once, when nothing can be told to the manager. */
+  /** Called once, at the first failed notification. */
   onFailure: (reason: string) => void
 }
 
 /** systemd-notify itself waits 5 s for the manager. */
 const timeoutMs = 10_000
 
-/** Where systemd-notify is; undefined where there is none. */
+/** Path of systemd-notify. Undefined if it is not installed. */
 export const systemdNotify = (): string | undefined =>
   ['/usr/bin/systemd-notify', '/bin/systemd-notify'].find((path) => existsSync(path))
 
 /**
- * Speaks to the service manager (sd_notify) through systemd-notify, since Node has no datagram socket of the unix kind.
- * One at a time: what is to be told meanwhile is told together afterwards, the newest value of each name.
+ * Notifies the service manager (sd_notify) through systemd-notify, because Node has no unix datagram sockets. Only one
+ * notification runs at a time. Values that change meanwhile are sent together afterwards, newest value only.
  */
 export class Notifier implements AsyncDisposable {
   readonly #options: NotifyOptions
   #waiting = new Map<string, string>()
-  #speaking: Promise<void> | undefined
+  #sending: Promise<void> | undefined
   #hasFailed = false
 
   constructor(options: NotifyOptions) {
     this.#options = options
   }
 
-  tell(values: Record<string, string>): void {
+  notify(values: Record<string, string>): void {
     for (const [name, value] of Object.entries(values)) this.#waiting.set(name, value.replaceAll(/\s+/g, ' '))
-    this.#speaking ??= this.#speak()
+    this.#sending ??= this.#send()
   }
 
-  async #speak(): Promise<void> {
-    // What happens in one turn of the loop is told at once.
+  async #send(): Promise<void> {
+    // Combine the values of one turn of the event loop.
     await Promise.resolve()
     while (this.#waiting.size > 0) {
       const words = [...this.#waiting].map(([name, value]) => `${name}=${value}`)
@@ -50,7 +50,7 @@ export class Notifier implements AsyncDisposable {
       }
     }
 
-    this.#speaking = undefined
+    this.#sending = undefined
   }
 
   async #run(words: string[]): Promise<string | undefined> {
@@ -69,8 +69,8 @@ export class Notifier implements AsyncDisposable {
     }
   }
 
-  /** Resolves when all has been told. */
+  /** Resolves when all values have been sent. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#speaking
+    await this.#sending
   }
 }

@@ -1,16 +1,16 @@
 import {dirname, join} from 'node:path'
-import {serviceFolder} from '../control/socket-path.ts'
+import {serviceSocketDir} from '../control/socket-path.ts'
 import {ExpectedError} from '../core/errors.ts'
-import {existingUnit} from './units/existing-unit.ts'
+import {findExistingUnit} from './units/existing-unit.ts'
 import type {ServiceReport} from './install.ts'
 import {sysusersFile, tmpfilesFile} from './install-plan.ts'
 import {agentsFile, appDir, dropInFile, nodeFile, serviceUser, unitFile, type Layout} from './machine/layout.ts'
 import type {Machine} from './machine/machine.ts'
-import {pending, perform} from './machine/perform.ts'
+import {pendingSteps, applySteps} from './machine/apply-steps.ts'
 import {readConfig} from './units/service-config.ts'
-import {describe, type Step} from './machine/steps.ts'
+import {describeStep, type Step} from './machine/steps.ts'
 import {checkSystemd, systemctl} from './machine/systemd.ts'
-import {marker} from './units/units.ts'
+import {fileHeader} from './units/units.ts'
 
 export type UninstallOptions = {
   machine: Machine
@@ -18,74 +18,75 @@ export type UninstallOptions = {
   uid: number
   hostname: string
   isDryRun: boolean
-  /** Takes configuration and state too. */
+  /** Remove configuration, state and user too. */
   purge: boolean
-  tell: (text: string) => void
+  print: (text: string) => void
 }
 
 /**
- * Takes back what an installation put there: stops the service, ends agents that are left, removes units and, with the
- * last service, the program. Throws ExpectedError: no systemd (78), not root (77), somebody else's unit or a file that
- * cannot be removed (73).
+ * Uninstalls a service: stops it, ends remaining agents, removes its units and, with the last service, the program.
+ * Throws ExpectedError: no systemd (78), not root (77), a unit of another program or an unremovable file (73).
  */
 export async function uninstallService(options: UninstallOptions): Promise<ServiceReport> {
-  const {machine, layout, isDryRun, purge, tell} = options
+  const {machine, layout, isDryRun, purge, print} = options
   if (!isDryRun) await checkSystemd(machine, layout, options.uid)
-  const existing = existingUnit(layout, machine)
+  const existing = findExistingUnit(layout, machine)
   if (existing.kind === 'foreign' || existing.kind === 'python')
-    throw notOurs(existing.kind === 'foreign' ? existing.path : existing.unit.path)
+    throw notOursError(existing.kind === 'foreign' ? existing.path : existing.unit.path)
   const isLast = otherServices(options).length === 0
   const steps = [
     ...(existing.kind === 'ours' ? stopSteps(options) : []),
-    ...(await removal(unitFiles(layout), machine)),
-    ...(isLast ? await removal(sharedFiles(layout), machine) : []),
+    ...(await removeSteps(unitFiles(layout), machine)),
+    ...(isLast ? await removeSteps(sharedFiles(layout), machine) : []),
     ...(machine.isLive && existing.kind === 'ours' ? [run(systemctl(layout, 'daemon-reload'))] : []),
     ...(purge ? await purgeSteps(options, isLast) : []),
   ]
-  if (!isDryRun && machine.isLive && existing.kind === 'ours') tell('Stopping it; tasks in hand may end first.')
-  await perform(steps, options)
-  if (steps.length === 0) tell(`${layout.unit} is not installed; nothing was changed.`)
-  const next = purge || steps.length === 0 ? [] : [kept(layout)]
-  for (const line of next) tell(line)
-  const changes = steps.map((step) => describe(step))
+  if (!isDryRun && machine.isLive && existing.kind === 'ours')
+    print('Stopping the service. Running tasks may finish first.')
+  await applySteps(steps, options)
+  if (steps.length === 0) print(`${layout.unit} is not installed. Nothing was changed.`)
+  const next = purge || steps.length === 0 ? [] : [keptText(layout)]
+  for (const line of next) print(line)
+  const changes = steps.map((step) => describeStep(step))
   return {unit: `${layout.unit}.service`, changes, warnings: [], next, dry_run: isDryRun}
 }
 
-const notOurs = (path: string) =>
+const notOursError = (path: string) =>
   new ExpectedError(`${path} was not written by a2a-worker.`, {
     code: 'FOREIGN_UNIT',
     exit: 'cannotWrite',
     suggestions: ['Nothing was changed. Remove it by hand if it is not needed.'],
   })
 
-const kept = ({configFile, envFile, stateDir}: Layout) =>
-  `Kept: ${configFile}, ${envFile} and ${stateDir}; --purge removes them too.`
+const keptText = ({configFile, envFile, stateDir}: Layout) =>
+  `Kept ${configFile}, ${envFile} and ${stateDir}. Add --purge to remove them too.`
 
 const run = (command: string[], mayFail?: true): Step => ({kind: 'run', command, ...(mayFail ? {mayFail} : {})})
 
-/** Files and folders that are ours, and folders, inner ones first, that go when nothing else is in them. */
-type Own = {files: string[]; folders: string[]}
+/** Paths to remove: files and whole folders, and folders (inner ones first) that are removed only if empty. */
+type OwnedPaths = {files: string[]; folders: string[]}
 
-async function removal({files, folders}: Own, machine: Machine): Promise<Step[]> {
-  const gone = new Set(files)
-  for (const folder of folders) if (machine.list(folder).every((name) => gone.has(join(folder, name)))) gone.add(folder)
-  const emptied = folders.filter((folder) => gone.has(folder))
+async function removeSteps({files, folders}: OwnedPaths, machine: Machine): Promise<Step[]> {
+  const removed = new Set(files)
+  for (const folder of folders)
+    if (machine.list(folder).every((name) => removed.has(join(folder, name)))) removed.add(folder)
+  const emptied = folders.filter((folder) => removed.has(folder))
   const steps: Step[] = [
     ...files.map((path) => ({kind: 'remove' as const, path})),
-    ...emptied.map((path) => ({kind: 'tidy' as const, path})),
+    ...emptied.map((path) => ({kind: 'remove-empty' as const, path})),
   ]
-  return pending(steps, machine)
+  return pendingSteps(steps, machine)
 }
 
-/** Units of ours beside this one. */
+/** Other installed units of a2a-worker. */
 const otherServices = ({machine, layout}: UninstallOptions): string[] =>
   machine
     .list(layout.unitDir)
     .filter((name) => name.startsWith('a2a-agent-worker') && name.endsWith('.service'))
     .filter((name) => ![layout.unit, layout.agentsUnit].includes(name.slice(0, -'.service'.length)))
-    .filter((name) => machine.read(join(layout.unitDir, name))?.startsWith(marker))
+    .filter((name) => machine.read(join(layout.unitDir, name))?.startsWith(fileHeader))
 
-/** The worker drains; then its companion ends agents that are left, and the last command those of a unit that had failed. */
+/** Lets the worker drain, then ends remaining agents: through the companion unit, and directly for a failed unit. */
 function stopSteps({machine, layout}: UninstallOptions): Step[] {
   if (!machine.isLive) return []
   const unit = `${layout.unit}.service`
@@ -97,31 +98,31 @@ function stopSteps({machine, layout}: UninstallOptions): Step[] {
   ]
 }
 
-const unitFiles = (layout: Layout): Own => ({
+const unitFiles = (layout: Layout): OwnedPaths => ({
   files: [unitFile(layout), agentsFile(layout), dropInFile(layout)],
   folders: [dirname(dropInFile(layout))],
 })
 
-const sharedFiles = (layout: Layout): Own => ({
+const sharedFiles = (layout: Layout): OwnedPaths => ({
   files: [
     appDir(layout),
     nodeFile(layout),
-    ...(layout.scope === 'system' ? [sysusersFile, tmpfilesFile, serviceFolder] : []),
+    ...(layout.scope === 'system' ? [sysusersFile, tmpfilesFile, serviceSocketDir] : []),
   ],
   folders: [dirname(nodeFile(layout)), layout.programDir],
 })
 
-/** The state of all services of the machine goes with the last of them; what others share with this one stays. */
+/** Removes the state of this service. The last service of the machine removes all state and the user. */
 async function purgeSteps({machine, layout, hostname}: UninstallOptions, isLast: boolean): Promise<Step[]> {
   const {instance, stateDir, tmp, scope, configFile, envFile, configDir} = layout
   const configured = readConfig(machine, configFile)?.content['worker_name']
   const name = instance ?? (typeof configured === 'string' ? configured : hostname)
   const isAll = isLast && scope === 'system'
-  const own = [join(stateDir, 'workers', name), ...(scope === 'system' ? [join(dirname(stateDir), tmp)] : [])]
-  const files = [configFile, envFile, ...(isAll ? [stateDir] : own)]
+  const ownState = [join(stateDir, 'workers', name), ...(scope === 'system' ? [join(dirname(stateDir), tmp)] : [])]
+  const files = [configFile, envFile, ...(isAll ? [stateDir] : ownState)]
   const hasUser = machine.isLive && isAll && (await machine.ids('service'))?.uid !== -1
   return [
-    ...(await removal({files, folders: [configDir]}, machine)),
+    ...(await removeSteps({files, folders: [configDir]}, machine)),
     ...(hasUser ? [run(['userdel', serviceUser])] : []),
   ]
 }

@@ -1,5 +1,5 @@
 import {join} from 'node:path'
-import {makePrivate, workerDirectory} from '../config/state-directory.ts'
+import {makePrivateDirectory, workerDirectory} from '../config/state-directory.ts'
 import {openJournal} from '../journal/open-journal.ts'
 import {applyReload} from './apply-reload.ts'
 import {assembleWorker} from './assemble.ts'
@@ -26,7 +26,7 @@ export async function runWorker(
 ): Promise<void> {
   const {config, name, workerId, stateDir, bus, clock, signals} = options
   const {emit} = bus
-  const workerDir = makePrivate(workerDirectory(stateDir, name))
+  const workerDir = makePrivateDirectory(workerDirectory(stateDir, name))
   const storage = createWorkerDisk({
     config,
     workerDir,

@@ -5,7 +5,7 @@ import {programFiles} from '../../../src/lib/service/machine/program-files.ts'
 import {installProgram, isInstalled} from '../../../src/lib/service/machine/program.ts'
 import {scratchFolder} from '../../support/scratch.ts'
 
-/** Packages in a folder: by path, what they need. */
+/** Writes packages to a folder: dependencies by path. */
 function packages(tree: Record<string, Record<string, unknown>>) {
   const scratch = scratchFolder()
   for (const [path, content] of Object.entries(tree)) {
@@ -17,7 +17,7 @@ function packages(tree: Record<string, Record<string, unknown>>) {
   return {path: scratch.path, [Symbol.dispose]: () => scratch[Symbol.dispose]()}
 }
 
-/** Where each package was found, by where it goes. */
+/** The source of each package by its place in the copy. */
 const placed = (folder: string, root: string) =>
   Object.fromEntries(
     [...programFiles(join(folder, root))].map(([to, from]) => [dirname(to), dirname(from).slice(folder.length + 1)]),
@@ -25,7 +25,7 @@ const placed = (folder: string, root: string) =>
 
 const needs = (...names: string[]) => ({dependencies: Object.fromEntries(names.map((name) => [name, '*']))})
 
-test('packages beside the program (npx, npm i) come along, and what only development needs does not', () => {
+test('packages beside the program (npx, npm i) are copied, development dependencies are not', () => {
   using work = packages({
     'node_modules/a2a-worker': {...needs('one'), devDependencies: {dev: '*'}},
     'node_modules/one': needs('@scope/two'),
@@ -40,7 +40,7 @@ test('packages beside the program (npx, npm i) come along, and what only develop
   })
 })
 
-test('two versions of a package are both there, each where it is found by who needs it', () => {
+test('two versions of a package are both copied, each where its dependents find it', () => {
   using work = packages({
     app: needs('one', 'two'),
     'app/node_modules/one': needs('shared'),
@@ -56,7 +56,7 @@ test('two versions of a package are both there, each where it is found by who ne
   expect(versions).toEqual(['app/node_modules/shared', 'app/node_modules/two/node_modules/shared'])
 })
 
-test('linked packages (pnpm) are copied as they are behind their links, and circles end', () => {
+test('linked packages (pnpm) are copied from behind their links, and cycles end', () => {
   using work = packages({
     'store/a2a-worker/node_modules/a2a-worker': needs('one'),
     'store/one/node_modules/one': {...needs('two'), peerDependencies: {absent: '*'}},
@@ -77,12 +77,12 @@ test('linked packages (pnpm) are copied as they are behind their links, and circ
   })
 })
 
-test('a package that is missing is named', () => {
+test('a missing package is named', () => {
   using work = packages({app: needs('gone')})
   expect(() => programFiles(join(work.path, 'app'))).toThrow(/The package gone, which .*app needs, is not installed/)
 })
 
-test('a copy is for everybody to read, knows when it is the same, and is exchanged whole', () => {
+test('a copy is readable by everybody, is compared byte for byte, and is replaced as a whole', () => {
   using work = packages({app: {files: ['bin', 'absent']}})
   mkdirSync(join(work.path, 'app/bin'))
   writeFileSync(join(work.path, 'app/bin/run.js'), 'one', {mode: 0o700})

@@ -20,7 +20,7 @@ WantedBy=multi-user.target
 
 const command = '/opt/a2a-worker/venv/bin/python /opt/a2a-worker/worker.py --config /etc/a2a-worker/config.json'
 
-test('what its unit sets goes where it counts as before: the server to the unit, the rest to the environment', async () => {
+test('settings of a Python unit keep their precedence: the server goes to the unit, the rest to the environment file', async () => {
   const machine = scratchMachine()
   const text = python(`Environment=A2A_SERVER_URL=https://plane.example
 Environment=A2A_WORKER_NAME=%H "A2A_POLL_INTERVAL=7" 'NOTE=a "b" 100%%'
@@ -43,11 +43,11 @@ ExecStart=${command}`)
   expect(machine.read(unit)).toContain('Type=notify')
   expect(warnings).toContain('WHERE=%h was not taken over')
   expect(lines.join('\n')).toContain(
-    `The way back: a2a-worker uninstall-service && mv ${unit}.python ${unit} && systemctl daemon-reload && systemctl enable --now a2a-agent-worker`,
+    `To restore it: a2a-worker uninstall-service && mv ${unit}.python ${unit} && systemctl daemon-reload && systemctl enable --now a2a-agent-worker`,
   )
 })
 
-test('flags on its command line go to the configuration, before its environment, and its own configuration file too', async () => {
+test('flags of its command line override its environment and its configuration file', async () => {
   const machine = scratchMachine()
   machine.write('/srv/conf/worker.json', '{"capabilities": ["opencode"], "max_concurrent_tasks": 3}')
   machine.write(
@@ -71,7 +71,7 @@ ExecStart=/usr/bin/python3 /srv/worker.py -c /srv/conf/worker.json --name mine -
   expect(machine.read(`${unit}.d/machine.conf`)).toContain('Environment=A2A_SERVER_URL=https://plane.example\n')
 })
 
-test('what an administrator added to its unit counts, and is moved away with it', async () => {
+test('drop-ins of its unit count, and are moved away with it', async () => {
   const machine = scratchMachine()
   machine.write(unit, python(`Environment=A2A_SERVER_URL=https://old.example\nExecStart=${command}`))
   machine.write(
@@ -82,12 +82,12 @@ test('what an administrator added to its unit counts, and is moved away with it'
   expect(machine.read(`${unit}.d/machine.conf`)).toContain('A2A_SERVER_URL=https://plane.example\n')
   expect(readdirSync(machine.path(`${unit}.d`)).sort()).toEqual(['machine.conf', 'override.conf.python'])
   expect(warnings).toContain(
-    `${unit}.d/override.conf also reads /etc/default/more; copy what is needed to /etc/a2a-worker/env`,
+    `${unit}.d/override.conf also reads /etc/default/more; copy what you need to /etc/a2a-worker/env`,
   )
   expect(lines.join('\n')).toContain(`&& mv ${unit}.d/override.conf.python ${unit}.d/override.conf &&`)
 })
 
-test('a second installation after it changes nothing, and a second migration keeps the first backup', async () => {
+test('a second installation changes nothing, and a second migration keeps the first backup', async () => {
   const machine = scratchMachine()
   const text = python(`Environment=A2A_SERVER_URL=https://plane.example\nExecStart=${command}`)
   machine.write(unit, text)

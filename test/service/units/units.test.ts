@@ -6,7 +6,7 @@ import {resolveConfig} from '../../../src/lib/config/resolve.ts'
 import {machineDropIn} from '../../../src/lib/service/units/drop-in.ts'
 import {systemLayout, userLayout, type Layout} from '../../../src/lib/service/machine/layout.ts'
 import {shippedFiles} from '../../../src/lib/service/units/shipped-files.ts'
-import {pathWord, unitWord, unitWords} from '../../../src/lib/service/units/unit-word.ts'
+import {quotePath, quoteWord, splitWords} from '../../../src/lib/service/units/unit-quoting.ts'
 import {agentsUnit, workerUnit} from '../../../src/lib/service/units/units.ts'
 import {root} from '../../support/cli.ts'
 import {scratchFolder} from '../../support/scratch.ts'
@@ -17,7 +17,7 @@ const layouts: Record<string, Layout> = {
   'of a user': userLayout({HOME: '/home/some one'}),
 }
 
-/** Settings of a service with everything that a drop-in has a line for. */
+/** Settings of a service that produce every line of a drop-in. */
 const {config} = resolveConfig({
   flags: {codebases: ['/srv/api', '/home/me/my app: "100%" $HOME'], opencode_bin: '/home/me/bin/opencode'},
   env: {A2A_AUTH_TOKEN_FILE: '/home/me/token', A2A_DRAIN_TIMEOUT: '0', A2A_REGISTRATION_ROOTS: '/srv/teams'},
@@ -25,7 +25,7 @@ const {config} = resolveConfig({
   cwd: '/',
 })
 
-/** The units in a folder, as systemd would find them; their program is one that exists here. */
+/** Writes the units to a folder as systemd expects them, with a program that exists here. */
 function written(layout: Layout) {
   const scratch = scratchFolder()
   const unit = join(scratch.path, `${layout.unit}.service`)
@@ -60,7 +60,7 @@ onLinux('systemd rates the exposure of the service, with its drop-in, under 2.0'
   expect(status, stdout).toBe(0)
 })
 
-test('the drop-in shows codebases for writing, the rest for reading, and says where the server is', () => {
+test('the drop-in binds codebases for writing and other paths for reading, and says where the server is configured', () => {
   using files = written(systemLayout())
   expect(
     readFileSync(join(`${files.unit}.d`, 'machine.conf'), 'utf8')
@@ -83,7 +83,7 @@ test('the drop-in shows codebases for writing, the rest for reading, and says wh
   ])
 })
 
-test('a user has a unit of the same kind, without the sandbox that needs root', () => {
+test("a user's unit is the same, without the sandbox that needs root", () => {
   using files = written(userLayout({HOME: '/home/me'}))
   const unit = readFileSync(files.unit, 'utf8')
   for (const line of ['Type=notify', 'KillMode=process', 'WantedBy=default.target', 'NoNewPrivileges=yes'])
@@ -93,7 +93,7 @@ test('a user has a unit of the same kind, without the sandbox that needs root', 
   expect(readFileSync(files.agents, 'utf8')).toContain('ExecStop=-systemctl --user kill ')
 })
 
-test('what is shipped is what the code renders (npm run manifest)', () => {
+test('shipped files are what the code renders (npm run manifest)', () => {
   const shipped = shippedFiles()
   for (const [name, text] of Object.entries(shipped)) expect(readFileSync(join(root, name), 'utf8'), name).toBe(text)
   const pack = execFileSync('npm', ['pack', '--dry-run', '--json', '--ignore-scripts'], {cwd: root, encoding: 'utf8'})
@@ -101,7 +101,7 @@ test('what is shipped is what the code renders (npm run manifest)', () => {
   expect(files.map(({path}) => path)).toEqual(expect.arrayContaining(Object.keys(shipped)))
 })
 
-test('the example of a configuration is one: all of it is known and good', () => {
+test('the example configuration is valid and has no unknown settings', () => {
   const path = join(root, 'config.example.json')
   const content = JSON.parse(readFileSync(path, 'utf8')) as Record<string, unknown>
   const files = [{path, directory: root, content, isPublic: true}]
@@ -110,9 +110,9 @@ test('the example of a configuration is one: all of it is known and good', () =>
   expect(config).toMatchObject({worker_name: 'build-box', codebases: [{name: 'api', path: '/srv/api'}]})
 })
 
-test('a word of a unit file is read back as it was, and a line break is refused', () => {
+test('a quoted word of a unit file is read back unchanged, and a line break is refused', () => {
   for (const word of ['/srv/api', 'a b', 'it\'s "so"', 'back\\slash', '50%', 'x:y'])
-    for (const text of [unitWord(word), pathWord(word)]) expect(unitWords(text)).toEqual([word.replace('%', '%%')])
-  expect(unitWords(String.raw`one "two \" 2" 'three 3' fo\ ur`)).toEqual(['one', 'two " 2', 'three 3', 'fo ur'])
-  expect(() => unitWord('/srv/a\nExecStart=/bin/sh')).toThrow(/cannot be written into a unit file/)
+    for (const text of [quoteWord(word), quotePath(word)]) expect(splitWords(text)).toEqual([word.replace('%', '%%')])
+  expect(splitWords(String.raw`one "two \" 2" 'three 3' fo\ ur`)).toEqual(['one', 'two " 2', 'three 3', 'fo ur'])
+  expect(() => quoteWord('/srv/a\nExecStart=/bin/sh')).toThrow(/cannot be written into a unit file/)
 })

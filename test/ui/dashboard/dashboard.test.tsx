@@ -13,7 +13,7 @@ const busy = () =>
     {type: 'task.waiting', taskId: 'cccccccc-3', title: 'Later', reason: 'no slot is free'},
   )
 
-test('the head says who the worker is, how tasks reach it since when, and what it has to do', async () => {
+test('the header shows the worker, its connection with time, and its tasks', async () => {
   using screen = draw(busy())
   await screen.shows('Fix the login page')
   expect(screen.lines()[0]).toMatch(new RegExp(`^ box-api running +● stream since ${timeOfDay(noon + 5000)}$`))
@@ -26,7 +26,7 @@ test('the head says who the worker is, how tasks reach it since when, and what i
   await screen.shows(/box-api running paused .* down since \d\d:\d\d:\d\d \(nothing listens there\)/)
 })
 
-test('tasks: what is in hand, what waits and why, and below the last that the selected one did', async () => {
+test('tasks: active tasks, waiting tasks with reasons, and below them the latest output of the selected task', async () => {
   using screen = draw(busy())
   await screen.shows(/❯ aaaaaaaa running +[\d:]+ +api +Fix the login page/)
   expect(screen.lines().join('\n')).toMatch(/── 1 waiting ─+\n {2}cccccccc waits +[\d:]+ +Later +no slot is free/)
@@ -41,7 +41,7 @@ test('tasks: what is in hand, what waits and why, and below the last that the se
   await screen.shows('❯ aaaaaaaa')
 })
 
-test('a selected task stays selected when others come and go; when it goes, the next one is', async () => {
+test('a selected task stays selected when others change; when it disappears, the next one is selected', async () => {
   using screen = draw(busy())
   await screen.press('j')
   await screen.shows('❯ bbbbbbbb')
@@ -52,7 +52,7 @@ test('a selected task stays selected when others come and go; when it goes, the 
   expect(screen.lines().join('\n')).toMatch(/❯ (cccccccc|dddddddd)/)
 })
 
-test('output: all that is kept of a task, followed until somebody goes up in it, also after its end', async () => {
+test('output: all retained lines of a task, followed until the user scrolls up, also after its end', async () => {
   const lines = Array.from({length: 100}, (_, i) => said('aaaaaaaa-1', `line ${i}`))
   using screen = draw(after(busy(), ...lines))
   await screen.press(keys.enter)
@@ -76,7 +76,7 @@ test('output: all that is kept of a task, followed until somebody goes up in it,
   await screen.shows('[1 Tasks')
 })
 
-test('log: lines with time, level and task, wrapped where they are long', async () => {
+test('log: lines with time, level and task; long lines are wrapped', async () => {
   const text = `It goes on ${'and on '.repeat(20)}to the end`
   using screen = draw(after(newView(), {type: 'notice', level: 'warn', text, taskId: 'aaaaaaaa-1'}))
   await screen.press('3')
@@ -84,7 +84,7 @@ test('log: lines with time, level and task, wrapped where they are long', async 
   await screen.shows(/\n {15}.*to the end\n/)
 })
 
-test('codebases: the served with their id, the refused with the reason', async () => {
+test('codebases: served ones with their id, refused ones with the reason', async () => {
   using screen = draw(
     after(connected(), {type: 'codebase.refused', name: 'web', path: '/srv/web', reason: 'the path does not exist'}),
   )
@@ -92,10 +92,10 @@ test('codebases: the served with their id, the refused with the reason', async (
   await screen.shows(/ {2}api +served +\/srv\/api \(cb1\)\n {2}web +refused +the path does not exist \/srv\/web/)
 })
 
-test('history: how tasks ended, the newest first, what they took, and why the selected one failed', async () => {
+test('history: outcomes, newest first, with duration and the error of the selected task', async () => {
   const reported = (taskId: string) => ({type: 'task.reported', taskId, status: 'failed'}) as const
-  const ends = [finished('aaaaaaaa-1'), finished('bbbbbbbb-2', 'failed', 'no model stub/fats')]
-  using screen = draw(after(busy(), ...ends, reported('aaaaaaaa-1'), reported('bbbbbbbb-2')))
+  const finishedEvents = [finished('aaaaaaaa-1'), finished('bbbbbbbb-2', 'failed', 'no model stub/fats')]
+  using screen = draw(after(busy(), ...finishedEvents, reported('aaaaaaaa-1'), reported('bbbbbbbb-2')))
   await screen.press('5')
   await screen.shows(/❯ \d\d:\d\d:\d\d bbbbbbbb failed +1:01 +\$0\.2500 +Write the manual no model/)
   await screen.shows(/── bbbbbbbb Write the manual ─+\nfailed after 1:01, .*\nno model stub\/fats\nwrite MANUAL\.md/)
@@ -104,7 +104,7 @@ test('history: how tasks ended, the newest first, what they took, and why the se
   expect(screen.lines()[1]).toMatch(/1 done · 1 failed · \$0\.50$/)
 })
 
-test('tab and the arrows go round the panes', async () => {
+test('tab and the arrow keys cycle through the panes', async () => {
   using screen = draw(busy())
   for (const pane of ['2 Output', '3 Log', '4 Codebases', '5 History', '1 Tasks 2']) {
     await screen.press('\t')
@@ -117,7 +117,7 @@ test('tab and the arrows go round the panes', async () => {
   await screen.shows('[1 Tasks 2]')
 })
 
-test('cancelling asks first, and of one that only waits says how', async () => {
+test('cancelling asks first, and for a waiting task it prints the command', async () => {
   using screen = draw(busy())
   await screen.press('c')
   await screen.shows(/Cancel task aaaaaaaa \(Fix the login page\)\? +y\/n/)
@@ -126,9 +126,9 @@ test('cancelling asks first, and of one that only waits says how', async () => {
   await screen.press('c', 'x', 'y')
   await expect.poll(() => screen.done).toEqual(['cancel aaaaaaaa-1'])
   await screen.press('j', 'j', 'c')
-  await screen.shows('It waits on the server: a2a-worker tasks cancel cccccccc-3')
+  await screen.shows('To cancel a waiting task: a2a-worker tasks cancel cccccccc-3')
   await screen.press('j')
-  await screen.hides('It waits on the server')
+  await screen.hides('To cancel a waiting task')
 })
 
 test('pause, resume, drain and leave reach the worker, the last two after a question', async () => {
@@ -136,25 +136,25 @@ test('pause, resume, drain and leave reach the worker, the last two after a ques
   await screen.press('p')
   await expect.poll(() => screen.done).toEqual(['pause'])
   screen.emit({type: 'pause.changed', isPaused: true})
-  await screen.shows(/Paused: no task is taken[^]*p resume/)
+  await screen.shows(/Paused: the worker takes no tasks[^]*p resume/)
   await screen.press('p', 'd')
-  await screen.shows(/Take no more tasks, and end the worker/)
+  await screen.shows(/Take no more tasks, and stop the worker/)
   await screen.press('y', 'q')
-  await screen.shows('Leave? No more tasks are taken, and none is in hand.')
+  await screen.shows('Quit? The worker takes no more tasks.')
   await screen.press('y', '\u0003')
   await expect.poll(() => screen.done).toEqual(['pause', 'resume', 'drain', 'leave', 'leave'])
   await screen.press('\u000c', '\u001a')
   await expect.poll(() => screen.done.slice(5)).toEqual(['repaint', 'stop'])
 })
 
-test('a dashboard that is not the worker’s own is left without a question', async () => {
+test('an attached dashboard closes without a question', async () => {
   using screen = draw(connected(), {controls: {isDetachable: true}})
   await screen.shows('q close')
   await screen.press('q')
   await expect.poll(() => screen.done).toEqual(['leave'])
 })
 
-test('what cannot be done is said', async () => {
+test('a failed action is reported', async () => {
   const cancel = async () => Promise.reject(new Error('task aaaaaaaa-1 does not run here'))
   using screen = draw(busy(), {controls: {cancel}})
   await screen.press('c', 'y')
@@ -170,7 +170,7 @@ test('help lists the keys, and any key closes it', async () => {
   expect(screen.done).toEqual([])
 })
 
-test('what is pasted is no command', async () => {
+test('pasted text is not a command', async () => {
   using screen = draw(busy())
   await screen.press('cypydyqy and more')
   await screen.press('?')
@@ -178,15 +178,15 @@ test('what is pasted is no command', async () => {
   expect(screen.done).toEqual([])
 })
 
-test('leaving says what it does, and the step that was reached is shown', async () => {
+test('leaving explains its effect, and the current stop step is shown', async () => {
   using screen = draw(busy())
   screen.emit(
-    {type: 'stop.requested', step: 'drain', by: 'SIGTERM', hint: 'no more tasks are taken; again: end them'},
+    {type: 'stop.requested', step: 'drain', by: 'SIGTERM', hint: 'draining: no more tasks; repeat to cancel them'},
     {type: 'phase.changed', from: 'running', to: 'draining'},
   )
-  await screen.shows(/box-api draining[^]*no more tasks are taken; again: end them$/)
+  await screen.shows(/box-api draining[^]*draining: no more tasks; repeat to cancel them$/)
   await screen.press('q')
-  await screen.shows('Leave sooner? The tasks in hand are ended.')
+  await screen.shows('Quit sooner? The active tasks are cancelled.')
 })
 
 test.each([
@@ -210,7 +210,7 @@ test.each([
   }
 })
 
-test('too small a terminal says so, and is drawn again when it grows', async () => {
+test('a terminal that is too small shows a message, and is drawn again when it grows', async () => {
   using screen = draw(busy(), {columns: 20, rows: 4})
   await screen.shows('The terminal is to')
   screen.resize(60, 15)
@@ -218,7 +218,7 @@ test('too small a terminal says so, and is drawn again when it grows', async () 
   screen.fits(60, 15)
 })
 
-test('titles and output cannot break the screen, however wide or wicked their signs are', async () => {
+test('titles and output cannot break the screen, whatever characters they contain', async () => {
   const wicked = '\u001b[2J\u001b[31m日本語\u0007\r\n👩‍👩‍👧‍👦 \u202egnorw\u0000 ' + '漢字'.repeat(100)
   const view = after(
     connected(),
@@ -239,7 +239,7 @@ test('titles and output cannot break the screen, however wide or wicked their si
   }
 })
 
-test('a thousand events a second are drawn about ten times a second, and none draws nothing', async () => {
+test('a thousand events a second are drawn about ten times a second; without events nothing is drawn', async () => {
   using screen = draw(busy())
   await screen.shows('aaaaaaaa')
   const before = screen.frames.length
@@ -251,11 +251,11 @@ test('a thousand events a second are drawn about ten times a second, and none dr
 
   await screen.shows('line 999')
   const seconds = (performance.now() - begun) / 1000
-  // Once a second more, for the clocks of the tasks.
+  // Plus one redraw a second for the durations.
   expect((screen.frames.length - before) / seconds).toBeLessThan(13)
 })
 
-test('without a task it says why there is none', async () => {
+test('an empty task list says why it is empty', async () => {
   using screen = draw(after(newView(), {type: 'phase.changed', from: 'idle', to: 'starting'}))
   await screen.shows('Starting.')
   screen.emit({type: 'notice', level: 'warn', text: 'nothing listens there. Trying again.'})
@@ -263,15 +263,15 @@ test('without a task it says why there is none', async () => {
   screen.emit({type: 'phase.changed', from: 'starting', to: 'running'})
   await screen.shows('No codebase is served')
   screen.emit({type: 'codebase.registered', codebaseId: 'cb1', name: 'api', path: '/srv/api'})
-  await screen.shows('No task is in hand, and none waits.')
+  await screen.shows('No active and no waiting tasks.')
   screen.emit({type: 'phase.changed', from: 'running', to: 'draining'})
-  await screen.shows('No task is in hand any more.')
+  await screen.shows('All tasks have ended.')
 })
 
-test('while nothing is in hand and nothing happens, nothing is drawn', async () => {
+test('without active tasks and events nothing is drawn', async () => {
   using screen = draw(connected())
-  await screen.shows('No task is in hand')
-  await expect.poll(() => screen.frames.length).toBe(2) // the second is at the size that was asked for
+  await screen.shows('No active and no waiting tasks.')
+  await expect.poll(() => screen.frames.length).toBe(2) // the second has the requested size
   const before = screen.frames.length
   await new Promise((resolve) => setTimeout(resolve, 1500))
   expect(screen.frames.length).toBe(before)

@@ -10,7 +10,7 @@ type Fleet = Awaited<ReturnType<typeof startFleet>>
 
 const before = 'what was here before'
 
-/** A terminal in which a worker has been started, with something on the screen from before. */
+/** A terminal with a started worker, and with earlier text on the screen. */
 async function startHere(fleet: Fleet, {codebases, args = [], env = {}}: Start) {
   const terminal = await openTerminal({cwd: fleet.path, env: {...fleet.env, ...env}})
   terminal.type(`clear; echo ${before}`)
@@ -24,18 +24,18 @@ async function startHere(fleet: Fleet, {codebases, args = [], env = {}}: Start) 
 
 type Start = {codebases: string[]; args?: string[]; env?: Record<string, string>}
 
-/** Both paths in the scratch folder, as git repositories. */
+/** Two git repositories in the scratch folder. */
 const twoCodebases = (fleet: Fleet) => ['a', 'b'].map((name) => repository(join(fleet.path, name)))
 
 async function isEnded(terminal: Terminal) {
   await until(() => terminal.jobs().length === 0, 'the worker to end')
 }
 
-test('a worker on a terminal shows its tasks, can be steered by keys, and leaves the screen as it was', async () => {
+test('a worker on a terminal shows its tasks, reacts to keys, and restores the screen', async () => {
   await using fleet = await startFleet()
   const codebases = twoCodebases(fleet)
   using terminal = await startHere(fleet, {codebases})
-  await terminal.shows('No task is in hand, and none waits.')
+  await terminal.shows('No active and no waiting tasks.')
   const [a = '', b = ''] = await Promise.all(codebases.map((path) => fleet.codebaseId(path)))
   const first = await fleet.http.task(a, {title: 'First 日本語', prompt: '@lines=30 @hang'})
   const second = await fleet.http.task(b, {title: 'Second', prompt: '@lines=3 @hang'})
@@ -88,17 +88,17 @@ test('a worker on a terminal shows its tasks, can be steered by keys, and leaves
   terminal.press('x', '1')
   await terminal.shows('[1 Tasks 1]')
   terminal.press('q')
-  await terminal.shows('Leave? No more tasks are taken, and the 1 in hand may end.')
+  await terminal.shows('Quit? The worker takes no more tasks and finishes the 1 active.')
   terminal.press('y')
-  await terminal.shows(/w draining[^]*again: end them/)
+  await terminal.shows(/w draining[^]*repeat to cancel them/)
   terminal.press('q', 'y')
   await isEnded(terminal)
-  await terminal.shows('Worker w has stopped; its tasks: 2 completed, 1 failed, 1 cancelled')
+  await terminal.shows('Worker w stopped. Tasks: 2 completed, 1 failed, 1 cancelled')
   await terminal.isRestored(before)
   expect((await fleet.ended(first.id)).error).toBe('Worker shut down while the task ran')
 })
 
-test('Ctrl-C drains, a second one ends what runs, a third leaves at once; each time the screen is restored', async () => {
+test('Ctrl-C drains, a second one cancels tasks, a third exits at once; the screen is always restored', async () => {
   await using fleet = await startFleet({env: {A2A_CANCEL_GRACE: '600'}})
   const codebases = twoCodebases(fleet)
   using terminal = await startHere(fleet, {codebases})
@@ -113,15 +113,15 @@ test('Ctrl-C drains, a second one ends what runs, a third leaves at once; each t
   const {id} = await fleet.http.task(await fleet.codebaseId(codebases[0] ?? ''), {prompt: '@hang @trap'})
   await until(async () => (await fleet.http.get(id)).session_id, 'the task to run')
   terminal.press('C-c')
-  await terminal.shows(/w draining[^]*again: end them/)
+  await terminal.shows(/w draining[^]*repeat to cancel them/)
   terminal.press('C-c')
-  await terminal.shows(/stopping[^]*again: leave at once/)
+  await terminal.shows(/stopping[^]*repeat to exit at once/)
   terminal.press('C-c')
   await isEnded(terminal)
   await terminal.isRestored(before)
 })
 
-test('a SIGTERM from elsewhere drains under the dashboard too', async () => {
+test('a SIGTERM from another process drains under the dashboard too', async () => {
   await using fleet = await startFleet()
   using terminal = await startHere(fleet, {codebases: twoCodebases(fleet)})
   for (const pid of terminal.jobs()) process.kill(pid, 'SIGTERM')
@@ -129,7 +129,7 @@ test('a SIGTERM from elsewhere drains under the dashboard too', async () => {
   await terminal.isRestored(before)
 })
 
-test('SIGHUP reloads under the dashboard too, which shows the slots that there are then', async () => {
+test('SIGHUP reloads under the dashboard too, and the dashboard shows the new slots', async () => {
   await using fleet = await startFleet()
   const file = join(fleet.path, 'worker.json')
   writeFileSync(file, '{}')
@@ -144,7 +144,7 @@ test('SIGHUP reloads under the dashboard too, which shows the slots that there a
   await isEnded(terminal)
 })
 
-test('when the terminal itself goes away the worker drains', async () => {
+test('when the terminal is closed the worker drains', async () => {
   await using fleet = await startFleet()
   const codebases = twoCodebases(fleet)
   const log = join(fleet.path, 'worker.log')
@@ -163,7 +163,7 @@ test('when the terminal itself goes away the worker drains', async () => {
   expect((await fleet.http.get(waits.id)).status).toBe('pending')
 })
 
-test('Ctrl-Z gives the terminal back and fg takes it again, also after a stop that nobody saw coming', async () => {
+test('Ctrl-Z returns the terminal and fg takes it again, also after SIGSTOP', async () => {
   await using fleet = await startFleet()
   using terminal = await startHere(fleet, {codebases: twoCodebases(fleet)})
   const [pid = 0] = terminal.jobs()
@@ -190,7 +190,7 @@ test('Ctrl-Z gives the terminal back and fg takes it again, also after a stop th
   await isEnded(terminal)
 })
 
-test('a crash of the process leaves the screen, and its message, to the shell', async () => {
+test('after a crash of the process the shell has its screen and the error message', async () => {
   await using fleet = await startFleet()
   using terminal = await openTerminal({cwd: fleet.path, env: fleet.env})
   terminal.type(`clear; echo ${before}`)
@@ -206,7 +206,7 @@ test('a crash of the process leaves the screen, and its message, to the shell', 
   await terminal.isRestored('')
 })
 
-test('a dashboard that fails gives the terminal back, and its process goes on', async () => {
+test('a failed dashboard restores the terminal, and its process keeps running', async () => {
   await using fleet = await startFleet()
   using terminal = await openTerminal({cwd: fleet.path, env: fleet.env})
   terminal.type(`${process.execPath} ${join(root, 'test/fixtures/crashing-dashboard.mjs')} draw`)
@@ -216,7 +216,7 @@ test('a dashboard that fails gives the terminal back, and its process goes on', 
   await terminal.isRestored('')
 })
 
-test('colours are used, but not with NO_COLOR or --no-color', async () => {
+test('colours are used, except with NO_COLOR or --no-color', async () => {
   await using fleet = await startFleet({env: {NO_COLOR: ''}})
   const [path = ''] = twoCodebases(fleet)
   const colours = new RegExp(`${String.fromCodePoint(27)}\\[(3[1-7]|9\\d|[34]8[;:])`)
@@ -233,7 +233,7 @@ test('colours are used, but not with NO_COLOR or --no-color', async () => {
   }
 })
 
-test('without the dashboard there are log lines; where stderr leads elsewhere there are both', async () => {
+test('without the dashboard log lines are printed; with stderr redirected there are both', async () => {
   await using fleet = await startFleet()
   const [path = ''] = twoCodebases(fleet)
   using terminal = await openTerminal({cwd: fleet.path, env: fleet.env, columns: 160})

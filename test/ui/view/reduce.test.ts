@@ -1,13 +1,13 @@
 import {expect, test} from 'vitest'
 import type {EventBody, WorkerEvent} from '../../../src/lib/events/worker-event.ts'
-import {reduceAll} from '../../../src/lib/ui/view/reduce.ts'
-import {noTail} from '../../../src/lib/ui/view/tail.ts'
+import {reduceEvents} from '../../../src/lib/ui/view/reduce.ts'
+import {emptyTail} from '../../../src/lib/ui/view/tail.ts'
 import {viewLimits} from '../../../src/lib/ui/view/view.ts'
 import {after, connected, finished, newView, noon, received, running, said} from '../../support/views.ts'
 
 const many = <T>(count: number, make: (i: number) => T): T[] => Array.from({length: count}, (_, i) => make(i))
 
-test('the link is one value with when and why it changed, the phase the last one', () => {
+test('the connection has a value, a time and a reason; the phase is the last one', () => {
   expect(newView()).toMatchObject({phase: 'idle', link: {value: 'down', since: noon}})
   const view = connected()
   expect(view).toMatchObject({phase: 'running', workerId: 'w1', server: 'http://plane.test'})
@@ -18,7 +18,7 @@ test('the link is one value with when and why it changed, the phase the last one
   })
 })
 
-test('a task goes from received to reported, and what became of it is kept', () => {
+test('a task moves from received to reported, and its outcome stays in the history', () => {
   const claimed = after(connected(), received('a', 'Fix it'), {type: 'task.claimed', taskId: 'a', attempt: 2})
   expect(claimed.tasks).toMatchObject([{id: 'a', title: 'Fix it', phase: 'starting', attempt: 2, since: noon + 1000}])
   const busy = after(connected(), ...running('a'), {type: 'task.session', taskId: 'a', sessionId: 's'}, said('a', 'hi'))
@@ -37,7 +37,7 @@ test('a task goes from received to reported, and what became of it is kept', () 
   expect(reported.totals).toEqual({completed: 0, failed: 0, cancelled: 1, cost: 0.25})
 })
 
-test('a report that the server will not take is told with the task in the history', () => {
+test('a report refused by the server is shown with the task in the history', () => {
   const view = after(connected(), ...running('a'), finished('a'), {
     type: 'task.refused',
     taskId: 'a',
@@ -52,7 +52,7 @@ test('a report that the server will not take is told with the task in the histor
   })
 })
 
-test('a task that is not had after all is gone, and one that runs again ends once in the history', () => {
+test('a dropped task disappears, and a task that runs again appears once in the history', () => {
   expect(after(connected(), received('a'), {type: 'task.dropped', taskId: 'a', reason: 'taken'}).tasks).toEqual([])
   const twice = [...running('a'), finished('a', 'failed', 'no'), ...running('a'), finished('a')]
   const view = after(connected(), ...twice)
@@ -61,12 +61,12 @@ test('a task that is not had after all is gone, and one that runs again ends onc
   expect(view.totals).toMatchObject({completed: 1, failed: 1})
 })
 
-test('what an agent says at length is lines, and a short text is one', () => {
+test('long output of an agent is split into lines, short output is one line', () => {
   const view = after(connected(), ...running('a'), said('a', 'one two', 'one\ntwo'), said('a', 'three'))
   expect(view.tasks[0]?.lines.items).toEqual(['one', 'two', 'three'])
 })
 
-test('tasks that wait have the reason that was last heard, and are gone once they are in hand', () => {
+test('waiting tasks show the latest reason, and disappear once they are active', () => {
   const waits = (reason: string): EventBody => ({type: 'task.waiting', taskId: 'a', title: 'A', reason})
   const view = after(connected(), waits('no slot is free'), waits('the worker is paused'))
   expect(view.waiting).toMatchObject([{id: 'a', reason: 'the worker is paused', since: noon + 1000, at: noon + 2000}])
@@ -87,7 +87,7 @@ test('tasks that wait have the reason that was last heard, and are gone once the
   expect(queued.waitingMore).toBe(3)
 })
 
-test('a codebase is served or refused with why, whichever was heard last', () => {
+test('a codebase is served, or refused with a reason, by its latest event', () => {
   const refused: EventBody = {type: 'codebase.refused', name: 'web', path: '/srv/web', reason: 'it is not a directory'}
   const view = after(connected(), refused)
   expect(view.codebases).toMatchObject([
@@ -98,7 +98,7 @@ test('a codebase is served or refused with why, whichever was heard last', () =>
   expect(again.codebases[1]).toEqual({id: 'cb2', name: 'web', path: '/srv/web', problem: null})
 })
 
-test('the log has what the level asks for, but not what agents say', () => {
+test('the log contains events of the configured level, but no agent output', () => {
   const events: EventBody[] = [
     {type: 'notice', level: 'debug', text: 'small'},
     {type: 'notice', level: 'warn', text: 'odd', taskId: 'a'},
@@ -117,7 +117,7 @@ test('the log has what the level asks for, but not what agents say', () => {
   expect(after(newView(), {type: 'stop.requested', step: 'drain', by: 'SIGTERM', hint: 'bye'}).farewell).toBe('bye')
 })
 
-test('nothing grows without bound: not tasks, lines, log, history, queue, nor any text', () => {
+test('everything is bounded: tasks, lines, log, history, queue and texts', () => {
   const long = 'x'.repeat(100_000)
   const {tasks, linesOfTask, log, ended, endedWithLines, waiting, chars} = viewLimits
   const lines = after(connected(), ...running('a', long), ...many(linesOfTask * 3, (i) => said('a', `${i}`)))
@@ -127,12 +127,16 @@ test('nothing grows without bound: not tasks, lines, log, history, queue, nor an
   const text = after(connected(), ...running('a'), said('a', long), said('a', 'l', 'many\n'.repeat(50_000)))
   expect(JSON.stringify(text.tasks).length).toBeLessThan(2000)
 
-  const ends = many(ended + 50, (i) => [...running(`t${i}`), said(`t${i}`, 'hi'), finished(`t${i}`, 'failed', long)])
-  const history = after(connected(), ...ends.flat())
+  const finishedEvents = many(ended + 50, (i) => [
+    ...running(`t${i}`),
+    said(`t${i}`, 'hi'),
+    finished(`t${i}`, 'failed', long),
+  ])
+  const history = after(connected(), ...finishedEvents.flat())
   expect(history.ended).toHaveLength(ended)
   expect(history.ended[0]?.id).toBe(`t${ended + 49}`)
   expect(history.ended.filter(({lines}) => lines.items.length > 0)).toHaveLength(endedWithLines)
-  expect(history.ended.at(-1)?.lines).toBe(noTail)
+  expect(history.ended.at(-1)?.lines).toBe(emptyTail)
   expect(history.totals.failed).toBe(ended + 50)
   const notices = many(log * 2, (i): EventBody => ({type: 'notice', level: 'info', text: `${i} ${long}`}))
   const logged = after(newView(), ...notices).log
@@ -153,17 +157,24 @@ test('nothing grows without bound: not tasks, lines, log, history, queue, nor an
   expect(after(connected(), ...codebases).codebases).toHaveLength(viewLimits.codebases)
 })
 
-test('an event of a task that nobody has heard of changes nothing but the log', () => {
+test('an event of an unknown task changes only the log', () => {
   const view = connected()
   const odd = after(view, said('x', 'hi'), {type: 'task.stopping', taskId: 'x', reason: 'r'})
   expect({...odd, log: view.log}).toEqual(view)
 })
 
-test('many events at once come to the same as one after the other', () => {
-  const say = (task: string, count: number) => many(count, (i) => said(task, `${task} ${i}`, `${task} ${i}\nmore`))
-  const bodies = [...running('a'), ...running('b'), ...say('a', 300), ...say('b', 3), ...say('a', 1), finished('a')]
+test('reducing many events at once equals reducing them one by one', () => {
+  const activity = (task: string, count: number) => many(count, (i) => said(task, `${task} ${i}`, `${task} ${i}\nmore`))
+  const bodies = [
+    ...running('a'),
+    ...running('b'),
+    ...activity('a', 300),
+    ...activity('b', 3),
+    ...activity('a', 1),
+    finished('a'),
+  ]
   const events = bodies.map((event, i) => ({at: noon + (i + 1) * 1000, ...event}) as WorkerEvent)
   const one = after(connected(), ...bodies)
-  expect(reduceAll(connected(), events)).toEqual(one)
+  expect(reduceEvents(connected(), events)).toEqual(one)
   expect(one.tasks.map(({lines}) => lines.dropped > 0)).toEqual([true, false])
 })

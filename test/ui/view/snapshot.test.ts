@@ -1,15 +1,15 @@
 import * as v from 'valibot'
 import {expect, test} from 'vitest'
 import {workerStatusSchema} from '../../../src/lib/control/messages.ts'
-import {statusOf, viewOf} from '../../../src/lib/ui/view/snapshot.ts'
+import {statusFromView, viewFromStatus} from '../../../src/lib/ui/view/snapshot.ts'
 import {workerDetails} from '../../../src/lib/ui/text/worker-view.ts'
 import {after, connected, finished, noon, running, said} from '../../support/views.ts'
 
 const facts = {pid: 1, version: '1', free: 3, worker_id: 'w1', server: 'http://plane.test', disk: null}
-/** As it goes over the socket. */
+/** The status as the socket transfers it. */
 const sent = (status: unknown) => v.parse(workerStatusSchema, JSON.parse(JSON.stringify(status)))
 
-test('whoever comes late has the view that the worker itself has', () => {
+test('a view restored from the status equals the view of the worker', () => {
   const view = after(
     connected(),
     ...running('a'),
@@ -22,44 +22,44 @@ test('whoever comes late has the view that the worker itself has', () => {
     {type: 'pause.changed', isPaused: true},
     {type: 'stop.requested', step: 'drain', by: 'SIGTERM', hint: 'bye'},
   )
-  const status = sent(statusOf(view, facts, noon + 10_000))
-  expect(viewOf(status, 0)).toEqual(view)
-  expect(workerDetails(status, noon)).toContain('reports that the server will not take\n  b  failed  Task b not found')
+  const status = sent(statusFromView(view, facts, noon + 10_000))
+  expect(viewFromStatus(status, 0)).toEqual(view)
+  expect(workerDetails(status, noon)).toContain('reports refused by the server\n  b  failed  Task b not found')
 })
 
-test('of what a task said, of the log and of the history only the newest is sent, at most so much', () => {
+test('the status contains only the newest output, log and history, within limits', () => {
   const talk = Array.from({length: 200}, (_, i) => said('a', `${i} ${'x'.repeat(400)}`))
   const tasks = Array.from({length: 100}, (_, i) => [
     ...running(`t${i}`),
     ...talk.map((e) => ({...e, taskId: `t${i}`})),
   ])
   const view = after(connected(), ...tasks.flat(), ...tasks.map((_, i) => finished(`t${i}`)))
-  const status = sent(statusOf(view, facts, noon))
+  const status = sent(statusFromView(view, facts, noon))
   expect(JSON.stringify(status).length).toBeLessThan(500_000)
   expect(status.tasks).toHaveLength(100)
-  const {lines} = viewOf(status, 0).tasks[0] ?? {}
+  const {lines} = viewFromStatus(status, 0).tasks[0] ?? {}
   expect(lines?.items.at(-1)).toMatch(/^199 /)
   expect((lines?.dropped ?? 0) + (lines?.items.length ?? 0)).toBe(200)
   expect(status.ended).toHaveLength(30)
   expect(status.log.items).toHaveLength(100)
 })
 
-test('a task that was declined a while ago is not told as waiting: it has gone elsewhere', () => {
+test('a task declined a while ago is no longer listed as waiting', () => {
   const view = after(connected(), {type: 'task.waiting', taskId: 'c', title: 'C', reason: 'no slot is free'})
-  expect(statusOf(view, facts, noon + 30_000).waiting).toHaveLength(1)
-  expect(statusOf(view, facts, noon + 120_000).waiting).toEqual([])
+  expect(statusFromView(view, facts, noon + 30_000).waiting).toHaveLength(1)
+  expect(statusFromView(view, facts, noon + 120_000).waiting).toEqual([])
 })
 
-test('that the disk is nearly full is seen by whoever comes late, and by whoever was there', () => {
+test('a nearly full disk is visible in restored views and in live views', () => {
   const disk = {path: '/s', free: 5, minimum: 10, is_low: true, runs: {tasks: 1, bytes: 2}}
   const view = after(connected(), {type: 'disk.changed', isLow: true, path: '/s', free: 5, minimum: 10, wanted: 11})
   expect(view.isDiskLow).toBe(true)
-  expect(viewOf(sent(statusOf(view, {...facts, disk}, noon)), 0)).toEqual(view)
+  expect(viewFromStatus(sent(statusFromView(view, {...facts, disk}, noon)), 0)).toEqual(view)
   const again = after(view, {type: 'disk.changed', isLow: false, path: '/s', free: 15, minimum: 10, wanted: 11})
   expect(again.isDiskLow).toBe(false)
 })
 
-test('what an older worker does not tell is left open', () => {
+test('fields that an older worker does not send get defaults', () => {
   const old = {
     ...facts,
     name: 'w',
@@ -69,7 +69,7 @@ test('what an older worker does not tell is left open', () => {
     codebases: [{id: 'cb', path: '/srv/api'}],
     tasks: [{id: 'a', title: 'A', attempt: 1, phase: 'running', codebase: '/srv/api', since: 5, session_id: null}],
   }
-  expect(viewOf(sent(old), 7)).toMatchObject({
+  expect(viewFromStatus(sent(old), 7)).toMatchObject({
     link: {value: 'stream', since: 7},
     codebases: [{id: 'cb', name: '/srv/api', problem: null}],
     tasks: [{id: 'a', lines: {dropped: 0, items: []}}],

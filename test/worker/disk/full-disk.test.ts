@@ -60,7 +60,7 @@ describe.skipIf(isSkipped)('a worker whose disk is full', () => {
     await at.ballast()
     const before = await at.status()
     expect(before).toMatchObject({code: 0, report: {local: [{disk: {is_low: false, minimum: 4 * mib}}]}})
-    expect(before.text).toMatch(/^disk +[567][.\d]* MiB free for .*\/workers\/w; 0 ended tasks take 0 MiB$/m)
+    expect(before.text).toMatch(/^disk +[567][.\d]* MiB free for .*\/workers\/w; 0 ended tasks use 0 MiB$/m)
     const runs = await at.task('@ms=4000')
     await until(async () => (await at.fleet.http.get(runs)).status === 'running', 'the task to run')
     at.disk.fill(3 * mib)
@@ -69,8 +69,10 @@ describe.skipIf(isSkipped)('a worker whose disk is full', () => {
     )
     const low = await at.status()
     expect(low).toMatchObject({code: 1, report: {state: 'degraded', local: [{free: 0, disk: {is_low: true}}]}})
-    expect(low.report.error).toMatch(/^worker w takes no task: too little is free for .*\/workers\/w$/)
-    expect(low.text).toMatch(/^disk +[23][.\d]* MiB free .*less than min_free_disk \(4 MiB\): no task is taken;/m)
+    expect(low.report.error).toMatch(/^worker w takes no tasks: too little disk space for .*\/workers\/w$/)
+    expect(low.text).toMatch(
+      /^disk +[23][.\d]* MiB free .*less than min_free_disk \(4 MiB\): the worker takes no tasks;/m,
+    )
     const waits = await at.task('later')
     expect((await at.fleet.ended(runs)).status).toBe('completed')
     expect((await at.fleet.http.get(waits)).status).toBe('pending')

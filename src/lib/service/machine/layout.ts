@@ -3,16 +3,16 @@ import {dirname, join} from 'node:path'
 import {userFile, type Environment} from '../../config/file.ts'
 import {usageError} from '../../core/errors.ts'
 
-/** The user and group that services of the machine run as. */
+/** Name of the user and group of the machine's services. */
 export const serviceUser = 'a2a-worker'
 
-/** Where everything of one service is. A machine may have several; all but the first are named. */
+/** The paths and names of one service. A machine may have several; all but the first have an instance name. */
 export type Layout = {
   scope: 'system' | 'user'
   instance: string | undefined
-  /** Name of the unit, without its ending. */
+  /** Name of the unit, without `.service`. */
   unit: string
-  /** Name of the unit that ends the agents. */
+  /** Name of the companion unit that ends the agents. */
   agentsUnit: string
   unitDir: string
   /** Program and Node, shared by all services of the scope. */
@@ -20,31 +20,31 @@ export type Layout = {
   configDir: string
   configFile: string
   envFile: string
-  /** What HOME is to the service. */
+  /** HOME of the service. */
   home: string
-  /** Where systemd keeps the state of a service of the machine; a user's own service keeps it where its commands do. */
+  /** State directory. A user's service shares it with that user's commands. */
   stateDir: string
-  /** Relative to `/var/lib`: what is `/tmp` to the service. */
+  /** The directory that the service sees as `/tmp`, relative to `/var/lib`. */
   tmp: string
 }
 
-const base = 'a2a-agent-worker'
+const unitBase = 'a2a-agent-worker'
 
-export type LayoutChoice = {
+export type LayoutOptions = {
   isUser: boolean
-  /** Of the worker. */
+  /** Name of the worker. */
   name: string | undefined
   hostname: string
   env: Environment
 }
 
-/** The service of a worker of this name. Throws ExpectedError (2) when no unit can have it. */
-export function layoutOf({isUser, name, hostname, env}: LayoutChoice): Layout {
-  const instance = instanceOf(name, hostname)
+/** The layout of the service for a worker with this name. Throws ExpectedError (2) if no unit can have the name. */
+export function serviceLayout({isUser, name, hostname, env}: LayoutOptions): Layout {
+  const instance = instanceName(name, hostname)
   return isUser ? userLayout(env, instance) : systemLayout(instance)
 }
 
-/** A service of the machine. */
+/** The layout of a service of the machine. */
 export function systemLayout(instance?: string): Layout {
   return {
     scope: 'system',
@@ -57,7 +57,7 @@ export function systemLayout(instance?: string): Layout {
   }
 }
 
-/** A service of the user who installs it, in that user's own systemd. */
+/** The layout of a service in the systemd of the installing user. */
 export function userLayout(env: Environment, instance?: string): Layout {
   const home = env['HOME'] || homedir()
   return {
@@ -72,7 +72,7 @@ export function userLayout(env: Environment, instance?: string): Layout {
 }
 
 function names(instance: string | undefined, configDir: string) {
-  const unit = instance === undefined ? base : `${base}-${instance}`
+  const unit = instance === undefined ? unitBase : `${unitBase}-${instance}`
   return {
     instance,
     unit,
@@ -85,24 +85,24 @@ function names(instance: string | undefined, configDir: string) {
 
 export const unitFile = ({unitDir, unit}: Layout) => join(unitDir, `${unit}.service`)
 export const agentsFile = ({unitDir, agentsUnit}: Layout) => join(unitDir, `${agentsUnit}.service`)
-/** What differs from machine to machine. */
+/** The drop-in with the settings that differ between machines. */
 export const dropInFile = ({unitDir, unit}: Layout) => join(unitDir, `${unit}.service.d`, 'machine.conf')
 export const nodeFile = ({programDir}: Layout) => join(programDir, 'bin/node')
 export const appDir = ({programDir}: Layout) => join(programDir, 'app')
 
-/** Names that would meet the names of something else. */
-const taken = /^(?:config|env|agents|.*-agents)$/
+/** Names that would collide with other files or units. */
+const reservedNames = /^(?:config|env|agents|.*-agents)$/
 
 /**
- * The instance that a worker's name stands for: none for the name that a worker has anyway. Throws ExpectedError (2)
- * when no unit can have that name.
+ * The instance name for a worker's name. Undefined for the default name. Throws ExpectedError (2) if no unit can have
+ * the name.
  */
-function instanceOf(name: string | undefined, defaultName: string): string | undefined {
+function instanceName(name: string | undefined, defaultName: string): string | undefined {
   if (name === undefined || name === defaultName) return undefined
-  if (!/^[A-Za-z0-9_][A-Za-z0-9_.-]*$/.test(name) || taken.test(name))
+  if (!/^[A-Za-z0-9_][A-Za-z0-9_.-]*$/.test(name) || reservedNames.test(name))
     throw usageError(
       `No service can be named '${name}'.`,
-      'Give letters, digits, dots, dashes and underscores; "config", "env" and what ends in "agents" are taken.',
+      'Use letters, digits, dots, dashes and underscores. "config", "env", and "agents" as the last part are reserved.',
     )
   return name
 }

@@ -5,39 +5,39 @@ import type {Environment} from '../../config/file.ts'
 import {ExpectedError, errorCode, messageOf} from '../../core/errors.ts'
 import {serviceUser} from './layout.ts'
 
-/** Whose a file is: root's, the service's user's, or whoever's installs. */
+/** Owner of a file: root, the service's user, or the installing user (`self`). */
 export type Owner = 'root' | 'service' | 'self'
 
-export type Ran = {code: number; stdout: string; stderr: string}
+export type CommandResult = {code: number; stdout: string; stderr: string}
 
-/** The machine that a service is installed on, or a folder that stands for its file system. */
+/** The machine that a service is installed on, or a folder with its file system (`--root`). */
 export class Machine {
   readonly #root: string
   readonly #env: Environment
-  /** Whether it runs: commands are to be run, and files to be given to users. */
+  /** False with `--root`: no command runs and no owner is set. */
   readonly isLive: boolean
   #service: {uid: number; gid: number} | undefined
 
-  /** With `root`, everything is below it, and nothing is run. */
+  /** With `root`, all paths are below that folder, and no command runs. */
   constructor({root, env}: {root?: string | undefined; env: Environment}) {
     this.#root = root ?? ''
     this.#env = env
     this.isLive = root === undefined
   }
 
-  /** Where a file of the machine really is. */
-  real(path: string): string {
+  /** The real path of a file of the machine. */
+  realPath(path: string): string {
     return this.#root === '' ? path : join(this.#root, path)
   }
 
   exists(path: string): boolean {
-    return lstatSync(this.real(path), {throwIfNoEntry: false}) !== undefined
+    return lstatSync(this.realPath(path), {throwIfNoEntry: false}) !== undefined
   }
 
-  /** Undefined when there is none. Throws ExpectedError (77) when this user may not read it. */
+  /** The text of a file; undefined if it does not exist. Throws ExpectedError (77) if this user may not read it. */
   read(path: string): string | undefined {
     try {
-      return readFileSync(this.real(path), 'utf8')
+      return readFileSync(this.realPath(path), 'utf8')
     } catch (error) {
       if (['ENOENT', 'ENOTDIR'].includes(errorCode(error) ?? '')) return undefined
       throw new ExpectedError(`${path} cannot be read: ${messageOf(error)}.`, {
@@ -49,20 +49,21 @@ export class Machine {
     }
   }
 
+  /** The names in a folder; empty if it does not exist. */
   list(folder: string): string[] {
     try {
-      return readdirSync(this.real(folder))
+      return readdirSync(this.realPath(folder))
     } catch {
       return []
     }
   }
 
-  /** The numbers of an owner; undefined where files are whoever's writes them. */
+  /** uid and gid of an owner. Undefined if files keep the owner who writes them. */
   async ids(owner: Owner): Promise<{uid: number; gid: number} | undefined> {
     if (!this.isLive || owner === 'self') return undefined
     if (owner === 'root') return {uid: 0, gid: 0}
     this.#service ??= await this.#lookUp(serviceUser)
-    // Somebody whom nothing belongs to yet.
+    // The user does not exist yet, so no file belongs to it.
     return this.#service ?? {uid: -1, gid: -1}
   }
 
@@ -71,21 +72,21 @@ export class Machine {
     return uid.code === 0 && gid.code === 0 ? {uid: Number(uid.stdout), gid: Number(gid.stdout)} : undefined
   }
 
-  /** Runs a command to its end, whatever that is. */
-  async run(command: readonly string[], options: {cwd?: string} = {}): Promise<Ran> {
+  /** Runs a command and returns its result, also if it fails. */
+  async run(command: readonly string[], options: {cwd?: string} = {}): Promise<CommandResult> {
     const [program = '', ...args] = command
     const result = await execa(program, args, {env: {...this.#env}, extendEnv: false, reject: false, ...options})
     return {code: result.exitCode ?? 127, stdout: result.stdout, stderr: result.stderr || (result.shortMessage ?? '')}
   }
 
-  /** Runs a command that is to succeed. Throws ExpectedError (1). */
+  /** Runs a command and returns its stdout. Throws ExpectedError (1) if it fails. */
   async mustRun(command: readonly string[]): Promise<string> {
     const {code, stdout, stderr} = await this.run(command)
     if (code === 0) return stdout
     throw new ExpectedError(`\`${command.join(' ')}\` failed: ${messageOf(stderr.trim() || `exit code ${code}`)}`, {
       code: 'SERVICE_COMMAND',
       exit: 'failed',
-      suggestions: ['Run it by hand to see more, then this command again: it goes on where it stopped.'],
+      suggestions: ['Run that command by hand to see more. Then run this one again: it continues where it stopped.'],
     })
   }
 }

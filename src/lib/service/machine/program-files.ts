@@ -15,8 +15,8 @@ const packageSchema = v.object({
 type Package = v.InferOutput<typeof packageSchema>
 
 /**
- * The files of the program and of all packages that it needs at run time: where each goes, relative to the copy, and
- * where it is. However the packages lie now (nested, beside each other, linked), in the copy they are found.
+ * The files of the program and of all packages that it needs at run time, as a map from the path in the copy to the
+ * source path. It works for nested, hoisted and linked packages. Throws ExpectedError (78) if a package is missing.
  */
 export function programFiles(root: string): Map<string, string> {
   const files = new Map<string, string>()
@@ -36,22 +36,22 @@ function collect(from: string, to: string, files: Map<string, string>): void {
 }
 
 /**
- * Where each package goes (relative, '' is the program itself) and where it is. A package goes to the top, or, where
- * another one of its name is there already, into the one that needs it.
+ * Maps the relative place of each package ('' is the program itself) to its folder. A package is placed at the top, or,
+ * if another version is there already, inside its dependent.
  */
 function placePackages(root: string): Map<string, string> {
   const placed = new Map([['', realpathSync(root)]])
   const waiting = ['']
   for (let target = waiting.pop(); target !== undefined; target = waiting.pop()) {
     const folder = placed.get(target) ?? ''
-    for (const {name, isNeeded} of needsOf(readPackage(folder))) {
+    for (const {name, isNeeded} of listDependencies(readPackage(folder))) {
       const found = resolvePackage(name, folder)
       if (found === undefined) {
-        if (isNeeded) throw incomplete(name, folder)
+        if (isNeeded) throw missingPackageError(name, folder)
         continue
       }
 
-      const seen = visible(name, target, placed)
+      const seen = findVisible(name, target, placed)
       if (seen !== undefined && placed.get(seen) === found) continue
       const place = join(seen === undefined ? '' : target, 'node_modules', name)
       placed.set(place, found)
@@ -62,7 +62,7 @@ function placePackages(root: string): Map<string, string> {
   return placed
 }
 
-function needsOf({dependencies, optionalDependencies, peerDependencies, peerDependenciesMeta}: Package) {
+function listDependencies({dependencies, optionalDependencies, peerDependencies, peerDependenciesMeta}: Package) {
   const optional = new Set(Object.keys(optionalDependencies))
   return [
     ...Object.keys(dependencies).map((name) => ({name, isNeeded: !optional.has(name)})),
@@ -73,7 +73,7 @@ function needsOf({dependencies, optionalDependencies, peerDependencies, peerDepe
   ]
 }
 
-/** As Node looks for it: in the folder's own node_modules, then in those above. */
+/** Resolves a package like Node: in the node_modules of the folder, then in those above. */
 function resolvePackage(name: string, folder: string): string | undefined {
   const candidate = join(folder, 'node_modules', name)
   if (existsSync(join(candidate, 'package.json'))) return realpathSync(candidate)
@@ -81,8 +81,8 @@ function resolvePackage(name: string, folder: string): string | undefined {
   return parent === folder ? undefined : resolvePackage(name, parent)
 }
 
-/** The place of the package that one at `target` would find under this name. */
-function visible(name: string, target: string, placed: ReadonlyMap<string, string>): string | undefined {
+/** The place where a package at `target` would find this name in the copy. */
+function findVisible(name: string, target: string, placed: ReadonlyMap<string, string>): string | undefined {
   const parts = target === '' ? [] : target.split(/\/?node_modules\//).slice(1)
   for (let depth = parts.length; depth >= 0; depth--) {
     const above = parts.slice(0, depth).map((part) => join('node_modules', part))
@@ -99,5 +99,5 @@ function readPackage(folder: string): Package {
   throw configError(`${join(folder, 'package.json')} cannot be used.`, 'Install a2a-worker again.')
 }
 
-const incomplete = (name: string, folder: string) =>
+const missingPackageError = (name: string, folder: string) =>
   configError(`The package ${name}, which ${folder} needs, is not installed.`, 'Install a2a-worker again (npm ci).')

@@ -15,25 +15,25 @@ import {
 import {dirname, join} from 'node:path'
 import {programFiles} from './program-files.ts'
 
-/** A program that is there: its package's folder, and the Node that runs it. */
+/** The running program: the folder of its package, and its Node. */
 export type Program = {root: string; node: string}
 
-/** Where it is copied to. */
+/** The places of the copy. */
 export type ProgramPlace = {app: string; node: string}
 
-/** Whether the copy is the program, byte for byte. */
+/** Whether the copy equals the program, byte for byte. */
 export function isInstalled({root, node}: Program, place: ProgramPlace): boolean {
   const files = programFiles(root)
-  const there = filesBelow(place.app)
+  const installed = filesBelow(place.app)
   return (
-    there.length === files.size &&
-    there.every((path) => files.has(path)) &&
-    sameFile(node, place.node) &&
-    [...files].every(([to, from]) => sameFile(from, join(place.app, to)))
+    installed.length === files.size &&
+    installed.every((path) => files.has(path)) &&
+    isSameFile(node, place.node) &&
+    [...files].every(([to, from]) => isSameFile(from, join(place.app, to)))
   )
 }
 
-/** Copies it whole beside the present one and then exchanges the two: a worker that runs keeps what it has open. */
+/** Copies the program beside the present copy, then swaps the two. A running worker keeps its open files. */
 export function installProgram({root, node}: Program, place: ProgramPlace): void {
   const staging = mkdtempSync(join(dirname(place.app), '.new-'))
   try {
@@ -51,7 +51,7 @@ export function installProgram({root, node}: Program, place: ProgramPlace): void
   }
 }
 
-/** For everybody to read, whatever the umask and the rights of the original are. */
+/** Copies a file so that everybody can read it, independent of the umask and the mode of the original. */
 function copy(from: string, to: string): void {
   mkdirSync(dirname(to), {recursive: true})
   copyFileSync(from, to, constants.COPYFILE_FICLONE | constants.COPYFILE_EXCL)
@@ -76,7 +76,7 @@ function filesBelow(folder: string): string[] {
 
 const chunk = 1024 * 1024
 
-function sameFile(a: string, b: string): boolean {
+function isSameFile(a: string, b: string): boolean {
   const stat = statSync(b, {throwIfNoEntry: false})
   if (stat?.size !== statSync(a).size) return false
   const [first, second] = [openSync(a, 'r'), openSync(b, 'r')]

@@ -2,21 +2,21 @@ import {basename} from 'node:path'
 import type {Owner} from './machine.ts'
 import type {Program, ProgramPlace} from './program.ts'
 
-/** One thing that an installation does. What is so already is not done again. */
+/** One step of an installation. A step that is already applied is skipped. */
 export type Step =
   | {kind: 'folder'; path: string; mode: number; owner: Owner}
   | {kind: 'file'; path: string; text: string; mode: number; owner: Owner}
   | {kind: 'move'; from: string; to: string}
   | {kind: 'remove'; path: string}
-  /** Removes a folder that is empty by then, and only such a one. */
-  | {kind: 'tidy'; path: string}
+  /** Removes a folder only if it is empty. */
+  | {kind: 'remove-empty'; path: string}
   | {kind: 'program'; program: Program; place: ProgramPlace}
   | {kind: 'verify'; files: {path: string; text: string}[]; scope: 'system' | 'user'}
-  /** `mayFail`: what it is to bring about may be so already. */
+  /** `mayFail`: the command also fails if it has nothing to do. */
   | {kind: 'run'; command: string[]; mayFail?: true}
 
-/** What a step does, for people. */
-export function describe(step: Step): string {
+/** Describes a step, starting with a verb: `write /etc/… (0600)`. */
+export function describeStep(step: Step): string {
   switch (step.kind) {
     case 'folder':
       return `make ${step.path} (${octal(step.mode)})`
@@ -25,7 +25,7 @@ export function describe(step: Step): string {
     case 'move':
       return `move ${step.from} to ${step.to}`
     case 'remove':
-    case 'tidy':
+    case 'remove-empty':
       return `remove ${step.path}`
     case 'program':
       return `copy ${step.program.root} to ${step.place.app}, ${step.program.node} to ${step.place.node}`
@@ -38,10 +38,10 @@ export function describe(step: Step): string {
 
 const octal = (mode: number) => mode.toString(8).padStart(4, '0')
 
-/** The text of a file that is to be written, with the secrets of a private one blanked out. */
-export function shownText({text, mode}: {text: string; mode: number}): string {
+/** The text of a file for a dry run. Secrets in a private file (0600) are masked. */
+export function maskedText({text, mode}: {text: string; mode: number}): string {
   return mode !== 0o600 ? text : text.replaceAll(secretInText, (_, start: string) => `${start}***`)
 }
 
-/** `"auth_token": "…"`, `A2A_AUTH_TOKEN=…`, and other names that tell a secret. */
+/** `"auth_token": "…"`, `A2A_AUTH_TOKEN=…`, and other names of secrets. */
 const secretInText = /((?:\b|_)\w*(?:KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL|REDIS_URL)\w*(?:"\s*:\s*"|=(?!$)))[^"\n]+/gim

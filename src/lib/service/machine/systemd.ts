@@ -3,7 +3,7 @@ import {ExpectedError, configError} from '../../core/errors.ts'
 import type {Layout} from './layout.ts'
 import type {Machine} from './machine.ts'
 
-/** A command to the systemd of the machine, or of the user. */
+/** A systemctl command for the systemd of the machine or of the user. */
 export const systemctl = ({scope}: Pick<Layout, 'scope'>, ...args: string[]): string[] => [
   'systemctl',
   ...(scope === 'user' ? ['--user'] : []),
@@ -11,25 +11,25 @@ export const systemctl = ({scope}: Pick<Layout, 'scope'>, ...args: string[]): st
 ]
 
 /**
- * Looks whether this user can install a service here. Throws ExpectedError: no systemd (78), not root (77).
+ * Checks that this user can install a service here. Throws ExpectedError: no systemd (78), not root (77).
  */
 export async function checkSystemd(machine: Machine, {scope}: Layout, uid: number): Promise<void> {
   if (!machine.isLive) return
   if (!machine.exists('/run/systemd/system'))
     throw configError(
       'systemd does not run on this machine.',
-      'Have `a2a-worker start` started by what starts programs here, or write the files only with --root DIR.',
+      'Let the init system of this machine run `a2a-worker start`, or only write the files with --root DIR.',
     )
   if (scope === 'system' && uid !== 0)
-    throw new ExpectedError('A service of the machine is for root to install and to remove.', {
+    throw new ExpectedError('Only root can install or remove a service of the machine.', {
       code: 'NOT_ROOT',
       exit: 'refused',
-      suggestions: ['Run it with sudo, or give --user for a service of your own.'],
+      suggestions: ['Run this with sudo, or give --user for a service of your own user.'],
     })
   if (scope === 'user' && (await machine.run(systemctl({scope}, 'show', '--property=Version'))).code !== 0)
     throw configError(
-      'No systemd of this user runs.',
-      'Log in on a terminal or by ssh (not by su), or run: sudo loginctl enable-linger $USER',
+      'The systemd of this user does not run.',
+      'Log in on a terminal or by ssh (not with su), or run: sudo loginctl enable-linger $USER',
     )
 }
 
@@ -38,6 +38,7 @@ export const isEnabled = async (machine: Machine, layout: Layout): Promise<boole
 
 type UnitState = {active: string; sub: string; invocation: string; status: string; result: string}
 
+/** The current state of the worker's unit, from `systemctl show`. Unknown values are empty. */
 export async function unitState(machine: Machine, layout: Layout): Promise<UnitState> {
   const properties = 'ActiveState,SubState,InvocationID,StatusText,Result'
   const {stdout} = await machine.run(systemctl(layout, 'show', `--property=${properties}`, `${layout.unit}.service`))
@@ -51,21 +52,21 @@ export async function unitState(machine: Machine, layout: Layout): Promise<UnitS
   }
 }
 
-/** How long a start is waited for; one that takes longer waits for its server, and goes on without us. */
-const startMs = 60_000
+/** Limit of the wait for a start. A longer start waits for its server, and continues without this command. */
+const startTimeoutMs = 60_000
 
 /**
- * Waits until the unit is active, and not as it was `before`. Resolves with what it waits for, if it takes long. Throws
- * ExpectedError (1) when it fails.
+ * Waits until the unit is active with another invocation id than `before`. Resolves with undefined, or after a minute
+ * with the status of the unit. Throws ExpectedError (1) if the start fails.
  */
-export async function whenActive(
+export async function waitUntilActive(
   machine: Machine,
   layout: Layout,
   {before, clock}: {before: string; clock: Clock},
 ): Promise<string | undefined> {
-  const deadline = clock.monotonic() + startMs
+  const deadline = clock.monotonic() + startTimeoutMs
   for (;;) {
-    // The job has only been queued: a look at once would see what was before it.
+    // The job is only queued, so an immediate check would still see the old state.
     await clock.sleep(200)
     const state = await unitState(machine, layout)
     if (state.active === 'active' && state.invocation !== before) return undefined

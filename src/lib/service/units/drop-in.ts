@@ -2,44 +2,44 @@ import {join} from 'node:path'
 import type {Config} from '../../config/settings.ts'
 import type {Layout} from '../machine/layout.ts'
 import type {ServerPlace} from './service-config.ts'
-import {pathWord, unitWord} from './unit-word.ts'
-import {defaultDrain, marker, stopTimeout} from './units.ts'
+import {quotePath, quoteWord} from './unit-quoting.ts'
+import {defaultDrain, fileHeader, stopTimeout} from './units.ts'
 
 export type DropInOptions = {
   layout: Layout
   server: ServerPlace
   config: Config
-  /** What the environment file sets. */
+  /** Variables in the environment file. */
   env: Readonly<Record<string, string>>
-  /** Where OpenCode really is, if it is not where the configuration says. */
+  /** Path of the OpenCode program itself, if it was found. */
   openCode: string | undefined
 }
 
-/** What the service is told of this machine: its server, its time to stop, and what it sees of the file system. */
+/** Text of the drop-in for this machine: server, stop timeout, and the bound parts of the file system. */
 export function machineDropIn(options: DropInOptions): string {
   const {layout, config} = options
   const drain = config.drain_timeout
   const isSystem = layout.scope === 'system'
   return [
-    `${marker} from`,
+    `${fileHeader} from`,
     `# ${layout.configFile} and ${layout.envFile}: after a change there run it again.`,
     '[Service]',
     serverLine(options),
     ...(drain === defaultDrain ? [] : [`TimeoutStopSec=${stopTimeout(drain)}`]),
-    ...(isSystem ? [...new Set([...writable(options), ...readable(options)])] : []),
+    ...(isSystem ? [...new Set([...writablePaths(options), ...readablePaths(options)])] : []),
     '',
   ].join('\n')
 }
 
 function serverLine({server: {place, url}, layout}: DropInOptions): string {
-  if (place === 'unit') return `Environment=${unitWord(`A2A_SERVER_URL=${url}`)}`
+  if (place === 'unit') return `Environment=${quoteWord(`A2A_SERVER_URL=${url}`)}`
   if (place === 'nowhere') return '# Environment=A2A_SERVER_URL=https://… belongs here.'
   const where = place === 'env' ? layout.envFile : `server_url in ${layout.configFile}`
   return `# A2A_SERVER_URL is not set here: ${where} counts.`
 }
 
-/** Where tasks work, and where programs keep things if the environment says so. A missing one is no reason not to start. */
-function writable({config, env, layout}: DropInOptions): string[] {
+/** Bind lines for codebases and for folders that the environment names. The dash lets systemd skip a missing path. */
+function writablePaths({config, env, layout}: DropInOptions): string[] {
   const home = env['HOME']
   const folders = home && home !== layout.home ? ['.local', '.config', '.cache'].map((name) => join(home, name)) : []
   const xdg = ['XDG_DATA_HOME', 'XDG_CONFIG_HOME', 'XDG_STATE_HOME', 'XDG_CACHE_HOME'].flatMap(
@@ -48,22 +48,22 @@ function writable({config, env, layout}: DropInOptions): string[] {
   const {codebases, registration_roots: roots = [], global_codebase: global = 'none'} = config
   const places = [...codebases.map(({path}) => path), ...roots, ...(global === 'none' ? [] : [global])]
   const paths = [...places, ...folders, ...xdg]
-  return paths.map((path) => `BindPaths=-${pathWord(path)}`)
+  return paths.map((path) => `BindPaths=-${quotePath(path)}`)
 }
 
-/** What is configured where the sandbox shows nothing. */
-function readable({config, openCode}: DropInOptions): string[] {
+/** Bind lines for configured files that the sandbox would hide. */
+function readablePaths({config, openCode}: DropInOptions): string[] {
   const {opencode_bin: binary, opencode_storage_path: storage, auth_token_file: token} = config
   const paths = [storage, token].filter((path) => path !== undefined && isHidden(path)) as string[]
   const program = openCode !== undefined && (isHidden(openCode) || binary !== openCode) ? [openCode] : []
   return [
-    ...program.map((path) => `BindReadOnlyPaths=-${bind(path, binary ?? path)}`),
-    ...paths.map((path) => `BindReadOnlyPaths=-${pathWord(path)}`),
+    ...program.map((path) => `BindReadOnlyPaths=-${bindSpec(path, binary ?? path)}`),
+    ...paths.map((path) => `BindReadOnlyPaths=-${quotePath(path)}`),
   ]
 }
 
-/** A source and where it is to be seen. Inside of quotes a colon is no separator. */
-const bind = (from: string, to: string) => (from === to ? pathWord(from) : `${pathWord(from)}:${pathWord(to)}`)
+/** `source:target`, or only the source if both are equal. A colon inside quotes does not separate. */
+const bindSpec = (from: string, to: string) => (from === to ? quotePath(from) : `${quotePath(from)}:${quotePath(to)}`)
 
-/** Whether the service sees nothing there, or something else. */
+/** Whether the sandbox hides this path from the service. */
 export const isHidden = (path: string): boolean => /^\/(?:home|root|run\/user|tmp|var\/tmp)(?:\/|$)/.test(path)

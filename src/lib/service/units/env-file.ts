@@ -1,4 +1,4 @@
-/** What a file like /etc/a2a-worker/env sets, as systemd reads it (EnvironmentFile=). */
+/** Parses a file like /etc/a2a-worker/env in the same way as systemd (EnvironmentFile=). */
 export function parseEnvFile(text: string): Record<string, string> {
   const found: Record<string, string> = {}
   for (const line of text.replaceAll(/\\\n/g, '').split('\n')) {
@@ -15,21 +15,21 @@ function unquote(value: string): string {
   return quote === '"' ? inner.replaceAll(/\\(["\\`$])/g, '$1') : value.replaceAll(/\\(.)/g, '$1')
 }
 
-/** A line that sets this. */
+/** A line that sets a variable, quoted if needed. */
 export const envLine = (name: string, value: string): string =>
   /^[\w@%/.,:+=~-]*$/.test(value) ? `${name}=${value}` : `${name}="${value.replaceAll(/["\\`$]/g, '\\$&')}"`
 
-/** A file with these lines at its end. */
-export function withLines(text: string, comment: string, values: Record<string, string>): string {
+/** The text of a file with a comment and variables appended. */
+export function appendLines(text: string, comment: string, values: Record<string, string>): string {
   const lines = Object.entries(values).map(([name, value]) => envLine(name, value))
   if (lines.length === 0) return text
   return `${text === '' || text.endsWith('\n') ? text : `${text}\n`}\n# ${comment}\n${lines.join('\n')}\n`
 }
 
-/** What a new file says. */
-export const newEnvFile = `# Environment of the service, over everything else that configures it. For root alone.
+/** The text of a new environment file. */
+export const newEnvFile = `# Environment of the service. It overrides the configuration file. Only root may read it.
 # A2A_AUTH_TOKEN=
 # A2A_SERVER_URL=
-# What an agent may see beside the usual, here and in env_allow of the configuration:
+# To give a variable to agents, set it here and name it in env_allow of the configuration:
 # ANTHROPIC_API_KEY=
 `

@@ -1,31 +1,31 @@
-import {settingKeys, settingOf, type SettingKey} from '../../config/settings.ts'
+import {settingKeys, settingDefinition, type SettingKey} from '../../config/settings.ts'
 import type {ExistingUnit} from './existing-unit.ts'
-import {unitWords} from './unit-word.ts'
+import {splitWords} from './unit-quoting.ts'
 
-/** How a Python worker's unit configures it. */
+/** The configuration of a Python worker in its unit. */
 export type PythonSettings = {
-  /** Its Environment= lines. */
+  /** Variables in Environment= lines. */
   env: Record<string, string>
-  /** Flags on its command line, by setting. */
+  /** Flags of the command line, by setting. */
   flags: Partial<Record<SettingKey, string | number | string[]>>
-  /** The configuration file that its command line names. */
+  /** The configuration file named on the command line. */
   configFile: string | undefined
-  /** What cannot be taken over, for people. */
+  /** Settings that cannot be taken over. */
   warnings: string[]
 }
 
 type PythonUnit = Extract<ExistingUnit, {kind: 'python'}>
 
-/** Reads what is set in the unit and in what was added to it. */
-export function pythonSettings({unit, dropIns}: PythonUnit, hostname: string, envFile: string): PythonSettings {
+/** Reads the settings in the unit and its drop-ins. `envFile` is our environment file, which is read anyway. */
+export function readPythonSettings({unit, dropIns}: PythonUnit, hostname: string, envFile: string): PythonSettings {
   const settings: PythonSettings = {env: {}, flags: {}, configFile: undefined, warnings: []}
   for (const {text, path} of [unit, ...dropIns])
     for (const line of text.replaceAll(/\\\n/g, ' ').split('\n')) {
       const [, directive, value = ''] = /^\s*(\w+)\s*=\s*(.*)$/.exec(line) ?? []
       if (directive === 'Environment') readEnvironment(value, hostname, settings)
-      else if (directive === 'ExecStart' && value.includes('worker.py')) readCommand(unitWords(value), settings)
+      else if (directive === 'ExecStart' && value.includes('worker.py')) readCommand(splitWords(value), settings)
       else if (directive === 'EnvironmentFile' && value !== '' && value.replace(/^-/, '') !== envFile)
-        settings.warnings.push(`${path} also reads ${value.replace(/^-/, '')}; copy what is needed to ${envFile}`)
+        settings.warnings.push(`${path} also reads ${value.replace(/^-/, '')}; copy what you need to ${envFile}`)
     }
 
   return settings
@@ -33,7 +33,7 @@ export function pythonSettings({unit, dropIns}: PythonUnit, hostname: string, en
 
 function readEnvironment(value: string, hostname: string, settings: PythonSettings): void {
   if (value === '') settings.env = {}
-  for (const word of unitWords(value)) {
+  for (const word of splitWords(value)) {
     const [, name = '', raw = ''] = /^([A-Za-z_]\w*)=(.*)$/s.exec(word) ?? []
     const text = raw.replaceAll('%H', hostname)
     if (/%(?!%)/.test(text.replaceAll('%%', ''))) settings.warnings.push(`${name}=${raw} was not taken over`)
@@ -41,7 +41,7 @@ function readEnvironment(value: string, hostname: string, settings: PythonSettin
   }
 }
 
-/** Only `--flag value`: the Python worker takes no notice of `--flag=value`. */
+/** Reads `--flag value` only, because the Python worker ignores `--flag=value`. */
 function readCommand(words: string[], settings: PythonSettings): void {
   const args = words.slice(words.findIndex((word) => word.endsWith('worker.py')) + 1)
   settings.flags = {}
@@ -50,14 +50,14 @@ function readCommand(words: string[], settings: PythonSettings): void {
     const value = args[index + 1]
     if (value === undefined) continue
     if (word === '--config' || word === '-c') settings.configFile = value
-    const key = settingKeys.find((known) => isFlagOf(known, word))
+    const key = settingKeys.find((known) => isFlagFor(known, word))
     if (key === 'codebases') settings.flags.codebases = [settings.flags.codebases ?? [], value].flat().map(String)
-    else if (key) settings.flags[key] = settingOf(key).type === 'integer' ? Number(value) : value
+    else if (key) settings.flags[key] = settingDefinition(key).type === 'integer' ? Number(value) : value
   }
 }
 
-function isFlagOf(key: SettingKey, word: string): boolean {
-  const {flag, char} = settingOf(key)
+function isFlagFor(key: SettingKey, word: string): boolean {
+  const {flag, char} = settingDefinition(key)
   const name = flag ?? key.replaceAll('_', '-')
   return word === `--${name}` || (char !== undefined && word === `-${char}`)
 }

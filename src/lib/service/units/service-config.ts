@@ -10,20 +10,20 @@ import type {Machine} from '../machine/machine.ts'
 
 export type ConfigContent = Record<string, unknown>
 
-/** A configuration file of the machine; undefined when there is none. Throws ExpectedError (78). */
+/** Reads a configuration file of the machine. Undefined if it does not exist. Throws ExpectedError (77, 78). */
 export function readConfig(machine: Machine, path: string): {text: string; content: ConfigContent} | undefined {
   const text = machine.read(path)
   return text === undefined ? undefined : {text, content: parseConfig(path, text)}
 }
 
-/** A file that already says it stays as it was written. */
+/** The text of a configuration file. An existing file with equal content keeps its formatting. */
 export const configText = (content: ConfigContent, before: {text: string; content: ConfigContent} | undefined) =>
   before !== undefined && JSON.stringify(before.content) === JSON.stringify(content)
     ? before.text
     : `${JSON.stringify(content, null, 2)}\n`
 
-/** Adds codebases whose paths are not there yet; those that are stay as they are. */
-export function withCodebases(
+/** Adds the codebases whose paths are not in the configuration yet. Existing entries stay unchanged. */
+export function addCodebases(
   content: ConfigContent,
   codebases: readonly ConfiguredCodebase[],
   {configFile, home}: Layout,
@@ -38,40 +38,43 @@ export function withCodebases(
   return {...content, codebases: [...(Array.isArray(raw) ? raw : known), ...entries]}
 }
 
-/** What the service will go by, its environment included. Throws ExpectedError (78) with every problem. */
+/** Resolves the settings of the service from its files. Throws ExpectedError (78) with all problems. */
 export function serviceSettings(layout: Layout, content: ConfigContent, envText: string): Resolved {
   const {configFile, configDir, home} = layout
   return resolveConfig({
     flags: {},
     env: {HOME: home, ...parseEnvFile(envText)},
-    files: [{path: configFile, directory: configDir, content, isPublic: false}], // it is written for its owner alone
+    files: [{path: configFile, directory: configDir, content, isPublic: false}], // the installation writes it with mode 0600
     cwd: home,
   })
 }
 
-/** The one place that names the server, and what it says. */
+/** The one place that configures the server, and the URL there. */
 export type ServerPlace = {url: string; place: 'unit' | 'env' | 'config'} | {url: undefined; place: 'nowhere'}
 
 export type ServerSources = {
-  /** What was asked for now. */
-  wanted: string | undefined
-  /** What our unit, or the one before it, says. */
+  /** The server requested now. */
+  requested: string | undefined
+  /** The server in our unit, or in the unit that it replaces. */
   unit: string | undefined
   envText: string
   content: ConfigContent
 }
 
-/** Where the service learns its server, by what counts. Throws ExpectedError (78) when what was asked would not. */
-export function placeOfServer({wanted, unit, envText, content}: ServerSources, {envFile}: Layout): ServerPlace {
+/**
+ * The place that configures the server: environment file, unit or configuration file, in this order. Throws
+ * ExpectedError (78) if the environment file would override the requested server.
+ */
+export function resolveServerPlace({requested, unit, envText, content}: ServerSources, {envFile}: Layout): ServerPlace {
   const env = parseEnvFile(envText)['A2A_SERVER_URL']
   const key: SettingKey = 'server_url'
-  if (wanted !== undefined && env && env !== wanted)
+  if (requested !== undefined && env && env !== requested)
     throw configError(
-      `${envFile} sets A2A_SERVER_URL to ${env}, which would count, not ${wanted}.`,
-      'Change it there, or leave out --server.',
+      `${envFile} sets A2A_SERVER_URL to ${env}, which overrides ${requested}.`,
+      'Change it in that file, or omit --server.',
     )
   if (env) return {url: env, place: 'env'}
-  const inUnit = wanted ?? unit
+  const inUnit = requested ?? unit
   if (inUnit !== undefined) return {url: inUnit, place: 'unit'}
   const inConfig = content[key]
   if (typeof inConfig === 'string') return {url: inConfig, place: 'config'}

@@ -1,9 +1,9 @@
 import {basename, join} from 'node:path'
-import {exampleConfig} from '../../config/example.ts'
+import {exampleConfig} from '../../config/example-config.ts'
 import {agentsFile, systemLayout, unitFile} from '../machine/layout.ts'
 import {agentsUnit, workerUnit} from './units.ts'
 
-/** What the package ships for people to look at and to copy, by its path in the package. `npm run manifest` writes it. */
+/** The example files in the package: text by path in the package. `npm run manifest` writes them. */
 export function shippedFiles(): Record<string, string> {
   const layout = systemLayout()
   return {

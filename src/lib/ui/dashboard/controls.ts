@@ -1,14 +1,14 @@
 import type {ViewStore} from '../view/view-store.ts'
 
-/** What a person at the dashboard can have the worker do. Each rejects, with the reason, what cannot be done. */
+/** The actions of the dashboard. Each promise rejects with the reason if the action fails. */
 export type Controls = {
   cancel: (taskId: string) => Promise<void>
   setPaused: (isPaused: boolean) => Promise<void>
-  /** Takes no more tasks and leaves when those in hand have ended. */
+  /** Takes no more tasks and exits when the running ones have finished. */
   drain: () => Promise<void>
-  /** Ctrl-C, and `q`: the worker's own dashboard climbs the stop ladder, any other one is closed. */
+  /** Ctrl-C and `q`. The worker's own dashboard takes the next stop step, an attached dashboard closes. */
   leave: () => void
-  /** The worker goes on without this dashboard: leaving it needs no question. */
+  /** Closing the dashboard does not affect the worker, so it needs no confirmation. */
   isDetachable: boolean
 }
 
@@ -20,10 +20,10 @@ export type DashboardOptions = {
 }
 
 export type OpenedDashboard = {
-  /** Settles when the terminal is as it was; rejects where the dashboard itself has failed. */
+  /** Resolves when the terminal is restored. Rejects if the dashboard failed. */
   closed: Promise<void>
   close: () => Promise<void>
 }
 
-/** Opens the dashboard. A type of its own, so that whoever may do without one need not load what it draws with. */
+/** Opens the dashboard. This type lets callers take it as a parameter without loading the modules that draw it. */
 export type OpenDashboard = (options: Pick<DashboardOptions, 'store' | 'controls'>) => OpenedDashboard

@@ -5,39 +5,39 @@ import {messageOf} from '../../core/errors.ts'
 import type {Row, Tone} from './cells.ts'
 import type {Controls} from './controls.ts'
 import {frame, paneArea} from './frame.ts'
-import {press, type Key} from './keys.ts'
-import {firstScreen, type Action, type Screen} from './screen.ts'
+import {handleKey, type Key} from './keys.ts'
+import {initialScreen, type Action, type Screen} from './screen.ts'
 import type {ViewStore} from '../view/view-store.ts'
 
 export type DashboardProps = {
   store: ViewStore
   controls: Controls
   isColoured: boolean
-  /** Called with the way to give the terminal away for a while. */
+  /** Receives ink's function that suspends drawing and releases the terminal. */
   onReady: (suspend: SuspendTerminal) => void
   /** Ctrl-Z. */
   onStop: () => void
   onRepaint: () => void
 }
 
-/** Draws the view, and turns keys into what is looked at and what the worker is to do. */
+/** Draws the view. Keys change the screen or trigger an action. */
 export function Dashboard({store, controls, isColoured, onReady, onStop, onRepaint}: DashboardProps) {
   const view = useSyncExternalStore(store.subscribe, store.get)
   const {columns, rows} = useWindowSize()
   const [screen, setScreen] = useScreen()
-  useSeconds(view.tasks.length + view.waiting.length > 0)
+  useTicker(view.tasks.length + view.waiting.length > 0)
   const {isDetachable} = controls
-  // The last column stays free: a sign that a terminal draws wider than it should does not wrap.
+  // The last column stays free, so that a character that a terminal draws too wide does not wrap.
   const area = {width: columns - 1, height: rows, now: Date.now()}
   const {suspendTerminal} = useApp()
   useEffect(() => onReady(suspendTerminal), [onReady, suspendTerminal])
 
   useInput((input, inkKey) => {
-    for (const key of keysOf(input, inkKey)) {
-      const about = {view: store.get(), area: paneArea(area), isDetachable}
-      const pressed = press(screen.current, key, about)
-      setScreen(pressed.screen)
-      if (pressed.action) act(pressed.action)
+    for (const key of parseKeys(input, inkKey)) {
+      const context = {view: store.get(), area: paneArea(area), isDetachable}
+      const result = handleKey(screen.current, key, context)
+      setScreen(result.screen)
+      if (result.action) act(result.action)
     }
   })
 
@@ -45,7 +45,7 @@ export function Dashboard({store, controls, isColoured, onReady, onStop, onRepai
     if (action.type === 'suspend') return onStop()
     if (action.type === 'repaint') return onRepaint()
     const failed = (error: unknown) => setScreen({...screen.current, notice: messageOf(error)})
-    perform(action, controls).catch(failed)
+    runAction(action, controls).catch(failed)
   }
 
   return (
@@ -57,7 +57,7 @@ export function Dashboard({store, controls, isColoured, onReady, onStop, onRepai
   )
 }
 
-async function perform(action: Action, controls: Controls): Promise<void> {
+async function runAction(action: Action, controls: Controls): Promise<void> {
   switch (action.type) {
     case 'cancel':
       return controls.cancel(action.taskId)
@@ -71,10 +71,10 @@ async function perform(action: Action, controls: Controls): Promise<void> {
   }
 }
 
-/** What is looked at, also as it is between two drawings: several keys may come at once. */
+/** The screen state. The ref is current between two renders too, because several keys may arrive at once. */
 function useScreen() {
-  const [, draw] = useState(firstScreen)
-  const current = useRef(firstScreen)
+  const [, draw] = useState(initialScreen)
+  const current = useRef(initialScreen)
   const set = (screen: Screen) => {
     current.current = screen
     draw(screen)
@@ -82,8 +82,8 @@ function useScreen() {
   return [current, set] as const
 }
 
-/** Draws each second while something is shown that is counted in seconds. */
-function useSeconds(isCounting: boolean): void {
+/** Redraws each second while durations are shown. */
+function useTicker(isCounting: boolean): void {
   const [, tick] = useState(0)
   useEffect(() => {
     if (!isCounting) return
@@ -92,10 +92,10 @@ function useSeconds(isCounting: boolean): void {
   }, [isCounting])
 }
 
-/** What comes at once and is longer was pasted, and is no command. */
-const mostAtOnce = 8
+/** Longer input that arrives at once was pasted, and is ignored. */
+const maxTypedChars = 8
 
-function keysOf(input: string, key: InkKey): Key[] {
+function parseKeys(input: string, key: InkKey): Key[] {
   if (key.upArrow) return ['up']
   if (key.downArrow) return ['down']
   if (key.leftArrow) return ['left']
@@ -108,7 +108,7 @@ function keysOf(input: string, key: InkKey): Key[] {
   if (key.escape) return ['escape']
   if (key.tab) return [key.shift ? 'shift-tab' : 'tab']
   if (key.ctrl) return [`ctrl-${input}`]
-  return key.meta || input.length > mostAtOnce ? [] : [...input]
+  return key.meta || input.length > maxTypedChars ? [] : [...input]
 }
 
 const coloured: Record<Tone, TextProps> = {

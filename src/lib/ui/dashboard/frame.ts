@@ -5,28 +5,28 @@ import {historyPane} from './pane-history.ts'
 import {logPane} from './pane-log.ts'
 import {outputRows} from './pane-output.ts'
 import {tasksPane} from './pane-tasks.ts'
-import {panes, subjectOf, type Pane, type Screen} from './screen.ts'
+import {panes, shownTask, type Pane, type Screen} from './screen.ts'
 import {timeOfDay} from '../text/times.ts'
 import type {View} from '../view/view.ts'
 
-/** What is drawn beside the pane: two lines of head, the panes' names, and a line of keys. */
+/** Rows around the pane: two of header, one of tabs, one of keys. */
 const frameRows = 4
-const smallest = {width: 20, height: 6}
-const roomForTime = 50
+const minSize = {width: 20, height: 6}
+const minWidthForTime = 50
 
-/** What is left for the pane. */
+/** The area left for the pane. */
 export const paneArea = ({width, height, now}: Area): Area => ({width, height: Math.max(1, height - frameRows), now})
 
 export type Scene = Area & {view: View; screen: Screen; isDetachable: boolean}
 
-/** The whole screen, a row a line. */
+/** All rows of the screen. */
 export function frame(scene: Scene): Row[] {
   const {view, screen, width, height} = scene
-  if (width < smallest.width || height < smallest.height) return [row(width, cell('The terminal is too small.'))]
+  if (width < minSize.width || height < minSize.height) return [row(width, cell('The terminal is too small.'))]
   const area = paneArea(scene)
   const body = (screen.isHelp ? helpRows(scene) : paneRows(view, screen, area)).slice(0, area.height)
   const blanks = Array.from({length: area.height - body.length}, () => emptyRow)
-  return [...head(view, width), tabs(view, screen, width), ...body, ...blanks, foot(scene)]
+  return [...headerRows(view, width), tabsRow(view, screen, width), ...body, ...blanks, footerRow(scene)]
 }
 
 function paneRows(view: View, screen: Screen, area: Area): Row[] {
@@ -34,7 +34,7 @@ function paneRows(view: View, screen: Screen, area: Area): Row[] {
     case 'tasks':
       return tasksPane(view, screen, area)
     case 'output':
-      return outputRows(subjectOf(view, screen), screen.scroll, area)
+      return outputRows(shownTask(view, screen), screen.scroll, area)
     case 'log':
       return logPane(view, screen.scroll, area)
     case 'codebases':
@@ -56,7 +56,7 @@ const phaseTones: Record<Phase, Tone> = {
 
 const linkTones: Record<Connection, Tone> = {stream: 'good', broker: 'warn', poll: 'warn', down: 'bad'}
 
-function head(view: View, width: number): Row[] {
+function headerRows(view: View, width: number): Row[] {
   const {name, phase, isPaused, isDiskLow, link, slots, server, tasks, waiting, waitingMore, totals} = view
   const busy = tasks.filter(({phase}) => phase !== 'reporting').length
   const left = [
@@ -66,7 +66,7 @@ function head(view: View, width: number): Row[] {
     ...(isDiskLow && phase === 'running' ? [cell('paused: disk nearly full', 'warn')] : []),
   ]
   const why = link.value === 'stream' ? '' : ` (${link.reason.slice(0, Math.max(0, width - 50))})`
-  const since = width < roomForTime ? '' : ` since ${timeOfDay(link.since)}${why}`
+  const since = width < minWidthForTime ? '' : ` since ${timeOfDay(link.since)}${why}`
   const right = [cell('● ', linkTones[link.value]), cell(`${link.value}${since}`)]
   const counts = [
     `slots ${busy}/${slots}`,
@@ -87,18 +87,18 @@ const titles: Record<Pane, string> = {
   history: 'History',
 }
 
-function tabs({tasks, ended}: View, {pane, isHelp}: Screen, width: number): Row {
+function tabsRow({tasks, ended}: View, {pane, isHelp}: Screen, width: number): Row {
   const counts: Partial<Record<Pane, number>> = {tasks: tasks.length, history: ended.length}
-  const named = panes.map((name, i) => `${i + 1} ${titles[name]}${counts[name] ? ` ${counts[name]}` : ''}`)
-  const isRoomy = named.join('').length + 2 * named.length <= width
+  const labels = panes.map((name, i) => `${i + 1} ${titles[name]}${counts[name] ? ` ${counts[name]}` : ''}`)
+  const isRoomy = labels.join('').length + 2 * labels.length <= width
   const tab = (name: Pane, i: number): Cell => {
-    if (name === pane && !isHelp) return cell(`[${named[i]}]`, 'chosen')
-    return cell(` ${isRoomy ? named[i] : i + 1} `, 'dim')
+    if (name === pane && !isHelp) return cell(`[${labels[i]}]`, 'chosen')
+    return cell(` ${isRoomy ? labels[i] : i + 1} `, 'dim')
   }
   return row(width, ...panes.map(tab))
 }
 
-function foot({view, screen, width, isDetachable}: Scene): Row {
+function footerRow({view, screen, width, isDetachable}: Scene): Row {
   if (screen.question) return spread(width, [cell(` ${screen.question.text}`, 'warn')], [cell('y/n', 'strong')])
   if (screen.notice) return row(width, cell(` ${screen.notice}`, 'warn'))
   if (view.farewell !== null && view.phase !== 'running') return row(width, cell(` ${view.farewell}`, 'warn'))
@@ -109,16 +109,16 @@ function foot({view, screen, width, isDetachable}: Scene): Row {
 
 function helpRows({width, isDetachable}: Scene): Row[] {
   const keys = [
-    ['↑ ↓ j k', 'select a task; in the other panes go up and down'],
-    ['PgUp PgDn', 'a page; Home and End (g, G) to the first and last'],
-    ['tab ← → 1-5', 'another pane'],
-    ['enter', 'output of the selected task, and back'],
-    ['c', 'cancel the selected task, when asked y'],
-    ['p', 'take no tasks for a while, and take them again'],
-    ['d', 'drain: take no more, end when those in hand have'],
-    ['q', isDetachable ? 'close; the worker goes on' : 'leave: drain, then end what runs, then at once'],
-    ['ctrl-c', isDetachable ? 'the same' : 'the same, without a question'],
-    ['ctrl-l', 'draw the screen anew'],
+    ['↑ ↓ j k', 'select a task; in other panes scroll'],
+    ['PgUp PgDn', 'scroll a page; Home and End (g, G): first and last'],
+    ['tab ← → 1-5', 'switch the pane'],
+    ['enter', 'show the output of the selected task, and back'],
+    ['c', 'cancel the selected task; confirm with y'],
+    ['p', 'pause and resume taking tasks'],
+    ['d', 'drain: take no more tasks, exit after the running ones'],
+    ['q', isDetachable ? 'close; the worker keeps running' : 'quit: drain, again: cancel tasks, again: exit at once'],
+    ['ctrl-c', isDetachable ? 'like q' : 'like q, without confirmation'],
+    ['ctrl-l', 'redraw the screen'],
   ]
   return [
     emptyRow,

@@ -1,43 +1,43 @@
 import type {Area} from './cells.ts'
-import {scrolledLog} from './pane-log.ts'
-import {scrolledOutput} from './pane-output.ts'
-import {endOf} from './scrolling.ts'
+import {scrollableLog} from './pane-log.ts'
+import {scrollableOutput} from './pane-output.ts'
+import {endPosition} from './scrolling.ts'
 import {plainLine} from '../text/table.ts'
-import {isInHand, listed, panes, selectedRow, subjectOf, type Action, type Pane, type Screen} from './screen.ts'
+import {isActive, listedTasks, panes, selectedRow, shownTask, type Action, type Pane, type Screen} from './screen.ts'
 import type {View} from '../view/view.ts'
 
-/** A key by its name, or the sign that it types. */
+/** The name of a key, or the character that it types. */
 export type Key = string
 
-export type Pressed = {screen: Screen; action?: Action}
+export type KeyResult = {screen: Screen; action?: Action}
 
-export type Surroundings = {
+export type KeyContext = {
   view: View
-  /** What the pane is drawn in. */
+  /** The area of the pane. */
   area: Area
-  /** The worker goes on when the dashboard is closed. */
+  /** Closing the dashboard does not affect the worker. */
   isDetachable: boolean
 }
 
-/** What a key does. Pure: what is to be done with the worker is in the action. */
-export function press(before: Screen, key: Key, about: Surroundings): Pressed {
+/** The new screen after a key, and the action to run, if any. Pure. */
+export function handleKey(before: Screen, key: Key, context: KeyContext): KeyResult {
   const screen = {...before, notice: ''}
   if (key === 'ctrl-c') return {screen: {...screen, question: undefined}, action: {type: 'leave'}}
   if (key === 'ctrl-z') return {screen, action: {type: 'suspend'}}
   if (key === 'ctrl-l') return {screen, action: {type: 'repaint'}}
-  if (screen.question) return answer(screen, key)
+  if (screen.question) return answerQuestion(screen, key)
   if (screen.isHelp) return {screen: {...screen, isHelp: false}}
-  return command(screen, key, about) ?? {screen: move(screen, key, about)}
+  return handleCommand(screen, key, context) ?? {screen: move(screen, key, context)}
 }
 
-function answer(screen: Screen, key: Key): Pressed {
+function answerQuestion(screen: Screen, key: Key): KeyResult {
   const {question} = screen
-  const settled = {...screen, question: undefined}
-  if (question && key.toLowerCase() === 'y') return {screen: settled, action: question.action}
-  return key.toLowerCase() === 'n' || key === 'escape' ? {screen: settled} : {screen}
+  const answered = {...screen, question: undefined}
+  if (question && key.toLowerCase() === 'y') return {screen: answered, action: question.action}
+  return key.toLowerCase() === 'n' || key === 'escape' ? {screen: answered} : {screen}
 }
 
-function command(screen: Screen, key: Key, {view, isDetachable}: Surroundings): Pressed | undefined {
+function handleCommand(screen: Screen, key: Key, {view, isDetachable}: KeyContext): KeyResult | undefined {
   switch (key) {
     case '?':
       return {screen: {...screen, isHelp: true}}
@@ -46,33 +46,37 @@ function command(screen: Screen, key: Key, {view, isDetachable}: Surroundings): 
     case 'p':
       return {screen, action: {type: view.isPaused ? 'resume' : 'pause'}}
     case 'd':
-      return ask(screen, 'Take no more tasks, and end the worker when those in hand have ended?', {type: 'drain'})
+      return askQuestion(screen, 'Take no more tasks, and stop the worker after the running ones?', {
+        type: 'drain',
+      })
     case 'q':
-      return isDetachable ? {screen, action: {type: 'leave'}} : ask(screen, leaveText(view), {type: 'leave'})
+      return isDetachable ? {screen, action: {type: 'leave'}} : askQuestion(screen, leaveText(view), {type: 'leave'})
     default:
       return undefined
   }
 }
 
-const ask = (screen: Screen, text: string, action: Action): Pressed => ({screen: {...screen, question: {text, action}}})
+const askQuestion = (screen: Screen, text: string, action: Action): KeyResult => ({
+  screen: {...screen, question: {text, action}},
+})
 
 function leaveText({phase, farewell, tasks}: View): string {
   if (farewell === null && phase !== 'draining' && phase !== 'stopping')
-    return `Leave? No more tasks are taken, and ${tasks.length === 0 ? 'none is in hand' : `the ${tasks.length} in hand may end`}.`
-  return 'Leave sooner? The tasks in hand are ended.'
+    return `Quit? The worker takes no more tasks${tasks.length === 0 ? '' : ` and finishes the ${tasks.length} active`}.`
+  return 'Quit sooner? The active tasks are cancelled.'
 }
 
-function askToCancel(screen: Screen, view: View): Pressed {
-  const task = subjectOf(view, screen)
-  if (isInHand(task))
-    return ask(screen, `Cancel task ${task.id.slice(0, 8)} (${plainLine(task.title, 40)})?`, {
+function askToCancel(screen: Screen, view: View): KeyResult {
+  const task = shownTask(view, screen)
+  if (isActive(task))
+    return askQuestion(screen, `Cancel task ${task.id.slice(0, 8)} (${plainLine(task.title, 40)})?`, {
       type: 'cancel',
       taskId: task.id,
     })
   const isWaiting = view.waiting.some(({id}) => id === task?.id)
   const notice = isWaiting
-    ? `It waits on the server: a2a-worker tasks cancel ${task?.id}`
-    : 'No task in hand is selected.'
+    ? `To cancel a waiting task: a2a-worker tasks cancel ${task?.id}`
+    : 'No active task is selected.'
   return {screen: {...screen, notice}}
 }
 
@@ -89,41 +93,41 @@ const steps: Record<string, (rows: number) => number> = {
   G: () => Infinity,
 }
 
-function move(screen: Screen, key: Key, {view, area}: Surroundings): Screen {
+function move(screen: Screen, key: Key, {view, area}: KeyContext): Screen {
   const by = steps[key]?.(area.height)
   if (by !== undefined)
-    return listed(view, screen.pane).length > 0 ? select(screen, by, view) : scroll(screen, by, view, area)
+    return listedTasks(view, screen.pane).length > 0 ? select(screen, by, view) : scroll(screen, by, view, area)
   const at = panes.indexOf(screen.pane)
-  if (key === 'tab' || key === 'right') return turnTo(screen, panes[(at + 1) % panes.length], view)
-  if (key === 'shift-tab' || key === 'left') return turnTo(screen, panes.at(at - 1), view)
-  if (key === 'escape') return turnTo(screen, 'tasks', view)
+  if (key === 'tab' || key === 'right') return switchPane(screen, panes[(at + 1) % panes.length], view)
+  if (key === 'shift-tab' || key === 'left') return switchPane(screen, panes.at(at - 1), view)
+  if (key === 'escape') return switchPane(screen, 'tasks', view)
   if (key === 'enter')
-    return turnTo(screen, screen.pane === 'tasks' || screen.pane === 'history' ? 'output' : 'tasks', view)
-  return turnTo(screen, panes[Number(key) - 1], view)
+    return switchPane(screen, screen.pane === 'tasks' || screen.pane === 'history' ? 'output' : 'tasks', view)
+  return switchPane(screen, panes[Number(key) - 1], view)
 }
 
-/** Another pane shows what was looked at in this one. */
-function turnTo(screen: Screen, pane: Pane | undefined, view: View): Screen {
+/** Switches the pane. The selected task stays selected. */
+function switchPane(screen: Screen, pane: Pane | undefined, view: View): Screen {
   if (pane === undefined || pane === screen.pane) return screen
-  return {...screen, pane, subject: subjectOf(view, screen)?.id, scroll: undefined, row: 0}
+  return {...screen, pane, subject: shownTask(view, screen)?.id, scroll: undefined, row: 0}
 }
 
 function select(screen: Screen, by: number, view: View): Screen {
-  const list = listed(view, screen.pane)
+  const list = listedTasks(view, screen.pane)
   const row = Math.max(0, Math.min(list.length - 1, selectedRow(view, screen) + by))
   return {...screen, row, subject: list[row]?.id}
 }
 
-/** Lines of which the newest is last are left at the end by going up; back at the end they move on by themselves. */
+/** Scrolls the pane. At its end, log and output follow new lines again. */
 function scroll(screen: Screen, by: number, view: View, area: Area): Screen {
   if (screen.pane === 'codebases') {
     const first = Math.max(0, Math.min(view.codebases.length - area.height, (screen.scroll ?? 0) + by))
     return {...screen, scroll: first === 0 ? undefined : first}
   }
 
-  const lines = screen.pane === 'log' ? scrolledLog(view, area) : scrolledOutput(subjectOf(view, screen), area)
+  const lines = screen.pane === 'log' ? scrollableLog(view, area) : scrollableOutput(shownTask(view, screen), area)
   if (!lines) return screen
-  const end = endOf(lines)
+  const end = endPosition(lines)
   const first = Math.max(lines.tail.dropped, (screen.scroll ?? end) + by)
   return {...screen, scroll: first >= end ? undefined : first}
 }

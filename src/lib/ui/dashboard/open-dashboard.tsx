@@ -3,24 +3,24 @@ import {onJobControl, stopJob} from '../../core/signals.ts'
 import type {DashboardOptions, OpenedDashboard} from './controls.ts'
 import {Dashboard} from './dashboard.tsx'
 
-/** Keys are answered at once; what changes by itself comes ten times a second at most. */
-const mostFramesASecond = 12
+/** Limit for redraws. The view store limits updates to ten a second; a key is drawn in between. */
+const maxFps = 12
 
 /**
- * Shows the dashboard in the terminal's alternate screen until it is closed. However the process ends, short of SIGKILL,
- * the terminal is then as it was: ink sees to that when it is unmounted, which it also is as the process exits.
+ * Shows the dashboard on the terminal's alternate screen until it is closed. ink restores the terminal when it is
+ * unmounted, which also happens when the process exits. Only SIGKILL prevents that.
  */
 export function openDashboard({store, controls, terminal, isColoured}: DashboardOptions): OpenedDashboard {
-  const hold = terminalHold()
-  const job = onJobControl({leave: hold.leave, comeBack: () => void hold.comeBack()})
+  const terminalControl = createTerminalControl()
+  const job = onJobControl({leave: terminalControl.suspend, comeBack: () => void terminalControl.resume()})
   const app = render(
     <Dashboard
       store={store}
       controls={controls}
       isColoured={isColoured}
-      onReady={hold.take}
+      onReady={terminalControl.setSuspend}
       onStop={stopJob}
-      onRepaint={() => void hold.comeBack()}
+      onRepaint={() => void terminalControl.resume()}
     />,
     {
       ...terminal,
@@ -28,18 +28,18 @@ export function openDashboard({store, controls, terminal, isColoured}: Dashboard
       incrementalRendering: true,
       interactive: true,
       exitOnCtrlC: false,
-      maxFps: mostFramesASecond,
+      maxFps,
     },
   )
-  // A terminal that is gone is no reason to end what runs: without one there is nothing to draw on.
-  const onGone = () => app.unmount()
-  terminal.stdin.on('error', onGone)
+  // If the terminal is lost, only the dashboard ends. The worker continues.
+  const onTerminalLost = () => app.unmount()
+  terminal.stdin.on('error', onTerminalLost)
   const closed = app.waitUntilExit().then(() => {})
-  const letGo = () => {
+  const cleanUp = () => {
     job[Symbol.dispose]()
-    terminal.stdin.off('error', onGone)
+    terminal.stdin.off('error', onTerminalLost)
   }
-  closed.then(letGo, letGo)
+  closed.then(cleanUp, cleanUp)
   return {
     closed,
     async close() {
@@ -49,23 +49,23 @@ export function openDashboard({store, controls, terminal, isColoured}: Dashboard
   }
 }
 
-/** Gives the terminal away and takes it back. */
-function terminalHold() {
-  let suspend: SuspendTerminal | undefined
-  let away: Promise<TerminalSuspension> | undefined
-  const leave = async () => {
-    away ??= suspend?.()
-    await away
+/** Releases the terminal (Ctrl-Z) and takes it back (fg). */
+function createTerminalControl() {
+  let suspendTerminal: SuspendTerminal | undefined
+  let suspension: Promise<TerminalSuspension> | undefined
+  const suspend = async () => {
+    suspension ??= suspendTerminal?.()
+    await suspension
   }
   return {
-    take: (suspendTerminal: SuspendTerminal) => void (suspend = suspendTerminal),
-    leave,
-    /** Also where it was not given away: its modes may have been changed, and what stands there overwritten. */
-    async comeBack() {
-      await leave()
-      const back = await away
-      away = undefined
-      await back?.resume()
+    setSuspend: (suspendInk: SuspendTerminal) => void (suspendTerminal = suspendInk),
+    suspend,
+    /** Suspends first if needed: after SIGSTOP the terminal's modes and screen may have been changed by others. */
+    async resume() {
+      await suspend()
+      const suspended = await suspension
+      suspension = undefined
+      await suspended?.resume()
     },
   }
 }

@@ -1,7 +1,7 @@
 import {cell, column, emptyRow, row, type Area, type Row} from './cells.ts'
 import type {CodebaseView, View} from '../view/view.ts'
 
-/** What the worker serves, and what it does not and why; from the `first` on. */
+/** Served codebases, and refused ones with the reason, starting at index `first`. */
 export function codebasesPane({codebases}: View, first: number | undefined, {width, height}: Area): Row[] {
   if (codebases.length === 0)
     return [emptyRow, row(width, cell('  No codebase is served: a2a-worker register PATH', 'dim'))]

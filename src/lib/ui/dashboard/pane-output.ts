@@ -1,39 +1,39 @@
 import {cell, emptyRow, row, rule, type Area, type Cell, type Row} from './cells.ts'
 import {wrap} from '../text/plain-text.ts'
-import {scrolled, scrolledRows, type Scrolled} from './scrolling.ts'
-import {took} from '../text/times.ts'
+import {scrollable, visibleRows, type ScrollableTail} from './scrolling.ts'
+import {formatElapsed} from '../text/times.ts'
 import type {AnyTask} from '../view/view.ts'
 
-/** A task and what its agent did: the newest, or from the place `first` on. */
+/** A task with the output of its agent: the newest lines, or lines from position `first` on. */
 export function outputRows(task: AnyTask | undefined, first: number | undefined, area: Area): Row[] {
   if (!task) return [emptyRow, row(area.width, cell('  No task to show.', 'dim'))]
-  const head = headOf(task, area)
-  const lines = scrolledOutput(task, area)
-  if (lines?.tail.items.length === 0) return [...head, row(area.width, cell('Nothing was said yet.', 'dim'))]
-  return [...head, ...(lines ? scrolledRows(lines, first) : [])]
+  const head = outputHeader(task, area)
+  const lines = scrollableOutput(task, area)
+  if (lines?.tail.items.length === 0) return [...head, row(area.width, cell('No output yet.', 'dim'))]
+  return [...head, ...(lines ? visibleRows(lines, first) : [])]
 }
 
-/** What there is to scroll through; of a task that waits nothing. */
-export function scrolledOutput(task: AnyTask | undefined, area: Area): Scrolled | undefined {
+/** The output as a scrollable list. Undefined for a waiting task, which has no output. */
+export function scrollableOutput(task: AnyTask | undefined, area: Area): ScrollableTail | undefined {
   if (!task || !('lines' in task)) return undefined
   const {width, height} = area
-  const room = Math.max(0, height - headOf(task, area).length)
-  return scrolled(task.lines, room, (line) => wrap(line, width).map((part) => row(width, cell(part))))
+  const rowsLeft = Math.max(0, height - outputHeader(task, area).length)
+  return scrollable(task.lines, rowsLeft, (line) => wrap(line, width).map((part) => row(width, cell(part))))
 }
 
-const headOf = (task: AnyTask, area: Area): Row[] => [
+const outputHeader = (task: AnyTask, area: Area): Row[] => [
   rule(area.width, `${task.id.slice(0, 8)} ${task.title}`),
-  row(area.width, ...about(task)),
-  ...problem(task, area),
+  row(area.width, ...describeTask(task)),
+  ...errorRows(task, area),
 ]
 
-function about(task: AnyTask): Cell[] {
+function describeTask(task: AnyTask): Cell[] {
   const part = (text: string | null) => (text === null || text === '' ? [] : [cell(`${text}  `, 'dim')])
-  if ('reason' in task) return [cell('waits: ', 'warn'), cell(task.reason || 'the server does not say why')]
+  if ('reason' in task) return [cell('waits: ', 'warn'), cell(task.reason || 'the server gives no reason')]
   if ('status' in task)
     return [
       cell(`${task.status} `, task.status === 'completed' ? 'good' : task.status === 'failed' ? 'bad' : 'warn'),
-      ...part(`after ${took(task.ms)}${task.cost > 0 ? `, $${task.cost.toFixed(4)}` : ''}`),
+      ...part(`after ${formatElapsed(task.ms)}${task.cost > 0 ? `, $${task.cost.toFixed(4)}` : ''}`),
       ...part(task.path),
     ]
   return [
@@ -46,7 +46,7 @@ function about(task: AnyTask): Cell[] {
   ]
 }
 
-function problem(task: AnyTask, {width, height}: Area): Row[] {
+function errorRows(task: AnyTask, {width, height}: Area): Row[] {
   if (!('error' in task) || task.error === null) return []
   return wrap(task.error, width)
     .slice(0, Math.max(1, Math.floor(height / 2)))

@@ -1,8 +1,8 @@
 import {basename} from 'node:path'
 import {cell, column, emptyRow, row, rule, type Area, type Row, type Tone} from './cells.ts'
-import {selectedRow, subjectOf, type Screen} from './screen.ts'
-import {idCell, marker, taskList} from './task-list.ts'
-import {duration} from '../text/times.ts'
+import {selectedRow, shownTask, type Screen} from './screen.ts'
+import {idCell, selectionMark, taskList} from './task-list.ts'
+import {formatDuration} from '../text/times.ts'
 import type {TaskPhase, TaskView, View, WaitingTask} from '../view/view.ts'
 
 const phaseTones: Record<TaskPhase, Tone> = {
@@ -13,32 +13,32 @@ const phaseTones: Record<TaskPhase, Tone> = {
   reporting: 'accent',
 }
 
-/** Tasks in hand, those that wait and why, and what the selected one does. */
+/** Active tasks, waiting tasks with their reasons, and below them the details of the selected task. */
 export function tasksPane(view: View, screen: Screen, area: Area): Row[] {
   const {tasks, waiting, waitingMore} = view
-  if (tasks.length + waiting.length === 0) return [emptyRow, row(area.width, cell(`  ${whyNothing(view)}`, 'dim'))]
+  if (tasks.length + waiting.length === 0) return [emptyRow, row(area.width, cell(`  ${emptyText(view)}`, 'dim'))]
   const selected = selectedRow(view, screen)
   const rows = [
     ...tasks.map((task, i) => taskRow(task, i === selected, area)),
     ...(waiting.length > 0 ? [rule(area.width, `${waiting.length + waitingMore} waiting`)] : []),
     ...waiting.map((task, i) => waitingRow(task, tasks.length + i === selected, area)),
   ]
-  // The heading of those that wait is a row of its own.
+  // The heading above the waiting tasks takes a row.
   const at = selected < tasks.length ? selected : selected + 1
-  return taskList({rows, selected: at, task: subjectOf(view, screen)}, area)
+  return taskList({rows, selected: at, task: shownTask(view, screen)}, area)
 }
 
-function whyNothing({isPaused, isDiskLow, phase, codebases, log}: View): string {
-  // Nothing can come yet; what stands in the way was said last.
+function emptyText({isPaused, isDiskLow, phase, codebases, log}: View): string {
+  // The last warning says what blocks the start.
   if (phase === 'idle' || phase === 'starting')
     return log.items.findLast(({level}) => level === 'warn' || level === 'error')?.text ?? 'Starting.'
-  if (phase === 'draining' || phase === 'stopping') return 'No task is in hand any more.'
-  if (isPaused) return 'Paused: no task is taken. Press p to go on.'
-  if (isDiskLow) return 'No task is taken: the disk of the state directory is nearly full. The log says more.'
+  if (phase === 'draining' || phase === 'stopping') return 'All tasks have ended.'
+  if (isPaused) return 'Paused: the worker takes no tasks. Press p to resume.'
+  if (isDiskLow) return 'The worker takes no tasks: the disk of the state directory is nearly full. See the log.'
   if (phase === 'running' && !codebases.some(({id}) => id !== null))
-    return 'No codebase is served, so no task will come: a2a-worker register PATH'
+    return 'No codebase is served, so no tasks arrive. Run: a2a-worker register PATH'
   if (phase === 'stopped' || phase === 'failed') return 'The worker does not run.'
-  return 'No task is in hand, and none waits.'
+  return 'No active and no waiting tasks.'
 }
 
 function taskRow(task: TaskView, isSelected: boolean, {width, now}: Area): Row {
@@ -46,10 +46,10 @@ function taskRow(task: TaskView, isSelected: boolean, {width, now}: Area): Row {
   const isWide = width >= 100
   return row(
     width,
-    marker(isSelected),
+    selectionMark(isSelected),
     idCell(id),
     column(phase, 10, phaseTones[phase]),
-    column(duration(now - since), 9),
+    column(formatDuration(now - since), 9),
     ...(width >= 76 ? [column(`${basename(path).slice(0, 30)} `, 14, 'accent')] : []),
     isWide
       ? column(title, Math.floor((width - 44) * 0.5), isSelected ? 'chosen' : 'plain')
@@ -61,10 +61,10 @@ function taskRow(task: TaskView, isSelected: boolean, {width, now}: Area): Row {
 function waitingRow({id, title, reason, since}: WaitingTask, isSelected: boolean, {width, now}: Area): Row {
   return row(
     width,
-    marker(isSelected),
+    selectionMark(isSelected),
     idCell(id),
     column('waits', 10, 'warn'),
-    column(duration(now - since), 9),
+    column(formatDuration(now - since), 9),
     column(title, Math.max(10, Math.floor((width - 30) * 0.45)), isSelected ? 'chosen' : 'plain'),
     cell(` ${reason}`, 'dim'),
   )

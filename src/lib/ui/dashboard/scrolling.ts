@@ -1,17 +1,17 @@
 import type {Row} from './cells.ts'
 import type {Tail} from '../view/tail.ts'
 
-/** Items of which the newest is last, drawn in so many rows; an item may take several. */
-export type Scrolled = {tail: Tail<unknown>; height: number; rowsOf: (index: number) => Row[]}
+/** Items, newest last, drawn in `height` rows. An item may take several rows. */
+export type ScrollableTail = {tail: Tail<unknown>; height: number; rowsOf: (index: number) => Row[]}
 
-export const scrolled = <T>(tail: Tail<T>, height: number, draw: (item: T) => Row[]): Scrolled => ({
+export const scrollable = <T>(tail: Tail<T>, height: number, draw: (item: T) => Row[]): ScrollableTail => ({
   tail,
   height,
   rowsOf: (index) => draw(tail.items[index] as T),
 })
 
-/** What is shown: the newest that fit, or, where somebody went up, all from the place `first` on that fit. */
-export function scrolledRows({tail, height, rowsOf}: Scrolled, first: number | undefined): Row[] {
+/** The visible rows: the newest items that fit, or the items from position `first` on. */
+export function visibleRows({tail, height, rowsOf}: ScrollableTail, first: number | undefined): Row[] {
   const rows: Row[] = []
   if (first === undefined) {
     for (let at = tail.items.length - 1; at >= 0 && rows.length < height; at--) rows.unshift(...rowsOf(at))
@@ -23,8 +23,8 @@ export function scrolledRows({tail, height, rowsOf}: Scrolled, first: number | u
   return rows.slice(0, height)
 }
 
-/** The place from which all that follows fits: whoever comes down to it follows the newest again. */
-export function endOf({tail, height, rowsOf}: Scrolled): number {
+/** The last position from which all following items fit. Scrolling down to it follows the newest again. */
+export function endPosition({tail, height, rowsOf}: ScrollableTail): number {
   let at = tail.items.length
   for (let drawn = 0; at > 0; at--) {
     drawn += rowsOf(at - 1).length

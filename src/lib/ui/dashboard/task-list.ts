@@ -2,10 +2,10 @@ import {cell, column, type Area, type Cell, type Row} from './cells.ts'
 import {outputRows} from './pane-output.ts'
 import type {AnyTask} from '../view/view.ts'
 
-/** From this height on the selected task is shown below the list. */
-const roomForDetails = 9
-/** What it may take of the height at the least. */
-const partOfDetails = 0.45
+/** Minimum height at which the selected task is shown below the list. */
+const minHeightForDetails = 9
+/** Share of the height reserved for it. */
+const detailsShare = 0.45
 
 export type TaskList = {
   rows: readonly Row[]
@@ -14,20 +14,20 @@ export type TaskList = {
   task: AnyTask | undefined
 }
 
-/** A list of which the selected row can be seen, and below it, where there is room, what the selected task does. */
+/** A list scrolled to the selected row. If there is room, the selected task's output is shown below. */
 export function taskList({rows, selected, task}: TaskList, area: Area): Row[] {
-  const details = area.height >= roomForDetails ? Math.floor(area.height * partOfDetails) : 0
-  const list = around(rows, selected, Math.min(rows.length, area.height - details))
+  const details = area.height >= minHeightForDetails ? Math.floor(area.height * detailsShare) : 0
+  const list = windowAround(rows, selected, Math.min(rows.length, area.height - details))
   if (details === 0) return list
   return [...list, ...outputRows(task, undefined, {...area, height: area.height - list.length})]
 }
 
-function around(rows: readonly Row[], selected: number, height: number): Row[] {
+function windowAround(rows: readonly Row[], selected: number, height: number): Row[] {
   const from = Math.max(0, Math.min(rows.length - height, selected - Math.floor(height / 2)))
   return rows.slice(from, from + height)
 }
 
-/** The beginning of a row that can be selected. */
-export const marker = (isSelected: boolean): Cell => (isSelected ? cell('❯ ', 'accent') : cell('  '))
+/** The first cell of a selectable row. */
+export const selectionMark = (isSelected: boolean): Cell => (isSelected ? cell('❯ ', 'accent') : cell('  '))
 
 export const idCell = (id: string): Cell => column(id.slice(0, 8), 9, 'dim')

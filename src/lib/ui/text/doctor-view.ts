@@ -3,7 +3,7 @@ import {plainLine} from './table.ts'
 
 const marks: Record<FindingState, string> = {ok: '✓', warning: '!', problem: '✗', skipped: '-'}
 
-/** A line for each finding, and below it what to do. */
+/** One line per finding, with its fixes below. */
 export const findingLines = (findings: readonly Finding[]): string =>
   findings
     .flatMap(({check, state, text, fixes}) => [

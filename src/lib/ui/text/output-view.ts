@@ -6,8 +6,8 @@ import type {OutputChunk} from '../../protocol/schemas.ts'
 import {plainLine} from './table.ts'
 
 /**
- * OpenCode's events for people: each text as it is, each tool call on a line with its outcome, and at the end what it
- * took. Chunks may end anywhere; lines that are no events are shown as they are.
+ * Prints OpenCode's events for people: each text, one line per tool call with its outcome, and tokens and cost at the
+ * end. Chunks may end anywhere. Lines that are not events are printed unchanged.
  */
 export class OutputView {
   readonly #print: (text: string) => void
@@ -15,7 +15,7 @@ export class OutputView {
   #attempt = 0
   #lines = this.#newLines()
 
-  /** `print` gets whole lines, without their newline. */
+  /** `print` gets whole lines without the newline. */
   constructor(print: (text: string) => void) {
     this.#print = print
   }
@@ -32,7 +32,7 @@ export class OutputView {
     this.#lines.push(Buffer.from(output))
   }
 
-  /** Ends the last line and tells what the run took. */
+  /** Ends the last line and prints tokens and cost. */
   end(): void {
     this.#lines.end()
     const {input, output, reasoning, cache_read: cached, cost} = this.#record.usage
@@ -48,16 +48,16 @@ export class OutputView {
 
   #newLines() {
     return lineSplitter((line) => {
-      if (line === undefined) return this.#print('(a line that is too long to show; use --raw)')
+      if (line === undefined) return this.#print('(line too long to show; use --raw)')
       const fact = readFact(line)
       this.#record.add(fact)
-      const shown = fact.type === 'other' && fact.why === 'not-json' ? line : describe(fact)
-      if (shown !== undefined && shown !== '') this.#print(safe(shown))
+      const shown = fact.type === 'other' && fact.why === 'not-json' ? line : describeFact(fact)
+      if (shown !== undefined && shown !== '') this.#print(stripControls(shown))
     })
   }
 }
 
-function describe(fact: AgentFact): string | undefined {
+function describeFact(fact: AgentFact): string | undefined {
   switch (fact.type) {
     case 'text':
       return fact.synthetic ? undefined : fact.text.trim()
@@ -70,6 +70,8 @@ function describe(fact: AgentFact): string | undefined {
   }
 }
 
-/** Keeps lines and tabs; escape sequences of an agent's output do not reach the terminal. */
 // oxlint-disable-next-line no-control-regex -- control characters are the point
-const safe = (text: string) => withoutColours(text).replaceAll(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, '')
+const controlCharacters = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g
+
+/** Removes escape sequences and control characters of the agent's output. Newlines and tabs stay. */
+const stripControls = (text: string) => withoutColours(text).replaceAll(controlCharacters, '')

@@ -4,7 +4,7 @@ import {withoutColours} from '../../opencode/output/tail.ts'
 const printableAscii = /^[ -~]*$/
 // oxlint-disable-next-line no-control-regex -- control characters are the point
 const controls = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g
-/** What has no width of its own, or changes that of its neighbours, as each terminal thinks fit: joiners, selectors, … */
+/** Characters without their own width, or that change the width of neighbours in some terminals: joiners, selectors, … */
 const invisible = /[\p{Default_Ignorable_Code_Point}\p{Cf}\p{Emoji_Modifier}\u20e3]/gu
 const unknown = /[\p{Cs}\p{Cn}\p{Co}\u1160-\u11ff\ud7b0-\ud7ff]/gu
 const flagLetters = /[\u{1f1e6}-\u{1f1ff}]/gu
@@ -12,8 +12,8 @@ const piledMarks = /([\p{Mn}\p{Me}]{2})[\p{Mn}\p{Me}]+/gu
 const widthless = /^[\p{Mn}\p{Me}]$/u
 
 /**
- * One line of which every terminal agrees how wide it is: without control characters and escape sequences, each sign one
- * or two cells. Texts of others must not move the cursor, nor push what stands beside them.
+ * Converts text to one line that has the same width in every terminal. It has no control characters or escape sequences,
+ * and each character is one or two cells wide. Foreign text must not move the cursor or shift the text beside it.
  */
 export function toPlain(text: string): string {
   if (printableAscii.test(text)) return text
@@ -26,39 +26,39 @@ export function toPlain(text: string): string {
     .replaceAll(piledMarks, '$1')
 }
 
-/** Cells of a plain text. */
-export function widthOf(plain: string): number {
+/** Width of a plain text in cells. */
+export function textWidth(plain: string): number {
   if (printableAscii.test(plain)) return plain.length
   let cells = 0
-  for (const sign of plain) cells += cellsOf(sign)
+  for (const sign of plain) cells += charWidth(sign)
   return cells
 }
 
-const cellsOf = (sign: string) => (widthless.test(sign) ? 0 : eastAsianWidth(sign.codePointAt(0) ?? 0))
+const charWidth = (sign: string) => (widthless.test(sign) ? 0 : eastAsianWidth(sign.codePointAt(0) ?? 0))
 
-/** The plain text in at most `cells`; one that is cut ends with an ellipsis. */
-export function fit(text: string, cells: number): string {
-  // A slice first: the text may be long, and no sign takes more than a few characters.
+/** Converts to plain text and truncates it to at most `cells`, with an ellipsis. */
+export function truncateToWidth(text: string, cells: number): string {
+  // Slice first, because the text may be long and a cell takes only a few characters.
   const plain = toPlain(text.slice(0, cells * 8 + 64))
-  if (widthOf(plain) <= cells) return plain
-  return cells < 1 ? '' : `${headOf(plain, cells - 1)}…`
+  if (textWidth(plain) <= cells) return plain
+  return cells < 1 ? '' : `${takeCells(plain, cells - 1)}…`
 }
 
-/** The same, filled up with blanks. */
-export function fill(text: string, cells: number): string {
-  const fitting = fit(text, cells)
-  return fitting + ' '.repeat(Math.max(0, cells - widthOf(fitting)))
+/** Like `truncateToWidth`, and padded with spaces to exactly `cells`. */
+export function padToWidth(text: string, cells: number): string {
+  const fitting = truncateToWidth(text, cells)
+  return fitting + ' '.repeat(Math.max(0, cells - textWidth(fitting)))
 }
 
-/** The plain text in lines of at most `cells`. */
+/** Converts to plain text and wraps it into lines of at most `cells`. */
 export function wrap(text: string, cells: number): string[] {
   const lines: string[] = []
-  const width = Math.max(2, cells) // no sign is wider
+  const width = Math.max(2, cells) // no character is wider than two cells
   let rest = toPlain(text)
-  while (widthOf(rest) > width) {
-    const head = headOf(rest, width)
+  while (textWidth(rest) > width) {
+    const head = takeCells(rest, width)
     const blank = head.lastIndexOf(' ')
-    // At a blank, unless that wastes a third of the line.
+    // Break at a space, unless that wastes a third of the line.
     const end = blank > (head.length * 2) / 3 ? blank : head.length
     lines.push(rest.slice(0, end))
     rest = rest.slice(end).trimStart()
@@ -68,13 +68,13 @@ export function wrap(text: string, cells: number): string[] {
   return lines
 }
 
-/** As much of the beginning as fits. */
-function headOf(plain: string, cells: number): string {
+/** The longest beginning of the text that fits. */
+function takeCells(plain: string, cells: number): string {
   if (printableAscii.test(plain)) return plain.slice(0, cells)
   let used = 0
   let head = ''
   for (const sign of plain) {
-    used += cellsOf(sign)
+    used += charWidth(sign)
     if (used > cells) break
     head += sign
   }

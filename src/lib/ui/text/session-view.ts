@@ -9,6 +9,7 @@ export type ShownSession = {
   directory: string | null
 }
 
+/** Sessions as a table. `now` is in ms. */
 export function sessionTable(sessions: readonly ShownSession[], now: number): string {
   const rows = sessions.map(({id, title, updated, messageCount, directory}) => [
     id,
@@ -22,7 +23,7 @@ export function sessionTable(sessions: readonly ShownSession[], now: number): st
 
 type Synced = {directory: string; sessions: number; changed: number; removed: number; messages: number}
 
-/** What a sync came to. */
+/** The result of a session sync as a table. */
 export function syncTable(codebases: readonly Synced[]): string {
   const rows = codebases.map(({directory, sessions, changed, removed, messages}) => [
     ...[sessions, changed, removed, messages].map(String),

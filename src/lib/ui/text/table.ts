@@ -1,6 +1,6 @@
-/** Columns side by side, two blanks apart, the last one unpadded. No rows: an empty text. */
-export function table(rows: readonly (readonly string[])[], heads?: readonly string[]): string {
-  const all = heads && rows.length > 0 ? [heads, ...rows] : rows
+/** Formats rows as columns separated by two spaces. The last column is not padded. No rows give an empty text. */
+export function table(rows: readonly (readonly string[])[], headings?: readonly string[]): string {
+  const all = headings && rows.length > 0 ? [headings, ...rows] : rows
   const widths = all.reduce<number[]>((most, row) => row.map((cell, i) => Math.max(most[i] ?? 0, cell.length)), [])
   return all
     .map((row) =>
@@ -12,7 +12,7 @@ export function table(rows: readonly (readonly string[])[], heads?: readonly str
     .join('\n')
 }
 
-/** How long ago, in the largest unit that fits: `5 s`, `3 min`, `2 h`, `4 d`. */
+/** Time since `from` (both in ms) in the largest unit that fits: `5 s`, `3 min`, `2 h`, `4 d`. */
 export function age(from: number | undefined, now: number): string {
   if (from === undefined) return '-'
   const seconds = Math.max(0, Math.round((now - from) / 1000))
@@ -22,9 +22,9 @@ export function age(from: number | undefined, now: number): string {
   return `${Math.floor(seconds / 86_400)} d`
 }
 
-/** One line without control characters, at most `most` long: texts of others do not move the cursor. */
-export function plainLine(text: string, most = 80): string {
+/** Foreign text as one line of at most `maxChars`, without control characters that could move the cursor. */
+export function plainLine(text: string, maxChars = 80): string {
   // oxlint-disable-next-line no-control-regex -- control characters are the point
   const line = text.replaceAll(/[\u0000-\u001f\u007f-\u009f]+/g, ' ').trim()
-  return line.length > most ? `${line.slice(0, most - 1)}…` : line
+  return line.length > maxChars ? `${line.slice(0, maxChars - 1)}…` : line
 }

@@ -2,6 +2,7 @@ import {parseTime} from '../../core/clock.ts'
 import type {Codebase, Task} from '../../protocol/schemas.ts'
 import {age, plainLine, table} from './table.ts'
 
+/** Tasks as a table. `now` is in ms. */
 export function taskTable(tasks: readonly Task[], now: number): string {
   const rows = tasks.map((task) => [
     task.id,
@@ -12,6 +13,7 @@ export function taskTable(tasks: readonly Task[], now: number): string {
   return rows.length === 0 ? 'No tasks.' : table(rows, ['ID', 'STATUS', 'AGE', 'TITLE'])
 }
 
+/** Codebases as a table. */
 export function codebaseTable(codebases: readonly Codebase[]): string {
   const rows = codebases.map(({id, name, served, hostname, path}) => [
     id,
@@ -23,7 +25,7 @@ export function codebaseTable(codebases: readonly Codebase[]): string {
   return rows.length === 0 ? 'No codebases.' : table(rows, ['ID', 'NAME', 'SERVED', 'HOST', 'PATH'])
 }
 
-/** A task with all that is known of it, the result last. */
+/** All known details of a task, with the result at the end. */
 export function taskDetails(task: Task): string {
   const {usage} = task
   const rows = [

@@ -1,17 +1,19 @@
-const two = (n: number) => String(n).padStart(2, '0')
+const twoDigits = (n: number) => String(n).padStart(2, '0')
 
-/** The time of day here, `HH:MM:SS`. */
+/** The local time of day, `HH:MM:SS`. */
 export function timeOfDay(ms: number): string {
   const date = new Date(ms)
-  return `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`
+  return `${twoDigits(date.getHours())}:${twoDigits(date.getMinutes())}:${twoDigits(date.getSeconds())}`
 }
 
-/** How long something took: `0.5 s`, and from a minute on as a duration. */
-export const took = (ms: number) => (ms < 60_000 ? `${(ms / 1000).toFixed(1)} s` : duration(ms))
+/** An elapsed time: `0.5 s`, and from one minute on `1:30`. */
+export const formatElapsed = (ms: number) => (ms < 60_000 ? `${(ms / 1000).toFixed(1)} s` : formatDuration(ms))
 
-/** `0:07`, `12:34`, `3:25:09`. */
-export function duration(ms: number): string {
+/** A duration: `0:07`, `12:34`, `3:25:09`. */
+export function formatDuration(ms: number): string {
   const seconds = Math.max(0, Math.floor(ms / 1000))
   const [hours, minutes] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60]
-  return hours > 0 ? `${hours}:${two(minutes)}:${two(seconds % 60)}` : `${minutes}:${two(seconds % 60)}`
+  return hours > 0
+    ? `${hours}:${twoDigits(minutes)}:${twoDigits(seconds % 60)}`
+    : `${minutes}:${twoDigits(seconds % 60)}`
 }

@@ -8,22 +8,22 @@ export type WaitOptions = {
   client: ControlPlaneClient
   /** Ends the wait, not the task. */
   signal: AbortSignal
-  /** 0 waits for as long as it takes. */
+  /** Limit of the wait. 0: no limit. */
   timeoutMs: number
-  /** Shows the output as it comes, a line at a time. */
+  /** Prints each line of output as it arrives. */
   print: ((text: string) => void) | undefined
-  /** Says why the task still waits, and when the server is out of reach. */
-  tell: (text: string) => void
+  /** Prints why the task still waits, and problems with the connection. */
+  notify: (text: string) => void
 }
 
 export type WaitEnd = {type: 'ended'; task: Task} | {type: 'interrupted'} | {type: 'timeout'}
 
-/** Waits for the end of a task as a person at the keyboard, or a pipeline, does: until it ends, a signal, or the limit. */
+/** Waits until the task ends, the signal aborts, or the time limit is reached. */
 export async function waitForTask(taskId: string, options: WaitOptions): Promise<WaitEnd> {
-  const {client, signal, timeoutMs, print, tell} = options
+  const {client, signal, timeoutMs, print, notify} = options
   const stop = timeoutMs > 0 ? AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]) : signal
   const view = print && new OutputView(print)
-  let told = ''
+  let lastReason = ''
   try {
     stop.throwIfAborted()
     const task = await watchTask(taskId, {
@@ -32,10 +32,10 @@ export async function waitForTask(taskId: string, options: WaitOptions): Promise
       signal: stop,
       onOutput: view && ((chunk) => view.add(chunk)),
       onTask: ({waiting}) => {
-        if (waiting && waiting !== told && !waiting.startsWith('offered')) tell(`Waiting: ${waiting}`)
-        told = waiting ?? told
+        if (waiting && waiting !== lastReason && !waiting.startsWith('offered')) notify(`Waiting: ${waiting}`)
+        lastReason = waiting ?? lastReason
       },
-      onTrouble: (reason) => tell(`${reason} Trying again.`),
+      onTrouble: (reason) => notify(`${reason} Trying again.`),
     })
     view?.end()
     return {type: 'ended', task}

@@ -4,6 +4,7 @@ import {parseTime} from '../../core/clock.ts'
 import type {MonitorWorker} from '../../protocol/schemas.ts'
 import {age, plainLine, table} from './table.ts'
 
+/** Workers of the control plane as a table. `now` is in ms. */
 export function workerTable(workers: readonly MonitorWorker[], now: number): string {
   const rows = workers.map((worker) => [
     worker.id,
@@ -20,15 +21,15 @@ export function workerTable(workers: readonly MonitorWorker[], now: number): str
     : table(rows, ['ID', 'NAME', 'STATE', 'SEEN', 'RUNNING', 'DONE', 'CODEBASES', 'HOST'])
 }
 
-/** While nothing is taken no slot is free, and only the tasks tell how many are in use. */
-function slotsOf({slots, free, paused, disk, tasks}: WorkerStatus): string {
+/** A paused worker reports no free slots, so the slots in use are counted by the tasks. */
+function describeSlots({slots, free, paused, disk, tasks}: WorkerStatus): string {
   const running = tasks.filter(({phase}) => phase !== 'reporting').length
   return `${paused || disk?.is_low ? running : slots - free} of ${slots} in use`
 }
 
-function diskOf({path, free, minimum, is_low: isLow, runs}: NonNullable<WorkerStatus['disk']>): string {
-  const kept = `${runs.tasks} ended tasks take ${formatBytes(runs.bytes)}`
-  const why = isLow ? `, less than min_free_disk (${formatBytes(minimum)}): no task is taken` : ''
+function describeDisk({path, free, minimum, is_low: isLow, runs}: NonNullable<WorkerStatus['disk']>): string {
+  const kept = `${runs.tasks} ended tasks use ${formatBytes(runs.bytes)}`
+  const why = isLow ? `, less than min_free_disk (${formatBytes(minimum)}): the worker takes no tasks` : ''
   return `${formatBytes(free)} free for ${path}${why}; ${kept}`
 }
 
@@ -36,19 +37,19 @@ function refusedReports({ended}: WorkerStatus): string[] {
   const lines = ended.flatMap(({id, status, refusal}) =>
     refusal === null ? [] : [`  ${id}  ${status}  ${plainLine(refusal, 200)}`],
   )
-  return lines.length > 0 ? ['reports that the server will not take', ...lines] : []
+  return lines.length > 0 ? ['reports refused by the server', ...lines] : []
 }
 
-/** The worker of this machine, as it tells over its socket. */
+/** The status of a worker of this machine. */
 export function workerDetails(worker: WorkerStatus, now: number): string {
   const head = table([
     [
       'worker',
       `${worker.name} (${worker.worker_id}), pid ${worker.pid}, ${worker.phase}${worker.paused ? ', paused' : ''}`,
     ],
-    ['link', `${worker.link} to ${worker.server}`],
-    ['slots', slotsOf(worker)],
-    ...(worker.disk ? [['disk', diskOf(worker.disk)]] : []),
+    ['connection', `${worker.link} to ${worker.server}`],
+    ['slots', describeSlots(worker)],
+    ...(worker.disk ? [['disk', describeDisk(worker.disk)]] : []),
   ])
   const codebases = worker.codebases.map(
     ({id, name, path}) => `  ${id}  ${path}${name && name !== path ? `  (${plainLine(name, 30)})` : ''}`,

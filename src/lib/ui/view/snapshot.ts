@@ -1,18 +1,18 @@
 import type {WorkerStatus} from '../../control/messages.ts'
-import {noTail, type Tail} from './tail.ts'
+import {emptyTail, type Tail} from './tail.ts'
 import type {CodebaseView, View} from './view.ts'
 
-/** What the worker knows of itself without the view. */
-export type Facts = Pick<WorkerStatus, 'pid' | 'version' | 'free' | 'worker_id' | 'server' | 'disk'>
+/** Status fields that are not in the view. */
+export type ProcessFacts = Pick<WorkerStatus, 'pid' | 'version' | 'free' | 'worker_id' | 'server' | 'disk'>
 
-const most = {lines: 50, lineChars: 200_000, ended: 30, log: 100}
-/** A task that was declined so long ago has gone elsewhere. */
+const statusLimits = {lines: 50, lineChars: 200_000, ended: 30, log: 100}
+/** A waiting task without news for this time has probably gone to another worker. */
 const staleMs = 60_000
 
-/** The view as the local socket tells it, cut to a size that is sent at once. */
-export function statusOf(view: View, facts: Facts, now: number): WorkerStatus {
+/** The status for the local socket, built from the view. It is limited in size, so that it is sent in one write. */
+export function statusFromView(view: View, facts: ProcessFacts, now: number): WorkerStatus {
   const {name, phase, isPaused: paused, farewell, link, slots, codebases, totals, log} = view
-  const maxChars = most.lineChars / Math.max(1, view.tasks.length)
+  const maxChars = statusLimits.lineChars / Math.max(1, view.tasks.length)
   return {
     ...facts,
     name,
@@ -29,19 +29,19 @@ export function statusOf(view: View, facts: Facts, now: number): WorkerStatus {
       ...task,
       codebase: path,
       session_id: sessionId,
-      lines: newest(lines, most.lines, maxChars),
+      lines: takeNewest(lines, statusLimits.lines, maxChars),
     })),
     waiting: view.waiting.filter(({at}) => now - at < staleMs),
     waiting_more: view.waitingMore,
-    ended: view.ended.slice(0, most.ended).map(({path, lines: _, ...task}) => ({...task, codebase: path})),
+    ended: view.ended.slice(0, statusLimits.ended).map(({path, lines: _, ...task}) => ({...task, codebase: path})),
     totals,
-    log: mapped(newest(log, most.log), ({taskId, ...entry}) => ({...entry, task_id: taskId})),
+    log: mapTail(takeNewest(log, statusLimits.log), ({taskId, ...entry}) => ({...entry, task_id: taskId})),
     log_level: view.logLevel,
   }
 }
 
-/** The view of whoever comes late. */
-export function viewOf(status: WorkerStatus, now: number): View {
+/** The view of a client that attaches later, built from the status. */
+export function viewFromStatus(status: WorkerStatus, now: number): View {
   const served = status.codebases.map(({id, name, path}): CodebaseView => ({
     id,
     name: name || path,
@@ -62,20 +62,24 @@ export function viewOf(status: WorkerStatus, now: number): View {
     tasks: status.tasks.map(({codebase, session_id: sessionId, ...task}) => ({...task, path: codebase, sessionId})),
     waiting: status.waiting,
     waitingMore: status.waiting_more,
-    ended: status.ended.map(({codebase, ...task}) => ({...task, path: codebase, lines: noTail})),
+    ended: status.ended.map(({codebase, ...task}) => ({...task, path: codebase, lines: emptyTail})),
     totals: status.totals,
     codebases: [...served, ...refused],
-    log: mapped(status.log, ({task_id: taskId, ...entry}) => ({...entry, taskId})),
+    log: mapTail(status.log, ({task_id: taskId, ...entry}) => ({...entry, taskId})),
     logLevel: status.log_level,
   }
 }
 
-const mapped = <T, U>({dropped, items}: Tail<T>, change: (item: T) => U) => ({dropped, items: items.map(change)})
+const mapTail = <T, U>({dropped, items}: Tail<T>, change: (item: T) => U) => ({dropped, items: items.map(change)})
 
-/** The end of it: so many, and, where they are texts, of so many characters. */
-function newest<T>({dropped, items}: Tail<T>, mostItems: number, maxChars = Infinity): {dropped: number; items: T[]} {
+/** The newest items: at most `maxItems`, and if they are texts, at most `maxChars` characters. */
+function takeNewest<T>(
+  {dropped, items}: Tail<T>,
+  maxItems: number,
+  maxChars = Infinity,
+): {dropped: number; items: T[]} {
   let from = items.length
-  for (let chars = 0; from > 0 && items.length - from < mostItems; from--) {
+  for (let chars = 0; from > 0 && items.length - from < maxItems; from--) {
     const item = items[from - 1]
     chars += typeof item === 'string' ? item.length : 0
     if (chars > maxChars) break

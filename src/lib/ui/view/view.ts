@@ -1,11 +1,11 @@
 import type {LogLevel} from '../../events/log-line.ts'
 import type {Connection, Phase} from '../../events/worker-event.ts'
 import type {FinalStatus} from '../../protocol/statuses.ts'
-import {noTail, type Tail} from './tail.ts'
+import {emptyTail, type Tail} from './tail.ts'
 
 export type TaskPhase = 'claiming' | 'starting' | 'running' | 'stopping' | 'reporting'
 
-/** A task in hand. */
+/** An active task. */
 export type TaskView = {
   readonly id: string
   readonly title: string
@@ -19,7 +19,7 @@ export type TaskView = {
   readonly lines: Tail<string>
 }
 
-/** A task that waits on the server, as far as is known here. `at`: when that was last heard. */
+/** A task that waits on the server. `at`: time of the last news about it. */
 export type WaitingTask = {
   readonly id: string
   readonly title: string
@@ -37,7 +37,7 @@ export type EndedTask = {
   readonly ms: number
   readonly cost: number
   readonly error: string | null
-  /** Why the server will never take its report; null while it has, or may. */
+  /** Why the server refused its report for good. Null otherwise. */
   readonly refusal: string | null
   readonly at: number
   readonly lines: Tail<string>
@@ -46,11 +46,11 @@ export type EndedTask = {
 export type AnyTask = TaskView | WaitingTask | EndedTask
 
 export type CodebaseView = {
-  /** The server's; null while it is not served. */
+  /** Id on the server. Null if the codebase is not served. */
   readonly id: string | null
   readonly name: string
   readonly path: string
-  /** Why it is not served. */
+  /** Why it is not served. Null if it is. */
   readonly problem: string | null
 }
 
@@ -63,24 +63,24 @@ export type LogEntry = {
 
 export type Totals = {readonly [status in FinalStatus]: number} & {readonly cost: number}
 
-/** A worker as it is drawn: all of it follows from its events. Bounded in everything, see `viewLimits`. */
+/** The state of a worker for display, derived from its events. `viewLimits` bounds every part. */
 export type View = {
   readonly name: string
   readonly workerId: string
   readonly server: string
   readonly phase: Phase
   readonly isPaused: boolean
-  /** No task is taken as too little is free on the disk of the state. */
+  /** The worker takes no tasks, because too little disk space is free. */
   readonly isDiskLow: boolean
-  /** What was said at the last step of leaving. */
+  /** The hint of the last stop step. */
   readonly farewell: string | null
   readonly link: {readonly value: Connection; readonly since: number; readonly reason: string}
   readonly slots: number
   readonly tasks: readonly TaskView[]
   readonly waiting: readonly WaitingTask[]
-  /** Tasks that wait and are not listed. */
+  /** Number of waiting tasks that are not listed. */
   readonly waitingMore: number
-  /** The newest first. */
+  /** Newest first. */
   readonly ended: readonly EndedTask[]
   readonly totals: Totals
   readonly codebases: readonly CodebaseView[]
@@ -92,21 +92,23 @@ export const viewLimits = {
   tasks: 300,
   waiting: 100,
   ended: 100,
-  /** Ended tasks of which the output can still be looked at. */
+  /** Ended tasks that keep their output. */
   endedWithLines: 10,
   codebases: 1000,
   log: 500,
   linesOfTask: 200,
-  /** Of any text. */
+  /** Characters of any text. */
   chars: 500,
 } as const
 
-export const cut = (text: string) => (text.length > viewLimits.chars ? `${text.slice(0, viewLimits.chars - 1)}…` : text)
+/** Limits a text to `viewLimits.chars` characters. */
+export const truncate = (text: string) =>
+  text.length > viewLimits.chars ? `${text.slice(0, viewLimits.chars - 1)}…` : text
 
-export type ViewStart = Pick<View, 'name' | 'server' | 'slots' | 'logLevel'> & {now: number}
+export type InitialView = Pick<View, 'name' | 'server' | 'slots' | 'logLevel'> & {now: number}
 
-/** A worker of which nothing has been heard yet. */
-export const emptyView = ({now, ...about}: ViewStart): View => ({
+/** The view of a worker before its first event. */
+export const emptyView = ({now, ...about}: InitialView): View => ({
   ...about,
   workerId: '',
   phase: 'idle',
@@ -120,5 +122,5 @@ export const emptyView = ({now, ...about}: ViewStart): View => ({
   ended: [],
   totals: {completed: 0, failed: 0, cancelled: 0, cost: 0},
   codebases: [],
-  log: noTail,
+  log: emptyTail,
 })

@@ -1,7 +1,7 @@
 import {mkdirSync, rmdirSync, rmSync} from 'node:fs'
 import {rm} from 'node:fs/promises'
 import {basename, dirname, join} from 'node:path'
-import {cannotWrite} from '../../config/state-directory.ts'
+import {cannotWriteError} from '../../config/state-directory.ts'
 import type {Clock} from '../../core/clock.ts'
 import {errorCode} from '../../core/errors.ts'
 import {runFiles} from '../../executor/executor.ts'
@@ -41,7 +41,7 @@ export class RunFolders {
 
       return path
     } catch (error) {
-      throw cannotWrite(path, error)
+      throw cannotWriteError(path, error)
     }
   }
 

@@ -1,7 +1,7 @@
 import {join} from 'node:path'
 import * as v from 'valibot'
 import type {ConfiguredCodebase} from '../../config/settings.ts'
-import {readStateJson, writePrivate} from '../../config/state-directory.ts'
+import {readStateJson, writePrivateFile} from '../../config/state-directory.ts'
 import {globalCodebase} from '../../protocol/routes.ts'
 import {pathProblem, type Roots} from './registration-roots.ts'
 
@@ -133,7 +133,7 @@ export class Codebases {
     this.#append(codebase)
     if (!isPersistent) return
     const others = this.#persisted().filter(({path}) => path !== codebase.path)
-    writePrivate(this.#file, `${JSON.stringify([...others, codebase], null, 2)}\n`)
+    writePrivateFile(this.#file, `${JSON.stringify([...others, codebase], null, 2)}\n`)
   }
 
   #append(codebase: ConfiguredCodebase): void {

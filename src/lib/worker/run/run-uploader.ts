@@ -2,7 +2,7 @@ import {join} from 'node:path'
 import type {ControlPlaneClient} from '../../client/control-plane.ts'
 import {isNotFound, isUnauthorized, RefusedError, messageWithSuggestions} from '../../client/http.ts'
 import {untilAcknowledged} from '../../client/until-acknowledged.ts'
-import {writePrivate} from '../../config/state-directory.ts'
+import {writePrivateFile} from '../../config/state-directory.ts'
 import {isoTime, type Clock} from '../../core/clock.ts'
 import {messageOf} from '../../core/errors.ts'
 import type {Emit} from '../../events/bus.ts'
@@ -40,7 +40,7 @@ function saveRefusedReport(run: UploadedRun, {reason, report, at}: {reason: stri
   if (run.run_dir === '') return null
   const path = join(run.run_dir, runFiles.refused)
   try {
-    writePrivate(path, `${JSON.stringify({at: isoTime(at), reason, report}, undefined, 2)}\n`)
+    writePrivateFile(path, `${JSON.stringify({at: isoTime(at), reason, report}, undefined, 2)}\n`)
     return path
   } catch {
     return null // the disk is full; the log has the reason

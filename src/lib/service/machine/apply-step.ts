@@ -15,19 +15,19 @@ import {basename, dirname, join} from 'node:path'
 import {ExpectedError, messageOf} from '../../core/errors.ts'
 import type {Machine, Owner} from './machine.ts'
 import {installProgram, isInstalled, type ProgramPlace} from './program.ts'
-import {describe, type Step} from './steps.ts'
+import {describeStep, type Step} from './steps.ts'
 
-/** Whether there is nothing to do. Commands are always to be run: whoever plans them knows why. */
-export async function isDone(step: Step, machine: Machine): Promise<boolean> {
+/** Whether the step has nothing to do. Commands always run, because the planner adds them only if needed. */
+export async function isApplied(step: Step, machine: Machine): Promise<boolean> {
   switch (step.kind) {
     case 'folder':
-      return hasRights(step, machine)
+      return hasOwnership(step, machine)
     case 'file':
-      return (await hasRights(step, machine)) && machine.read(step.path) === step.text
+      return (await hasOwnership(step, machine)) && machine.read(step.path) === step.text
     case 'move':
       return !machine.exists(step.from)
     case 'remove':
-    case 'tidy':
+    case 'remove-empty':
       return !machine.exists(step.path)
     case 'program':
       return isInstalled(step.program, realPlace(step.place, machine))
@@ -37,17 +37,20 @@ export async function isDone(step: Step, machine: Machine): Promise<boolean> {
   }
 }
 
-async function hasRights(step: Extract<Step, {mode: number}>, machine: Machine): Promise<boolean> {
-  const stat = lstatSync(machine.real(step.path), {throwIfNoEntry: false})
+async function hasOwnership(step: Extract<Step, {mode: number}>, machine: Machine): Promise<boolean> {
+  const stat = lstatSync(machine.realPath(step.path), {throwIfNoEntry: false})
   if (!stat || (step.kind === 'folder' ? !stat.isDirectory() : !stat.isFile())) return false
   const ids = await machine.ids(step.owner)
   return (stat.mode & 0o7777) === step.mode && (!ids || (stat.uid === ids.uid && stat.gid === ids.gid))
 }
 
-const realPlace = ({app, node}: ProgramPlace, machine: Machine) => ({app: machine.real(app), node: machine.real(node)})
+const realPlace = ({app, node}: ProgramPlace, machine: Machine) => ({
+  app: machine.realPath(app),
+  node: machine.realPath(node),
+})
 
-/** Does it. Throws ExpectedError: something cannot be written (73), a command failed (1). */
-export async function carryOut(step: Step, machine: Machine): Promise<void> {
+/** Applies a step. Throws ExpectedError: a file is unwritable (73), systemd rejects a unit (78), a command fails (1). */
+export async function applyStep(step: Step, machine: Machine): Promise<void> {
   if (step.kind === 'verify') return verify(step, machine)
   if (step.kind === 'run') {
     if (step.mayFail) await machine.run(step.command)
@@ -58,10 +61,10 @@ export async function carryOut(step: Step, machine: Machine): Promise<void> {
   try {
     await write(step, machine)
   } catch (error) {
-    throw new ExpectedError(`Could not ${describe(step)}: ${messageOf(error)}.`, {
+    throw new ExpectedError(`Could not ${describeStep(step)}: ${messageOf(error)}.`, {
       code: 'CANNOT_WRITE',
       exit: 'cannotWrite',
-      suggestions: ['When that is mended, run this again: it goes on where it stopped.'],
+      suggestions: ['Fix the cause and run this again. It continues where it stopped.'],
       cause: error,
     })
   }
@@ -70,45 +73,49 @@ export async function carryOut(step: Step, machine: Machine): Promise<void> {
 async function write(step: Exclude<Step, {kind: 'verify' | 'run'}>, machine: Machine): Promise<void> {
   switch (step.kind) {
     case 'folder':
-      mkdirSync(machine.real(step.path), {recursive: true})
-      // A link that stands there leads somewhere else.
-      if (!lstatSync(machine.real(step.path)).isDirectory()) throw new Error('it is not a directory')
-      return giveTo(step, machine, machine.real(step.path))
+      mkdirSync(machine.realPath(step.path), {recursive: true})
+      // Never follow a symlink to another place.
+      if (!lstatSync(machine.realPath(step.path)).isDirectory()) throw new Error('it is not a directory')
+      return setOwnership(step, machine, machine.realPath(step.path))
     case 'file':
       return replaceFile(step, machine)
     case 'move':
-      return renameSync(machine.real(step.from), machine.real(step.to))
+      return renameSync(machine.realPath(step.from), machine.realPath(step.to))
     case 'remove':
-      return rmSync(machine.real(step.path), {recursive: true, force: true})
-    case 'tidy':
-      return rmdirSync(machine.real(step.path))
+      return rmSync(machine.realPath(step.path), {recursive: true, force: true})
+    case 'remove-empty':
+      return rmdirSync(machine.realPath(step.path))
     case 'program':
-      mkdirSync(dirname(machine.real(step.place.app)), {recursive: true})
+      mkdirSync(dirname(machine.realPath(step.place.app)), {recursive: true})
       return installProgram(step.program, realPlace(step.place, machine))
   }
 }
 
-/** Whole or not at all, and never through a link that somebody put there. */
+/** Replaces a file atomically, and never writes through a symlink. */
 async function replaceFile(step: Extract<Step, {kind: 'file'}>, machine: Machine): Promise<void> {
-  const path = machine.real(step.path)
+  const path = machine.realPath(step.path)
   const temporary = `${path}.${randomUUID()}`
   mkdirSync(dirname(path), {recursive: true})
   try {
     writeFileSync(temporary, step.text, {mode: 0o600, flag: 'wx', flush: true})
-    await giveTo(step, machine, temporary)
+    await setOwnership(step, machine, temporary)
     renameSync(temporary, path)
   } finally {
     rmSync(temporary, {force: true})
   }
 }
 
-async function giveTo({mode, owner}: {mode: number; owner: Owner}, machine: Machine, path: string): Promise<void> {
+async function setOwnership(
+  {mode, owner}: {mode: number; owner: Owner},
+  machine: Machine,
+  path: string,
+): Promise<void> {
   const ids = await machine.ids(owner)
   if (ids) chownSync(path, ids.uid, ids.gid)
   chmodSync(path, mode)
 }
 
-/** Lets systemd look at the units before it gets them. Throws ExpectedError (78) with what it says. */
+/** Lets systemd check the units before they are installed. Throws ExpectedError (78) with its message. */
 async function verify({files, scope}: Extract<Step, {kind: 'verify'}>, machine: Machine): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), 'a2a-units-'))
   try {
@@ -123,10 +130,10 @@ async function verify({files, scope}: Extract<Step, {kind: 'verify'}>, machine: 
     const user = scope === 'user' ? ['--user'] : []
     const {code, stderr} = await machine.run(['systemd-analyze', ...user, 'verify', ...units])
     if (code === 0) return
-    throw new ExpectedError(`systemd does not accept the units: ${messageOf(stderr.trim())}`, {
+    throw new ExpectedError(`systemd rejects the units: ${messageOf(stderr.trim())}`, {
       code: 'UNIT_REFUSED',
       exit: 'config',
-      suggestions: ['Nothing was changed but the program; look at the paths in the configuration.'],
+      suggestions: ['Check the paths in the configuration. Only the program was updated so far.'],
     })
   } finally {
     rmSync(folder, {recursive: true, force: true})

@@ -1,9 +1,9 @@
-import {settingKeys, settingOf} from './settings.ts'
+import {settingKeys, settingDefinition} from './settings.ts'
 
-/** A configuration file to begin with: what only its owner knows, and every setting that has a default. */
+/** An example configuration file: sample values for a machine, and every setting that has a default. */
 export function exampleConfig(): Record<string, unknown> {
   const defaults = settingKeys
-    .map((key) => [key, settingOf(key)] as const)
+    .map((key) => [key, settingDefinition(key)] as const)
     .filter(([, setting]) => setting.default !== undefined && setting.type !== 'codebases')
     .map(([key, setting]) => [key, setting.default])
   return {

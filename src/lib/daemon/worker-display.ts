@@ -3,49 +3,49 @@ import type {Emit} from '../events/bus.ts'
 import type {Controls, OpenDashboard, OpenedDashboard} from '../ui/dashboard/controls.ts'
 import type {ViewStore} from '../ui/view/view-store.ts'
 
-export type WorkerScreenOptions = {
-  /** None: log lines are all there is. */
+export type WorkerDisplayOptions = {
+  /** Undefined: only log lines are shown. */
   dashboard?: OpenDashboard | undefined
-  /** Log lines go on while the dashboard is shown: they go elsewhere. */
-  logsBeside?: boolean
+  /** The log does not go to the terminal, so it continues while the dashboard is open. */
+  isLogRedirected?: boolean
   write: (text: string) => void
 }
 
-/** What the worker shows on its terminal: log lines, or its dashboard, which has the log in it. */
-export class WorkerScreen {
-  readonly #options: WorkerScreenOptions
+/** What the worker shows on its terminal: log lines, or the dashboard, which includes the log. */
+export class WorkerDisplay {
+  readonly #options: WorkerDisplayOptions
   readonly #store: ViewStore
   #dashboard: OpenedDashboard | undefined
 
-  constructor(options: WorkerScreenOptions, store: ViewStore) {
+  constructor(options: WorkerDisplayOptions, store: ViewStore) {
     this.#options = options
     this.#store = store
   }
 
-  /** Takes log lines. */
+  /** Writes a log line, unless the dashboard covers the terminal. */
   readonly write = (text: string): void => {
-    if (this.#dashboard === undefined || this.#options.logsBeside) this.#options.write(text)
+    if (this.#dashboard === undefined || this.#options.isLogRedirected) this.#options.write(text)
   }
 
-  /** From now on the dashboard is shown, where there is one. That it fails is no reason for the worker to end. */
+  /** Opens the dashboard, if there is one. If it fails, the worker continues with log lines. */
   open(controls: Controls, {watch, emit}: {watch: () => Disposable; emit: Emit}): void {
     const {dashboard} = this.#options
     if (!dashboard) return
     const watching = watch()
     const opened = dashboard({store: this.#store, controls})
     this.#dashboard = opened
-    const isOver = () => {
+    const onClosed = () => {
       this.#dashboard = undefined
       watching[Symbol.dispose]()
     }
-    opened.closed.then(isOver, (error: unknown) => {
-      isOver()
-      const text = `The dashboard has failed and the worker goes on without: ${messageOf(error)}`
+    opened.closed.then(onClosed, (error: unknown) => {
+      onClosed()
+      const text = `The dashboard failed. The worker continues without it: ${messageOf(error)}`
       emit({type: 'notice', level: 'error', text})
     })
   }
 
-  /** The terminal is as it was before, with a line about what became of the worker. */
+  /** Closes the dashboard, restores the terminal and writes a summary line. */
   async close(): Promise<void> {
     const dashboard = this.#dashboard
     if (!dashboard) return
@@ -55,6 +55,6 @@ export class WorkerScreen {
     const {completed, failed, cancelled} = totals
     const end = phase === 'failed' ? 'failed' : 'stopped'
     const tasks = `${completed} completed, ${failed} failed, ${cancelled} cancelled`
-    if (!this.#options.logsBeside) this.write(`Worker ${name} has ${end}; its tasks: ${tasks}\n`)
+    if (!this.#options.isLogRedirected) this.write(`Worker ${name} ${end}. Tasks: ${tasks}\n`)
   }
 }
