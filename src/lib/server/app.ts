@@ -10,6 +10,7 @@ import type {createCrossSiteGuard} from './http/cross-site.ts'
 import {healthRoutes} from './health-routes.ts'
 import {HttpError} from './http/http-error.ts'
 import {monitorRoutes} from './monitor/monitor-routes.ts'
+import {claimRoutes} from './tasks/claim-routes.ts'
 import {outputRoutes} from './tasks/output-routes.ts'
 import type {Parts} from './dispatch/parts.ts'
 import {sessionRoutes} from './sessions/session-routes.ts'
@@ -26,6 +27,7 @@ const allRoutes = [
   sessionRoutes,
   taskRoutes,
   outputRoutes,
+  claimRoutes,
   streamRoutes,
   monitorRoutes,
   databaseRoutes,

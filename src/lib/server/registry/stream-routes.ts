@@ -1,31 +1,28 @@
 import type {Context, Hono} from 'hono'
 import {isoTime} from '../../core/clock.ts'
 import {routes} from '../../protocol/routes.ts'
-import {claimSchema, declineSchema, releaseSchema, workerCodebasesSchema} from '../../protocol/schemas.ts'
+import {workerCodebasesSchema} from '../../protocol/schemas.ts'
 import {mayActAs} from '../http/auth.ts'
 import {readBody} from '../http/body.ts'
 import type {AppEnv} from '../http/app-env.ts'
 import {openEventStream} from '../streams/event-stream.ts'
-import {HttpError, notFound} from '../http/http-error.ts'
+import {notFound} from '../http/http-error.ts'
+import {workerIdOf} from '../http/worker-id.ts'
 import type {TaskStream} from '../streams/hub.ts'
 import {recordContact} from '../tasks/heartbeats.ts'
 import {pageOf} from '../http/paging.ts'
 import type {Parts} from '../dispatch/parts.ts'
-import {declineTask} from '../tasks/registration-tasks.ts'
 import {sendCancel} from '../tasks/transitions.ts'
-import {wireTask} from '../streams/task-view.ts'
-import {claimTask, requireTask, releaseTask} from '../tasks/tasks.ts'
 
-/** Routes for workers to receive, claim, release and decline tasks. */
+/** Routes of task streams: a worker opens one, and clients see which are open. */
 export function streamRoutes(app: Hono<AppEnv>, parts: Parts): void {
   app.get(routes.taskStream, (c) => openTaskStream(c, parts))
-  claiming(app, parts)
   connections(app, parts)
 }
 
 function openTaskStream(c: Context<AppEnv>, parts: Parts): Response {
   const {hub, dispatch, commits, store, leases, roster, clock} = parts
-  const workerId = workerOf(c)
+  const workerId = workerIdOf(c)
   const agentName = c.req.query('agent_name') || c.req.header('x-agent-name') || roster.profile(workerId).name
   const registered = roster.profile(workerId).capabilities
   const capabilities = splitList(c.req.header('x-capabilities'))
@@ -58,57 +55,6 @@ function recordConnection({monitor, roster}: Parts, stream: TaskStream, change: 
   monitor.record({type: 'worker', change, workerId, name, hostname: roster.profile(workerId).hostname})
 }
 
-function claiming(app: Hono<AppEnv>, parts: Parts): void {
-  const {commits, timings} = parts
-  const authorizedWorker = (c: Context<AppEnv>) => {
-    const workerId = workerOf(c)
-    mayActAs(c.get('identity'), workerId, parts.store.registry)
-    return workerId
-  }
-
-  app.post(routes.claim, async (c) => {
-    const {task_id} = await readBody(c, claimSchema)
-    const worker_id = authorizedWorker(c)
-    const task = commits.write(() => {
-      recordContact(parts, worker_id)
-      return claimTask(parts, task_id, worker_id)
-    })
-    const message = 'Task claimed successfully'
-    const lease_seconds = timings.leaseMs / 1000
-    return c.json({
-      success: true,
-      task_id,
-      worker_id,
-      message,
-      task: wireTask(task),
-      attempt: task.attempt,
-      lease_seconds,
-    })
-  })
-
-  app.post(routes.release, async (c) => {
-    const body = await readBody(c, releaseSchema)
-    const worker_id = authorizedWorker(c)
-    const task = commits.write(() => {
-      recordContact(parts, worker_id)
-      return releaseTask(parts, {...body, worker_id})
-    })
-    const message = 'Task released successfully'
-    return c.json({success: true, task_id: task.id, worker_id, status: task.status, message})
-  })
-
-  app.post(routes.decline, async (c) => {
-    const {task_id, reason} = await readBody(c, declineSchema)
-    const worker_id = authorizedWorker(c)
-    commits.write(() => {
-      recordContact(parts, worker_id)
-      const task = requireTask(parts, task_id)
-      if (task.status === 'pending') declineTask(parts, task, worker_id, reason.slice(0, 500))
-    })
-    return c.json({success: true, task_id, worker_id})
-  })
-}
-
 function connections(app: Hono<AppEnv>, parts: Parts): void {
   const {hub, commits, dispatch} = parts
 
@@ -127,7 +73,7 @@ function connections(app: Hono<AppEnv>, parts: Parts): void {
 
   app.put(routes.workerCodebases, async (c) => {
     const {codebases} = await readBody(c, workerCodebasesSchema)
-    const worker_id = workerOf(c)
+    const worker_id = workerIdOf(c)
     mayActAs(c.get('identity'), worker_id, parts.store.registry)
     const stream = hub.streamOf(worker_id)
     if (!stream) throw notFound(`Worker ${worker_id} not found (not connected via SSE?)`)
@@ -149,12 +95,6 @@ function connection({leases}: Parts, stream: TaskStream) {
     capabilities: stream.capabilities,
     codebases: [...stream.codebases],
   }
-}
-
-function workerOf(c: Context<AppEnv>): string {
-  const id = c.req.query('worker_id') || c.req.header('x-worker-id') || c.req.header('worker_id')
-  if (!id) throw new HttpError(400, 'worker_id is required (query param or X-Worker-ID header)')
-  return id
 }
 
 const splitList = (header: string | undefined) =>

@@ -1,0 +1,64 @@
+import type {Context, Hono} from 'hono'
+import {routes} from '../../protocol/routes.ts'
+import {claimSchema, declineSchema, releaseSchema} from '../../protocol/schemas.ts'
+import type {Parts} from '../dispatch/parts.ts'
+import type {AppEnv} from '../http/app-env.ts'
+import {mayActAs} from '../http/auth.ts'
+import {readBody} from '../http/body.ts'
+import {workerIdOf} from '../http/worker-id.ts'
+import {wireTask} from '../streams/task-view.ts'
+import {recordContact} from './heartbeats.ts'
+import {declineTask} from './registration-tasks.ts'
+import {claimTask, releaseTask, requireTask} from './tasks.ts'
+
+/** Routes of workers that claim, release and decline tasks. */
+export function claimRoutes(app: Hono<AppEnv>, parts: Parts): void {
+  const {commits, timings} = parts
+  const authorizedWorker = (c: Context<AppEnv>) => {
+    const workerId = workerIdOf(c)
+    mayActAs(c.get('identity'), workerId, parts.store.registry)
+    return workerId
+  }
+
+  app.post(routes.claim, async (c) => {
+    const {task_id} = await readBody(c, claimSchema)
+    const worker_id = authorizedWorker(c)
+    const task = commits.write(() => {
+      recordContact(parts, worker_id)
+      return claimTask(parts, task_id, worker_id)
+    })
+    const message = 'Task claimed successfully'
+    const lease_seconds = timings.leaseMs / 1000
+    return c.json({
+      success: true,
+      task_id,
+      worker_id,
+      message,
+      task: wireTask(task),
+      attempt: task.attempt,
+      lease_seconds,
+    })
+  })
+
+  app.post(routes.release, async (c) => {
+    const body = await readBody(c, releaseSchema)
+    const worker_id = authorizedWorker(c)
+    const task = commits.write(() => {
+      recordContact(parts, worker_id)
+      return releaseTask(parts, {...body, worker_id})
+    })
+    const message = 'Task released successfully'
+    return c.json({success: true, task_id: task.id, worker_id, status: task.status, message})
+  })
+
+  app.post(routes.decline, async (c) => {
+    const {task_id, reason} = await readBody(c, declineSchema)
+    const worker_id = authorizedWorker(c)
+    commits.write(() => {
+      recordContact(parts, worker_id)
+      const task = requireTask(parts, task_id)
+      if (task.status === 'pending') declineTask(parts, task, worker_id, reason.slice(0, 500))
+    })
+    return c.json({success: true, task_id, worker_id})
+  })
+}

@@ -1,0 +1,103 @@
+import type {Journal} from '../journal/journal.ts'
+import type {createWorkerDisk} from './disk/worker-disk.ts'
+import {WorkingTreeLocks} from './locks/working-tree-locks.ts'
+import {agentContinuation} from './recovery/agent-continuation.ts'
+import {runCloser} from './recovery/close-run.ts'
+import {orphanReaper} from './recovery/orphans.ts'
+import {recoveryPlanner} from './recovery/plan.ts'
+import {runRecoverer} from './recovery/recover-run.ts'
+import {recover} from './recovery/recovery.ts'
+import type {Redaction} from './redaction.ts'
+import type {Codebases} from './registration/codebases.ts'
+import type {Registration} from './registration/registration.ts'
+import {registrationExecutor} from './registration/registration-tasks.ts'
+import {claim, type StreamControl} from './run/claim.ts'
+import {executorChoice, runPreparer} from './run/prepare-run.ts'
+import type {FindSession} from './run/resume-check.ts'
+import type {SuperviseRun} from './run/run-setup.ts'
+import {taskRun, type RunTask} from './run/run-task.ts'
+import {RunUploader} from './run/run-uploader.ts'
+import {sessionReporter} from './run/session-report.ts'
+import {runSupervisor} from './run/supervise-run.ts'
+import {TaskRunner} from './run/task-runner.ts'
+import type {WorkerOptions} from './worker-options.ts'
+
+/** What exists before the components of a worker. */
+export type WorkerResources = {
+  workerDir: string
+  journal: Journal
+  storage: ReturnType<typeof createWorkerDisk>
+  redaction: Redaction
+  /** Aborted when the worker gives up, even on reports. */
+  signal: AbortSignal
+}
+
+/** What runs need of the components that are created after the runner. */
+type Neighbours = {
+  codebases: Codebases
+  registration: Registration
+  stream: StreamControl
+  pollSoon: () => void
+  findSession: FindSession | undefined
+}
+
+/** Creates the runner and everything below it: claiming, preparing, supervising, uploading and recovering runs. */
+export function assembleRuns(
+  options: WorkerOptions,
+  resources: WorkerResources,
+  neighbours: Neighbours,
+): {runner: TaskRunner; recover: () => void} {
+  const {config, stateDir, client, clock, workerId} = options
+  const {journal, storage, redaction, signal} = resources
+  const {codebases, registration, pollSoon} = neighbours
+  const {emit} = options.bus
+  const {disk, folders} = storage
+  const uploader = new RunUploader({
+    ...{client, registration, journal, clock, emit, workerId, signal},
+    redact: redaction.current,
+  })
+  const reportSession = sessionReporter({client, clock, workerId, signal})
+  const supervise = runSupervisor({journal, uploader, clock, emit, workerId, folders, disk, reportSession})
+  const treeLocks = new WorkingTreeLocks(stateDir)
+  const runner: TaskRunner = new TaskRunner({
+    ...{codebases, treeLocks, config, clock, emit},
+    runTask: createRunTask(options, resources, {...neighbours, supervise, activeTasks: () => runner.active}),
+    decline: (taskId, reason) => {
+      if (!registration.has('decline')) return false
+      void client.decline(taskId, workerId, reason, signal).catch(() => {})
+      return true
+    },
+    // A control plane with leases offers waiting tasks by itself when a slot becomes free.
+    onSlotFree: () => registration.has('lease') || pollSoon(),
+  })
+  const orphans = orphanReaper({config, clock, emit, workerId})
+  const recoverRun = runRecoverer({
+    ...{runner, treeLocks, clock, emit, supervise, orphans},
+    agents: agentContinuation({journal, emit, clock, config, executor: options.executor, disk}),
+    plan: recoveryPlanner({config, treeLocks}),
+    close: runCloser({journal, uploader, emit, folders, workerId}),
+    untilRegistered: async () => {
+      await registration.untilRegistered(signal)
+      return !signal.aborted
+    },
+  })
+  return {runner, recover: () => recover({journal, emit, orphans, recoverRun})}
+}
+
+type RunTaskParts = Neighbours & {supervise: SuperviseRun; activeTasks: () => TaskRunner['active']}
+
+function createRunTask(
+  {config, executor, client, clock, workerId, bus: {emit}}: WorkerOptions,
+  {journal, storage: {disk, folders}, signal}: WorkerResources,
+  {codebases, registration, stream, findSession, supervise, activeTasks}: RunTaskParts,
+): RunTask {
+  const prepare = runPreparer({
+    ...{config, workerId, folders, disk, clock},
+    executorFor: executorChoice(executor, registrationExecutor({codebases, registration, emit, signal})),
+    resumeCheck: {findSession, activeTasks},
+  })
+  return taskRun({
+    ...{prepare, supervise, journal, folders, registration, clock, emit},
+    claim: (offered) => claim(offered, {client, workerId, clock, signal, registration, stream}),
+  })
+}
