@@ -34,7 +34,7 @@ test('with a running worker all checks pass: exit 0, and each check says what it
   expect(stdout).toMatch(/✓ OpenCode: 1\.18\.33 at /)
   expect(stdout).toMatch(/✓ worker: w \(pid \d+\), running, stream to http/)
   expect(stdout).toMatch(/✓ server: .* answers/)
-  expect(stdout).toMatch(/✓ workers: 1 workers, 1 codebases/)
+  expect(stdout).toMatch(/✓ workers: 1 worker, 1 codebase/)
   expect(stdout).toMatch(/✓ queue: 0 tasks wait/)
   expect(code).toBe(0)
 })

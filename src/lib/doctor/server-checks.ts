@@ -122,7 +122,7 @@ export async function checkLists(
         `Check that the worker uses ${server}: systemctl cat a2a-agent-worker | grep A2A_SERVER_URL`,
       ),
     ]
-  return [ok(check, `${known.length} workers, ${codebases[0]?.length ?? 0} codebases`)]
+  return [ok(check, `${counted(known.length, 'worker')}, ${counted(codebases[0]?.length ?? 0, 'codebase')}`)]
 }
 
 /** Fetches a list several times, so that a load balancer uses each of its replicas. */
@@ -161,3 +161,5 @@ export async function checkBroker({config}: MachineContext): Promise<Finding[]> 
     redis.disconnect()
   }
 }
+
+const counted = (count: number, noun: string) => `${count} ${noun}${count === 1 ? '' : 's'}`
