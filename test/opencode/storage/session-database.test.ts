@@ -257,7 +257,7 @@ test('no database, a torn one and a strange one are one clear problem; one that 
   strange.agent.database.exec('ALTER TABLE session RENAME COLUMN directory TO place; DROP TABLE part')
   await expect(idsIn(strange.file, '/a')).rejects.toMatchObject({
     kind: 'unknown',
-    message: expect.stringMatching(/it lacks session\.directory, part\.id, part\.message_id/),
+    message: expect.stringMatching(/missing session\.directory, part\.id, part\.message_id/),
     suggestions: [expect.stringMatching(/Update a2a-worker/)],
   })
   writeFileSync(file, '')

@@ -115,7 +115,7 @@ test('a broker connection that is half open is given up and made anew', async ()
   const listening = listenToBroker({
     url: `redis://127.0.0.1:${(between.address() as AddressInfo).port}`,
     signal: stop.signal,
-    onWake: () => {},
+    onNotice: () => {},
     onState: (isUp, reason) => changes.push(isUp ? 'up' : reason),
     pingMs: 100,
     answerMs: 200,

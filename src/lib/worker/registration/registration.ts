@@ -185,7 +185,7 @@ export class Registration {
     const {clock} = this.#options
     await loop(
       async () => {
-        // Heartbeat first: a failing registration must not make the worker look dead.
+        // Heartbeat first: a failing registration must not make the worker appear dead.
         try {
           await this.#heartbeat(signal)
         } catch (error) {
