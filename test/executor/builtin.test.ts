@@ -15,7 +15,7 @@ test('echo answers with the prompt, and noop with ok', async () => {
   expect((await runToEnd(noopExecutor, requestFor(scratch.path, 'x'))).outcome.result).toBe('ok')
 })
 
-test('a run folder that is gone is an error that says so', async () => {
+test('a missing run folder is an error that says so', async () => {
   using scratch = scratchFolder()
   const request = requestFor(scratch.path, 'x', {runDir: join(scratch.path, 'gone')})
   await expect(runToEnd(echoExecutor, {...request, runDir: '/nowhere/run'})).rejects.toMatchObject({code: 'RUN_FILES'})

@@ -27,7 +27,7 @@ async function started(script: string, rest = {}, by = executor) {
   return {request: made, told, agent}
 }
 
-test('a run tells its process, its session, what it does, and its outcome', async () => {
+test('a run reports its process, its session, its events and its outcome', async () => {
   const lines = [stepStart(), tool('write', {status: 'completed', title: 'a.txt'}), finish('tool-calls')]
   const script = printing(...lines, text('All\ndone.'), finish())
   const {told, outcome} = await runToEnd(executor, request(script, {model: 'fake:x'}))
@@ -39,7 +39,7 @@ test('a run tells its process, its session, what it does, and its outcome', asyn
   expect(told.texts).toEqual(['All\ndone.'])
 })
 
-test('a text is told whole where a line cannot hold it, up to a bound', async () => {
+test('a text that is too long for a line is reported completely, up to a limit', async () => {
   const long = `Long ${'x'.repeat(100_000)}`
   const {told} = await runToEnd(executor, request(printing(stepStart(), text('short'), text(long, 'msg_2'), finish())))
   expect(told.activities).toEqual(['short', expect.stringMatching(/^Long x{194}…$/)])
@@ -74,7 +74,7 @@ test('the agent leads a group of its own and gets no more of our environment tha
   expect(Number(readFileSync(join(made.cwd, 'group.txt'), 'utf8'))).toBe(told.spawned[0]?.pid)
 })
 
-test('a disk that was full during the run is its reason to fail, also when there is room again at its end', async () => {
+test('if the disk was full during a run, the run fails for that reason, even if there is space again at its end', async () => {
   const cut = request(printing(stepStart()), {wasDiskFull: () => true})
   expect((await runToEnd(executor, cut)).outcome).toMatchObject({
     status: 'failed',
@@ -84,7 +84,7 @@ test('a disk that was full during the run is its reason to fail, also when there
   expect((await runToEnd(executor, done)).outcome).toMatchObject({status: 'completed', error: null})
 })
 
-test('a prompt of a megabyte arrives as it is', async () => {
+test('a prompt of one megabyte arrives unchanged', async () => {
   const prompt = `exec wc -c <<'END'\n${'é"\'\\$`\n'.repeat(100_000)}END\n`
   const made = request(prompt)
   await runToEnd(executor, made)
@@ -104,7 +104,7 @@ describe('outcomes', () => {
     expect((await runToEnd(executor, request(script))).outcome).toMatchObject(expected)
   })
 
-  test('an agent killed from outside is a failure that names the signal', async () => {
+  test('an agent killed from outside fails with the name of the signal', async () => {
     const {told, agent} = await started('exec sleep 300')
     process.kill(told.spawned[0]?.pid ?? 0, 'SIGKILL')
     expect(await agent.outcome).toMatchObject({status: 'failed', error: expect.stringContaining('SIGKILL')})
@@ -116,7 +116,7 @@ describe('outcomes', () => {
     expect((await runToEnd(executor, request(script))).outcome).toMatchObject({status: 'completed', result: 'end'})
   })
 
-  test('that OpenCode took another agent than the one asked for is a warning', async () => {
+  test('if OpenCode used another agent than requested, the run has a warning', async () => {
     const script = `printf '\\033[93m! \\033[0m agent "x" not found. Falling back to default agent\\n' >&2; ${answering('ok')}`
     expect((await runToEnd(executor, request(script))).told.warnings).toEqual([
       'agent "x" not found. Falling back to default agent',
@@ -138,7 +138,7 @@ describe('before it starts', () => {
     expect(readdirSync(made.runDir)).toEqual([])
   })
 
-  test('a program that is missing is an error, and nothing is left', async () => {
+  test('a missing program is an error and leaves no files', async () => {
     const made = request('true')
     await expect(runToEnd(stubExecutor(scratch.path, {binary: '/nowhere/opencode'}), made)).rejects.toMatchObject({
       code: 'OPENCODE_NOT_FOUND',
@@ -146,7 +146,7 @@ describe('before it starts', () => {
     expect(readdirSync(made.runDir)).toEqual([])
   })
 
-  test('a codebase that is missing is an error of its own', async () => {
+  test('a missing codebase has an error of its own', async () => {
     const made = request('true', {cwd: join(scratch.path, 'vanishing')})
     rmSync(made.cwd, {recursive: true})
     await expect(runToEnd(executor, made)).rejects.toMatchObject({code: 'CODEBASE_MISSING'})
@@ -168,7 +168,7 @@ describe('before it starts', () => {
 describe('stopping', () => {
   const cancelled = {status: 'cancelled', error: 'Cancelled by a test'} as const
 
-  test('ends the agent and all that it started, and says why', async () => {
+  test('ends the agent and all its processes, and gives the reason', async () => {
     const {request, agent} = await started(
       'nohup sleep 300 & setsid sleep 300 & sh -c "trap \'\' TERM; sleep 300" & wait',
     )
@@ -179,7 +179,7 @@ describe('stopping', () => {
     expect(processesOf(request.marker)).toEqual([])
   })
 
-  test('keeps a success that was there before', async () => {
+  test('does not change an earlier success', async () => {
     const {told, agent} = await started(`${printing(text('ok'), finish())}exec sleep 300`)
     await waitFor(() => told.activities.includes('ok'), 'the end of the task')
     agent.stop(cancelled)
@@ -187,13 +187,13 @@ describe('stopping', () => {
     expect(told.warnings).toHaveLength(1)
   })
 
-  test('is done for an agent that never prints, after the time for its start', async () => {
+  test('ends an agent that prints nothing within the startup time', async () => {
     const deadlines = {...relaxed, startup: 200}
     const {outcome} = await runToEnd(executor, request('exec sleep 300', {deadlines}))
     expect(outcome).toMatchObject({status: 'failed', error: expect.stringContaining('startup_timeout')})
   })
 
-  test('is done for an agent that falls silent, but not while its tool runs', async () => {
+  test('ends an agent that falls silent, but not while its tool runs', async () => {
     const fast = stubExecutor(scratch.path, {clock: fastClock(10)})
     const deadlines = {...relaxed, startup: 0, idle: 3000, total: 0, tool: 600_000}
     const quiet = await started('kill -STOP $$', {deadlines}, fast)
@@ -217,7 +217,7 @@ describe('a permission', () => {
     })
   })
 
-  test('that was refused is none once an event has followed', async () => {
+  test('that was refused is no reason once another event has followed', async () => {
     const silent = 'until [ -e gone-on ]; do :; done' // no process that could count as a tool
     const script = `${printing(stepStart())}${asks} '; auto-rejecting' >&2; sleep 0.1; ${printing(text('without'))}${silent}; ${printing(finish())}`
     const {request: made, told, agent} = await started(script, {cwd: join(scratch.path, 'refused')}, fast)
@@ -229,14 +229,14 @@ describe('a permission', () => {
   })
 })
 
-describe('leftovers', () => {
-  test('are ended after a success too', async () => {
+describe('orphans', () => {
+  test('are ended after a success, too', async () => {
     const made = request(`setsid nohup sleep 300 > /dev/null 2>&1 & ${answering('ok')}`)
     expect((await runToEnd(executor, made)).outcome.status).toBe('completed')
     expect(processesOf(made.marker)).toEqual([])
   })
 
-  test('without marker, group and parent are ended, since they were seen', async () => {
+  test('are ended even without marker, group and parent, because they were known before', async () => {
     const script = `sh -c 'env -i setsid sleep 300 & echo $! > pid; sleep 2'; ${answering('ok')}`
     const made = request(script, {cwd: join(scratch.path, 'shedding')})
     const fast = stubExecutor(scratch.path, {clock: fastClock(10)})
@@ -246,7 +246,7 @@ describe('leftovers', () => {
     expect(readProcess(pid)?.state ?? 'Z').toBe('Z')
   })
 
-  test('an agent that stays after its last event is ended, and its success kept', async () => {
+  test('an agent that stays after its last event is ended, and its success counts', async () => {
     const fast = stubExecutor(scratch.path, {clock: fastClock(20)})
     const {told, outcome} = await runToEnd(fast, request(`${answering('ok')}exec sleep 300`))
     expect(outcome).toMatchObject({status: 'completed', result: 'ok'})
@@ -259,14 +259,14 @@ describe('a locked database', () => {
     `test -e "$TMPDIR/again" || { touch "$TMPDIR/again"; echo "SQLiteError: database is locked" >&2; exit 1; }; ${then}`
   const fast = stubExecutor(scratch.path, {clock: fastClock(10)})
 
-  test('is tried a second time', async () => {
+  test('is retried', async () => {
     const {told, outcome} = await runToEnd(fast, request(locked(answering('ok'))))
     expect(outcome).toMatchObject({status: 'completed', result: 'ok'})
     expect(told.spawned).toHaveLength(2)
     expect(told.warnings).toHaveLength(1)
   })
 
-  test('that another process is just making is tried again as well', async () => {
+  test('is retried while another process creates it', async () => {
     const made = request(
       `test -e "$TMPDIR/again" && { ${answering('ok')}exit; }; touch "$TMPDIR/again"; echo 'Failed query: CREATE TABLE x' >&2; exit 1`,
     )
@@ -274,27 +274,27 @@ describe('a locked database', () => {
     expect(outcome).toMatchObject({status: 'completed', result: 'ok'})
   })
 
-  test('is not tried for ever', async () => {
+  test('is not retried forever', async () => {
     const made = request('echo "database is locked" >&2; exit 1')
     const {told, outcome} = await runToEnd(fast, made)
     expect(outcome).toMatchObject({status: 'failed', error: 'database is locked'})
     expect(told.spawned).toHaveLength(4)
   })
 
-  test('is not tried again once the task was begun', async () => {
+  test('is not retried once the task has begun', async () => {
     const {told} = await runToEnd(fast, request(`${printing(stepStart())}echo "database is locked" >&2; exit 1`))
     expect(told.spawned).toHaveLength(1)
   })
 })
 
-describe('a run that an earlier worker has started', () => {
+describe('a run started by an earlier worker', () => {
   const adopt = (made: ReturnType<typeof request>, root: {pid: number; startTime: string}) => {
     const {told, observer} = recordingObserver()
     const agent = adoptRun({request: made, observer, clock: systemClock, root})
     return {told, agent}
   }
 
-  test('is taken over to its end', async () => {
+  test('is supervised to its end', async () => {
     const first = await started(`while ! test -e go; do sleep 0.05; done; ${printing(text('late'), finish())}`, {
       cwd: join(scratch.path, 'adopted'),
     })
@@ -308,7 +308,7 @@ describe('a run that an earlier worker has started', () => {
     await first.agent.outcome
   })
 
-  test('is judged by what it printed when it has ended', async () => {
+  test('is judged by its output if it has ended', async () => {
     const made = request(answering('ok'))
     const {told} = await runToEnd(executor, made)
     const root = told.spawned[0] ?? {pid: 0, startTime: ''}
@@ -316,7 +316,7 @@ describe('a run that an earlier worker has started', () => {
     expect(await adopt(made, root).agent.outcome).toMatchObject({status: 'completed', result: 'ok'})
   })
 
-  test('fails when its spool is gone', async () => {
+  test('fails if its spool is missing', async () => {
     const made = request('true')
     expect(existsSync(join(made.runDir, 'stdout.ndjson'))).toBe(false)
     const outcome = await adopt(made, {...identify(process.pid), pid: 2 ** 30}).agent.outcome

@@ -48,7 +48,7 @@ test.each([
   expect(journal.unfinished()).toEqual([])
 })
 
-test('a journal of a newer version is no damage: it is left alone', async () => {
+test('a journal of a newer version is not damaged: it stays unchanged', async () => {
   using scratch = scratchFolder()
   const file = join(scratch.path, 'journal.db')
   await filled(file, 'a')

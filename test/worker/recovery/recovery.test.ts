@@ -275,7 +275,7 @@ test('a number that is another process’s by now is never signalled', async () 
   stranger.kill('SIGKILL')
 })
 
-test('leftovers of this worker that no run explains are ended, those of another worker are not', async () => {
+test('orphans of this worker without a run are ended, those of another worker are not', async () => {
   await using at = await shop()
   await at.kill()
   const left = (marker: string) => {
