@@ -23,7 +23,7 @@ async function kept(options: Parameters<typeof startPlane>[0] = {}) {
   return {plane, api, run, finish, page, [Symbol.asyncDispose]: () => plane.close()}
 }
 
-test('when there is too much output, that of the task that ended first goes first, and its page says so', async () => {
+test('above the size limit, the output of the task that ended first is removed first, and its page says so', async () => {
   await using one = await kept({retention: {maxBytes: 260_000, intervalMs: 20}})
   const {api} = one
   const [second, first, running] = [await one.run(2), await one.run(2), await one.run(20)]
@@ -47,7 +47,7 @@ test('when there is too much output, that of the task that ended first goes firs
   expect(one.plane.log).toEqual([])
 })
 
-test('output goes when it is old, however little it is, and not while its task runs', async () => {
+test('old output is removed at any size, but not while its task runs', async () => {
   let ahead = 0
   const clock = {...systemClock, now: () => Date.now() + ahead}
   await using one = await kept({clock, retention: {maxAgeMs: 60_000, intervalMs: 20}})
@@ -59,7 +59,7 @@ test('output goes when it is old, however little it is, and not while its task r
   expect(await one.page(running)).toMatchObject({total: 2, truncated: false})
 })
 
-test('a task that runs again keeps its new output until that is too old', async () => {
+test('a task that runs again has its new output until that is too old', async () => {
   let ahead = 0
   const clock = {...systemClock, now: () => Date.now() + ahead}
   await using one = await kept({clock, retention: {maxAgeMs: 60_000, intervalMs: 20}})
@@ -76,7 +76,7 @@ test('a task that runs again keeps its new output until that is too old', async 
   await until(async () => (await one.page(id)).outputs.length === 0)
 })
 
-test('many small pieces go in turns, and the plane answers meanwhile', async () => {
+test('many small pieces are removed in steps, and the control plane answers meanwhile', async () => {
   await using one = await kept({retention: {maxBytes: 0, intervalMs: 20}})
   const {api} = one
   const {id} = await api.create('global')

@@ -54,7 +54,7 @@ function watched(isDelta: boolean, redact: (text: string) => string = (text) => 
   }
 }
 
-test('a server that takes changes is told of these only, once', () => {
+test('a server that supports changes gets only changes, each once', () => {
   const {there, sessions} = watched(true)
   there.sessions = [session('ses_a'), session('ses_b', {created: null, title: null})]
   expect(sessions()).toEqual([
@@ -88,7 +88,7 @@ test('a server that takes changes is told of these only, once', () => {
   expect(sessions()).toEqual([])
 })
 
-test('another server gets the whole list, and only when something in it has changed', () => {
+test('another server gets the complete list, and only when something in it has changed', () => {
   const {there, sessions} = watched(false)
   expect(sessions()).toEqual([])
   there.sessions = [session('ses_a'), session('ses_b')]
@@ -104,7 +104,7 @@ test('another server gets the whole list, and only when something in it has chan
   expect(sessions()).toEqual([{worker_id: 'w', sessions: []}])
 })
 
-test('a long list goes in pages of bounded size', () => {
+test('a long list is sent in pages of bounded size', () => {
   const {there, sessions} = watched(true)
   const title = 'ü'.repeat(200)
   there.sessions = Array.from({length: 3000}, (_, i) => session(`ses_${i}`, {title}))
@@ -116,7 +116,7 @@ test('a long list goes in pages of bounded size', () => {
   expect(sessions()).toEqual([])
 })
 
-test('of messages the newest are told, growing text among them, and an undo sends all of them anew', () => {
+test('the newest messages are sent, with growing text, and all again after an undo', () => {
   const {there, messages} = watched(true)
   there.messages = ['1', '2', '3'].map((n) => message(`msg_${n}`, n))
   expect(messages(2)).toMatchObject([{messages: [{id: 'msg_2'}, {id: 'msg_3'}]}])
@@ -144,7 +144,7 @@ test('another server gets all of the newest messages at each change', () => {
   expect(messages()).toEqual([])
 })
 
-test('long messages go in pages; one that is too long is cut, and one that is nested without end goes bare', () => {
+test('long messages are sent in pages; a message that is too long is cut, and one that is nested too deeply has no parts', () => {
   const {there, messages} = watched(true)
   const long = 'x'.repeat(100_000)
   there.messages = Array.from({length: 10}, (_, i) => message(`msg_${i}`, long))
@@ -163,7 +163,7 @@ test('long messages go in pages; one that is too long is cut, and one that is ne
   expect(messages()).toMatchObject([{messages: [{id: 'msg_0', parts: []}]}])
 })
 
-test('a message carries the fields of the protocol and no others; model and agent wherever they stand', () => {
+test('a message has the fields of the protocol only; model and agent may be in any field', () => {
   const {there, messages} = watched(true)
   const assistant = {
     role: 'assistant',
@@ -206,7 +206,7 @@ test('a message carries the fields of the protocol and no others; model and agen
   ])
 })
 
-test('texts are redacted on their way, wherever they stand; ids stay', () => {
+test('texts are redacted before sending, in every field, and ids are unchanged', () => {
   const {there, sessions, messages} = watched(true, (text) => text.replaceAll(/a/g, '*'))
   there.sessions = [session('ses_a', {title: 'banana'})]
   expect(sessions()).toMatchObject([{sessions: [{id: 'ses_a', title: 'b*n*n*'}]}])

@@ -12,7 +12,7 @@ const heartbeat = /\/heartbeat/
 /** Runs until it is ended; a second time it answers. */
 const once = `[ -e began ] && { ${answering('again')}exit; }; touch began; ${printing(stepStart())}exec sleep 600`
 
-test('a worker that is not heard ends what another may get when its lease runs out, and gives it back; the rest goes on', async () => {
+test('a worker that cannot reach the control plane releases its portable tasks before their lease expires, and continues the others', async () => {
   await using plane = await startPlane()
   await using proxy = await startProxy(plane.url)
   using scratch = scratchFolder()

@@ -33,7 +33,7 @@ const faults: [name: string, fate: Fate][] = [
   ['a request that arrives twice', {do: 'double'}],
 ]
 
-test.each(faults)('%s, for output, report and heartbeat, costs neither a byte nor the task', async (_name, fate) => {
+test.each(faults)('%s, for output, report and heartbeat, loses neither output nor the task', async (_name, fate) => {
   await using at = await shop()
   const script = `${printing(stepStart(), text('first'))}until [ -e go ]; do sleep 0.02; done; ${answering('second')}`
   const {id} = await at.http.task(at.codebase, {prompt: script})
@@ -49,7 +49,7 @@ test.each(faults)('%s, for output, report and heartbeat, costs neither a byte no
   expect(await at.output(id)).toBe(at.spool(id))
 })
 
-test('a connection that is half open is noticed, and all that gathered meanwhile comes once it works again', async () => {
+test('a half-open connection is detected, and everything buffered is sent once it works again', async () => {
   await using at = await shop()
   const script = `${printing(stepStart(), text('first'))}touch began; until [ -e go ]; do sleep 0.02; done; ${answering('second')}touch over`
   const {id} = await at.http.task(at.codebase, {prompt: script})
@@ -63,7 +63,7 @@ test('a connection that is half open is noticed, and all that gathered meanwhile
   expect(await at.output(id)).toBe(at.spool(id))
 })
 
-test('a token that is refused for a while is loud, and loses nothing', async () => {
+test('a token that is refused for a while is logged as an error, and loses nothing', async () => {
   await using at = await shop()
   let isRefused = true
   at.proxy.fate = (request) => (isRefused && /heartbeat|stream/.test(request) ? {...refused} : {do: 'pass'})

@@ -21,7 +21,7 @@ const idsOf = async (plane: Plane, paths: string[]) => {
   return paths.map((path) => all.find((codebase) => codebase.path === path)?.id ?? '')
 }
 
-test('a paused worker takes nothing and lets what runs go on; resumed, it takes what waits at once', async () => {
+test('a paused worker takes no tasks and continues active ones; once resumed, it takes waiting tasks at once', async () => {
   await using plane = await startPlane()
   using scratch = scratchFolder()
   const paths = ['a', 'b'].map((name) => repository(join(scratch.path, name)))
@@ -48,7 +48,7 @@ test('a paused worker takes nothing and lets what runs go on; resumed, it takes 
   expect(worker.log()).toMatch(/Paused: the worker takes no tasks[^]*Resumed: the worker takes tasks again/)
 })
 
-test('with the existing server, which cannot be told, a paused worker keeps in mind what it is sent', async () => {
+test('with the existing server, which does not know declining, a paused worker remembers pushed tasks', async () => {
   await using server = await ReferenceServer.start()
   using scratch = scratchFolder()
   const path = repository(join(scratch.path, 'p'))
@@ -63,7 +63,7 @@ test('with the existing server, which cannot be told, a paused worker keeps in m
   await until(() => server.task(task.id).status === 'completed', 'the task to end', 5000)
 })
 
-test('what waits on the server is asked for while somebody watches, and then only', async () => {
+test('the queue of the server is read only while somebody watches', async () => {
   await using plane = await startPlane()
   using scratch = scratchFolder()
   const paths = ['a', 'b'].map((name) => repository(join(scratch.path, name)))

@@ -7,7 +7,7 @@ import {processesOf} from '../support/opencode-fleet.ts'
 import {repository, until} from '../support/scratch.ts'
 import {says} from '../support/workshop.ts'
 
-test('what a draining worker is offered goes to another one at once', async () => {
+test('a task offered to a draining worker goes to another worker at once', async () => {
   await using fleet = await startFleet({env: {A2A_GLOBAL_CODEBASE: 'home'}})
   const path = repository(join(fleet.path, 'p'))
   const leaving = await fleet.worker('leaving', [path], ['--max-concurrent-tasks', '4'])
@@ -23,7 +23,7 @@ test('what a draining worker is offered goes to another one at once', async () =
   expect(await fleet.http.get(id)).toMatchObject({status: 'running', attempt: 1})
 })
 
-test('a third signal leaves at once, and leaves the agent to the next start', async () => {
+test('on the third signal the worker exits at once, and the next start adopts the agent', async () => {
   await using fleet = await startFleet()
   const path = repository(join(fleet.path, 'p'))
   const worker = await fleet.worker('w', [path])
@@ -41,7 +41,7 @@ test('a third signal leaves at once, and leaves the agent to the next start', as
   expect(await fleet.http.get(id)).toMatchObject({status: 'running', attempt: 1})
 })
 
-test('a task that is cancelled between its offer and its claim never begins', async () => {
+test('a task that is cancelled between its offer and its claim never starts', async () => {
   await using fleet = await startFleet()
   await using proxy = await startFaultProxy(fleet.url)
   const path = repository(join(fleet.path, 'p'))
@@ -58,7 +58,7 @@ test('a task that is cancelled between its offer and its claim never begins', as
   expect(readFileSync(join(fleet.path, 'agent.log'), 'utf8')).not.toContain('@hang')
 })
 
-test('a success whose report is under way stays one when it is cancelled meanwhile', async () => {
+test('a success stays a success if the task is cancelled while its report is being sent', async () => {
   await using fleet = await startFleet()
   await using proxy = await startFaultProxy(fleet.url)
   const path = repository(join(fleet.path, 'p'))

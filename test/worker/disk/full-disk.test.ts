@@ -55,7 +55,7 @@ async function shop(settings: Record<string, string> = {}) {
 }
 
 describe.skipIf(isSkipped)('a worker whose disk is full', () => {
-  test('takes nothing below the low-water mark and says so, goes on with what runs, and resumes by itself', async () => {
+  test('takes no tasks below the minimum and says so, continues active tasks, and resumes by itself', async () => {
     await using at = await shop({A2A_MIN_FREE_DISK: '4'})
     await at.ballast()
     const before = await at.status()
@@ -83,7 +83,7 @@ describe.skipIf(isSkipped)('a worker whose disk is full', () => {
     expect((await at.status()).code).toBe(0)
   })
 
-  test('fails the task that filled it with that reason, delivers what it printed, and goes on', async () => {
+  test('fails the task that filled it for that reason, uploads its output, and continues', async () => {
     await using at = await shop()
     await at.ballast()
     const pid = at.pid()
@@ -105,7 +105,7 @@ describe.skipIf(isSkipped)('a worker whose disk is full', () => {
     expect(at.isAlive()).toBe(true)
   })
 
-  test('fails a task whose files cannot be written, with that reason, and reports it', async () => {
+  test('fails and reports a task whose files cannot be written, with that reason', async () => {
     await using at = await shop()
     await at.ballast()
     at.disk.fill()
@@ -124,7 +124,7 @@ describe.skipIf(isSkipped)('a worker whose disk is full', () => {
     await at.ballast()
   })
 
-  test('delivers the report of a run although neither journal nor ballast has room for it', async () => {
+  test('sends the report of a run even if journal and ballast have no space for it', async () => {
     await using at = await shop()
     await at.ballast()
     const id = await at.task('@lines=5 @ms=1500')
@@ -142,7 +142,7 @@ describe.skipIf(isSkipped)('a worker whose disk is full', () => {
     expect(journal.unfinished()).toEqual([]) // that all was reported is in it, now that there is room
   })
 
-  test('comes up with a full disk, by what it had in reserve, and recovers by itself', async () => {
+  test('starts with a full disk by means of its ballast, and recovers by itself', async () => {
     await using at = await shop({A2A_MIN_FREE_DISK: '2'})
     await at.ballast()
     await at.kill()
@@ -156,7 +156,7 @@ describe.skipIf(isSkipped)('a worker whose disk is full', () => {
     expect(statSync(join(at.dir, 'ballast')).blocks * 512).toBe(mib)
   })
 
-  test('removes ended runs, the oldest first, before it stops taking tasks', async () => {
+  test('removes ended runs, oldest first, before it stops taking tasks', async () => {
     await using at = await shop({A2A_MIN_FREE_DISK: '3'})
     await at.ballast()
     const [first, second, third] = [await at.task('@lines=8000'), await at.task('@lines=8000'), await at.task('hi')]

@@ -45,7 +45,7 @@ async function cutOff(redisUrl: string, settings: Record<string, unknown> = {red
   }
 }
 
-test('an announcement on the broker starts a task where there is no stream, long before the next poll', async () => {
+test('an announcement on the broker starts a task without a stream, long before the next poll', async () => {
   await using redis = await startRedis()
   await using shop = await cutOff(redis.url)
   await until(() => shop.worker.running.intake.connection === 'broker', 'the broker')
@@ -54,14 +54,14 @@ test('an announcement on the broker starts a task where there is no stream, long
   expect(brokerChanges(shop.worker)).toEqual([true])
 })
 
-test('a worker that was given no broker listens to the one that its server announces', async () => {
+test('a worker without a configured broker listens to the one that its server announces', async () => {
   await using redis = await startRedis()
   await using shop = await cutOff(redis.url, {})
   await until(() => shop.worker.running.intake.connection === 'broker', 'the broker')
   await shop.run()
 })
 
-test('a broker that is killed and comes back is subscribed to again, with one line for each change', async () => {
+test('a broker that is killed and restarted is subscribed to again, with one log line per change', async () => {
   await using redis = await startRedis()
   await using shop = await cutOff(redis.url)
   await until(() => shop.worker.running.intake.connection === 'broker', 'the broker')
@@ -75,7 +75,7 @@ test('a broker that is killed and comes back is subscribed to again, with one li
   expect(brokerChanges(shop.worker)).toEqual([true, false, true])
 })
 
-test('a broker that is absent at the start is found when it comes', async () => {
+test('a broker that is down at the start is found later', async () => {
   await using redis = await startRedis()
   await redis.stop()
   await using shop = await cutOff(redis.url)
@@ -86,7 +86,7 @@ test('a broker that is absent at the start is found when it comes', async () => 
   expect(brokerChanges(shop.worker)).toEqual([false, true])
 })
 
-test('a broker that refuses the password is told once, with the reason and without the password', async () => {
+test('a broker that refuses the password is logged once, with the reason and without the password', async () => {
   await using redis = await startRedis({password: 'right-one'})
   await using shop = await cutOff(`redis://:wrong-one@127.0.0.1:${redis.port}`)
   await until(() => brokerChanges(shop.worker).length === 1, 'the refusal')
@@ -96,7 +96,7 @@ test('a broker that refuses the password is told once, with the reason and witho
   expect(brokerChanges(shop.worker)).toEqual([false])
 })
 
-test('a broker connection that is half open is given up and made anew', async () => {
+test('a half-open broker connection is closed and opened again', async () => {
   await using redis = await startRedis()
   const sockets: Socket[] = []
   let isSilent = false
@@ -132,7 +132,7 @@ test('a broker connection that is half open is given up and made anew', async ()
   between.close()
 })
 
-test('a cancellation that is announced reaches a worker without a stream at once', async () => {
+test('a cancellation announced on the broker reaches a worker without a stream at once', async () => {
   await using redis = await startRedis()
   await using shop = await cutOff(redis.url)
   await until(() => shop.worker.running.intake.connection === 'broker', 'the broker')
@@ -145,7 +145,7 @@ test('a cancellation that is announced reaches a worker without a stream at once
   expect(performance.now() - asked).toBeLessThan(8000) // the next look without it comes after 10 s
 })
 
-test('start listens to --redis-url, and an address that is none is refused: exit 78', async () => {
+test('start listens to --redis-url, and refuses an invalid URL: exit 78', async () => {
   await using redis = await startRedis()
   await using fleet = await startFleet()
   const path = repository(join(fleet.path, 'p'))

@@ -49,7 +49,7 @@ test.each([
   },
 )
 
-test('a stream that has gone silent is given up after the time that is set for it', async () => {
+test('a silent stream is closed after sse_heartbeat_timeout', async () => {
   await using server = await ReferenceServer.start({heartbeatMs: 100})
   await using proxy = await startProxy(server.url)
   using scratch = scratchFolder()
@@ -64,7 +64,7 @@ test('a stream that has gone silent is given up after the time that is set for i
   expect(worker.log()).toMatch(/Falling back to polling: .*the answer stalled/)
 })
 
-test('a stream that ends as soon as it is open is tried less and less often', async () => {
+test('a stream that always ends at once is retried with increasing pauses', async () => {
   await using server = await ReferenceServer.start()
   using scratch = scratchFolder()
   const path = repository(join(scratch.path, 'p'))
@@ -74,7 +74,7 @@ test('a stream that ends as soon as it is open is tried less and less often', as
   expect(server.calls('GET', stream).length).toBeLessThan(25)
 })
 
-test('an event that is no task is named, and the stream goes on to bring tasks', async () => {
+test('an event that is no task is logged, and the stream continues', async () => {
   await using server = await ReferenceServer.start()
   using scratch = scratchFolder()
   const path = repository(join(scratch.path, 'p'))
@@ -94,7 +94,7 @@ test('an event that is no task is named, and the stream goes on to bring tasks',
   expect(links(worker)).toEqual(['stream'])
 })
 
-test('an event without an end breaks the stream, not the worker', async () => {
+test('an endless event breaks the stream, not the worker', async () => {
   await using server = await ReferenceServer.start()
   using scratch = scratchFolder()
   const path = repository(join(scratch.path, 'p'))
@@ -107,7 +107,7 @@ test('an event without an end breaks the stream, not the worker', async () => {
   expect(await result(server, task)).toBe('well again')
 })
 
-test('answers that are HTML, broken JSON or another shape are named once, and the worker works when they are well', async () => {
+test('answers that are HTML, broken JSON or of another shape are logged once, and the worker works once they are valid', async () => {
   await using server = await ReferenceServer.start()
   using scratch = scratchFolder()
   const path = repository(join(scratch.path, 'p'))

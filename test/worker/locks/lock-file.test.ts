@@ -7,7 +7,7 @@ import {scratchFolder} from '../../support/scratch.ts'
 
 const hour = 3600
 
-test('a lock is one file, with its holder in it from the beginning, also when another is handed it', () => {
+test('a lock is one file that always contains its holder, also when it is handed over', () => {
   using scratch = scratchFolder()
   const path = join(scratch.path, 'lock')
   const lock = acquireLock(path, 'a')
@@ -35,7 +35,7 @@ test.each([
   if (isLock(lock)) lock[Symbol.dispose]()
 })
 
-test('a file that names nobody and was written just now is somebody’s', () => {
+test('a fresh lock file without a holder counts as held', () => {
   using scratch = scratchFolder()
   const path = join(scratch.path, 'lock')
   writeFileSync(path, '')

@@ -62,7 +62,7 @@ async function endedUnseen(at: Awaited<ReturnType<typeof shop>>): Promise<string
 const inTwoParts = (name: string) =>
   `${printing(stepStart(), text('first'))}echo run >> runs; until [ -e ${name} ]; do sleep 0.02; done; ${answering('second')}`
 
-test('an agent goes on while its worker is dead, and the next worker adopts it: run once, output whole', async () => {
+test('an agent continues while its worker is dead, and the next worker adopts it: run once, output complete', async () => {
   await using at = await shop()
   const id = await at.begin(inTwoParts('go'))
   await at.printed(id, 'first')
@@ -78,7 +78,7 @@ test('an agent goes on while its worker is dead, and the next worker adopts it: 
   expect((await at.ended(next.id)).status).toBe('completed')
 })
 
-test('what was taken up is shown as what it is, since when it began; what was given back is not shown any more', async () => {
+test('an adopted run is shown with its task and its start time; a requeued run is no longer shown', async () => {
   await using at = await shop({A2A_ON_INTERRUPT: 'requeue'})
   const id = await at.begin(inTwoParts('go'))
   await at.printed(id, 'first')
@@ -102,7 +102,7 @@ test('what was taken up is shown as what it is, since when it began; what was gi
   await until(async () => (await at.shown()).every(({attempt}) => attempt === 2), 'the first attempt to be given back')
 })
 
-test('an agent that is older than its time to start, and has printed, is adopted like any other', async () => {
+test('an agent that is older than its startup time, and has printed, is adopted like any other', async () => {
   await using at = await shop({A2A_STARTUP_TIMEOUT: '1'})
   const begunAt = performance.now()
   const id = await at.begin(inTwoParts('go'))
@@ -114,7 +114,7 @@ test('an agent that is older than its time to start, and has printed, is adopted
   expect(await at.ended(id)).toMatchObject({status: 'completed', attempt: 1, result: 'first\nsecond'})
 })
 
-test('what an agent did while its worker was dead counts: it is judged by what it printed', async () => {
+test('a run that ended while its worker was dead is judged by its output', async () => {
   await using at = await shop()
   const id = await endedUnseen(at)
   await at.restart()
@@ -143,7 +143,7 @@ test('an agent that died with its worker is continued in its session and its spo
   expect((await at.output(id)).trim().split('\n')).toHaveLength(21 + 3)
 })
 
-test('a run that dies each time is not continued for ever', async () => {
+test('a run that dies each time is not continued forever', async () => {
   await using at = await shop({OPENCODE_BIN_PATH: stubAgent, A2A_MAX_ATTEMPTS: '1'})
   const id = await at.begin('@hang')
   await at.printed(id, 'line 0')
@@ -154,7 +154,7 @@ test('a run that dies each time is not continued for ever', async () => {
   expect(await at.ended(id)).toMatchObject({status: 'failed', error: expect.stringMatching(/for the 1\. time/)})
 })
 
-test('on_interrupt requeue begins again as the next attempt; fail says why; the tries are counted', async () => {
+test('on_interrupt: requeue starts the next attempt, fail reports the reason, and attempts are counted', async () => {
   await using at = await shop({A2A_ON_INTERRUPT: 'requeue'})
   const once = `[ -e began ] && { ${answering('again')}exit; }; touch began; ${printing(stepStart())}exec sleep 600`
   const id = await at.begin(once)
@@ -178,7 +178,7 @@ test('on_interrupt requeue begins again as the next attempt; fail says why; the 
   })
 })
 
-test('a crash between the row and the start is told apart: nothing ran, so it begins again', async () => {
+test('a crash between journal row and spawn is detected: nothing ran, so the run starts again', async () => {
   await using at = await shop()
   await at.kill()
   const {id} = await at.http.task(at.codebase, {prompt: answering('done')})
@@ -194,7 +194,7 @@ test('a crash between the row and the start is told apart: nothing ran, so it be
   expect(await at.ended(id)).toMatchObject({status: 'completed', attempt: 2, result: 'done'})
 })
 
-test('a crash between the start and the note of its pid is told apart by the marker: the agent is adopted', async () => {
+test('a crash between spawn and storing its pid is detected by the marker: the agent is adopted', async () => {
   await using at = await shop()
   const id = await at.begin(inTwoParts('go'))
   await at.printed(id, 'first')
@@ -206,7 +206,7 @@ test('a crash between the start and the note of its pid is told apart by the mar
   expect(readFileSync(join(at.path, 'p/runs'), 'utf8')).toBe('run\n')
 })
 
-test('what the server has of a run, and the journal does not know of, is not sent twice, and what follows is', async () => {
+test('output that the server has and the journal does not know is not sent twice, and the rest is sent', async () => {
   await using at = await shop()
   const id = await at.begin(inTwoParts('go'))
   await at.printed(id, 'first')
@@ -219,7 +219,7 @@ test('what the server has of a run, and the journal does not know of, is not sen
   expect(await at.output(id)).toBe(spool)
 })
 
-test('the output of a run that ended while nobody listened comes whole from the next worker', async () => {
+test('the output of a run that ended without a worker is uploaded completely by the next worker', async () => {
   await using at = await shop()
   const id = await at.begin(inTwoParts('go'))
   await at.printed(id, 'first')
@@ -234,7 +234,7 @@ test('the output of a run that ended while nobody listened comes whole from the 
   expect(await at.output(id)).toBe(spool)
 })
 
-test('a worker that comes back while the control plane is away looks after its agents, and keeps their time', async () => {
+test('a worker that restarts without a control plane supervises its agents within their time limits', async () => {
   await using at = await shop({A2A_TASK_TIMEOUT: '4'})
   const id = await at.begin(`${printing(stepStart())}exec sleep 600`)
   await at.printed(id, 'step_start')
@@ -248,7 +248,7 @@ test('a worker that comes back while the control plane is away looks after its a
   expect(await at.ended(id)).toMatchObject({status: 'failed', error: expect.stringContaining('task_timeout')})
 })
 
-test('an adopted run can be cancelled, and then nothing of it is alive', async () => {
+test('an adopted run can be cancelled, and leaves no process', async () => {
   await using at = await shop()
   const id = await at.begin(`${printing(stepStart())}setsid sleep 601 & exec sleep 600`)
   await at.printed(id, 'step_start')
@@ -260,7 +260,7 @@ test('an adopted run can be cancelled, and then nothing of it is alive', async (
   expect((await at.http.get(id)).status).toBe('cancelled')
 })
 
-test('a number that is another process’s by now is never signalled', async () => {
+test('a pid that another process has reused is never signalled', async () => {
   await using at = await shop({A2A_ON_INTERRUPT: 'fail'})
   const id = await at.begin(`${printing(stepStart())}exec sleep 600`)
   await at.printed(id, 'step_start')
@@ -290,7 +290,7 @@ test('orphans of this worker without a run are ended, those of another worker ar
   theirs.child.kill('SIGKILL')
 })
 
-test('a journal that is damaged is set aside: the worker starts, ends what it knows nothing of, and its task begins again', async () => {
+test('a damaged journal is renamed: the worker starts, ends orphans, and the task starts again', async () => {
   await using at = await shop()
   const id = await at.begin(
     `[ -e began ] && { ${answering('again')}exit; }; touch began; echo run >> runs; exec sleep 600`,
@@ -309,7 +309,7 @@ test('a journal that is damaged is set aside: the worker starts, ends what it kn
   expect(await at.ended(id)).toMatchObject({status: 'completed', attempt: 2, result: 'again'})
 })
 
-test('a report that is damaged is made again, from what the agent printed; a cursor beyond the spool is none', async () => {
+test("a damaged report is rebuilt from the agent's output; a cursor beyond the spool is ignored", async () => {
   await using at = await shop()
   const id = await endedUnseen(at)
   edit(at.journal, `UPDATE runs SET report = '{"status":"compl', cursor = 1000000`)
@@ -318,7 +318,7 @@ test('a report that is damaged is made again, from what the agent printed; a cur
   expect((await at.output(id)).trim().split('\n')).toHaveLength(5)
 })
 
-test('a row that is damaged is taken out, and leads to no folder or process of others', async () => {
+test('a damaged row is removed, and affects no folder or process of others', async () => {
   await using at = await shop()
   const id = await at.begin(`[ -e began ] && { ${answering('again')}exit; }; touch began; exec sleep 600`)
   await until(() => existsSync(join(at.path, 'p/began')), 'the agent to begin')

@@ -12,7 +12,7 @@ async function shop() {
 
 const leaving = 'setsid nohup sleep 601 >/dev/null 2>&1 & exec sleep 600'
 
-test('a task that nobody has yet is cancelled at once', async () => {
+test('a task without a worker is cancelled at once', async () => {
   await using at = await shop()
   const running = await at.begin('exec sleep 600')
   await until(() => processesOf(running).length > 0, 'the first to run')
@@ -22,7 +22,7 @@ test('a task that nobody has yet is cancelled at once', async () => {
   expect(processesOf(waiting)).toEqual([])
 })
 
-test('an agent that has not said anything yet is ended with all that it began, and only then the task is cancelled', async () => {
+test('an agent without output is ended with all its processes, and only then the task is cancelled', async () => {
   await using at = await shop()
   const id = await at.begin(leaving)
   await until(() => processesOf(id).length === 2, 'the agent and what it leaves')
@@ -31,7 +31,7 @@ test('an agent that has not said anything yet is ended with all that it began, a
   expect((await at.http.get(id)).status).toBe('cancelled')
 })
 
-test('a task that is cancelled while its worker is dead is ended by the next one', async () => {
+test('a task that is cancelled while its worker is dead is ended by the next worker', async () => {
   await using at = await shop()
   const id = await at.begin(`${printing(stepStart())}${leaving}`)
   await until(() => processesOf(id).length === 2, 'the agent and what it leaves')
@@ -44,7 +44,7 @@ test('a task that is cancelled while its worker is dead is ended by the next one
   expect(processesOf(id)).toEqual([])
 })
 
-test('a worker that hears nothing any more learns of a cancellation by asking', async () => {
+test('a worker whose push channels are silent learns of a cancellation by polling', async () => {
   await using at = await shop()
   const id = await at.begin(`${printing(stepStart())}${leaving}`)
   await until(() => processesOf(id).length === 2, 'the agent and what it leaves')

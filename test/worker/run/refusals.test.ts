@@ -54,7 +54,7 @@ function refuse(proxy: FaultProxy, kinds: RegExp[], fate: Fate) {
   return refused
 }
 
-test.each([output, report])('Retry-After is kept to, no request comes sooner: %s', async (kind) => {
+test.each([output, report])('Retry-After is respected, and no request is sent earlier: %s', async (kind) => {
   await using at = await shop(1)
   const refused = refuse(at.proxy, [kind], refusal(429, 'slow down', {'retry-after': '1'}))
   // The first report may be that of the session, which is not sent again.
@@ -68,7 +68,7 @@ test.each([output, report])('Retry-After is kept to, no request comes sooner: %s
   expect(Math.min(second - first, third - second)).toBeGreaterThan(980)
 })
 
-test('a token that is refused for a while is told as an error that names the setting; reports are sent slowly, and come', async () => {
+test('a refused token is logged as an error that names the setting, and reports are retried slowly until they are accepted', async () => {
   await using at = await shop(20)
   const refused = refuse(at.proxy, [report, heartbeat], refusal(401, 'Invalid token'))
   const id = await at.begin(answering('done'))
@@ -83,7 +83,7 @@ test('a token that is refused for a while is told as an error that names the set
   for (const text of errors) expect(text).toMatch(/Invalid token .*A2A_AUTH_TOKEN.*auth_token_file/)
 })
 
-test('a report that was refused for its token is sent at once with another one', async () => {
+test('a report that was refused because of its token is sent at once with a new token', async () => {
   await using at = await shop(0.01) // a pause outlasts the test
   const refused = refuse(at.proxy, [report], refusal(401, 'Invalid token'))
   const id = await at.begin(answering('done'))
