@@ -3,7 +3,7 @@ import {join} from 'node:path'
 import {expect, test} from 'vitest'
 import {root} from './support/cli.ts'
 
-/** Runs the fuzzer to its end. */
+/** Runs the fuzzer and resolves when it has exited. */
 const fuzz = (...args: string[]) =>
   new Promise<{code: number; stdout: string}>((resolve) => {
     execFile(process.execPath, [join(root, 'fuzz/fuzz.ts'), ...args], (error, stdout) =>

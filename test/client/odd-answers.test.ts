@@ -4,7 +4,7 @@ import type {AddressInfo} from 'node:net'
 import {expect, test} from 'vitest'
 import {ControlPlaneClient} from '../../src/lib/client/control-plane.ts'
 
-/** Answers everything so. */
+/** Sends this answer to every request. */
 async function answering(status: number, body: string, type: string) {
   const server = createServer((_, response) => {
     response.writeHead(status, {'content-type': type}).end(body)

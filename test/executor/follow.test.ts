@@ -5,7 +5,7 @@ import {type FollowOptions, follow} from '../../src/lib/executor/follow.ts'
 import {scratchFolder} from '../support/scratch.ts'
 import {waitFor} from '../support/wait-for.ts'
 
-/** Follows a new file until disposed, and keeps what it got. */
+/** Follows a new file until disposed, and collects the pieces. */
 function following(rest: Partial<FollowOptions> = {}, content = '') {
   const scratch = scratchFolder()
   const path = join(scratch.path, 'spool')

@@ -41,7 +41,7 @@ test('treats a zombie as dead', async () => {
   expect(listProcesses().map(({pid}) => pid)).not.toContain(zombie.pid)
 })
 
-/** A child that has ended and that nobody reaps. */
+/** A child that has ended and is not reaped. */
 function descendantOf(parent: number) {
   for (let pid = parent; pid < parent + 50; pid++) {
     const info = readProcess(pid)

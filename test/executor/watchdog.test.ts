@@ -10,11 +10,11 @@ type Agent = {
   hasToolUntil?: number
   doneAt?: number
   leavesAt?: number
-  /** From then on its last word is that it wants this permission. */
+  /** From this time on, the last line of its stderr asks for this permission. */
   asks?: {at: number; until?: number; isRejected?: boolean}
 }
 
-/** When, and why, the watchdog of such an agent barks. */
+/** The time and the reason at which the watchdog ends such an agent. */
 async function bark(deadlines: Partial<Deadlines>, agent: Agent) {
   const {printsAt = [], hasToolUntil = 0, doneAt, leavesAt = 1e6, asks} = agent
   const left = new AbortController()

@@ -64,7 +64,7 @@ test('after a restart, running tasks have fresh leases, and waiting tasks are of
   await using stream = await openStream(after, 'w')
   await stream.pushed(waiting.id)
 
-  await after.heartbeat('w', [running]) // may have been written before a claim that the old process answered
+  await after.heartbeat('w', [running]) // may have been written before a claim that the earlier process answered
   expect((await after.task(forgotten.id)).status).toBe('running')
   await after.heartbeat('w', [running])
   expect(await after.task(forgotten.id)).toMatchObject({status: 'pending', attempt: 2})

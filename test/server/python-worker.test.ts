@@ -3,7 +3,7 @@ import {Api} from './support/api.ts'
 import {PythonWorker} from './support/python-worker.ts'
 import {startPlane, until} from './support/plane.ts'
 
-// one test for each line of what the existing worker needs of a server
+// one test for each requirement of the existing worker on a server
 
 test('1: every answer is 200 and application/json, and the task list is a bare array', async () => {
   await using plane = await startPlane()
@@ -83,7 +83,7 @@ test('7: pending tasks are pushed on connect, and a requeued task reaches the sa
   const task = await api.create(worker.codebases.get('/srv/app') ?? '')
   await worker.connect()
   await until(async () => (await api.task(task.id)).status === 'running')
-  await api.report(task.id, worker.id, 'pending') // as if it had been lost
+  await api.report(task.id, worker.id, 'pending') // as if the task were lost
   await until(() => worker.runs.length === 2) // the second push is dropped, the poll after the stream's end is not
   expect(await api.task(task.id)).toMatchObject({status: 'running', attempt: 2})
 })

@@ -21,7 +21,7 @@ const message = (id: string, text: string, info: object = {role: 'user', time: {
   parts: [{id: `prt_${id}`, data: JSON.stringify({type: 'text', text})}],
 })
 
-/** What the test says there is, and a server that takes every page. */
+/** The sessions and messages that the test defines, and a server that accepts every page. */
 function watched(isDelta: boolean, redact: (text: string) => string = (text) => text) {
   const there = {sessions: [] as AgentSession[], messages: [] as AgentMessage[]}
   const source: SessionSource = {

@@ -9,7 +9,7 @@ import {ReferenceServer} from '../support/reference-server.ts'
 import {until} from '../support/scratch.ts'
 import {syncing, type SyncingOptions} from '../support/session-syncing.ts'
 
-/** Our own server, behind a proxy that counts what comes. */
+/** Our own server behind a proxy that counts requests. */
 async function ours(options: SyncingOptions = {}) {
   const plane = await startPlane()
   const proxy = await startProxy(plane.url)
@@ -19,7 +19,7 @@ async function ours(options: SyncingOptions = {}) {
     ...sync,
     plane,
     proxy,
-    /** Syncs that came since the last question. */
+    /** The number of syncs since the last call. */
     syncs: () => proxy.requests.splice(0).filter((request) => request.endsWith('/sync')).length,
     listed: async (codebase = sync.known.id): Promise<{id: string; title: string; messageCount: number}[]> =>
       (await read(`${codebase}/sessions?limit=1000`)).sessions,
@@ -342,7 +342,7 @@ test('a problem of reading sessions is logged once until it is solved', async ()
   await one.restart({storage: {setting, env: {}, home: one.path}})
   const stop = new AbortController()
   const running = one.run(stop.signal)
-  // Syncs of three minutes.
+  // The syncs of three minutes.
   const looks = fastClock(1000).sleep(200_000)
   await until(() => problems().length > 0, 'the warning')
   await looks

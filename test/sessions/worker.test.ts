@@ -8,7 +8,7 @@ import {ReferenceServer} from '../support/reference-server.ts'
 import {repository, until} from '../support/scratch.ts'
 import {openWorkshop, says} from '../support/workshop.ts'
 
-/** Our worker at the existing server, with sessions of three days. */
+/** Our worker with the existing server, and with sessions of three days. */
 async function atWork(args: string[] = []) {
   const server = await ReferenceServer.start()
   const shop = openWorkshop()

@@ -5,7 +5,7 @@ import {hasMarker, listProcesses} from '../../src/lib/executor/processes.ts'
 
 export const relaxed: Deadlines = {startup: 60_000, idle: 60_000, tool: 60_000, total: 120_000, grace: 1000}
 
-/** What an executor told about a run. */
+/** Everything that an executor has reported about a run. */
 export type Told = {
   spawned: ProcessIdentity[]
   sessions: string[]
@@ -31,7 +31,7 @@ export function recordingObserver(): {told: Told; observer: RunObserver} {
 
 let runs = 0
 
-/** A run of `prompt` in `cwd`, in a new run folder below `root`, with a marker that no other run has. */
+/** A run of `prompt` in a new run folder below `root`, with a unique marker. */
 export function requestFor(root: string, prompt: string, rest: Partial<RunRequest> = {}): RunRequest {
   runs += 1
   const runDir = join(root, `run-${runs}`)
@@ -54,7 +54,7 @@ export async function runToEnd(executor: Executor, request: RunRequest) {
   return {told, outcome: await agent.outcome}
 }
 
-/** The processes that carry the marker and have not ended. */
+/** The live processes with this marker. */
 export const processesOf = (marker: string): number[] =>
   listProcesses()
     .filter(({pid}) => hasMarker(pid, marker))

@@ -1,9 +1,9 @@
 import {type Clock, systemClock} from '../../src/lib/core/clock.ts'
 
-/** Node waits no longer at once, ms. */
+/** The longest timeout of Node, ms. */
 const longest = 2 ** 31 - 1
 
-/** Time that passes `factor` times as fast, or as slow below 1, for real processes that take real time. */
+/** A clock that is `factor` times as fast (slow below 1), for real processes that take real time. */
 export const fastClock = (factor: number): Clock => ({
   now: () => systemClock.now(),
   monotonic: () => systemClock.monotonic() * factor,

@@ -4,15 +4,15 @@ export type Proxy = AsyncDisposable & {
   url: string
   /** Method and path of each request, in order. */
   requests: string[]
-  /** What happens to requests for these paths: passed on, refused with 403, or passed on without the answer's body. */
+  /** What happens to a request: passed on, refused with 403, or passed on without the body of the answer. */
   rule: (path: string) => 'pass' | 'refuse' | 'silence'
-  /** Breaks the connections that are open for these paths. */
+  /** Breaks the open connections of these paths. */
   cut(path: RegExp): void
 }
 
 const notHere: Fate = {do: 'answer', status: 403, headers: {'content-type': 'text/html'}, body: '<html>not here</html>'}
 
-/** Stands between a worker and its server, as a company's proxy does, and does not let all of it through. */
+/** A proxy between a worker and its server that blocks some requests, like the proxy of a company. */
 export async function startProxy(target: string): Promise<Proxy> {
   const faults = await startFaultProxy(target)
   const proxy: Proxy = {

@@ -8,7 +8,7 @@ import {processesOf} from '../support/opencode-fleet.ts'
 import {repository, until} from '../support/scratch.ts'
 import {says} from '../support/workshop.ts'
 
-/** A worker with an agent at work that does not end by itself. */
+/** A worker with a running agent that does not end by itself. */
 async function atWork(env: Record<string, string> = {}) {
   const fleet = await startFleet({env})
   onTestFinished(() => fleet[Symbol.asyncDispose]())
@@ -22,7 +22,7 @@ async function atWork(env: Record<string, string> = {}) {
   return {fleet, path, worker, id}
 }
 
-/** It has left in order, its agent goes on, and the server still counts the task as its own. */
+/** Expects that the worker exited with 0, its agent continues, and the server still shows the task as its own. */
 async function expectLeft({fleet, worker, id}: Awaited<ReturnType<typeof atWork>>) {
   expect((await worker.finished).code).toBe(0)
   expect(worker.stderr()).toContain('Leaving 1 task to the next start')

@@ -9,7 +9,7 @@ import {workHere} from '../support/worker-here.ts'
 
 const heartbeat = /\/heartbeat/
 
-/** Runs until it is ended; a second time it answers. */
+/** The first run waits until it is ended, the second one answers. */
 const once = `[ -e began ] && { ${answering('again')}exit; }; touch began; ${printing(stepStart())}exec sleep 600`
 
 test('a worker that cannot reach the control plane releases its portable tasks before their lease expires, and continues the others', async () => {

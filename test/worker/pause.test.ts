@@ -11,7 +11,7 @@ const isStreaming = ({running}: WorkerHere) => until(() => running.intake.connec
 const hasStarted = ({events}: WorkerHere, id: string) =>
   until(() => events.some((event) => event.type === 'task.started' && event.taskId === id), 'the task to run')
 
-/** A script that ends once the file is there. */
+/** A script that ends once the file exists. */
 const untilThere = (file: string) => `while [ ! -e ${file} ]; do sleep 0.05; done\n${answering('slow')}`
 
 type Plane = Awaited<ReturnType<typeof startPlane>>

@@ -7,7 +7,7 @@ import {repository, scratchFolder, until} from '../support/scratch.ts'
 import {workHere} from '../support/worker-here.ts'
 import {openWorkshop, says, type Workshop} from '../support/workshop.ts'
 
-// one test or more for each line of what a worker must do to work with the existing server
+// one test or more for each requirement of the existing server on a worker
 
 const isFinal = (status: string) => ['completed', 'failed', 'cancelled'].includes(status)
 
@@ -178,7 +178,7 @@ test('4: a task that was not pushed to a busy worker is found once its task has 
   const reports = server.calls('PUT', /\/status$/)
   const firstEnd = reports.find(({path, body}) => path.includes(first.id) && body.status === 'completed')
   const secondStart = reports.find(({path}) => path.includes(second.id))
-  // Long before the poll that goes on beside the stream.
+  // Long before the slow poll that runs beside the stream.
   expect((secondStart?.at ?? 0) - (firstEnd?.at ?? 0)).toBeLessThan(5000)
 })
 
@@ -288,7 +288,7 @@ test('6: a task that another worker has claimed is not run, and is checked again
   await until(() => claims().length === 4, 'some tries')
   expect(server.reports(task.id)).toEqual([])
   const pauses = claims().map(({at}, i, all) => at - (all[i - 1]?.at ?? -Infinity))
-  // In the worker's time, of which a hundred seconds are one.
+  // On the worker's clock, which is a hundred times as fast.
   expect(Math.min(...pauses) * 100).toBeGreaterThan(900)
   expect(worker.log().match(/already claimed by another worker/g)?.length).toBeGreaterThan(0)
   server.streams.claims.delete(task.id)
@@ -323,7 +323,7 @@ test('8: create uses the route that works, says which fields were lost, waits an
   const [task] = server.tasks.values()
   expect(task).toMatchObject({title: '@lines=2', status: 'completed'})
   const listed = await cli('tasks', 'list', '--status', 'completed')
-  // The time has no zone: read as local time it would be nine hours ago, or in the future.
+  // The time has no zone. Read as local time it would be nine hours ago, or in the future.
   expect(listed.stdout).toMatch(new RegExp(`^${task?.id}  completed  \\d+ s  @lines=2$`, 'm'))
   expect((await cli('tasks', 'get', task?.id ?? '')).stdout).toMatch(/session +ses_stub/)
   expect((await cli('tasks', 'output', task?.id ?? '')).stdout).toMatch(/^line 0\nline 1\nTokens/)
@@ -386,7 +386,7 @@ test('9: a report that crosses a cancellation does not undo it', async () => {
   task.status = 'running'
   server.odd = ({method, path}) => {
     const isSecondRead = method === 'GET' && path.endsWith(task.id) && server.reports(task.id).length === 1
-    if (isSecondRead) task.status = 'running' // as a worker would just have reported
+    if (isSecondRead) task.status = 'running' // as if a worker had just reported it
     return undefined
   }
   expect((await shop.cli(['tasks', 'cancel', task.id, '--server', server.url])).code).toBe(0)
@@ -415,7 +415,7 @@ test('9: Ctrl-C with --cancel-on-interrupt cancels a task even if the cancel rou
   await shop.worker(server.url, 'w', [path])
   const args = ['tasks', 'create', '@hang', '--codebase', path, '--wait', '--cancel-on-interrupt']
   const waiting = shop.start([...args, '--server', server.url])
-  // Before that the worker may be about to report `running` with the session, which this server takes for the last word.
+  // Before that the worker may be about to report `running` with the session, and this server would accept it.
   await until(() => [...server.tasks.values()].some((task) => task.session_id !== null), 'the session')
   waiting.process.kill('SIGINT')
   expect((await waiting.finished).code).toBe(130)

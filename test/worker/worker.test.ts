@@ -7,7 +7,7 @@ import {repository, until} from '../support/scratch.ts'
 
 type AgentLog = {at: string; pid: number; cwd: string; pwd: string; prompt: string; args: string[]; env: string[]}
 
-/** What the stub agents noted so far, whole lines only. */
+/** The complete lines that the stub agents have logged so far. */
 function agentLog(path: string): AgentLog[] {
   const text = readFileSafe(join(path, 'agent.log'))
   const lines = text

@@ -57,7 +57,7 @@ function split(pieces: (string | Buffer)[], most?: number) {
   for (const piece of pieces) {
     const bytes = Buffer.from(piece)
     splitter.push(bytes)
-    bytes.fill(0) // the caller's buffer is used again
+    bytes.fill(0) // the caller reuses its buffer
   }
   splitter.end()
   return found

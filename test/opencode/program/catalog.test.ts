@@ -7,7 +7,7 @@ import {fakeClock} from '../../support/fake-clock.ts'
 import {scratchFolder} from '../../support/scratch.ts'
 import {stubBinary} from '../../support/stub-executor.ts'
 
-/** A program that counts how often it was asked, and answers with a file. */
+/** A program that counts its calls, and prints a file. */
 function counting(folder: string, answer: string) {
   const binary = join(folder, 'opencode')
   writeFileSync(binary, `#!/bin/sh\necho x >> ${folder}/asked\ncat ${folder}/answer\n`, {mode: 0o755})

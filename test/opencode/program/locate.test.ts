@@ -10,7 +10,7 @@ const program = (path: string, content = 'ELF') => {
   return path
 }
 
-/** Where nothing but what the test names is executable. */
+/** A file system in which only the given paths are executable. */
 const only = (...paths: string[]): LocateOptions => ({
   env: {PATH: '/some/bin:relative/bin'},
   home: '/home/u',

@@ -20,7 +20,7 @@ ollama/llama3:8b
 openai/gpt/with-slash
 {"broken`
 
-/** A program that prints this for \`models --verbose\`, and notes each call. */
+/** A program that prints this for \`models --verbose\`, and logs each call. */
 function program(folder: string, text: string): string {
   const path = join(folder, 'opencode')
   writeFileSync(join(folder, 'answer'), text)

@@ -4,7 +4,7 @@ import {expect, test} from 'vitest'
 import {sessionCommands} from '../../../src/lib/opencode/storage/session-commands.ts'
 import {scratchFolder} from '../../support/scratch.ts'
 
-/** A program that answers as OpenCode does; what it prints is a script. */
+/** A program that answers like OpenCode. Its output is a script. */
 function program(script: string) {
   const scratch = scratchFolder()
   const binary = join(scratch.path, 'opencode')

@@ -29,7 +29,7 @@ async function idsIn(file: string, ...inside: string[]): Promise<string[]> {
 }
 
 const everything = {outside: []}
-/** Names, sizes and times of what is in a folder. */
+/** Names, sizes and times of the files in a folder. */
 const contents = (folder: string) =>
   readdirSync(folder).map((name) => [name, statSync(join(folder, name)).size, statSync(join(folder, name)).mtimeMs])
 
@@ -187,7 +187,7 @@ test('the log of a killed OpenCode is read, with and without its index', async (
   expect(await idsIn(join(left, 'opencode.db'), '/a')).toEqual(['ses_a'])
 })
 
-/** Holds the database alone, from another process. */
+/** Locks the database exclusively from another process. */
 async function lock(file: string): Promise<AsyncDisposable> {
   const script = `const {DatabaseSync} = require('node:sqlite')
     const database = new DatabaseSync(process.argv[1])

@@ -40,7 +40,7 @@ test('a worker gets no more offers than free slots, by its slots and its last he
   await api.heartbeat('w', [{id: tasks[0] ?? '', attempt: 1}], 1)
   await stream.pushed(tasks[1] ?? '')
   expect(stream.tasks).toHaveLength(2)
-  await api.report(tasks[0] ?? '', 'w', 'completed') // counts, without another heartbeat
+  await api.report(tasks[0] ?? '', 'w', 'completed') // frees the slot without another heartbeat
   await stream.pushed(tasks[2] ?? '')
   await api.heartbeat('w', [], 3)
   await until(() => stream.tasks.length === 4)

@@ -6,7 +6,7 @@ import {createCrossSiteGuard} from '../../../src/lib/server/http/cross-site.ts'
 import {startFleet} from '../../support/fleet.ts'
 import {startPlane} from '../support/plane.ts'
 
-/** What a browser sends for a page: `fetch` would not let us write these headers. */
+/** A request with the headers of a browser. `fetch` would not send these headers. */
 const ask = (url: string, method: string, headers: Record<string, string>, body = '') =>
   new Promise<{status: number; text: string}>((resolve, reject) => {
     const sent = request(url, {method, headers}, (response) => {
@@ -65,7 +65,7 @@ test('a control plane that other machines can reach accepts any host name', () =
   expect(headers({host: 'plane.example:8000', origin: 'http://other.example:8000'})).toThrow('other.example')
 })
 
-test('a control plane without tokens warns at the start', async () => {
+test('only a control plane without tokens warns at the start', async () => {
   await using open = await startFleet()
   expect(open.plane.stderr()).toMatch(/^No token is required\. .* Set A2A_AUTH_TOKENS/)
   await using closed = await startFleet({env: {A2A_AUTH_TOKENS: 'me:secret'}})

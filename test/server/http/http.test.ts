@@ -77,7 +77,7 @@ test('bodies above their limit are refused, with and without a Content-Length', 
   const socket = connect(plane.port, '127.0.0.1')
   let answer = ''
   socket.on('data', (chunk: Buffer) => (answer += String(chunk)))
-  socket.on('error', () => {}) // the plane does not read to the end
+  socket.on('error', () => {}) // the control plane does not read to the end
   socket.write(
     `POST ${tasks} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n`,
   )
@@ -123,7 +123,7 @@ test('hostile values neither break the control plane nor reveal its internals', 
   expect(plane.log).toEqual([])
 })
 
-test('HEAD works on each GET route, a trailing slash is accepted, and a body without required fields may be empty', async () => {
+test('HEAD works on each GET route, a trailing slash is accepted, and a body may be missing if no field is required', async () => {
   await using one = await served()
   const {api} = one
   for (const path of ['/health', '/v1/opencode/tasks/', '/v1/opencode/status', '/v1/worker/tasks/stream?worker_id=w'])

@@ -8,7 +8,7 @@ const verbs = ['get', 'post', 'put', 'delete']
 const templated = (route: string) => route.replaceAll(/:([a-z]+)/g, '{$1}')
 const filled = (path: string) => path.replaceAll(/[:{]([a-z]+)\}?/g, 'w')
 
-// the document is looked at, not trusted
+// the tests check the shape of the document
 // oxlint-disable-next-line typescript/no-explicit-any
 type Document = any
 
@@ -30,7 +30,7 @@ test('every route is in the document, with all its methods', async () => {
     const answer = await api.send('PATCH', filled(path))
     expect(answer.status, path).toBe(405)
     const allowed = (answer.headers.get('allow') ?? '').toLowerCase().split(', ').sort()
-    // /workers/register is also the worker that is called register
+    // /workers/register also matches a worker with the id `register`
     const same = items.filter(([other]) => new RegExp(`^${other.replaceAll(/{[a-z]+}/g, '[^/]+')}$`).test(filled(path)))
     const documented = same.flatMap(([, item]) => Object.keys(item).filter((key) => verbs.includes(key)))
     expect([...new Set(documented)].sort(), path).toEqual(allowed)

@@ -20,7 +20,7 @@ async function runningTask(options: Parameters<typeof startPlane>[0] = {}) {
   return {plane, api, id, send, page, [Symbol.asyncDispose]: () => plane.close()}
 }
 
-/** What buffers hold after a collection: garbage does not count. */
+/** Bytes in buffers after a garbage collection. */
 function heldBytes(): number {
   setFlagsFromString('--expose-gc')
   runInNewContext('gc')()
@@ -36,7 +36,7 @@ test('a batch is stored once and in order: repeats are dropped, gaps and overlap
   expect(await run.send('x', 4)).toMatchObject({status: 409, body: {next: 3}})
   expect(await run.send('bcd', 1)).toMatchObject({status: 409, body: {next: 3}})
   expect((await run.send('d', 3)).body.next).toBe(4)
-  expect((await run.send('***', 4, {length: 9})).body.next).toBe(13) // redacted: shorter than what it stands for
+  expect((await run.send('***', 4, {length: 9})).body.next).toBe(13) // redacted: shorter than the original
   expect(textOf((await run.page()).outputs)).toBe('abcd***')
   expect((await run.send('y', 13, {attempt: 2})).status).toBe(409)
   expect((await run.api.output(run.id, 'other', 'y')).status).toBe(409)

@@ -35,7 +35,7 @@ async function shop(settings: Record<string, string> = {}) {
     begin: () => (worker = begin()),
     task: async (prompt: string) => (await fleet.http.task(codebase, {prompt})).id,
     ballast: () => until(() => existsSync(join(at.dir, 'ballast')), 'the ballast'),
-    /** All of it, a page after the other. */
+    /** Reads the output of all pages. */
     output: async (id: string) =>
       (await cli(['tasks', 'output', id, '--server', fleet.url, '--raw'], {cwd: fleet.path, env})).stdout,
     spool: (id: string) => readFileSync(join(at.dir, 'runs', id, '1/stdout.ndjson'), 'utf8'),
@@ -98,7 +98,7 @@ describe.skipIf(isSkipped)('a worker whose disk is full', () => {
     expect(at.log().match(/is full. Free some space there/g)).toHaveLength(1)
 
     at.disk.clear()
-    rmSync(join(at.dir, 'runs'), {recursive: true}) // somebody makes room by hand
+    rmSync(join(at.dir, 'runs'), {recursive: true}) // somebody frees space by hand
     expect((await at.fleet.ended(await at.task('next'))).status).toBe('completed')
     await at.ballast()
     expect(at.pid()).toBe(pid)
@@ -139,7 +139,7 @@ describe.skipIf(isSkipped)('a worker whose disk is full', () => {
     await at.ballast()
     await at.kill()
     using journal = await Journal.open(join(at.dir, 'journal.db'))
-    expect(journal.unfinished()).toEqual([]) // that all was reported is in it, now that there is room
+    expect(journal.unfinished()).toEqual([]) // now that there is space, the journal knows that everything was reported
   })
 
   test('starts with a full disk by means of its ballast, and recovers by itself', async () => {

@@ -8,7 +8,7 @@ import {scratchFolder} from '../../support/scratch.ts'
 const dayMs = 24 * 60 * 60_000
 const never = new AbortController().signal
 
-/** The files of a run that ended so many days ago. */
+/** Creates the files of a run that ended `days` ago. */
 function run(root: string, task: string, {days = 0, bytes = 0, attempt = 1} = {}): void {
   const folder = join(root, task, String(attempt))
   mkdirSync(folder, {recursive: true})

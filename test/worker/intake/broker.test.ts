@@ -17,7 +17,7 @@ const stream = /^\/v1\/worker\/tasks\/stream/
 const brokerChanges = ({events}: WorkerHere) =>
   events.flatMap((event) => (event.type === 'broker.changed' ? [event.isUp] : []))
 
-/** A worker of a plane that announces on this Redis, cut off from the stream, that polls once an hour. */
+/** A worker without a stream that polls once an hour, and a control plane that announces tasks on this Redis. */
 async function cutOff(redisUrl: string, settings: Record<string, unknown> = {redis_url: redisUrl}) {
   const scratch = scratchFolder()
   const plane = await startPlane({brokerUrl: redisUrl, brokerPublicUrl: redisUrl})
@@ -92,7 +92,7 @@ test('a broker that refuses the password is logged once, with the reason and wit
   await until(() => brokerChanges(shop.worker).length === 1, 'the refusal')
   await until(() => /WRONGPASS/.test(shop.worker.log()), 'the reason')
   expect(shop.worker.log()).not.toContain('wrong-one')
-  await new Promise((resolve) => setTimeout(resolve, 1000)) // time for further tries, which must not be told
+  await new Promise((resolve) => setTimeout(resolve, 1000)) // time for further retries, which must not be logged
   expect(brokerChanges(shop.worker)).toEqual([false])
 })
 
@@ -142,7 +142,7 @@ test('a cancellation announced on the broker reaches a worker without a stream a
   const asked = performance.now()
   await shop.plane.call('POST', `/v1/opencode/tasks/${id}/cancel`)
   await until(async () => (await shop.plane.get(id)).status === 'cancelled', 'the end')
-  expect(performance.now() - asked).toBeLessThan(8000) // the next look without it comes after 10 s
+  expect(performance.now() - asked).toBeLessThan(8000) // without the announcement, the next check would come after 10 s
 })
 
 test('start listens to --redis-url, and refuses an invalid URL: exit 78', async () => {

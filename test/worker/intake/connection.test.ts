@@ -10,7 +10,7 @@ import {says} from '../../support/workshop.ts'
 
 const stream = /^\/v1\/worker\/tasks\/stream/
 
-/** How the link changed, in order. */
+/** The states of the connection, in order. */
 const links = ({events}: WorkerHere) => events.flatMap((event) => (event.type === 'link.changed' ? [event.link] : []))
 
 const warnings = ({events}: WorkerHere) =>
@@ -21,9 +21,9 @@ const result = (server: ReferenceServer, task: {id: string}) =>
 
 test.each([
   ['refuses the stream', 'refuse'],
-  ['keeps what the stream says to itself', 'silence'],
+  ['withholds the stream', 'silence'],
 ] as const)(
-  'a proxy that %s costs latency only: polling takes over, and the stream again when it may',
+  'a proxy that %s costs latency only: polling takes over, and the stream returns once it is allowed',
   async (_, rule) => {
     await using fleet = await startFleet()
     await using proxy = await startProxy(fleet.url)

@@ -24,7 +24,7 @@ test('a lock is one file that always contains its holder, also when it is handed
 test.each([
   ['long ago', -hour],
   ['in the future, as the clock was set back', hour],
-])('a file that names nobody and was written %s is nobody’s', (_when, seconds) => {
+])('a lock file without a holder, written %s, counts as free', (_when, seconds) => {
   using scratch = scratchFolder()
   const path = join(scratch.path, 'lock')
   writeFileSync(path, '')

@@ -13,7 +13,7 @@ import {startOneWorker} from '../../support/one-worker.ts'
 import {until} from '../../support/scratch.ts'
 import {says} from '../../support/workshop.ts'
 
-/** With what is asked of it between two processes of the worker. */
+/** Starts worker processes one after the other, with helpers for the time between them. */
 async function shop(env: Record<string, string> = {}) {
   const at = await startOneWorker({env})
   let {worker} = at
@@ -27,27 +27,27 @@ async function shop(env: Record<string, string> = {}) {
       worker = await at.startWorker()
       return worker
     },
-    /** The tasks that the worker says it has. */
+    /** The active tasks that the worker reports. */
     shown: async () => (JSON.parse((await at.cli(['status', '--json'])).stdout) as StatusReport).local[0]?.tasks ?? [],
-    /** Resolves when this has come to the server. */
+    /** Resolves when the server has received this output. */
     printed: (id: string, what: string) => until(async () => (await at.output(id)).includes(what), what),
   }
 }
 
-/** Edits the journal of a worker that does not run. */
+/** Edits the journal while the worker does not run. */
 function edit(file: string, sql: string): void {
   const database = new DatabaseSync(file)
   database.exec(sql)
   database.close()
 }
 
-/** The agent that holds the working tree. */
+/** The agent that runs in the working tree. */
 const agentOf = (path: string): ProcessIdentity => {
   const {pid, start_time: startTime} = JSON.parse(readFileSync(join(path, 'p/.git/a2a-worker.lock'), 'utf8'))
   return {pid, startTime}
 }
 
-/** A task whose worker is killed in the middle of it, and whose agent then comes to its end. */
+/** A task whose worker is killed while it runs, and whose agent ends afterwards. */
 async function endedUnseen(at: Awaited<ReturnType<typeof shop>>): Promise<string> {
   const id = await at.begin(inTwoParts('go'))
   await at.printed(id, 'first')
@@ -58,7 +58,7 @@ async function endedUnseen(at: Awaited<ReturnType<typeof shop>>): Promise<string
   return id
 }
 
-/** Prints, waits for a file of that name in the codebase, then goes on to its end. */
+/** Prints, waits for a file of that name in the codebase, then finishes. */
 const inTwoParts = (name: string) =>
   `${printing(stepStart(), text('first'))}echo run >> runs; until [ -e ${name} ]; do sleep 0.02; done; ${answering('second')}`
 
@@ -70,7 +70,7 @@ test('an agent continues while its worker is dead, and the next worker adopts it
   const worker = await at.restart()
   expect(worker.stderr()).toContain('Going on with a run whose agent is at work')
   expect((await at.http.get(id)).status).toBe('running')
-  const next = await at.http.task(at.codebase, {prompt: answering('next')}) // its tree is busy: it has to wait
+  const next = await at.http.task(at.codebase, {prompt: answering('next')}) // its working tree is busy, so it waits
   spawn('touch', [join(at.path, 'p/go')])
   expect(await at.ended(id)).toMatchObject({status: 'completed', attempt: 1, result: 'first\nsecond'})
   expect(readFileSync(join(at.path, 'p/runs'), 'utf8')).toBe('run\n')
@@ -298,7 +298,7 @@ test('a damaged journal is renamed: the worker starts, ends orphans, and the tas
   await until(() => existsSync(join(at.path, 'p/runs')), 'the agent to begin')
   const agent = agentOf(at.path)
   await at.kill()
-  rmSync(`${at.journal}-wal`) // all of it would be there once more
+  rmSync(`${at.journal}-wal`) // otherwise the write-ahead log would restore everything
   writeFileSync(at.journal, 'no database at all '.repeat(1000))
   const worker = await at.restart()
   expect(worker.stderr()).toMatch(

@@ -10,7 +10,7 @@ import {says} from '../../support/workshop.ts'
 
 type Fleet = Awaited<ReturnType<typeof startFleet>>
 
-/** Asks for a path to be registered, as a UI does that knows no worker; answers with the registration task. */
+/** Requests the registration of a path without a worker, as a UI does. Resolves with the registration task. */
 async function ask(fleet: Fleet, name: string, path: string): Promise<string> {
   const answer = await fleet.http.call('POST', '/v1/opencode/codebases', {name, path})
   expect(answer).toMatchObject({status: 200, body: {pending: true}})

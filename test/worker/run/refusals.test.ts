@@ -18,7 +18,7 @@ const refusal = (status: number, detail: string, headers: Record<string, string>
   body: JSON.stringify({detail}),
 })
 
-/** A plane as a process; a worker in this one, whose time passes `factor` times as fast, and a proxy in between. */
+/** A worker in this process on a clock that is `factor` times as fast, and a proxy to a control plane. */
 async function shop(factor: number) {
   const fleet = await startFleet()
   const proxy = await startFaultProxy(fleet.url)
@@ -39,7 +39,7 @@ async function shop(factor: number) {
   }
 }
 
-/** Refuses what is of these kinds until told otherwise, and notes when the requests came. */
+/** Refuses requests of these kinds while `isOn`, and records all requests with their times. */
 function refuse(proxy: FaultProxy, kinds: RegExp[], fate: Fate) {
   const came: {request: string; at: number}[] = []
   const seen = (kind: RegExp) => came.filter(({request}) => kind.test(request))
@@ -57,7 +57,7 @@ function refuse(proxy: FaultProxy, kinds: RegExp[], fate: Fate) {
 test.each([output, report])('Retry-After is respected, and no request is sent earlier: %s', async (kind) => {
   await using at = await shop(1)
   const refused = refuse(at.proxy, [kind], refusal(429, 'slow down', {'retry-after': '1'}))
-  // The first report may be that of the session, which is not sent again.
+  // The first report may be that of the session, which is not retried.
   refused.times = 3
   const id = await at.begin(`${answering('done')}sleep 0.3`)
   expect(await at.ended(id)).toMatchObject({status: 'completed', attempt: 1, result: 'done'})
@@ -79,12 +79,12 @@ test('a refused token is logged as an error that names the setting, and reports 
   const errors = at.worker.events.flatMap((event) =>
     event.type === 'notice' && event.level === 'error' ? [event.text] : [],
   )
-  expect(errors).toHaveLength(2) // of the report, and of the heartbeats
+  expect(errors).toHaveLength(2) // one for the report, and one for the heartbeats
   for (const text of errors) expect(text).toMatch(/Invalid token .*A2A_AUTH_TOKEN.*auth_token_file/)
 })
 
 test('a report that was refused because of its token is sent at once with a new token', async () => {
-  await using at = await shop(0.01) // a pause outlasts the test
+  await using at = await shop(0.01) // a pause is longer than the test
   const refused = refuse(at.proxy, [report], refusal(401, 'Invalid token'))
   const id = await at.begin(answering('done'))
   await until(() => /ERROR .*It will be sent again/.test(at.worker.log()), 'the refusal')
@@ -96,7 +96,7 @@ test('a report that was refused because of its token is sent at once with a new 
 test.each([
   [404, 'Task t not found'],
   [409, 'Task t is held by another worker'],
-])('a report that is refused for good, by %i, is told as an error and not sent again', async (status, detail) => {
+])('a report that is refused for good, by %i, is logged as an error and not sent again', async (status, detail) => {
   await using at = await shop(20)
   const refused = refuse(at.proxy, [report], refusal(status, detail))
   const id = await at.begin(answering('done'))
