@@ -1,4 +1,4 @@
-import {startFaultProxy, type Fate} from '../../chaos/fault-proxy.ts'
+import {startFaultProxy, type ProxyAction} from '../../chaos/fault-proxy.ts'
 
 export type Proxy = AsyncDisposable & {
   url: string
@@ -10,7 +10,12 @@ export type Proxy = AsyncDisposable & {
   cut(path: RegExp): void
 }
 
-const notHere: Fate = {do: 'answer', status: 403, headers: {'content-type': 'text/html'}, body: '<html>not here</html>'}
+const forbidden: ProxyAction = {
+  do: 'answer',
+  status: 403,
+  headers: {'content-type': 'text/html'},
+  body: '<html>not here</html>',
+}
 
 /** A proxy between a worker and its server that blocks some requests, like the proxy of a company. */
 export async function startProxy(target: string): Promise<Proxy> {
@@ -23,10 +28,10 @@ export async function startProxy(target: string): Promise<Proxy> {
     [Symbol.asyncDispose]: () => faults[Symbol.asyncDispose](),
   }
   const ruleOf = (request: string) => proxy.rule(request.slice(request.indexOf(' ') + 1))
-  faults.isMuted = (request) => ruleOf(request) === 'silence'
-  faults.fate = (request) => {
+  faults.withholdsBody = (request) => ruleOf(request) === 'silence'
+  faults.chooseAction = (request) => {
     proxy.requests.push(request)
-    return ruleOf(request) === 'refuse' ? notHere : {do: 'pass'}
+    return ruleOf(request) === 'refuse' ? forbidden : {do: 'pass'}
   }
   return proxy
 }

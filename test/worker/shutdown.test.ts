@@ -47,7 +47,8 @@ test('a task that is cancelled between its offer and its claim never starts', as
   const path = repository(join(fleet.path, 'p'))
   await fleet.workerAt(proxy.url, 'w', [path])
   let claims = 0
-  proxy.fate = (request) => (request.includes('/tasks/claim') && (claims += 1) === 1 ? {do: 'hang'} : {do: 'pass'})
+  proxy.chooseAction = (request) =>
+    request.includes('/tasks/claim') && (claims += 1) === 1 ? {do: 'hang'} : {do: 'pass'}
   const {id} = await fleet.http.task(await fleet.codebaseId(path), {prompt: '@hang'})
   await until(() => claims === 1, 'the claim')
   expect((await fleet.cli(['tasks', 'cancel', id, '--wait'])).code).toBe(0)
@@ -64,7 +65,8 @@ test('a success stays a success if the task is cancelled while its report is bei
   const path = repository(join(fleet.path, 'p'))
   const worker = await fleet.workerAt(proxy.url, 'w', [path])
   let isHeld = true
-  proxy.fate = (request) => (isHeld && /^PUT .*\/status/.test(request) ? {do: 'reset', when: 'before'} : {do: 'pass'})
+  proxy.chooseAction = (request) =>
+    isHeld && /^PUT .*\/status/.test(request) ? {do: 'reset', when: 'before'} : {do: 'pass'}
   const {id} = await fleet.http.task(await fleet.codebaseId(path), {prompt: '@lines=1'})
   await says(worker, 'Task completed')
   await fleet.cli(['tasks', 'cancel', id])

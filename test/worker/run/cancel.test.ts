@@ -48,7 +48,7 @@ test('a worker whose push channels are silent learns of a cancellation by pollin
   await using at = await shop()
   const id = await at.begin(`${printing(stepStart())}${leaving}`)
   await until(() => processesOf(id).length === 2, 'the agent and what it leaves')
-  at.proxy.isMuted = (request) => request.includes('/tasks/stream')
+  at.proxy.withholdsBody = (request) => request.includes('/tasks/stream')
   expect((await at.cancel(id)).code).toBe(0)
   expect((await at.ended(id)).status).toBe('cancelled')
   expect(processesOf(id)).toEqual([])

@@ -1,7 +1,7 @@
 import {readFileSync} from 'node:fs'
 import {join} from 'node:path'
 import {expect, test} from 'vitest'
-import {startFaultProxy, type Fate, type FaultProxy} from '../../../chaos/fault-proxy.ts'
+import {startFaultProxy, type ProxyAction, type FaultProxy} from '../../../chaos/fault-proxy.ts'
 import {answering} from '../../support/agent-lines.ts'
 import {startFleet} from '../../support/fleet.ts'
 import {repository, until} from '../../support/scratch.ts'
@@ -11,7 +11,7 @@ const output = /^POST \/v1\/opencode\/tasks\/[^/]+\/output/
 const report = /^PUT \/v1\/opencode\/tasks\/[^/]+\/status/
 const heartbeat = /^POST \/v1\/opencode\/workers\/[^/]+\/heartbeat/
 
-const refusal = (status: number, detail: string, headers: Record<string, string> = {}): Fate => ({
+const refusal = (status: number, detail: string, headers: Record<string, string> = {}): ProxyAction => ({
   do: 'answer',
   status,
   headers: {'content-type': 'application/json', ...headers},
@@ -40,16 +40,16 @@ async function shop(factor: number) {
 }
 
 /** Refuses requests of these kinds while `isOn`, and records all requests with their times. */
-function refuse(proxy: FaultProxy, kinds: RegExp[], fate: Fate) {
+function refuse(proxy: FaultProxy, kinds: RegExp[], action: ProxyAction) {
   const came: {request: string; at: number}[] = []
   const seen = (kind: RegExp) => came.filter(({request}) => kind.test(request))
   const refused = {seen, isOn: true, times: Infinity}
-  proxy.fate = (request) => {
+  proxy.chooseAction = (request) => {
     came.push({request, at: performance.now()})
     const isMeant = refused.isOn && kinds.some((kind) => kind.test(request))
     if (!isMeant || refused.times === 0) return {do: 'pass'}
     refused.times -= 1
-    return fate
+    return action
   }
   return refused
 }
