@@ -204,7 +204,7 @@ function countLines(actual: Buffer, task: string, plan: Plan, starts: readonly S
   return {lost, duplicated, outOfOrder}
 }
 
-/** The exact output of OpenCode is unknown, but its lines are unique, and a completed task has a final event. */
+/** The output of OpenCode is not known exactly, but its lines are unique, and a completed task has a final event. */
 function checkRealOutput(task: string, now: Task, chunks: Chunk[], addFinding: AddFinding): void {
   const attempt = Math.max(0, ...chunks.map((chunk) => chunk.attempt))
   const lines = chunks

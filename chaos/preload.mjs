@@ -1,4 +1,4 @@
-// Loaded before the program of a worker or control plane. It sets the wall clock, and kills the process at a named step.
+// Loaded before the program of a worker or control plane. It sets the wall clock and kills the process at a named step.
 import childProcess from 'node:child_process'
 import {existsSync, readFileSync, unlinkSync} from 'node:fs'
 import {syncBuiltinESMExports} from 'node:module'
