@@ -75,20 +75,20 @@ test('a failing action after a commit does not block the others', async () => {
 
 test('writes committed during a disk sync share the next sync, and none is acknowledged before it', async () => {
   const {database, add} = group()
-  const trips: PromiseWithResolvers<void>[] = []
+  const syncs: PromiseWithResolvers<void>[] = []
   const commits = new CommitGroup(database, {
     sync: () => {
-      const trip = Promise.withResolvers<void>()
-      trips.push(trip)
-      return trip.promise
+      const sync = Promise.withResolvers<void>()
+      syncs.push(sync)
+      return sync.promise
     },
   })
-  const told: string[] = []
+  const acknowledged: string[] = []
   const write = async (name: string) => {
     commits.write(() => add(1))
-    commits.afterCommit(() => told.push(`after ${name}`))
+    commits.afterCommit(() => acknowledged.push(`after ${name}`))
     await commits.durable()
-    told.push(name)
+    acknowledged.push(name)
   }
 
   const committed = async () => expect.poll(() => database.isTransaction).toBe(false)
@@ -98,15 +98,15 @@ test('writes committed during a disk sync share the next sync, and none is ackno
   await committed()
   const third = write('third')
   await committed()
-  expect(trips).toHaveLength(1)
-  expect(told).toEqual([])
+  expect(syncs).toHaveLength(1)
+  expect(acknowledged).toEqual([])
 
-  trips[0]?.resolve()
+  syncs[0]?.resolve()
   await first
-  expect(told).toEqual(['after first', 'first'])
-  await expect.poll(() => trips.length).toBe(2)
-  trips[1]?.reject(new Error('the disk is gone'))
+  expect(acknowledged).toEqual(['after first', 'first'])
+  await expect.poll(() => syncs.length).toBe(2)
+  syncs[1]?.reject(new Error('the disk is gone'))
   await expect(second).rejects.toThrow('the disk is gone')
   await expect(third).rejects.toThrow('the disk is gone')
-  expect(told).toEqual(['after first', 'first'])
+  expect(acknowledged).toEqual(['after first', 'first'])
 })

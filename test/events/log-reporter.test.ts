@@ -82,8 +82,8 @@ test('output of an agent cannot forge a line or move the cursor, and lower level
 })
 
 test("the JSON log has the fields of the event, but not the full text of an agent's message", async () => {
-  const said: EventBody = {type: 'task.activity', taskId: id, line: 'Dear all …', text: 'Dear all\n'.repeat(100)}
-  const [line = ''] = await lines('json', [said])
+  const activity: EventBody = {type: 'task.activity', taskId: id, line: 'Dear all …', text: 'Dear all\n'.repeat(100)}
+  const [line = ''] = await lines('json', [activity])
   expect(JSON.parse(line)).toMatchObject({level: 'info', msg: 'Dear all …', taskId: id, line: 'Dear all …'})
   expect(line).not.toContain('"text"')
 })

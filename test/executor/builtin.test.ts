@@ -8,9 +8,9 @@ import {scratchFolder} from '../support/scratch.ts'
 test('echo answers with the prompt, and noop with ok', async () => {
   using scratch = scratchFolder()
   const request = requestFor(scratch.path, 'say "hi"')
-  const {outcome, told} = await runToEnd(echoExecutor, request)
+  const {outcome, observed} = await runToEnd(echoExecutor, request)
   expect(outcome).toMatchObject({status: 'completed', result: 'say "hi"', error: null})
-  expect(told.spawned).toEqual([])
+  expect(observed.spawned).toEqual([])
   expect(readFileSync(join(request.runDir, 'stdout.ndjson'), 'utf8')).toContain(String.raw`say \"hi\"`)
   expect((await runToEnd(noopExecutor, requestFor(scratch.path, 'x'))).outcome.result).toBe('ok')
 })

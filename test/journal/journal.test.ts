@@ -41,9 +41,9 @@ test.each([
   const file = join(scratch.path, 'journal.db')
   await filled(file, 'a', 'b')
   damage(file)
-  const said: string[] = []
-  using journal = await openJournal(file, {now: 0, onBroken: (text) => said.push(text)})
-  expect(said).toEqual([expect.stringMatching(/is damaged .*journal\.db\.broken-1970-01-01T00-00-00-000Z/)])
+  const messages: string[] = []
+  using journal = await openJournal(file, {now: 0, onBroken: (text) => messages.push(text)})
+  expect(messages).toEqual([expect.stringMatching(/is damaged .*journal\.db\.broken-1970-01-01T00-00-00-000Z/)])
   expect(readdirSync(scratch.path)).toContain('journal.db.broken-1970-01-01T00-00-00-000Z')
   expect(journal.unfinished()).toEqual([])
 })

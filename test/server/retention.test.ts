@@ -8,7 +8,7 @@ import {startPlane, until} from './support/plane.ts'
 
 const piece = 'x'.repeat(50_000)
 
-async function kept(options: Parameters<typeof startPlane>[0] = {}) {
+async function startPlaneWithRetention(options: Parameters<typeof startPlane>[0] = {}) {
   const plane = await startPlane(options)
   const api = new Api(plane.url)
   await api.registerOwn('w', {max_concurrent_tasks: 10})
@@ -24,7 +24,7 @@ async function kept(options: Parameters<typeof startPlane>[0] = {}) {
 }
 
 test('above the size limit, the output of the task that ended first is removed first, and its page says so', async () => {
-  await using one = await kept({retention: {maxBytes: 260_000, intervalMs: 20}})
+  await using one = await startPlaneWithRetention({retention: {maxBytes: 260_000, intervalMs: 20}})
   const {api} = one
   const [second, first, running] = [await one.run(2), await one.run(2), await one.run(20)]
   await one.finish(first, {result: `${'a'.repeat(limits.result)}the end`})
@@ -50,7 +50,7 @@ test('above the size limit, the output of the task that ended first is removed f
 test('old output is removed at any size, but not while its task runs', async () => {
   let ahead = 0
   const clock = {...systemClock, now: () => Date.now() + ahead}
-  await using one = await kept({clock, retention: {maxAgeMs: 60_000, intervalMs: 20}})
+  await using one = await startPlaneWithRetention({clock, retention: {maxAgeMs: 60_000, intervalMs: 20}})
   const [ended, running] = [await one.run(1), await one.run(1)]
   await one.finish(ended)
   ahead = 61_000
@@ -62,7 +62,7 @@ test('old output is removed at any size, but not while its task runs', async () 
 test('a task that runs again has its new output until that is too old', async () => {
   let ahead = 0
   const clock = {...systemClock, now: () => Date.now() + ahead}
-  await using one = await kept({clock, retention: {maxAgeMs: 60_000, intervalMs: 20}})
+  await using one = await startPlaneWithRetention({clock, retention: {maxAgeMs: 60_000, intervalMs: 20}})
   const id = await one.run(2)
   await one.finish(id)
   ahead = 61_000
@@ -77,7 +77,7 @@ test('a task that runs again has its new output until that is too old', async ()
 })
 
 test('many small pieces are removed in steps, and the control plane answers meanwhile', async () => {
-  await using one = await kept({retention: {maxBytes: 0, intervalMs: 20}})
+  await using one = await startPlaneWithRetention({retention: {maxBytes: 0, intervalMs: 20}})
   const {api} = one
   const {id} = await api.create('global')
   await api.claim(id, 'w')

@@ -7,13 +7,13 @@ import {startPlane} from '../support/plane.ts'
 import {startProxy} from '../support/proxy.ts'
 import {ReferenceServer} from '../support/reference-server.ts'
 import {until} from '../support/scratch.ts'
-import {syncing, type SyncingOptions} from '../support/session-syncing.ts'
+import {startSessionSync, type SyncingOptions} from '../support/session-sync.ts'
 
 /** Our own server behind a proxy that counts requests. */
 async function ours(options: SyncingOptions = {}) {
   const plane = await startPlane()
   const proxy = await startProxy(plane.url)
-  const sync = await syncing(proxy.url, options)
+  const sync = await startSessionSync(proxy.url, options)
   const read = async (path: string) => (await plane.call('GET', `/v1/opencode/codebases/${path}`)).body
   return {
     ...sync,
@@ -35,9 +35,9 @@ async function ours(options: SyncingOptions = {}) {
   }
 }
 
-async function theirs(options: SyncingOptions = {}) {
+async function setUpExistingServer(options: SyncingOptions = {}) {
   const server = await ReferenceServer.start()
-  const sync = await syncing(server.url, options)
+  const sync = await startSessionSync(server.url, options)
   return {
     ...sync,
     server,
@@ -119,7 +119,7 @@ test('with other redaction patterns everything is sent again, redacted by them',
 })
 
 test('the existing server gets complete lists, before the messages of a session, and only after a change', async () => {
-  await using one = await theirs()
+  await using one = await setUpExistingServer()
   const {agent, code, server} = one
   agent.session({id: 'ses_1', directory: code})
   agent.message({id: 'msg_1', session: 'ses_1'})
@@ -161,7 +161,7 @@ test('the existing server gets complete lists, before the messages of a session,
 })
 
 test('sessions outside of all codebases belong to the global one', async () => {
-  await using one = await theirs({withRest: true})
+  await using one = await setUpExistingServer({withRest: true})
   const below = join(one.code, 'below')
   mkdirSync(below)
   one.agent.session({id: 'ses_code', directory: one.code})
@@ -188,7 +188,7 @@ test('no messages are synced when either number is 0', async () => {
     {sessions: 0, messages: 100},
     {sessions: 3, messages: 0},
   ]) {
-    await using one = await theirs({limits: most})
+    await using one = await setUpExistingServer({limits: most})
     one.agent.session({id: 'ses_1', directory: one.code})
     one.agent.message({id: 'msg_1', session: 'ses_1'})
     await one.now()
@@ -211,7 +211,7 @@ test('a codebase unknown to the server is registered again, and all its sessions
 })
 
 test('a codebase that the server keeps refusing is tried twice per sync, and the others are synced', async () => {
-  await using one = await theirs({withRest: true})
+  await using one = await setUpExistingServer({withRest: true})
   one.agent.session({id: 'ses_1', directory: one.code})
   one.agent.session({id: 'ses_2', directory: '/elsewhere'})
   one.server.odd = ({path}) =>
@@ -234,7 +234,7 @@ test('a server without a route is not asked again for an hour', async () => {
     [404, 'Not Found'],
     [405, 'Method Not Allowed'],
   ] as const) {
-    await using one = await theirs()
+    await using one = await setUpExistingServer()
     one.agent.session({id: 'ses_1', directory: one.code})
     one.agent.message({id: 'msg_1', session: 'ses_1'})
     one.server.odd = ({path}) =>
@@ -250,7 +250,7 @@ test('a server without a route is not asked again for an hour', async () => {
 })
 
 test('permanently refused items are skipped with a warning, and a temporary failure is retried', async () => {
-  await using one = await theirs()
+  await using one = await setUpExistingServer()
   one.agent.session({id: 'ses_1', directory: one.code})
   one.agent.message({id: 'msg_1', session: 'ses_1'})
   one.server.odd = ({path}) =>
@@ -343,9 +343,9 @@ test('a problem of reading sessions is logged once until it is solved', async ()
   const stop = new AbortController()
   const running = one.run(stop.signal)
   // The syncs of three minutes.
-  const looks = fastClock(1000).sleep(200_000)
+  const threeMinutes = fastClock(1000).sleep(200_000)
   await until(() => problems().length > 0, 'the warning')
-  await looks
+  await threeMinutes
   expect(problems()).toEqual([expect.stringMatching(/later does not exist\. Correct opencode_storage_path/)])
   using there = agentDatabase(join(setting, 'opencode.db'))
   there.session({id: 'ses_1', directory: one.code})
@@ -391,7 +391,7 @@ test('a file that is no database is logged once, and never touched', async () =>
 })
 
 test('the existing server gets the messages of a running session, and the list when the session is new and when it ends', async () => {
-  await using one = await theirs()
+  await using one = await setUpExistingServer()
   const {agent, code, bus} = one
   const stop = new AbortController()
   const running = one.run(stop.signal)

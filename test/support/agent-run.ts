@@ -6,7 +6,7 @@ import {hasMarker, listProcesses} from '../../src/lib/executor/processes.ts'
 export const relaxed: Deadlines = {startup: 60_000, idle: 60_000, tool: 60_000, total: 120_000, grace: 1000}
 
 /** Everything that an executor has reported about a run. */
-export type Told = {
+export type RunObservations = {
   spawned: ProcessIdentity[]
   sessions: string[]
   activities: string[]
@@ -14,19 +14,19 @@ export type Told = {
   warnings: string[]
 }
 
-export function recordingObserver(): {told: Told; observer: RunObserver} {
-  const told: Told = {spawned: [], sessions: [], activities: [], texts: [], warnings: []}
+export function recordingObserver(): {observed: RunObservations; observer: RunObserver} {
+  const observed: RunObservations = {spawned: [], sessions: [], activities: [], texts: [], warnings: []}
   const observer: RunObserver = {
-    onSpawned: (identity) => told.spawned.push(identity),
+    onSpawned: (identity) => observed.spawned.push(identity),
     onExited: () => {},
-    onSession: (id) => told.sessions.push(id),
+    onSession: (id) => observed.sessions.push(id),
     onActivity: (line, text) => {
-      told.activities.push(line)
-      if (text !== undefined) told.texts.push(text)
+      observed.activities.push(line)
+      if (text !== undefined) observed.texts.push(text)
     },
-    onWarning: (text) => told.warnings.push(text),
+    onWarning: (text) => observed.warnings.push(text),
   }
-  return {told, observer}
+  return {observed, observer}
 }
 
 let runs = 0
@@ -49,9 +49,9 @@ export const startRun = async (executor: Executor, request: RunRequest, observer
 
 /** Starts a run and waits for its end. */
 export async function runToEnd(executor: Executor, request: RunRequest) {
-  const {told, observer} = recordingObserver()
+  const {observed, observer} = recordingObserver()
   const agent = await startRun(executor, request, observer)
-  return {told, outcome: await agent.outcome}
+  return {observed, outcome: await agent.outcome}
 }
 
 /** The live processes with this marker. */

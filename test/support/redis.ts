@@ -17,13 +17,13 @@ export async function startRedis({password}: {password?: string} = {}): Promise<
   const port = await freePort()
   const args = ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no']
   const launch = async () => {
-    let said = ''
+    let output = ''
     const begin = () => {
-      said = ''
+      output = ''
       const child = spawn('redis-server', [...args, ...(password ? ['--requirepass', password] : [])], {
         stdio: ['ignore', 'pipe', 'inherit'],
       })
-      child.stdout.on('data', (chunk: Buffer) => (said += String(chunk)))
+      child.stdout.on('data', (chunk: Buffer) => (output += String(chunk)))
       return child
     }
     let child = begin()
@@ -31,9 +31,9 @@ export async function startRedis({password}: {password?: string} = {}): Promise<
       () => {
         // While nobody listens on the port, the connection of another process may occupy it.
         if (child.exitCode !== null) child = begin()
-        return said.includes('Ready to accept connections')
+        return output.includes('Ready to accept connections')
       },
-      () => `redis-server to start: ${said}`,
+      () => `redis-server to start: ${output}`,
     )
     return child
   }

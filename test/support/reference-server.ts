@@ -133,9 +133,9 @@ export class ReferenceServer implements AsyncDisposable {
   }
 
   keepOutput(task: string, chunk: Chunk): void {
-    const kept = this.outputs.get(task) ?? []
-    kept.push(chunk)
-    this.outputs.set(task, kept.slice(-maxChunks))
+    const stored = this.outputs.get(task) ?? []
+    stored.push(chunk)
+    this.outputs.set(task, stored.slice(-maxChunks))
   }
 
   syncSessions({body}: Call): object {

@@ -53,14 +53,15 @@ export function openWorkshop(more: Record<string, string> = {}): Workshop {
 /** Waits until the program has written this to stderr. Throws if it exits before. */
 export const says = (running: Running, text: string | RegExp) =>
   until(
-    () => isSaid(running.stderr(), text) || failed(running),
+    () => contains(running.stderr(), text) || assertRunning(running),
     () => `${text} in:\n${running.stderr()}`,
   )
 
-const isSaid = (all: string, text: string | RegExp) => (typeof text === 'string' ? all.includes(text) : text.test(all))
+const contains = (all: string, text: string | RegExp) =>
+  typeof text === 'string' ? all.includes(text) : text.test(all)
 
 /** Throws if the program has exited. */
-export function failed(running: Running): undefined {
+export function assertRunning(running: Running): undefined {
   if (running.process.exitCode !== null)
     throw new Error(`it ended with ${running.process.exitCode}: ${running.stderr()}`)
   return undefined

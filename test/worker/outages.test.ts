@@ -8,7 +8,7 @@ import {startOneWorker} from '../support/one-worker.ts'
 import {until} from '../support/scratch.ts'
 import {says} from '../support/workshop.ts'
 
-async function shop() {
+async function setUp() {
   const at = await startOneWorker({args: ['--sse-heartbeat-timeout', '2', '--poll-interval', '1']})
   const spool = (id: string) => readFileSync(join(at.path, `state/workers/w/runs/${id}/1/stdout.ndjson`), 'utf8')
   return {...at, spool}
@@ -34,7 +34,7 @@ const faults: [name: string, action: ProxyAction][] = [
 ]
 
 test.each(faults)('%s, for output, report and heartbeat, loses neither output nor the task', async (_name, action) => {
-  await using at = await shop()
+  await using at = await setUp()
   const script = `${printing(stepStart(), text('first'))}until [ -e go ]; do sleep 0.02; done; ${answering('second')}`
   const {id} = await at.http.task(at.codebase, {prompt: script})
   let met = 0
@@ -50,7 +50,7 @@ test.each(faults)('%s, for output, report and heartbeat, loses neither output no
 })
 
 test('a half-open connection is detected, and everything buffered is sent once it works again', async () => {
-  await using at = await shop()
+  await using at = await setUp()
   const script = `${printing(stepStart(), text('first'))}touch began; until [ -e go ]; do sleep 0.02; done; ${answering('second')}touch over`
   const {id} = await at.http.task(at.codebase, {prompt: script})
   await until(() => existsSync(join(at.tree, 'began')), 'the agent')
@@ -64,7 +64,7 @@ test('a half-open connection is detected, and everything buffered is sent once i
 })
 
 test('a token that is refused for a while is logged as an error, and loses nothing', async () => {
-  await using at = await shop()
+  await using at = await setUp()
   let isRefused = true
   at.proxy.chooseAction = (request) => (isRefused && /heartbeat|stream/.test(request) ? {...refused} : {do: 'pass'})
   at.proxy.cut()

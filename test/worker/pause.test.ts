@@ -5,10 +5,10 @@ import {answering} from '../support/agent-lines.ts'
 import {startPlane} from '../support/plane.ts'
 import {ReferenceServer} from '../support/reference-server.ts'
 import {repository, scratchFolder, until} from '../support/scratch.ts'
-import {workHere, type WorkerHere} from '../support/worker-here.ts'
+import {startInProcessWorker, type InProcessWorker} from '../support/in-process-worker.ts'
 
-const isStreaming = ({running}: WorkerHere) => until(() => running.intake.connection === 'stream', 'the stream')
-const hasStarted = ({events}: WorkerHere, id: string) =>
+const isStreaming = ({running}: InProcessWorker) => until(() => running.intake.connection === 'stream', 'the stream')
+const hasStarted = ({events}: InProcessWorker, id: string) =>
   until(() => events.some((event) => event.type === 'task.started' && event.taskId === id), 'the task to run')
 
 /** A script that ends once the file exists. */
@@ -25,7 +25,7 @@ test('a paused worker takes no tasks and continues active ones; once resumed, it
   await using plane = await startPlane()
   using scratch = scratchFolder()
   const paths = ['a', 'b'].map((name) => repository(join(scratch.path, name)))
-  await using worker = await workHere(plane.url, paths, {factor: 1})
+  await using worker = await startInProcessWorker(plane.url, paths, {factor: 1})
   await isStreaming(worker)
   const [first = '', second = ''] = await idsOf(plane, paths)
   const stop = join(scratch.path, 'stop')
@@ -52,7 +52,7 @@ test('with the existing server, which does not know declining, a paused worker r
   await using server = await ReferenceServer.start()
   using scratch = scratchFolder()
   const path = repository(join(scratch.path, 'p'))
-  await using worker = await workHere(server.url, [path], {factor: 1})
+  await using worker = await startInProcessWorker(server.url, [path], {factor: 1})
   await isStreaming(worker)
   await until(() => server.streams.entries.size > 0, 'the stream to be known to the server')
   worker.running.setPaused(true)
@@ -67,7 +67,7 @@ test('the queue of the server is read only while somebody watches', async () => 
   await using plane = await startPlane()
   using scratch = scratchFolder()
   const paths = ['a', 'b'].map((name) => repository(join(scratch.path, name)))
-  await using worker = await workHere(plane.url, [paths[0] ?? ''], {factor: 10})
+  await using worker = await startInProcessWorker(plane.url, [paths[0] ?? ''], {factor: 10})
   await isStreaming(worker)
   const [ours = ''] = await idsOf(plane, paths)
   const others = await plane.codebase('somebody-else', '/elsewhere')
@@ -78,7 +78,7 @@ test('the queue of the server is read only while somebody watches', async () => 
   const queues = () => worker.events.filter((event) => event.type === 'queue.changed')
   const waits = await plane.task(ours, {title: 'Later', prompt: answering('hi')})
   const watching = worker.running.queue.watch()
-  await until(() => queues().at(-1)?.tasks.length === 1, 'the queue to be told')
+  await until(() => queues().at(-1)?.tasks.length === 1, 'the queue to be reported')
   expect(queues().at(-1)).toMatchObject({
     tasks: [
       {id: waits.id, title: 'Later', reason: `working tree busy with task ${slow.id}`, since: expect.any(Number)},
@@ -91,5 +91,5 @@ test('the queue of the server is read only while somebody watches', async () => 
   await until(async () => (await plane.get(waits.id)).status === 'completed', 'the tasks to end')
   expect(queues()).toHaveLength(1)
   using _again = worker.running.queue.watch()
-  await until(() => queues().at(-1)?.tasks.length === 0, 'the queue to be told anew')
+  await until(() => queues().at(-1)?.tasks.length === 0, 'the queue to be reported again')
 })

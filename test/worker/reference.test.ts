@@ -4,7 +4,7 @@ import {expect, test} from 'vitest'
 import {answering, printing, stepStart, text, finish} from '../support/agent-lines.ts'
 import {ReferenceServer} from '../support/reference-server.ts'
 import {repository, scratchFolder, until} from '../support/scratch.ts'
-import {workHere} from '../support/worker-here.ts'
+import {startInProcessWorker} from '../support/in-process-worker.ts'
 import {openWorkshop, says, type Workshop} from '../support/workshop.ts'
 
 // one test or more for each requirement of the existing server on a worker
@@ -68,7 +68,7 @@ test('2: the worker sends a heartbeat every 15 seconds and a registration every 
   await using server = await ReferenceServer.start()
   using scratch = scratchFolder()
   const path = repository(join(scratch.path, 'p'))
-  await using worker = await workHere(server.url, [path])
+  await using worker = await startInProcessWorker(server.url, [path])
   const registrations = () => server.calls('POST', /workers\/register$/).length
   const heartbeats = () => server.calls('POST', /\/heartbeat$/)
   await until(() => registrations() === 3, 'two further registrations')
@@ -92,7 +92,7 @@ test('2: an emptied server gives codebases new ids, and pushes their tasks to th
   await using server = await ReferenceServer.start()
   using scratch = scratchFolder()
   const path = repository(join(scratch.path, 'p'))
-  await using worker = await workHere(server.url, [path])
+  await using worker = await startInProcessWorker(server.url, [path])
   await isConnected(server)
   const old = server.codebaseId(path)
   await server.restart({emptied: true})
@@ -109,7 +109,7 @@ test('2: a refused codebase is logged once, and the others are served', async ()
     method === 'POST' && body?.path === bad
       ? {status: 400, type: 'application/json', text: '{"detail": "not this one"}'}
       : undefined
-  await using worker = await workHere(server.url, [bad, good])
+  await using worker = await startInProcessWorker(server.url, [bad, good])
   await isConnected(server)
   await until(() => server.calls('POST', /workers\/register$/).length === 2, 'the next registration')
   const task = server.trigger(server.codebaseId(good), {prompt: answering('served')})
@@ -186,7 +186,7 @@ test('4: a task that the server forgot to push is found by a slow poll while the
   await using server = await ReferenceServer.start()
   using scratch = scratchFolder()
   const path = repository(join(scratch.path, 'p'))
-  await using worker = await workHere(server.url, [path])
+  await using worker = await startInProcessWorker(server.url, [path])
   await isConnected(server)
   const task = server.createSilently(server.codebaseId(path), {prompt: answering('found')})
   expect(await ended(server, task)).toMatchObject({status: 'completed', result: 'found'})
@@ -197,7 +197,7 @@ test('4: a stream that the server has forgotten is reopened, and delivers tasks 
   await using server = await ReferenceServer.start({heartbeatMs: 20})
   using scratch = scratchFolder()
   const path = repository(join(scratch.path, 'p'))
-  await using worker = await workHere(server.url, [path])
+  await using worker = await startInProcessWorker(server.url, [path])
   await isConnected(server)
   server.zombie(worker.id)
   await isConnected(server)
@@ -266,7 +266,7 @@ test('6: a claim that is refused because the server has lost the stream leads to
   await using server = await ReferenceServer.start({heartbeatMs: 20})
   using scratch = scratchFolder()
   const path = repository(join(scratch.path, 'p'))
-  await using worker = await workHere(server.url, [path], {factor: 1})
+  await using worker = await startInProcessWorker(server.url, [path], {factor: 1})
   await isConnected(server)
   server.zombie(worker.id)
   const task = server.createSilently(server.codebaseId(path), {prompt: answering('done')})
@@ -280,7 +280,7 @@ test('6: a task that another worker has claimed is not run, and is checked again
   await using server = await ReferenceServer.start()
   using scratch = scratchFolder()
   const path = repository(join(scratch.path, 'p'))
-  await using worker = await workHere(server.url, [path])
+  await using worker = await startInProcessWorker(server.url, [path])
   await isConnected(server)
   const task = server.createSilently(server.codebaseId(path), {prompt: answering('mine')})
   server.streams.claims.set(task.id, 'another')
@@ -365,7 +365,7 @@ test('9: cancel succeeds when the task says so, and the worker ends the agent wh
   await using server = await ReferenceServer.start()
   await using shop = openWorkshop()
   const path = repository(join(shop.path, 'p'))
-  await using worker = await workHere(server.url, [path])
+  await using worker = await startInProcessWorker(server.url, [path])
   await isConnected(server)
   const task = server.trigger(server.codebaseId(path), {prompt: 'echo $$ > pid; exec sleep 600'})
   const pid = await until(() => readPid(join(path, 'pid')), 'the agent')
@@ -397,7 +397,7 @@ test('9: a task that was cancelled before its agent had a session is not reset t
   await using server = await ReferenceServer.start()
   using scratch = scratchFolder()
   const path = repository(join(scratch.path, 'p'))
-  await using worker = await workHere(server.url, [path], {factor: 1})
+  await using worker = await startInProcessWorker(server.url, [path], {factor: 1})
   await isConnected(server)
   const prompt = `touch here; while [ ! -e go ]; do sleep 0.02; done; ${printing(stepStart())} sleep 600`
   const task = server.trigger(server.codebaseId(path), {prompt})
@@ -436,7 +436,7 @@ test('broken connections and answers of a proxy lose no output and no report', a
   await using server = await ReferenceServer.start()
   using scratch = scratchFolder()
   const path = repository(join(scratch.path, 'p'))
-  await using _worker = await workHere(server.url, [path])
+  await using _worker = await startInProcessWorker(server.url, [path])
   await isConnected(server)
   const answers = [
     {cut: true},

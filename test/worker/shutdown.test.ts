@@ -29,9 +29,9 @@ test('on the third signal the worker exits at once, and the next start adopts th
   const worker = await fleet.worker('w', [path])
   const {id} = await fleet.http.task(await fleet.codebaseId(path), {prompt: '@trap @hang'})
   await says(worker, 'line 0')
-  for (const said of ['Worker is draining', 'cancelling the running tasks']) {
+  for (const text of ['Worker is draining', 'cancelling the running tasks']) {
     worker.process.kill('SIGTERM')
-    await says(worker, said)
+    await says(worker, text)
   }
 
   worker.process.kill('SIGTERM')

@@ -101,11 +101,11 @@ describe('a task has failed', () => {
 
   test('when the disk was full', () => {
     expect(verdict([lines.stepStart()], {isDiskFull: true}).error).toMatch(/^the disk is full: .*not complete$/)
-    const said = 'Error: ENOSPC: no space left on device, write'
-    expect(verdict([lines.stepStart()], {...exit1, stderr: said}).error).toBe(`the disk is full: ${said}`)
+    const stderr = 'Error: ENOSPC: no space left on device, write'
+    expect(verdict([lines.stepStart()], {...exit1, stderr}).error).toBe(`the disk is full: ${stderr}`)
     const failed = [lines.error('UnknownError', 'database or disk is full')]
     expect(verdict(failed, exit1).error).toBe('the disk is full: database or disk is full')
-    expect(verdict([lines.stepStart(), lines.finish()], {stderr: said}).status).toBe('completed')
+    expect(verdict([lines.stepStart(), lines.finish()], {stderr}).status).toBe('completed')
   })
 
   test('but not because of the disk when the limit of file watchers is reached, which has the same error text', () => {

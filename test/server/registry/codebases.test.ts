@@ -98,7 +98,7 @@ test('codebases of the same directory are listed only if their worker is connect
   await using plane = await startPlane({clock})
   const api = new Api(plane.url)
   await api.registerOwn('old')
-  const gone = await api.codebase('old', '/a')
+  const unserved = await api.codebase('old', '/a')
   await api.registerOwn('elsewhere', {hostname: 'other'})
   const elsewhere = await api.codebase('elsewhere', '/a')
   ahead = 3_600_000
@@ -110,7 +110,7 @@ test('codebases of the same directory are listed only if their worker is connect
   const list = async (query = {}) => (await api.get('codebases', {}, {query})).body
   const shown = await list()
   expect(shown.map(({id}: {id: string}) => id).sort()).toEqual([elsewhere, live, beside].sort())
-  expect(shown.find(({id}: {id: string}) => id === live)).toMatchObject({aliases: [gone], duplicate_count: 1})
+  expect(shown.find(({id}: {id: string}) => id === live)).toMatchObject({aliases: [unserved], duplicate_count: 1})
   expect(await list({include_duplicates: 'true'})).toHaveLength(4)
   expect((await api.get('codebaseList')).body).toHaveLength(3)
 })

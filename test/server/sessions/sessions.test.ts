@@ -202,8 +202,8 @@ test('storage is bounded: the newest sessions and messages, and no giant message
   const messages = Array.from({length: limits.messages + 5}, (_, i) => message(`m${i}`, day(i)))
   await one.syncMessages('late', messages)
   await one.syncMessages('late', [message('last', day(9_999_999))], {partial: true})
-  const kept = (await one.messages('late', {limit: 1000})).body.messages
-  expect(kept.at(-1).id).toBe('last')
+  const stored = (await one.messages('late', {limit: 1000})).body.messages
+  expect(stored.at(-1).id).toBe('last')
   await one.syncMessages('late', [message('giant', 1, 'x'.repeat(limits.message))])
   expect((await one.messages('late')).body.messages).toMatchObject([{id: 'giant', parts: [], truncated: true}])
 })

@@ -14,7 +14,7 @@ const isSkipped = sayIfSkipped('a worker whose disk is full', smallDiskProblem()
 const mib = 1024 ** 2
 
 /** A control plane, and a worker with its state on a disk of 8 MiB. */
-async function shop(settings: Record<string, string> = {}) {
+async function setUp(settings: Record<string, string> = {}) {
   const disk = smallDisk(8)
   const fleet = await startFleet()
   const path = repository(join(fleet.path, 'p'))
@@ -56,7 +56,7 @@ async function shop(settings: Record<string, string> = {}) {
 
 describe.skipIf(isSkipped)('a worker whose disk is full', () => {
   test('takes no tasks below the minimum and says so, continues active tasks, and resumes by itself', async () => {
-    await using at = await shop({A2A_MIN_FREE_DISK: '4'})
+    await using at = await setUp({A2A_MIN_FREE_DISK: '4'})
     await at.ballast()
     const before = await at.status()
     expect(before).toMatchObject({code: 0, report: {local: [{disk: {is_low: false, minimum: 4 * mib}}]}})
@@ -84,7 +84,7 @@ describe.skipIf(isSkipped)('a worker whose disk is full', () => {
   })
 
   test('fails the task that filled it for that reason, uploads its output, and continues', async () => {
-    await using at = await shop()
+    await using at = await setUp()
     await at.ballast()
     const pid = at.pid()
     const id = await at.task('@flood')
@@ -106,7 +106,7 @@ describe.skipIf(isSkipped)('a worker whose disk is full', () => {
   })
 
   test('fails and reports a task whose files cannot be written, with that reason', async () => {
-    await using at = await shop()
+    await using at = await setUp()
     await at.ballast()
     at.disk.fill()
     const first = await at.fleet.ended(await at.task('hi'))
@@ -125,7 +125,7 @@ describe.skipIf(isSkipped)('a worker whose disk is full', () => {
   })
 
   test('sends the report of a run even if journal and ballast have no space for it', async () => {
-    await using at = await shop()
+    await using at = await setUp()
     await at.ballast()
     const id = await at.task('@lines=5 @ms=1500')
     await until(async () => (await at.fleet.output(id)).includes('line 4'), 'the run to have printed')
@@ -143,7 +143,7 @@ describe.skipIf(isSkipped)('a worker whose disk is full', () => {
   })
 
   test('starts with a full disk by means of its ballast, and recovers by itself', async () => {
-    await using at = await shop({A2A_MIN_FREE_DISK: '2'})
+    await using at = await setUp({A2A_MIN_FREE_DISK: '2'})
     await at.ballast()
     await at.kill()
     at.disk.fill()
@@ -157,7 +157,7 @@ describe.skipIf(isSkipped)('a worker whose disk is full', () => {
   })
 
   test('removes ended runs, oldest first, before it stops taking tasks', async () => {
-    await using at = await shop({A2A_MIN_FREE_DISK: '3'})
+    await using at = await setUp({A2A_MIN_FREE_DISK: '3'})
     await at.ballast()
     const [first, second, third] = [await at.task('@lines=8000'), await at.task('@lines=8000'), await at.task('hi')]
     for (const id of [first, second, third]) expect((await at.fleet.ended(id)).status).toBe('completed')

@@ -9,12 +9,12 @@ import {startProxy} from '../../support/proxy.ts'
 import {startRedis} from '../../support/redis.ts'
 import {repository, scratchFolder, until} from '../../support/scratch.ts'
 import {startPlane} from '../../support/plane.ts'
-import {workHere, type WorkerHere} from '../../support/worker-here.ts'
+import {startInProcessWorker, type InProcessWorker} from '../../support/in-process-worker.ts'
 import {says} from '../../support/workshop.ts'
 
 const stream = /^\/v1\/worker\/tasks\/stream/
 
-const brokerChanges = ({events}: WorkerHere) =>
+const brokerChanges = ({events}: InProcessWorker) =>
   events.flatMap((event) => (event.type === 'broker.changed' ? [event.isUp] : []))
 
 /** A worker without a stream that polls once an hour, and a control plane that announces tasks on this Redis. */
@@ -24,7 +24,10 @@ async function cutOff(redisUrl: string, settings: Record<string, unknown> = {red
   const proxy = await startProxy(plane.url)
   proxy.rule = (path) => (stream.test(path) ? 'refuse' : 'pass')
   const path = repository(join(scratch.path, 'p'))
-  const worker = await workHere(proxy.url, [path], {factor: 1, settings: {poll_interval: '3600', ...settings}})
+  const worker = await startInProcessWorker(proxy.url, [path], {
+    factor: 1,
+    settings: {poll_interval: '3600', ...settings},
+  })
   const codebase = await until(async () => {
     const all = (await plane.call('GET', '/v1/opencode/codebases')).body as {id: string}[]
     return all[0]?.id
@@ -79,7 +82,7 @@ test('a broker that is down at the start is found later', async () => {
   await using redis = await startRedis()
   await redis.stop()
   await using shop = await cutOff(redis.url)
-  await until(() => brokerChanges(shop.worker).length === 1, 'the absence to be told')
+  await until(() => brokerChanges(shop.worker).length === 1, 'the absence to be logged')
   await redis.start()
   await until(() => shop.worker.running.intake.connection === 'broker', 'the broker')
   await shop.run()

@@ -5,15 +5,16 @@ import {startFleet} from '../../support/fleet.ts'
 import {startProxy} from '../../support/proxy.ts'
 import {ReferenceServer} from '../../support/reference-server.ts'
 import {repository, scratchFolder, until} from '../../support/scratch.ts'
-import {workHere, type WorkerHere} from '../../support/worker-here.ts'
+import {startInProcessWorker, type InProcessWorker} from '../../support/in-process-worker.ts'
 import {says} from '../../support/workshop.ts'
 
 const stream = /^\/v1\/worker\/tasks\/stream/
 
 /** The states of the connection, in order. */
-const links = ({events}: WorkerHere) => events.flatMap((event) => (event.type === 'link.changed' ? [event.link] : []))
+const links = ({events}: InProcessWorker) =>
+  events.flatMap((event) => (event.type === 'link.changed' ? [event.link] : []))
 
-const warnings = ({events}: WorkerHere) =>
+const warnings = ({events}: InProcessWorker) =>
   events.flatMap((event) => (event.type === 'notice' && event.level === 'warn' ? [event.text] : []))
 
 const result = (server: ReferenceServer, task: {id: string}) =>
@@ -54,7 +55,10 @@ test('a silent stream is closed after sse_heartbeat_timeout', async () => {
   await using proxy = await startProxy(server.url)
   using scratch = scratchFolder()
   const path = repository(join(scratch.path, 'p'))
-  await using worker = await workHere(proxy.url, [path], {factor: 1, settings: {sse_heartbeat_timeout: '1'}})
+  await using worker = await startInProcessWorker(proxy.url, [path], {
+    factor: 1,
+    settings: {sse_heartbeat_timeout: '1'},
+  })
   await until(() => links(worker).includes('stream'), 'the stream')
   proxy.rule = (at) => (stream.test(at) ? 'silence' : 'pass')
   await until(() => links(worker).includes('poll'), 'the silence to be noticed')
@@ -69,7 +73,7 @@ test('a stream that always ends at once is retried with increasing pauses', asyn
   using scratch = scratchFolder()
   const path = repository(join(scratch.path, 'p'))
   server.odd = ({path: at}) => (stream.test(at) ? {type: 'text/event-stream', text: ': hello\n\n'} : undefined)
-  await using _worker = await workHere(server.url, [path])
+  await using _worker = await startInProcessWorker(server.url, [path])
   await until(() => server.calls('POST', /\/heartbeat$/).length === 8, 'two minutes of the worker')
   expect(server.calls('GET', stream).length).toBeLessThan(25)
 })
@@ -78,7 +82,7 @@ test('an event that is no task is logged, and the stream continues', async () =>
   await using server = await ReferenceServer.start()
   using scratch = scratchFolder()
   const path = repository(join(scratch.path, 'p'))
-  await using worker = await workHere(server.url, [path], {factor: 1})
+  await using worker = await startInProcessWorker(server.url, [path], {factor: 1})
   await until(() => server.streams.entries.size > 0, 'the stream')
   server.streams.sendRaw('event: task_available\ndata: {"id": "x", \n\n')
   server.streams.sendRaw('event: task_available\ndata: {"id": 3}\n\n')
@@ -98,7 +102,7 @@ test('an endless event breaks the stream, not the worker', async () => {
   await using server = await ReferenceServer.start()
   using scratch = scratchFolder()
   const path = repository(join(scratch.path, 'p'))
-  await using worker = await workHere(server.url, [path], {factor: 10})
+  await using worker = await startInProcessWorker(server.url, [path], {factor: 10})
   await until(() => server.streams.entries.size > 0, 'the stream')
   server.streams.sendRaw(`data: ${'x'.repeat(9 * 1024 * 1024)}`)
   await until(() => links(worker).length === 3, 'a new stream')
@@ -111,7 +115,7 @@ test('answers that are HTML, broken JSON or of another shape are logged once, an
   await using server = await ReferenceServer.start()
   using scratch = scratchFolder()
   const path = repository(join(scratch.path, 'p'))
-  await using worker = await workHere(server.url, [path], {factor: 400})
+  await using worker = await startInProcessWorker(server.url, [path], {factor: 400})
   await until(() => server.streams.entries.size > 0, 'the stream')
   const odd = [
     {text: '<html>hello</html>'},

@@ -23,7 +23,7 @@ test('a lock is one file that always contains its holder, also when it is handed
 
 test.each([
   ['long ago', -hour],
-  ['in the future, as the clock was set back', hour],
+  ['in the future, because the clock was set back', hour],
 ])('a lock file without a holder, written %s, counts as free', (_when, seconds) => {
   using scratch = scratchFolder()
   const path = join(scratch.path, 'lock')

@@ -14,7 +14,7 @@ import {until} from '../../support/scratch.ts'
 import {says} from '../../support/workshop.ts'
 
 /** Starts worker processes one after the other, with helpers for the time between them. */
-async function shop(env: Record<string, string> = {}) {
+async function setUp(env: Record<string, string> = {}) {
   const at = await startOneWorker({env})
   let {worker} = at
   const workerId = JSON.parse(readFileSync(join(at.path, 'state/workers/w/identity.json'), 'utf8')).worker_id as string
@@ -48,7 +48,7 @@ const agentOf = (path: string): ProcessIdentity => {
 }
 
 /** A task whose worker is killed while it runs, and whose agent ends afterwards. */
-async function endedUnseen(at: Awaited<ReturnType<typeof shop>>): Promise<string> {
+async function taskEndedWithoutWorker(at: Awaited<ReturnType<typeof setUp>>): Promise<string> {
   const id = await at.begin(inTwoParts('go'))
   await at.printed(id, 'first')
   const agent = agentOf(at.path)
@@ -63,7 +63,7 @@ const inTwoParts = (name: string) =>
   `${printing(stepStart(), text('first'))}echo run >> runs; until [ -e ${name} ]; do sleep 0.02; done; ${answering('second')}`
 
 test('an agent continues while its worker is dead, and the next worker adopts it: run once, output complete', async () => {
-  await using at = await shop()
+  await using at = await setUp()
   const id = await at.begin(inTwoParts('go'))
   await at.printed(id, 'first')
   await at.kill()
@@ -79,7 +79,7 @@ test('an agent continues while its worker is dead, and the next worker adopts it
 })
 
 test('an adopted run is shown with its task and its start time; a requeued run is no longer shown', async () => {
-  await using at = await shop({A2A_ON_INTERRUPT: 'requeue'})
+  await using at = await setUp({A2A_ON_INTERRUPT: 'requeue'})
   const id = await at.begin(inTwoParts('go'))
   await at.printed(id, 'first')
   const [before] = await at.shown()
@@ -103,7 +103,7 @@ test('an adopted run is shown with its task and its start time; a requeued run i
 })
 
 test('an agent that is older than its startup time, and has printed, is adopted like any other', async () => {
-  await using at = await shop({A2A_STARTUP_TIMEOUT: '1'})
+  await using at = await setUp({A2A_STARTUP_TIMEOUT: '1'})
   const begunAt = performance.now()
   const id = await at.begin(inTwoParts('go'))
   await at.printed(id, 'first')
@@ -115,15 +115,15 @@ test('an agent that is older than its startup time, and has printed, is adopted 
 })
 
 test('a run that ended while its worker was dead is judged by its output', async () => {
-  await using at = await shop()
-  const id = await endedUnseen(at)
+  await using at = await setUp()
+  const id = await taskEndedWithoutWorker(at)
   await at.restart()
   expect(await at.ended(id)).toMatchObject({status: 'completed', attempt: 1, result: 'first\nsecond'})
   expect((await at.output(id)).trim().split('\n')).toHaveLength(5)
 })
 
 test('an agent that died with its worker is continued in its session and its spool', async () => {
-  await using at = await shop({OPENCODE_BIN_PATH: stubAgent})
+  await using at = await setUp({OPENCODE_BIN_PATH: stubAgent})
   const id = await at.begin('@lines=20 @hang')
   await at.printed(id, 'line 19')
   const {pid} = agentOf(at.path)
@@ -144,7 +144,7 @@ test('an agent that died with its worker is continued in its session and its spo
 })
 
 test('a run that dies each time is not continued forever', async () => {
-  await using at = await shop({OPENCODE_BIN_PATH: stubAgent, A2A_MAX_ATTEMPTS: '1'})
+  await using at = await setUp({OPENCODE_BIN_PATH: stubAgent, A2A_MAX_ATTEMPTS: '1'})
   const id = await at.begin('@hang')
   await at.printed(id, 'line 0')
   const {pid} = agentOf(at.path)
@@ -155,7 +155,7 @@ test('a run that dies each time is not continued forever', async () => {
 })
 
 test('on_interrupt: requeue starts the next attempt, fail reports the reason, and attempts are counted', async () => {
-  await using at = await shop({A2A_ON_INTERRUPT: 'requeue'})
+  await using at = await setUp({A2A_ON_INTERRUPT: 'requeue'})
   const once = `[ -e began ] && { ${answering('again')}exit; }; touch began; ${printing(stepStart())}exec sleep 600`
   const id = await at.begin(once)
   await at.printed(id, 'step_start')
@@ -165,7 +165,7 @@ test('on_interrupt: requeue starts the next attempt, fail reports the reason, an
   await at.restart()
   expect(await at.ended(id)).toMatchObject({status: 'completed', attempt: 2, result: 'again'})
 
-  await using other = await shop({A2A_ON_INTERRUPT: 'fail'})
+  await using other = await setUp({A2A_ON_INTERRUPT: 'fail'})
   const failed = await other.begin(`${printing(stepStart())}exec sleep 600`)
   await other.printed(failed, 'step_start')
   const agent = agentOf(other.path).pid
@@ -179,7 +179,7 @@ test('on_interrupt: requeue starts the next attempt, fail reports the reason, an
 })
 
 test('a crash between journal row and spawn is detected: nothing ran, so the run starts again', async () => {
-  await using at = await shop()
+  await using at = await setUp()
   await at.kill()
   const {id} = await at.http.task(at.codebase, {prompt: answering('done')})
   expect((await at.http.claim(at.workerId, id)).status).toBe(200)
@@ -195,7 +195,7 @@ test('a crash between journal row and spawn is detected: nothing ran, so the run
 })
 
 test('a crash between spawn and storing its pid is detected by the marker: the agent is adopted', async () => {
-  await using at = await shop()
+  await using at = await setUp()
   const id = await at.begin(inTwoParts('go'))
   await at.printed(id, 'first')
   await at.kill()
@@ -207,7 +207,7 @@ test('a crash between spawn and storing its pid is detected by the marker: the a
 })
 
 test('output that the server has and the journal does not know is not sent twice, and the rest is sent', async () => {
-  await using at = await shop()
+  await using at = await setUp()
   const id = await at.begin(inTwoParts('go'))
   await at.printed(id, 'first')
   await at.kill()
@@ -220,7 +220,7 @@ test('output that the server has and the journal does not know is not sent twice
 })
 
 test('the output of a run that ended without a worker is uploaded completely by the next worker', async () => {
-  await using at = await shop()
+  await using at = await setUp()
   const id = await at.begin(inTwoParts('go'))
   await at.printed(id, 'first')
   await at.killPlane()
@@ -235,7 +235,7 @@ test('the output of a run that ended without a worker is uploaded completely by 
 })
 
 test('a worker that restarts without a control plane supervises its agents within their time limits', async () => {
-  await using at = await shop({A2A_TASK_TIMEOUT: '4'})
+  await using at = await setUp({A2A_TASK_TIMEOUT: '4'})
   const id = await at.begin(`${printing(stepStart())}exec sleep 600`)
   await at.printed(id, 'step_start')
   const agent = agentOf(at.path)
@@ -249,7 +249,7 @@ test('a worker that restarts without a control plane supervises its agents withi
 })
 
 test('an adopted run can be cancelled, and leaves no process', async () => {
-  await using at = await shop()
+  await using at = await setUp()
   const id = await at.begin(`${printing(stepStart())}setsid sleep 601 & exec sleep 600`)
   await at.printed(id, 'step_start')
   const agent = agentOf(at.path)
@@ -261,7 +261,7 @@ test('an adopted run can be cancelled, and leaves no process', async () => {
 })
 
 test('a pid that another process has reused is never signalled', async () => {
-  await using at = await shop({A2A_ON_INTERRUPT: 'fail'})
+  await using at = await setUp({A2A_ON_INTERRUPT: 'fail'})
   const id = await at.begin(`${printing(stepStart())}exec sleep 600`)
   await at.printed(id, 'step_start')
   const pid = agentOf(at.path).pid
@@ -276,7 +276,7 @@ test('a pid that another process has reused is never signalled', async () => {
 })
 
 test('orphans of this worker without a run are ended, those of another worker are not', async () => {
-  await using at = await shop()
+  await using at = await setUp()
   await at.kill()
   const left = (marker: string) => {
     const child = spawn('sleep', ['600'], {env: {PATH: process.env['PATH'], A2A_RUN: marker}})
@@ -291,7 +291,7 @@ test('orphans of this worker without a run are ended, those of another worker ar
 })
 
 test('a damaged journal is renamed: the worker starts, ends orphans, and the task starts again', async () => {
-  await using at = await shop()
+  await using at = await setUp()
   const id = await at.begin(
     `[ -e began ] && { ${answering('again')}exit; }; touch began; echo run >> runs; exec sleep 600`,
   )
@@ -310,8 +310,8 @@ test('a damaged journal is renamed: the worker starts, ends orphans, and the tas
 })
 
 test("a damaged report is rebuilt from the agent's output; a cursor beyond the spool is ignored", async () => {
-  await using at = await shop()
-  const id = await endedUnseen(at)
+  await using at = await setUp()
+  const id = await taskEndedWithoutWorker(at)
   edit(at.journal, `UPDATE runs SET report = '{"status":"compl', cursor = 1000000`)
   await at.restart()
   expect(await at.ended(id)).toMatchObject({status: 'completed', attempt: 1, result: 'first\nsecond'})
@@ -319,7 +319,7 @@ test("a damaged report is rebuilt from the agent's output; a cursor beyond the s
 })
 
 test('a damaged row is removed, and affects no folder or process of others', async () => {
-  await using at = await shop()
+  await using at = await setUp()
   const id = await at.begin(`[ -e began ] && { ${answering('again')}exit; }; touch began; exec sleep 600`)
   await until(() => existsSync(join(at.path, 'p/began')), 'the agent to begin')
   await at.kill()

@@ -4,7 +4,7 @@ import {expect, test} from 'vitest'
 import {startFleet} from '../../support/fleet.ts'
 import {ReferenceServer} from '../../support/reference-server.ts'
 import {repository, scratchFolder, until} from '../../support/scratch.ts'
-import {workHere} from '../../support/worker-here.ts'
+import {startInProcessWorker} from '../../support/in-process-worker.ts'
 import {stop} from '../../support/cli.ts'
 import {says} from '../../support/workshop.ts'
 
@@ -110,7 +110,7 @@ test('a route that the server does not have is not called again', async () => {
   const path = repository(join(scratch.path, 'p'))
   const notFound = {status: 404, type: 'application/json', text: '{"detail":"Not Found"}'}
   server.odd = (call) => (call.path.endsWith('/heartbeat') ? notFound : undefined)
-  await using _worker = await workHere(server.url, [path], {factor: 200})
+  await using _worker = await startInProcessWorker(server.url, [path], {factor: 200})
   await until(() => server.calls('POST', /workers\/register$/).length >= 4, 'several minutes of the worker')
   expect(server.calls('POST', /heartbeat$/)).toHaveLength(1)
 })

@@ -5,7 +5,7 @@ import {startOneWorker} from '../../support/one-worker.ts'
 import {processesOf} from '../../support/opencode-fleet.ts'
 import {until} from '../../support/scratch.ts'
 
-async function shop() {
+async function setUp() {
   const at = await startOneWorker()
   return {...at, cancel: (id: string, ...flags: string[]) => at.cli(['tasks', 'cancel', id, ...flags])}
 }
@@ -13,7 +13,7 @@ async function shop() {
 const leaving = 'setsid nohup sleep 601 >/dev/null 2>&1 & exec sleep 600'
 
 test('a task without a worker is cancelled at once', async () => {
-  await using at = await shop()
+  await using at = await setUp()
   const running = await at.begin('exec sleep 600')
   await until(() => processesOf(running).length > 0, 'the first to run')
   const waiting = await at.begin('exec sleep 600')
@@ -23,7 +23,7 @@ test('a task without a worker is cancelled at once', async () => {
 })
 
 test('an agent without output is ended with all its processes, and only then the task is cancelled', async () => {
-  await using at = await shop()
+  await using at = await setUp()
   const id = await at.begin(leaving)
   await until(() => processesOf(id).length === 2, 'the agent and what it leaves')
   expect((await at.cancel(id, '--wait')).code).toBe(0)
@@ -32,7 +32,7 @@ test('an agent without output is ended with all its processes, and only then the
 })
 
 test('a task that is cancelled while its worker is dead is ended by the next worker', async () => {
-  await using at = await shop()
+  await using at = await setUp()
   const id = await at.begin(`${printing(stepStart())}${leaving}`)
   await until(() => processesOf(id).length === 2, 'the agent and what it leaves')
   await stop(at.worker, 'SIGKILL')
@@ -45,7 +45,7 @@ test('a task that is cancelled while its worker is dead is ended by the next wor
 })
 
 test('a worker whose push channels are silent learns of a cancellation by polling', async () => {
-  await using at = await shop()
+  await using at = await setUp()
   const id = await at.begin(`${printing(stepStart())}${leaving}`)
   await until(() => processesOf(id).length === 2, 'the agent and what it leaves')
   at.proxy.withholdsBody = (request) => request.includes('/tasks/stream')

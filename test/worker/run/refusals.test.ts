@@ -5,7 +5,7 @@ import {startFaultProxy, type ProxyAction, type FaultProxy} from '../../../chaos
 import {answering} from '../../support/agent-lines.ts'
 import {startFleet} from '../../support/fleet.ts'
 import {repository, until} from '../../support/scratch.ts'
-import {workHere} from '../../support/worker-here.ts'
+import {startInProcessWorker} from '../../support/in-process-worker.ts'
 
 const output = /^POST \/v1\/opencode\/tasks\/[^/]+\/output/
 const report = /^PUT \/v1\/opencode\/tasks\/[^/]+\/status/
@@ -19,11 +19,11 @@ const refusal = (status: number, detail: string, headers: Record<string, string>
 })
 
 /** A worker in this process on a clock that is `factor` times as fast, and a proxy to a control plane. */
-async function shop(factor: number) {
+async function setUp(factor: number) {
   const fleet = await startFleet()
   const proxy = await startFaultProxy(fleet.url)
   const path = repository(join(fleet.path, 'p'))
-  const worker = await workHere(proxy.url, [path], {factor})
+  const worker = await startInProcessWorker(proxy.url, [path], {factor})
   await until(() => worker.running.intake.connection === 'stream', 'the stream')
   const codebase = await fleet.codebaseId(path)
   return {
@@ -41,13 +41,13 @@ async function shop(factor: number) {
 
 /** Refuses requests of these kinds while `isOn`, and records all requests with their times. */
 function refuse(proxy: FaultProxy, kinds: RegExp[], action: ProxyAction) {
-  const came: {request: string; at: number}[] = []
-  const seen = (kind: RegExp) => came.filter(({request}) => kind.test(request))
+  const received: {request: string; at: number}[] = []
+  const seen = (kind: RegExp) => received.filter(({request}) => kind.test(request))
   const refused = {seen, isOn: true, times: Infinity}
   proxy.chooseAction = (request) => {
-    came.push({request, at: performance.now()})
-    const isMeant = refused.isOn && kinds.some((kind) => kind.test(request))
-    if (!isMeant || refused.times === 0) return {do: 'pass'}
+    received.push({request, at: performance.now()})
+    const isRefused = refused.isOn && kinds.some((kind) => kind.test(request))
+    if (!isRefused || refused.times === 0) return {do: 'pass'}
     refused.times -= 1
     return action
   }
@@ -55,7 +55,7 @@ function refuse(proxy: FaultProxy, kinds: RegExp[], action: ProxyAction) {
 }
 
 test.each([output, report])('Retry-After is respected, and no request is sent earlier: %s', async (kind) => {
-  await using at = await shop(1)
+  await using at = await setUp(1)
   const refused = refuse(at.proxy, [kind], refusal(429, 'slow down', {'retry-after': '1'}))
   // The first report may be that of the session, which is not retried.
   refused.times = 3
@@ -69,7 +69,7 @@ test.each([output, report])('Retry-After is respected, and no request is sent ea
 })
 
 test('a refused token is logged as an error that names the setting, and reports are retried slowly until they are accepted', async () => {
-  await using at = await shop(20)
+  await using at = await setUp(20)
   const refused = refuse(at.proxy, [report, heartbeat], refusal(401, 'Invalid token'))
   const id = await at.begin(answering('done'))
   await until(() => refused.seen(report).length > 0 && refused.seen(heartbeat).length > 4, 'a while of the worker')
@@ -84,7 +84,7 @@ test('a refused token is logged as an error that names the setting, and reports 
 })
 
 test('a report that was refused because of its token is sent at once with a new token', async () => {
-  await using at = await shop(0.01) // a pause is longer than the test
+  await using at = await setUp(0.01) // a pause is longer than the test
   const refused = refuse(at.proxy, [report], refusal(401, 'Invalid token'))
   const id = await at.begin(answering('done'))
   await until(() => /ERROR .*It will be sent again/.test(at.worker.log()), 'the refusal')
@@ -97,7 +97,7 @@ test.each([
   [404, 'Task t not found'],
   [409, 'Task t is held by another worker'],
 ])('a report that is refused for good, by %i, is logged as an error and not sent again', async (status, detail) => {
-  await using at = await shop(20)
+  await using at = await setUp(20)
   const refused = refuse(at.proxy, [report], refusal(status, detail))
   const id = await at.begin(answering('done'))
   await until(() => at.worker.events.some(({type}) => type === 'task.refused'), 'the refusal')

@@ -13,7 +13,7 @@ import {scratchFolder} from './scratch.ts'
 export type SyncingOptions = Partial<SyncOptions> & {withRest?: boolean}
 
 /** OpenCode's database, and a sync of it to a server where worker `w` has the codebase `code`. */
-export async function syncing(
+export async function startSessionSync(
   server: string,
   {withRest = false, clock: time = systemClock, ...more}: SyncingOptions = {},
 ) {

@@ -14,7 +14,7 @@ import {fastClock} from './fast-clock.ts'
 import {scratchFolder, until} from './scratch.ts'
 import {stubExecutor} from './stub-executor.ts'
 
-export type WorkerHere = AsyncDisposable & {
+export type InProcessWorker = AsyncDisposable & {
   id: string
   events: WorkerEvent[]
   /** Its log, including debug lines. */
@@ -23,7 +23,7 @@ export type WorkerHere = AsyncDisposable & {
   running: RunningWorker
 }
 
-export type HereOptions = {
+export type InProcessWorkerOptions = {
   factor?: number
   settings?: Record<string, unknown>
   globalPath?: string
@@ -34,11 +34,11 @@ export type HereOptions = {
  * A worker in this process whose clock is `factor` times as fast, for tests of its periodic actions. Its sockets and its
  * agents are real and take real time; the agents run their prompt as a shell script. It is ended when disposed.
  */
-export async function workHere(
+export async function startInProcessWorker(
   server: string,
   codebases: string[],
-  {factor = 100, settings = {}, globalPath, models}: HereOptions = {},
-): Promise<WorkerHere> {
+  {factor = 100, settings = {}, globalPath, models}: InProcessWorkerOptions = {},
+): Promise<InProcessWorker> {
   const scratch = scratchFolder()
   mkdirSync(join(scratch.path, 'state'))
   const clock = fastClock(factor)
