@@ -126,9 +126,9 @@ test('the newest messages are sent, with growing text, and all again after an un
   storage.messages = [...storage.messages.slice(0, 3), message('msg_4', 'grown')]
   expect(messages(2)).toMatchObject([{partial: true, messages: [{id: 'msg_4', parts: [{text: 'grown'}]}]}])
   storage.messages = storage.messages.slice(0, 3)
-  const [anew, ...others] = messages(2)
-  expect(anew).toMatchObject({messages: [{id: 'msg_2'}, {id: 'msg_3'}]})
-  expect(anew).not.toHaveProperty('partial')
+  const [resent, ...others] = messages(2)
+  expect(resent).toMatchObject({messages: [{id: 'msg_2'}, {id: 'msg_3'}]})
+  expect(resent).not.toHaveProperty('partial')
   expect(others).toEqual([])
   storage.messages = []
   expect(messages(2)).toEqual([{worker_id: 'w', messages: []}])

@@ -73,7 +73,7 @@ test('a broker that is killed and restarted is subscribed to again, with one log
   expect(shop.worker.running.intake.connection).toBe('poll')
   await redis.start()
   await until(() => shop.worker.running.intake.connection === 'broker', 'the broker to be back')
-  await until(async () => (await shop.plane.call('GET', '/health')).status === 200, 'the plane')
+  await until(async () => (await shop.plane.call('GET', '/health')).status === 200, 'the control plane')
   await shop.run()
   expect(brokerChanges(shop.worker)).toEqual([true, false, true])
 })

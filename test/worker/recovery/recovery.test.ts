@@ -285,7 +285,7 @@ test('orphans of this worker without a run are ended, those of another worker ar
   const ours = left(`${at.workerId}:gone:1`)
   const theirs = left(`another:${at.workerId}:1`)
   await at.restart()
-  await until(() => !isAlive(ours.identity), 'the leftover to end')
+  await until(() => !isAlive(ours.identity), 'the orphan to end')
   expect(isAlive(theirs.identity)).toBe(true)
   theirs.child.kill('SIGKILL')
 })
