@@ -141,9 +141,9 @@ function compare(actual: Buffer, task: string, plan: Plan, starts: readonly Star
 }
 
 /**
- * The length of one start's output: `bytes` on the server, and `own` as the agent counts them. The first `same` bytes are
- * as expected. A killed agent may leave half a line. A full disk may cut a character, which arrives as
- * U+FFFD. The next start ends such a line first. If it does not, its own first line has the same beginning.
+ * The length of one start's output: `bytes` on the server, and `own` as the agent counts them. The first `same` bytes
+ * are as expected. A killed agent may leave half a line. A full disk may cut a character, which arrives as U+FFFD. The
+ * next start ends such a line first. If it does not, its own first line has the same beginning.
  */
 function endOfStart(actual: Buffer, same: number, isLast: boolean): {own: number; bytes: number} {
   const isCut = actual.subarray(same, same + replacement.length).equals(replacement)

@@ -4,10 +4,10 @@ import {ExpectedError} from '../../src/lib/core/errors.ts'
 import {Journal} from '../../src/lib/journal/journal.ts'
 import {acquireWorkerLock} from '../../src/lib/worker/locks/worker-lock.ts'
 import {Ballast} from '../../src/lib/worker/disk/ballast.ts'
-import {sayIfSkipped} from '../support/private-systemd/inhabit.ts'
+import {reportSkipped} from '../support/private-systemd/private-machine.ts'
 import {smallDisk, smallDiskProblem} from '../support/small-disk.ts'
 
-const isSkipped = sayIfSkipped('a journal on a full disk', smallDiskProblem())
+const isSkipped = reportSkipped('a journal on a full disk', smallDiskProblem())
 
 const run = (id: string) => ({
   task_id: id,

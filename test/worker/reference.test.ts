@@ -64,7 +64,7 @@ test('2: the worker is registered before its codebases, because the database acc
   expect(server.codebases.get(server.codebaseId(path))).toMatchObject({isStored: true})
 })
 
-test('2: the worker sends a heartbeat every 15 seconds and a registration every minute, and registers at once if the server has forgotten it', async () => {
+test('2: the worker sends a heartbeat every 15 seconds and a registration every minute, or at once if the server has forgotten it', async () => {
   await using server = await ReferenceServer.start()
   using scratch = scratchFolder()
   const path = repository(join(scratch.path, 'p'))

@@ -5,12 +5,12 @@ import type {StatusReport} from '../../../src/commands/status.ts'
 import {Journal} from '../../../src/lib/journal/journal.ts'
 import {cli, start, stop} from '../../support/cli.ts'
 import {startFleet} from '../../support/fleet.ts'
-import {sayIfSkipped} from '../../support/private-systemd/inhabit.ts'
+import {reportSkipped} from '../../support/private-systemd/private-machine.ts'
 import {repository, until} from '../../support/scratch.ts'
 import {smallDisk, smallDiskProblem} from '../../support/small-disk.ts'
 import {says} from '../../support/workshop.ts'
 
-const isSkipped = sayIfSkipped('a worker whose disk is full', smallDiskProblem())
+const isSkipped = reportSkipped('a worker whose disk is full', smallDiskProblem())
 const mib = 1024 ** 2
 
 /** A control plane, and a worker with its state on a disk of 8 MiB. */

@@ -3,14 +3,14 @@ import {startFleet} from '../fleet.ts'
 import {until} from '../scratch.ts'
 
 /** Generous, because many processes start here and the machine may be busy. */
-export const patienceMs = 90_000
+export const timeoutMs = 90_000
 
 export const unit = 'a2a-agent-worker'
 
 /** A private systemd, a control plane outside of it, and helpers for both. */
-export async function inhabit() {
+export async function startPrivateMachine() {
   const [systemd, fleet] = await Promise.all([bootSystemd(), startFleet()])
-  const about = (run: PrivateSystemd['run'], ...scope: string[]) => {
+  const controls = (run: PrivateSystemd['run'], ...scope: string[]) => {
     const systemctl = async (...args: string[]) => (await run(['systemctl', ...scope, ...args])).stdout.trim()
     const property = (name: string) => systemctl('show', '--value', `--property=${name}`, unit)
     return {
@@ -26,7 +26,7 @@ export async function inhabit() {
             return state === 'active' && pid !== before && pid
           },
           'the next worker',
-          patienceMs,
+          timeoutMs,
         ),
     }
   }
@@ -34,11 +34,11 @@ export async function inhabit() {
     systemd,
     fleet,
     /** Runs a command as root against the system manager. */
-    ...about(systemd.run),
+    ...controls(systemd.run),
     /** Runs a command as another user against that user's manager. */
     as: (by: readonly string[], env: Record<string, string>) =>
-      about((command) => systemd.run([...by, ...command], env), '--user'),
-    codebaseId: (path: string) => until(() => fleet.codebaseId(path), `${path} to be registered`, patienceMs),
+      controls((command) => systemd.run([...by, ...command], env), '--user'),
+    codebaseId: (path: string) => until(() => fleet.codebaseId(path), `${path} to be registered`, timeoutMs),
     async [Symbol.asyncDispose]() {
       await systemd[Symbol.asyncDispose]()
       await fleet[Symbol.asyncDispose]()
@@ -47,7 +47,7 @@ export async function inhabit() {
 }
 
 /** Prints that tests were skipped, and why. */
-export function sayIfSkipped(what: string, problem: string | undefined): boolean {
+export function reportSkipped(what: string, problem: string | undefined): boolean {
   if (problem !== undefined) process.stderr.write(`SKIPPED: ${what}; ${problem}.\n`)
   return problem !== undefined
 }
