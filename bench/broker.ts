@@ -1,5 +1,5 @@
-// A message on Redis → the task is claimed, for a worker that has no stream; beside a bare subscriber that looks the task
-// up and claims it with two requests. Both go through the same kind of proxy, which notes when the claim was answered.
+// The time from a message on Redis to the claim of its task, for a worker without a stream. The floor is a bare
+// subscriber that reads and claims the task with two requests. Both use a proxy that records the time of the claim.
 import {fork} from 'node:child_process'
 import {once} from 'node:events'
 import http from 'node:http'
@@ -27,7 +27,7 @@ function subscribe(redisUrl: string, server: string): void {
   void redis.subscribe(bareChannel).then(() => process.send?.('up'))
 }
 
-/** Notes when an answer to a claim passes. */
+/** Records the time of each claim. */
 function watchClaims(proxy: Proxy) {
   const seen = {claimed: 0}
   proxy.rule = (path) => {
@@ -44,7 +44,7 @@ async function compare(tasks: number): Promise<void> {
   await using plane = startProgram(['serve', '--port', '0'], env, scratch.path)
   const url = await until(() => plane.stdout().trim(), 'the control plane')
   await using proxy = await startProxy(url)
-  const ours = watchClaims(proxy)
+  const workerClaims = watchClaims(proxy)
   const flags = ['--server', proxy.url, '--codebase', scratch.path, '--redis-url', redis.url, '--poll-interval', '3600']
   await using _worker = startProgram(['start', ...flags], env, scratch.path)
   const call = caller(url)
@@ -55,7 +55,7 @@ async function compare(tasks: number): Promise<void> {
 
   await using bare = await startCommitFloor(scratch.path)
   await using bareProxy = await startProxy(bare.url)
-  const theirs = watchClaims(bareProxy)
+  const bareClaims = watchClaims(bareProxy)
   const subscriber = fork(import.meta.filename, ['subscriber', redis.url, bareProxy.url])
   await once(subscriber, 'message')
 
@@ -71,14 +71,14 @@ async function compare(tasks: number): Promise<void> {
     await publisher.publish(channel, JSON.stringify({type: brokerTypes.available, data}))
     const status = async () => ((await call('GET', `/v1/opencode/tasks/${task.id}`)) as {status: string}).status
     await until(async () => (await status()) === 'completed', 'the task to be done')
-    seen.ours.push(ours.claimed - began)
+    seen.ours.push(workerClaims.claimed - began)
 
-    theirs.claimed = 0
+    bareClaims.claimed = 0
     began = performance.now()
     await publisher.publish(bareChannel, '{}')
-    await until(() => theirs.claimed > 0, 'the bare claim')
+    await until(() => bareClaims.claimed > 0, 'the bare claim')
     await sleep(20)
-    seen.theirs.push(theirs.claimed - began)
+    seen.theirs.push(bareClaims.claimed - began)
   }
 
   publisher.disconnect()

@@ -1,5 +1,5 @@
-// What no acknowledged write can beat: a POST between two bare Node processes that commits one row to SQLite before it
-// answers, as a control plane must.
+// The floor of an acknowledged write: a POST between two bare Node processes that commits one row to SQLite before the
+// answer.
 import {fork} from 'node:child_process'
 import {once} from 'node:events'
 import http from 'node:http'
@@ -37,7 +37,7 @@ export async function startCommitFloor(folder: string) {
   return {
     url: `http://127.0.0.1:${port}`,
     post,
-    /** How long one such POST takes, ms. */
+    /** The time of one such POST, in ms. */
     async postAndCommit(): Promise<number> {
       const begun = performance.now()
       await post(JSON.stringify({status: 'completed', result: 'x'.repeat(200)}))

@@ -1,5 +1,5 @@
-// POST of a task → the agent's first instruction, and the agent's end → `completed` can be read; each beside its floor
-// in the same run: bare Node processes without a store (floor/), and one bare POST that commits one row.
+// The time from the POST of a task to the agent's first instruction, and from the agent's end until `completed` can be
+// read. The floors are bare Node processes without a store (floor/), and a bare POST that commits one row.
 import {spawnSync} from 'node:child_process'
 import {join} from 'node:path'
 import {startCommitFloor} from './commit-floor.ts'
@@ -30,7 +30,7 @@ const env = environment(scratch.path, agent)
 await using fleet = await startFleet(scratch.path, env)
 await using bare = await startCommitFloor(scratch.path)
 const call = httpCaller(fleet.url)
-const news = agentLog(join(scratch.path, 'agent.log'))
+const readAgentLog = agentLog(join(scratch.path, 'agent.log'))
 
 type Dispatched = {dispatch: number; finish: number}
 
@@ -38,14 +38,14 @@ async function oneTask(): Promise<Dispatched> {
   const posted = nowNs()
   const {task} = (await call('POST', `/v1/opencode/codebases/${fleet.ids[0]}/tasks`, {
     title: 't',
-    prompt: `@ms=20 ${'x'.repeat(200)}`, // so long that its start is over before its end
+    prompt: `@ms=20 ${'x'.repeat(200)}`, // long enough that the start is handled before the end
   })) as {task: {id: string}}
-  // the floor looks every 2 ms too; nothing else asks the server anything until the agent has begun
-  const seen = news()
+  // The floor checks every 2 ms, too. Nothing else sends requests until the agent has begun.
+  const seen = readAgentLog()
   const limit = performance.now() + 20_000
   while (!seen.some(({ev}) => ev === 'start')) {
     await sleep(2)
-    seen.push(...news())
+    seen.push(...readAgentLog())
     if (performance.now() > limit) throw new Error(`the agent did not start: ${fleet.worker.stderr()}`)
   }
 
@@ -58,7 +58,7 @@ async function oneTask(): Promise<Dispatched> {
   }
 
   const readable = nowNs()
-  seen.push(...(await until(() => (seen.some(({ev}) => ev === 'end') ? [] : news()), 'the end in the log')))
+  seen.push(...(await until(() => (seen.some(({ev}) => ev === 'end') ? [] : readAgentLog()), 'the end in the log')))
   const [start, end] = ['start', 'end'].map((ev) => BigInt(seen.find((entry) => entry.ev === ev)?.t ?? 0))
   return {dispatch: elapsed(posted, start ?? 0n), finish: elapsed(end ?? 0n, readable)}
 }
@@ -68,7 +68,7 @@ function floorRound(): {p50: number; p90: number} {
     encoding: 'utf8',
     timeout: 120_000,
   })
-  if (error) throw new Error('the floor did not end', {cause: error})
+  if (error) throw new Error('the floor did not finish', {cause: error})
   const [, p50, p90] = /p50 ([\d.]+) p90 ([\d.]+)/.exec(stdout) ?? []
   return {p50: Number(p50), p90: Number(p90)}
 }

@@ -1,4 +1,4 @@
-// How long an idle worker takes from SIGTERM to its end, goodbye to the control plane included, beside a bare node.
+// The time from SIGTERM to the exit of an idle worker, including its unregistration. The floor is a bare node.
 import {once} from 'node:events'
 import {
   buildAgent,
@@ -14,7 +14,7 @@ import {
 } from './support.ts'
 
 const rounds = Number(process.env['ROUNDS'] ?? 15)
-/** A worker has asked its agent for its models by then, and rests. */
+/** After this time a worker has read the models of its agent, and is idle. */
 const settleMs = 1000
 using scratch = scratchFolder()
 const env = environment(scratch.path, buildAgent(scratch.path))

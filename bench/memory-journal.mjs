@@ -1,5 +1,4 @@
-// Loaded into a worker before everything else: it takes the place of node:sqlite. The worker's journal is then in memory,
-// and nothing else of it is different.
+// Loaded into a worker before everything else. It replaces node:sqlite, so that the worker's journal is in memory.
 import {registerHooks} from 'node:module'
 import {DatabaseSync as Original} from 'node:sqlite'
 

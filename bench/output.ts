@@ -1,5 +1,5 @@
-// An agent that prints 50 MB in 200-byte lines as fast as it can: does every byte arrive in order, how long does it take
-// beside a bare loop that reads the file and posts it, how much memory does the worker need, and is the agent slowed?
+// An agent prints 50 MB in 200-byte lines as fast as it can. The benchmark checks that each byte arrives in order, and
+// measures time, memory of the worker, and slowdown of the agent. The floor is a bare loop that posts the file.
 import {spawn} from 'node:child_process'
 import {createHash, type Hash} from 'node:crypto'
 import {once} from 'node:events'
@@ -36,7 +36,7 @@ const call = httpCaller(fleet.url)
 const log = join(scratch.path, 'agent.log')
 const worker = fleet.worker.child.pid ?? 0
 
-/** The agent alone, its output into a file that a bare loop posts, a batch after the other. */
+/** Runs the agent without a worker. A bare loop posts its output file in batches. */
 async function bare(round: number): Promise<{took: number; agentMs: number}> {
   const file = join(scratch.path, `bare-${round}`)
   const cwd = join(scratch.path, 'bare')
@@ -63,8 +63,8 @@ async function bare(round: number): Promise<{took: number; agentMs: number}> {
   return {took: performance.now() - begun, agentMs}
 }
 
-async function product(): Promise<{took: number; agentMs: number; peakMb: number; id: string}> {
-  const news = agentLog(log)
+async function runTask(): Promise<{took: number; agentMs: number; peakMb: number; id: string}> {
+  const readAgentLog = agentLog(log)
   const before = residentMb(worker)
   calibrate()
   const begun = nowNs()
@@ -73,18 +73,18 @@ async function product(): Promise<{took: number; agentMs: number; peakMb: number
     prompt: `@n=${lines} @len=200`,
   })
   const {id} = (answer as {task: {id: string}}).task
-  let most = before
+  let peak = before
   for (let status = ''; status !== 'completed';) {
     await sleep(10)
-    most = Math.max(most, residentMb(worker))
+    peak = Math.max(peak, residentMb(worker))
     status = ((await call('GET', `/v1/opencode/tasks/${id}`)) as {status: string}).status
     if (status === 'failed') throw new Error('the task failed')
   }
 
   const took = elapsed(begun, nowNs())
-  const entries = news()
+  const entries = readAgentLog()
   const [start, end] = ['start', 'end'].map((ev) => BigInt(entries.find((entry) => entry.ev === ev)?.t ?? 0))
-  return {took, agentMs: elapsed(start ?? 0n, end ?? 0n), peakMb: most - before, id}
+  return {took, agentMs: elapsed(start ?? 0n, end ?? 0n), peakMb: peak - before, id}
 }
 
 async function storedDigest(id: string): Promise<{digest: string; bytes: number}> {
@@ -110,10 +110,10 @@ const spoolDigest = (id: string) => {
 }
 
 const floors: Awaited<ReturnType<typeof bare>>[] = []
-const results: Awaited<ReturnType<typeof product>>[] = []
+const results: Awaited<ReturnType<typeof runTask>>[] = []
 for (let round = 0; round < rounds; round++) {
   floors.push(await bare(round))
-  const result = await product()
+  const result = await runTask()
   const [sent, stored] = [spoolDigest(result.id), await storedDigest(result.id)]
   if (sent.digest !== stored.digest) throw new Error(`${sent.bytes} bytes printed, ${stored.bytes} other bytes stored`)
   results.push(result)

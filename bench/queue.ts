@@ -1,4 +1,4 @@
-// 200 trivial tasks over 8 codebases with 2 slots, against a bare loop that starts the same program two at a time.
+// 200 trivial tasks in 8 codebases with 2 slots. The floor is a bare loop that starts the same program two at a time.
 import {spawn} from 'node:child_process'
 import {once} from 'node:events'
 import {mkdirSync} from 'node:fs'
@@ -15,15 +15,15 @@ const call = httpCaller(fleet.url)
 const cwd = join(scratch.path, 'bare')
 mkdirSync(cwd)
 
-/** Tasks a second. */
-async function product(): Promise<number> {
+/** Returns the number of tasks per second. */
+async function runTasks(): Promise<number> {
   const begun = performance.now()
   const created = await Promise.all(
     Array.from({length: tasks}, (_, i) =>
       call('POST', `/v1/opencode/codebases/${fleet.ids[i % 8]}/tasks`, {title: `task ${i}`, prompt: 'x'}),
     ),
   )
-  // One question at a time, in the order of creation: the last answer is the end of all.
+  // One request at a time, in the order of creation. After the last answer all tasks have ended.
   for (const answer of created) {
     const {id} = (answer as {task: {id: string}}).task
     await until(async () => {
@@ -47,12 +47,12 @@ async function bare(): Promise<number> {
   return (1000 * tasks) / (performance.now() - begun)
 }
 
-await product()
+await runTasks()
 const rates: number[] = []
 const floors: number[] = []
 for (let round = 0; round < rounds; round++) {
   floors.push(await bare())
-  rates.push(await product())
+  rates.push(await runTasks())
 }
 
 report(`${tasks} tasks, 2 slots, 8 codebases`, median(rates), median(floors), '/s', '≥ 0.6')

@@ -1,4 +1,4 @@
-// Sessions: what a sync costs when nothing has changed, whether a first one stops the loop, and whether tasks wait for it.
+// The cost of syncing sessions without changes, how long a first sync blocks the event loop, and how it delays tasks.
 import {mkdirSync, rmSync} from 'node:fs'
 import {join} from 'node:path'
 import {monitorEventLoopDelay} from 'node:perf_hooks'
@@ -55,10 +55,10 @@ agent.database.exec('COMMIT')
 await using fleet = await startFleet(scratch.path, env)
 const call = httpCaller(fleet.url)
 
-// ------------------------------------------------------------------------------------- the sync by itself
+// ------------------------------------------------------------------------------------- a sync without tasks
 
 let sent = 0
-/** Counts what is sent. */
+/** Counts the sent bytes. */
 class CountingClient extends ControlPlaneClient {
   override syncSessions(id: string, body: Buffer, signal?: AbortSignal) {
     sent += body.length
@@ -78,7 +78,7 @@ const file = join(scratch.path, 'sessions.json')
 const newSync = () =>
   new SessionSync({
     ...{client, clock: systemClock, bus: new EventBus(systemClock), workerId: 'other', file},
-    ...{secrets: ['a secret that is nowhere'], patterns: [], activeMs: 1000},
+    ...{secrets: ['a secret that does not occur'], patterns: [], activeMs: 1000},
     storage: {setting: data, env: {}, home: scratch.path},
     directories: () => [{codebaseId: id, directory: code}],
     isDelta: () => true,
@@ -87,50 +87,54 @@ const newSync = () =>
     limits: {sessions: 3, messages: 100},
   })
 
-/** One sync: its time, the processor time of this process with all threads, the longest stop of the loop, bytes. */
-async function measured(sync: SessionSync) {
+/** Measures one sync: time, CPU time of all threads, longest block of the event loop, and sent bytes. */
+async function measureSync(sync: SessionSync) {
   const delay = monitorEventLoopDelay({resolution: 1})
   delay.enable()
   await sleep(20)
   delay.reset()
   const [begun, cpu, before] = [performance.now(), process.cpuUsage(), sent]
-  const [told] = await sync.syncNow(new AbortController().signal)
+  const [result] = await sync.syncNow(new AbortController().signal)
   const {user, system} = process.cpuUsage(cpu)
   const ms = performance.now() - begun
   await sleep(20)
   delay.disable()
-  return {ms, cpuMs: (user + system) / 1000, stopMs: delay.max / 1e6, bytes: sent - before, told}
+  return {ms, cpuMs: (user + system) / 1000, blockedMs: delay.max / 1e6, bytes: sent - before, result}
 }
 
-const say = (what: string, {ms, cpuMs, stopMs, bytes}: Awaited<ReturnType<typeof measured>>, goal: string) =>
+const printSync = (
+  what: string,
+  {ms, cpuMs, blockedMs, bytes}: Awaited<ReturnType<typeof measureSync>>,
+  goal: string,
+) =>
   process.stdout.write(
-    `${what.padEnd(44)} ${ms.toFixed(1).padStart(8)} ms  cpu ${cpuMs.toFixed(1).padStart(7)} ms  longest stop ${stopMs.toFixed(1).padStart(5)} ms  ${bytes} bytes (goal ${goal})\n`,
+    `${what.padEnd(44)} ${ms.toFixed(1).padStart(8)} ms  cpu ${cpuMs.toFixed(1).padStart(7)} ms  longest block ${blockedMs.toFixed(1).padStart(5)} ms  ${bytes} bytes (goal ${goal})\n`,
   )
 
 await using sync = newSync()
-const first = await measured(sync)
-say(`first sync of ${count} sessions`, first, 'longest stop ≤ 50 ms')
-say('nothing has changed', await measured(sync), 'cpu ≤ 50 ms, 0 bytes')
+const first = await measureSync(sync)
+printSync(`first sync of ${count} sessions`, first, 'longest block ≤ 50 ms')
+printSync('nothing has changed', await measureSync(sync), 'cpu ≤ 50 ms, 0 bytes')
 {
   await using again = newSync()
-  say('nothing has changed, after a restart', await measured(again), 'cpu ≤ 50 ms, 0 bytes')
+  printSync('nothing has changed, after a restart', await measureSync(again), 'cpu ≤ 50 ms, 0 bytes')
 }
 
 agent.session({id: 'ses_foreign', directory: '/elsewhere'})
-say('only sessions of no codebase have changed', await measured(sync), '0 bytes')
+printSync('sessions of other directories have changed', await measureSync(sync), '0 bytes')
 agent.session({id: 'ses_5', directory: code, title: 'changed'})
-say('one session has changed', await measured(sync), '-')
+printSync('one session has changed', await measureSync(sync), '-')
 
-// ------------------------------------------------------------------------------------- tasks meanwhile
+// ------------------------------------------------------------------------------------- a sync during tasks
 
-const news = agentLog(join(scratch.path, 'agent.log'))
+const readAgentLog = agentLog(join(scratch.path, 'agent.log'))
 
-/** From the POST of a task to the agent's first instruction, ms. */
+/** The time from the POST of a task to the agent's first instruction, in ms. */
 async function dispatch(): Promise<number> {
   const posted = nowNs()
   const answer = await call('POST', `/v1/opencode/codebases/${fleet.ids[0]}/tasks`, {title: 't', prompt: 'x'})
   const {task} = answer as {task: {id: string}}
-  const start = await until(() => news().find(({ev}) => ev === 'start'), 'the agent to start')
+  const start = await until(() => readAgentLog().find(({ev}) => ev === 'start'), 'the agent to start')
   await until(async () => {
     const {status} = (await call('GET', `/v1/opencode/tasks/${task.id}`)) as {status: string}
     return status === 'completed'
@@ -149,8 +153,8 @@ async function round(): Promise<number[]> {
   return times
 }
 
-/** Has the worker sync everything again and again until told to stop. */
-async function syncing(stop: AbortSignal): Promise<number> {
+/** Requests complete syncs of the worker, one after the other, until aborted. */
+async function syncRepeatedly(stop: AbortSignal): Promise<number> {
   let syncs = 0
   while (!stop.aborted) {
     await requestSync(socketPath(env, env['A2A_STATE_DIR'] ?? '', 'bench'), true)
@@ -168,13 +172,13 @@ let syncs = 0
 for (let i = 0; i < rounds; i++) {
   quiet.push(await round())
   const stop = new AbortController()
-  const working = syncing(stop.signal)
+  const working = syncRepeatedly(stop.signal)
   busy.push(await round())
   stop.abort()
   syncs += await working
 }
 
 const of = (list: number[][], q: number) => median(list.map((times) => quantile(times, q)))
-report(`dispatch p50 during ${syncs} whole syncs`, of(busy, 0.5), of(quiet, 0.5), 'ms', '≤ 1.3')
+report(`dispatch p50 during ${syncs} complete syncs`, of(busy, 0.5), of(quiet, 0.5), 'ms', '≤ 1.3')
 report('dispatch p90', of(busy, 0.9), of(quiet, 0.9), 'ms', '-')
 rmSync(file, {force: true})

@@ -1,4 +1,4 @@
-// What a command costs before it does anything, beside a bare `node -e 0`; and what an idle worker holds in memory.
+// The startup time of commands, with a bare `node -e 0` as the floor, and the memory of an idle worker.
 import {spawnSync} from 'node:child_process'
 import {readdirSync, readFileSync} from 'node:fs'
 import {
@@ -16,7 +16,7 @@ import {
 const rounds = Number(process.env['ROUNDS'] ?? 15)
 using scratch = scratchFolder()
 const env = environment(scratch.path, buildAgent(scratch.path))
-const timed = (args: string[]) => {
+const timeCommand = (args: string[]) => {
   const begun = performance.now()
   const {status} = spawnSync(process.execPath, args, {env, cwd: scratch.path, stdio: 'ignore'})
   if (status !== 0) throw new Error(`${args.join(' ')} ended with ${status}`)
@@ -27,12 +27,12 @@ const commands: [name: string, args: string[], goal: string][] = [
   ['--help', [program, '--help'], '-'],
   ['tasks create --help', [program, 'tasks', 'create', '--help'], '≤ 5'],
 ]
-for (const [, args] of commands) timed(args) // fills the compile cache
+for (const [, args] of commands) timeCommand(args) // fills the compile cache
 const bare: number[] = []
 const times = commands.map((): number[] => [])
 for (let round = 0; round < rounds; round++) {
-  bare.push(timed(['-e', '0']))
-  for (const [i, [, args]] of commands.entries()) times[i]?.push(timed(args))
+  bare.push(timeCommand(['-e', '0']))
+  for (const [i, [, args]] of commands.entries()) times[i]?.push(timeCommand(args))
 }
 
 for (const [i, [name, , goal]] of commands.entries()) report(name, median(times[i] ?? []), median(bare), 'ms', goal)
@@ -41,7 +41,7 @@ await using fleet = await startFleet(scratch.path, env)
 await sleep(5000)
 const pid = fleet.worker.child.pid ?? 0
 process.stdout.write(
-  `idle worker: ${residentMb(pid).toFixed(0)} MB (goal ≤ 95); idle plane: ${residentMb(fleet.plane.child.pid ?? 0).toFixed(0)} MB\n`,
+  `idle worker: ${residentMb(pid).toFixed(0)} MB (goal ≤ 95); idle control plane: ${residentMb(fleet.plane.child.pid ?? 0).toFixed(0)} MB\n`,
 )
 const files = readdirSync(`/proc/${pid}/fd`).length
 process.stdout.write(

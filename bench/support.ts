@@ -11,13 +11,13 @@ export const floor = join(root, 'bench/floor/floor.mjs')
 
 export const sleep = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms))
 
-/** A folder of its own, gone when disposed; holds what a bench needs: logs, state, the agent. */
+/** A temporary folder for logs, state and the agent, deleted when disposed. */
 export function scratchFolder(): Disposable & {path: string} {
   const path = mkdtempSync(join(tmpdir(), 'a2a-bench-'))
   return {path, [Symbol.dispose]: () => rmSync(path, {recursive: true, force: true, maxRetries: 5})}
 }
 
-/** Compiles the agent of the floor: a program that costs next to nothing and notes when it began and ended. */
+/** Compiles the stub agent: a program that costs almost nothing and logs when it begins and ends. */
 export function buildAgent(folder: string): string {
   const path = join(folder, 'agent')
   const source = join(root, 'bench/floor/agent-stub.c')
@@ -30,13 +30,13 @@ export function buildAgent(folder: string): string {
 // ------------------------------------------------------------------------------------------------------- time
 
 let base = 0n
-/** CLOCK_REALTIME in ns, as the agent notes it. */
+/** CLOCK_REALTIME in ns, as the agent logs it. */
 export function nowNs(): bigint {
   if (base === 0n) calibrate()
   return base + process.hrtime.bigint()
 }
 
-/** On ticks of the millisecond clock. Each round begins with this, as the machine's clock may have been set meanwhile. */
+/** Calibrates on ticks of the millisecond clock. Each round begins with it, because the clock may have been set. */
 export function calibrate(): void {
   base = 0n
   for (let i = 0; i < 20; i++) {
@@ -47,7 +47,7 @@ export function calibrate(): void {
   }
 }
 
-/** From `start` to `end`, both in ns, in ms. */
+/** The time from `start` to `end` (in ns), in ms. */
 export const elapsed = (start: bigint, end: bigint) => Number(end - start) / 1e6
 
 // -------------------------------------------------------------------------------------------------- statistics
@@ -59,7 +59,7 @@ export function quantile(values: readonly number[], q: number): number {
 
 export const median = (values: readonly number[]) => quantile(values, 0.5)
 
-/** One line of a result: what was measured, its floor in the same run, their ratio and what it should be. */
+/** Prints one line of a result: value, floor of the same run, ratio, and goal. */
 export function report(what: string, value: number, floorValue: number, unit: string, goal: string): void {
   const ratio = value / floorValue
   process.stdout.write(
@@ -107,7 +107,7 @@ export function startProgram(args: string[], env: Environment, cwd: string, scri
   }
 }
 
-/** Looks until there is something. */
+/** Waits until `look` returns a truthy value. */
 export async function until<T>(look: () => T | Promise<T>, what: string, ms = 60_000): Promise<NonNullable<T>> {
   for (const end = performance.now() + ms; performance.now() < end; await sleep(5)) {
     const found = await look()
@@ -117,7 +117,7 @@ export async function until<T>(look: () => T | Promise<T>, what: string, ms = 60
   throw new Error(`gave up waiting for ${what}`)
 }
 
-/** Control plane and worker as processes of their own, with codebases that are plain folders. */
+/** Starts a control plane and a worker as separate processes, with codebases that are plain folders. */
 export async function startFleet(folder: string, env: Environment, {codebases = 1, slots = 2} = {}) {
   const paths = Array.from({length: codebases}, (_, i) => join(folder, `codebase-${i}`))
   for (const path of paths) mkdirSync(path, {recursive: true})
@@ -160,7 +160,7 @@ export const caller =
     return response.json()
   }
 
-/** The same as the floor does it, with `node:http`: what the client costs is then in both. */
+/** Uses `node:http` like the floor, so that both have the same cost of the client. */
 export function httpCaller(url: string) {
   const agent = new http.Agent({keepAlive: true})
   return (method: string, path: string, body?: unknown) =>
@@ -186,7 +186,7 @@ export function httpCaller(url: string) {
 
 export type AgentEntry = {ev: 'start' | 'end'; t: string; pid: number; tag: string}
 
-/** Reads what the agents noted since the last look. */
+/** Returns a function that reads the log entries of the agents since its last call. */
 export function agentLog(path: string) {
   let position = existsSync(path) ? statSync(path).size : 0
   return (): AgentEntry[] => {
@@ -201,14 +201,14 @@ export function agentLog(path: string) {
   }
 }
 
-/** Resident memory of a process in MB: now, or the most it had (`peak`). */
+/** The resident memory of a process in MB: current, or its maximum (`peak`). */
 export function residentMb(pid: number, which: 'now' | 'peak' = 'now'): number {
   const name = which === 'now' ? 'VmRSS' : 'VmHWM'
   const [, kb] = new RegExp(`^${name}:\\s+(\\d+)`, 'm').exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? []
   return Number(kb) / 1024
 }
 
-/** CPU time of a process so far, in ms. */
+/** The CPU time of a process so far, in ms. */
 export function cpuMs(pid: number): number {
   const fields = readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ')[1]?.split(' ') ?? []
   return (Number(fields[11]) + Number(fields[12])) * 10

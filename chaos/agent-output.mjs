@@ -1,10 +1,10 @@
 /**
- * What a stub agent prints: known beforehand to the byte, so that each byte that is missing, double or out of order is seen.
+ * The output of a stub agent. It is known exactly, so that each missing, duplicated or misplaced byte is detected.
  * @typedef {{lines: number, pauseMs: number, bytes: number, end: 'done' | 'silent' | 'error',
  *   child: 'none' | 'marked' | 'folder' | 'descriptor', traps: boolean}} Plan
  */
 
-/** Every start of an agent has a session of its own in its lines, so that they cannot be taken for another's. */
+/** Each start of an agent has its own session in its lines, so that they are unique. */
 export const sessionOf = (task, attempt, start) => `ses_${task}_${attempt}_${start}`
 
 /**

@@ -1,28 +1,28 @@
 #!/usr/bin/env node
-// Stands in for OpenCode under faults. It prints what its plan says, and keeps a record of its own of what it did:
-// when it began, how many bytes it has written, when it ended, and whether another worked on the same at the same time.
+// Replaces OpenCode in chaos runs. It prints the output of its plan, and writes its own records: when it began, how
+// many bytes it has written, when it ended, and whether another agent ran the same task at the same time.
 import {spawn} from 'node:child_process'
 import {closeSync, existsSync, mkdirSync, openSync, readFileSync, unlinkSync, writeFileSync, writeSync} from 'node:fs'
 import {join} from 'node:path'
 import {linesOf} from './agent-output.mjs'
 
-/** Locks of this process. */
-const held = []
+/** The lock files of this process. */
+const locks = []
 
 const [command, ...args] = process.argv.slice(2)
 if (command === '--version') console.log('1.18.33')
 else if (command === 'models') console.log('stub/fast')
 else if (command === 'agent') console.log('build (primary)')
 else if (args.includes('--help')) console.log('--agent --format --model --session --title')
-else await run().catch(giveUp)
+else await run().catch(fail)
 
-/** A full disk is a fault that was meant; anything else is a mistake in here, and must not look like one. */
-function giveUp(error) {
+/** A full disk is an injected fault. Any other error is a bug of this stub, and is recorded. */
+function fail(error) {
   process.exitCode = 1
   console.error(error.message)
-  letGo()
+  releaseLocks()
   if (error.code !== 'ENOSPC')
-    writeFileSync(join(process.env.OPENCODE_CHAOS_RECORDS, 'mistakes'), `${process.env.A2A_RUN} ${error.stack}\n`, {
+    writeFileSync(join(process.env.OPENCODE_CHAOS_RECORDS, 'errors'), `${process.env.A2A_RUN} ${error.stack}\n`, {
       flag: 'a',
     })
 }
@@ -32,36 +32,36 @@ async function run() {
   const [, task, attempt] = process.env.A2A_RUN.split(':')
   const folder = join(records, task)
   mkdirSync(folder, {recursive: true})
-  hold(join(folder, 'lock'), `task ${task}`)
-  hold(join(records, `${process.cwd().replaceAll('/', '_')}.lock`), `tree ${process.cwd()}`)
+  takeLock(join(folder, 'lock'), `task ${task}`)
+  takeLock(join(records, `${process.cwd().replaceAll('/', '_')}.lock`), `tree ${process.cwd()}`)
   const plan = planOf(folder)
   const start = begin(folder, attempt)
   const record = openSync(join(folder, `${attempt}.${start}.written`), 'w')
-  const wanted = plan.traps ? () => {} : undefined
-  if (wanted) process.on('SIGTERM', wanted)
+  const ignore = plan.traps ? () => {} : undefined
+  if (ignore) process.on('SIGTERM', ignore)
   let written = 0
   let i = 0
   for (const line of linesOf(task, Number(attempt), start, plan)) {
     const bytes = Buffer.from(line)
     for (let at = 0; at < bytes.length;) {
-      const step = writeSync(1, bytes, at) // throws ENOSPC: then the record tells what is there
+      const step = writeSync(1, bytes, at) // may throw ENOSPC: the record has the bytes written until then
       at += step
       written += step
       writeSync(record, String(written).padStart(12), 0)
     }
 
-    if (i === 1) leave(plan.child)
+    if (i === 1) leaveOrphan(plan.child)
     i += 1
     if (plan.pauseMs > 0) await new Promise((resolve) => setTimeout(resolve, plan.pauseMs))
   }
 
   closeSync(record)
   writeFileSync(join(folder, `${attempt}.${start}.end`), plan.end, {flag: 'wx'})
-  letGo()
+  releaseLocks()
   process.exitCode = plan.end === 'done' ? 0 : 1
 }
 
-/** The plan is the first prompt; a run that is continued has another. */
+/** The plan is the first prompt. A continued run has another prompt. */
 function planOf(folder) {
   const file = join(folder, 'plan')
   const prompt = readFileSync(0, 'utf8')
@@ -80,13 +80,13 @@ function begin(folder, attempt) {
   }
 }
 
-/** Takes what only one may have. That somebody alive has it is what the whole exercise is to find. */
-function hold(file, what) {
+/** Takes an exclusive lock. A live holder is a violation, which is recorded. */
+function takeLock(file, what) {
   const me = `${process.pid} ${startTimeOf(process.pid)}`
   for (;;) {
     try {
       writeFileSync(file, me, {flag: 'wx'})
-      held.push(file)
+      locks.push(file)
       return
     } catch (error) {
       if (error.code !== 'EEXIST') throw error
@@ -95,16 +95,16 @@ function hold(file, what) {
     const other = existsSync(file) ? readFileSync(file, 'utf8') : ''
     const [pid, startTime] = other.split(' ')
     if (other !== '' && startTimeOf(pid) === startTime) {
-      const note = `${what}: ${other} works on it, and so does ${me} (${process.env.A2A_RUN})\n`
-      writeFileSync(join(process.env.OPENCODE_CHAOS_RECORDS, 'at-once'), note, {flag: 'a'})
+      const note = `${what}: ${other} runs it, and so does ${me} (${process.env.A2A_RUN})\n`
+      writeFileSync(join(process.env.OPENCODE_CHAOS_RECORDS, 'concurrent'), note, {flag: 'a'})
       return
     }
     if (other !== '' && readText(file) === other) unlinkSync(file)
   }
 }
 
-function letGo() {
-  for (const file of held) unlinkSync(file)
+function releaseLocks() {
+  for (const file of locks) unlinkSync(file)
 }
 
 function readText(file) {
@@ -122,8 +122,8 @@ function startTimeOf(pid) {
   return state === 'Z' || state === 'X' || stat === '' ? undefined : fields[18]
 }
 
-/** Leaves a process behind that gets out of the agent's group and session, and keeps one sign of where it is from. */
-function leave(child) {
+/** Leaves an orphan outside of the agent's group and session, with one sign of its origin. */
+function leaveOrphan(child) {
   if (child === 'none') return
   const token = process.env.OPENCODE_CHAOS_TOKEN
   const sleep = ['setsid', 'sleep', token]

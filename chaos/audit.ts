@@ -3,17 +3,17 @@ import {join} from 'node:path'
 import type {Task} from '../src/lib/protocol/schemas.ts'
 // @ts-expect-error -- plain JavaScript, shared with the agent
 import {linesOf} from './agent-output.mjs'
-import {isFinal, type Given, type Plan} from './load.ts'
+import {isFinal, type CreatedTask, type Plan} from './load.ts'
 import type {Chunk} from './plane-client.ts'
 import {processesOf, readText, type World} from './world.ts'
 
-/** What must not be. Each is 0, or something is wrong. */
+/** Violations. Each must be 0. */
 export const counts = [
   'bytes lost',
   'bytes duplicated',
   'bytes out of order',
   'tasks without a final state',
-  'tasks run by two at once',
+  'tasks run twice at once',
   'processes left',
   'wrong outcomes',
   'bugs reported by the programs',
@@ -22,63 +22,64 @@ export type Count = (typeof counts)[number]
 
 export type Audit = {
   totals: Record<Count, number>
-  /** One line for each thing that is wrong. */
+  /** One line per violation. */
   findings: string[]
   outcomes: Record<string, number>
   bytes: number
   starts: number
-  /** Tasks that were cancelled while their worker was out of reach: their output is what had come until then. */
-  cutOff: number
+  /** Tasks cancelled while their worker was unreachable. Their output ends with the cancellation. */
+  cancelledOffline: number
 }
 
-/** Compares what the server has with what the agents have written down. */
-export async function audit(world: World, given: readonly Given[]): Promise<Audit> {
+/** Compares the state of the control plane with the records of the agents. */
+export async function audit(world: World, created: readonly CreatedTask[]): Promise<Audit> {
   const totals = Object.fromEntries(counts.map((count) => [count, 0])) as Record<Count, number>
   const findings: string[] = []
   const outcomes: Record<string, number> = {}
-  const found = (count: Count, by: number, text: string) => {
+  const addFinding = (count: Count, by: number, text: string) => {
     if (by === 0) return
     totals[count] += by
     findings.push(`${count}: ${by}: ${text.slice(0, 300)}`)
   }
   let bytes = 0
   let starts = 0
-  let cutOff = 0
-  for (const task of given) {
+  let cancelledOffline = 0
+  for (const task of created) {
     const now = await world.client.task(task.id)
     const chunks = await world.client.output(task.id)
     outcomes[now.status] = (outcomes[now.status] ?? 0) + 1
-    if (!isFinal(now)) found('tasks without a final state', 1, `${task.id} is ${now.status} (${task.worker})`)
+    if (!isFinal(now)) addFinding('tasks without a final state', 1, `${task.id} is ${now.status} (${task.worker})`)
     const runs = recordsOf(world, task.id)
     starts += runs.length
     bytes += chunks.reduce((sum, {output}) => sum + Buffer.byteLength(output), 0)
-    // Cancelled while its worker was out of reach, a task is over at once, and takes no more output.
-    const isCutOff = now.status === 'cancelled' && now.error !== 'cancelled by a client'
-    if (isCutOff) cutOff += 1
-    else if (task.plan) checkOutput(task.id, task.plan, runs, chunks, found)
-    else checkReal(task.id, now, chunks, found)
+    // A task cancelled while its worker is unreachable ends at once, and accepts no more output.
+    const isCancelledOffline = now.status === 'cancelled' && now.error !== 'cancelled by a client'
+    if (isCancelledOffline) cancelledOffline += 1
+    else if (task.plan) checkOutput(task.id, task.plan, runs, chunks, addFinding)
+    else checkRealOutput(task.id, now, chunks, addFinding)
     const wrong = task.plan ? wrongOutcome(task, now, runs) : undefined
-    if (wrong) found('wrong outcomes', 1, `${task.id}: ${wrong}`)
+    if (wrong) addFinding('wrong outcomes', 1, `${task.id}: ${wrong}`)
   }
 
-  for (const line of notesOf(world, 'at-once')) found('tasks run by two at once', 1, line)
-  for (const line of notesOf(world, 'mistakes')) found('wrong outcomes', 1, `a mistake in the stub agent: ${line}`)
-  for (const line of processesLeft(world)) found('processes left', 1, line)
+  for (const line of linesOfRecord(world, 'concurrent')) addFinding('tasks run twice at once', 1, line)
+  for (const line of linesOfRecord(world, 'errors'))
+    addFinding('wrong outcomes', 1, `an error in the stub agent: ${line}`)
+  for (const line of processesLeft(world)) addFinding('processes left', 1, line)
   for (const {bugs} of [world.plane, ...world.workers.map(({process}) => process)])
-    for (const bug of bugs) found('bugs reported by the programs', 1, bug)
-  for (const line of bugLines(world)) found('bugs reported by the programs', 1, line)
-  return {totals, findings, outcomes, bytes, starts, cutOff}
+    for (const bug of bugs) addFinding('bugs reported by the programs', 1, bug)
+  for (const line of bugLines(world)) addFinding('bugs reported by the programs', 1, line)
+  return {totals, findings, outcomes, bytes, starts, cancelledOffline: cancelledOffline}
 }
 
-/** What agents have written down in this file of all. */
-function notesOf({records}: World, name: string): string[] {
+/** The lines of a record that all agents share. */
+function linesOfRecord({records}: World, name: string): string[] {
   const file = join(records, name)
   return existsSync(file) ? readFileSync(file, 'utf8').trim().split('\n') : []
 }
 
-type Found = (count: Count, by: number, text: string) => void
+type AddFinding = (count: Count, by: number, text: string) => void
 
-/** One start of an agent, by its own record. */
+/** One start of an agent, from its own record. */
 export type Start = {attempt: number; start: number; written: number; end: string | undefined}
 
 function recordsOf({records}: World, task: string): Start[] {
@@ -103,8 +104,8 @@ function recordsOf({records}: World, task: string): Start[] {
     .toSorted((a, b) => a.attempt - b.attempt || a.start - b.start)
 }
 
-/** Per attempt: what the agents wrote, one start after the other, and nothing else. */
-function checkOutput(task: string, plan: Plan, runs: Start[], chunks: Chunk[], found: Found): void {
+/** Checks that the output of each attempt is exactly the output of its starts, in order. */
+function checkOutput(task: string, plan: Plan, runs: Start[], chunks: Chunk[], addFinding: AddFinding): void {
   for (const attempt of new Set([...runs, ...chunks].map((part) => part.attempt))) {
     const actual = Buffer.from(
       chunks
@@ -116,33 +117,33 @@ function checkOutput(task: string, plan: Plan, runs: Start[], chunks: Chunk[], f
     const problem = compare(actual, task, plan, starts)
     if (!problem) continue
     const where = `${task} attempt ${attempt} (${starts.length} starts, ${actual.length} bytes at the server): ${problem}`
-    const seen = linesSeen(actual, task, plan, starts)
-    if (seen.duplicated + seen.outOfOrder + seen.lost === 0) found('bytes lost', 1, where)
-    found('bytes lost', seen.lost, where)
-    found('bytes duplicated', seen.duplicated, where)
-    found('bytes out of order', seen.outOfOrder, where)
+    const seen = countLines(actual, task, plan, starts)
+    if (seen.duplicated + seen.outOfOrder + seen.lost === 0) addFinding('bytes lost', 1, where)
+    addFinding('bytes lost', seen.lost, where)
+    addFinding('bytes duplicated', seen.duplicated, where)
+    addFinding('bytes out of order', seen.outOfOrder, where)
   }
 }
 
-/** The bytes themselves. Undefined: they are as they should be. */
+/** Compares the bytes. Returns undefined if they are correct. */
 function compare(actual: Buffer, task: string, plan: Plan, starts: readonly Start[]): string | undefined {
   let at = 0
   for (const run of starts) {
     const {attempt, start, written, end} = run
     const whole = Buffer.from([...linesOf(task, attempt, start, plan)].join(''))
     const same = endOfStart(actual.subarray(at), samePrefix(actual.subarray(at), whole), run === starts.at(-1))
-    const least = end === undefined ? written : whole.length
-    if (same.own < least) return `of start ${start} only ${same.own} bytes are there, its agent wrote ${least}`
+    const minBytes = end === undefined ? written : whole.length
+    if (same.own < minBytes) return `only ${same.own} bytes of start ${start} are there, its agent wrote ${minBytes}`
     at += same.bytes
   }
 
-  return at === actual.length ? undefined : `${actual.length - at} bytes at ${at} are of no agent`
+  return at === actual.length ? undefined : `${actual.length - at} bytes at ${at} come from no agent`
 }
 
 /**
- * How much one start has left, where `same` bytes are as it would have written them: `bytes` as they are at the server,
- * `own` as the agent counts them. A killed agent may have left half a line, and one whose disk was full half a character,
- * which arrives as U+FFFD; whoever goes on ends that line. Without such an end, the next start's line begins alike.
+ * The length of one start's output: `bytes` on the server, and `own` as the agent counts them. The first `same` bytes
+ * are as expected. A killed agent may leave half a line. A full disk may cut a character, which arrives as U+FFFD. The
+ * next start ends such a line first. If it does not, its own first line has the same beginning.
  */
 function endOfStart(actual: Buffer, same: number, isLast: boolean): {own: number; bytes: number} {
   const isCut = actual.subarray(same, same + replacement.length).equals(replacement)
@@ -159,10 +160,10 @@ const newline = 10
 const replacement = Buffer.from('\u{FFFD}')
 
 function samePrefix(a: Buffer, b: Buffer): number {
-  const most = Math.min(a.length, b.length)
-  if (a.subarray(0, most).equals(b.subarray(0, most))) return most
+  const max = Math.min(a.length, b.length)
+  if (a.subarray(0, max).equals(b.subarray(0, max))) return max
   let low = 0
-  for (let high = most; low < high;) {
+  for (let high = max; low < high;) {
     const middle = (low + high + 1) >> 1
     if (a.subarray(0, middle).equals(b.subarray(0, middle))) low = middle
     else high = middle - 1
@@ -171,8 +172,8 @@ function samePrefix(a: Buffer, b: Buffer): number {
   return low
 }
 
-/** How it is wrong, in whole lines. */
-function linesSeen(actual: Buffer, task: string, plan: Plan, starts: readonly Start[]) {
+/** Counts lost, duplicated and misplaced bytes by complete lines. */
+function countLines(actual: Buffer, task: string, plan: Plan, starts: readonly Start[]) {
   const order = new Map<string, number>()
   let lost = 0
   const text = actual.toString('utf8')
@@ -203,8 +204,8 @@ function linesSeen(actual: Buffer, task: string, plan: Plan, starts: readonly St
   return {lost, duplicated, outOfOrder}
 }
 
-/** OpenCode's output is not known to the byte, but each of its lines is another, and done is done. */
-function checkReal(task: string, now: Task, chunks: Chunk[], found: Found): void {
+/** The output of OpenCode is not known exactly, but its lines are unique, and a completed task has a final event. */
+function checkRealOutput(task: string, now: Task, chunks: Chunk[], addFinding: AddFinding): void {
   const attempt = Math.max(0, ...chunks.map((chunk) => chunk.attempt))
   const lines = chunks
     .filter((chunk) => chunk.attempt === attempt)
@@ -213,29 +214,29 @@ function checkReal(task: string, now: Task, chunks: Chunk[], found: Found): void
     .split('\n')
   const whole = lines.filter((line) => line !== '')
   const twice = whole.length - new Set(whole).size
-  found('bytes duplicated', twice, `${task} (real OpenCode) has ${twice} lines twice`)
+  addFinding('bytes duplicated', twice, `${task} (real OpenCode) has ${twice} lines twice`)
   const isEnded = whole.some((line) => /"type":"step_finish".*"reason":"stop"/.test(line))
   if (now.status === 'completed' && !isEnded)
-    found('bytes lost', 1, `${task} (real OpenCode) is completed without its end`)
+    addFinding('bytes lost', 1, `${task} (real OpenCode) is completed without a final event`)
 }
 
-/** It has printed all of it, and that was an end; what becomes of its process then is no matter. */
-function cameToItsEnd({id, plan}: Given, {attempt, start, written}: Start): boolean {
+/** Whether the agent has printed its complete output with a final event. How its process ends does not matter. */
+function hasPrintedAll({id, plan}: CreatedTask, {attempt, start, written}: Start): boolean {
   if (plan?.end !== 'done') return false
   return written >= Buffer.byteLength([...linesOf(id, attempt, start, plan)].join(''))
 }
 
-/** Done means done, and only that. */
-function wrongOutcome(task: Given, now: Task, runs: readonly Start[]): string | undefined {
+/** A task must be completed if and only if its agent has finished. */
+function wrongOutcome(task: CreatedTask, now: Task, runs: readonly Start[]): string | undefined {
   const last = runs.at(-1)
-  const isDone = last !== undefined && last.attempt === now.attempt && cameToItsEnd(task, last)
-  if (now.status === 'completed' && !isDone) return 'completed, though its agent did not come to its end'
-  if (now.status === 'cancelled' && !task.wasCancelled) return 'cancelled by nobody'
-  if (now.status === 'failed' && isDone) return `failed, though its agent was done: ${now.error}`
+  const isDone = last !== undefined && last.attempt === now.attempt && hasPrintedAll(task, last)
+  if (now.status === 'completed' && !isDone) return 'completed, but its agent did not finish'
+  if (now.status === 'cancelled' && !task.wasCancelled) return 'cancelled, but nobody requested it'
+  if (now.status === 'failed' && isDone) return `failed, but its agent had finished: ${now.error}`
   return undefined
 }
 
-/** Agents and what they left: their numbers and command lines. */
+/** The pids and command lines of agents and orphans that are left. */
 const processesLeft = (world: World) =>
   processesOf(world).map((pid) => `${pid} ${readText(`/proc/${pid}/cmdline`).replaceAll('\0', ' ')}`)
 

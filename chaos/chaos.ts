@@ -1,18 +1,18 @@
-// Throws faults at real processes that do many tasks with known output, and compares in the end what the control plane
-// has with what the agents wrote down. `npm run chaos -- --minutes 30 --seed 1`
+// Injects faults into real processes that run many tasks with known output. At the end it compares the state of the
+// control plane with the records of the agents. `npm run chaos -- --minutes 30 --seed 1`
 import {rmSync} from 'node:fs'
 import {parseArgs} from 'node:util'
 import {audit, counts, type Audit} from './audit.ts'
 import {faults, type Fault} from './faults.ts'
-import {giveTasks, isFinal, type Given} from './load.ts'
+import {createTasks, isFinal, type CreatedTask} from './load.ts'
 import {seeded, type Random} from './random.ts'
-import {note, processesOf, startWorld, type World} from './world.ts'
+import {appendLog, processesOf, startWorld, type World} from './world.ts'
 
 const {values: options} = parseArgs({
   options: {
     minutes: {type: 'string', default: '5'},
     seed: {type: 'string', default: String(Date.now() % 1_000_000)},
-    /** Without the real OpenCode: it is slow to start, and a short run has no time for it. */
+    /** Leaves out the real OpenCode, which starts too slowly for a short run. */
     'no-real': {type: 'boolean', default: false},
     keep: {type: 'boolean', default: false},
     only: {type: 'string'},
@@ -20,14 +20,14 @@ const {values: options} = parseArgs({
 })
 const minutes = Number(options.minutes)
 const seed = Number(options.seed)
-/** Until all is over once nothing is disturbed any more. */
-const patienceMs = 240_000
+/** How long all tasks may take to end after the last fault. */
+const settleTimeoutMs = 240_000
 
 const print = (line: string) => process.stdout.write(`${line}\n`)
 const sleep = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms))
 const replay = `npm run chaos -- --minutes ${options.minutes} --seed ${seed}${options['no-real'] ? ' --no-real' : ''}`
 
-/** Each fault once, in an order of chance, and then by their weights. */
+/** Each fault once in random order, then by weight. */
 function* schedule(world: World, random: Random): Generator<Fault> {
   const possible = faults.filter(
     ({name, isLong, needsDisk}) =>
@@ -40,15 +40,15 @@ function* schedule(world: World, random: Random): Generator<Fault> {
   for (;;) yield random.pick(weighted)
 }
 
-/** One fault after the other, now and then several at once; resolves when the last is over. */
-async function disturb(world: World, random: Random, deadline: number): Promise<Map<string, number>> {
+/** Injects one fault after the other, sometimes several at once. Resolves when the last has ended. */
+async function injectFaults(world: World, random: Random, deadline: number): Promise<Map<string, number>> {
   const done = new Map<string, number>()
   const busy = new Set<Promise<void>>()
   for (const fault of schedule(world, random)) {
     if (Date.now() >= deadline) break
     const worker = random.pick(world.workers)
     done.set(fault.name, (done.get(fault.name) ?? 0) + 1)
-    note(world, 'faults', `${new Date().toISOString()} ${fault.name} (${worker.process.name})\n`)
+    appendLog(world, 'faults', `${new Date().toISOString()} ${fault.name} (${worker.process.name})\n`)
     const run: Promise<void> = fault.run({world, worker, random: random.fork(), sleep}).finally(() => busy.delete(run))
     busy.add(run)
     await sleep(random.int(100, 1500))
@@ -59,32 +59,34 @@ async function disturb(world: World, random: Random, deadline: number): Promise<
   return done
 }
 
-/** Waits until every task is over and no process of any is alive. */
-async function settle(world: World, given: readonly Given[]): Promise<void> {
+/** Ends all faults, and waits until every task has ended and no process is left. */
+async function waitUntilSettled(world: World, created: readonly CreatedTask[]): Promise<void> {
   for (const {process, proxy} of world.workers) {
     process.signal('SIGCONT')
-    proxy.fate = () => ({do: 'pass'})
-    proxy.setDark(false)
+    proxy.chooseAction = () => ({do: 'pass'})
+    proxy.setBlackHole(false)
   }
-  const deadline = Date.now() + patienceMs
+  const deadline = Date.now() + settleTimeoutMs
   while (Date.now() < deadline) {
-    const states = await Promise.all(given.map(({id}) => world.client.task(id)))
+    const states = await Promise.all(created.map(({id}) => world.client.task(id)))
     if (states.every((task) => isFinal(task)) && processesOf(world).length === 0) return
     await sleep(500)
   }
 }
 
 function report(
-  {totals, findings, outcomes, bytes, starts, cutOff}: Audit,
-  given: readonly Given[],
+  {totals, findings, outcomes, bytes, starts, cancelledOffline}: Audit,
+  created: readonly CreatedTask[],
   done: Map<string, number>,
 ) {
   print(
-    `\nseed ${seed}, ${minutes} min: ${given.length} tasks (${JSON.stringify(outcomes)}), ${starts} starts of an agent,`,
+    `\nseed ${seed}, ${minutes} min: ${created.length} tasks (${JSON.stringify(outcomes)}), ${starts} agent starts,`,
   )
   print(`${(bytes / 2 ** 20).toFixed(1)} MiB of output, ${[...done.values()].reduce((a, b) => a + b, 0)} faults\n`)
   for (const [name, times] of [...done].toSorted()) print(`${String(times).padStart(6)}  ${name}`)
-  print(`\n${String(cutOff).padStart(6)}  (tasks cancelled while their worker was out of reach, or before it had them)`)
+  print(
+    `\n${String(cancelledOffline).padStart(6)}  (tasks cancelled while their worker was unreachable, or before it had them)`,
+  )
   for (const count of counts) print(`${String(totals[count]).padStart(6)}  ${count}`)
   for (const finding of findings.slice(0, 40)) print(`  ${finding}`)
 }
@@ -94,17 +96,19 @@ const world = await startWorld(random.fork(), {withReal: !options['no-real']})
 let isClean = false
 try {
   print(`${replay}   (in ${world.folder})`)
-  if (world.disks.length === 0) print('No disk is filled, as this user may not mount one.')
+  if (world.disks.length === 0) print('No disk is filled, because this user may not mount one.')
   const stop = new AbortController()
-  const giving = giveTasks(world, random.fork(), stop.signal)
-  const done = await disturb(world, random.fork(), Date.now() + minutes * 60_000)
+  const creating = createTasks(world, random.fork(), stop.signal)
+  const done = await injectFaults(world, random.fork(), Date.now() + minutes * 60_000)
   stop.abort()
-  const given = await giving
-  await settle(world, given)
-  const result = await audit(world, given)
-  report(result, given, done)
-  isClean = counts.every((count) => result.totals[count] === 0) && given.length > 0
-  print(isClean ? '\nNothing was lost.' : `\nSomething is wrong. Again with: ${replay}   (logs in ${world.folder}/log)`)
+  const created = await creating
+  await waitUntilSettled(world, created)
+  const result = await audit(world, created)
+  report(result, created, done)
+  isClean = counts.every((count) => result.totals[count] === 0) && created.length > 0
+  print(
+    isClean ? '\nNothing was lost.' : `\nSomething is wrong. Repeat with: ${replay}   (logs in ${world.folder}/log)`,
+  )
 } finally {
   await world[Symbol.asyncDispose]()
   if (isClean && !options.keep) rmSync(world.folder, {recursive: true, force: true, maxRetries: 5})

@@ -2,41 +2,47 @@ import {once} from 'node:events'
 import {createServer, request, type IncomingMessage, type OutgoingHttpHeaders, type ServerResponse} from 'node:http'
 import type {AddressInfo} from 'node:net'
 
-/** What becomes of one exchange. */
-export type Fate =
+/** What the proxy does with one request. */
+export type ProxyAction =
   | {do: 'pass'}
   | {do: 'delay'; ms: number}
-  | {do: 'reset'; when: 'before' | 'after'} // of the server's answer: it has not, or it has done what was asked
-  | {do: 'answer'; status: number; headers: OutgoingHttpHeaders; body: string} // the proxy's own
+  | {do: 'reset'; when: 'before' | 'after'} // the server has not answered yet, or has done what was requested
+  | {do: 'answer'; status: number; headers: OutgoingHttpHeaders; body: string} // an answer of the proxy
   | {do: 'double'} // the request reaches the server twice
-  | {do: 'truncate'} // half of the answer, then the end
-  | {do: 'hang'} // nothing is passed on, nothing comes back, nothing is closed
-  | {do: 'tell'; act: () => void} // passed on, answered by the server; then somebody acts before the answer is passed on
+  | {do: 'truncate'} // half of the answer, then the connection ends
+  | {do: 'hang'} // nothing is passed on, answered or closed
+  | {do: 'intervene'; act: () => void} // after the server's answer, and before it is passed on, `act` is called
 
 export type FaultProxy = AsyncDisposable & {
   url: string
-  /** Decides of each request, `METHOD /path`. */
-  fate: (request: string) => Fate
-  /** Of whose answers the head is passed on and nothing else: asked for each piece, so what is open falls silent too. */
-  isMuted: (request: string) => boolean
-  /** Streams that are open stay so, and nothing comes through them any more, in neither direction. */
-  setDark(isDark: boolean): void
-  /** Breaks every connection, or those of the requests that are under way for such a path. */
+  /** Chooses the action for each request, `METHOD /path`. */
+  chooseAction: (request: string) => ProxyAction
+  /** Whether only the head of the answer is passed on. Called for each piece, so open streams fall silent, too. */
+  withholdsBody: (request: string) => boolean
+  /** Connections stay open, and nothing is passed on in either direction. */
+  setBlackHole(isOn: boolean): void
+  /** Breaks all connections, or those of active requests for such a path. */
   cut(path?: RegExp): void
 }
 
-/** Stands between a worker and its control plane, and is what networks, proxies and load balancers can be. */
+/** A proxy between a worker and its control plane with the faults of networks, proxies and load balancers. */
 export async function startFaultProxy(target: string, port = 0): Promise<FaultProxy> {
-  let isDark = false
+  let isBlackHole = false
   const open = new Map<ServerResponse, string>()
   const server = createServer((incoming, response) => {
     open.set(response, incoming.url ?? '')
     response.on('close', () => open.delete(response))
     void readBody(incoming).then((body) => {
-      if (!body) return // cut in mid-body: nothing of it goes on
-      const asked = `${incoming.method} ${incoming.url}`
-      const fate: Fate = isDark ? {do: 'hang'} : proxy.fate(asked)
-      void suffer(fate, {target, incoming, body, response, isDark: () => isDark || proxy.isMuted(asked)})
+      if (!body) return // the request broke off: nothing is passed on
+      const requestLine = `${incoming.method} ${incoming.url}`
+      const action: ProxyAction = isBlackHole ? {do: 'hang'} : proxy.chooseAction(requestLine)
+      void performAction(action, {
+        target,
+        incoming,
+        body,
+        response,
+        isSilent: () => isBlackHole || proxy.withholdsBody(requestLine),
+      })
     })
   })
   server.on('clientError', (_error, socket) => socket.destroy())
@@ -44,12 +50,12 @@ export async function startFaultProxy(target: string, port = 0): Promise<FaultPr
   await once(server, 'listening')
   const proxy: FaultProxy = {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    fate: () => ({do: 'pass'}),
-    isMuted: () => false,
-    setDark: (dark) => {
-      // Whoever was kept waiting in the dark finds out with the light.
-      if (isDark && !dark) server.closeAllConnections()
-      isDark = dark
+    chooseAction: () => ({do: 'pass'}),
+    withholdsBody: () => false,
+    setBlackHole: (isOn) => {
+      // Requests that waited meanwhile fail now.
+      if (isBlackHole && !isOn) server.closeAllConnections()
+      isBlackHole = isOn
     },
     cut: (path) => {
       if (!path) return server.closeAllConnections()
@@ -70,35 +76,35 @@ type Exchange = {
   incoming: IncomingMessage
   body: Buffer
   response: ServerResponse
-  isDark: () => boolean
+  isSilent: () => boolean
 }
 
-async function suffer(fate: Fate, exchange: Exchange): Promise<void> {
+async function performAction(action: ProxyAction, exchange: Exchange): Promise<void> {
   const {response} = exchange
-  switch (fate.do) {
+  switch (action.do) {
     case 'hang':
       return
     case 'delay':
-      await new Promise((resolve) => setTimeout(resolve, fate.ms))
-      return forward(exchange, passOn)
+      await new Promise((resolve) => setTimeout(resolve, action.ms))
+      return forward(exchange, passThrough)
     case 'answer':
-      response.writeHead(fate.status, fate.headers).end(fate.body)
+      response.writeHead(action.status, action.headers).end(action.body)
       return
     case 'reset':
-      if (fate.when === 'before') response.destroy()
-      else forward(exchange, (answer) => swallow(answer, () => response.destroy()))
+      if (action.when === 'before') response.destroy()
+      else forward(exchange, (answer) => drain(answer, () => response.destroy()))
       return
     case 'double':
-      return forward(exchange, (answer) => swallow(answer, () => forward(exchange, passOn)))
+      return forward(exchange, (answer) => drain(answer, () => forward(exchange, passThrough)))
     case 'truncate':
-      return forward(exchange, truncated)
-    case 'tell':
+      return forward(exchange, truncate)
+    case 'intervene':
       return forward(exchange, (answer) => {
-        fate.act()
-        passOn(answer, exchange)
+        action.act()
+        passThrough(answer, exchange)
       })
     case 'pass':
-      return forward(exchange, passOn)
+      return forward(exchange, passThrough)
   }
 }
 
@@ -106,22 +112,22 @@ type Handle = (answer: IncomingMessage, exchange: Exchange) => void
 
 function forward(exchange: Exchange, handle: Handle): void {
   const {target, incoming, body, response} = exchange
-  const onward = request(`${target}${incoming.url}`, {method: incoming.method, headers: incoming.headers}, (answer) =>
+  const upstream = request(`${target}${incoming.url}`, {method: incoming.method, headers: incoming.headers}, (answer) =>
     handle(answer, exchange),
   )
-  onward.on('error', () => response.destroy())
-  response.on('close', () => onward.destroy())
-  onward.end(body)
+  upstream.on('error', () => response.destroy())
+  response.on('close', () => upstream.destroy())
+  upstream.end(body)
 }
 
-function passOn(answer: IncomingMessage, {response, isDark}: Exchange): void {
+function passThrough(answer: IncomingMessage, {response, isSilent}: Exchange): void {
   response.writeHead(answer.statusCode ?? 502, answer.headers).flushHeaders()
-  answer.on('data', (chunk: Buffer) => isDark() || response.write(chunk))
-  answer.on('end', () => isDark() || response.end())
-  answer.on('error', () => isDark() || response.destroy())
+  answer.on('data', (chunk: Buffer) => isSilent() || response.write(chunk))
+  answer.on('end', () => isSilent() || response.end())
+  answer.on('error', () => isSilent() || response.destroy())
 }
 
-function truncated(answer: IncomingMessage, {response}: Exchange): void {
+function truncate(answer: IncomingMessage, {response}: Exchange): void {
   const {'transfer-encoding': _chunked, ...headers} = answer.headers
   void readBody(answer).then((whole = Buffer.alloc(0)) => {
     response.writeHead(answer.statusCode ?? 502, {...headers, 'content-length': whole.length})
@@ -129,12 +135,12 @@ function truncated(answer: IncomingMessage, {response}: Exchange): void {
   })
 }
 
-function swallow(answer: IncomingMessage, then: () => void): void {
+function drain(answer: IncomingMessage, then: () => void): void {
   answer.resume()
   answer.on('end', then)
 }
 
-/** Undefined where the connection broke before the end. */
+/** Undefined if the connection broke before the end. */
 async function readBody(incoming: IncomingMessage): Promise<Buffer | undefined> {
   const chunks: Buffer[] = []
   try {

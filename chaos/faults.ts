@@ -1,18 +1,18 @@
 import type {ProcessIdentity} from '../src/lib/executor/executor.ts'
 import {isAlive} from '../src/lib/executor/processes.ts'
-import type {Fate} from './fault-proxy.ts'
+import type {ProxyAction} from './fault-proxy.ts'
 import type {Random} from './random.ts'
 import {fillDisk, liveAgents, type Worker, type World} from './world.ts'
 
 export type Fault = {
   name: string
-  /** How often beside the others. */
+  /** How often it is chosen, relative to the others. */
   weight: number
-  /** It lasts longer than a short run has time for. */
+  /** It is too long for a short run. */
   isLong?: boolean
-  /** It needs a file system of its own, which not every user may mount. */
+  /** It needs a private file system, which not every user may mount. */
   needsDisk?: boolean
-  /** Does it, and resolves when it is over. */
+  /** Injects the fault, and resolves when it has ended. */
   run: (at: Scene) => Promise<void>
 }
 
@@ -20,7 +20,7 @@ export type Scene = {world: World; worker: Worker; random: Random; sleep: (ms: n
 
 const hour = 3_600_000
 
-/** Requests of a worker, and how their paths begin or end. */
+/** The requests of a worker, by kind. */
 const requests = {
   claim: /^POST .*\/tasks\/claim/,
   output: /^POST .*\/output/,
@@ -31,34 +31,40 @@ const requests = {
   decline: /^POST .*\/tasks\/decline/,
 }
 
-/** For a while, requests that match meet this fate with that probability. */
-async function disturb({worker, random, sleep}: Scene, which: RegExp, probability: number, fate: () => Fate) {
-  worker.proxy.fate = (request) => (which.test(request) && random.chance(probability) ? fate() : {do: 'pass'})
+/** For a while, applies an action to matching requests, with this probability. */
+async function disturbRequests(
+  {worker, random, sleep}: Scene,
+  pattern: RegExp,
+  probability: number,
+  action: () => ProxyAction,
+) {
+  worker.proxy.chooseAction = (request) =>
+    pattern.test(request) && random.chance(probability) ? action() : {do: 'pass'}
   await sleep(random.int(500, 4000))
-  worker.proxy.fate = () => ({do: 'pass'})
+  worker.proxy.chooseAction = () => ({do: 'pass'})
 }
 
-/** The next request of this kind is answered by the server; then `act` happens before anybody hears of it. */
-async function atNext({worker, sleep}: Scene, which: RegExp, act: () => void): Promise<void> {
+/** Calls `act` after the server has answered the next matching request, before the answer is passed on. */
+async function afterNext({worker, sleep}: Scene, pattern: RegExp, act: () => void): Promise<void> {
   const state = {isDone: false}
-  worker.proxy.fate = (request) => {
-    if (state.isDone || !which.test(request)) return {do: 'pass'}
+  worker.proxy.chooseAction = (request) => {
+    if (state.isDone || !pattern.test(request)) return {do: 'pass'}
     state.isDone = true
-    return {do: 'tell', act}
+    return {do: 'intervene', act}
   }
   for (let waited = 0; !state.isDone && waited < 3000; waited += 50) await sleep(50)
-  worker.proxy.fate = () => ({do: 'pass'})
+  worker.proxy.chooseAction = () => ({do: 'pass'})
 }
 
-const page = '<html><body><h1>502 Bad Gateway</h1></body></html>'
-const answering = (status: number, headers: Record<string, string> = {}): Fate => ({
+const errorPage = '<html><body><h1>502 Bad Gateway</h1></body></html>'
+const answerWith = (status: number, headers: Record<string, string> = {}): ProxyAction => ({
   do: 'answer',
   status,
   headers: {'content-type': 'text/html', ...headers},
-  body: page,
+  body: errorPage,
 })
 
-async function stopped({random, sleep}: Scene, signal: (name: NodeJS.Signals) => void): Promise<void> {
+async function pauseProcess({random, sleep}: Scene, signal: (name: NodeJS.Signals) => void): Promise<void> {
   signal('SIGSTOP')
   await sleep(random.int(300, 5000))
   signal('SIGCONT')
@@ -68,7 +74,7 @@ function send(pid: number | undefined, signal: NodeJS.Signals): void {
   try {
     if (pid !== undefined) process.kill(pid, signal)
   } catch {
-    // it has just ended
+    // it has ended meanwhile
   }
 }
 
@@ -76,99 +82,127 @@ function sendTo(agent: ProcessIdentity | undefined, signal: NodeJS.Signals): voi
   if (agent && isAlive(agent)) send(agent.pid, signal)
 }
 
-const anAgent = ({world, random}: Scene) => {
+const randomAgent = ({world, random}: Scene) => {
   const all = liveAgents(world)
   return all.length === 0 ? undefined : random.pick(all)
 }
 
-async function jump(process: Worker['process'], {random, sleep}: Scene): Promise<void> {
-  process.tell('clock', String(random.int(-6 * hour, 6 * hour)))
+async function jumpClock(process: Worker['process'], {random, sleep}: Scene): Promise<void> {
+  process.writeControlFile('clock', String(random.int(-6 * hour, 6 * hour)))
   await sleep(500)
 }
 
-/** Everything that is done to the system, and to which part of it. */
+/** All faults, with the part of the system that they affect. */
 export const faults: Fault[] = [
   {name: 'kill -9 of a worker', weight: 4, run: async ({worker}) => worker.process.signal('SIGKILL')},
   {
     name: 'kill -9 of a worker and an agent at once',
     weight: 3,
     run: async (at) => {
-      const agent = anAgent(at)
+      const agent = randomAgent(at)
       at.worker.process.signal('SIGKILL')
       sendTo(agent, 'SIGKILL')
     },
   },
-  {name: 'kill -9 of an agent', weight: 2, run: async (at) => sendTo(anAgent(at), 'SIGKILL')},
+  {name: 'kill -9 of an agent', weight: 2, run: async (at) => sendTo(randomAgent(at), 'SIGKILL')},
   {name: 'kill -9 of the control plane', weight: 3, run: async ({world}) => world.plane.signal('SIGKILL')},
   ...(['before the spawn', 'after the spawn'] as const).map((step) => ({
     name: `a worker dies ${step} of an agent`,
     weight: 2,
     run: async ({worker, sleep}: Scene) => {
-      worker.process.tell(step)
+      worker.process.writeControlFile(step)
       await sleep(2000)
     },
   })),
   ...(['claim', 'output', 'report', 'heartbeat', 'registration', 'decline'] as const).map((kind) => ({
     name: `a worker dies between a ${kind} and its answer`,
     weight: kind === 'output' || kind === 'report' ? 2 : 1,
-    run: (at: Scene) => atNext(at, requests[kind], () => at.worker.process.signal('SIGKILL')),
+    run: (at: Scene) => afterNext(at, requests[kind], () => at.worker.process.signal('SIGKILL')),
   })),
   ...(['claim', 'output', 'report'] as const).map((kind) => ({
-    name: `the control plane dies right after it took a ${kind}`,
+    name: `the control plane dies right after it accepted a ${kind}`,
     weight: 1,
-    run: (at: Scene) => atNext(at, requests[kind], () => at.world.plane.signal('SIGKILL')),
+    run: (at: Scene) => afterNext(at, requests[kind], () => at.world.plane.signal('SIGKILL')),
   })),
   {name: 'SIGQUIT of a worker (detach)', weight: 1, run: async ({worker}) => worker.process.signal('SIGQUIT')},
   {name: 'SIGTERM of a worker (drain)', weight: 1, run: async ({worker}) => worker.process.signal('SIGTERM')},
   {
     name: 'a worker is stopped for a while',
     weight: 1,
-    run: (at) => stopped(at, (name) => at.worker.process.signal(name)),
+    run: (at) => pauseProcess(at, (name) => at.worker.process.signal(name)),
   },
   {
     name: 'the control plane is stopped for a while',
     weight: 1,
-    run: (at) => stopped(at, (name) => at.world.plane.signal(name)),
+    run: (at) => pauseProcess(at, (name) => at.world.plane.signal(name)),
   },
   {
     name: 'an agent is stopped for a while',
     weight: 1,
     run: (at) => {
-      const agent = anAgent(at)
-      return stopped(at, (name) => sendTo(agent, name))
+      const agent = randomAgent(at)
+      return pauseProcess(at, (name) => sendTo(agent, name))
     },
   },
   {name: 'connections are cut', weight: 2, run: async ({worker}) => worker.proxy.cut()},
-  {name: 'requests are lost', weight: 1, run: (at) => disturb(at, /./, 0.4, () => ({do: 'reset', when: 'before'}))},
-  {name: 'answers are lost', weight: 3, run: (at) => disturb(at, /./, 0.4, () => ({do: 'reset', when: 'after'}))},
-  {name: 'requests arrive twice', weight: 3, run: (at) => disturb(at, /^(POST|PUT)/, 0.6, () => ({do: 'double'}))},
-  {name: 'answers are cut in half', weight: 2, run: (at) => disturb(at, /^(POST|PUT)/, 0.4, () => ({do: 'truncate'}))},
   {
-    name: 'everything takes long',
+    name: 'requests are lost',
     weight: 1,
-    run: (at) => disturb(at, /./, 0.7, () => ({do: 'delay', ms: at.random.int(50, 1500)})),
+    run: (at) => disturbRequests(at, /./, 0.4, () => ({do: 'reset', when: 'before'})),
   },
-  {name: 'a gateway answers 502 with a page', weight: 1, run: (at) => disturb(at, /./, 0.6, () => answering(502))},
-  {name: 'a portal answers 200 with a page', weight: 1, run: (at) => disturb(at, /./, 0.6, () => answering(200))},
-  {name: 'a proxy answers 404 with a page', weight: 1, run: (at) => disturb(at, /./, 0.5, () => answering(404))},
+  {
+    name: 'answers are lost',
+    weight: 3,
+    run: (at) => disturbRequests(at, /./, 0.4, () => ({do: 'reset', when: 'after'})),
+  },
+  {
+    name: 'requests arrive twice',
+    weight: 3,
+    run: (at) => disturbRequests(at, /^(POST|PUT)/, 0.6, () => ({do: 'double'})),
+  },
+  {
+    name: 'answers are cut in half',
+    weight: 2,
+    run: (at) => disturbRequests(at, /^(POST|PUT)/, 0.4, () => ({do: 'truncate'})),
+  },
+  {
+    name: 'requests are delayed',
+    weight: 1,
+    run: (at) => disturbRequests(at, /./, 0.7, () => ({do: 'delay', ms: at.random.int(50, 1500)})),
+  },
+  {
+    name: 'a gateway answers 502 with an HTML page',
+    weight: 1,
+    run: (at) => disturbRequests(at, /./, 0.6, () => answerWith(502)),
+  },
+  {
+    name: 'a portal answers 200 with an HTML page',
+    weight: 1,
+    run: (at) => disturbRequests(at, /./, 0.6, () => answerWith(200)),
+  },
+  {
+    name: 'a proxy answers 404 with an HTML page',
+    weight: 1,
+    run: (at) => disturbRequests(at, /./, 0.5, () => answerWith(404)),
+  },
   {
     name: '429 with Retry-After',
     weight: 1,
-    run: (at) => disturb(at, /./, 0.6, () => answering(429, {'retry-after': '1'})),
+    run: (at) => disturbRequests(at, /./, 0.6, () => answerWith(429, {'retry-after': '1'})),
   },
   {
     name: 'the token is refused for a while',
     weight: 1,
     isLong: true,
-    run: (at) => disturb(at, /./, 0.6, () => answering(401)),
+    run: (at) => disturbRequests(at, /./, 0.6, () => answerWith(401)),
   },
   {
     name: 'a black hole',
     weight: 2,
     run: async ({worker, random, sleep}) => {
-      worker.proxy.setDark(true)
+      worker.proxy.setBlackHole(true)
       await sleep(random.int(1000, 8000))
-      worker.proxy.setDark(false)
+      worker.proxy.setBlackHole(false)
     },
   },
   {
@@ -176,13 +210,13 @@ export const faults: Fault[] = [
     weight: 1,
     isLong: true,
     run: async ({worker, random, sleep}) => {
-      worker.proxy.setDark(true)
+      worker.proxy.setBlackHole(true)
       await sleep(random.int(65_000, 80_000))
-      worker.proxy.setDark(false)
+      worker.proxy.setBlackHole(false)
     },
   },
   {
-    name: 'Redis dies and comes back',
+    name: 'Redis is killed and restarted',
     weight: 1,
     run: async ({world, random, sleep}) => {
       await world.redis.stop()
@@ -193,10 +227,10 @@ export const faults: Fault[] = [
   {
     name: 'Redis is stopped for a while',
     weight: 1,
-    run: (at) => stopped(at, (name) => send(at.world.redis.process.pid, name)),
+    run: (at) => pauseProcess(at, (name) => send(at.world.redis.process.pid, name)),
   },
-  {name: "a worker's clock jumps", weight: 1, run: (at) => jump(at.worker.process, at)},
-  {name: "the control plane's clock jumps", weight: 1, run: (at) => jump(at.world.plane, at)},
+  {name: "a worker's clock jumps", weight: 1, run: (at) => jumpClock(at.worker.process, at)},
+  {name: "the control plane's clock jumps", weight: 1, run: (at) => jumpClock(at.world.plane, at)},
   {
     name: 'a disk is full for a while',
     weight: 3,

@@ -11,50 +11,50 @@ export type Plan = {
   traps: boolean
 }
 
-/** A task that was given to the system; `plan` is undefined where the real OpenCode has to do it. */
-export type Given = {id: string; plan: Plan | undefined; worker: string; wasCancelled: boolean; isOver: boolean}
+/** A created task. `plan` is undefined if the real OpenCode runs it. */
+export type CreatedTask = {id: string; plan: Plan | undefined; worker: string; wasCancelled: boolean; isOver: boolean}
 
-const most = {stub: 7, real: 1}
+const maxOpen = {stub: 7, real: 1}
 
-/** Gives tasks, and takes some of them back, until it is aborted. */
-export async function giveTasks(world: World, random: Random, signal: AbortSignal): Promise<Given[]> {
+/** Creates tasks, and cancels some of them, until aborted. */
+export async function createTasks(world: World, random: Random, signal: AbortSignal): Promise<CreatedTask[]> {
   const {client, workers} = world
-  const given: Given[] = []
-  const trees = await serving(world)
+  const created: CreatedTask[] = []
+  const trees = await registeredCodebases(world)
   for (let i = 0; !signal.aborted; i++) {
     await new Promise((resolve) => setTimeout(resolve, random.int(50, 600)))
-    for (const task of given.filter(({isOver}) => !isOver)) task.isOver = isFinal(await client.task(task.id))
+    for (const task of created.filter(({isOver}) => !isOver)) task.isOver = isFinal(await client.task(task.id))
     const open = (isReal: boolean) =>
-      given.filter(({isOver, plan}) => !isOver && (plan === undefined) === isReal).length
+      created.filter(({isOver, plan}) => !isOver && (plan === undefined) === isReal).length
     const worker = random.pick(workers)
     const {isReal} = worker
-    if (open(isReal) < (isReal ? most.real : most.stub)) {
+    if (open(isReal) < (isReal ? maxOpen.real : maxOpen.stub)) {
       const plan = isReal ? undefined : randomPlan(random)
       const prompt = plan ? JSON.stringify(plan) : realPrompt(i)
-      // Some are tied to no machine: whoever takes them first has them.
+      // Some are portable: any worker may take them.
       const codebase = !isReal && random.chance(0.15) ? 'global' : (trees.get(random.pick(worker.paths)) ?? '')
       const {id} = await client.create(codebase, {title: `task ${i}`, prompt}, `chaos-${i}`)
-      given.push({id, plan, worker: worker.process.name, wasCancelled: false, isOver: false})
+      created.push({id, plan, worker: worker.process.name, wasCancelled: false, isOver: false})
     }
 
-    if (random.chance(0.06)) await cancelOne(world, random, given)
+    if (random.chance(0.06)) await cancelRandomTask(world, random, created)
   }
 
-  return given
+  return created
 }
 
 export const isFinal = ({status}: Task) => status === 'completed' || status === 'failed' || status === 'cancelled'
 
-async function cancelOne({client}: World, random: Random, given: Given[]): Promise<void> {
-  const open = given.filter(({isOver, wasCancelled}) => !isOver && !wasCancelled)
+async function cancelRandomTask({client}: World, random: Random, created: CreatedTask[]): Promise<void> {
+  const open = created.filter(({isOver, wasCancelled}) => !isOver && !wasCancelled)
   if (open.length === 0) return
   const task = random.pick(open)
   task.wasCancelled = true
   await client.cancel(task.id)
 }
 
-/** The id of each working tree, once its worker has registered it. */
-export async function serving({client, workers}: World): Promise<Map<string, string>> {
+/** The id of each codebase by path, once all are registered. */
+export async function registeredCodebases({client, workers}: World): Promise<Map<string, string>> {
   const wanted = workers.flatMap(({paths}) => paths)
   for (;;) {
     const known = new Map((await client.codebases()).map(({id, path}) => [path, id]))

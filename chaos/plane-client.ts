@@ -2,7 +2,7 @@ import type {Task} from '../src/lib/protocol/schemas.ts'
 
 export type Chunk = {output: string; attempt: number; offset: number | null}
 
-/** A client that never gives up: the plane may be dead for a while at any time. */
+/** A client that retries forever, because the control plane may be down at any time. */
 export function planeClient(url: string) {
   const call = async (method: string, path: string, body?: unknown, headers: Record<string, string> = {}) => {
     for (;;) {
@@ -16,7 +16,7 @@ export function planeClient(url: string) {
         const answer = JSON.parse(await response.text())
         if (response.status < 500) return {status: response.status, body: answer}
       } catch {
-        // dead, or just dying: it is kept, so it comes back
+        // the control plane is down, and will be restarted
       }
 
       await new Promise((resolve) => setTimeout(resolve, 200))

@@ -1,4 +1,4 @@
-// Loaded into a worker or a control plane before the program: a wall clock that can be set, and a death at a named step.
+// Loaded before the program of a worker or control plane. It sets the wall clock and kills the process at a named step.
 import childProcess from 'node:child_process'
 import {existsSync, readFileSync, unlinkSync} from 'node:fs'
 import {syncBuiltinESMExports} from 'node:module'
@@ -22,13 +22,13 @@ globalThis.Date = class Date extends Real {
   }
 }
 
-/** Ends the process as if its power had gone, when the file of that name asks for it. */
+/** Kills the process if the control file of this step exists. */
 function dieAt(step) {
   const file = join(control, step)
   if (!existsSync(file)) return
   unlinkSync(file)
   process.kill(process.pid, 'SIGKILL')
-  for (;;); // a signal to oneself may take a moment
+  for (;;); // the signal may arrive a moment later
 }
 
 const {spawn} = childProcess

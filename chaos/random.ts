@@ -1,12 +1,12 @@
-/** Numbers that look like chance and are the same for the same seed. */
+/** Pseudo-random numbers, the same for the same seed. */
 export type Random = {
   /** From 0 to below 1. */
   next(): number
-  /** A whole number from `least` to `most`, both included. */
-  int(least: number, most: number): number
+  /** An integer from `min` to `max`, both included. */
+  int(min: number, max: number): number
   pick<T>(list: readonly T[]): T
   chance(probability: number): boolean
-  /** Another source, for a part that draws at times of its own: it does not shift the numbers of this one. */
+  /** An independent source, for a part whose timing must not shift the numbers of this one. */
   fork(): Random
 }
 
@@ -20,7 +20,7 @@ export function seeded(seed: number): Random {
     t ^= t + Math.imul(t ^ (t >>> 7), t | 61)
     return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32
   }
-  const int = (least: number, most: number) => least + Math.floor(next() * (most - least + 1))
+  const int = (min: number, max: number) => min + Math.floor(next() * (max - min + 1))
   return {
     next,
     int,

@@ -8,12 +8,12 @@ import {startRedis, freePort, type RedisServer} from '../test/support/redis.ts'
 import {openCode, startModel} from '../test/support/scripted-model.ts'
 import {repository} from '../test/support/scratch.ts'
 import {startFaultProxy, type FaultProxy} from './fault-proxy.ts'
-import {KeptProcess} from './kept-process.ts'
+import {SupervisedProcess} from './supervised-process.ts'
 import {planeClient, type PlaneClient} from './plane-client.ts'
 import type {Random} from './random.ts'
 
 export type Worker = {
-  process: KeptProcess
+  process: SupervisedProcess
   proxy: FaultProxy
   /** The working trees that it serves. */
   paths: string[]
@@ -24,13 +24,13 @@ export type Worker = {
 export type World = {
   folder: string
   records: string
-  /** How long a process sleeps that an agent left: by this odd number all of them are found. */
+  /** The unusual number of seconds that orphans of agents sleep, by which they are found. */
   token: string
-  plane: KeptProcess
+  plane: SupervisedProcess
   client: PlaneClient
   workers: Worker[]
   redis: RedisServer
-  /** File systems of their own that can be filled: of the first worker's state and of the plane's database. */
+  /** Private file systems that can be filled: the first worker's state and the control plane's database. */
   disks: {name: string; path: string}[]
   [Symbol.asyncDispose](): Promise<void>
 }
@@ -39,22 +39,22 @@ const root = join(import.meta.dirname, '..')
 const program = join(root, 'bin/run.js')
 const diskSize = '2g'
 
-/** Starts a control plane, Redis and the workers, each behind a proxy of its own. */
+/** Starts a control plane, Redis and the workers, each worker behind its own proxy. */
 export async function startWorld(random: Random, {withReal}: {withReal: boolean}): Promise<World> {
   const folder = realpathSync(mkdtempSync(join(tmpdir(), 'a2a-chaos-')))
   const records = join(folder, 'records')
   for (const name of ['records', 'home', 'plane', 'log']) mkdirSync(join(folder, name))
-  const token = `86400.${process.pid}${String(Date.now()).slice(-6)}` // of this run, not of its seed
+  const token = `86400.${process.pid}${String(Date.now()).slice(-6)}` // unique for each run, also with the same seed
   const redis = await startRedis()
   const model = withReal ? await startModel() : undefined
   const disks = ['plane', 'state-w1'].map((name) => ({name, path: join(folder, name)})).filter(mount)
-  const about = {folder, random, redis, records, token}
+  const setup = {folder, random, redis, records, token}
   const port = await freePort()
-  const plane = startPlane(about, port)
+  const plane = startPlane(setup, port)
   const url = `http://127.0.0.1:${port}`
   const workers: Worker[] = []
-  for (const name of ['w1', 'w2']) workers.push(await startWorker(about, url, name))
-  if (model) workers.push(await startWorker(about, url, 'real', model.env))
+  for (const name of ['w1', 'w2']) workers.push(await startWorker(setup, url, name))
+  if (model) workers.push(await startWorker(setup, url, 'real', model.env))
   return {
     folder,
     records,
@@ -76,11 +76,11 @@ export async function startWorld(random: Random, {withReal}: {withReal: boolean}
   }
 }
 
-type About = {folder: string; random: Random; redis: RedisServer; records: string; token: string}
+type WorldSetup = {folder: string; random: Random; redis: RedisServer; records: string; token: string}
 
-function startPlane({folder, random, redis}: About, port: number): KeptProcess {
+function startPlane({folder, random, redis}: WorldSetup, port: number): SupervisedProcess {
   const argv = [program, 'serve', '--port', String(port), '--db', join(folder, 'plane/server.db')]
-  const plane = new KeptProcess({
+  const plane = new SupervisedProcess({
     name: 'plane',
     argv: [...argv, '--redis-url', redis.url],
     env: environment(folder, 'state-plane'),
@@ -93,16 +93,21 @@ function startPlane({folder, random, redis}: About, port: number): KeptProcess {
   return plane
 }
 
-/** The stub agent; with `real`, what the real OpenCode needs in its environment. */
-async function startWorker(about: About, url: string, name: string, real?: Record<string, string>): Promise<Worker> {
-  const {folder, random, redis, records, token} = about
+/** Starts a worker with the stub agent, or with the real OpenCode and its environment `real`. */
+async function startWorker(
+  setup: WorldSetup,
+  url: string,
+  name: string,
+  real?: Record<string, string>,
+): Promise<Worker> {
+  const {folder, random, redis, records, token} = setup
   const proxy = await startFaultProxy(url)
   const names = real ? ['tree'] : ['one', 'two', 'three']
   const paths = names.map((tree) => repository(join(folder, name, tree)))
   const slots = real ? 1 : 3
-  const anywhere = join(folder, name, 'anywhere')
-  mkdirSync(anywhere)
-  const process = new KeptProcess({
+  const globalPath = join(folder, name, 'globalPath')
+  mkdirSync(globalPath)
+  const process = new SupervisedProcess({
     name,
     argv: [
       ...[program, 'start', '--server', proxy.url, '--name', name, '--poll-interval', '2'],
@@ -111,7 +116,7 @@ async function startWorker(about: About, url: string, name: string, real?: Recor
     ],
     env: {
       ...environment(folder, `state-${name}`),
-      ...(real ? {} : {A2A_GLOBAL_CODEBASE: anywhere}),
+      ...(real ? {} : {A2A_GLOBAL_CODEBASE: globalPath}),
       OPENCODE_BIN_PATH: real ? openCode : join(import.meta.dirname, 'agent.mjs'),
       OPENCODE_CHAOS_RECORDS: records,
       OPENCODE_CHAOS_TOKEN: token,
@@ -138,13 +143,13 @@ const environment = (folder: string, state: string): Record<string, string> => (
   NO_COLOR: '1',
 })
 
-/** Only who may mount can fill a disk without harm to others. */
+/** Mounts a private file system, because filling a shared disk would harm others. Returns false without permission. */
 function mount({path}: {path: string}): boolean {
   mkdirSync(path, {recursive: true})
   return spawnSync('mount', ['-t', 'tmpfs', '-o', `size=${diskSize},mode=0700`, 'tmpfs', path]).status === 0
 }
 
-/** Live agents of the stub's kind, by their locks: `pid startTime`. A number may be a stranger's by now. */
+/** The live stub agents, by their lock files (`pid startTime`). A pid may have been reused. */
 export function liveAgents({records}: Pick<World, 'records'>): ProcessIdentity[] {
   return readdirSync(records)
     .map((name) => readText(join(records, name, 'lock')).split(' '))
@@ -152,7 +157,7 @@ export function liveAgents({records}: Pick<World, 'records'>): ProcessIdentity[]
     .filter((agent) => agent.pid > 0 && isAlive(agent))
 }
 
-/** Agents and what they left, by what is on their command line or in their environment. */
+/** Agents and orphans, found by command line or environment. */
 export function processesOf({token, folder}: Pick<World, 'folder' | 'token'>): number[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
@@ -166,7 +171,7 @@ export function processesOf({token, folder}: Pick<World, 'folder' | 'token'>): n
     .map(Number)
 }
 
-/** Empty where there is nothing to read. */
+/** Empty if the file cannot be read. */
 export function readText(file: string): string {
   try {
     return readFileSync(file, 'latin1')
@@ -175,7 +180,7 @@ export function readText(file: string): string {
   }
 }
 
-/** Makes a file system no bigger than what is in it, until the answer is called. */
+/** Shrinks a file system to its content. The returned function restores its size. */
 export function fillDisk({path}: {path: string}): () => void {
   const {blocks, bfree, bsize} = statfsSync(path)
   resize(path, String((blocks - bfree) * bsize))
@@ -184,6 +189,6 @@ export function fillDisk({path}: {path: string}): () => void {
 
 const resize = (path: string, size: string) => spawnSync('mount', ['-o', `remount,size=${size}`, path])
 
-/** Keeps what was seen for people who want to know more. */
-export const note = ({folder}: Pick<World, 'folder'>, name: string, text: string) =>
+/** Appends to a file in the log folder. */
+export const appendLog = ({folder}: Pick<World, 'folder'>, name: string, text: string) =>
   writeFileSync(join(folder, 'log', name), text, {flag: 'a'})

@@ -1,10 +1,10 @@
-// Feeds what comes from outside (streams, answers, an agent's lines, files) in all kinds of broken forms to the code that
-// reads it: it must answer or refuse, in time, and keep nothing. A finding names the command that repeats it alone.
+// Feeds broken input (streams, answers, agent lines, requests, files) to the code that parses it. The code must accept
+// or refuse the input, in time, and without a leak. A finding names the command that repeats it alone.
 import {parseArgs} from 'node:util'
 import {targets} from './targets.ts'
 import {watchTarget, type Outcome} from './watch.ts'
 
-const mostGrowthMb = 20
+const maxGrowthMb = 20
 
 const {values} = parseArgs({
   args: process.argv.slice(2).filter((word) => word !== '--'),
@@ -28,9 +28,9 @@ for (const {name, share, batch = 1} of chosen) {
   const range = only === undefined ? {from: 0, to: cases} : {from: only - (only % batch), to: only + 1}
   const outcome = await watchTarget(name, seed, range)
   outcomes.push(outcome)
-  for (const {kind, case: at, detail} of outcome.findings)
+  for (const {kind, case: number, detail} of outcome.findings)
     process.stdout.write(
-      `\n${kind} in ${name}, seed ${seed}, case ${at}: ${detail}\n  npm run fuzz -- --target ${name} --seed ${seed} --case ${at}\n`,
+      `\n${kind} in ${name}, seed ${seed}, case ${number}: ${detail}\n  npm run fuzz -- --target ${name} --seed ${seed} --case ${number}\n`,
     )
 }
 
@@ -39,7 +39,7 @@ const row = (cells: (string | number)[]) =>
     .slice(1)
     .map((cell) => String(cell).padStart(10))
     .join('')}\n`
-const number = (outcome: Outcome, wanted: 'crash' | 'hang') =>
+const countFindings = (outcome: Outcome, wanted: 'crash' | 'hang') =>
   outcome.findings.filter(({kind}) => kind === wanted).length
 
 process.stdout.write(`\n${row(['target', 'cases', 'accepted', 'refused', 'crashes', 'hangs', 'growth'])}`)
@@ -49,13 +49,13 @@ for (const outcome of outcomes) {
     cases,
     accepted,
     refused,
-    number(outcome, 'crash'),
-    number(outcome, 'hang'),
+    countFindings(outcome, 'crash'),
+    countFindings(outcome, 'hang'),
     `${growth.toFixed(1)} MB`,
   ]
   process.stdout.write(row([target, ...figures]))
 }
 
-const growing = outcomes.filter(({growth}) => growth > mostGrowthMb).map(({target}) => target)
-if (growing.length > 0) process.stdout.write(`\ngrows by more than ${mostGrowthMb} MB: ${growing.join(', ')}\n`)
+const growing = outcomes.filter(({growth}) => growth > maxGrowthMb).map(({target}) => target)
+if (growing.length > 0) process.stdout.write(`\nmemory grows by more than ${maxGrowthMb} MB: ${growing.join(', ')}\n`)
 process.exitCode = growing.length > 0 || outcomes.some(({findings}) => findings.length > 0) ? 1 : 0

@@ -2,7 +2,7 @@ import type {Random} from './random.ts'
 
 type Mutation = (bytes: Buffer, random: Random, other: Buffer) => Buffer
 
-/** Pieces that parsers trip over: line ends, ends of texts, broken UTF-8, a byte order mark, what JSON and SSE are made of. */
+/** Pieces that parsers may mishandle: line ends, terminators, a byte order mark, and the syntax of JSON and SSE. */
 const pieces = [
   ...['\0', '\n', '\r', '\r\n', '\n\n', '\r\n\r\n', '\u2028', '\ufeff', '\u001b[2J', '"', '\\', '{', '}', '[', ']'],
   ...[':', ',', 'data:', 'event: ', 'id: ', 'retry: 0\n', ': ', 'null', 'true', '-0', '1e999', '9007199254740993'],
@@ -15,7 +15,7 @@ const brokenUtf8 = ['ff', 'c0af', 'eda080', 'f4908080', 'e282', 'f09f98', '80', 
 const insert = (bytes: Buffer, at: number, piece: Buffer) =>
   Buffer.concat([bytes.subarray(0, at), piece, bytes.subarray(at)])
 
-function range(bytes: Buffer, random: Random): [from: number, to: number] {
+function randomRange(bytes: Buffer, random: Random): [from: number, to: number] {
   const from = random.below(bytes.length + 1)
   return [from, from + random.below(Math.min(bytes.length - from, 200) + 1)]
 }
@@ -37,11 +37,11 @@ const mutations: Mutation[] = [
   (bytes, random) => bytes.subarray(0, random.below(bytes.length + 1)),
   (bytes, random) => bytes.subarray(random.below(bytes.length + 1)),
   (bytes, random) => {
-    const [from, to] = range(bytes, random)
+    const [from, to] = randomRange(bytes, random)
     return Buffer.concat([bytes.subarray(0, from), bytes.subarray(to)])
   },
   (bytes, random) => {
-    const [from, to] = range(bytes, random)
+    const [from, to] = randomRange(bytes, random)
     return insert(bytes, to, bytes.subarray(from, to))
   },
   (bytes, random, other) =>
@@ -50,17 +50,17 @@ const mutations: Mutation[] = [
   (bytes, random) => insert(bytes, random.below(bytes.length + 1), random.pick(brokenUtf8)),
   (bytes, random) =>
     Buffer.from(bytes.toString('latin1').replaceAll('\n', random.pick(['\r\n', '\r', '\n\r', ''])), 'latin1'),
-  (bytes, random) => insert(bytes, random.below(bytes.length + 1), longRun(random)),
+  (bytes, random) => insert(bytes, random.below(bytes.length + 1), longPiece(random)),
 ]
 
-/** Mostly some KB; now and then as much as the limits of lines and events are about. */
-function longRun(random: Random): Buffer {
+/** Usually some KB, sometimes more than the limits of lines and events. */
+function longPiece(random: Random): Buffer {
   if (random.chance(0.002)) return Buffer.alloc(9 * 1024 * 1024, random.pick(['a', '€', '\0']))
-  // Brackets only here: for millions of nested lists `JSON.parse` itself takes seconds.
+  // Brackets only here, because `JSON.parse` takes seconds for millions of nested lists.
   return Buffer.alloc(1 + random.below(20_000), random.pick(['a', '€', '\0', '[', '<', ' ']))
 }
 
-/** One to four changes; `other` is a second sample, to be spliced in. */
+/** Makes one to four changes. `other` is a second sample to splice in. */
 export function mutateBytes(bytes: Buffer, random: Random, other: Buffer = bytes): Buffer {
   let result = bytes
   for (let i = random.below(4); i >= 0; i--) result = random.pick(mutations)(result, random, other)
@@ -69,9 +69,9 @@ export function mutateBytes(bytes: Buffer, random: Random, other: Buffer = bytes
 
 /** The same bytes in pieces that end anywhere. */
 export function* chunks(bytes: Buffer, random: Random): Generator<Buffer> {
-  const most = bytes.length > 100_000 ? 65_536 : random.pick([1, 3, 20, 1000, 65_536])
+  const maxLength = bytes.length > 100_000 ? 65_536 : random.pick([1, 3, 20, 1000, 65_536])
   for (let at = 0; at < bytes.length;) {
-    const length = 1 + random.below(most)
+    const length = 1 + random.below(maxLength)
     yield bytes.subarray(at, at + length)
     at += length
   }

@@ -2,7 +2,7 @@ import type {Random} from './random.ts'
 
 type Slot = {parent: Record<string, unknown> | unknown[]; key: string | number}
 
-const odd: readonly unknown[] = [
+const oddValues: readonly unknown[] = [
   ...[
     null,
     true,
@@ -30,7 +30,7 @@ const odd: readonly unknown[] = [
 
 const oddKeys = ['__proto__', 'constructor', 'toString', 'length', '', '\0', 'id', 'data', 'then', '\ud800', '0']
 
-/** A number that JSON can write and no program can hold, and the like: what only a text can say. */
+/** Values that only JSON text can express, such as numbers beyond the range of a double. */
 const rawValues = ['1e999', '-1e999', '9007199254740993', '1E+400', '-0', '0.1e-400', String.raw`"\ud800"`, '"\u007f"']
 
 function slotsIn(value: unknown): Slot[] {
@@ -48,59 +48,59 @@ function slotsIn(value: unknown): Slot[] {
   return found
 }
 
-/** As JSON does it: an own property also where the name is `__proto__`. */
-const set = ({parent, key}: Slot, value: unknown) =>
+/** Sets an own property like JSON.parse, also for the name `__proto__`. */
+const setSlot = ({parent, key}: Slot, value: unknown) =>
   Object.defineProperty(parent, key, {value, enumerable: true, writable: true, configurable: true})
-const get = ({parent, key}: Slot) => (parent as Record<string, unknown>)[key]
+const getSlot = ({parent, key}: Slot) => (parent as Record<string, unknown>)[key]
 
-function remove({parent, key}: Slot): void {
+function removeSlot({parent, key}: Slot): void {
   if (Array.isArray(parent)) parent.splice(Number(key), 1)
   else delete parent[key]
 }
 
-function change(root: {value: unknown}, random: Random): void {
+function mutateValue(root: {value: unknown}, random: Random): void {
   const slots = slotsIn(root)
   if (slots.length === 0) return
   const slot = random.pick(slots)
   const other = random.pick(slots)
   switch (random.below(9)) {
     case 0:
-      return remove(slot)
+      return removeSlot(slot)
     case 1: {
-      const kept = get(slot)
-      set(slot, structuredClone(get(other)))
-      return void set(other, structuredClone(kept))
+      const saved = getSlot(slot)
+      setSlot(slot, structuredClone(getSlot(other)))
+      return void setSlot(other, structuredClone(saved))
     }
     case 2:
       if (!Array.isArray(slot.parent))
-        set({parent: slot.parent, key: random.pick(oddKeys)}, structuredClone(random.pick(odd)))
+        setSlot({parent: slot.parent, key: random.pick(oddKeys)}, structuredClone(random.pick(oddValues)))
       return
     case 3:
-      return void set(slot, [get(slot)])
+      return void setSlot(slot, [getSlot(slot)])
     case 4:
-      if (Array.isArray(get(slot)))
-        return void set(
+      if (Array.isArray(getSlot(slot)))
+        return void setSlot(
           slot,
-          Array.from({length: 1 + random.below(20)}, () => structuredClone(get(slot))),
+          Array.from({length: 1 + random.below(20)}, () => structuredClone(getSlot(slot))),
         )
-      return void set(slot, {[random.pick(oddKeys)]: get(slot)})
+      return void setSlot(slot, {[random.pick(oddKeys)]: getSlot(slot)})
     case 5:
-      return void set(slot, typeof get(slot) === 'string' ? random.below(1e6) : JSON.stringify(get(slot)))
+      return void setSlot(slot, typeof getSlot(slot) === 'string' ? random.below(1e6) : JSON.stringify(getSlot(slot)))
     default:
-      return void set(slot, structuredClone(random.pick(odd)))
+      return void setSlot(slot, structuredClone(random.pick(oddValues)))
   }
 }
 
-/** The text of a value that was changed here and there; sometimes it is no JSON any more that `JSON.parse` could give. */
+/** The JSON text of a randomly changed value. Sometimes `JSON.stringify` could not produce it. */
 export function mutateJson(value: unknown, random: Random): string {
   const root = {value: structuredClone(value)}
-  for (let i = random.below(3); i >= 0; i--) change(root, random)
+  for (let i = random.below(3); i >= 0; i--) mutateValue(root, random)
   const text = JSON.stringify(root.value) ?? 'null'
   if (random.chance(0.05)) return deepen(text, random)
   return random.chance(0.1) ? text.replace(/(?<=:)(?:\d+|null|"[^"]*")/, () => random.pick(rawValues)) : text
 }
 
-/** One of its values becomes so deep that a careless walk over it ends the stack. */
+/** Nests one value so deeply that naive recursion overflows the stack. */
 function deepen(text: string, random: Random): string {
   const levels = random.pick([50, 150, 5000, 100_000])
   const [open, close] = random.pick([

@@ -1,4 +1,4 @@
-/** Numbers that look random and are the same each time: of one seed, one target and one case. */
+/** Pseudo-random numbers, the same for the same seeds (seed, target and case). */
 export class Random {
   #state: number
 
@@ -14,7 +14,7 @@ export class Random {
     return ((t ^ (t >>> 14)) >>> 0) / 4294967296
   }
 
-  /** A whole number from 0 up to, not including, `below`. */
+  /** An integer from 0 up to, not including, `below`. */
   below(below: number): number {
     return Math.floor(this.next() * below)
   }

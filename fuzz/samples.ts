@@ -1,6 +1,6 @@
 import * as lines from '../test/support/agent-lines.ts'
 
-/** Good answers, events, lines and files, from which the bad ones are made. */
+/** Valid answers, events, lines and files, which the fuzzer mutates. */
 
 const time = '2026-01-02T03:04:05.678Z'
 const usage = {
@@ -60,7 +60,7 @@ const codebase = {id: 'codebase-1', name: 'p', path: '/srv/p', description: '', 
 const session = {id: 'ses_1', title: 't', created: 1, updated: 2, time: {created: 1, updated: 2}, directory: '/srv/p'}
 const chunk = {output: 'text\n', timestamp: time, worker_id: 'worker-1', attempt: 1, offset: 0}
 
-/** What the endpoints answer. */
+/** Answers of the endpoints. */
 export const answers = {
   task,
   wrapped: {task},
@@ -84,7 +84,7 @@ export const answers = {
   invalid: {detail: [{type: 'missing', loc: ['body', 'title'], msg: 'Field required', input: null}]},
 } as const
 
-/** Events of a task stream and of a stream of output: name and data. */
+/** Events of task and output streams: name and data. */
 export const events: readonly (readonly [name: string, data: unknown])[] = [
   ['connected', {worker_id: 'worker-1', message: 'hello'}],
   ['task_available', task],
@@ -95,7 +95,7 @@ export const events: readonly (readonly [name: string, data: unknown])[] = [
   ['heartbeat', {}],
 ]
 
-/** What OpenCode prints. */
+/** Lines that OpenCode prints. */
 export const agentLines: readonly string[] = [
   lines.stepStart(),
   lines.text('an answer with €, 😀 and \u001b[31mcolour\u001b[0m'),
@@ -146,7 +146,7 @@ export const requests: readonly unknown[] = [
   {op: 'add-codebase', name: 'p', path: '/srv/p', description: ''},
 ]
 
-/** What a worker answers on its socket. */
+/** The status that a worker answers on its socket. */
 export const workerStatus = {
   name: 'here',
   worker_id: 'worker-1',

@@ -1,7 +1,7 @@
 import {ExpectedError} from '../src/lib/core/errors.ts'
 import type {Random} from './random.ts'
 
-/** Whether what was made of a sample still passed. Anything but these two is thrown, and is then a finding. */
+/** Whether the code accepted the mutated sample. Everything else is an exception, and so a finding. */
 export type Verdict = 'accepted' | 'refused'
 
 export type OpenTarget = {
@@ -12,16 +12,16 @@ export type OpenTarget = {
 
 export type Target = {
   name: string
-  /** How many of a thousand cases are its own; 0: only when it is named. */
+  /** Its share of a thousand cases. With 0 it runs only if it is named. */
   share: number
-  /** So many cases, from each multiple of it on, share what they change: one is repeated with those before it. */
+  /** This many consecutive cases share state. To repeat one, the earlier cases of its batch are repeated, too. */
   batch?: number
-  /** Makes what all its cases have in common; `folder` is empty, and its own. */
+  /** Creates the state that all cases share. `folder` is a new empty folder. */
   open: (folder: string) => OpenTarget | Promise<OpenTarget>
 }
 
-/** Errors that we foresaw are an answer, with one of these exit codes where they are named; all others are findings. */
-export async function foreseen(step: () => unknown, ...exits: number[]): Promise<Verdict> {
+/** A foreseen error counts as refused, if it has one of the exit codes (when given). Other errors are findings. */
+export async function verdictOf(step: () => unknown, ...exits: number[]): Promise<Verdict> {
   try {
     await step()
     return 'accepted'
@@ -33,6 +33,6 @@ export async function foreseen(step: () => unknown, ...exits: number[]): Promise
   }
 }
 
-export function must(holds: boolean, what: string): asserts holds {
-  if (!holds) throw new Error(`it does not hold that ${what}`)
+export function check(condition: boolean, what: string): asserts condition {
+  if (!condition) throw new Error(`violated: ${what}`)
 }

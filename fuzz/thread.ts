@@ -1,5 +1,5 @@
-// One target in a thread of its own: it can be ended when it hangs. Where it is, it tells in shared memory, since a case
-// that blocks the thread sends no messages.
+// One target in its own thread, which can be terminated when it hangs. The thread writes its progress to shared memory,
+// because a case that blocks the thread sends no messages.
 import {getHeapStatistics, setFlagsFromString} from 'node:v8'
 import {runInNewContext} from 'node:vm'
 import {parentPort, workerData} from 'node:worker_threads'
@@ -35,21 +35,21 @@ async function heapUsed(): Promise<number> {
 
 async function main({target: name, seed, from, to, measureAt, folder, shared}: ThreadData): Promise<void> {
   const state = new Int32Array(shared)
-  const say = (message: ThreadMessage) => parentPort?.postMessage(message)
+  const send = (message: ThreadMessage) => parentPort?.postMessage(message)
   const target = targets.find((one) => one.name === name)
   if (!target) throw new Error(`there is no target ${name}`)
   const opened = await target.open(folder)
   for (let at = from; at < to; at++) {
-    if (at === measureAt) say({heap: await heapUsed()})
+    if (at === measureAt) send({heap: await heapUsed()})
     Atomics.store(state, cells.current, at)
     Atomics.add(state, cells.beats, 1)
     const verdict = await opened.run(new Random(seed, name, at), at)
     Atomics.add(state, cells[verdict], 1)
-    // What a case has left behind comes to light while it is still the current one.
+    // Late errors of a case surface while it is still the current one.
     await new Promise(setImmediate)
   }
 
-  say({heap: await heapUsed()})
+  send({heap: await heapUsed()})
   await opened.close?.()
 }
 

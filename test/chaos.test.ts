@@ -8,7 +8,7 @@ const run = promisify(execFile)
 const args = [join(root, 'chaos/chaos.ts'), '--minutes', '0.4', '--seed', '1', '--no-real']
 
 test.skipIf(process.platform !== 'linux')(
-  'a short run of chaos loses nothing: faults of each kind, real processes, output known to the byte',
+  'a short chaos run with real processes and all kinds of faults loses no byte of output',
   async () => {
     const {stdout} = await run(process.execPath, args).catch((error: {stdout: string; stderr: string}) => ({
       stdout: error.stdout + error.stderr,

@@ -3,7 +3,7 @@ import {join} from 'node:path'
 import {expect, test} from 'vitest'
 import {root} from './support/cli.ts'
 
-/** Runs the fuzzer to its end. */
+/** Runs the fuzzer and resolves when it has exited. */
 const fuzz = (...args: string[]) =>
   new Promise<{code: number; stdout: string}>((resolve) => {
     execFile(process.execPath, [join(root, 'fuzz/fuzz.ts'), ...args], (error, stdout) =>
@@ -11,13 +11,13 @@ const fuzz = (...args: string[]) =>
     )
   })
 
-test('2,000 broken streams, answers, lines and files end nothing, hang nowhere and leave nothing behind', async () => {
+test('2,000 broken streams, answers, lines and files cause no crash, no hang and no leak', async () => {
   const {code, stdout} = await fuzz('--count', '2000', '--seed', '7')
   expect(stdout).toMatch(/^state +\d+ +\d+ +\d+ +0 +0 /m)
   expect(code, stdout).toBe(0)
 })
 
-test('what throws, what rejects unseen and what hangs is named with the command that repeats it', async () => {
+test('exceptions, unhandled rejections and hangs are reported with the command that reproduces them', async () => {
   const {code, stdout} = await fuzz('--target', 'self', '--count', '12')
   expect(code).toBe(1)
   expect(stdout).toMatch(/crash in self, seed 1, case 4: Error: thrown[^]*--target self --seed 1 --case 4\n/)

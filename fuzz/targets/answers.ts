@@ -7,12 +7,12 @@ import {mutateBytes} from '../mutate-bytes.ts'
 import {mutateJson} from '../mutate-json.ts'
 import type {Random} from '../random.ts'
 import {answers as samples} from '../samples.ts'
-import {foreseen, type Target} from '../target.ts'
+import {verdictOf, type Target} from '../target.ts'
 
 type Call = (client: ControlPlaneClient) => Promise<unknown>
 
-const forever = new AbortController().signal
-const at = {workerId: 'w', attempt: 1, offset: 0, length: 1}
+const neverAborted = new AbortController().signal
+const outputPosition = {workerId: 'w', attempt: 1, offset: 0, length: 1}
 const calls: readonly (readonly [keyof typeof samples, Call])[] = [
   ['health', (client) => client.health()],
   ['health', (client) => client.healthWithDate()],
@@ -41,13 +41,13 @@ const calls: readonly (readonly [keyof typeof samples, Call])[] = [
   ['claimed', (client) => client.claim('t', 'w')],
   ['health', (client) => client.release('w', {task_id: 't', status: 'completed'})],
   ['health', (client) => client.decline('t', 'w', 'no')],
-  ['next', (client) => client.postRawOutput('t', Buffer.from('x'), at)],
+  ['next', (client) => client.postRawOutput('t', Buffer.from('x'), outputPosition)],
   ['next', (client) => client.postOutput('t', {worker_id: 'w', output: 'x'})],
   ['output', (client) => client.outputPage('t', 0)],
   [
     'health',
     async (client) => {
-      for await (const _ of readEvents(await client.openOutput('t', 0, forever)));
+      for await (const _ of readEvents(await client.openOutput('t', 0, neverAborted)));
     },
   ],
 ]
@@ -69,7 +69,7 @@ const oddHeaders = {
   location: ['', 'http://['],
 }
 
-/** What a server, or whatever stands in its place, answers to each method of the client. */
+/** Answers of a server, or of a proxy before it, to each method of the client. */
 export const answers: Target = {
   name: 'answers',
   share: 160,
@@ -85,16 +85,16 @@ export const answers: Target = {
     const clients = {polite: await clientOf(polite), broken: await clientOf(broken)}
     return {
       async run(random) {
-        const [usual, call] = random.pick(calls)
-        answer = newAnswer(usual, random)
+        const [sample, call] = random.pick(calls)
+        answer = newAnswer(sample, random)
         const isBroken = random.chance(0.15)
         if (isBroken) raw = newRaw(answer, random)
-        const which = isBroken ? 'broken' : 'polite'
-        const verdict = await foreseen(() => call(clients[which]))
-        // A route that the server lacks is remembered, so the next case begins with a client that knows nothing.
+        const kind = isBroken ? 'broken' : 'polite'
+        const verdict = await verdictOf(() => call(clients[kind]))
+        // The client remembers missing routes, so the next case starts with a new client.
         if (answer.status === 404 || answer.status === 405 || isBroken) {
-          await clients[which][Symbol.asyncDispose]()
-          clients[which] = newClient(isBroken ? broken : polite)
+          await clients[kind][Symbol.asyncDispose]()
+          clients[kind] = newClient(isBroken ? broken : polite)
         }
         return verdict
       },
@@ -133,7 +133,7 @@ function newAnswer(usual: keyof typeof samples, random: Random): Answer {
   return {status: random.chance(0.6) ? 200 : random.pick(statuses), headers, body}
 }
 
-/** An answer as it is on the wire, with bytes changed, cut off, in bad chunks or of a wrong length. */
+/** The bytes of an answer: mutated, truncated, with bad chunks or a wrong length. */
 function newRaw({status, headers, body}: Answer, random: Random): Buffer {
   const isChunked = random.chance(0.3)
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`)

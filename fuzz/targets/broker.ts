@@ -6,7 +6,7 @@ import {mutateJson} from '../mutate-json.ts'
 import {announcement} from '../samples.ts'
 import type {Target} from '../target.ts'
 
-/** What is announced over Redis, and addresses of one. */
+/** Announcements over Redis, and URLs of a Redis server. */
 export const broker: Target = {
   name: 'broker',
   share: 60,

@@ -7,13 +7,13 @@ import {mutateBytes} from '../mutate-bytes.ts'
 import {mutateJson} from '../mutate-json.ts'
 import type {Random} from '../random.ts'
 import {config} from '../samples.ts'
-import {foreseen, must, type Target} from '../target.ts'
+import {verdictOf, check, type Target} from '../target.ts'
 
-/** Exit code of a configuration that cannot be used. */
-const exit = 78
-const longestMessage = 20_000
+/** The exit code for an invalid configuration. */
+const configExit = 78
+const maxWarningChars = 20_000
 
-/** A configuration file, and variables beside it. */
+/** A configuration file and variables of the environment. */
 export const configFiles: Target = {
   name: 'config',
   share: 120,
@@ -22,13 +22,13 @@ export const configFiles: Target = {
     return {
       run(random) {
         writeFileSync(path, content(random), {mode: 0o600})
-        return foreseen(() => {
+        return verdictOf(() => {
           const {files} = readConfigFiles({}, path)
           const resolved = resolveConfig({flags: {}, env: {HOME: '/home/u', ...variables(random)}, files, cwd: folder})
-          for (const key of settingKeys) must(isOfType(key, resolved.config[key]), `${key} is of its type`)
-          must(resolved.warnings.join('').length < longestMessage, 'warnings are short')
+          for (const key of settingKeys) check(isOfType(key, resolved.config[key]), `${key} has its type`)
+          check(resolved.warnings.join('').length < maxWarningChars, 'warnings are short')
           JSON.stringify(resolved)
-        }, exit)
+        }, configExit)
       },
     }
   },

@@ -8,11 +8,11 @@ import {mutateBytes} from '../mutate-bytes.ts'
 import {mutateJson} from '../mutate-json.ts'
 import type {Random} from '../random.ts'
 import {report} from '../samples.ts'
-import {foreseen, must, type Target} from '../target.ts'
+import {verdictOf, check, type Target} from '../target.ts'
 
 const exits = [73, 78]
 
-/** A journal with damaged pages, and one whose rows hold anything. */
+/** A journal with damaged pages, or with arbitrary values in its rows. */
 export const journal: Target = {
   name: 'journal',
   share: 60,
@@ -22,23 +22,26 @@ export const journal: Target = {
     return {
       async run(random) {
         for (const name of readdirSync(folder)) if (name.startsWith('journal.db')) rmSync(join(folder, name))
-        if (random.chance(0.6)) damage(samples, file, random)
-        else fill(samples, file, random)
-        let isSetAside = false
-        const verdict = await foreseen(
+        if (random.chance(0.6)) damageFile(samples, file, random)
+        else fillRows(samples, file, random)
+        let isReplaced = false
+        const verdict = await verdictOf(
           async () => {
-            using opened = await openJournal(file, {now: Date.now(), onBroken: () => (isSetAside = true)})
-            for (const run of opened.unfinished()) must(savedReport(run)?.status !== '', 'a report has a status')
-            must(opened.unfinished(() => must(false, 'each row is taken out once')).length >= 0, 'they are read again')
+            using opened = await openJournal(file, {now: Date.now(), onBroken: () => (isReplaced = true)})
+            for (const run of opened.unfinished()) check(savedReport(run)?.status !== '', 'a report has a status')
+            check(
+              opened.unfinished(() => check(false, 'an invalid row is removed once')).length >= 0,
+              'the rows can be read again',
+            )
             opened.begin({...row(9), task_id: 'next', marker: 'w:next:1', run_dir: '/r/next/1'})
-            must(
+            check(
               opened.unfinished().some(({task_id: id}) => id === 'next'),
-              'it takes the next run',
+              'it accepts the next run',
             )
           },
           ...exits,
         )
-        return isSetAside ? 'refused' : verdict
+        return isReplaced ? 'refused' : verdict
       },
     }
   },
@@ -60,7 +63,7 @@ const row = (i: number) => ({
 
 type Samples = {whole: string; wal: string}
 
-/** One that was closed, and one with its log, as a kill leaves it. */
+/** A closed journal, and one with a write-ahead log, as a killed worker leaves it. */
 async function makeSamples(folder: string): Promise<Samples> {
   const [whole, wal] = [join(folder, 'whole.db'), join(folder, 'killed.db')]
   for (const file of [whole, wal]) {
@@ -73,7 +76,7 @@ async function makeSamples(folder: string): Promise<Samples> {
   return {whole, wal: `${wal}.copy`}
 }
 
-function damage({whole, wal}: Samples, file: string, random: Random): void {
+function damageFile({whole, wal}: Samples, file: string, random: Random): void {
   const from = random.pick([whole, wal, wal])
   const parts = ['', '-wal'].filter((part) => existsSync(from + part))
   const damaged = random.pick(parts)
@@ -83,7 +86,7 @@ function damage({whole, wal}: Samples, file: string, random: Random): void {
   }
 }
 
-/** Mostly where the structure is: in the headers of the file and of its pages. */
+/** Usually changes the headers of the file and of its pages. */
 function mutatePages(bytes: Buffer, random: Random): Buffer {
   if (random.chance(0.3)) return mutateBytes(bytes, random)
   const copy = Buffer.from(bytes)
@@ -109,7 +112,7 @@ const columns = [
   'session_id',
 ].concat(['cursor', 'report', 'agent', 'model', 'codebase_id', 'started_at', 'resumes'])
 
-function fill({whole}: Samples, file: string, random: Random): void {
+function fillRows({whole}: Samples, file: string, random: Random): void {
   copyFileSync(whole, file)
   const database = new DatabaseSync(file)
   const odd: SQLInputValue[] = [

@@ -12,25 +12,25 @@ import {chunks, mutateBytes} from '../mutate-bytes.ts'
 import {mutateJson} from '../mutate-json.ts'
 import type {Random} from '../random.ts'
 import {agentLines} from '../samples.ts'
-import {must, type Target} from '../target.ts'
+import {check, type Target} from '../target.ts'
 
 const secrets = ['sk-0123456789', 'with "quotes"\nand lines', 'a(b[c*']
 const redactors = [createRedactor(secrets), createRedactor(secrets, [/ghp_[a-z]+/u, /(?<=token=)\S+/u])]
 // oxlint-disable-next-line no-control-regex -- control characters are the point
 const controls = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/
 
-/** What an agent prints, to its verdict and its report, to the eyes of people, and through the redactor. */
+/** The output of an agent, on its way to verdict, report, terminal and redactor. */
 export const opencode: Target = {
   name: 'opencode',
   share: 200,
   open: () => ({
     run(random) {
-      const bytes = spool(random)
+      const bytes = randomSpool(random)
       const stderr = mutateBytes(
         Buffer.from('Error: \u001b[31mno\u001b[0m\npermission requested: x; auto-rejecting\n'),
         random,
       )
-      const record = read(bytes, random)
+      const record = readRecord(bytes, random)
       const {status, error} = judge({
         record,
         exit: undefined,
@@ -39,16 +39,16 @@ export const opencode: Target = {
         model: 'a/b',
         isDiskFull: random.chance(0.1),
       })
-      must((status === 'completed') === (error === null), 'what failed has a reason')
+      check((status === 'completed') === (error === null), 'a failed run has a reason')
       checkReport(record, {status, error})
-      show(bytes, random)
-      redact(bytes, random)
+      checkView(bytes, random)
+      checkRedaction(bytes, random)
       return status === 'completed' ? 'accepted' : 'refused'
     },
   }),
 }
 
-function spool(random: Random): Buffer {
+function randomSpool(random: Random): Buffer {
   const list = Array.from({length: 1 + random.below(8)}, () => {
     const line = random.pick(agentLines)
     return random.chance(0.5) && line.startsWith('{') ? mutateJson(JSON.parse(line), random) : line
@@ -57,7 +57,7 @@ function spool(random: Random): Buffer {
   return random.chance(0.5) ? mutateBytes(bytes, random, Buffer.from(random.pick(agentLines))) : bytes
 }
 
-function read(bytes: Buffer, random: Random): RunRecord {
+function readRecord(bytes: Buffer, random: Random): RunRecord {
   const record = new RunRecord()
   const splitter = lineSplitter((line) => record.add(readFact(line)), random.chance(0.2) ? 100 : undefined)
   for (const piece of chunks(bytes, random)) splitter.push(piece)
@@ -65,7 +65,7 @@ function read(bytes: Buffer, random: Random): RunRecord {
   return record
 }
 
-/** A server that refuses the report would never hear how the task ended. */
+/** The server must accept every report. Otherwise it would never know how the task ended. */
 function checkReport(
   record: RunRecord,
   {status, error}: {status: 'completed' | 'failed' | 'cancelled'; error: string | null},
@@ -77,12 +77,12 @@ function checkReport(
     'w',
   )
   const parsed = v.safeParse(statusUpdateSchema, JSON.parse(JSON.stringify(report)))
-  must(parsed.success, 'the server understands the report')
-  must(Buffer.byteLength(record.result ?? '') <= limits.result, 'the result is bounded')
+  check(parsed.success, 'the server accepts the report')
+  check(Buffer.byteLength(record.result ?? '') <= limits.result, 'the result is bounded')
 }
 
-function show(bytes: Buffer, random: Random): void {
-  const view = new OutputView((text) => must(!controls.test(text), 'no control character reaches the terminal'))
+function checkView(bytes: Buffer, random: Random): void {
+  const view = new OutputView((text) => check(!controls.test(text), 'no control character reaches the terminal'))
   for (const piece of chunks(bytes, random))
     view.add({
       output: piece.toString(),
@@ -94,10 +94,10 @@ function show(bytes: Buffer, random: Random): void {
   view.end()
 }
 
-function redact(bytes: Buffer, random: Random): void {
+function checkRedaction(bytes: Buffer, random: Random): void {
   const secret = random.pick(secrets)
   const at = random.below(bytes.length + 1)
   const text = bytes.toString('utf8', 0, at) + secret + JSON.stringify({secret}) + bytes.toString('utf8', at)
   const redacted = random.pick(redactors)(text)
-  must(!redacted.includes(secret), 'no secret is left')
+  check(!redacted.includes(secret), 'no secret is left')
 }

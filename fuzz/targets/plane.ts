@@ -6,7 +6,7 @@ import {mutateBytes} from '../mutate-bytes.ts'
 import {mutateJson} from '../mutate-json.ts'
 import type {Random} from '../random.ts'
 import {report} from '../samples.ts'
-import {must, type Target, type Verdict} from '../target.ts'
+import {check, type Target, type Verdict} from '../target.ts'
 
 type Sample = readonly [method: string, route: Route, body?: unknown]
 
@@ -40,12 +40,12 @@ const samples: readonly Sample[] = [
   ['DELETE', 'codebase'],
 ]
 
-/** So many cases, and the plane is looked at: it must still take a task, and give it back. Another one is next. */
+/** The number of cases for one control plane. */
 const batch = 500
 const agent = new Agent({keepAlive: true, maxSockets: 1})
 const methods = ['GET', 'POST', 'PUT', 'DELETE', 'PATCH', 'HEAD', 'OPTIONS']
 
-/** What clients and workers of all kinds may ask of the control plane. */
+/** Requests of clients and workers to the control plane. */
 export const plane: Target = {
   name: 'plane',
   share: 150,
@@ -62,9 +62,9 @@ export const plane: Target = {
           started = await startControlPlane({host: '127.0.0.1', port: 0, database: ':memory:', log})
           ids = await prepare(started)
         }
-        const verdict = await ask(started, ids, random)
+        const verdict = await sendMutated(started, ids, random)
         if (at % 100 === 99) ids = await prepare(started)
-        must(bugs.length === 0, `no handler breaks: ${bugs.splice(0).join('; ')}`)
+        check(bugs.length === 0, `no handler fails: ${bugs.splice(0).join('; ')}`)
         return verdict
       },
       close: () => started?.close(),
@@ -74,7 +74,7 @@ export const plane: Target = {
 
 type Ids = {codebase: string; task: string}
 
-/** Registers, creates a task and reads it again: it must always be possible. */
+/** Registers, creates a task and reads it again. This must always be possible. */
 async function prepare(started: ControlPlane): Promise<Ids> {
   await call(started, 'POST', pathTo('registerWorker'), {worker_id: 'worker-1', name: 'here'})
   const known = await call(started, 'POST', pathTo('codebases'), {name: 'p', path: '/srv/p', worker_id: 'worker-1'})
@@ -82,15 +82,15 @@ async function prepare(started: ControlPlane): Promise<Ids> {
   const made = await call(started, 'POST', pathTo('codebaseTasks', {codebase}), {title: 't', prompt: 'p'})
   const task = (made as {task: {id: string}}).task.id
   const read = await call(started, 'GET', pathTo('task', {task}))
-  must((read as {title: string}).title === 't', 'a task that was created can be read')
+  check((read as {title: string}).title === 't', 'a created task can be read')
   return {codebase, task}
 }
 
-async function ask(started: ControlPlane, ids: Ids, random: Random): Promise<Verdict> {
+async function sendMutated(started: ControlPlane, ids: Ids, random: Random): Promise<Verdict> {
   const [usual, route, sample = null] = random.pick(samples)
   const real: Record<string, string> = {...ids, worker: 'worker-1', session: 'ses_1'}
   const path = routes[route].replaceAll(/:([a-z]+)/g, (_, name: string) =>
-    random.chance(0.8) ? (real[name] ?? 'x') : odd(real[name] ?? 'x', random),
+    random.chance(0.8) ? (real[name] ?? 'x') : mutatePathPart(real[name] ?? 'x', random),
   )
   const good = JSON.parse(JSON.stringify(sample).replaceAll('task-1', ids.task)) as unknown
   const text = Buffer.from(random.chance(0.6) ? mutateJson(good, random) : JSON.stringify(good))
@@ -99,20 +99,20 @@ async function ask(started: ControlPlane, ids: Ids, random: Random): Promise<Ver
     ? 'application/json'
     : random.pick(['', 'text/plain', 'application/x-ndjson', '\u00ff'])
   const method = random.chance(0.9) ? usual : random.pick(methods)
-  const {status, answer} = await send(started, {method, path: path + query(ids, random), type, body})
-  must(
+  const {status, answer} = await send(started, {method, path: path + randomQuery(ids, random), type, body})
+  check(
     status < 500 || (status === 503 && answer.includes('detail')),
-    `no answer is an error of ours: ${status} to ${method} ${path}: ${answer.slice(0, 500)}`,
+    `no answer is an internal error: ${status} to ${method} ${path}: ${answer.slice(0, 500)}`,
   )
   return status < 400 ? 'accepted' : 'refused'
 }
 
-const odd = (text: string, random: Random) =>
+const mutatePathPart = (text: string, random: Random) =>
   random.chance(0.5)
     ? encodeURIComponent(mutateBytes(Buffer.from(text), random).toString().slice(0, 2000))
     : random.pick(['%', '%ff', '%00', '..', '%2e%2e', '__proto__', '*'])
 
-function query(ids: Ids, random: Random): string {
+function randomQuery(ids: Ids, random: Random): string {
   if (random.chance(0.3)) return ''
   if (random.chance(0.5)) return '?worker_id=worker-1&agent_name=here&attempt=1&offset=0&length=5&q=a'
   const names = [
@@ -147,11 +147,11 @@ function query(ids: Ids, random: Random): string {
   return `?${Array.from({length: 1 + random.below(4)}, () => `${random.pick(names)}=${random.pick(values)}`).join('&')}`
 }
 
-type Sent = {method: string; path: string; type: string; body?: Buffer | undefined}
+type FuzzRequest = {method: string; path: string; type: string; body?: Buffer | undefined}
 
 async function send(
   started: ControlPlane,
-  {method, path, type, body}: Sent,
+  {method, path, type, body}: FuzzRequest,
 ): Promise<{status: number; answer: string}> {
   const sent = request({
     host: '127.0.0.1',
@@ -167,7 +167,7 @@ async function send(
   if (!response) throw new Error(`no answer to ${method} ${path}`)
   const status = response.statusCode ?? 0
   if (response.headers['content-type']?.startsWith('text/event-stream')) {
-    response.destroy() // it would go on for ever
+    response.destroy() // it would never end
     return {status, answer: ''}
   }
   let text = ''
@@ -183,6 +183,6 @@ async function call(started: ControlPlane, method: string, path: string, body?: 
     body: body === undefined ? undefined : Buffer.from(JSON.stringify(body)),
   }
   const {status, answer} = await send(started, sent)
-  must(status === 200, `a good request is taken: ${status} to ${method} ${path}: ${answer.slice(0, 500)}`)
+  check(status === 200, `a valid request is accepted: ${status} to ${method} ${path}: ${answer.slice(0, 500)}`)
   return JSON.parse(answer)
 }

@@ -8,7 +8,7 @@ import {chunks, mutateBytes} from '../mutate-bytes.ts'
 import {mutateJson} from '../mutate-json.ts'
 import type {Random} from '../random.ts'
 import {requests, workerStatus as sample} from '../samples.ts'
-import {foreseen, must, type Target, type Verdict} from '../target.ts'
+import {verdictOf, check, type Target, type Verdict} from '../target.ts'
 
 const handlers: ControlHandlers = {
   status: () => sample as ReturnType<ControlHandlers['status']>,
@@ -22,7 +22,7 @@ const handlers: ControlHandlers = {
   watch: () => ({[Symbol.dispose]: () => {}}),
 }
 
-/** Both ends of a worker's socket: what commands may send to it, and what may answer a command. */
+/** Both ends of a worker's socket: requests of commands, and answers to commands. */
 export const socket: Target = {
   name: 'socket',
   share: 50,
@@ -40,7 +40,7 @@ export const socket: Target = {
       async run(random) {
         if (random.chance(0.6)) return await converse(paths.worker, random)
         answer = newAnswer(random)
-        return await ask(paths.other, random)
+        return await readAnswer(paths.other, random)
       },
       async close() {
         await worker[Symbol.asyncDispose]()
@@ -57,15 +57,15 @@ async function converse(path: string, random: Random): Promise<Verdict> {
   })
   const bytes = Buffer.from(`${lines.join('\n')}\n`)
   const connection = createConnection(path)
-  connection.on('error', () => {}) // it is cut off where a line is too long
+  connection.on('error', () => {}) // the worker closes the connection after a line that is too long
   for (const piece of chunks(random.chance(0.5) ? mutateBytes(bytes, random) : bytes, random)) connection.write(piece)
   connection.end()
-  let said = ''
-  connection.setEncoding('utf8').on('data', (text: string) => (said += text))
+  let output = ''
+  connection.setEncoding('utf8').on('data', (text: string) => (output += text))
   await once(connection, 'close')
-  for (const line of said.split('\n').slice(0, -1))
-    must('ok' in (JSON.parse(line) as object), 'each answer says whether it worked')
-  return said.includes('{"ok":true') ? 'accepted' : 'refused'
+  for (const line of output.split('\n').slice(0, -1))
+    check('ok' in (JSON.parse(line) as object), 'each answer says whether it worked')
+  return output.includes('{"ok":true') ? 'accepted' : 'refused'
 }
 
 function newAnswer(random: Random): Buffer {
@@ -79,8 +79,8 @@ function newAnswer(random: Random): Buffer {
   return random.chance(0.3) ? mutateBytes(bytes, random) : bytes
 }
 
-const ask = (path: string, random: Random): Promise<Verdict> =>
-  foreseen(() =>
+const readAnswer = (path: string, random: Random): Promise<Verdict> =>
+  verdictOf(() =>
     random.chance(0.5)
       ? fetchWorkerStatus(path)
       : watchWorker(path, {signal: new AbortController().signal, onStatus: () => {}, onEvent: () => {}}),

@@ -8,16 +8,16 @@ import {chunks, mutateBytes} from '../mutate-bytes.ts'
 import {mutateJson} from '../mutate-json.ts'
 import type {Random} from '../random.ts'
 import {events} from '../samples.ts'
-import {must, type Target} from '../target.ts'
+import {check, type Target} from '../target.ts'
 
-/** The stream of a worker, or of a task's output: as one broken in itself, and as a good one with odd contents. */
+/** Task and output streams: broken ones, and valid ones with mutated data. */
 export const sse: Target = {
   name: 'sse',
   share: 160,
   open: () => ({
     async run(random) {
-      const whole = stream(random)
-      const bytes = random.chance(0.6) ? mutateBytes(whole, random, stream(random)) : whole
+      const whole = randomStream(random)
+      const bytes = random.chance(0.6) ? mutateBytes(whole, random, randomStream(random)) : whole
       try {
         await (random.chance(0.7) ? readTasks : readOutput)(pieces(bytes, random))
         return 'accepted'
@@ -29,7 +29,7 @@ export const sse: Target = {
   }),
 }
 
-function stream(random: Random): Buffer {
+function randomStream(random: Random): Buffer {
   const parts = Array.from({length: 1 + random.below(6)}, () => {
     if (random.chance(0.1)) return encodeComment('keep-alive')
     const [event, data] = random.pick(events)
@@ -47,8 +47,8 @@ async function readTasks(body: AsyncIterable<Uint8Array>): Promise<void> {
   const options = {workerId: 'w', name: 'n', codebases: ['c'], capabilities: [], silenceMs: 1000, onId: () => {}}
   const http = {open: () => Promise.resolve(body)} as unknown as HttpClient
   for await (const message of taskStream(http, {...options, signal: new AbortController().signal})) {
-    if (message.type === 'task') must(message.task.id !== '', 'a task has an id')
-    if (message.type === 'malformed') must(message.detail.length < 300, 'what is malformed is told in short')
+    if (message.type === 'task') check(message.task.id !== '', 'a task has an id')
+    if (message.type === 'malformed') check(message.detail.length < 300, 'the details of a malformed event are short')
   }
 }
 

@@ -11,11 +11,11 @@ import {isLock, acquireLock} from '../../src/lib/worker/locks/lock-file.ts'
 import {mutateBytes} from '../mutate-bytes.ts'
 import {mutateJson} from '../mutate-json.ts'
 import type {Random} from '../random.ts'
-import {must, type Target, type Verdict} from '../target.ts'
+import {check, type Target, type Verdict} from '../target.ts'
 
 type Reader = (file: string, folder: string) => Promise<Verdict> | Verdict
 
-/** A file of the state directory: its path, what is in it when it is good, and who reads it. */
+/** The files of the state directory: path, valid content, and reader. */
 const readers: readonly (readonly [path: string, good: unknown, Reader])[] = [
   ['workers/w/identity.json', {worker_id: 'worker-1'}, readIdentity],
   ['local.json', {url: 'http://127.0.0.1:7420', port: 7420, token: 'secret'}, readLocal],
@@ -25,7 +25,7 @@ const readers: readonly (readonly [path: string, good: unknown, Reader])[] = [
   ['tree/.git', 'gitdir: ../git\n', readTree],
 ]
 
-/** What a worker keeps in files, damaged: it does without, or says so. */
+/** Damaged state files. The worker ignores or reports them. */
 export const state: Target = {
   name: 'state',
   share: 60,
@@ -52,8 +52,8 @@ const verdict = (isGood: boolean): Verdict => (isGood ? 'accepted' : 'refused')
 
 function readIdentity(_: string, folder: string): Verdict {
   const id = workerIdentity(folder, 'w')
-  must(/^[!-~]{1,200}$/.test(id), 'an id fits into a header and a variable')
-  must(workerIdentity(folder, 'w') === id, 'the id stays')
+  check(/^[!-~]{1,200}$/.test(id), 'an id fits into a header and a variable')
+  check(workerIdentity(folder, 'w') === id, 'the id stays')
   return verdict(id === 'worker-1')
 }
 
@@ -61,8 +61,8 @@ async function readLocal(_: string, folder: string): Promise<Verdict> {
   const local = readLocalControlPlane(folder)
   if (!local) return 'refused'
   await using client = new ControlPlaneClient({baseUrl: local.url, token: local.token})
-  must(client.url !== '' && local.port > 0 && local.port < 65_536, 'address and port can be used')
-  must(/^[!-~]+$/.test(local.token), 'the token fits into a header')
+  check(client.url !== '' && local.port > 0 && local.port < 65_536, 'address and port can be used')
+  check(/^[!-~]+$/.test(local.token), 'the token fits into a header')
   return 'accepted'
 }
 
@@ -72,19 +72,20 @@ function syncState(): unknown {
 }
 
 async function readSessions(file: string): Promise<Verdict> {
-  const kept = new SyncState(file, {server: 'http://127.0.0.1', patterns: []})
-  const {sessions, messages} = kept.of('codebase-1')
+  const saved = new SyncState(file, {server: 'http://127.0.0.1', patterns: []})
+  const {sessions, messages} = saved.of('codebase-1')
   readLedger(sessions)
   for (const ledger of messages.values()) readLedger(ledger)
-  kept.recordMessages('codebase-1', 'ses_3', 'msg_1 x', 1)
-  await kept.save()
+  saved.recordMessages('codebase-1', 'ses_3', 'msg_1 x', 1)
+  await saved.save()
   return verdict(sessions !== '')
 }
 
 function readCodebases(file: string): Verdict {
   const roots = () => ({paths: ['/tmp'], isInclusive: true})
   const codebases = new Codebases({configured: [], global: undefined, roots, workerDir: join(file, '..')})
-  for (const {path} of codebases.list) must(codebases.problemWith(path) === undefined, 'what is kept may be served')
+  for (const {path} of codebases.list)
+    check(codebases.problemWith(path) === undefined, 'a stored codebase may be served')
   codebases.add({name: 'q', path: '/tmp/q', description: ''}, true)
   return verdict(codebases.list.length > 1)
 }
@@ -97,6 +98,6 @@ function readLock(file: string): Verdict {
 
 function readTree(file: string, folder: string): Verdict {
   const {key, lockFile} = workingTreeOf(join(file, '..'), folder)
-  must(key !== '' && !lockFile.includes('\0'), 'a lane has a place for its lock')
+  check(key !== '' && !lockFile.includes('\0'), 'a working tree has a path for its lock')
   return 'accepted'
 }

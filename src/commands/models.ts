@@ -41,7 +41,12 @@ export default class Models extends BaseCommand {
     ])
     const {config, stateDir} = await this.loadContext({...flags})
     const openCode = localOpenCode({config, stateDir, root: this.config.root, env: process.env})
-    const about = {...openCode, clock: systemClock, directory: openCode.scratchDir, dataDir: dataDirectory(process.env)}
-    return await createModelSource(about).get()
+    const source = {
+      ...openCode,
+      clock: systemClock,
+      directory: openCode.scratchDir,
+      dataDir: dataDirectory(process.env),
+    }
+    return await createModelSource(source).get()
   }
 }

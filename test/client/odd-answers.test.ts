@@ -4,7 +4,7 @@ import type {AddressInfo} from 'node:net'
 import {expect, test} from 'vitest'
 import {ControlPlaneClient} from '../../src/lib/client/control-plane.ts'
 
-/** Answers everything so. */
+/** Sends this answer to every request. */
 async function answering(status: number, body: string, type: string) {
   const server = createServer((_, response) => {
     response.writeHead(status, {'content-type': type}).end(body)
@@ -20,13 +20,13 @@ async function answering(status: number, body: string, type: string) {
   }
 }
 
-test('a refusal whose details are odd is a refusal all the same', async () => {
+test('a refusal with malformed details still counts as a refusal', async () => {
   const detail = [{loc: ['body', 'title', 0, {toString: 1}, null], msg: 'too long'}]
   await using at = await answering(422, JSON.stringify({detail}), 'application/json')
   await expect(at.client.task('t')).rejects.toMatchObject({status: 422, detail: 'title.0: too long'})
 })
 
-test('a refusal in megabytes of what looks like tags is read in no time', async () => {
+test('a refusal body of several megabytes of tag-like text is parsed quickly', async () => {
   await using at = await answering(503, '<'.repeat(1_000_000), 'text/plain')
   const begun = performance.now()
   await expect(at.client.task('t')).rejects.toMatchObject({status: 503})

@@ -2,7 +2,7 @@ import {join} from 'node:path'
 import {expect, test} from 'vitest'
 import {startPlane} from '../support/plane.ts'
 import {repository, scratchFolder, until} from '../support/scratch.ts'
-import {workHere} from '../support/worker-here.ts'
+import {startInProcessWorker} from '../support/in-process-worker.ts'
 import {openWorkshop} from '../support/workshop.ts'
 
 const capabilities = {reasoning: true, attachment: false, tool_call: true}
@@ -14,7 +14,7 @@ test('models are announced by the worker, again when they change, and listed by 
   await using shop = openWorkshop()
   let known = [model('fast')]
   const path = repository(join(scratch.path, 'p'))
-  await using _worker = await workHere(plane.url, [path], {models: {get: async () => known}})
+  await using _worker = await startInProcessWorker(plane.url, [path], {models: {get: async () => known}})
   const remote = async () => {
     const {stdout} = await shop.cli(['models', '--remote', '--json', '--server', plane.url])
     return (JSON.parse(stdout) as {id: string}[]).map(({id}) => id)

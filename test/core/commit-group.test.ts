@@ -12,7 +12,7 @@ function group() {
   return {database, commits, seen, add, rows}
 }
 
-test('writes of one turn are one transaction, and what follows it waits for it', async () => {
+test('writes of one turn share a transaction, and actions after the commit wait for it', async () => {
   const {database, commits, add, rows} = group()
   const order: string[] = []
   commits.write(() => add(1))
@@ -33,7 +33,7 @@ test('writes of one turn are one transaction, and what follows it waits for it',
   expect(order).toHaveLength(3)
 })
 
-test('when the disk is full nobody is told that a write was kept, and later ones go on', async () => {
+test('on a full disk no write is acknowledged, and later writes succeed', async () => {
   const {database, commits, add, rows, seen} = group()
   database.exec('PRAGMA max_page_count = 20')
   commits.write(() => add(10))
@@ -50,7 +50,7 @@ test('when the disk is full nobody is told that a write was kept, and later ones
   expect(rows()).toBe(before + 1)
 })
 
-test('a commit that fails is told to all that wait for it', async () => {
+test('a failed commit rejects all writes that wait for it', async () => {
   const {database, commits, seen, rows} = group()
   database.exec(`PRAGMA foreign_keys = ON; CREATE TABLE p (id INTEGER PRIMARY KEY);
     CREATE TABLE c (p REFERENCES p DEFERRABLE INITIALLY DEFERRED)`)
@@ -63,7 +63,7 @@ test('a commit that fails is told to all that wait for it', async () => {
   await commits.durable()
 })
 
-test('one failure after a commit keeps nobody waiting', async () => {
+test('a failing action after a commit does not block the others', async () => {
   const {commits, add, seen} = group()
   commits.write(() => add(1))
   commits.afterCommit(() => {
@@ -73,22 +73,22 @@ test('one failure after a commit keeps nobody waiting', async () => {
   expect(seen.bugs).toBe(1)
 })
 
-test('where the disk is another step, all that was committed meanwhile shares the next trip, and nobody is told before', async () => {
+test('writes committed during a disk sync share the next sync, and none is acknowledged before it', async () => {
   const {database, add} = group()
-  const trips: PromiseWithResolvers<void>[] = []
+  const syncs: PromiseWithResolvers<void>[] = []
   const commits = new CommitGroup(database, {
     sync: () => {
-      const trip = Promise.withResolvers<void>()
-      trips.push(trip)
-      return trip.promise
+      const sync = Promise.withResolvers<void>()
+      syncs.push(sync)
+      return sync.promise
     },
   })
-  const told: string[] = []
+  const acknowledged: string[] = []
   const write = async (name: string) => {
     commits.write(() => add(1))
-    commits.afterCommit(() => told.push(`after ${name}`))
+    commits.afterCommit(() => acknowledged.push(`after ${name}`))
     await commits.durable()
-    told.push(name)
+    acknowledged.push(name)
   }
 
   const committed = async () => expect.poll(() => database.isTransaction).toBe(false)
@@ -98,15 +98,15 @@ test('where the disk is another step, all that was committed meanwhile shares th
   await committed()
   const third = write('third')
   await committed()
-  expect(trips).toHaveLength(1)
-  expect(told).toEqual([])
+  expect(syncs).toHaveLength(1)
+  expect(acknowledged).toEqual([])
 
-  trips[0]?.resolve()
+  syncs[0]?.resolve()
   await first
-  expect(told).toEqual(['after first', 'first'])
-  await expect.poll(() => trips.length).toBe(2)
-  trips[1]?.reject(new Error('the disk is gone'))
+  expect(acknowledged).toEqual(['after first', 'first'])
+  await expect.poll(() => syncs.length).toBe(2)
+  syncs[1]?.reject(new Error('the disk is gone'))
   await expect(second).rejects.toThrow('the disk is gone')
   await expect(third).rejects.toThrow('the disk is gone')
-  expect(told).toEqual(['after first', 'first'])
+  expect(acknowledged).toEqual(['after first', 'first'])
 })

@@ -1,7 +1,7 @@
 import {expect, test} from 'vitest'
 import {limiter} from '../../src/lib/core/limiter.ts'
 
-test('so many at once and no more, in order, whether they succeed or fail', async () => {
+test('the limiter runs at most the given number of jobs at once, in order, even if some fail', async () => {
   const turn = limiter(2)
   const begun: number[] = []
   let running = 0

@@ -1,29 +1,29 @@
 import {expect, test} from 'vitest'
 import {createRedactor} from '../../src/lib/core/redact.ts'
 
-test('takes out secrets wherever they stand', () => {
+test('redacts secrets anywhere in a text', () => {
   const redact = createRedactor(['s3cret-token', 'a+b(c)$d'])
   expect(redact('x s3cret-token y s3cret-token a+b(c)$d')).toBe('x [redacted] y [redacted] [redacted]')
 })
 
-test('takes out a secret in its form within a JSON string', () => {
+test('redacts a secret that is escaped within a JSON string', () => {
   const secret = 'pass"word\\with\nlines'
   expect(createRedactor([secret])(JSON.stringify({text: `<${secret}>`}))).toBe('{"text":"<[redacted]>"}')
 })
 
-test('takes out the longer of two that begin alike', () => {
+test('redacts the longer of two secrets with the same beginning', () => {
   expect(createRedactor(['secret', 'secret-longer'])('secret-longer secret')).toBe('[redacted] [redacted]')
 })
 
-test('leaves short ones alone, which would be found in many words', () => {
+test('ignores short secrets, because many words contain them', () => {
   expect(createRedactor(['abc', ''])('abc')).toBe('abc')
 })
 
-test('takes patterns with flags, groups and references too', () => {
+test('redacts by patterns with flags, groups and references', () => {
   const redact = createRedactor(['s3cret-token'], [/sk-[a-z0-9]+/, /bearer \S+/i, /(['"])key\1/, /x*/])
   expect(redact('sk-abc1 BEARER tok "key" s3cret-token rest')).toBe('[redacted] [redacted] [redacted] [redacted] rest')
 })
 
-test('does nothing when there is nothing to take out', () => {
+test('leaves the text unchanged without secrets and patterns', () => {
   expect(createRedactor([])('text')).toBe('text')
 })

@@ -130,7 +130,7 @@ test('a token replaced in its file is used after SIGHUP, also for reports of run
 
   writeFileSync(join(fleet.path, 'token'), 'new-token\n')
   await reload(worker, 'Settings reloaded: the token in auth_token_file')
-  await until(() => worker.stderr().split('Task stream connected').length === 3, 'the stream to be opened anew')
+  await until(() => worker.stderr().split('Task stream connected').length === 3, 'the stream to be reopened')
   await fleet.killPlane()
   fleet.env['A2A_AUTH_TOKENS'] = tokens.slice(tokens.indexOf('new'))
   await fleet.restartPlane()

@@ -31,7 +31,7 @@ const started = {
 } as const
 const failed = {type: 'task.finished', taskId: id, status: 'failed', ms: 1500, error: 'why', cost: 0} as const
 
-test('the phrases that people search for stand at the front of their messages', async () => {
+test('messages begin with the phrases that people search for', async () => {
   const poll = {type: 'link.changed', link: 'poll', reason: 'cut'} as const
   const text = await lines('text', [registered, codebase, poll])
   expect(text.map((line) => line.slice(31))).toEqual([
@@ -46,20 +46,20 @@ test('the phrases that people search for stand at the front of their messages', 
   expect(messages[2]).toMatch(/poll/)
 })
 
-test('each line of a task names it whole, in words and in JSON', async () => {
+test('each line of a task contains the complete task id, as text and as JSON', async () => {
   const events = [started, {type: 'notice', level: 'warn', text: 'odd', taskId: id} as const, failed]
   for (const line of await lines('text', events)) expect(line).toContain(` [${id}] `)
   for (const line of await lines('json', events)) expect(JSON.parse(line)).toMatchObject({taskId: id})
 })
 
-test('a JSON line is one object with time, level, message and the fields of the event, no key twice', async () => {
+test('a JSON line is one object with time, level, message and the fields of the event, without duplicate keys', async () => {
   const [line = ''] = await lines('json', [{type: 'notice', level: 'warn', text: 'disk\nlow'}])
   expect(JSON.parse(line)).toEqual({level: 'warn', time: '2026-01-02T03:04:05.678Z', type: 'notice', msg: 'disk\nlow'})
   expect(line.match(/"level"/g)).toHaveLength(1)
   expect(line.endsWith('}\n')).toBe(true)
 })
 
-test('for the journal a line begins with its priority, and the time is left to the journal', async () => {
+test('for the journal, a line begins with its priority and has no time', async () => {
   const notice = (level: 'debug' | 'warn') => ({type: 'notice', level, text: level}) as const
   expect(await lines('journal', [notice('debug'), registered, notice('warn'), failed], 'debug')).toEqual([
     '<7>debug\n',
@@ -69,7 +69,7 @@ test('for the journal a line begins with its priority, and the time is left to t
   ])
 })
 
-test('what an agent says cannot forge a line or move the cursor, and lower levels are left out', async () => {
+test('output of an agent cannot forge a line or move the cursor, and lower levels are omitted', async () => {
   const activity = {type: 'task.activity', taskId: id, line: 'a\n2026 ERROR forged\u001b[2J\r\nb'} as const
   for (const format of ['text', 'journal'] as const) {
     const [line = '', ...more] = await lines(format, [activity])
@@ -81,9 +81,9 @@ test('what an agent says cannot forge a line or move the cursor, and lower level
   expect(await lines('text', [activity], 'warn')).toEqual([])
 })
 
-test('the JSON log has the fields of the event, but not at length what an agent says', async () => {
-  const said: EventBody = {type: 'task.activity', taskId: id, line: 'Dear all …', text: 'Dear all\n'.repeat(100)}
-  const [line = ''] = await lines('json', [said])
+test("the JSON log has the fields of the event, but not the full text of an agent's message", async () => {
+  const activity: EventBody = {type: 'task.activity', taskId: id, line: 'Dear all …', text: 'Dear all\n'.repeat(100)}
+  const [line = ''] = await lines('json', [activity])
   expect(JSON.parse(line)).toMatchObject({level: 'info', msg: 'Dear all …', taskId: id, line: 'Dear all …'})
   expect(line).not.toContain('"text"')
 })

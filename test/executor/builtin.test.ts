@@ -8,14 +8,14 @@ import {scratchFolder} from '../support/scratch.ts'
 test('echo answers with the prompt, and noop with ok', async () => {
   using scratch = scratchFolder()
   const request = requestFor(scratch.path, 'say "hi"')
-  const {outcome, told} = await runToEnd(echoExecutor, request)
+  const {outcome, observed} = await runToEnd(echoExecutor, request)
   expect(outcome).toMatchObject({status: 'completed', result: 'say "hi"', error: null})
-  expect(told.spawned).toEqual([])
+  expect(observed.spawned).toEqual([])
   expect(readFileSync(join(request.runDir, 'stdout.ndjson'), 'utf8')).toContain(String.raw`say \"hi\"`)
   expect((await runToEnd(noopExecutor, requestFor(scratch.path, 'x'))).outcome.result).toBe('ok')
 })
 
-test('a run folder that is gone is an error that says so', async () => {
+test('a missing run folder is an error that says so', async () => {
   using scratch = scratchFolder()
   const request = requestFor(scratch.path, 'x', {runDir: join(scratch.path, 'gone')})
   await expect(runToEnd(echoExecutor, {...request, runDir: '/nowhere/run'})).rejects.toMatchObject({code: 'RUN_FILES'})

@@ -5,7 +5,7 @@ import {type FollowOptions, follow} from '../../src/lib/executor/follow.ts'
 import {scratchFolder} from '../support/scratch.ts'
 import {waitFor} from '../support/wait-for.ts'
 
-/** Follows a new file until disposed, and keeps what it got. */
+/** Follows a new file until disposed, and collects the pieces. */
 function following(rest: Partial<FollowOptions> = {}, content = '') {
   const scratch = scratchFolder()
   const path = join(scratch.path, 'spool')
@@ -32,7 +32,7 @@ function following(rest: Partial<FollowOptions> = {}, content = '') {
   }
 }
 
-test('gives what is there, then what is added, each at its offset', async () => {
+test('yields the existing content, then appended content, each piece with its offset', async () => {
   await using file = following({}, 'abc')
   await waitFor(() => file.text() === 'abc', 'the content')
   file.append('de')
@@ -40,13 +40,13 @@ test('gives what is there, then what is added, each at its offset', async () => 
   expect(file.pieces.at(-1)).toEqual({offset: 3, text: 'de'})
 })
 
-test('begins where it is told', async () => {
+test('begins at the given offset', async () => {
   await using file = following({from: 2}, 'abc')
   await waitFor(() => file.pieces[0], 'a piece')
   expect(file.pieces).toEqual([{offset: 2, text: 'c'}])
 })
 
-test('reads to the end after the writer has ended, and stops there', async () => {
+test('reads to the end after the writer has ended, then stops', async () => {
   await using file = following()
   const text = 'x'.repeat(10_000)
   file.append(text)
@@ -56,21 +56,21 @@ test('reads to the end after the writer has ended, and stops there', async () =>
   expect(Math.max(...file.pieces.map((piece) => piece.text.length))).toBe(1024)
 })
 
-test('leaves at once when told to, also before anything was written', async () => {
+test('stops at once when aborted, also before anything was written', async () => {
   await using file = following()
   file.left.abort()
   await file.over
   expect(file.pieces).toEqual([])
 })
 
-test('does not read once for each of many small writes', async () => {
+test('many small writes are read together', async () => {
   await using file = following({maxBytes: 65_536})
   for (let i = 0; i < 2000; i++) file.append('line\n')
   await waitFor(() => file.text().length === 10_000, 'all lines')
   expect(file.pieces.length).toBeLessThan(200)
 })
 
-test('can be asked for whole lines, but for a longer one and for the end', async () => {
+test('on request yields complete lines only, except for a longer line and for the end', async () => {
   await using file = following({yieldPartial: false, maxBytes: 8}, 'a\nb')
   await waitFor(() => file.pieces[0], 'the first line')
   file.append('c\n')
@@ -93,7 +93,7 @@ test('uses one buffer for all pieces', async () => {
   expect(buffers.size).toBe(1)
 })
 
-test('rejects when there is no such file', async () => {
+test('rejects if the file does not exist', async () => {
   const signal = new AbortController().signal
   const pieces = follow({path: '/nowhere/spool', from: 0, maxBytes: 2, ended: signal, signal})
   await expect(pieces.next()).rejects.toMatchObject({code: 'ENOENT'})

@@ -12,7 +12,7 @@ const descendants = async (script: ReturnType<typeof shell>, count: number) => {
   return descendantsOf([script.root])
 }
 
-test('ends the agent, its group, and what left the group', async () => {
+test('ends the agent, its group, and processes that left the group', async () => {
   await using script = shell('nohup sleep 300 & setsid sleep 300 & sh -c "sleep 300; true" & wait')
   await descendants(script, 4)
   expect(await script.end()).toEqual([])
@@ -27,7 +27,7 @@ test('ends orphans of an agent that has ended itself', async () => {
   expect(processesOf(script.marker)).toEqual([])
 })
 
-test('ends what has shed the marker, the group and the parent, if it was seen before', async () => {
+test('ends a known process that has left its marker, group and parent', async () => {
   await using script = shell('sh -c "env -i setsid sleep 300 & sleep 0.2"; sleep 0.2; exec sleep 300')
   const seen = await waitFor(
     () => descendantsOf([script.root]).length >= 2 && descendantsOf([script.root]),
@@ -39,7 +39,7 @@ test('ends what has shed the marker, the group and the parent, if it was seen be
   expect(seen.filter((identity) => isAlive(identity))).toEqual([])
 })
 
-test('ends what works in the run’s temporary folder, or prints to the run’s files, and nobody who looks at them', async () => {
+test("ends processes that work in the run's temporary folder or write to the run's files, but not readers of them", async () => {
   using scratch = scratchFolder()
   const tmp = join(scratch.path, 'tmp')
   const log = join(scratch.path, 'stderr.log')
@@ -56,7 +56,7 @@ test('ends what works in the run’s temporary folder, or prints to the run’s 
   expect(isAlive(reader.root)).toBe(true)
 })
 
-test('kills what does not go when it is asked to', async () => {
+test('kills a process that ignores SIGTERM', async () => {
   await using script = shell('trap "" TERM; sleep 300 & sleep 300 & wait; wait; exec sleep 300')
   await descendants(script, 2)
   const begun = performance.now()
@@ -65,14 +65,14 @@ test('kills what does not go when it is asked to', async () => {
   await script.exited
 })
 
-test('asks first: what ends in the time of grace is not killed', async () => {
+test('sends SIGTERM first: a process that ends within the grace time is not killed', async () => {
   await using script = shell('trap "exit 7" TERM; while true; do sleep 0.02; done')
   await waitFor(() => descendantsOf([script.root])[0], 'its start')
   await script.end([], {graceMs: 5000})
   expect(await script.exited).toEqual([7, null])
 })
 
-test('leaves a stranger alone that has the number of one seen before', async () => {
+test('spares an unrelated process that reuses a known pid', async () => {
   await using script = shell('sleep 0.01')
   await using stranger = shell('exec sleep 300')
   await script.exited
@@ -80,7 +80,7 @@ test('leaves a stranger alone that has the number of one seen before', async () 
   expect(isAlive(stranger.root)).toBe(true)
 })
 
-test('leaves other runs alone', async () => {
+test('spares other runs', async () => {
   await using script = shell('exec sleep 300', {marker: 'run-1'})
   await using other = shell('exec sleep 300', {marker: 'run-10'})
   expect(await script.end()).toEqual([])

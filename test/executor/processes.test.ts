@@ -15,13 +15,13 @@ import {scratchFolder} from '../support/scratch.ts'
 import {shell} from '../support/shell.ts'
 import {waitFor} from '../support/wait-for.ts'
 
-test('tells a process from a later one of the same number', () => {
+test('distinguishes a process from a later one with the same pid', () => {
   const self = identify(process.pid)
   expect(isAlive(self)).toBe(true)
   expect(isAlive({...self, startTime: '1'})).toBe(false)
 })
 
-test('reads a process whose name has brackets and spaces in it', async () => {
+test('reads a process whose name contains brackets and spaces', async () => {
   using scratch = scratchFolder()
   const program = join(scratch.path, 'a) R 1 (b')
   copyFileSync('/bin/sleep', program)
@@ -31,7 +31,7 @@ test('reads a process whose name has brackets and spaces in it', async () => {
   expect(info).toMatchObject({parent: process.pid, group: script.root.pid, startTime: script.root.startTime})
 })
 
-test('takes a zombie for dead', async () => {
+test('treats a zombie as dead', async () => {
   await using script = shell('sleep 0 & exec sleep 300')
   const zombie = await waitFor(() => {
     const text = descendantOf(script.root.pid)
@@ -41,7 +41,7 @@ test('takes a zombie for dead', async () => {
   expect(listProcesses().map(({pid}) => pid)).not.toContain(zombie.pid)
 })
 
-/** A child that has ended and that nobody reaps. */
+/** A child that has ended and is not reaped. */
 function descendantOf(parent: number) {
   for (let pid = parent; pid < parent + 50; pid++) {
     const info = readProcess(pid)
@@ -51,7 +51,7 @@ function descendantOf(parent: number) {
   return undefined
 }
 
-test('compares the marker as a whole', async () => {
+test('compares the complete marker', async () => {
   await using script = shell('exec sleep 300', {marker: 'one-run'})
   await waitFor(() => hasMarker(script.root.pid, 'one-run'), 'the marker')
   expect(hasMarker(script.root.pid, 'one')).toBe(false)
@@ -64,7 +64,7 @@ test('finds descendants in other sessions too', async () => {
   expect(descendantsOf([{...script.root, startTime: '1'}])).toEqual([])
 })
 
-test('knows who works in a folder', async () => {
+test('finds the processes that work in a folder', async () => {
   using scratch = scratchFolder()
   const inner = join(scratch.path, 'inner')
   mkdirSync(inner)
@@ -74,7 +74,7 @@ test('knows who works in a folder', async () => {
   expect(hasWorkingDirectoryIn(script.root.pid, join(scratch.path, 'inn'))).toBe(false)
 })
 
-test('has nothing to say of processes that are not there', () => {
+test('returns nothing for processes that do not exist', () => {
   expect(readProcess(2 ** 30)).toBeUndefined()
   expect(isAlive({pid: 2 ** 30, startTime: ''})).toBe(false)
   expect(hasMarker(2 ** 30, 'x')).toBe(false)

@@ -21,29 +21,32 @@ const request = (script: string, rest = {}) => requestFor(scratch.path, script, 
 /** Starts a run and waits until it has printed its first event. */
 async function started(script: string, rest = {}, by = executor) {
   const made = request(`${printing(stepStart())}${script}`, rest)
-  const {told, observer} = recordingObserver()
+  const {observed, observer} = recordingObserver()
   const agent = await startRun(by, made, observer)
-  await waitFor(() => told.sessions.length > 0, 'the first event')
-  return {request: made, told, agent}
+  await waitFor(() => observed.sessions.length > 0, 'the first event')
+  return {request: made, observed, agent}
 }
 
-test('a run tells its process, its session, what it does, and its outcome', async () => {
+test('a run reports its process, its session, its events and its outcome', async () => {
   const lines = [stepStart(), tool('write', {status: 'completed', title: 'a.txt'}), finish('tool-calls')]
   const script = printing(...lines, text('All\ndone.'), finish())
-  const {told, outcome} = await runToEnd(executor, request(script, {model: 'fake:x'}))
+  const {observed, outcome} = await runToEnd(executor, request(script, {model: 'fake:x'}))
   expect(outcome).toMatchObject({status: 'completed', result: 'All\ndone.', error: null, sessionId: 'ses_1'})
   expect(outcome.usage).toMatchObject({input: 20, output: 4, cost: 1, model: 'fake/x'})
   expect(outcome.usage.duration_ms).toBeGreaterThanOrEqual(0)
-  expect(told.spawned).toHaveLength(1)
-  expect(told).toMatchObject({sessions: ['ses_1'], activities: ['write a.txt', 'All done.'], warnings: []})
-  expect(told.texts).toEqual(['All\ndone.'])
+  expect(observed.spawned).toHaveLength(1)
+  expect(observed).toMatchObject({sessions: ['ses_1'], activities: ['write a.txt', 'All done.'], warnings: []})
+  expect(observed.texts).toEqual(['All\ndone.'])
 })
 
-test('a text is told whole where a line cannot hold it, up to a bound', async () => {
+test('a text that is too long for a line is reported completely, up to a limit', async () => {
   const long = `Long ${'x'.repeat(100_000)}`
-  const {told} = await runToEnd(executor, request(printing(stepStart(), text('short'), text(long, 'msg_2'), finish())))
-  expect(told.activities).toEqual(['short', expect.stringMatching(/^Long x{194}…$/)])
-  expect(told.texts).toEqual([long.slice(0, 4000)])
+  const {observed} = await runToEnd(
+    executor,
+    request(printing(stepStart(), text('short'), text(long, 'msg_2'), finish())),
+  )
+  expect(observed.activities).toEqual(['short', expect.stringMatching(/^Long x{194}…$/)])
+  expect(observed.texts).toEqual([long.slice(0, 4000)])
 })
 
 test('the agent’s streams are the run’s files, and only its owner can read them', async () => {
@@ -65,16 +68,16 @@ test('the agent’s streams are the run’s files, and only its owner can read t
 test('the agent leads a group of its own and gets no more of our environment than it needs', async () => {
   const env = {PATH: process.env['PATH'], PWD: '/elsewhere', A2A_AUTH_TOKEN: 'token', SECRET: 's'}
   const made = request(`env > env.txt; ps -o pgid= -p $$ > group.txt; ${answering('ok')}`)
-  const {told} = await runToEnd(stubExecutor(scratch.path, {env}), made)
+  const {observed} = await runToEnd(stubExecutor(scratch.path, {env}), made)
   const seen = readFileSync(join(made.cwd, 'env.txt'), 'utf8')
   expect(seen).toContain(`A2A_RUN=${made.marker}\n`)
   expect(seen).toContain(`PWD=${made.cwd}\n`)
   expect(seen).toContain(`TMPDIR=${join(made.runDir, 'tmp')}\n`)
   expect(seen).not.toMatch(/token|SECRET/)
-  expect(Number(readFileSync(join(made.cwd, 'group.txt'), 'utf8'))).toBe(told.spawned[0]?.pid)
+  expect(Number(readFileSync(join(made.cwd, 'group.txt'), 'utf8'))).toBe(observed.spawned[0]?.pid)
 })
 
-test('a disk that was full during the run is its reason to fail, also when there is room again at its end', async () => {
+test('if the disk was full during a run, the run fails for that reason, even if there is space again at its end', async () => {
   const cut = request(printing(stepStart()), {wasDiskFull: () => true})
   expect((await runToEnd(executor, cut)).outcome).toMatchObject({
     status: 'failed',
@@ -84,7 +87,7 @@ test('a disk that was full during the run is its reason to fail, also when there
   expect((await runToEnd(executor, done)).outcome).toMatchObject({status: 'completed', error: null})
 })
 
-test('a prompt of a megabyte arrives as it is', async () => {
+test('a prompt of one megabyte arrives unchanged', async () => {
   const prompt = `exec wc -c <<'END'\n${'é"\'\\$`\n'.repeat(100_000)}END\n`
   const made = request(prompt)
   await runToEnd(executor, made)
@@ -94,19 +97,23 @@ test('a prompt of a megabyte arrives as it is', async () => {
 
 describe('outcomes', () => {
   const outcomes: [title: string, script: string, expected: Partial<RunOutcome>][] = [
-    ['an error fails it', `${printing(error('APIError', 'bad key'))}exit 0`, {status: 'failed', error: 'bad key'}],
-    ['an exit code of 1 after the end does not', `${answering('ok')}exit 1`, {status: 'completed', result: 'ok'}],
-    ['nothing printed is a failure, told by stderr', 'echo "no rg" >&2', {status: 'failed', error: 'no rg'}],
-    ['prose between the events does no harm', `echo hello; ${answering('ok')}`, {status: 'completed', result: 'ok'}],
+    ['an error fails the run', `${printing(error('APIError', 'bad key'))}exit 0`, {status: 'failed', error: 'bad key'}],
+    [
+      'an exit code of 1 after the final event does not fail the run',
+      `${answering('ok')}exit 1`,
+      {status: 'completed', result: 'ok'},
+    ],
+    ['nothing printed is a failure, explained by stderr', 'echo "no rg" >&2', {status: 'failed', error: 'no rg'}],
+    ['prose between the events is ignored', `echo hello; ${answering('ok')}`, {status: 'completed', result: 'ok'}],
     ['a last line without its newline counts', `printf '%s' '${finish()}'`, {status: 'completed', result: null}],
   ]
   test.each(outcomes)('%s', async (_, script, expected) => {
     expect((await runToEnd(executor, request(script))).outcome).toMatchObject(expected)
   })
 
-  test('an agent killed from outside is a failure that names the signal', async () => {
-    const {told, agent} = await started('exec sleep 300')
-    process.kill(told.spawned[0]?.pid ?? 0, 'SIGKILL')
+  test('an agent killed from outside fails with the name of the signal', async () => {
+    const {observed, agent} = await started('exec sleep 300')
+    process.kill(observed.spawned[0]?.pid ?? 0, 'SIGKILL')
     expect(await agent.outcome).toMatchObject({status: 'failed', error: expect.stringContaining('SIGKILL')})
   })
 
@@ -116,9 +123,9 @@ describe('outcomes', () => {
     expect((await runToEnd(executor, request(script))).outcome).toMatchObject({status: 'completed', result: 'end'})
   })
 
-  test('that OpenCode took another agent than the one asked for is a warning', async () => {
+  test('if OpenCode used another agent than requested, the run has a warning', async () => {
     const script = `printf '\\033[93m! \\033[0m agent "x" not found. Falling back to default agent\\n' >&2; ${answering('ok')}`
-    expect((await runToEnd(executor, request(script))).told.warnings).toEqual([
+    expect((await runToEnd(executor, request(script))).observed.warnings).toEqual([
       'agent "x" not found. Falling back to default agent',
     ])
   })
@@ -138,7 +145,7 @@ describe('before it starts', () => {
     expect(readdirSync(made.runDir)).toEqual([])
   })
 
-  test('a program that is missing is an error, and nothing is left', async () => {
+  test('a missing program is an error and leaves no files', async () => {
     const made = request('true')
     await expect(runToEnd(stubExecutor(scratch.path, {binary: '/nowhere/opencode'}), made)).rejects.toMatchObject({
       code: 'OPENCODE_NOT_FOUND',
@@ -146,7 +153,7 @@ describe('before it starts', () => {
     expect(readdirSync(made.runDir)).toEqual([])
   })
 
-  test('a codebase that is missing is an error of its own', async () => {
+  test('a missing codebase has an error of its own', async () => {
     const made = request('true', {cwd: join(scratch.path, 'vanishing')})
     rmSync(made.cwd, {recursive: true})
     await expect(runToEnd(executor, made)).rejects.toMatchObject({code: 'CODEBASE_MISSING'})
@@ -168,7 +175,7 @@ describe('before it starts', () => {
 describe('stopping', () => {
   const cancelled = {status: 'cancelled', error: 'Cancelled by a test'} as const
 
-  test('ends the agent and all that it started, and says why', async () => {
+  test('ends the agent and all its processes, and gives the reason', async () => {
     const {request, agent} = await started(
       'nohup sleep 300 & setsid sleep 300 & sh -c "trap \'\' TERM; sleep 300" & wait',
     )
@@ -179,21 +186,21 @@ describe('stopping', () => {
     expect(processesOf(request.marker)).toEqual([])
   })
 
-  test('keeps a success that was there before', async () => {
-    const {told, agent} = await started(`${printing(text('ok'), finish())}exec sleep 300`)
-    await waitFor(() => told.activities.includes('ok'), 'the end of the task')
+  test('does not change an earlier success', async () => {
+    const {observed, agent} = await started(`${printing(text('ok'), finish())}exec sleep 300`)
+    await waitFor(() => observed.activities.includes('ok'), 'the end of the task')
     agent.stop(cancelled)
     expect((await agent.outcome).status).toBe('completed')
-    expect(told.warnings).toHaveLength(1)
+    expect(observed.warnings).toHaveLength(1)
   })
 
-  test('is done for an agent that never prints, after the time for its start', async () => {
+  test('ends an agent that prints nothing within the startup time', async () => {
     const deadlines = {...relaxed, startup: 200}
     const {outcome} = await runToEnd(executor, request('exec sleep 300', {deadlines}))
     expect(outcome).toMatchObject({status: 'failed', error: expect.stringContaining('startup_timeout')})
   })
 
-  test('is done for an agent that falls silent, but not while its tool runs', async () => {
+  test('ends an agent that falls silent, but not while its tool runs', async () => {
     const fast = stubExecutor(scratch.path, {clock: fastClock(10)})
     const deadlines = {...relaxed, startup: 0, idle: 3000, total: 0, tool: 600_000}
     const quiet = await started('kill -STOP $$', {deadlines}, fast)
@@ -217,11 +224,11 @@ describe('a permission', () => {
     })
   })
 
-  test('that was refused is none once an event has followed', async () => {
+  test('that was refused is no reason once another event has followed', async () => {
     const silent = 'until [ -e gone-on ]; do :; done' // no process that could count as a tool
     const script = `${printing(stepStart())}${asks} '; auto-rejecting' >&2; sleep 0.1; ${printing(text('without'))}${silent}; ${printing(finish())}`
-    const {request: made, told, agent} = await started(script, {cwd: join(scratch.path, 'refused')}, fast)
-    await waitFor(() => told.activities.includes('without'), 'the next event')
+    const {request: made, observed, agent} = await started(script, {cwd: join(scratch.path, 'refused')}, fast)
+    await waitFor(() => observed.activities.includes('without'), 'the next event')
     const since = clock.monotonic()
     await waitFor(() => clock.monotonic() - since > 10_000, 'more than the time for a permission')
     writeFileSync(join(made.cwd, 'gone-on'), '')
@@ -229,14 +236,14 @@ describe('a permission', () => {
   })
 })
 
-describe('leftovers', () => {
-  test('are ended after a success too', async () => {
+describe('orphans', () => {
+  test('are ended after a success, too', async () => {
     const made = request(`setsid nohup sleep 300 > /dev/null 2>&1 & ${answering('ok')}`)
     expect((await runToEnd(executor, made)).outcome.status).toBe('completed')
     expect(processesOf(made.marker)).toEqual([])
   })
 
-  test('without marker, group and parent are ended, since they were seen', async () => {
+  test('are ended even without marker, group and parent, because they were known before', async () => {
     const script = `sh -c 'env -i setsid sleep 300 & echo $! > pid; sleep 2'; ${answering('ok')}`
     const made = request(script, {cwd: join(scratch.path, 'shedding')})
     const fast = stubExecutor(scratch.path, {clock: fastClock(10)})
@@ -246,11 +253,11 @@ describe('leftovers', () => {
     expect(readProcess(pid)?.state ?? 'Z').toBe('Z')
   })
 
-  test('an agent that stays after its last event is ended, and its success kept', async () => {
+  test('an agent that stays after its last event is ended, and its success counts', async () => {
     const fast = stubExecutor(scratch.path, {clock: fastClock(20)})
-    const {told, outcome} = await runToEnd(fast, request(`${answering('ok')}exec sleep 300`))
+    const {observed, outcome} = await runToEnd(fast, request(`${answering('ok')}exec sleep 300`))
     expect(outcome).toMatchObject({status: 'completed', result: 'ok'})
-    expect(told.warnings).toEqual([expect.stringContaining('did not exit within 10 s')])
+    expect(observed.warnings).toEqual([expect.stringContaining('did not exit within 10 s')])
   })
 })
 
@@ -259,14 +266,14 @@ describe('a locked database', () => {
     `test -e "$TMPDIR/again" || { touch "$TMPDIR/again"; echo "SQLiteError: database is locked" >&2; exit 1; }; ${then}`
   const fast = stubExecutor(scratch.path, {clock: fastClock(10)})
 
-  test('is tried a second time', async () => {
-    const {told, outcome} = await runToEnd(fast, request(locked(answering('ok'))))
+  test('is retried', async () => {
+    const {observed, outcome} = await runToEnd(fast, request(locked(answering('ok'))))
     expect(outcome).toMatchObject({status: 'completed', result: 'ok'})
-    expect(told.spawned).toHaveLength(2)
-    expect(told.warnings).toHaveLength(1)
+    expect(observed.spawned).toHaveLength(2)
+    expect(observed.warnings).toHaveLength(1)
   })
 
-  test('that another process is just making is tried again as well', async () => {
+  test('is retried while another process creates it', async () => {
     const made = request(
       `test -e "$TMPDIR/again" && { ${answering('ok')}exit; }; touch "$TMPDIR/again"; echo 'Failed query: CREATE TABLE x' >&2; exit 1`,
     )
@@ -274,49 +281,49 @@ describe('a locked database', () => {
     expect(outcome).toMatchObject({status: 'completed', result: 'ok'})
   })
 
-  test('is not tried for ever', async () => {
+  test('is not retried forever', async () => {
     const made = request('echo "database is locked" >&2; exit 1')
-    const {told, outcome} = await runToEnd(fast, made)
+    const {observed, outcome} = await runToEnd(fast, made)
     expect(outcome).toMatchObject({status: 'failed', error: 'database is locked'})
-    expect(told.spawned).toHaveLength(4)
+    expect(observed.spawned).toHaveLength(4)
   })
 
-  test('is not tried again once the task was begun', async () => {
-    const {told} = await runToEnd(fast, request(`${printing(stepStart())}echo "database is locked" >&2; exit 1`))
-    expect(told.spawned).toHaveLength(1)
+  test('is not retried once the task has begun', async () => {
+    const {observed} = await runToEnd(fast, request(`${printing(stepStart())}echo "database is locked" >&2; exit 1`))
+    expect(observed.spawned).toHaveLength(1)
   })
 })
 
-describe('a run that an earlier worker has started', () => {
+describe('a run started by an earlier worker', () => {
   const adopt = (made: ReturnType<typeof request>, root: {pid: number; startTime: string}) => {
-    const {told, observer} = recordingObserver()
+    const {observed, observer} = recordingObserver()
     const agent = adoptRun({request: made, observer, clock: systemClock, root})
-    return {told, agent}
+    return {observed, agent}
   }
 
-  test('is taken over to its end', async () => {
+  test('is supervised to its end', async () => {
     const first = await started(`while ! test -e go; do sleep 0.05; done; ${printing(text('late'), finish())}`, {
       cwd: join(scratch.path, 'adopted'),
     })
-    const root = first.told.spawned[0] ?? {pid: 0, startTime: ''}
+    const root = first.observed.spawned[0] ?? {pid: 0, startTime: ''}
     await waitFor(() => ageMs(root) >= 100, 'it to be a while old')
-    const {agent, told} = adopt(first.request, root)
-    await waitFor(() => told.sessions.length > 0, 'the event that was there before')
+    const {agent, observed} = adopt(first.request, root)
+    await waitFor(() => observed.sessions.length > 0, 'the event that was there before')
     writeFileSync(join(first.request.cwd, 'go'), '')
     expect(await agent.outcome).toMatchObject({status: 'completed', result: 'late', sessionId: 'ses_1'})
     expect((await agent.outcome).usage.duration_ms).toBeGreaterThanOrEqual(100)
     await first.agent.outcome
   })
 
-  test('is judged by what it printed when it has ended', async () => {
+  test('is judged by its output if it has ended', async () => {
     const made = request(answering('ok'))
-    const {told} = await runToEnd(executor, made)
-    const root = told.spawned[0] ?? {pid: 0, startTime: ''}
+    const {observed} = await runToEnd(executor, made)
+    const root = observed.spawned[0] ?? {pid: 0, startTime: ''}
     expect(isAlive(root)).toBe(false)
     expect(await adopt(made, root).agent.outcome).toMatchObject({status: 'completed', result: 'ok'})
   })
 
-  test('fails when its spool is gone', async () => {
+  test('fails if its spool is missing', async () => {
     const made = request('true')
     expect(existsSync(join(made.runDir, 'stdout.ndjson'))).toBe(false)
     const outcome = await adopt(made, {...identify(process.pid), pid: 2 ** 30}).agent.outcome

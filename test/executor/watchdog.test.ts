@@ -10,11 +10,11 @@ type Agent = {
   hasToolUntil?: number
   doneAt?: number
   leavesAt?: number
-  /** From then on its last word is that it wants this permission. */
+  /** From this time on, the last line of its stderr asks for this permission. */
   asks?: {at: number; until?: number; isRejected?: boolean}
 }
 
-/** When, and why, the watchdog of such an agent barks. */
+/** The time and the reason at which the watchdog ends such an agent. */
 async function bark(deadlines: Partial<Deadlines>, agent: Agent) {
   const {printsAt = [], hasToolUntil = 0, doneAt, leavesAt = 1e6, asks} = agent
   const left = new AbortController()
@@ -43,14 +43,14 @@ async function bark(deadlines: Partial<Deadlines>, agent: Agent) {
   return {at: clock.monotonic(), error: reason?.error}
 }
 
-test('an agent that prints nothing is given up after the time for its start', async () => {
+test('an agent that prints nothing is ended after the startup time', async () => {
   expect(await bark({startup: 120_000, idle: 10}, {})).toEqual({
     at: 120_000,
     error: 'OpenCode printed nothing within 120 s of its start (startup_timeout)',
   })
 })
 
-test('an agent that falls silent is given up after the idle time', async () => {
+test('an agent that falls silent is ended after the idle time', async () => {
   const {at, error} = await bark({startup: 5000, idle: 30_000}, {printsAt: [2000, 10_000]})
   expect(error).toBe('OpenCode printed nothing for 30 s (idle_timeout)')
   expect(at).toBe(40_000)
@@ -62,13 +62,13 @@ test('a running tool may be silent for longer', async () => {
   expect(at).toBe(101_000)
 })
 
-test('after a tool has ended the idle time begins anew', async () => {
+test('after a tool has ended, the idle time starts again', async () => {
   const {at, error} = await bark({idle: 30_000, tool: 100_000}, {printsAt: [1000], hasToolUntil: 60_000})
   expect(error).toContain('idle_timeout')
   expect(at).toBe(89_000)
 })
 
-test('the total time holds for an agent that prints all the time', async () => {
+test('the total time limits an agent that prints all the time', async () => {
   const printsAt = Array.from({length: 100}, (_, i) => i * 1000)
   expect(await bark({idle: 30_000, total: 50_500}, {printsAt})).toEqual({
     at: 50_500,
@@ -76,17 +76,17 @@ test('the total time holds for an agent that prints all the time', async () => {
   })
 })
 
-test('an agent that is done may stay for ten seconds', async () => {
+test('an agent that has finished may stay for ten seconds', async () => {
   const {at, error} = await bark({}, {printsAt: [5000], doneAt: 5000})
   expect(at).toBe(15_000)
   expect(error).toContain('did not exit')
 })
 
-test('a deadline of 0 is none', async () => {
+test('a limit of 0 means no limit', async () => {
   expect(await bark({}, {leavesAt: 900_000})).toEqual({at: 900_000, error: undefined})
 })
 
-test('an agent that waits for a permission is given up within seconds, by the name of the permission', async () => {
+test('an agent that waits for a permission is ended within seconds, with the name of the permission', async () => {
   const deadlines = {startup: 120_000, idle: 600_000, tool: 600_000}
   const {at, error} = await bark(deadlines, {printsAt: [2000], asks: {at: 3000}, hasToolUntil: 1e6})
   expect(error).toBe(
@@ -95,7 +95,7 @@ test('an agent that waits for a permission is given up within seconds, by the na
   expect(at).toBe(8000)
 })
 
-test('an agent that goes on after it asked, or was refused while a tool runs, is left to its other limits', async () => {
+test('an agent that continues after a permission request, or is refused one while a tool runs, keeps its other limits', async () => {
   const idle = await bark({idle: 30_000}, {printsAt: [2000, 6000], asks: {at: 3000, until: 6000}})
   expect(idle).toEqual({at: 36_000, error: expect.stringContaining('idle_timeout')})
   const refused = {at: 3000, isRejected: true}

@@ -4,10 +4,10 @@ import {ExpectedError} from '../../src/lib/core/errors.ts'
 import {Journal} from '../../src/lib/journal/journal.ts'
 import {acquireWorkerLock} from '../../src/lib/worker/locks/worker-lock.ts'
 import {Ballast} from '../../src/lib/worker/disk/ballast.ts'
-import {sayIfSkipped} from '../support/private-systemd/inhabit.ts'
+import {reportSkipped} from '../support/private-systemd/private-machine.ts'
 import {smallDisk, smallDiskProblem} from '../support/small-disk.ts'
 
-const isSkipped = sayIfSkipped('a journal on a full disk', smallDiskProblem())
+const isSkipped = reportSkipped('a journal on a full disk', smallDiskProblem())
 
 const run = (id: string) => ({
   task_id: id,
@@ -23,35 +23,38 @@ const run = (id: string) => ({
   started_at: 1,
 })
 
-test.skipIf(isSkipped)('on a full disk a run is refused, all else is kept in mind and written later', async () => {
-  using disk = smallDisk(2)
-  const file = join(disk.path, 'journal.db')
-  {
-    using journal = await Journal.open(file)
-    journal.begin(run('a'))
-    journal.begin(run('b'))
-    disk.fill()
-    journal.session(run('a'), 'ses_1')
-    for (let cursor = 1; cursor <= 1000; cursor++) journal.acknowledged(run('a'), cursor)
-    expect(journal.saveReport(run('a'), {text: 'x'.repeat(9000)})).toMatch(/disk is full/)
-    expect(() => journal.begin(run('c'))).toThrow(/^the disk is full: the database .*journal\.db cannot be written$/)
-    expect(() => journal.resumed(run('b'), 'boot')).toThrow(/^the disk is full/)
-    journal.remove(run('b'))
-    expect(journal.unfinished().map(({task_id, report}) => [task_id, report])).toEqual([
-      ['a', null],
-      ['b', null],
-    ])
-    disk.clear()
-    journal.retryWrites()
-    expect(journal.unfinished()).toMatchObject([
-      {task_id: 'a', session_id: 'ses_1', cursor: 1000, report: expect.stringContaining('xxx'), resumes: 0},
-    ])
-  }
-  using again = await Journal.open(file)
-  expect(again.unfinished()).toHaveLength(1)
-})
+test.skipIf(isSkipped)(
+  'on a full disk a run is refused, and all other writes wait in memory until there is space',
+  async () => {
+    using disk = smallDisk(2)
+    const file = join(disk.path, 'journal.db')
+    {
+      using journal = await Journal.open(file)
+      journal.begin(run('a'))
+      journal.begin(run('b'))
+      disk.fill()
+      journal.session(run('a'), 'ses_1')
+      for (let cursor = 1; cursor <= 1000; cursor++) journal.acknowledged(run('a'), cursor)
+      expect(journal.saveReport(run('a'), {text: 'x'.repeat(9000)})).toMatch(/disk is full/)
+      expect(() => journal.begin(run('c'))).toThrow(/^the disk is full: the database .*journal\.db cannot be written$/)
+      expect(() => journal.resumed(run('b'), 'boot')).toThrow(/^the disk is full/)
+      journal.remove(run('b'))
+      expect(journal.unfinished().map(({task_id, report}) => [task_id, report])).toEqual([
+        ['a', null],
+        ['b', null],
+      ])
+      disk.clear()
+      journal.retryWrites()
+      expect(journal.unfinished()).toMatchObject([
+        {task_id: 'a', session_id: 'ses_1', cursor: 1000, report: expect.stringContaining('xxx'), resumes: 0},
+      ])
+    }
+    using again = await Journal.open(file)
+    expect(again.unfinished()).toHaveLength(1)
+  },
+)
 
-test.skipIf(isSkipped)('the ballast is given up for a commit, once, and is made anew when there is room', async () => {
+test.skipIf(isSkipped)('the ballast is deleted once for a commit, and created again when there is space', async () => {
   using disk = smallDisk(4)
   const ballast = new Ballast(disk.path)
   expect(await ballast.restore(disk.free())).toBe(true)
@@ -74,20 +77,17 @@ test.skipIf(isSkipped)('the ballast is given up for a commit, once, and is made 
   expect(new Ballast(disk.path).isPresent).toBe(true)
 })
 
-test.skipIf(isSkipped)(
-  'where there is nothing in reserve at the start: exit 73, and nothing half-written',
-  async () => {
-    using disk = smallDisk(1)
-    disk.fill()
-    const exit73 = expect.objectContaining({exitCode: 73, message: expect.stringContaining('the disk is full')})
-    for (let tries = 0; tries < 2; tries++) {
-      expect(() => acquireWorkerLock(disk.path, 'w')).toThrow(exit73)
-      await expect(Journal.open(join(disk.path, 'journal.db'))).rejects.toThrow(exit73)
-    }
-    disk.clear()
-    using _lock = acquireWorkerLock(disk.path, 'w')
-    using journal = await Journal.open(join(disk.path, 'journal.db'))
-    expect(journal.unfinished()).toEqual([])
-    expect(() => acquireWorkerLock(disk.path, 'w')).toThrow(ExpectedError)
-  },
-)
+test.skipIf(isSkipped)('a full disk without ballast at the start: exit 73, and no half-written files', async () => {
+  using disk = smallDisk(1)
+  disk.fill()
+  const exit73 = expect.objectContaining({exitCode: 73, message: expect.stringContaining('the disk is full')})
+  for (let tries = 0; tries < 2; tries++) {
+    expect(() => acquireWorkerLock(disk.path, 'w')).toThrow(exit73)
+    await expect(Journal.open(join(disk.path, 'journal.db'))).rejects.toThrow(exit73)
+  }
+  disk.clear()
+  using _lock = acquireWorkerLock(disk.path, 'w')
+  using journal = await Journal.open(join(disk.path, 'journal.db'))
+  expect(journal.unfinished()).toEqual([])
+  expect(() => acquireWorkerLock(disk.path, 'w')).toThrow(ExpectedError)
+})

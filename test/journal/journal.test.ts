@@ -36,19 +36,19 @@ test.each([
   ['has lost its table', (file: string) => edit(file, 'DROP TABLE runs')],
   ['has other columns', (file: string) => edit(file, 'ALTER TABLE runs DROP COLUMN pid')],
   ['has a damaged page', (file: string) => writeFileSync(file, readFileSync(file).fill(0xff, 4096 + 4, 4096 + 40))],
-])('a journal that %s is set aside, and an empty one takes its place', async (_, damage) => {
+])('a journal that %s is renamed, and replaced by an empty one', async (_, damage) => {
   using scratch = scratchFolder()
   const file = join(scratch.path, 'journal.db')
   await filled(file, 'a', 'b')
   damage(file)
-  const said: string[] = []
-  using journal = await openJournal(file, {now: 0, onBroken: (text) => said.push(text)})
-  expect(said).toEqual([expect.stringMatching(/is damaged .*journal\.db\.broken-1970-01-01T00-00-00-000Z/)])
+  const messages: string[] = []
+  using journal = await openJournal(file, {now: 0, onBroken: (text) => messages.push(text)})
+  expect(messages).toEqual([expect.stringMatching(/is damaged .*journal\.db\.broken-1970-01-01T00-00-00-000Z/)])
   expect(readdirSync(scratch.path)).toContain('journal.db.broken-1970-01-01T00-00-00-000Z')
   expect(journal.unfinished()).toEqual([])
 })
 
-test('a journal of a newer version is no damage: it is left alone', async () => {
+test('a journal of a newer version is not damaged: it stays unchanged', async () => {
   using scratch = scratchFolder()
   const file = join(scratch.path, 'journal.db')
   await filled(file, 'a')
@@ -67,7 +67,7 @@ test.each([
   ['cursor', '4611686018427387904'],
   ['started_at', '8700000000000000'],
   ['task_id', "'../../x'"],
-])('a row whose %s cannot be is taken out, once; the others are read', async (column, value) => {
+])('a row with an invalid %s is removed once, and the other rows are read', async (column, value) => {
   using scratch = scratchFolder()
   const file = join(scratch.path, 'journal.db')
   await filled(file, 'a', 'b')

@@ -9,7 +9,7 @@ import {runScript} from './support/process.ts'
 
 const portOf = (url: string) => new URL(url).port
 
-test('kill -9 in the middle of writes loses nothing that was acknowledged', async () => {
+test('kill -9 during writes loses no acknowledged write', async () => {
   await using folder = await scratch()
   const file = folder.file('plane.db')
   await using plane = await runScript('plane-process.ts', [file])
@@ -44,7 +44,7 @@ test('kill -9 in the middle of writes loses nothing that was acknowledged', asyn
   expect(text).toMatch(/^(abcd)*$/)
 })
 
-test('after a restart running tasks go on under fresh leases, and waiting ones are offered', async () => {
+test('after a restart, running tasks have fresh leases, and waiting tasks are offered', async () => {
   await using folder = await scratch()
   const file = folder.file('plane.db')
   await using first = await runScript('plane-process.ts', [file], {LEASE_MS: '600'})
@@ -64,7 +64,7 @@ test('after a restart running tasks go on under fresh leases, and waiting ones a
   await using stream = await openStream(after, 'w')
   await stream.pushed(waiting.id)
 
-  await after.heartbeat('w', [running]) // may have been written before a claim that the old process answered
+  await after.heartbeat('w', [running]) // may have been written before a claim that the earlier process answered
   expect((await after.task(forgotten.id)).status).toBe('running')
   await after.heartbeat('w', [running])
   expect(await after.task(forgotten.id)).toMatchObject({status: 'pending', attempt: 2})
@@ -72,7 +72,7 @@ test('after a restart running tasks go on under fresh leases, and waiting ones a
   await until(async () => (await after.task(running.id)).lost_since)
 })
 
-test('a second plane on the same database is told so; after the first has ended it may', async () => {
+test('a second control plane on the same database is refused until the first has ended', async () => {
   await using folder = await scratch()
   const options = {host: '127.0.0.1', port: 0, database: folder.file('deep/plane.db'), exclusive: true}
   const first = await startControlPlane(options)
@@ -82,7 +82,7 @@ test('a second plane on the same database is told so; after the first has ended 
   expect(second.port).toBeGreaterThan(0)
 })
 
-test('what keeps a plane from starting is named, with the fix and an exit code', async () => {
+test('a control plane that cannot start says why and how to fix it, and exits with a code for the reason', async () => {
   await using folder = await scratch()
   const start = (options: object) =>
     startControlPlane({host: '127.0.0.1', port: 0, database: ':memory:', ...options}).then((plane) => plane.close())
@@ -114,7 +114,7 @@ test('a newer schema is refused', async () => {
   await expect(startPlane({database: file})).rejects.toThrow('newer version')
 })
 
-test('closing ends open streams and requests within a second', async () => {
+test('close ends open streams and requests within a second', async () => {
   const plane = await startPlane()
   const api = new Api(plane.url)
   await using stream = await openStream(api, 'w')
@@ -124,7 +124,7 @@ test('closing ends open streams and requests within a second', async () => {
   await until(() => stream.isEnded)
 })
 
-test('serve prints its address, and leaves with exit code 0 when it is told to', async () => {
+test('serve prints its address, and exits with code 0 on a signal', async () => {
   await using folder = await scratch()
   const env = {A2A_STATE_DIR: folder.path, A2A_AUTH_TOKENS: 'me:secret'}
   await using serve = await runScript('serve-process.ts', ['--port', '0'], env)

@@ -3,7 +3,7 @@ import {Api} from './support/api.ts'
 import {PythonWorker} from './support/python-worker.ts'
 import {startPlane, until} from './support/plane.ts'
 
-// one test for each line of what the existing worker needs of a server
+// one test for each requirement of the existing worker on a server
 
 test('1: every answer is 200 and application/json, and the task list is a bare array', async () => {
   await using plane = await startPlane()
@@ -12,7 +12,7 @@ test('1: every answer is 200 and application/json, and the task list is a bare a
   expect(worker.refused).toEqual([])
 })
 
-test('2: empty bodies with a JSON type are fine, and only the stream asks for a token in mode stream-only', async () => {
+test('2: empty bodies with a JSON type are accepted, and in mode stream-only just the stream requires a token', async () => {
   const tokens = [{name: 'py', scope: 'admin' as const, token: 'secret'}]
   await using plane = await startPlane({tokens, auth: 'stream-only'})
   await using worker = await PythonWorker.start(plane.url, {token: 'secret'})
@@ -24,7 +24,7 @@ test('2: empty bodies with a JSON type are fine, and only the stream asks for a 
   await expect(stranger.connect()).rejects.toThrow('401')
 })
 
-test('3: a codebase has one id for one worker and path, the home directory too', async () => {
+test('3: a codebase has one id per worker and path, also for the home directory', async () => {
   await using plane = await startPlane()
   await using worker = await PythonWorker.start(plane.url)
   const again = await worker.registerCodebase('renamed', '/srv/app/')
@@ -34,7 +34,7 @@ test('3: a codebase has one id for one worker and path, the home directory too',
   expect(other.codebases.get('/home/py')).not.toBe(worker.codebases.get('/home/py'))
 })
 
-test('4: a repeated running, a session, and the holder’s final state are accepted', async () => {
+test("4: a repeated `running`, a session, and the holder's final report are accepted", async () => {
   await using plane = await startPlane()
   await using worker = await PythonWorker.start(plane.url)
   await worker.connect()
@@ -45,7 +45,7 @@ test('4: a repeated running, a session, and the holder’s final state are accep
   expect(worker.refused).toEqual([])
 })
 
-test('5: pushes are whole tasks, short lines, and never further apart than the keep-alive', async () => {
+test('5: a push is a complete task in short lines, and the stream is never silent for longer than the keep-alive', async () => {
   await using plane = await startPlane({timings: {keepAliveMs: 50}})
   await using worker = await PythonWorker.start(plane.url)
   await worker.connect()
@@ -76,14 +76,14 @@ test('6: a task goes to one worker only', async () => {
   expect([...one.runs, ...two.runs].sort()).toEqual(ids.sort())
 })
 
-test('7: what is pending is pushed on connect, and a requeued task reaches the same process by ending its stream', async () => {
+test('7: pending tasks are pushed on connect, and a requeued task reaches the same process because its stream is ended', async () => {
   await using plane = await startPlane({timings: {offerMs: 60}})
   await using worker = await PythonWorker.start(plane.url, {hangs: true})
   const api = new Api(plane.url)
   const task = await api.create(worker.codebases.get('/srv/app') ?? '')
   await worker.connect()
   await until(async () => (await api.task(task.id)).status === 'running')
-  await api.report(task.id, worker.id, 'pending') // as if it had been lost
+  await api.report(task.id, worker.id, 'pending') // as if the task were lost
   await until(() => worker.runs.length === 2) // the second push is dropped, the poll after the stream's end is not
   expect(await api.task(task.id)).toMatchObject({status: 'running', attempt: 2})
 })
@@ -97,7 +97,7 @@ test('8: a codebase registered while the stream is open gets its tasks', async (
   await until(() => worker.runs.includes(task.id))
 })
 
-test('9: each line of output is a request, and a result of many megabytes is fine', async () => {
+test('9: each line of output may be a request of its own, and a result may have many megabytes', async () => {
   await using plane = await startPlane()
   await using worker = await PythonWorker.start(plane.url, {hangs: true})
   await worker.connect()
@@ -113,7 +113,7 @@ test('9: each line of output is a request, and a result of many megabytes is fin
   expect(worker.refused).toEqual([])
 })
 
-test('9: all sessions of each codebase come every minute, those of global tasks under that word', async () => {
+test('9: all sessions of each codebase are synced every minute, those of global tasks under `global`', async () => {
   await using plane = await startPlane()
   await using worker = await PythonWorker.start(plane.url)
   const app = worker.codebases.get('/srv/app') ?? ''
@@ -155,7 +155,7 @@ test('9: all sessions of each codebase come every minute, those of global tasks 
   expect(messages.body.messages).toMatchObject([{id: 'msg_001', time: {created: '2024-12-10T19:40:00.000Z'}}])
 })
 
-test('9: a sync of a codebase that was removed is a 404, which makes it register the codebase again', async () => {
+test('9: a sync of a removed codebase is a 404, so that the worker registers the codebase again', async () => {
   await using plane = await startPlane()
   await using worker = await PythonWorker.start(plane.url)
   const app = worker.codebases.get('/srv/app') ?? ''
@@ -167,7 +167,7 @@ test('9: a sync of a codebase that was removed is a 404, which makes it register
   expect(worker.refused).toHaveLength(1)
 })
 
-test('10: silence is forgiven for long; then its tasks are lost, and begin again when it has registered anew', async () => {
+test('10: a silent worker keeps its tasks for long; then they are lost, and start again once it has registered again', async () => {
   await using plane = await startPlane({timings: {leaseMs: 20, silentWorkerMs: 250}})
   await using worker = await PythonWorker.start(plane.url, {hangs: true})
   const api = new Api(plane.url)
@@ -181,7 +181,7 @@ test('10: silence is forgiven for long; then its tasks are lost, and begin again
   expect(await api.task(task.id)).toMatchObject({status: 'pending', attempt: 2, lost_since: null})
 })
 
-test('10: a restarted worker has another id, and still finds its codebase and what it left unfinished', async () => {
+test('10: a restarted worker has another id, and still gets its codebase and its unfinished tasks', async () => {
   await using plane = await startPlane()
   const worker = await PythonWorker.start(plane.url, {hangs: true})
   await worker.connect()
@@ -198,7 +198,7 @@ test('10: a restarted worker has another id, and still finds its codebase and wh
   expect(await api.task(task.id)).toMatchObject({attempt: 2, worker_id: reborn.id})
 })
 
-test('11: there is no api-keys/sync, and that is a 404', async () => {
+test('11: there is no api-keys/sync: 404', async () => {
   await using plane = await startPlane()
   const answer = await new Api(plane.url).send('GET', '/v1/opencode/api-keys/sync?worker_id=x')
   expect(answer).toMatchObject({status: 404, body: {detail: 'Not Found'}})

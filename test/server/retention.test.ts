@@ -8,7 +8,7 @@ import {startPlane, until} from './support/plane.ts'
 
 const piece = 'x'.repeat(50_000)
 
-async function kept(options: Parameters<typeof startPlane>[0] = {}) {
+async function startPlaneWithRetention(options: Parameters<typeof startPlane>[0] = {}) {
   const plane = await startPlane(options)
   const api = new Api(plane.url)
   await api.registerOwn('w', {max_concurrent_tasks: 10})
@@ -23,8 +23,8 @@ async function kept(options: Parameters<typeof startPlane>[0] = {}) {
   return {plane, api, run, finish, page, [Symbol.asyncDispose]: () => plane.close()}
 }
 
-test('when there is too much output, that of the task that ended first goes first, and its page says so', async () => {
-  await using one = await kept({retention: {maxBytes: 260_000, intervalMs: 20}})
+test('above the size limit, the output of the task that ended first is removed first, and its page says so', async () => {
+  await using one = await startPlaneWithRetention({retention: {maxBytes: 260_000, intervalMs: 20}})
   const {api} = one
   const [second, first, running] = [await one.run(2), await one.run(2), await one.run(20)]
   await one.finish(first, {result: `${'a'.repeat(limits.result)}the end`})
@@ -47,10 +47,10 @@ test('when there is too much output, that of the task that ended first goes firs
   expect(one.plane.log).toEqual([])
 })
 
-test('output goes when it is old, however little it is, and not while its task runs', async () => {
+test('old output is removed at any size, but not while its task runs', async () => {
   let ahead = 0
   const clock = {...systemClock, now: () => Date.now() + ahead}
-  await using one = await kept({clock, retention: {maxAgeMs: 60_000, intervalMs: 20}})
+  await using one = await startPlaneWithRetention({clock, retention: {maxAgeMs: 60_000, intervalMs: 20}})
   const [ended, running] = [await one.run(1), await one.run(1)]
   await one.finish(ended)
   ahead = 61_000
@@ -59,10 +59,10 @@ test('output goes when it is old, however little it is, and not while its task r
   expect(await one.page(running)).toMatchObject({total: 2, truncated: false})
 })
 
-test('a task that runs again keeps its new output until that is too old', async () => {
+test('a task that runs again has its new output until that is too old', async () => {
   let ahead = 0
   const clock = {...systemClock, now: () => Date.now() + ahead}
-  await using one = await kept({clock, retention: {maxAgeMs: 60_000, intervalMs: 20}})
+  await using one = await startPlaneWithRetention({clock, retention: {maxAgeMs: 60_000, intervalMs: 20}})
   const id = await one.run(2)
   await one.finish(id)
   ahead = 61_000
@@ -76,8 +76,8 @@ test('a task that runs again keeps its new output until that is too old', async 
   await until(async () => (await one.page(id)).outputs.length === 0)
 })
 
-test('many small pieces go in turns, and the plane answers meanwhile', async () => {
-  await using one = await kept({retention: {maxBytes: 0, intervalMs: 20}})
+test('many small pieces are removed in steps, and the control plane answers meanwhile', async () => {
+  await using one = await startPlaneWithRetention({retention: {maxBytes: 0, intervalMs: 20}})
   const {api} = one
   const {id} = await api.create('global')
   await api.claim(id, 'w')

@@ -9,10 +9,10 @@ import type {Finished} from '../support/cli.ts'
 import {processesOf} from '../support/opencode-fleet.ts'
 import {openCode, startModel} from '../support/scripted-model.ts'
 import {bootProblem, insideProgram} from '../support/private-systemd/boot.ts'
-import {inhabit, patienceMs, sayIfSkipped, unit} from '../support/private-systemd/inhabit.ts'
+import {startPrivateMachine, timeoutMs, reportSkipped, unit} from '../support/private-systemd/private-machine.ts'
 import {repository, until} from '../support/scratch.ts'
 
-const isSkipped = sayIfSkipped('the service under a real systemd', bootProblem())
+const isSkipped = reportSkipped('the service under a real systemd', bootProblem())
 
 /** A path that needs every kind of quoting in a unit file. */
 const codebase = '/home/dev/my app: 100%'
@@ -23,12 +23,12 @@ const probeScript =
 const outageMs = Number(process.env['OUTAGE_SECONDS'] ?? 2) * 1000
 const agentProgram = '/home/dev/.opencode/bin/opencode'
 
-describe.skipIf(isSkipped)('the service under a real systemd', {timeout: 2 * patienceMs}, () => {
-  let place: Awaited<ReturnType<typeof inhabit>>
+describe.skipIf(isSkipped)('the service under a real systemd', {timeout: 2 * timeoutMs}, () => {
+  let place: Awaited<ReturnType<typeof startPrivateMachine>>
   let model: Awaited<ReturnType<typeof startModel>>
 
   beforeAll(async () => {
-    ;[place, model] = await Promise.all([inhabit(), startModel()])
+    ;[place, model] = await Promise.all([startPrivateMachine(), startModel()])
     const {systemd} = place
     repository(systemd.outside(codebase), {'look.sh': probeScript})
     chmodSync(systemd.outside('/home/dev'), 0o700)
@@ -55,16 +55,16 @@ describe.skipIf(isSkipped)('the service under a real systemd', {timeout: 2 * pat
         return isFinal(task.status) && task
       },
       `task ${id} to end`,
-      patienceMs,
+      timeoutMs,
     )
   /** A task whose agent waits until `letGo` is called. */
   const startHeldTask = async (name: string, path = codebase) => {
     const cmd = `touch ${name}.begun; while [ ! -e ${name}.go ]; do sleep 0.05; done`
     // OpenCode kills a command after two minutes by default.
-    const prompt = `[fake:bash cmd="${cmd}" timeout=${outageMs + patienceMs}] [fake:text say=${name}]`
+    const prompt = `[fake:bash cmd="${cmd}" timeout=${outageMs + timeoutMs}] [fake:text say=${name}]`
     const {id} = await place.fleet.http.task(await place.codebaseId(path), {prompt})
     const file = (end: string) => join(place.systemd.outside(path), `${name}.${end}`)
-    await until(() => existsSync(file('begun')), 'the agent to be at work', patienceMs)
+    await until(() => existsSync(file('begun')), 'the agent to be at work', timeoutMs)
     return {id, agent: processesOf(id)[0], letGo: () => writeFileSync(file('go'), '')}
   }
 
@@ -83,7 +83,7 @@ describe.skipIf(isSkipped)('the service under a real systemd', {timeout: 2 * pat
     await until(
       async () => (await place.property('StatusText')) === '0 tasks run; connected by stream',
       'the status',
-      patienceMs,
+      timeoutMs,
     )
     const shown = await place.systemd.run(['sh', '-c', `systemctl cat ${unit} | grep A2A_SERVER_URL`])
     expect(shown.stdout).toBe(`Environment=A2A_SERVER_URL=${place.fleet.url}\n`)
@@ -142,7 +142,7 @@ describe.skipIf(isSkipped)('the service under a real systemd', {timeout: 2 * pat
     await until(
       async () => (await place.property('WatchdogTimestampMonotonic')) !== before,
       'a sign of life',
-      patienceMs,
+      timeoutMs,
     )
   })
 
@@ -163,7 +163,7 @@ describe.skipIf(isSkipped)('the service under a real systemd', {timeout: 2 * pat
     const before = await place.property('MainPID')
     const {id, agent, letGo} = await startHeldTask('crash')
     await place.systemd.run(['kill', '-KILL', before])
-    await until(async () => (await place.property('SubState')) === 'auto-restart', 'the worker to be gone', patienceMs)
+    await until(async () => (await place.property('SubState')) === 'auto-restart', 'the worker to be gone', timeoutMs)
     expect(processesOf(id)).toContain(agent)
     await place.started(before)
     expect(await place.property('NRestarts')).not.toBe('0')
@@ -179,7 +179,7 @@ describe.skipIf(isSkipped)('the service under a real systemd', {timeout: 2 * pat
     const config = JSON.parse(read(path)) as Record<string, unknown>
     writeFileSync(place.systemd.outside(path), JSON.stringify({...config, redact: ['k.ten']}))
     await place.systemctl('reload', unit)
-    await until(async () => (await place.log()).includes('Settings reloaded: redact'), 'the reload', patienceMs)
+    await until(async () => (await place.log()).includes('Settings reloaded: redact'), 'the reload', timeoutMs)
     expect(await place.property('MainPID')).toBe(before)
     letGo()
     expect(await ended(id)).toMatchObject({status: 'completed', result: 'reload', attempt: 1})
@@ -187,7 +187,7 @@ describe.skipIf(isSkipped)('the service under a real systemd', {timeout: 2 * pat
 
   test(
     'kill -9 while the control plane is down loses nothing, however long the outage',
-    {timeout: outageMs + 3 * patienceMs},
+    {timeout: outageMs + 3 * timeoutMs},
     async () => {
       const before = await place.property('MainPID')
       await place.systemd.run(['chmod', '-R', 'a+rwX', second])
@@ -195,7 +195,7 @@ describe.skipIf(isSkipped)('the service under a real systemd', {timeout: 2 * pat
       await place.fleet.killPlane()
       await place.systemd.run(['kill', '-KILL', before])
       ends.letGo()
-      await until(() => processesOf(ends.id).length === 0, 'the agent to end', patienceMs)
+      await until(() => processesOf(ends.id).length === 0, 'the agent to end', timeoutMs)
       await setTimeout(outageMs)
       expect(processesOf(lasts.id)).toContain(lasts.agent)
       await place.fleet.restartPlane()

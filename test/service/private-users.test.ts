@@ -2,16 +2,16 @@ import {mkdirSync, readFileSync, writeFileSync} from 'node:fs'
 import {dirname} from 'node:path'
 import {afterAll, beforeAll, describe, expect, test} from 'vitest'
 import {bootProblem, insideProgram} from '../support/private-systemd/boot.ts'
-import {inhabit, patienceMs, sayIfSkipped, unit} from '../support/private-systemd/inhabit.ts'
+import {startPrivateMachine, timeoutMs, reportSkipped, unit} from '../support/private-systemd/private-machine.ts'
 import {until} from '../support/scratch.ts'
 
-const isSkipped = sayIfSkipped('services of users and the migration under a real systemd', bootProblem())
+const isSkipped = reportSkipped('services of users and the migration under a real systemd', bootProblem())
 
-describe.skipIf(isSkipped)('under a real systemd', {timeout: 2 * patienceMs}, () => {
-  let place: Awaited<ReturnType<typeof inhabit>>
+describe.skipIf(isSkipped)('under a real systemd', {timeout: 2 * timeoutMs}, () => {
+  let place: Awaited<ReturnType<typeof startPrivateMachine>>
 
   beforeAll(async () => {
-    place = await inhabit()
+    place = await startPrivateMachine()
   })
   afterAll(() => place[Symbol.asyncDispose]())
 
@@ -49,7 +49,7 @@ describe.skipIf(isSkipped)('under a real systemd', {timeout: 2 * patienceMs}, ()
     await until(
       async () => (await place.fleet.cli(['workers', 'list'])).stdout.includes(' box '),
       'the worker of that name',
-      patienceMs,
+      timeoutMs,
     )
     const back = /To restore it: (.*)/.exec(stdout)?.[1]?.replace('a2a-worker', insideProgram.join(' ')) ?? ''
     expect((await place.systemd.run(['sh', '-c', back])).code).toBe(0)

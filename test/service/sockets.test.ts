@@ -7,7 +7,7 @@ import {socketPath} from '../../src/lib/control/socket-path.ts'
 import {startFleet} from '../support/fleet.ts'
 import {repository, scratchFolder, until} from '../support/scratch.ts'
 
-test("A2A_STATE_DIR comes before systemd's directories, of which the first counts", () => {
+test("A2A_STATE_DIR takes precedence over systemd's directories, and the first of those counts", () => {
   const env = {STATE_DIRECTORY: '/var/lib/a:/var/lib/a/tmp', RUNTIME_DIRECTORY: '/run/a:/run/b', HOME: '/root'}
   expect(stateDirectory(env)).toBe('/var/lib/a')
   expect(stateDirectory({...env, A2A_STATE_DIR: '/srv/state'})).toBe('/srv/state')

@@ -21,13 +21,13 @@ const message = (id: string, text: string, info: object = {role: 'user', time: {
   parts: [{id: `prt_${id}`, data: JSON.stringify({type: 'text', text})}],
 })
 
-/** What the test says there is, and a server that takes every page. */
+/** The sessions and messages that the test defines, and a server that accepts every page. */
 function watched(isDelta: boolean, redact: (text: string) => string = (text) => text) {
-  const there = {sessions: [] as AgentSession[], messages: [] as AgentMessage[]}
+  const storage = {sessions: [] as AgentSession[], messages: [] as AgentMessage[]}
   const source: SessionSource = {
-    sessions: (_, only) => there.sessions.filter(({id}) => only === undefined || id === only),
-    messageIds: () => there.messages.map(({id}) => id),
-    message: (_, id) => there.messages.find((message) => message.id === id),
+    sessions: (_, only) => storage.sessions.filter(({id}) => only === undefined || id === only),
+    messageIds: () => storage.messages.map(({id}) => id),
+    message: (_, id) => storage.messages.find((message) => message.id === id),
     [Symbol.dispose]() {},
   }
   const ledgers = {sessions: '', messages: ''}
@@ -41,7 +41,7 @@ function watched(isDelta: boolean, redact: (text: string) => string = (text) => 
     }
   }
   return {
-    there,
+    storage,
     forget: () => Object.assign(ledgers, {sessions: '', messages: ''}),
     sessions: (only?: string) =>
       tell('sessions', (ledger) =>
@@ -54,9 +54,9 @@ function watched(isDelta: boolean, redact: (text: string) => string = (text) => 
   }
 }
 
-test('a server that takes changes is told of these only, once', () => {
-  const {there, sessions} = watched(true)
-  there.sessions = [session('ses_a'), session('ses_b', {created: null, title: null})]
+test('a server that supports changes gets only changes, each once', () => {
+  const {storage, sessions} = watched(true)
+  storage.sessions = [session('ses_a'), session('ses_b', {created: null, title: null})]
   expect(sessions()).toEqual([
     {
       worker_id: 'w',
@@ -79,79 +79,79 @@ test('a server that takes changes is told of these only, once', () => {
     },
   ])
   expect(sessions()).toEqual([])
-  there.sessions = [session('ses_c'), session('ses_a', {messages: 2})]
+  storage.sessions = [session('ses_c'), session('ses_a', {messages: 2})]
   expect(sessions()).toMatchObject([{sessions: [{id: 'ses_c'}, {id: 'ses_a', messageCount: 2}], deleted: ['ses_b']}])
-  there.sessions = [session('ses_c', {title: 'x'}), session('ses_a', {title: 'y'})]
+  storage.sessions = [session('ses_c', {title: 'x'}), session('ses_a', {title: 'y'})]
   expect(sessions('ses_a')).toMatchObject([{sessions: [{id: 'ses_a', title: 'y'}], deleted: []}])
-  there.sessions = []
+  storage.sessions = []
   expect(sessions()).toMatchObject([{sessions: [], deleted: ['ses_a', 'ses_c']}])
   expect(sessions()).toEqual([])
 })
 
-test('another server gets the whole list, and only when something in it has changed', () => {
-  const {there, sessions} = watched(false)
+test('another server gets the complete list, and only when something in it has changed', () => {
+  const {storage, sessions} = watched(false)
   expect(sessions()).toEqual([])
-  there.sessions = [session('ses_a'), session('ses_b')]
+  storage.sessions = [session('ses_a'), session('ses_b')]
   const whole = {
     worker_id: 'w',
     sessions: [expect.objectContaining({id: 'ses_a'}), expect.objectContaining({id: 'ses_b'})],
   }
   expect(sessions()).toEqual([whole])
   expect(sessions()).toEqual([])
-  there.sessions = [session('ses_b')]
+  storage.sessions = [session('ses_b')]
   expect(sessions()).toEqual([{worker_id: 'w', sessions: [expect.objectContaining({id: 'ses_b'})]}])
-  there.sessions = []
+  storage.sessions = []
   expect(sessions()).toEqual([{worker_id: 'w', sessions: []}])
 })
 
-test('a long list goes in pages of bounded size', () => {
-  const {there, sessions} = watched(true)
+test('a long list is sent in pages of bounded size', () => {
+  const {storage, sessions} = watched(true)
   const title = 'ü'.repeat(200)
-  there.sessions = Array.from({length: 3000}, (_, i) => session(`ses_${i}`, {title}))
+  storage.sessions = Array.from({length: 3000}, (_, i) => session(`ses_${i}`, {title}))
   const pages = sessions()
   expect(pages.length).toBeGreaterThan(4)
   expect(Math.max(...pages.map((page) => JSON.stringify(page).length))).toBeLessThan(300 * 1024)
   const ids = pages.flatMap((page) => page['sessions'].map(({id}: {id: string}) => id))
-  expect(ids).toEqual(there.sessions.map(({id}) => id))
+  expect(ids).toEqual(storage.sessions.map(({id}) => id))
   expect(sessions()).toEqual([])
 })
 
-test('of messages the newest are told, growing text among them, and an undo sends all of them anew', () => {
-  const {there, messages} = watched(true)
-  there.messages = ['1', '2', '3'].map((n) => message(`msg_${n}`, n))
+test('the newest messages are sent, with growing text, and all again after an undo', () => {
+  const {storage, messages} = watched(true)
+  storage.messages = ['1', '2', '3'].map((n) => message(`msg_${n}`, n))
   expect(messages(2)).toMatchObject([{messages: [{id: 'msg_2'}, {id: 'msg_3'}]}])
   expect(messages(2)).toEqual([])
-  there.messages = [...there.messages.slice(0, 2), message('msg_3', 'x'), message('msg_4', '')]
+  storage.messages = [...storage.messages.slice(0, 2), message('msg_3', 'x'), message('msg_4', '')]
   expect(messages(2)).toMatchObject([{partial: true, messages: [{id: 'msg_3', parts: [{text: 'x'}]}, {id: 'msg_4'}]}])
-  there.messages = [...there.messages.slice(0, 3), message('msg_4', 'grown')]
+  storage.messages = [...storage.messages.slice(0, 3), message('msg_4', 'grown')]
   expect(messages(2)).toMatchObject([{partial: true, messages: [{id: 'msg_4', parts: [{text: 'grown'}]}]}])
-  there.messages = there.messages.slice(0, 3)
-  const [anew, ...others] = messages(2)
-  expect(anew).toMatchObject({messages: [{id: 'msg_2'}, {id: 'msg_3'}]})
-  expect(anew).not.toHaveProperty('partial')
+  storage.messages = storage.messages.slice(0, 3)
+  const [resent, ...others] = messages(2)
+  expect(resent).toMatchObject({messages: [{id: 'msg_2'}, {id: 'msg_3'}]})
+  expect(resent).not.toHaveProperty('partial')
   expect(others).toEqual([])
-  there.messages = []
+  storage.messages = []
   expect(messages(2)).toEqual([{worker_id: 'w', messages: []}])
   expect(messages(2)).toEqual([])
 })
 
 test('another server gets all of the newest messages at each change', () => {
-  const {there, messages} = watched(false)
-  there.messages = [message('msg_1', 'a'), message('msg_2', 'b')]
+  const {storage, messages} = watched(false)
+  storage.messages = [message('msg_1', 'a'), message('msg_2', 'b')]
   expect(messages()).toMatchObject([{messages: [{id: 'msg_1'}, {id: 'msg_2'}]}])
-  there.messages = [message('msg_1', 'a'), message('msg_2', 'bb')]
+  storage.messages = [message('msg_1', 'a'), message('msg_2', 'bb')]
   expect(messages()).toMatchObject([{messages: [{id: 'msg_1'}, {id: 'msg_2', parts: [{text: 'bb'}]}]}])
   expect(messages()).toEqual([])
 })
 
-test('long messages go in pages; one that is too long is cut, and one that is nested without end goes bare', () => {
-  const {there, messages} = watched(true)
+test('long messages are sent in pages; a message that is too long is cut, and one that is nested too deeply has no parts', () => {
+  const {storage, messages} = watched(true)
   const long = 'x'.repeat(100_000)
-  there.messages = Array.from({length: 10}, (_, i) => message(`msg_${i}`, long))
+  storage.messages = Array.from({length: 10}, (_, i) => message(`msg_${i}`, long))
   const pages = messages()
   expect(pages.map((page) => page['messages'].length)).toEqual([2, 2, 2, 2, 2])
   expect(pages.map((page) => page['partial'])).toEqual([undefined, true, true, true, true])
-  there.messages = [message('msg_0', 'y'.repeat(2 * limits.message))]
+  storage.messages = [message('msg_0', 'y'.repeat(2 * limits.message))]
   const [
     {
       messages: [cut],
@@ -159,12 +159,12 @@ test('long messages go in pages; one that is too long is cut, and one that is ne
   ] = messages() as [{messages: {parts: {text: string}[]}[]}]
   expect(cut?.parts[0]?.text).toMatch(/^y{16384}\n\[… \d+ characters omitted]$/)
   const deep = `${'['.repeat(50_000)}${']'.repeat(50_000)}`
-  there.messages = [{...message('msg_0', ''), parts: [{id: 'prt', data: `{"type":"tool","state":${deep}}`}]}]
+  storage.messages = [{...message('msg_0', ''), parts: [{id: 'prt', data: `{"type":"tool","state":${deep}}`}]}]
   expect(messages()).toMatchObject([{messages: [{id: 'msg_0', parts: []}]}])
 })
 
-test('a message carries the fields of the protocol and no others; model and agent wherever they stand', () => {
-  const {there, messages} = watched(true)
+test('a message has the fields of the protocol only; model and agent may be in any field', () => {
+  const {storage, messages} = watched(true)
   const assistant = {
     role: 'assistant',
     time: {created: 0, completed: 1000},
@@ -176,7 +176,7 @@ test('a message carries the fields of the protocol and no others; model and agen
     path: {cwd: '/secret'},
   }
   const tool = {type: 'tool', tool: 'bash', callID: 'c', state: {status: 'completed', output: 'o'}, snapshot: 'abc'}
-  there.messages = [
+  storage.messages = [
     {id: 'msg_1', info: JSON.stringify(assistant), parts: [{id: 'prt_1', data: JSON.stringify(tool)}]},
     message('msg_2', '', {role: 'user', agent: 'build', model: {providerID: 'p', modelID: 'n'}}),
     message('msg_3', '', {role: 'user', model: 'p/x', time: 'late', cost: 'much'}),
@@ -206,12 +206,12 @@ test('a message carries the fields of the protocol and no others; model and agen
   ])
 })
 
-test('texts are redacted on their way, wherever they stand; ids stay', () => {
-  const {there, sessions, messages} = watched(true, (text) => text.replaceAll(/a/g, '*'))
-  there.sessions = [session('ses_a', {title: 'banana'})]
+test('texts are redacted before sending, in every field, and ids are unchanged', () => {
+  const {storage, sessions, messages} = watched(true, (text) => text.replaceAll(/a/g, '*'))
+  storage.sessions = [session('ses_a', {title: 'banana'})]
   expect(sessions()).toMatchObject([{sessions: [{id: 'ses_a', title: 'b*n*n*'}]}])
   const data = JSON.stringify({type: 'tool', callID: 'call_a', state: {input: {key: ['banana']}, output: 'a'}})
-  there.messages = [{id: 'msg_a', info: '{"role":"assistant"}', parts: [{id: 'prt_a', data}]}]
+  storage.messages = [{id: 'msg_a', info: '{"role":"assistant"}', parts: [{id: 'prt_a', data}]}]
   expect(messages()).toMatchObject([
     {
       messages: [

@@ -7,19 +7,19 @@ import {startPlane} from '../support/plane.ts'
 import {startProxy} from '../support/proxy.ts'
 import {ReferenceServer} from '../support/reference-server.ts'
 import {until} from '../support/scratch.ts'
-import {syncing, type SyncingOptions} from '../support/session-syncing.ts'
+import {startSessionSync, type SyncingOptions} from '../support/session-sync.ts'
 
-/** Our own server, behind a proxy that counts what comes. */
+/** Our own server behind a proxy that counts requests. */
 async function ours(options: SyncingOptions = {}) {
   const plane = await startPlane()
   const proxy = await startProxy(plane.url)
-  const sync = await syncing(proxy.url, options)
+  const sync = await startSessionSync(proxy.url, options)
   const read = async (path: string) => (await plane.call('GET', `/v1/opencode/codebases/${path}`)).body
   return {
     ...sync,
     plane,
     proxy,
-    /** Syncs that came since the last question. */
+    /** The number of syncs since the last call. */
     syncs: () => proxy.requests.splice(0).filter((request) => request.endsWith('/sync')).length,
     listed: async (codebase = sync.known.id): Promise<{id: string; title: string; messageCount: number}[]> =>
       (await read(`${codebase}/sessions?limit=1000`)).sessions,
@@ -35,9 +35,9 @@ async function ours(options: SyncingOptions = {}) {
   }
 }
 
-async function theirs(options: SyncingOptions = {}) {
+async function setUpExistingServer(options: SyncingOptions = {}) {
   const server = await ReferenceServer.start()
-  const sync = await syncing(server.url, options)
+  const sync = await startSessionSync(server.url, options)
   return {
     ...sync,
     server,
@@ -52,7 +52,7 @@ async function theirs(options: SyncingOptions = {}) {
 
 const text = (id: string, words: string) => [{id: `prt_${id}`, type: 'text', text: words}]
 
-test('sessions and the messages of the newest reach the server, then what changed in them, and else nothing', async () => {
+test('sessions and the messages of the newest are sent, then only changes', async () => {
   await using one = await ours({limits: {sessions: 2, messages: 2}})
   const {agent, code, syncs} = one
   for (const n of [1, 2, 3]) agent.session({id: `ses_${n}`, directory: code, updated: n * 1000})
@@ -85,7 +85,7 @@ test('sessions and the messages of the newest reach the server, then what change
   expect(one.notices).toEqual([`Using OpenCode storage at: ${join(one.data, 'opencode.db')}`])
 })
 
-test('after a restart nothing is read or sent again that was sent before', async () => {
+test('after a restart nothing is read or sent twice', async () => {
   await using one = await ours()
   one.agent.session({id: 'ses_1', directory: one.code})
   one.agent.message({id: 'msg_1', session: 'ses_1'})
@@ -105,7 +105,7 @@ test('after a restart nothing is read or sent again that was sent before', async
   expect(await one.now()).toMatchObject([{changed: 2, messages: 1}])
 })
 
-test('with other patterns to redact all is sent anew, without what they match', async () => {
+test('with other redaction patterns everything is sent again, redacted by them', async () => {
   await using one = await ours({secrets: ['sesame-sesame']})
   one.agent.session({id: 'ses_1', directory: one.code, title: 'open sesame-sesame for 4711'})
   one.agent.message({id: 'msg_1', session: 'ses_1', parts: text('msg_1', 'sesame-sesame and 4711')})
@@ -118,8 +118,8 @@ test('with other patterns to redact all is sent anew, without what they match', 
   expect(await one.texts('ses_1')).toEqual(['[redacted] and [redacted]'])
 })
 
-test('the existing server gets whole lists, before the messages of a session, and only after a change', async () => {
-  await using one = await theirs()
+test('the existing server gets complete lists, before the messages of a session, and only after a change', async () => {
+  await using one = await setUpExistingServer()
   const {agent, code, server} = one
   agent.session({id: 'ses_1', directory: code})
   agent.message({id: 'msg_1', session: 'ses_1'})
@@ -160,8 +160,8 @@ test('the existing server gets whole lists, before the messages of a session, an
   expect(one.messages()).toHaveLength(2)
 })
 
-test('sessions of no codebase go to the global one', async () => {
-  await using one = await theirs({withRest: true})
+test('sessions outside of all codebases belong to the global one', async () => {
+  await using one = await setUpExistingServer({withRest: true})
   const below = join(one.code, 'below')
   mkdirSync(below)
   one.agent.session({id: 'ses_code', directory: one.code})
@@ -174,7 +174,7 @@ test('sessions of no codebase go to the global one', async () => {
   ])
 })
 
-test('a codebase that is a link has the sessions of the directory behind it', async () => {
+test('a codebase that is a symbolic link has the sessions of its target', async () => {
   await using one = await ours()
   const link = join(one.path, 'link')
   symlinkSync(one.code, link)
@@ -188,7 +188,7 @@ test('no messages are synced when either number is 0', async () => {
     {sessions: 0, messages: 100},
     {sessions: 3, messages: 0},
   ]) {
-    await using one = await theirs({limits: most})
+    await using one = await setUpExistingServer({limits: most})
     one.agent.session({id: 'ses_1', directory: one.code})
     one.agent.message({id: 'msg_1', session: 'ses_1'})
     await one.now()
@@ -197,7 +197,7 @@ test('no messages are synced when either number is 0', async () => {
   }
 })
 
-test('a codebase that the server does not know any more is registered anew, and all of it sent once more', async () => {
+test('a codebase unknown to the server is registered again, and all its sessions are sent again', async () => {
   await using one = await ours()
   one.agent.session({id: 'ses_1', directory: one.code})
   await one.now()
@@ -210,8 +210,8 @@ test('a codebase that the server does not know any more is registered anew, and 
   expect(await one.listed()).toHaveLength(2)
 })
 
-test('a server that goes on saying no is asked twice in a sync, and the other codebases are synced all the same', async () => {
-  await using one = await theirs({withRest: true})
+test('a codebase that the server keeps refusing is tried twice per sync, and the others are synced', async () => {
+  await using one = await setUpExistingServer({withRest: true})
   one.agent.session({id: 'ses_1', directory: one.code})
   one.agent.session({id: 'ses_2', directory: '/elsewhere'})
   one.server.odd = ({path}) =>
@@ -234,7 +234,7 @@ test('a server without a route is not asked again for an hour', async () => {
     [404, 'Not Found'],
     [405, 'Method Not Allowed'],
   ] as const) {
-    await using one = await theirs()
+    await using one = await setUpExistingServer()
     one.agent.session({id: 'ses_1', directory: one.code})
     one.agent.message({id: 'msg_1', session: 'ses_1'})
     one.server.odd = ({path}) =>
@@ -249,8 +249,8 @@ test('a server without a route is not asked again for an hour', async () => {
   }
 })
 
-test('what the server will never take is left out with a warning, and a failure that passes is tried again', async () => {
-  await using one = await theirs()
+test('permanently refused items are skipped with a warning, and a temporary failure is retried', async () => {
+  await using one = await setUpExistingServer()
   one.agent.session({id: 'ses_1', directory: one.code})
   one.agent.message({id: 'msg_1', session: 'ses_1'})
   one.server.odd = ({path}) =>
@@ -266,7 +266,7 @@ test('what the server will never take is left out with a warning, and a failure 
   expect(await one.now()).toMatchObject([{changed: 1, messages: 0}])
 })
 
-test('a long first sync comes in several requests', async () => {
+test('a long first sync is sent in several requests', async () => {
   await using one = await ours()
   const title = 'x'.repeat(500)
   one.agent.database.exec('BEGIN')
@@ -281,7 +281,7 @@ test('a long first sync comes in several requests', async () => {
   expect(await one.now()).toMatchObject([{sessions: 2000, changed: 0, messages: 0}])
 })
 
-test('the JSON files of an older OpenCode are synced as its database is', async () => {
+test('the JSON files of an older OpenCode are synced like its database', async () => {
   await using one = await ours()
   const tree = agentTree(join(one.path, 'storage'))
   tree.session({id: 'ses_1', directory: one.code})
@@ -294,7 +294,7 @@ test('the JSON files of an older OpenCode are synced as its database is', async 
   expect(await one.texts('ses_1')).toEqual(['grown'])
 })
 
-test('a storage that goes away or is replaced is no failure, and the new one is synced', async () => {
+test('a storage that is removed or replaced is no failure, and the new one is synced', async () => {
   await using one = await ours()
   one.agent.session({id: 'ses_1', directory: one.code})
   await one.now()
@@ -305,7 +305,7 @@ test('a storage that goes away or is replaced is no failure, and the new one is 
   expect(await one.listed()).toHaveLength(1)
 })
 
-test('while a task runs its session is synced at once and at each change, and once more at its end', async () => {
+test('the session of a running task is synced at once, at each change, and once more at its end', async () => {
   await using one = await ours()
   const {agent, code, bus} = one
   const stop = new AbortController()
@@ -335,17 +335,17 @@ test('while a task runs its session is synced at once and at each change, and on
   expect(await one.texts('ses_1')).toEqual(['a b c d', 'the end'])
 })
 
-test('what keeps sessions from being read is said once, until it has been well again', async () => {
+test('a problem of reading sessions is logged once until it is solved', async () => {
   await using one = await ours({clock: fastClock(1000)})
   const setting = join(one.path, 'later')
   const problems = () => one.notices.filter((text) => text.includes('does not exist'))
   await one.restart({storage: {setting, env: {}, home: one.path}})
   const stop = new AbortController()
   const running = one.run(stop.signal)
-  // Syncs of three minutes.
-  const looks = fastClock(1000).sleep(200_000)
+  // The syncs of three minutes.
+  const threeMinutes = fastClock(1000).sleep(200_000)
   await until(() => problems().length > 0, 'the warning')
-  await looks
+  await threeMinutes
   expect(problems()).toEqual([expect.stringMatching(/later does not exist\. Correct opencode_storage_path/)])
   using there = agentDatabase(join(setting, 'opencode.db'))
   there.session({id: 'ses_1', directory: one.code})
@@ -357,7 +357,7 @@ test('what keeps sessions from being read is said once, until it has been well a
   await running
 })
 
-test('a storage that stays busy is worth a warning after a while', async () => {
+test('a storage that stays busy causes a warning after a while', async () => {
   await using one = await ours({clock: fastClock(1000)})
   one.agent.session({id: 'ses_1', directory: one.code})
   const file = join(one.data, 'opencode.db')
@@ -372,7 +372,7 @@ test('a storage that stays busy is worth a warning after a while', async () => {
   await running
 })
 
-test('a database that is none is said once, however often it is looked at, and never touched', async () => {
+test('a file that is no database is logged once, and never touched', async () => {
   await using one = await ours({clock: fastClock(1000)})
   one.agent.database.close()
   const file = join(one.path, 'broken.db')
@@ -390,8 +390,8 @@ test('a database that is none is said once, however often it is looked at, and n
   expect(readFileSync(file, 'utf8')).toBe('no database '.repeat(1000))
 })
 
-test('the existing server is told of a running session by its messages, and of the list when it is new and when it rests', async () => {
-  await using one = await theirs()
+test('the existing server gets the messages of a running session, and the list when the session is new and when it ends', async () => {
+  await using one = await setUpExistingServer()
   const {agent, code, bus} = one
   const stop = new AbortController()
   const running = one.run(stop.signal)

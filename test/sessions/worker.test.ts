@@ -8,7 +8,7 @@ import {ReferenceServer} from '../support/reference-server.ts'
 import {repository, until} from '../support/scratch.ts'
 import {openWorkshop, says} from '../support/workshop.ts'
 
-/** Our worker at the existing server, with sessions of three days. */
+/** Our worker with the existing server, and with sessions of three days. */
 async function atWork(args: string[] = []) {
   const server = await ReferenceServer.start()
   const shop = openWorkshop()
@@ -60,7 +60,7 @@ test('a worker syncs at its start: the list, then the newest messages of the new
   expect(one.lists()).toHaveLength(1)
 })
 
-test('a storage is named by flag or variable', async () => {
+test('a storage can be set by flag or variable', async () => {
   await using one = await atWork(['--opencode-storage-path', '/nowhere/storage'])
   await says(one.worker, /WARN .*\/nowhere\/storage does not exist/)
   await stop(one.worker)
@@ -71,7 +71,7 @@ test('a storage is named by flag or variable', async () => {
   await until(() => one.lists().length === 1, 'the list')
 })
 
-test('a storage that this user may not read is a warning with the command that grants it; tasks are taken all the same', async () => {
+test('an unreadable storage is a warning with the command that grants access, and tasks run anyway', async () => {
   await using one = await atWork()
   await stop(one.worker)
   const data = join(one.shop.path, 'home/.local/share/opencode')

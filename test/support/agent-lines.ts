@@ -22,5 +22,5 @@ export const error = (name: string, message: string) => line('error', {error: {n
 /** The shell command that prints these lines. */
 export const printing = (...lines: string[]) => `cat <<'END'\n${lines.join('\n')}\nEND\n`
 
-/** A whole task, as a script of the stub agent. */
+/** A complete successful run, as a script of the stub agent. */
 export const answering = (answer: string) => printing(stepStart(), text(answer), finish())

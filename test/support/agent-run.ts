@@ -5,8 +5,8 @@ import {hasMarker, listProcesses} from '../../src/lib/executor/processes.ts'
 
 export const relaxed: Deadlines = {startup: 60_000, idle: 60_000, tool: 60_000, total: 120_000, grace: 1000}
 
-/** What an executor told about a run. */
-export type Told = {
+/** Everything that an executor has reported about a run. */
+export type RunObservations = {
   spawned: ProcessIdentity[]
   sessions: string[]
   activities: string[]
@@ -14,24 +14,24 @@ export type Told = {
   warnings: string[]
 }
 
-export function recordingObserver(): {told: Told; observer: RunObserver} {
-  const told: Told = {spawned: [], sessions: [], activities: [], texts: [], warnings: []}
+export function recordingObserver(): {observed: RunObservations; observer: RunObserver} {
+  const observed: RunObservations = {spawned: [], sessions: [], activities: [], texts: [], warnings: []}
   const observer: RunObserver = {
-    onSpawned: (identity) => told.spawned.push(identity),
+    onSpawned: (identity) => observed.spawned.push(identity),
     onExited: () => {},
-    onSession: (id) => told.sessions.push(id),
+    onSession: (id) => observed.sessions.push(id),
     onActivity: (line, text) => {
-      told.activities.push(line)
-      if (text !== undefined) told.texts.push(text)
+      observed.activities.push(line)
+      if (text !== undefined) observed.texts.push(text)
     },
-    onWarning: (text) => told.warnings.push(text),
+    onWarning: (text) => observed.warnings.push(text),
   }
-  return {told, observer}
+  return {observed, observer}
 }
 
 let runs = 0
 
-/** A run of `prompt` in `cwd`, in a new run folder below `root`, with a marker that no other run has. */
+/** A run of `prompt` in a new run folder below `root`, with a unique marker. */
 export function requestFor(root: string, prompt: string, rest: Partial<RunRequest> = {}): RunRequest {
   runs += 1
   const runDir = join(root, `run-${runs}`)
@@ -49,12 +49,12 @@ export const startRun = async (executor: Executor, request: RunRequest, observer
 
 /** Starts a run and waits for its end. */
 export async function runToEnd(executor: Executor, request: RunRequest) {
-  const {told, observer} = recordingObserver()
+  const {observed, observer} = recordingObserver()
   const agent = await startRun(executor, request, observer)
-  return {told, outcome: await agent.outcome}
+  return {observed, outcome: await agent.outcome}
 }
 
-/** The processes that carry the marker and have not ended. */
+/** The live processes with this marker. */
 export const processesOf = (marker: string): number[] =>
   listProcesses()
     .filter(({pid}) => hasMarker(pid, marker))

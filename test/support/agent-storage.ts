@@ -29,7 +29,7 @@ const complete = ({
   parts = [{id: `prt_${id}`, type: 'text', text: id}],
 }: NewMessage): Required<NewMessage> => ({id, session, created, role, parts})
 
-/** The columns of OpenCode 1.18, and fewer. */
+/** The columns of OpenCode 1.18, and a smaller set. */
 const schemas = {
   new: {
     session: `id text PRIMARY KEY, project_id text NOT NULL, workspace_id text, parent_id text, slug text NOT NULL,
@@ -48,7 +48,7 @@ const schemas = {
   },
 }
 
-/** OpenCode's database, made and written as OpenCode does; the connection stays open until disposed. */
+/** OpenCode's database, created and written like OpenCode does. The connection stays open until disposed. */
 export function agentDatabase(file: string, {schema = 'new'}: {schema?: keyof typeof schemas} = {}) {
   mkdirSync(dirname(file), {recursive: true})
   const database = new DatabaseSync(file)
@@ -99,7 +99,7 @@ export function agentDatabase(file: string, {schema = 'new'}: {schema?: keyof ty
 }
 export type AgentDatabase = ReturnType<typeof agentDatabase>
 
-/** What OpenCode writes of a message beside its ids. */
+/** The data of a message, as OpenCode writes it beside the ids. */
 const infoOf = (role: 'user' | 'assistant', created: number) =>
   role === 'user'
     ? {role, time: {created}, agent: 'build', model: {providerID: 'fake', modelID: 'x'}}

@@ -1,6 +1,6 @@
 import type {Reporter, TestModule} from 'vitest/node'
 
-/** Closes a run with the plain line `N passed, N failed`. */
+/** Ends a test run with the plain line `N passed, N failed`. */
 export default class CountReporter implements Reporter {
   onTestRunEnd(modules: readonly TestModule[]): void {
     let passed = 0
@@ -13,11 +13,11 @@ export default class CountReporter implements Reporter {
         if (state === 'failed') failed += 1
       }
 
-      // A file that could not be loaded has no test that failed.
+      // A file that cannot be loaded has no failed tests.
       if (!module.ok() && failed === before) failed += 1
     }
 
-    // The default reporter prints its summary at the same hook: ours comes last.
+    // The default reporter prints its summary in the same hook. Ours follows it.
     process.on('exit', () => process.stdout.write(`${passed} passed, ${failed} failed\n`))
   }
 }

@@ -17,7 +17,7 @@ export const keys = {
   escape: '\u001b',
 }
 
-/** The dashboard as it is drawn on a terminal of this size. */
+/** The dashboard, drawn on a terminal of this size. */
 export function draw(view: View, size: {columns?: number; rows?: number; controls?: Partial<Controls>} = {}) {
   const store = new ViewStore(view)
   const done: string[] = []
@@ -48,7 +48,7 @@ export function draw(view: View, size: {columns?: number; rows?: number; control
   resize(size.columns ?? 80, size.rows ?? 24)
   const lines = () => (app.lastFrame() ?? '').split('\n')
   return {
-    /** What was asked of the worker. */
+    /** The actions that were requested of the worker. */
     done,
     lines,
     resize,
@@ -59,13 +59,13 @@ export function draw(view: View, size: {columns?: number; rows?: number; control
     async press(...pressed: string[]) {
       for (const key of pressed) {
         app.stdin.write(key)
-        // A lone escape is known as one only when nothing has followed it for a moment.
+        // A lone escape is recognized only after a moment without further input.
         if (key === keys.escape) await new Promise((resolve) => setTimeout(resolve, 40))
       }
     },
     shows: (what: string | RegExp) => expect.poll(() => app.lastFrame(), {timeout: 5000}).toMatch(what),
     hides: (what: string | RegExp) => expect.poll(() => app.lastFrame(), {timeout: 5000}).not.toMatch(what),
-    /** As many lines as the terminal has, none of them too wide. */
+    /** The screen: as many lines as the terminal has, none of them too wide. */
     fits(columns: number, rows: number) {
       expect(lines().length).toBeLessThanOrEqual(rows)
       for (const line of lines()) {

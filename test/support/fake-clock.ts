@@ -1,6 +1,6 @@
 import type {Clock} from '../../src/lib/core/clock.ts'
 
-/** Time that passes when it is slept through, at once; `onSleep` is called as it does. */
+/** A clock whose sleeps return at once and advance its time. `onSleep` is called at each sleep. */
 export function fakeClock(onSleep: (now: number) => void = () => {}): Clock & {advance: (ms: number) => void} {
   let now = 0
   const advance = (ms: number) => {

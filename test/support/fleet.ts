@@ -1,14 +1,14 @@
 import {stop, type Running} from './cli.ts'
 import {caller} from './plane.ts'
 import {until} from './scratch.ts'
-import {failed, openWorkshop} from './workshop.ts'
+import {assertRunning, openWorkshop} from './workshop.ts'
 
 /** A control plane and workers as processes of their own, in a scratch folder, ended when disposed. */
 export async function startFleet(options: {env?: Record<string, string>} = {}) {
   const workshop = openWorkshop(options.env)
   const serve = async (port: number): Promise<{process: Running; url: string}> => {
     const process = workshop.start(['serve', '--port', String(port)])
-    const url = await until(() => process.stdout().trim() || failed(process), 'the control plane to listen')
+    const url = await until(() => process.stdout().trim() || assertRunning(process), 'the control plane to listen')
     return {process, url}
   }
   const first = await serve(0)

@@ -4,7 +4,7 @@ import {startControlPlane, type ControlPlaneOptions} from '../../src/lib/server/
 
 export type Answer = {status: number; body: any; headers: Headers} // oxlint-disable-line typescript/no-explicit-any -- answers are looked at, not trusted
 
-/** A control plane on loopback with plain HTTP calls to it. */
+/** A control plane on loopback, with plain HTTP calls to it. */
 export async function startPlane(options: Partial<ControlPlaneOptions> = {}) {
   const plane = await startControlPlane({host: '127.0.0.1', port: 0, database: ':memory:', ...options})
   const call = caller(plane.url)
@@ -28,7 +28,7 @@ export function caller(url: string, token?: string) {
   }
   return {
     call,
-    /** Registers a worker and a codebase; answers with the codebase's id. */
+    /** Registers a worker and a codebase. Resolves with the id of the codebase. */
     async codebase(
       worker: string,
       path: string,

@@ -1,18 +1,23 @@
-import {startFaultProxy, type Fate} from '../../chaos/fault-proxy.ts'
+import {startFaultProxy, type ProxyAction} from '../../chaos/fault-proxy.ts'
 
 export type Proxy = AsyncDisposable & {
   url: string
   /** Method and path of each request, in order. */
   requests: string[]
-  /** What happens to requests for these paths: passed on, refused with 403, or passed on without the answer's body. */
+  /** What happens to a request: passed on, refused with 403, or passed on without the body of the answer. */
   rule: (path: string) => 'pass' | 'refuse' | 'silence'
-  /** Breaks the connections that are open for these paths. */
+  /** Breaks the open connections of these paths. */
   cut(path: RegExp): void
 }
 
-const notHere: Fate = {do: 'answer', status: 403, headers: {'content-type': 'text/html'}, body: '<html>not here</html>'}
+const forbidden: ProxyAction = {
+  do: 'answer',
+  status: 403,
+  headers: {'content-type': 'text/html'},
+  body: '<html>not here</html>',
+}
 
-/** Stands between a worker and its server, as a company's proxy does, and does not let all of it through. */
+/** A proxy between a worker and its server that blocks some requests, like the proxy of a company. */
 export async function startProxy(target: string): Promise<Proxy> {
   const faults = await startFaultProxy(target)
   const proxy: Proxy = {
@@ -23,10 +28,10 @@ export async function startProxy(target: string): Promise<Proxy> {
     [Symbol.asyncDispose]: () => faults[Symbol.asyncDispose](),
   }
   const ruleOf = (request: string) => proxy.rule(request.slice(request.indexOf(' ') + 1))
-  faults.isMuted = (request) => ruleOf(request) === 'silence'
-  faults.fate = (request) => {
+  faults.withholdsBody = (request) => ruleOf(request) === 'silence'
+  faults.chooseAction = (request) => {
     proxy.requests.push(request)
-    return ruleOf(request) === 'refuse' ? notHere : {do: 'pass'}
+    return ruleOf(request) === 'refuse' ? forbidden : {do: 'pass'}
   }
   return proxy
 }

@@ -7,33 +7,33 @@ export type RedisServer = AsyncDisposable & {
   url: string
   port: number
   process: ChildProcess
-  /** Ends it, and starts it again on the same port. */
+  /** Kills it, and starts it again on the same port. */
   stop(): Promise<void>
   start(): Promise<void>
 }
 
-/** A real redis-server on a free port of loopback, without persistence, ended when disposed. */
+/** A real redis-server on a free port of loopback, without persistence. It is ended when disposed. */
 export async function startRedis({password}: {password?: string} = {}): Promise<RedisServer> {
   const port = await freePort()
   const args = ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no']
   const launch = async () => {
-    let said = ''
+    let output = ''
     const begin = () => {
-      said = ''
+      output = ''
       const child = spawn('redis-server', [...args, ...(password ? ['--requirepass', password] : [])], {
         stdio: ['ignore', 'pipe', 'inherit'],
       })
-      child.stdout.on('data', (chunk: Buffer) => (said += String(chunk)))
+      child.stdout.on('data', (chunk: Buffer) => (output += String(chunk)))
       return child
     }
     let child = begin()
     await until(
       () => {
-        // While nobody listens on it, a connection of somebody's may have the port for a while.
+        // While nobody listens on the port, the connection of another process may occupy it.
         if (child.exitCode !== null) child = begin()
-        return said.includes('Ready to accept connections')
+        return output.includes('Ready to accept connections')
       },
-      () => `redis-server to start: ${said}`,
+      () => `redis-server to start: ${output}`,
     )
     return child
   }
@@ -55,7 +55,7 @@ export async function startRedis({password}: {password?: string} = {}): Promise<
   return redis
 }
 
-/** A port that nobody listens on now. */
+/** A port that nobody listens on at the moment. */
 export async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1')
   await once(server, 'listening')

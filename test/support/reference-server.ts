@@ -5,9 +5,9 @@ import {routesOf} from './reference/routes.ts'
 import {Streams} from './reference/streams.ts'
 
 export type ReferenceOptions = {
-  /** Asked for by the routes of `/v1/worker` only. */
+  /** Required by the routes of `/v1/worker` only. */
   token?: string
-  /** Pushes of tasks that were made through MCP come twice, as the original sends them. */
+  /** Tasks created through MCP are pushed twice, as the original does. */
   pushes?: 1 | 2
   heartbeatMs?: number
 }
@@ -20,12 +20,12 @@ export type NewTask = {
   metadata?: Record<string, unknown>
 }
 
-/** What the original keeps of the output of a task. */
-const mostOutput = 1000
+/** How much output of a task the original stores. */
+const maxChunks = 1000
 
 /**
- * Answers as the existing CodeTether server does (rileyseaburg/codetether at ce51a8e), its defects included; in memory,
- * where `isStored` says what the original would also have in its database.
+ * Answers like the existing CodeTether server (rileyseaburg/codetether at ce51a8e), including its defects. All records
+ * are in memory. `isStored` marks the ones that the original would also have in its database.
  */
 export class ReferenceServer implements AsyncDisposable {
   readonly token: string | undefined
@@ -34,10 +34,10 @@ export class ReferenceServer implements AsyncDisposable {
   readonly codebases = new Map<string, Codebase>()
   readonly tasks = new Map<string, Task>()
   readonly outputs = new Map<string, Chunk[]>()
-  /** Messages of sessions that nobody had named before: the original loses them without a word. */
+  /** Messages of unknown sessions: the original loses them silently. */
   readonly lostMessages: string[] = []
   readonly streams: Streams
-  /** Answers some requests in another way. */
+  /** Changes the answers to some requests. */
   odd: (call: Recorded) => OddAnswer | undefined = () => undefined
   readonly #sessions = new Set<string>()
   readonly #pushes: number
@@ -66,19 +66,19 @@ export class ReferenceServer implements AsyncDisposable {
     })
   }
 
-  // ------------------------------------------------------------------------------------------- looking
+  // ------------------------------------------------------------------------------------------- inspection
 
   /** The requests with this method whose path matches, in order. */
   calls(method: string, path: RegExp): Recorded[] {
     return this.requests.filter((call) => call.method === method && path.test(call.path))
   }
 
-  /** The states that were reported of a task, in order of arrival. */
+  /** The reported states of a task, in order of arrival. */
   reports(task: string): {status: string; session_id?: string; worker_id: string}[] {
     return this.calls('PUT', new RegExp(`/tasks/${task}/status$`)).map(({body}) => body)
   }
 
-  /** Throws for a task that there is not. */
+  /** Throws for an unknown task. */
   task(id: string): Task {
     const task = this.tasks.get(id)
     if (!task) throw new Error(`no task ${id}`)
@@ -93,9 +93,9 @@ export class ReferenceServer implements AsyncDisposable {
     return [...this.codebases.values()].find((codebase) => codebase.path === path)?.id ?? ''
   }
 
-  // ---------------------------------------------------------------------------------------- doing things
+  // ---------------------------------------------------------------------------------------- actions
 
-  /** As `POST …/trigger` does: no title of its own, pushed whole, with its owner's id in the row. */
+  /** Like `POST …/trigger`: no title of its own, pushed completely, with its owner's id in the row. */
   trigger(codebaseId: string, {prompt, ...more}: NewTask): Task {
     const title = prompt.length > 80 ? `${prompt.slice(0, 80)}...` : prompt
     const worker = this.codebases.get(codebaseId)?.worker_id ?? null
@@ -104,14 +104,14 @@ export class ReferenceServer implements AsyncDisposable {
     return task
   }
 
-  /** As the MCP tool `create_task` does: pushed without prompt and metadata. */
+  /** Like the MCP tool `create_task`: pushed without prompt and metadata. */
   createByMcp(codebaseId: string, task: NewTask): Task {
     const added = this.#add(codebaseId, task, null)
     for (let i = 0; i < this.#pushes; i++) this.streams.push(codebaseId, shapeB(added))
     return added
   }
 
-  /** A task that no stream hears of. */
+  /** Creates a task that is not pushed. */
   createSilently(codebaseId: string, task: NewTask): Task {
     return this.#add(codebaseId, task, null)
   }
@@ -120,12 +120,12 @@ export class ReferenceServer implements AsyncDisposable {
     this.streams.push(task.codebase_id, shape === 'A' ? shapeA(task) : shapeB(task))
   }
 
-  /** One id a path, whoever registers it; the last one owns it. */
+  /** One id per path, for all workers. The last one to register it owns it. */
   registerCodebase(about: {name: string; path: string; description?: string; worker_id: string}): Codebase {
     const path = about.path.replace(/(.)\/+$/, '$1')
     const id = this.codebaseId(path) || randomUUID().slice(0, 8)
     const {name, description = '', worker_id} = about
-    // The row has a foreign key: of a worker that is not registered it is lost, and the answer is 200 all the same.
+    // The row has a foreign key: for an unregistered worker it is lost, and the answer is 200 anyway.
     const isStored = this.workers.has(worker_id)
     const codebase = {id, name, path, description, worker_id, isStored}
     this.codebases.set(id, codebase)
@@ -133,9 +133,9 @@ export class ReferenceServer implements AsyncDisposable {
   }
 
   keepOutput(task: string, chunk: Chunk): void {
-    const kept = this.outputs.get(task) ?? []
-    kept.push(chunk)
-    this.outputs.set(task, kept.slice(-mostOutput))
+    const stored = this.outputs.get(task) ?? []
+    stored.push(chunk)
+    this.outputs.set(task, stored.slice(-maxChunks))
   }
 
   syncSessions({body}: Call): object {
@@ -156,7 +156,7 @@ export class ReferenceServer implements AsyncDisposable {
     if (!this.workers.delete(id)) throw new Problem(404, `no worker ${id}`)
   }
 
-  /** What a reconnect that overlapped the old connection's end leaves: heartbeats, and no tasks. */
+  /** The effect of a reconnect that overlaps the end of the old connection: heartbeats, but no tasks. */
   zombie(workerId: string): void {
     this.streams.forget(workerId)
   }
@@ -165,7 +165,7 @@ export class ReferenceServer implements AsyncDisposable {
     this.streams.drop()
   }
 
-  /** A new process: what was in memory only is gone, and with `emptied` the database too. */
+  /** A new process: data in memory is lost, and with `emptied` the database, too. */
   async restart({emptied = false} = {}): Promise<void> {
     const port = this.#listening?.port ?? 0
     await this.#listening?.close()
@@ -202,7 +202,7 @@ export class ReferenceServer implements AsyncDisposable {
       started_at: null,
       completed_at: null,
       updated_at: now,
-      // The row of a pseudo-codebase breaks a foreign key: such a task is in memory only, and in no list.
+      // The row of a pseudo-codebase breaks a foreign key. Such a task is in memory only, and in no list.
       isStored: this.codebases.get(codebaseId)?.isStored ?? false,
     }
     this.tasks.set(task.id, task)

@@ -3,7 +3,7 @@ import {mkdirSync, mkdtempSync, readdirSync, readlinkSync, realpathSync, rmSync,
 import {tmpdir} from 'node:os'
 import {join} from 'node:path'
 
-/** A folder of its own, gone when disposed with all that works in it: the agent of a killed worker lives on. */
+/** A temporary folder. Disposing it also kills the processes that work in it: agents outlive a killed worker. */
 export function scratchFolder(): Disposable & {path: string} {
   const path = realpathSync(mkdtempSync(join(tmpdir(), 'a2a-test-')))
   return {
@@ -20,7 +20,7 @@ function killAll(pids: number[]): void {
     try {
       process.kill(pid, 'SIGKILL')
     } catch {
-      // it has just ended
+      // it has ended meanwhile
     }
   }
 }
@@ -34,7 +34,7 @@ function cwdOf(pid: string): string {
   try {
     return readlinkSync(`/proc/${pid}/cwd`)
   } catch {
-    return '' // it has ended, or is another user's
+    return '' // it has ended, or belongs to another user
   }
 }
 
@@ -50,7 +50,7 @@ export function repository(path: string, files: Record<string, string> = {'READM
   return path
 }
 
-/** Waits until `look` gives something; throws with `what` after the limit. */
+/** Waits until `look` returns a truthy value. Throws with `what` after the limit. */
 export async function until<T>(
   look: () => T | Promise<T>,
   what: string | (() => string),

@@ -14,12 +14,12 @@ export type Asked = {
   isUser?: boolean
   isDryRun?: boolean
   purge?: boolean
-  /** Settings as flags give them. */
+  /** Settings as the flags set them. */
   settings?: Record<string, unknown>
   configFile?: {path: string; directory: string; content: Record<string, unknown>; isPublic: boolean}
 }
 
-/** A folder that stands for a machine, and a small program that is installed there. Gone at the end of the test. */
+/** A folder that represents a machine, and a small program to install there. Both are deleted after the test. */
 export function scratchMachine() {
   const scratch = scratchFolder()
   onTestFinished(() => scratch[Symbol.dispose]())

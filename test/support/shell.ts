@@ -5,7 +5,7 @@ import {endProcesses} from '../../src/lib/executor/kill-tree.ts'
 import {descendantsOf, identify} from '../../src/lib/executor/processes.ts'
 import {systemClock} from '../../src/lib/core/clock.ts'
 
-/** A shell script as the leader of its own group, as agents are; what it started is ended at the end of the test. */
+/** A shell script as the leader of its own process group, like an agent. Its processes are ended after the test. */
 export function shell(script: string, options: {marker?: string; cwd?: string} = {}) {
   const marker = options.marker ?? `shell-${process.pid}-${Math.random()}`
   const child = spawn('/bin/sh', ['-c', script], {

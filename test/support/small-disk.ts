@@ -3,7 +3,7 @@ import {appendFileSync, mkdirSync, mkdtempSync, rmdirSync, statfsSync, truncateS
 import {tmpdir} from 'node:os'
 import {join} from 'node:path'
 
-/** Why no disk of our own can be had here; undefined where it can. */
+/** Why no private file system can be mounted here; undefined if it can. */
 export function smallDiskProblem(): string | undefined {
   if (process.platform !== 'linux') return 'it needs Linux'
   if (process.getuid?.() !== 0) return 'it needs root'
@@ -15,7 +15,7 @@ export function smallDiskProblem(): string | undefined {
   }
 }
 
-/** A file system of so many MiB, gone when disposed. */
+/** A file system of `mib` MiB, unmounted when disposed. */
 export function smallDisk(mib: number) {
   const path = mkdtempSync(join(tmpdir(), 'a2a-disk-'))
   const {status, stderr} = spawnSync('mount', ['-t', 'tmpfs', '-o', `size=${mib}m,mode=700`, 'tmpfs', path])
@@ -32,7 +32,7 @@ export function smallDisk(mib: number) {
   return {
     path,
     free,
-    /** Takes room until so many bytes are left. */
+    /** Fills the disk until `left` bytes are free. */
     fill(left = 0): void {
       const block = Buffer.alloc(4096, 1)
       while (free() > left) appendFileSync(filler, block)

@@ -9,7 +9,7 @@ export const stubBinary = fileURLToPath(new URL('../fixtures/agent-stub.sh', imp
 
 export const stubFlags = new Set(['--format', '--agent', '--model', '--session', '--title'])
 
-/** The executor under test, with the stub as its agent. `scratchDir` takes the catalog's files. */
+/** The executor under test with the stub agent. The catalog stores its files in `scratchDir`. */
 export function stubExecutor(scratchDir: string, rest: Partial<RunExecutorOptions> = {}): Executor {
   const env = {PATH: process.env['PATH'], HOME: scratchDir}
   const catalog = createCatalog({binary: stubBinary, env: () => env, clock: systemClock, scratchDir})

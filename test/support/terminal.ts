@@ -8,7 +8,7 @@ export type TerminalOptions = {cwd: string; env: Record<string, string>; columns
 
 let terminals = 0
 
-/** A real terminal with a shell in it (tmux), of which the screen can be looked at. Gone when disposed. */
+/** A real terminal with a shell (tmux) whose screen can be read. Closed when disposed. */
 export async function openTerminal({cwd, env, columns = 80, rows = 24}: TerminalOptions) {
   terminals += 1
   const socket = `a2a-test-${process.pid}-${terminals}`
@@ -19,11 +19,11 @@ export async function openTerminal({cwd, env, columns = 80, rows = 24}: Terminal
   const screen = () => tmux('capture-pane', '-p').trimEnd()
   const terminal = {
     screen,
-    /** The same with its colours. */
+    /** The screen with its colours. */
     coloured: () => tmux('capture-pane', '-p', '-e'),
-    /** Types a text as it is. */
+    /** Types a text literally. */
     type: (text: string) => void tmux('send-keys', '-l', text),
-    /** Presses keys, by their names. */
+    /** Presses keys by name. */
     press: (...keys: string[]) => void tmux('send-keys', ...keys),
     /** Starts the program. */
     run(...args: string[]) {
@@ -31,12 +31,12 @@ export async function openTerminal({cwd, env, columns = 80, rows = 24}: Terminal
       terminal.press('Enter')
     },
     resize: (width: number, height: number) => void tmux('resize-window', '-x', String(width), '-y', String(height)),
-    /** The processes that the shell has started and that still run. */
+    /** The live processes that the shell has started. */
     jobs(): number[] {
       const shell = tmux('display-message', '-p', '#{pane_pid}').trim()
       return readFileSync(`/proc/${shell}/task/${shell}/children`, 'utf8').split(' ').filter(Boolean).map(Number)
     },
-    /** Does what is typed go to this process? */
+    /** Whether keys go to this process. */
     isForeground(pid: number): boolean {
       const [, , group, , , foreground] =
         readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ').at(-1)?.split(' ') ?? []
@@ -53,7 +53,7 @@ export async function openTerminal({cwd, env, columns = 80, rows = 24}: Terminal
         () => !screen().includes(what),
         () => `${what} to leave the screen:\n${screen()}`,
       ),
-    /** The shell has its terminal back: what was there before, a cursor, an echo of what is typed. */
+    /** Whether the shell has its terminal back: the earlier screen, a cursor, and echo. */
     async isRestored(before: string) {
       await until(() => !terminal.isAlternate(), 'the alternate screen to be left')
       expect(tmux('display-message', '-p', '#{cursor_flag}').trim()).toBe('1')

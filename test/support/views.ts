@@ -7,7 +7,7 @@ export const noon = new Date(2026, 10, 24, 12, 0, 0).getTime()
 export const newView = (): View =>
   emptyView({name: 'box-api', server: 'http://plane.test', slots: 4, logLevel: 'info', now: noon})
 
-/** The view after these events, of which each comes a second after the one before. */
+/** The view after these events, one second apart. */
 export const after = (view: View, ...events: EventBody[]): View =>
   events.reduce((now, event, i) => reduceEvents(now, [{at: noon + (i + 1) * 1000, ...event} as WorkerEvent]), view)
 
@@ -43,14 +43,14 @@ export const finished = (
   error: string | null = null,
 ): EventBody => ({type: 'task.finished', taskId, status, ms: 61_500, error, cost: 0.25})
 
-/** A task in hand whose agent runs. */
+/** An active task whose agent runs. */
 export const running = (taskId: string, title?: string): EventBody[] => [
   received(taskId, title),
   {type: 'task.claimed', taskId, attempt: 1},
   started(taskId),
 ]
 
-/** A worker that is connected and serves one codebase. */
+/** A connected worker that serves one codebase. */
 export const connected = (): View =>
   after(
     newView(),

@@ -1,6 +1,6 @@
 import {setTimeout as sleep} from 'node:timers/promises'
 
-/** Waits until `condition` gives something other than undefined, null or false, and returns it. */
+/** Waits until `condition` returns something other than undefined, null or false, and returns it. */
 export async function waitFor<T>(condition: () => T | undefined | null | false, what: string, ms = 15_000): Promise<T> {
   const end = performance.now() + ms
   for (;;) {

@@ -6,9 +6,9 @@ import {scratchFolder, until} from './scratch.ts'
 export type Workshop = AsyncDisposable & {
   path: string
   env: Record<string, string>
-  /** Starts the program; it is ended at the end of the test. */
+  /** Starts the program. It is ended after the test. */
   start(args: string[], options?: {cwd?: string}): Running
-  /** Runs the program to its end. */
+  /** Runs the program, and resolves when it has exited. */
   cli(
     args: string[],
     options?: {cwd?: string; env?: Record<string, string>; input?: string; by?: readonly string[]},
@@ -17,7 +17,7 @@ export type Workshop = AsyncDisposable & {
   worker(server: string, name: string, codebases: string[], args?: string[]): Promise<Running>
 }
 
-/** A scratch folder with the stub agent in which the program is run; what still runs in the end is killed. */
+/** A scratch folder with the stub agent, in which tests run the program. Its processes are killed at the end. */
 export function openWorkshop(more: Record<string, string> = {}): Workshop {
   const scratch = scratchFolder()
   const env = environment(scratch.path, {
@@ -50,17 +50,18 @@ export function openWorkshop(more: Record<string, string> = {}): Workshop {
   }
 }
 
-/** Waits until the program has written this to stderr; throws when it ends before. */
+/** Waits until the program has written this to stderr. Throws if it exits before. */
 export const says = (running: Running, text: string | RegExp) =>
   until(
-    () => isSaid(running.stderr(), text) || failed(running),
+    () => contains(running.stderr(), text) || assertRunning(running),
     () => `${text} in:\n${running.stderr()}`,
   )
 
-const isSaid = (all: string, text: string | RegExp) => (typeof text === 'string' ? all.includes(text) : text.test(all))
+const contains = (all: string, text: string | RegExp) =>
+  typeof text === 'string' ? all.includes(text) : text.test(all)
 
-/** Throws when the program has ended. */
-export function failed(running: Running): undefined {
+/** Throws if the program has exited. */
+export function assertRunning(running: Running): undefined {
   if (running.process.exitCode !== null)
     throw new Error(`it ended with ${running.process.exitCode}: ${running.stderr()}`)
   return undefined

@@ -8,7 +8,7 @@ import {processesOf} from '../support/opencode-fleet.ts'
 import {repository, until} from '../support/scratch.ts'
 import {says} from '../support/workshop.ts'
 
-/** A worker with an agent at work that does not end by itself. */
+/** A worker with a running agent that does not end by itself. */
 async function atWork(env: Record<string, string> = {}) {
   const fleet = await startFleet({env})
   onTestFinished(() => fleet[Symbol.asyncDispose]())
@@ -22,7 +22,7 @@ async function atWork(env: Record<string, string> = {}) {
   return {fleet, path, worker, id}
 }
 
-/** It has left in order, its agent goes on, and the server still counts the task as its own. */
+/** Expects that the worker exited with 0, its agent continues, and the server still shows the task as its own. */
 async function expectLeft({fleet, worker, id}: Awaited<ReturnType<typeof atWork>>) {
   expect((await worker.finished).code).toBe(0)
   expect(worker.stderr()).toContain('Leaving 1 task to the next start')
@@ -33,7 +33,7 @@ async function expectLeft({fleet, worker, id}: Awaited<ReturnType<typeof atWork>
 
 const isDraining = (worker: Running) => says(worker, 'Worker is draining')
 
-test('at SIGQUIT the worker leaves at once, its agent goes on, and the next start goes on with the run', async () => {
+test('at SIGQUIT the worker exits at once, its agent continues, and the next start adopts it', async () => {
   const work = await atWork()
   work.worker.process.kill('SIGQUIT')
   await expectLeft(work)
@@ -48,7 +48,7 @@ test('a request to detach over the socket does the same', async () => {
   await expectLeft(work)
 })
 
-test('a worker that drains can still be told to leave at once', async () => {
+test('a draining worker can still be asked to exit at once', async () => {
   const work = await atWork()
   work.worker.process.kill('SIGTERM')
   await isDraining(work.worker)
@@ -56,7 +56,7 @@ test('a worker that drains can still be told to leave at once', async () => {
   await expectLeft(work)
 })
 
-test('under a service manager the drain has its time, and then the worker leaves without ending its agents', async () => {
+test('under a service manager the drain has a time limit, then the worker exits and its agents continue', async () => {
   const work = await atWork({NOTIFY_SOCKET: '/nowhere', A2A_DRAIN_TIMEOUT: '1'})
   work.worker.process.kill('SIGTERM')
   await expectLeft(work)
@@ -71,7 +71,7 @@ test('under a service manager a second SIGTERM shortens the drain and ends no ag
   await expectLeft(work)
 })
 
-test('a worker without a task that is told to detach leaves too', async () => {
+test('a worker without tasks exits when it is asked to detach', async () => {
   await using fleet = await startFleet()
   const worker = await fleet.worker('w', [repository(join(fleet.path, 'p'))])
   worker.process.kill('SIGQUIT')

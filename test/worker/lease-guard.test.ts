@@ -5,19 +5,19 @@ import {answering, printing, stepStart} from '../support/agent-lines.ts'
 import {startPlane} from '../support/plane.ts'
 import {startProxy} from '../support/proxy.ts'
 import {repository, scratchFolder, until} from '../support/scratch.ts'
-import {workHere} from '../support/worker-here.ts'
+import {startInProcessWorker} from '../support/in-process-worker.ts'
 
 const heartbeat = /\/heartbeat/
 
-/** Runs until it is ended; a second time it answers. */
+/** The first run waits until it is ended, the second one answers. */
 const once = `[ -e began ] && { ${answering('again')}exit; }; touch began; ${printing(stepStart())}exec sleep 600`
 
-test('a worker that is not heard ends what another may get when its lease runs out, and gives it back; the rest goes on', async () => {
+test('a worker that cannot reach the control plane releases its portable tasks before their lease expires, and continues the others', async () => {
   await using plane = await startPlane()
   await using proxy = await startProxy(plane.url)
   using scratch = scratchFolder()
   const [globalPath, path] = ['global', 'p'].map((name) => repository(join(scratch.path, name))) as [string, string]
-  await using worker = await workHere(proxy.url, [path], {factor: 20, globalPath})
+  await using worker = await startInProcessWorker(proxy.url, [path], {factor: 20, globalPath})
   await until(() => worker.running.codebases.ids.length === 2, 'its codebases')
   const here = await plane.task(worker.running.codebases.idOf(path) ?? '', {prompt: once})
   const anywhere = await plane.task('global', {prompt: once})

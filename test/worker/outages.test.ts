@@ -2,27 +2,27 @@ import {spawn} from 'node:child_process'
 import {existsSync, readFileSync} from 'node:fs'
 import {join} from 'node:path'
 import {expect, test} from 'vitest'
-import type {Fate} from '../../chaos/fault-proxy.ts'
+import type {ProxyAction} from '../../chaos/fault-proxy.ts'
 import {answering, printing, stepStart, text} from '../support/agent-lines.ts'
 import {startOneWorker} from '../support/one-worker.ts'
 import {until} from '../support/scratch.ts'
 import {says} from '../support/workshop.ts'
 
-async function shop() {
+async function setUp() {
   const at = await startOneWorker({args: ['--sse-heartbeat-timeout', '2', '--poll-interval', '1']})
   const spool = (id: string) => readFileSync(join(at.path, `state/workers/w/runs/${id}/1/stdout.ndjson`), 'utf8')
   return {...at, spool}
 }
 
 const page = '<html><h1>Bad Gateway</h1></html>'
-const answer = (status: number, headers: Record<string, string> = {}): Fate => ({
+const answer = (status: number, headers: Record<string, string> = {}): ProxyAction => ({
   do: 'answer',
   status,
   headers: {'content-type': 'text/html', ...headers},
   body: page,
 })
 
-const faults: [name: string, fate: Fate][] = [
+const faults: [name: string, action: ProxyAction][] = [
   ['a page with status 502', answer(502)],
   ['a page with status 200', answer(200)],
   ['a page with status 404', answer(404)],
@@ -33,15 +33,15 @@ const faults: [name: string, fate: Fate][] = [
   ['a request that arrives twice', {do: 'double'}],
 ]
 
-test.each(faults)('%s, for output, report and heartbeat, costs neither a byte nor the task', async (_name, fate) => {
-  await using at = await shop()
+test.each(faults)('%s, for output, report and heartbeat, loses neither output nor the task', async (_name, action) => {
+  await using at = await setUp()
   const script = `${printing(stepStart(), text('first'))}until [ -e go ]; do sleep 0.02; done; ${answering('second')}`
   const {id} = await at.http.task(at.codebase, {prompt: script})
   let met = 0
-  at.proxy.fate = (request) => {
+  at.proxy.chooseAction = (request) => {
     if (!/output|status|heartbeat/.test(request) || met >= 4) return {do: 'pass'}
     met += 1
-    return fate
+    return action
   }
   await until(() => met > 0, 'the fault')
   spawn('touch', [join(at.tree, 'go')])
@@ -49,24 +49,24 @@ test.each(faults)('%s, for output, report and heartbeat, costs neither a byte no
   expect(await at.output(id)).toBe(at.spool(id))
 })
 
-test('a connection that is half open is noticed, and all that gathered meanwhile comes once it works again', async () => {
-  await using at = await shop()
+test('a half-open connection is detected, and everything buffered is sent once it works again', async () => {
+  await using at = await setUp()
   const script = `${printing(stepStart(), text('first'))}touch began; until [ -e go ]; do sleep 0.02; done; ${answering('second')}touch over`
   const {id} = await at.http.task(at.codebase, {prompt: script})
   await until(() => existsSync(join(at.tree, 'began')), 'the agent')
-  at.proxy.setDark(true)
+  at.proxy.setBlackHole(true)
   spawn('touch', [join(at.tree, 'go')])
   await until(() => existsSync(join(at.tree, 'over')), 'the agent to go on')
   await says(at.worker, /Task stream lost|Falling back|out of reach/)
-  at.proxy.setDark(false)
+  at.proxy.setBlackHole(false)
   expect(await at.ended(id)).toMatchObject({status: 'completed', attempt: 1, result: 'first\nsecond'})
   expect(await at.output(id)).toBe(at.spool(id))
 })
 
-test('a token that is refused for a while is loud, and loses nothing', async () => {
-  await using at = await shop()
+test('a token that is refused for a while is logged as an error, and loses nothing', async () => {
+  await using at = await setUp()
   let isRefused = true
-  at.proxy.fate = (request) => (isRefused && /heartbeat|stream/.test(request) ? {...refused} : {do: 'pass'})
+  at.proxy.chooseAction = (request) => (isRefused && /heartbeat|stream/.test(request) ? {...refused} : {do: 'pass'})
   at.proxy.cut()
   await says(at.worker, /ERROR .*HTTP 401/)
   isRefused = false
@@ -74,7 +74,7 @@ test('a token that is refused for a while is loud, and loses nothing', async () 
   expect(await at.ended(id)).toMatchObject({status: 'completed', attempt: 1})
 })
 
-const refused: Fate = {
+const refused: ProxyAction = {
   do: 'answer',
   status: 401,
   headers: {'content-type': 'application/json'},

@@ -5,13 +5,13 @@ import {answering} from '../support/agent-lines.ts'
 import {startPlane} from '../support/plane.ts'
 import {ReferenceServer} from '../support/reference-server.ts'
 import {repository, scratchFolder, until} from '../support/scratch.ts'
-import {workHere, type WorkerHere} from '../support/worker-here.ts'
+import {startInProcessWorker, type InProcessWorker} from '../support/in-process-worker.ts'
 
-const isStreaming = ({running}: WorkerHere) => until(() => running.intake.connection === 'stream', 'the stream')
-const hasStarted = ({events}: WorkerHere, id: string) =>
+const isStreaming = ({running}: InProcessWorker) => until(() => running.intake.connection === 'stream', 'the stream')
+const hasStarted = ({events}: InProcessWorker, id: string) =>
   until(() => events.some((event) => event.type === 'task.started' && event.taskId === id), 'the task to run')
 
-/** A script that ends once the file is there. */
+/** A script that ends once the file exists. */
 const untilThere = (file: string) => `while [ ! -e ${file} ]; do sleep 0.05; done\n${answering('slow')}`
 
 type Plane = Awaited<ReturnType<typeof startPlane>>
@@ -21,11 +21,11 @@ const idsOf = async (plane: Plane, paths: string[]) => {
   return paths.map((path) => all.find((codebase) => codebase.path === path)?.id ?? '')
 }
 
-test('a paused worker takes nothing and lets what runs go on; resumed, it takes what waits at once', async () => {
+test('a paused worker takes no tasks and continues active ones; once resumed, it takes waiting tasks at once', async () => {
   await using plane = await startPlane()
   using scratch = scratchFolder()
   const paths = ['a', 'b'].map((name) => repository(join(scratch.path, name)))
-  await using worker = await workHere(plane.url, paths, {factor: 1})
+  await using worker = await startInProcessWorker(plane.url, paths, {factor: 1})
   await isStreaming(worker)
   const [first = '', second = ''] = await idsOf(plane, paths)
   const stop = join(scratch.path, 'stop')
@@ -48,11 +48,11 @@ test('a paused worker takes nothing and lets what runs go on; resumed, it takes 
   expect(worker.log()).toMatch(/Paused: the worker takes no tasks[^]*Resumed: the worker takes tasks again/)
 })
 
-test('with the existing server, which cannot be told, a paused worker keeps in mind what it is sent', async () => {
+test('with the existing server, which does not know declining, a paused worker remembers pushed tasks', async () => {
   await using server = await ReferenceServer.start()
   using scratch = scratchFolder()
   const path = repository(join(scratch.path, 'p'))
-  await using worker = await workHere(server.url, [path], {factor: 1})
+  await using worker = await startInProcessWorker(server.url, [path], {factor: 1})
   await isStreaming(worker)
   await until(() => server.streams.entries.size > 0, 'the stream to be known to the server')
   worker.running.setPaused(true)
@@ -63,11 +63,11 @@ test('with the existing server, which cannot be told, a paused worker keeps in m
   await until(() => server.task(task.id).status === 'completed', 'the task to end', 5000)
 })
 
-test('what waits on the server is asked for while somebody watches, and then only', async () => {
+test('the queue of the server is read only while somebody watches', async () => {
   await using plane = await startPlane()
   using scratch = scratchFolder()
   const paths = ['a', 'b'].map((name) => repository(join(scratch.path, name)))
-  await using worker = await workHere(plane.url, [paths[0] ?? ''], {factor: 10})
+  await using worker = await startInProcessWorker(plane.url, [paths[0] ?? ''], {factor: 10})
   await isStreaming(worker)
   const [ours = ''] = await idsOf(plane, paths)
   const others = await plane.codebase('somebody-else', '/elsewhere')
@@ -78,7 +78,7 @@ test('what waits on the server is asked for while somebody watches, and then onl
   const queues = () => worker.events.filter((event) => event.type === 'queue.changed')
   const waits = await plane.task(ours, {title: 'Later', prompt: answering('hi')})
   const watching = worker.running.queue.watch()
-  await until(() => queues().at(-1)?.tasks.length === 1, 'the queue to be told')
+  await until(() => queues().at(-1)?.tasks.length === 1, 'the queue to be reported')
   expect(queues().at(-1)).toMatchObject({
     tasks: [
       {id: waits.id, title: 'Later', reason: `working tree busy with task ${slow.id}`, since: expect.any(Number)},
@@ -91,5 +91,5 @@ test('what waits on the server is asked for while somebody watches, and then onl
   await until(async () => (await plane.get(waits.id)).status === 'completed', 'the tasks to end')
   expect(queues()).toHaveLength(1)
   using _again = worker.running.queue.watch()
-  await until(() => queues().at(-1)?.tasks.length === 0, 'the queue to be told anew')
+  await until(() => queues().at(-1)?.tasks.length === 0, 'the queue to be reported again')
 })

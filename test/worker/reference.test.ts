@@ -4,10 +4,10 @@ import {expect, test} from 'vitest'
 import {answering, printing, stepStart, text, finish} from '../support/agent-lines.ts'
 import {ReferenceServer} from '../support/reference-server.ts'
 import {repository, scratchFolder, until} from '../support/scratch.ts'
-import {workHere} from '../support/worker-here.ts'
+import {startInProcessWorker} from '../support/in-process-worker.ts'
 import {openWorkshop, says, type Workshop} from '../support/workshop.ts'
 
-// one test or more for each line of what a worker must do to work with the existing server
+// one test or more for each requirement of the existing server on a worker
 
 const isFinal = (status: string) => ['completed', 'failed', 'cancelled'].includes(status)
 
@@ -32,7 +32,7 @@ function runs({path}: Workshop): number {
 const isConnected = (server: ReferenceServer) =>
   until(() => server.streams.entries.size > 0, 'the stream to be known to the server')
 
-test('1: the stream names worker, agent, codebases and capabilities, and every request carries the token', async () => {
+test('1: the stream names worker, agent, codebases and capabilities, and every request has the token', async () => {
   await using server = await ReferenceServer.start({token: 'sesame'})
   await using shop = openWorkshop({A2A_AUTH_TOKEN: 'sesame'})
   const paths = ['a', 'b'].map((name) => repository(join(shop.path, name)))
@@ -56,7 +56,7 @@ test('1: the stream names worker, agent, codebases and capabilities, and every r
   expect(server.requests.map(({headers}) => headers.authorization)).toEqual(server.requests.map(() => 'Bearer sesame'))
 })
 
-test('2: the worker is registered before its codebases, as only then the database takes them', async () => {
+test('2: the worker is registered before its codebases, because the database accepts them only then', async () => {
   await using server = await ReferenceServer.start()
   await using shop = openWorkshop()
   const path = repository(join(shop.path, 'p'))
@@ -64,11 +64,11 @@ test('2: the worker is registered before its codebases, as only then the databas
   expect(server.codebases.get(server.codebaseId(path))).toMatchObject({isStored: true})
 })
 
-test('2: a heartbeat every 15 seconds, a registration every minute, and at once when the server has forgotten', async () => {
+test('2: the worker sends a heartbeat every 15 seconds and a registration every minute, or at once if the server has forgotten it', async () => {
   await using server = await ReferenceServer.start()
   using scratch = scratchFolder()
   const path = repository(join(scratch.path, 'p'))
-  await using worker = await workHere(server.url, [path])
+  await using worker = await startInProcessWorker(server.url, [path])
   const registrations = () => server.calls('POST', /workers\/register$/).length
   const heartbeats = () => server.calls('POST', /\/heartbeat$/)
   await until(() => registrations() === 3, 'two further registrations')
@@ -88,11 +88,11 @@ test('2: a heartbeat every 15 seconds, a registration every minute, and at once 
   await until(() => server.calls('POST', /codebases$/).length === 4, 'the codebase to be registered again')
 })
 
-test('2: a server that was emptied gives codebases new ids, and pushes their tasks to the worker', async () => {
+test('2: an emptied server gives codebases new ids, and pushes their tasks to the worker', async () => {
   await using server = await ReferenceServer.start()
   using scratch = scratchFolder()
   const path = repository(join(scratch.path, 'p'))
-  await using worker = await workHere(server.url, [path])
+  await using worker = await startInProcessWorker(server.url, [path])
   await isConnected(server)
   const old = server.codebaseId(path)
   await server.restart({emptied: true})
@@ -101,7 +101,7 @@ test('2: a server that was emptied gives codebases new ids, and pushes their tas
   await until(() => server.streams.entries.get(worker.id)?.codebases.has(id), 'the stream to name the new id')
 })
 
-test('2: a codebase that the server will not have is named once, and the others are served', async () => {
+test('2: a refused codebase is logged once, and the others are served', async () => {
   await using server = await ReferenceServer.start()
   using scratch = scratchFolder()
   const [bad = '', good = ''] = ['bad', 'good'].map((name) => repository(join(scratch.path, name)))
@@ -109,7 +109,7 @@ test('2: a codebase that the server will not have is named once, and the others 
     method === 'POST' && body?.path === bad
       ? {status: 400, type: 'application/json', text: '{"detail": "not this one"}'}
       : undefined
-  await using worker = await workHere(server.url, [bad, good])
+  await using worker = await startInProcessWorker(server.url, [bad, good])
   await isConnected(server)
   await until(() => server.calls('POST', /workers\/register$/).length === 2, 'the next registration')
   const task = server.trigger(server.codebaseId(good), {prompt: answering('served')})
@@ -119,7 +119,7 @@ test('2: a codebase that the server will not have is named once, and the others 
   ])
 })
 
-test('3: a task that is pushed twice, in two shapes, and polled too, is run once', async () => {
+test('3: a task that is pushed twice, in two shapes, and also polled, runs once', async () => {
   await using server = await ReferenceServer.start({pushes: 2})
   await using shop = openWorkshop()
   const path = repository(join(shop.path, 'p'))
@@ -134,7 +134,7 @@ test('3: a task that is pushed twice, in two shapes, and polled too, is run once
   expect(server.output(task.id).match(/line \d/g)).toEqual(['line 0', 'line 1', 'line 2'])
 })
 
-test('3: a task that was set back to pending is another run', async () => {
+test('3: a task that was reset to pending is another run', async () => {
   await using server = await ReferenceServer.start()
   await using shop = openWorkshop()
   const path = repository(join(shop.path, 'p'))
@@ -149,7 +149,7 @@ test('3: a task that was set back to pending is another run', async () => {
   await ended(server, task)
 })
 
-test('4: what waits is found at the start, and after the stream was lost', async () => {
+test('4: waiting tasks are found at the start, and after the stream was lost', async () => {
   await using server = await ReferenceServer.start()
   await using shop = openWorkshop()
   const path = repository(join(shop.path, 'p'))
@@ -166,7 +166,7 @@ test('4: what waits is found at the start, and after the stream was lost', async
   expect((await ended(server, third)).status).toBe('completed')
 })
 
-test('4: what was not pushed to a busy worker is found as soon as its task has ended', async () => {
+test('4: a task that was not pushed to a busy worker is found once its task has ended', async () => {
   await using server = await ReferenceServer.start()
   await using shop = openWorkshop()
   const [a = '', b = ''] = ['a', 'b'].map((name) => repository(join(shop.path, name)))
@@ -178,26 +178,26 @@ test('4: what was not pushed to a busy worker is found as soon as its task has e
   const reports = server.calls('PUT', /\/status$/)
   const firstEnd = reports.find(({path, body}) => path.includes(first.id) && body.status === 'completed')
   const secondStart = reports.find(({path}) => path.includes(second.id))
-  // Long before the poll that goes on beside the stream.
+  // Long before the slow poll that runs beside the stream.
   expect((secondStart?.at ?? 0) - (firstEnd?.at ?? 0)).toBeLessThan(5000)
 })
 
-test('4: what the server forgot to push is found by a slow poll, while the stream is open', async () => {
+test('4: a task that the server forgot to push is found by a slow poll while the stream is open', async () => {
   await using server = await ReferenceServer.start()
   using scratch = scratchFolder()
   const path = repository(join(scratch.path, 'p'))
-  await using worker = await workHere(server.url, [path])
+  await using worker = await startInProcessWorker(server.url, [path])
   await isConnected(server)
   const task = server.createSilently(server.codebaseId(path), {prompt: answering('found')})
   expect(await ended(server, task)).toMatchObject({status: 'completed', result: 'found'})
   expect(worker.running.intake.connection).toBe('stream')
 })
 
-test('4: a stream that the server has forgotten is opened anew, and brings tasks again', async () => {
+test('4: a stream that the server has forgotten is reopened, and delivers tasks again', async () => {
   await using server = await ReferenceServer.start({heartbeatMs: 20})
   using scratch = scratchFolder()
   const path = repository(join(scratch.path, 'p'))
-  await using worker = await workHere(server.url, [path])
+  await using worker = await startInProcessWorker(server.url, [path])
   await isConnected(server)
   server.zombie(worker.id)
   await isConnected(server)
@@ -207,7 +207,7 @@ test('4: a stream that the server has forgotten is opened anew, and brings tasks
   expect(await ended(server, task)).toMatchObject({status: 'completed', result: 'alive'})
 })
 
-test('5: prompt, model and session come from the task itself, whatever was pushed', async () => {
+test('5: prompt, model and session come from the task itself, not from the push', async () => {
   await using server = await ReferenceServer.start()
   await using shop = openWorkshop()
   const path = repository(join(shop.path, 'p'))
@@ -251,7 +251,7 @@ test('6: with an open stream a task is claimed before it runs, and released afte
   ])
 })
 
-test('6: without a stream tasks are taken by their status alone, as a claim would be refused', async () => {
+test('6: without a stream tasks are taken by their status only, because a claim would be refused', async () => {
   await using server = await ReferenceServer.start({token: 'sesame'})
   await using shop = openWorkshop({A2A_AUTH_TOKEN: 'wrong'})
   const path = repository(join(shop.path, 'p'))
@@ -262,11 +262,11 @@ test('6: without a stream tasks are taken by their status alone, as a claim woul
   expect(server.calls('POST', /\/claim$/)).toEqual([])
 })
 
-test('6: a claim that is refused as the server has lost the stream costs a new stream, not the task', async () => {
+test('6: a claim that is refused because the server has lost the stream leads to a new stream, and the task runs', async () => {
   await using server = await ReferenceServer.start({heartbeatMs: 20})
   using scratch = scratchFolder()
   const path = repository(join(scratch.path, 'p'))
-  await using worker = await workHere(server.url, [path], {factor: 1})
+  await using worker = await startInProcessWorker(server.url, [path], {factor: 1})
   await isConnected(server)
   server.zombie(worker.id)
   const task = server.createSilently(server.codebaseId(path), {prompt: answering('done')})
@@ -276,11 +276,11 @@ test('6: a claim that is refused as the server has lost the stream costs a new s
   await isConnected(server)
 })
 
-test('6: a task that another worker has claimed is left alone, and looked at again now and then', async () => {
+test('6: a task that another worker has claimed is not run, and is checked again from time to time', async () => {
   await using server = await ReferenceServer.start()
   using scratch = scratchFolder()
   const path = repository(join(scratch.path, 'p'))
-  await using worker = await workHere(server.url, [path])
+  await using worker = await startInProcessWorker(server.url, [path])
   await isConnected(server)
   const task = server.createSilently(server.codebaseId(path), {prompt: answering('mine')})
   server.streams.claims.set(task.id, 'another')
@@ -288,14 +288,14 @@ test('6: a task that another worker has claimed is left alone, and looked at aga
   await until(() => claims().length === 4, 'some tries')
   expect(server.reports(task.id)).toEqual([])
   const pauses = claims().map(({at}, i, all) => at - (all[i - 1]?.at ?? -Infinity))
-  // In the worker's time, of which a hundred seconds are one.
+  // On the worker's clock, which is a hundred times as fast.
   expect(Math.min(...pauses) * 100).toBeGreaterThan(900)
   expect(worker.log().match(/already claimed by another worker/g)?.length).toBeGreaterThan(0)
   server.streams.claims.delete(task.id)
   expect(await ended(server, task)).toMatchObject({status: 'completed', result: 'mine'})
 })
 
-test('7: running is reported twice, then with the session; the final report comes last, however slow the others are', async () => {
+test('7: running is reported twice, the second time with the session, and the final report is last, however slow the earlier ones are', async () => {
   await using server = await ReferenceServer.start()
   await using shop = openWorkshop()
   const path = repository(join(shop.path, 'p'))
@@ -311,7 +311,7 @@ test('7: running is reported twice, then with the session; the final report come
   expect(server.task(task.id)).toMatchObject({status: 'completed', session_id: expect.stringMatching(/^ses_stub/)})
 })
 
-test('8: a task is created the way that works, told what was lost, waited for and shown', async () => {
+test('8: create uses the route that works, says which fields were lost, waits and shows the task', async () => {
   await using server = await ReferenceServer.start()
   await using shop = openWorkshop({A2A_SERVER_URL: 'http://127.0.0.1:9', TZ: 'Asia/Tokyo'})
   const path = repository(join(shop.path, 'p'))
@@ -323,7 +323,7 @@ test('8: a task is created the way that works, told what was lost, waited for an
   const [task] = server.tasks.values()
   expect(task).toMatchObject({title: '@lines=2', status: 'completed'})
   const listed = await cli('tasks', 'list', '--status', 'completed')
-  // The time has no zone: read as local time it would be nine hours ago, or in the future.
+  // The time has no zone. Read as local time it would be nine hours ago, or in the future.
   expect(listed.stdout).toMatch(new RegExp(`^${task?.id}  completed  \\d+ s  @lines=2$`, 'm'))
   expect((await cli('tasks', 'get', task?.id ?? '')).stdout).toMatch(/session +ses_stub/)
   expect((await cli('tasks', 'output', task?.id ?? '')).stdout).toMatch(/^line 0\nline 1\nTokens/)
@@ -332,7 +332,7 @@ test('8: a task is created the way that works, told what was lost, waited for an
   expect(await cli('status')).toMatchObject({code: 0, stdout: expect.stringMatching(/: healthy/)})
 })
 
-test('8: output is followed once and in order, without hammering a server whose stream always breaks', async () => {
+test('8: output is followed once and in order, with pauses between retries of a stream that always breaks', async () => {
   await using server = await ReferenceServer.start()
   await using shop = openWorkshop()
   const path = repository(join(shop.path, 'p'))
@@ -347,7 +347,7 @@ test('8: output is followed once and in order, without hammering a server whose 
   expect(late.stdout).toBe(server.output(task.id))
 })
 
-test('8: a list that is full of the tasks of others does not hide ours', async () => {
+test('8: a list full of tasks of other workers does not hide our tasks', async () => {
   await using server = await ReferenceServer.start()
   await using shop = openWorkshop()
   const path = repository(join(shop.path, 'p'))
@@ -361,11 +361,11 @@ test('8: a list that is full of the tasks of others does not hide ours', async (
   expect(runs(shop)).toBe(1)
 })
 
-test('9: a cancellation is believed when the record shows it, and the worker ends the agent when it reads so', async () => {
+test('9: cancel succeeds when the task says so, and the worker ends the agent when it reads that', async () => {
   await using server = await ReferenceServer.start()
   await using shop = openWorkshop()
   const path = repository(join(shop.path, 'p'))
-  await using worker = await workHere(server.url, [path])
+  await using worker = await startInProcessWorker(server.url, [path])
   await isConnected(server)
   const task = server.trigger(server.codebaseId(path), {prompt: 'echo $$ > pid; exec sleep 600'})
   const pid = await until(() => readPid(join(path, 'pid')), 'the agent')
@@ -386,18 +386,18 @@ test('9: a report that crosses a cancellation does not undo it', async () => {
   task.status = 'running'
   server.odd = ({method, path}) => {
     const isSecondRead = method === 'GET' && path.endsWith(task.id) && server.reports(task.id).length === 1
-    if (isSecondRead) task.status = 'running' // as a worker would just have reported
+    if (isSecondRead) task.status = 'running' // as if a worker had just reported it
     return undefined
   }
   expect((await shop.cli(['tasks', 'cancel', task.id, '--server', server.url])).code).toBe(0)
   expect(task.status).toBe('cancelled')
 })
 
-test('9: a task that was cancelled before its agent had a session is not set back to running', async () => {
+test('9: a task that was cancelled before its agent had a session is not reset to running', async () => {
   await using server = await ReferenceServer.start()
   using scratch = scratchFolder()
   const path = repository(join(scratch.path, 'p'))
-  await using worker = await workHere(server.url, [path], {factor: 1})
+  await using worker = await startInProcessWorker(server.url, [path], {factor: 1})
   await isConnected(server)
   const prompt = `touch here; while [ ! -e go ]; do sleep 0.02; done; ${printing(stepStart())} sleep 600`
   const task = server.trigger(server.codebaseId(path), {prompt})
@@ -408,21 +408,21 @@ test('9: a task that was cancelled before its agent had a session is not set bac
   expect(server.reports(task.id).map(({status}) => status)).toEqual(['running', 'cancelled'])
 })
 
-test('9: Ctrl-C with --cancel-on-interrupt cancels a task also where cancelling does nothing', async () => {
+test('9: Ctrl-C with --cancel-on-interrupt cancels a task even if the cancel route has no effect', async () => {
   await using server = await ReferenceServer.start()
   await using shop = openWorkshop()
   const path = repository(join(shop.path, 'p'))
   await shop.worker(server.url, 'w', [path])
   const args = ['tasks', 'create', '@hang', '--codebase', path, '--wait', '--cancel-on-interrupt']
   const waiting = shop.start([...args, '--server', server.url])
-  // Before that the worker may be about to report `running` with the session, which this server takes for the last word.
+  // Before that the worker may be about to report `running` with the session, and this server would accept it.
   await until(() => [...server.tasks.values()].some((task) => task.session_id !== null), 'the session')
   waiting.process.kill('SIGINT')
   expect((await waiting.finished).code).toBe(130)
   expect([...server.tasks.values()].map(({status}) => status)).toEqual(['cancelled'])
 })
 
-test('10: no messages are posted of a session that the server has not heard of', async () => {
+test('10: messages are posted only for sessions that the server knows', async () => {
   await using server = await ReferenceServer.start()
   await using shop = openWorkshop()
   const path = repository(join(shop.path, 'p'))
@@ -432,11 +432,11 @@ test('10: no messages are posted of a session that the server has not heard of',
   expect(server.lostMessages).toEqual([])
 })
 
-test('a server that breaks off, or a proxy that answers in its place, costs no output and no report', async () => {
+test('broken connections and answers of a proxy lose no output and no report', async () => {
   await using server = await ReferenceServer.start()
   using scratch = scratchFolder()
   const path = repository(join(scratch.path, 'p'))
-  await using _worker = await workHere(server.url, [path])
+  await using _worker = await startInProcessWorker(server.url, [path])
   await isConnected(server)
   const answers = [
     {cut: true},

@@ -7,7 +7,7 @@ import {processesOf} from '../support/opencode-fleet.ts'
 import {repository, until} from '../support/scratch.ts'
 import {says} from '../support/workshop.ts'
 
-test('what a draining worker is offered goes to another one at once', async () => {
+test('a task offered to a draining worker goes to another worker at once', async () => {
   await using fleet = await startFleet({env: {A2A_GLOBAL_CODEBASE: 'home'}})
   const path = repository(join(fleet.path, 'p'))
   const leaving = await fleet.worker('leaving', [path], ['--max-concurrent-tasks', '4'])
@@ -23,15 +23,15 @@ test('what a draining worker is offered goes to another one at once', async () =
   expect(await fleet.http.get(id)).toMatchObject({status: 'running', attempt: 1})
 })
 
-test('a third signal leaves at once, and leaves the agent to the next start', async () => {
+test('on the third signal the worker exits at once, and the next start adopts the agent', async () => {
   await using fleet = await startFleet()
   const path = repository(join(fleet.path, 'p'))
   const worker = await fleet.worker('w', [path])
   const {id} = await fleet.http.task(await fleet.codebaseId(path), {prompt: '@trap @hang'})
   await says(worker, 'line 0')
-  for (const said of ['Worker is draining', 'cancelling the running tasks']) {
+  for (const text of ['Worker is draining', 'cancelling the running tasks']) {
     worker.process.kill('SIGTERM')
-    await says(worker, said)
+    await says(worker, text)
   }
 
   worker.process.kill('SIGTERM')
@@ -41,13 +41,14 @@ test('a third signal leaves at once, and leaves the agent to the next start', as
   expect(await fleet.http.get(id)).toMatchObject({status: 'running', attempt: 1})
 })
 
-test('a task that is cancelled between its offer and its claim never begins', async () => {
+test('a task that is cancelled between its offer and its claim never starts', async () => {
   await using fleet = await startFleet()
   await using proxy = await startFaultProxy(fleet.url)
   const path = repository(join(fleet.path, 'p'))
   await fleet.workerAt(proxy.url, 'w', [path])
   let claims = 0
-  proxy.fate = (request) => (request.includes('/tasks/claim') && (claims += 1) === 1 ? {do: 'hang'} : {do: 'pass'})
+  proxy.chooseAction = (request) =>
+    request.includes('/tasks/claim') && (claims += 1) === 1 ? {do: 'hang'} : {do: 'pass'}
   const {id} = await fleet.http.task(await fleet.codebaseId(path), {prompt: '@hang'})
   await until(() => claims === 1, 'the claim')
   expect((await fleet.cli(['tasks', 'cancel', id, '--wait'])).code).toBe(0)
@@ -58,13 +59,14 @@ test('a task that is cancelled between its offer and its claim never begins', as
   expect(readFileSync(join(fleet.path, 'agent.log'), 'utf8')).not.toContain('@hang')
 })
 
-test('a success whose report is under way stays one when it is cancelled meanwhile', async () => {
+test('a success stays a success if the task is cancelled while its report is being sent', async () => {
   await using fleet = await startFleet()
   await using proxy = await startFaultProxy(fleet.url)
   const path = repository(join(fleet.path, 'p'))
   const worker = await fleet.workerAt(proxy.url, 'w', [path])
   let isHeld = true
-  proxy.fate = (request) => (isHeld && /^PUT .*\/status/.test(request) ? {do: 'reset', when: 'before'} : {do: 'pass'})
+  proxy.chooseAction = (request) =>
+    isHeld && /^PUT .*\/status/.test(request) ? {do: 'reset', when: 'before'} : {do: 'pass'}
   const {id} = await fleet.http.task(await fleet.codebaseId(path), {prompt: '@lines=1'})
   await says(worker, 'Task completed')
   await fleet.cli(['tasks', 'cancel', id])

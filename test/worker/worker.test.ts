@@ -7,7 +7,7 @@ import {repository, until} from '../support/scratch.ts'
 
 type AgentLog = {at: string; pid: number; cwd: string; pwd: string; prompt: string; args: string[]; env: string[]}
 
-/** What the stub agents noted so far, whole lines only. */
+/** The complete lines that the stub agents have logged so far. */
 function agentLog(path: string): AgentLog[] {
   const text = readFileSafe(join(path, 'agent.log'))
   const lines = text
@@ -33,7 +33,7 @@ function readFileSafe(path: string): string {
 
 const isZombie = (pid: string) => / [ZX] /.test(readFileSafe(`/proc/${pid}/stat`).split(')').at(-1)?.slice(0, 4) ?? '')
 
-test('a task is run in its codebase, its output arrives whole, and its outcome is reported', async () => {
+test('a task runs in its codebase, its output arrives completely, and its outcome is reported', async () => {
   await using fleet = await startFleet({env: {A2A_AUTH_TOKEN: 'not-for-the-agent'}})
   const path = repository(join(fleet.path, 'p'))
   await fleet.worker('w', [path])
@@ -61,7 +61,7 @@ test('a task is run in its codebase, its output arrives whole, and its outcome i
   expect(agent?.args).toEqual(['--format', 'json', '--agent', 'build', '--title=-t'])
 })
 
-test('two codebases work at once; tasks of one working tree work one after the other', async () => {
+test('tasks of two codebases run in parallel; tasks of one working tree run one after the other', async () => {
   await using fleet = await startFleet()
   const paths = ['a', 'b'].map((name) => repository(join(fleet.path, name)))
   await fleet.worker('w', paths)
@@ -84,7 +84,7 @@ test('two codebases work at once; tasks of one working tree work one after the o
   expect(most).toBe(2)
 })
 
-test('cancel ends the agent and what it left in the background, and only then is the task cancelled', async () => {
+test('cancel ends the agent and its background processes, and only then the task is cancelled', async () => {
   await using fleet = await startFleet()
   const path = repository(join(fleet.path, 'p'))
   await fleet.worker('w', [path])
@@ -97,7 +97,7 @@ test('cancel ends the agent and what it left in the background, and only then is
   expect(processesOf(id)).toEqual([])
 })
 
-test('what an agent leaves in the background after a success is ended too', async () => {
+test('background processes of an agent are ended after a success, too', async () => {
   await using fleet = await startFleet()
   const path = repository(join(fleet.path, 'p'))
   await fleet.worker('w', [path])
@@ -140,7 +140,7 @@ test('echo and noop tasks need no agent', async () => {
   expect(agentLog(fleet.path)).toEqual([])
 })
 
-test('a control plane that is killed and started again under a running task loses nothing', async () => {
+test('a control plane that is killed and restarted while a task runs loses nothing', async () => {
   await using fleet = await startFleet()
   const path = repository(join(fleet.path, 'p'))
   const worker = await fleet.worker('w', [path])
@@ -155,7 +155,7 @@ test('a control plane that is killed and started again under a running task lose
   expect(agentLog(fleet.path).filter(({at}) => at === 'start')).toHaveLength(1)
 })
 
-test('the first SIGTERM lets the running task end and takes no other; the worker then says goodbye', async () => {
+test('the first SIGTERM lets the running task end and takes no other; then the worker unregisters', async () => {
   await using fleet = await startFleet()
   const path = repository(join(fleet.path, 'p'))
   const worker = await fleet.worker('w', [path])
@@ -171,7 +171,7 @@ test('the first SIGTERM lets the running task end and takes no other; the worker
   expect((await fleet.http.call('GET', '/v1/opencode/workers')).body).toEqual([])
 })
 
-test('a second SIGTERM ends the running task, which is reported as failed with that reason', async () => {
+test('a second SIGTERM ends the running task, which is reported as failed for that reason', async () => {
   await using fleet = await startFleet()
   const path = repository(join(fleet.path, 'p'))
   const worker = await fleet.worker('w', [path])
@@ -185,7 +185,7 @@ test('a second SIGTERM ends the running task, which is reported as failed with t
   expect(processesOf(id)).toEqual([])
 })
 
-test('a second worker of a name is told who has it', async () => {
+test('a second worker with the same name is refused, and the message names the holder', async () => {
   await using fleet = await startFleet()
   const path = repository(join(fleet.path, 'p'))
   const first = await fleet.worker('w', [path])
@@ -194,7 +194,7 @@ test('a second worker of a name is told who has it', async () => {
   expect(stderr).toContain(`A worker named 'w' runs already: pid ${first.process.pid}`)
 })
 
-test('two workers that serve one working tree do not work in it at once', async () => {
+test('two workers never run tasks in the same working tree at once', async () => {
   await using fleet = await startFleet()
   const path = repository(join(fleet.path, 'p'))
   await fleet.worker('one', [path])
@@ -216,7 +216,7 @@ test("the agent's stdout is the spool file itself, so that it outlives the worke
   expect(readlinkSync(`/proc/${agent.pid}/fd/1`)).toBe(join(fleet.path, 'state/workers/w/runs', id, '1/stdout.ndjson'))
 })
 
-test('without configuration start runs a control plane of its own, a second one joins it, and takes it over', async () => {
+test('without configuration start runs its own control plane; a second start joins it, and takes over when the first ends', async () => {
   await using fleet = await startFleet()
   const paths = ['a', 'b'].map((name) => repository(join(fleet.path, name)))
   const {start} = await import('../support/cli.ts')

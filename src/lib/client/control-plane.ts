@@ -92,7 +92,7 @@ export class ControlPlaneClient implements AsyncDisposable {
     })
   }
 
-  /** Whether the server knows an open stream of this worker. Undefined if the server cannot tell. */
+  /** Whether the server knows an open stream of this worker. Undefined if the server does not say. */
   async isConnected(workerId: string, signal?: Signal): Promise<boolean | undefined> {
     const path = pathTo('connectedWorker', {worker: workerId})
     try {

@@ -6,12 +6,12 @@ import {brokerChannels, brokerMessageSchema} from '../protocol/broker.ts'
 import {parseJson} from '../protocol/parse.ts'
 
 /** The part of an announcement that is used. The task itself is read from the control plane. */
-export type Wake = {type: 'available' | 'cancelled'; taskId: string; codebaseId: string}
+export type BrokerNotice = {type: 'available' | 'cancelled'; taskId: string; codebaseId: string}
 
 export type TaskBrokerOptions = {
   url: string
   signal: AbortSignal
-  onWake: (wake: Wake) => void
+  onNotice: (notice: BrokerNotice) => void
   /** Called at each change: subscribed, or unreachable with the reason. */
   onState: (isUp: boolean, reason: string) => void
   /** How often the connection is checked, and how long an answer may take. */
@@ -46,7 +46,7 @@ export async function listenToBroker(options: TaskBrokerOptions): Promise<void> 
     state.down(reason)
   })
   redis.on('close', () => state.down(reason))
-  redis.on('message', (_, text) => wake(text, options))
+  redis.on('message', (_, text) => deliverNotice(text, options))
   redis.on('ready', () => {
     redis.subscribe(...brokerChannels.worker).then(
       () => {
@@ -59,7 +59,7 @@ export async function listenToBroker(options: TaskBrokerOptions): Promise<void> 
       },
     )
   })
-  redis.connect().catch(() => {}) // reported by `error`; ioredis keeps trying
+  redis.connect().catch(() => {}) // reported by `error`; ioredis retries
   const heart = setInterval(() => void checkConnection(redis, answerMs, (silence) => state.down(silence)), pingMs)
   await aborted(signal)
   clearInterval(heart)
@@ -77,11 +77,11 @@ async function checkConnection(redis: Redis, answerMs: number, onSilence: (reaso
   clearTimeout(late)
 }
 
-function wake(text: string, {onWake}: TaskBrokerOptions): void {
+function deliverNotice(text: string, {onNotice}: TaskBrokerOptions): void {
   const parsed = v.safeParse(brokerMessageSchema, parseJson(text))
   if (!parsed.success) return
   const {type, data} = parsed.output
-  onWake({type: type === 'task.cancelled' ? 'cancelled' : 'available', taskId: data.id, codebaseId: data.codebase_id})
+  onNotice({type: type === 'task.cancelled' ? 'cancelled' : 'available', taskId: data.id, codebaseId: data.codebase_id})
 }
 
 function stateChanges(onState: TaskBrokerOptions['onState']) {

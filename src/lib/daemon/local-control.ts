@@ -8,7 +8,7 @@ import {statusFromView} from '../ui/view/snapshot.ts'
 import type {ViewStore} from '../ui/view/view-store.ts'
 import type {RunningWorker} from '../worker/running-worker.ts'
 
-export type LocalControlParts = {
+export type LocalControlContext = {
   worker: RunningWorker
   store: ViewStore
   bus: EventBus
@@ -22,7 +22,7 @@ export type LocalControlParts = {
 const cancelledLocally = {status: 'cancelled', error: 'cancelled on this machine'} as const
 
 /** The handlers of the local socket. */
-export function socketHandlers({worker, store, bus, ladder, server, version}: LocalControlParts): ControlHandlers {
+export function socketHandlers({worker, store, bus, ladder, server, version}: LocalControlContext): ControlHandlers {
   const {runner, registration, workerId} = worker
   return {
     status: () => {
@@ -63,7 +63,7 @@ function diskStatus({disk, retention}: RunningWorker): WorkerStatus['disk'] {
 }
 
 /** The controls for the dashboard of this process. */
-export function dashboardControls({worker, ladder, step}: LocalControlParts): Controls {
+export function dashboardControls({worker, ladder, step}: LocalControlContext): Controls {
   return {
     cancel: async (taskId) => {
       if (!worker.runner.stop(taskId, cancelledLocally)) throw notRunningError(taskId)

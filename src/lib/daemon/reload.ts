@@ -9,7 +9,7 @@ import type {RunningWorker} from '../worker/running-worker.ts'
 /** Resolves the current settings. Rejects if they are invalid. */
 export type ReadSettings = () => Promise<{config: Config; warnings: readonly string[]}>
 
-export type ReloadParts = {
+export type ReloadContext = {
   read: ReadSettings
   /** Live settings are changed in this object. */
   config: Config
@@ -25,7 +25,7 @@ export type ReloadParts = {
  * wait for it.
  */
 export class Reloader {
-  #parts: ReloadParts | undefined
+  #context: ReloadContext | undefined
   #isRequested = false
   #isRunning = false
 
@@ -34,17 +34,17 @@ export class Reloader {
     void this.#run()
   }
 
-  start(parts: ReloadParts): void {
-    this.#parts = parts
+  start(context: ReloadContext): void {
+    this.#context = context
     void this.#run()
   }
 
   async #run(): Promise<void> {
-    if (!this.#parts || this.#isRunning) return
+    if (!this.#context || this.#isRunning) return
     this.#isRunning = true
     while (this.#isRequested) {
       this.#isRequested = false
-      await reload(this.#parts)
+      await reload(this.#context)
     }
 
     this.#isRunning = false
@@ -52,24 +52,24 @@ export class Reloader {
 }
 
 /** Reads all settings again and applies the live ones. */
-async function reload(parts: ReloadParts): Promise<void> {
-  const fresh = await readAll(parts).catch((error: unknown) => {
-    notice(parts, 'error', `The reload failed, and all settings stay as they were. ${messageOf(error)}`)
+async function reload(context: ReloadContext): Promise<void> {
+  const fresh = await readAll(context).catch((error: unknown) => {
+    notice(context, 'error', `The reload failed, and all settings stay as they were. ${messageOf(error)}`)
   })
-  if (fresh) await apply(fresh, parts)
+  if (fresh) await apply(fresh, context)
 }
 
 type FreshSettings = Awaited<ReturnType<typeof readAll>>
 
 /** Reads settings and token before anything is changed, so that a failed reload changes nothing. */
-async function readAll({read, tokens}: ReloadParts) {
+async function readAll({read, tokens}: ReloadContext) {
   const {config: fresh, warnings} = await read()
   return {fresh, warnings, token: tokens && authToken(fresh)}
 }
 
-async function apply({fresh, warnings, token}: FreshSettings, parts: ReloadParts): Promise<void> {
-  const {config, client, worker, bus, tokens} = parts
-  for (const warning of warnings) notice(parts, 'warn', warning)
+async function apply({fresh, warnings, token}: FreshSettings, context: ReloadContext): Promise<void> {
+  const {config, client, worker, bus, tokens} = context
+  for (const warning of warnings) notice(context, 'warn', warning)
   const {live, atStart} = applyLiveSettings(config, fresh)
   const hasNewToken = tokens !== undefined && client.http.renewToken(token)
   if (token !== undefined) tokens?.add(token)
@@ -77,8 +77,8 @@ async function apply({fresh, warnings, token}: FreshSettings, parts: ReloadParts
   const changed = isTokenFileChanged ? [...live, 'the token in auth_token_file'] : live
   const {max_concurrent_tasks: slots, log_level: logLevel} = config
   bus.emit({type: 'settings.reloaded', changed, slots, logLevel})
-  if (atStart.length > 0) notice(parts, 'warn', `These settings need a restart: ${atStart.join(', ')}`)
+  if (atStart.length > 0) notice(context, 'warn', `These settings need a restart: ${atStart.join(', ')}`)
   await worker.applyReload({settings: live, hasNewToken})
 }
 
-const notice = ({bus}: ReloadParts, level: 'warn' | 'error', text: string) => bus.emit({type: 'notice', level, text})
+const notice = ({bus}: ReloadContext, level: 'warn' | 'error', text: string) => bus.emit({type: 'notice', level, text})

@@ -29,7 +29,7 @@ import {ViewStore} from '../ui/view/view-store.ts'
 import {emptyView} from '../ui/view/view.ts'
 import {runWorker} from '../worker/worker.ts'
 import {compactWhenIdle} from './compact-when-idle.ts'
-import {dashboardControls, socketHandlers, type LocalControlParts} from './local-control.ts'
+import {dashboardControls, socketHandlers, type LocalControlContext} from './local-control.ts'
 import {Reloader, type ReadSettings} from './reload.ts'
 import {WorkerDisplay} from './worker-display.ts'
 
@@ -129,16 +129,16 @@ async function runProcess(options: WorkerProcessOptions, ladder: StopLadder): Pr
   await runWorker(
     {...workerOptions, signals: ladder, once: options.once, exitAfterIdleMs: options.exitAfterIdleMs},
     (worker) => {
-      const parts: LocalControlParts = {worker, store, bus, ladder, step, server: client.url, version}
+      const context: LocalControlContext = {worker, store, bus, ladder, step, server: client.url, version}
       const path = socketPath(options.env, stateDir, name)
       opening.push(
-        serveSocket(path, socketMode(options.env), socketHandlers(parts)).then((opened) => void (socket = opened)),
+        serveSocket(path, socketMode(options.env), socketHandlers(context)).then((opened) => void (socket = opened)),
       )
       reloader.start({
         ...{read: options.reload, config, client, worker, bus},
         tokens: usesLocalControlPlane(options) ? undefined : tokens,
       })
-      display.open(dashboardControls(parts), {watch: () => worker.queue.watch(), emit: bus.emit})
+      display.open(dashboardControls(context), {watch: () => worker.queue.watch(), emit: bus.emit})
     },
   )
   await Promise.all(opening)
@@ -194,8 +194,8 @@ async function prepareOpenCode(
   const probe = await probeOpenCode(ask.binary, ask.env(ask.scratchDir))
   bus.emit({type: 'notice', level: 'info', text: `OpenCode ${probe.version} at ${ask.binary} (${ask.source})`})
   for (const text of probe.warnings) bus.emit({type: 'notice', level: 'warn', text})
-  const about = {...ask, clock: systemClock}
-  const catalog = createCatalog(about)
+  const source = {...ask, clock: systemClock}
+  const catalog = createCatalog(source)
   return {
     executor: createRunExecutor({
       ...{binary: ask.binary, probe, catalog, env, clock: systemClock},
@@ -207,7 +207,7 @@ async function prepareOpenCode(
         return config.permissions
       },
     }),
-    models: createModelSource({...about, directory: ask.scratchDir, dataDir: dataDirectory(env)}),
+    models: createModelSource({...source, directory: ask.scratchDir, dataDir: dataDirectory(env)}),
     commands: {...ask, env: ask.env(ask.scratchDir)},
   }
 }

@@ -28,7 +28,7 @@ type Writer = (line: LogLine, event: WorkerEvent) => void
 const textWriter =
   (write: LogOptions['write']): Writer =>
   (line, {at}) =>
-    write(`${isoTime(at)} ${line.level.toUpperCase().padEnd(5)} ${about(line)}\n`)
+    write(`${isoTime(at)} ${line.level.toUpperCase().padEnd(5)} ${prefixed(line)}\n`)
 
 /** Priorities of syslog (sd-daemon(3)), for `journalctl -p`. */
 const priorities: Record<LogLevel, number> = {debug: 7, info: 6, warn: 4, error: 3}
@@ -36,7 +36,7 @@ const priorities: Record<LogLevel, number> = {debug: 7, info: 6, warn: 4, error:
 const journalWriter =
   (write: LogOptions['write']): Writer =>
   (line) =>
-    write(`<${priorities[line.level]}>${about(line)}\n`)
+    write(`<${priorities[line.level]}>${prefixed(line)}\n`)
 
 /** A JSON line contains the fields of the event beside the text. */
 async function jsonWriter(write: LogOptions['write']): Promise<Writer> {
@@ -53,7 +53,7 @@ async function jsonWriter(write: LogOptions['write']): Promise<Writer> {
 }
 
 /** Each line of a task begins with the complete task id, so that a search finds it. */
-const about = ({text, taskId}: LogLine) => `${taskId ? `[${taskId}] ` : ''}${plain(text)}`
+const prefixed = ({text, taskId}: LogLine) => `${taskId ? `[${taskId}] ` : ''}${plain(text)}`
 
 /** Returns one line without control characters. Output of an agent must not forge log lines or move the cursor. */
 // oxlint-disable-next-line no-control-regex -- control characters are the point

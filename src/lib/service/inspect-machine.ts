@@ -97,7 +97,7 @@ const foreignUnitError = (path: string, {unit}: Layout) =>
     ],
   })
 
-/** Text of the environment file: the existing or a new one, plus variables of the Python unit that it lacks. */
+/** Text of the environment file: the existing or a new one, plus variables of the Python unit that are missing in it. */
 function buildEnvFile(
   {machine, layout, request}: InspectOptions,
   python: PythonSettings | undefined,

@@ -52,8 +52,8 @@ export function changedSessions(source: SessionSource, query: SessionsQuery, red
   }))
   const removed = only === undefined ? missing(known, new Set(items.map(({id}) => id))) : []
   const changed = items.filter(({id, print}) => known.get(id) !== print)
-  const about = {total: sessions.length, newest: sessions.slice(0, query.newest).map(({id}) => id)}
-  if (changed.length + removed.length === 0) return {...nothing(query.ledger), ...about}
+  const counts = {total: sessions.length, newest: sessions.slice(0, query.newest).map(({id}) => id)}
+  if (changed.length + removed.length === 0) return {...nothing(query.ledger), ...counts}
 
   const taken = isDelta ? takeUpTo(pageBytes, changed) : takeUpTo(fullBytes, items)
   const sent = new Map(isDelta ? known : [])
@@ -67,7 +67,7 @@ export function changedSessions(source: SessionSource, query: SessionsQuery, red
     isLast: !isDelta || taken.items.length === changed.length,
     changed: isDelta ? taken.items.length : changed.length,
     removed: removed.length,
-    ...about,
+    ...counts,
   }
 }
 

@@ -36,7 +36,7 @@ test('reads each kind of line', () => {
   })
 })
 
-test('lets through what it does not know', () => {
+test('passes unknown events through', () => {
   expect(readFact('{"type":"done","sessionID":"ses_9"}')).toEqual({type: 'session', sessionId: 'ses_9'})
   const others = ['{"type":"x"}', '[1]', 'prose', '', '{"type":', '{"type":"text","part":7}', 'null', undefined]
   expect(others.map((line) => readFact(line).type)).toEqual([
@@ -57,25 +57,25 @@ function split(pieces: (string | Buffer)[], most?: number) {
   for (const piece of pieces) {
     const bytes = Buffer.from(piece)
     splitter.push(bytes)
-    bytes.fill(0) // the caller's buffer is used again
+    bytes.fill(0) // the caller reuses its buffer
   }
   splitter.end()
   return found
 }
 
-test('puts lines together from pieces that end anywhere', () => {
+test('assembles lines from pieces that end anywhere', () => {
   expect(split(['a\nb', 'c', '\n\nd'])).toEqual(['a', 'bc', '', 'd'])
   const [first, second] = [Buffer.from('é\n').subarray(0, 1), Buffer.from('é\n').subarray(1)]
   expect(split([first, second])).toEqual(['é'])
   expect(split([Buffer.from([0xff, 0x0a])])).toEqual(['\ufffd'])
 })
 
-test('passes over a line that is too long, and goes on with the next', () => {
+test('skips a line that is too long, and continues with the next', () => {
   expect(split(['12345\n', 'abc', 'def', 'ghi\nok\n'], 5)).toEqual(['12345', undefined, 'ok'])
   expect(split(['123456\nok'], 5)).toEqual([undefined, 'ok'])
 })
 
-test('reads 50 MB of events in a small part of the time in which they are written', () => {
+test('reads 50 MB of events much faster than they are written', () => {
   const line = `${lines.text('x'.repeat(100))}\n`
   const piece = Buffer.from(line.repeat(Math.floor(65_536 / line.length)))
   let count = 0
@@ -86,7 +86,7 @@ test('reads 50 MB of events in a small part of the time in which they are writte
   expect(performance.now() - begun).toBeLessThan(5000)
 })
 
-test('numbers that no sum of tokens can have do not count', () => {
+test('impossible token counts are ignored', () => {
   const tokens = {input: 1e308, output: -5, reasoning: '7', cache: {read: 3}}
   const line = JSON.stringify({type: 'step_finish', part: {reason: 'stop', tokens, cost: -1}})
   expect(readFact(line)).toMatchObject({tokens: {input: 0, output: 0, reasoning: 0, cacheRead: 3}, cost: 0})

@@ -30,7 +30,7 @@ const rejected = lines.tool('write', {
 })
 
 describe('a task is completed', () => {
-  test('when its last turn came to its end, whatever the exit code', () => {
+  test('when its last turn ended, with any exit code', () => {
     const printed = [lines.stepStart(), lines.finish('tool-calls'), lines.text('Done.'), lines.finish()]
     expect(verdict(printed)).toEqual({status: 'completed', error: null})
     expect(verdict(printed, exit1).status).toBe('completed')
@@ -56,7 +56,7 @@ describe('a task has failed', () => {
     })
   })
 
-  test('when nothing was printed, with the end of stderr and no colours', () => {
+  test('when nothing was printed, with the end of stderr without colours', () => {
     const stderr = 'Downloading…\n\u001b[91m\u001b[1mError: \u001b[0mno rg\n'
     expect(verdict([], {stderr})).toEqual({status: 'failed', error: 'Downloading…\nError: no rg'})
     expect(verdict([]).error).toBe('OpenCode exited with code 0 and printed nothing')
@@ -72,12 +72,12 @@ describe('a task has failed', () => {
     )
   })
 
-  test('when it ended after summing up a long talk, before it went on', () => {
+  test('when it ended after compacting a long session, before it continued', () => {
     const summary = [lines.stepStart(), lines.text('summary', 'msg_s'), lines.finish()]
     expect(verdict([...summary, lines.text('Continue', 'msg_u', {synthetic: true})]).status).toBe('failed')
   })
 
-  test('when a permission stopped it, which is named', () => {
+  test('when a permission stopped it, with the name of the permission', () => {
     const printed = [lines.stepStart(), rejected, lines.finish('tool-calls')]
     const stderr = '\u001b[93m! \u001b[0mpermission requested: external_directory (/etc/*); auto-rejecting\n'
     expect(verdict(printed, {stderr}).error).toContain('external_directory (/etc/*)')
@@ -85,12 +85,12 @@ describe('a task has failed', () => {
     expect(verdict([lines.stepStart()], {stderr}).error).toContain('external_directory')
   })
 
-  test('when a model is not known, with the name that was asked for', () => {
+  test('when a model is unknown, with the requested name', () => {
     const printed = [lines.error('UnknownError', 'Unexpected server error. Check server logs for details.')]
     expect(verdict(printed, {...exit1, model: 'fake/nope'}).error).toContain('fake/nope')
   })
 
-  test('for the reason it was stopped for', () => {
+  test('for the reason for which it was stopped', () => {
     const stop = {status: 'failed', error: 'Timed out after 5 s'} as const
     expect(verdict([lines.stepStart()], {stop})).toEqual(stop)
     expect(verdict([], {stop: {status: 'cancelled', error: ''}})).toEqual({
@@ -101,26 +101,26 @@ describe('a task has failed', () => {
 
   test('when the disk was full', () => {
     expect(verdict([lines.stepStart()], {isDiskFull: true}).error).toMatch(/^the disk is full: .*not complete$/)
-    const said = 'Error: ENOSPC: no space left on device, write'
-    expect(verdict([lines.stepStart()], {...exit1, stderr: said}).error).toBe(`the disk is full: ${said}`)
+    const stderr = 'Error: ENOSPC: no space left on device, write'
+    expect(verdict([lines.stepStart()], {...exit1, stderr}).error).toBe(`the disk is full: ${stderr}`)
     const failed = [lines.error('UnknownError', 'database or disk is full')]
     expect(verdict(failed, exit1).error).toBe('the disk is full: database or disk is full')
-    expect(verdict([lines.stepStart(), lines.finish()], {stderr: said}).status).toBe('completed')
+    expect(verdict([lines.stepStart(), lines.finish()], {stderr}).status).toBe('completed')
   })
 
-  test('but not for the disk when no more files can be watched, of which the system says the same', () => {
+  test('but not because of the disk when the limit of file watchers is reached, which has the same error text', () => {
     const stderr = "inotify_add_watch on '/srv/api' failed: No space left on device"
     expect(verdict([lines.stepStart()], {...exit1, stderr}).error).not.toContain('the disk is full')
   })
 
-  test('and never without a word', () => {
+  test('and always with a message', () => {
     expect(verdict([lines.error('', '')]).error).toMatch(/\S/)
     expect(verdict([lines.error('SomeError', '')]).error).toContain('SomeError')
   })
 })
 
 describe('the result', () => {
-  test('is the text of the last message that has one', () => {
+  test('is the last message with a text', () => {
     const printed = [lines.text('first', 'm1'), lines.text('a', 'm2'), lines.text('b', 'm2'), lines.text(' ', 'm3')]
     expect(recordOf(...printed).result).toBe('a\nb')
     expect(recordOf(lines.stepStart()).result).toBeNull()
@@ -132,7 +132,7 @@ describe('the result', () => {
     expect(recordOf(...summary, lines.text('real', 'm4')).result).toBe('real')
   })
 
-  test('keeps the end of a long text, and says so', () => {
+  test('is the end of a long text, and says that it is cut', () => {
     const result = recordOf(lines.text(`${'é'.repeat(limits.result)}END`)).result ?? ''
     expect(Buffer.byteLength(result)).toBeLessThanOrEqual(limits.result)
     expect(result).toMatch(/^\[… the first \d+ bytes are omitted\]\né+END$/)
@@ -150,7 +150,7 @@ test('usage is the sum of all steps', () => {
   })
 })
 
-test('a tail is cut between characters and lines of stderr are few', () => {
+test('the tail is cut between characters, and stderr is reduced to few lines', () => {
   expect(tailOf('short', 100)).toBe('short')
   expect(tailOf('é'.repeat(100), 101)).not.toContain('\ufffd')
   expect(lastLines('1\n2\n\n3\r4\n5\n6\n7')).toBe('3\n4\n5\n6\n7')

@@ -7,7 +7,7 @@ import {fakeClock} from '../../support/fake-clock.ts'
 import {scratchFolder} from '../../support/scratch.ts'
 import {stubBinary} from '../../support/stub-executor.ts'
 
-/** A program that counts how often it was asked, and answers with a file. */
+/** A program that counts its calls, and prints a file. */
 function counting(folder: string, answer: string) {
   const binary = join(folder, 'opencode')
   writeFileSync(binary, `#!/bin/sh\necho x >> ${folder}/asked\ncat ${folder}/answer\n`, {mode: 0o755})
@@ -16,7 +16,7 @@ function counting(folder: string, answer: string) {
   return {binary, answerWith, asked: () => readFileSync(join(folder, 'asked'), 'utf8').length / 2}
 }
 
-test('lists models, and agents that take tasks', async () => {
+test('lists models, and agents that accept tasks', async () => {
   using scratch = scratchFolder()
   const catalog = createCatalog({
     binary: stubBinary,
@@ -29,7 +29,7 @@ test('lists models, and agents that take tasks', async () => {
   expect(readdirSync(scratch.path)).toEqual([])
 })
 
-test('refuses an unknown model and a subagent, naming what is near', async () => {
+test('refuses an unknown model and a subagent, and suggests similar names', async () => {
   using scratch = scratchFolder()
   const catalog = createCatalog({
     binary: stubBinary,
@@ -45,13 +45,13 @@ test('refuses an unknown model and a subagent, naming what is near', async () =>
   await expect(catalog.checkAgent('reviw', scratch.path)).rejects.toThrow('review')
 })
 
-test('knows build and plan without asking', () => {
+test('knows build and plan without asking OpenCode', () => {
   const catalog = createCatalog({binary: '/nowhere', env: () => ({}), clock: systemClock, scratchDir: '/nowhere'})
   expect(catalog.checkAgent('build', '/')).toBeUndefined()
   expect(catalog.checkAgent('plan', '/')).toBeUndefined()
 })
 
-test('asks once in ten minutes, once for two at a time, and knows a name at once after that', async () => {
+test('asks OpenCode once in ten minutes, once for concurrent queries, and answers at once after that', async () => {
   using scratch = scratchFolder()
   const clock = fakeClock()
   const {binary, asked} = counting(scratch.path, 'a/b\n')
@@ -64,7 +64,7 @@ test('asks once in ten minutes, once for two at a time, and knows a name at once
   expect(asked()).toBe(2)
 })
 
-test('asks again for a name that it misses, but not twice in thirty seconds', async () => {
+test('asks again for an unknown name, but not twice in thirty seconds', async () => {
   using scratch = scratchFolder()
   const clock = fakeClock()
   const {binary, asked, answerWith} = counting(scratch.path, 'a/b\n')
@@ -78,7 +78,7 @@ test('asks again for a name that it misses, but not twice in thirty seconds', as
   expect(asked()).toBe(2)
 })
 
-test('cannot tell, and lets pass, when OpenCode fails or does not answer', async () => {
+test('accepts each name if OpenCode fails or does not answer', async () => {
   using scratch = scratchFolder()
   const options = {env: () => process.env, clock: systemClock, scratchDir: scratch.path, timeoutMs: 200}
   const hanging = join(scratch.path, 'hanging')

@@ -17,7 +17,7 @@ test('names agent, model and title', () => {
   ])
 })
 
-test('continues a session, which has its title already', () => {
+test('continues a session without a new title', () => {
   expect(agentArguments({...task, sessionId: 'ses_a-1'}, stubFlags)).toEqual([
     'run',
     '--format',
@@ -29,7 +29,7 @@ test('continues a session, which has its title already', () => {
   ])
 })
 
-test('passes only flags that this OpenCode has', () => {
+test('passes only flags that the installed OpenCode knows', () => {
   expect(agentArguments({...task, model: 'p/m'}, new Set(['--format', '--agent']))).toEqual([
     'run',
     '--format',
@@ -47,14 +47,14 @@ test('makes any title safe as an argument', () => {
   expect(title('😀'.repeat(300))).toBe(`--title=${'😀'.repeat(200)}`)
 })
 
-test('refuses names that would be taken for flags', () => {
+test('refuses names that look like flags', () => {
   for (const agent of ['--auto', '', 'a\nb'])
     expect(() => agentArguments({...task, agent}, stubFlags)).toThrow("an agent's name")
   for (const sessionId of ['../x', '--auto', '', 'a b'])
     expect(() => agentArguments({...task, sessionId}, stubFlags)).toThrow("a session's id")
 })
 
-test('reads a model’s name in each of its spellings', () => {
+test("reads each spelling of a model's name", () => {
   const names = ['', 'default', null, undefined, 'anthropic/claude', 'ollama/llama3:8b', 'openai:gpt-4o', ' word ']
   expect(names.map((name) => normalizeModel(name))).toEqual([
     undefined,

@@ -5,7 +5,7 @@ const environment = (base: NodeJS.ProcessEnv, allow: string[] = [], permissions?
   agentEnvironment({base, cwd: '/code', tmpDir: '/run/tmp', marker: 'm1', allow, permissions})
 
 describe('variables', () => {
-  test('passes what an agent needs and nothing else', () => {
+  test('passes what an agent needs, and nothing else', () => {
     const env = environment({
       PATH: '/bin',
       LC_ALL: 'C',
@@ -23,14 +23,14 @@ describe('variables', () => {
       expect(env).not.toHaveProperty(name)
   })
 
-  test('passes further names and prefixes that were allowed, but never our own settings', () => {
+  test('passes additionally allowed names and prefixes, but never our own settings', () => {
     const base = {ANTHROPIC_API_KEY: 'k', AWS_REGION: 'r', A2A_AUTH_TOKEN: 't', A2A_RUN: 'forged', OTHER: 'o'}
     const env = environment(base, ['ANTHROPIC_API_KEY', 'AWS_*', 'A2A_*', '*'])
     expect(env).toMatchObject({ANTHROPIC_API_KEY: 'k', AWS_REGION: 'r', OTHER: 'o', A2A_RUN: 'm1'})
     expect(env).not.toHaveProperty('A2A_AUTH_TOKEN')
   })
 
-  test('says where it works and where its temporary files go, whatever the worker’s own say', () => {
+  test("sets the agent's directory and temporary folder, and ignores the worker's", () => {
     expect(environment({PWD: '/elsewhere', TMPDIR: '/tmp'})).toMatchObject({
       PWD: '/code',
       TMPDIR: '/run/tmp',
@@ -49,14 +49,14 @@ describe('permissions', () => {
       object
     >
 
-  test('deny what would be asked, but for the run’s own folder', () => {
+  test("deny what OpenCode would ask about, except for the run's own folder", () => {
     const found = rules()
     expect(found['doom_loop']).toBe('deny')
     expect(found['external_directory']).toEqual({'*': 'deny', '/run/tmp': 'allow', '/run/tmp/*': 'allow'})
     expect(JSON.stringify(found)).not.toContain('ask')
   })
 
-  test('of the operator come after ours, since the last that matches holds', () => {
+  test('of the operator come after ours, because the last match wins', () => {
     const found = rules({external_directory: {'*': 'allow', '/etc/*': 'deny'}, bash: 'deny'})
     expect(Object.entries(found['external_directory'] ?? {})).toEqual([
       ['/run/tmp', 'allow'],
@@ -67,15 +67,15 @@ describe('permissions', () => {
     expect(found).toMatchObject({bash: 'deny', doom_loop: 'deny'})
   })
 
-  test('in the variable win over the setting', () => {
+  test('in the variable take precedence over the setting', () => {
     expect(rules({bash: 'deny'}, '{"bash":{"git *":"allow"}}')['bash']).toEqual({'*': 'deny', 'git *': 'allow'})
   })
 
-  test('may be one word for everything', () => {
+  test('may be one word for all permissions', () => {
     expect(Object.keys(rules('allow')).at(-1)).toBe('*')
   })
 
-  test('that cannot be read are an error that names the source', () => {
+  test('that are invalid are an error that names the source', () => {
     expect(() => rules(undefined, '{broken')).toThrow(
       expect.objectContaining({exitCode: 78, message: expect.stringContaining('OPENCODE_PERMISSION')}),
     )

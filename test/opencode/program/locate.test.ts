@@ -10,7 +10,7 @@ const program = (path: string, content = 'ELF') => {
   return path
 }
 
-/** Where nothing but what the test names is executable. */
+/** A file system in which only the given paths are executable. */
 const only = (...paths: string[]): LocateOptions => ({
   env: {PATH: '/some/bin:relative/bin'},
   home: '/home/u',
@@ -18,12 +18,12 @@ const only = (...paths: string[]): LocateOptions => ({
   isExecutable: (path) => paths.includes(path),
 })
 
-test('takes a named path before all others', () => {
+test('prefers a configured path', () => {
   const explicit = {path: '/x/opencode', source: '--opencode'}
   expect(locateOpenCode({...only('/x/opencode', '/usr/bin/opencode'), explicit})).toEqual(explicit)
 })
 
-test('refuses a named path that is not executable, and names its source', () => {
+test('refuses a configured path that is not executable, and names its source', () => {
   const explicit = {path: '/x/opencode', source: 'A2A_OPENCODE_BIN'}
   expect(() => locateOpenCode({...only('/usr/bin/opencode'), explicit})).toThrow(
     expect.objectContaining({
@@ -34,7 +34,7 @@ test('refuses a named path that is not executable, and names its source', () => 
   )
 })
 
-test('prefers the user’s folders to the system’s, those to PATH, and PATH to its own', () => {
+test("searches the user's folders before the system's, those before PATH, and PATH before its own", () => {
   const own = `/opt/app/node_modules/opencode-${process.platform}-${process.arch}/bin/opencode`
   const order = [
     '/home/u/.local/bin/opencode',
@@ -46,11 +46,11 @@ test('prefers the user’s folders to the system’s, those to PATH, and PATH to
   for (let i = 0; i < order.length; i++) expect(locateOpenCode(only(...order.slice(i))).path).toBe(order[i])
 })
 
-test('does not look into relative folders of PATH', () => {
+test('ignores relative folders of PATH', () => {
   expect(() => locateOpenCode(only('relative/bin/opencode'))).toThrow('was not found')
 })
 
-test('says how to install it and where it looked when it is nowhere', () => {
+test('if OpenCode is not found, says how to install it and where it searched', () => {
   expect(() => locateOpenCode(only())).toThrow(
     expect.objectContaining({
       exitCode: 78,
@@ -60,7 +60,7 @@ test('says how to install it and where it looked when it is nowhere', () => {
   )
 })
 
-test('sees through a Node wrapper, also behind a link, to the program beside it', () => {
+test('finds the program behind a Node wrapper, also through a link', () => {
   using scratch = scratchFolder()
   const modules = join(scratch.path, 'lib/node_modules')
   const wrapper = program(join(modules, 'opencode-ai/bin/opencode'), '#!/usr/bin/env node\n')
@@ -72,7 +72,7 @@ test('sees through a Node wrapper, also behind a link, to the program beside it'
   expect(locateOpenCode({explicit, env: {}, home: scratch.path})).toEqual({path: real, source: 'setting'})
 })
 
-test('keeps a wrapper whose program is not to be found', () => {
+test('uses a wrapper whose program is not found', () => {
   using scratch = scratchFolder()
   const path = program(join(scratch.path, 'opencode'), '#!/usr/bin/env node\n')
   expect(locateOpenCode({explicit: {path, source: 's'}, env: {}, home: scratch.path}).path).toBe(path)

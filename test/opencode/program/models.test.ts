@@ -20,7 +20,7 @@ ollama/llama3:8b
 openai/gpt/with-slash
 {"broken`
 
-/** A program that prints this for \`models --verbose\`, and notes each call. */
+/** A program that prints this for \`models --verbose\`, and logs each call. */
 function program(folder: string, text: string): string {
   const path = join(folder, 'opencode')
   writeFileSync(join(folder, 'answer'), text)
@@ -39,7 +39,7 @@ function source(folder: string, auth: unknown, text = verbose) {
   return {models: createModelSource(about), clock, dataDir, calls: () => readFileSync(join(folder, 'calls'), 'utf8')}
 }
 
-test('names are read with what is told behind them, also where nothing is or where it is broken', () => {
+test('names are read with their details, also if the details are missing or broken', () => {
   expect(readModels(verbose)).toEqual([
     expect.objectContaining({id: 'opencode/free', name: 'Free'}),
     {
@@ -54,7 +54,7 @@ test('names are read with what is told behind them, also where nothing is or whe
   ])
 })
 
-test('only providers with a login count, and those that have their key elsewhere; of logins nothing else is told', async () => {
+test('only providers with a login or a key count, and nothing else of a login is passed on', async () => {
   using scratch = scratchFolder()
   const {models} = source(scratch.path, {openai: {type: 'api', key: ''}, anthropic: {type: 'api', key: 'sk-secret'}})
   const found = await models.get()
@@ -62,13 +62,13 @@ test('only providers with a login count, and those that have their key elsewhere
   expect(JSON.stringify(found)).not.toContain('secret')
 })
 
-test('the free models of OpenCode itself count once somebody has logged in there', async () => {
+test('the free models of OpenCode count once somebody has logged in there', async () => {
   using scratch = scratchFolder()
   const {models} = source(scratch.path, {opencode: {type: 'oauth', refresh: 'r'}})
   expect((await models.get()).map(({id}) => id)).toContain('opencode/free')
 })
 
-test('OpenCode is asked once an hour, or when the logins have changed', async () => {
+test('OpenCode is asked once an hour, and when the logins have changed', async () => {
   using scratch = scratchFolder()
   const {models, clock, dataDir, calls} = source(scratch.path, undefined)
   await Promise.all([models.get(), models.get()])

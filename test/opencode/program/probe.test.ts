@@ -20,7 +20,7 @@ test('reads the version and the flags of run', async () => {
   expect(probe.warnings).toEqual([])
 })
 
-test('finds the help on stderr too, and warns of an old version', async () => {
+test('finds the help on stderr, too, and warns of an old version', async () => {
   using scratch = scratchFolder()
   const old = script(scratch.path, '[ "$1" = run ] && echo "  --format  json" >&2 || echo 1.0.152')
   const probe = await probeOpenCode(old, env)
@@ -34,7 +34,7 @@ test('warns of missing programs by their Debian package', async () => {
   expect(warnings).toEqual([expect.stringContaining('ripgrep'), expect.stringContaining('git')])
 })
 
-test('refuses a program that tells no version, in its own words', async () => {
+test('refuses a program without a version, and quotes its output', async () => {
   using scratch = scratchFolder()
   const stub = script(scratch.path, 'echo "postinstall script was not run" >&2; exit 1')
   await expect(probeOpenCode(stub, env)).rejects.toMatchObject({

@@ -4,7 +4,7 @@ import {expect, test} from 'vitest'
 import {sessionCommands} from '../../../src/lib/opencode/storage/session-commands.ts'
 import {scratchFolder} from '../../support/scratch.ts'
 
-/** A program that answers as OpenCode does; what it prints is a script. */
+/** A program that answers like OpenCode. Its output is a script. */
 function program(script: string) {
   const scratch = scratchFolder()
   const binary = join(scratch.path, 'opencode')
@@ -21,7 +21,7 @@ function program(script: string) {
   }
 }
 
-test('OpenCode is asked in the directory, and its answer comes whole, however long', () => {
+test('OpenCode is asked in the directory, and its answer is read completely at any length', () => {
   using one = program(`
     const text = 'x'.repeat(3_000_000)
     const session = (id, directory) => ({id, title: 't', directory, projectId: 'p', created: 1, updated: 2})
@@ -49,7 +49,7 @@ test('OpenCode is asked in the directory, and its answer comes whole, however lo
   expect(one.isClean()).toBe(true)
 })
 
-test('no session is an empty answer; prose and a failure are problems', () => {
+test('no session is an empty list; prose and a failure are problems', () => {
   using silent = program('')
   expect(silent.source.sessions({inside: [silent.directory]})).toEqual([])
   using chatty = program('console.log("Welcome!")')

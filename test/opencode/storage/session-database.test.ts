@@ -29,11 +29,11 @@ async function idsIn(file: string, ...inside: string[]): Promise<string[]> {
 }
 
 const everything = {outside: []}
-/** Names, sizes and times of what is in a folder. */
+/** Names, sizes and times of the files in a folder. */
 const contents = (folder: string) =>
   readdirSync(folder).map((name) => [name, statSync(join(folder, name)).size, statSync(join(folder, name)).mtimeMs])
 
-test('a session is read with all that OpenCode knows of it, the newest first', async () => {
+test('a session is read with all fields that OpenCode stores, newest first', async () => {
   using one = made()
   one.agent.session({id: 'ses_a', directory: '/a', created: 1000, updated: 5000})
   one.agent.session({id: 'ses_b', directory: '/a', created: 2000, updated: 9000, archived: 9500})
@@ -56,7 +56,7 @@ test('a session is read with all that OpenCode knows of it, the newest first', a
   ])
 })
 
-test('clones of a repository are one project and have sessions of their own; the rest is what no codebase has', async () => {
+test('clones of a repository are one project with sessions of their own; other sessions belong to no codebase', async () => {
   using one = made()
   for (const directory of ['/a', '/clone of a', '/a/below', '/elsewhere'])
     one.agent.session({id: `ses_${directory.length}`, directory})
@@ -67,7 +67,7 @@ test('clones of a repository are one project and have sessions of their own; the
   expect(rest.sort()).toEqual(['/a/below', '/elsewhere'])
 })
 
-test('no more are read than a server keeps, the newest of them', async () => {
+test('at most as many sessions are read as a server stores, newest first', async () => {
   using one = made()
   one.agent.database.exec('BEGIN')
   for (let i = 0; i < limits.sessions + 10; i++) one.agent.session({id: `ses_${i}`, directory: '/a', updated: i})
@@ -77,7 +77,7 @@ test('no more are read than a server keeps, the newest of them', async () => {
   expect([ids[0], ids.at(-1)]).toEqual([`ses_${limits.sessions + 9}`, 'ses_10'])
 })
 
-test("subagents' sessions and hostile ids are left out", async () => {
+test('sessions of subagents and hostile ids are omitted', async () => {
   using one = made()
   one.agent.session({id: 'ses_a', directory: '/a'})
   one.agent.session({id: 'ses_sub', directory: '/a', parent: 'ses_a'})
@@ -90,7 +90,7 @@ test("subagents' sessions and hostile ids are left out", async () => {
   expect(source.messageIds('ses_a')).toEqual(['msg_1'])
 })
 
-test('messages come in order of time with their parts, as OpenCode wrote them', async () => {
+test('messages are ordered by time and have their parts, as OpenCode wrote them', async () => {
   using one = made()
   one.agent.session({id: 'ses_a', directory: '/a'})
   one.agent.message({id: 'msg_2', session: 'ses_a', created: 1})
@@ -114,7 +114,7 @@ test('messages come in order of time with their parts, as OpenCode wrote them', 
   expect(source.message('ses_a', 'msg_0')).toBeUndefined()
 })
 
-test('columns that an older version has not are empty, and further ones do not matter', async () => {
+test('missing columns of an older version are empty, and unknown columns do not matter', async () => {
   using old = made({schema: 'old'})
   old.agent.session({id: 'ses_a', directory: '/a', updated: 5000})
   old.agent.message({id: 'msg_1', session: 'ses_a'})
@@ -139,7 +139,7 @@ test('columns that an older version has not are empty, and further ones do not m
   expect(await idsIn(newer.file, '/a')).toEqual(['ses_a'])
 })
 
-test('values of the wrong type do not hide the others', async () => {
+test('values of the wrong type do not hide the other values', async () => {
   using one = made()
   one.agent.session({id: 'ses_a', directory: '/a'})
   one.agent.session({id: 'ses_b', directory: '/a'})
@@ -152,7 +152,7 @@ test('values of the wrong type do not hide the others', async () => {
   expect(source.message('ses_a', 'msg_1')).toMatchObject({info: '{}'})
 })
 
-test('what is still in the write-ahead log is read, and nothing is written beside the database', async () => {
+test('the write-ahead log is read, and nothing is written beside the database', async () => {
   using one = made()
   one.agent.session({id: 'ses_a', directory: '/a'})
   const before = contents(one.folder)
@@ -161,7 +161,7 @@ test('what is still in the write-ahead log is read, and nothing is written besid
   expect(contents(one.folder)).toEqual(before)
 })
 
-test('without a log none is made: a log of another user would lock OpenCode out', async () => {
+test('a missing log is not created: a log of another user would lock OpenCode out', async () => {
   using one = made()
   one.agent.session({id: 'ses_a', directory: '/a'})
   one.agent.database.close()
@@ -176,7 +176,7 @@ test('without a log none is made: a log of another user would lock OpenCode out'
   expect(contents(one.folder)).toEqual(plain)
 })
 
-test('what a killed OpenCode left in its log is read, with and without the index of it', async () => {
+test('the log of a killed OpenCode is read, with and without its index', async () => {
   using one = made()
   one.agent.session({id: 'ses_a', directory: '/a'})
   const left = join(one.folder, 'left')
@@ -187,7 +187,7 @@ test('what a killed OpenCode left in its log is read, with and without the index
   expect(await idsIn(join(left, 'opencode.db'), '/a')).toEqual(['ses_a'])
 })
 
-/** Holds the database alone, from another process. */
+/** Locks the database exclusively from another process. */
 async function lock(file: string): Promise<AsyncDisposable> {
   const script = `const {DatabaseSync} = require('node:sqlite')
     const database = new DatabaseSync(process.argv[1])
@@ -204,7 +204,7 @@ async function lock(file: string): Promise<AsyncDisposable> {
   }
 }
 
-test('a locked database is busy, which passes', async () => {
+test('a locked database counts as busy, which passes', async () => {
   using one = made()
   one.agent.session({id: 'ses_a', directory: '/a'})
   one.agent.database.close()
@@ -215,7 +215,7 @@ test('a locked database is busy, which passes', async () => {
   expect(await idsIn(one.file, '/a')).toEqual(['ses_a'])
 })
 
-test('a database that vanishes or is replaced while it is open gives what it had; the next look sees the new one', async () => {
+test('a database that is deleted or replaced while open yields its old content; the next read sees the new one', async () => {
   using one = made()
   one.agent.session({id: 'ses_a', directory: '/a'})
   const other = join(one.folder, 'new', 'opencode.db')
@@ -238,7 +238,7 @@ test('a database that vanishes or is replaced while it is open gives what it had
   await expect(idsIn(one.file, '/a')).rejects.toMatchObject({kind: 'busy'})
 })
 
-test('no database, a torn one and a strange one are one clear problem; one that is just being made has no sessions', async () => {
+test('a missing, a truncated and a foreign database are one clear problem; a database in creation has no sessions', async () => {
   using scratch = scratchFolder()
   const file = join(scratch.path, 'opencode.db')
   writeFileSync(file, 'this is a letter, and no database, however long one reads on in it '.repeat(200))
@@ -257,7 +257,7 @@ test('no database, a torn one and a strange one are one clear problem; one that 
   strange.agent.database.exec('ALTER TABLE session RENAME COLUMN directory TO place; DROP TABLE part')
   await expect(idsIn(strange.file, '/a')).rejects.toMatchObject({
     kind: 'unknown',
-    message: expect.stringMatching(/it lacks session\.directory, part\.id, part\.message_id/),
+    message: expect.stringMatching(/missing session\.directory, part\.id, part\.message_id/),
     suggestions: [expect.stringMatching(/Update a2a-worker/)],
   })
   writeFileSync(file, '')

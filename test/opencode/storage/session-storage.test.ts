@@ -25,7 +25,7 @@ function home() {
   }
 }
 
-test('without a word the storage is in the data folder of the user, or of XDG_DATA_HOME', async () => {
+test('by default the storage is in the data folder of the user, or of XDG_DATA_HOME', async () => {
   using one = home()
   expect(await one.find()).toBeUndefined()
   const path = one.database()
@@ -34,7 +34,7 @@ test('without a word the storage is in the data folder of the user, or of XDG_DA
   expect(await one.find(undefined, {XDG_DATA_HOME: join(one.path, 'xdg')})).toMatchObject({path: elsewhere})
 })
 
-test("OPENCODE_DB is the agent's own word: a path, a name in the data folder, or no file at all", async () => {
+test('OPENCODE_DB of the agent may be a path, a name in the data folder, or no file at all', async () => {
   using one = home()
   one.tree()
   const path = one.database(join(one.data, 'mine.db'))
@@ -44,7 +44,7 @@ test("OPENCODE_DB is the agent's own word: a path, a name in the data folder, or
   expect(await one.find(undefined, {OPENCODE_DB: 'nothing.db'})).toBeUndefined()
 })
 
-test('the setting names the storage folder, the data folder or a database, and wins', async () => {
+test('the setting names the storage folder, the data folder or a database, and takes precedence', async () => {
   using one = home()
   one.database()
   const data = join(one.path, 'other')
@@ -57,7 +57,7 @@ test('the setting names the storage folder, the data folder or a database, and w
   expect(await one.find(tree)).toEqual({kind: 'tree', path: tree})
 })
 
-test('what was named and is not there is a problem: nothing else is read in its place', async () => {
+test('a configured storage that is missing is a problem: nothing else is read in its place', async () => {
   using one = home()
   one.database()
   await expect(one.find(join(one.path, 'nowhere'))).rejects.toMatchObject({
@@ -67,7 +67,7 @@ test('what was named and is not there is a problem: nothing else is read in its 
   })
 })
 
-test('of a database and a tree the newer one is read', async () => {
+test('the newer one of database and tree is read', async () => {
   using one = home()
   const path = one.database()
   const tree = one.tree()
@@ -79,7 +79,7 @@ test('of a database and a tree the newer one is read', async () => {
   expect(await one.find()).toEqual({kind: 'tree', path: tree})
 })
 
-test('the stamp of a database changes with each write, in its log too', async () => {
+test('the stamp of a database changes with each write, also in its log', async () => {
   using one = home()
   const stamp = async () => {
     const found = await one.find()

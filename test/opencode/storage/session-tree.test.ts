@@ -11,7 +11,7 @@ function planted() {
   return {storage, tree: agentTree(storage), source: sessionTree(storage), [Symbol.dispose]: scratch[Symbol.dispose]}
 }
 
-test('sessions of all projects are read, filtered by their directory, the newest first', () => {
+test('sessions of all projects are read, filtered by directory, newest first', () => {
   using one = planted()
   one.tree.session({id: 'ses_a', directory: '/a', created: 1000, updated: 5000})
   one.tree.session({id: 'ses_b', directory: '/a', created: 2000, updated: 9000}, 'global')
@@ -37,7 +37,7 @@ test('sessions of all projects are read, filtered by their directory, the newest
   expect(one.source.sessions({inside: ['/a']}, 'ses_a')).toHaveLength(1)
 })
 
-test('messages are in order, with their parts as they were written', () => {
+test('messages are in order, with their parts as OpenCode wrote them', () => {
   using one = planted()
   one.tree.message({
     id: 'msg_2',
@@ -57,7 +57,7 @@ test('messages are in order, with their parts as they were written', () => {
   expect(one.source.message('ses_a', 'msg_3')).toBeUndefined()
 })
 
-test('a session without a directory was in the worktree of its project', () => {
+test('a session without a directory belongs to the worktree of its project', () => {
   using one = planted()
   one.tree.project('p', '/work')
   one.tree.write(['session', 'p', 'ses_a.json'], {id: 'ses_a', projectID: 'p', title: 'old', time: {created: 1}})
@@ -67,7 +67,7 @@ test('a session without a directory was in the worktree of its project', () => {
   ])
 })
 
-test('files that are half written, no JSON, or of a strange name are passed over', () => {
+test('files that are half written, not JSON, or oddly named are skipped', () => {
   using one = planted()
   one.tree.session({id: 'ses_a', directory: '/a'})
   one.tree.write(['session', 'p', 'ses_half.json'], '{"id": "ses_half", "dire')

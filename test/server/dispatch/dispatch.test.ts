@@ -4,7 +4,7 @@ import {Api} from '../support/api.ts'
 import {openStream} from '../support/events.ts'
 import {startPlane, until} from '../support/plane.ts'
 
-test('one working tree has one offer, and the next task comes when the first has ended', async () => {
+test('a working tree has one offer at a time, and the next task is offered when the first has ended', async () => {
   await using plane = await startPlane()
   const api = new Api(plane.url)
   await api.registerOwn('w', {max_concurrent_tasks: 5})
@@ -24,7 +24,7 @@ test('one working tree has one offer, and the next task comes when the first has
   await stream.pushed(two.id)
 })
 
-test('a worker is offered no more than its slots, and no more than its last heartbeat allows', async () => {
+test('a worker gets no more offers than free slots, by its slots and its last heartbeat', async () => {
   await using plane = await startPlane()
   const api = new Api(plane.url)
   await api.registerOwn('w', {max_concurrent_tasks: 3, global_codebase_id: 'g'})
@@ -40,13 +40,13 @@ test('a worker is offered no more than its slots, and no more than its last hear
   await api.heartbeat('w', [{id: tasks[0] ?? '', attempt: 1}], 1)
   await stream.pushed(tasks[1] ?? '')
   expect(stream.tasks).toHaveLength(2)
-  await api.report(tasks[0] ?? '', 'w', 'completed') // counts, without another heartbeat
+  await api.report(tasks[0] ?? '', 'w', 'completed') // frees the slot without another heartbeat
   await stream.pushed(tasks[2] ?? '')
   await api.heartbeat('w', [], 3)
   await until(() => stream.tasks.length === 4)
 })
 
-test('equal codebases take turns, and a higher priority goes first', async () => {
+test('equal codebases take turns, and a higher priority comes first', async () => {
   await using plane = await startPlane()
   const api = new Api(plane.url)
   await api.registerOwn('w', {max_concurrent_tasks: 1, global_codebase_id: 'g'})
@@ -88,7 +88,7 @@ test('a global task goes to the least loaded worker that has a global codebase, 
   expect(plain.tasks).toEqual([early.id])
 })
 
-test('an offer that is not taken goes to the next worker, and back to the only one after a pause', async () => {
+test('an offer that is not claimed goes to the next worker, or again to the only one after a pause', async () => {
   await using plane = await startPlane({timings: {offerMs: 60}})
   const api = new Api(plane.url)
   await api.registerOwn('w1', {global_codebase_id: 'g'})
@@ -100,7 +100,7 @@ test('an offer that is not taken goes to the next worker, and back to the only o
   await until(() => one.tasks.length + two.tasks.length >= 4)
 })
 
-test('a decline goes to the next worker at once, and not back before the worker connects anew', async () => {
+test('a declined task goes to the next worker at once, and to the same worker only after it reconnects', async () => {
   await using plane = await startPlane()
   const api = new Api(plane.url)
   await api.registerOwn('w1')
@@ -121,7 +121,7 @@ test('a decline goes to the next worker at once, and not back before the worker 
   expect(owner.tasks).toHaveLength(1)
 })
 
-test('a closed stream gives its offers back at once', async () => {
+test('when a stream closes, its offers go to other workers at once', async () => {
   await using plane = await startPlane()
   const api = new Api(plane.url)
   await api.registerOwn('w1')
@@ -134,7 +134,7 @@ test('a closed stream gives its offers back at once', async () => {
   await other.pushed(task.id)
 })
 
-test('pending tasks are replayed on connect, once', async () => {
+test('pending tasks are replayed once on connect', async () => {
   await using plane = await startPlane()
   const api = new Api(plane.url)
   await api.registerOwn('w')
@@ -163,7 +163,7 @@ test('a task goes only to a worker with the capabilities that it requires', asyn
   expect(cpu.tasks).toEqual([])
 })
 
-test('a prompt too long for a frame goes without text, and only to a worker that fetches it', async () => {
+test('a task with a very long prompt is pushed without the prompt, and only to a worker that fetches it', async () => {
   await using plane = await startPlane()
   const api = new Api(plane.url)
   await api.register('py', {global_codebase_id: 'g'})
@@ -179,7 +179,7 @@ test('a prompt too long for a frame goes without text, and only to a worker that
   expect(python.tasks).toEqual([])
 })
 
-test('a registration without a worker is passed around until a worker has the path, and fails when none has', async () => {
+test('a registration without a worker is offered to one worker after the other, and fails if none has the path', async () => {
   await using plane = await startPlane()
   const api = new Api(plane.url)
   const wanted = {name: 'app', path: '/src/app', description: 'd', agent_config: {a: 1}}
@@ -206,7 +206,7 @@ test('a registration without a worker is passed around until a worker has the pa
   expect(one.tasks).toHaveLength(1)
 })
 
-test('a poll with a worker id gives what that worker may take; with a limit it gives everything', async () => {
+test('a poll with a worker id returns what that worker may take; with a limit it returns all tasks', async () => {
   await using plane = await startPlane()
   const api = new Api(plane.url)
   await api.registerOwn('w1')
@@ -230,7 +230,7 @@ test('a poll with a worker id gives what that worker may take; with a limit it g
   expect(await ids({worker_id: 'w1'})).toEqual([])
 })
 
-test('pages follow priority and age, and each task is on one page', async () => {
+test('pages are ordered by priority and age, and each task is on one page', async () => {
   await using plane = await startPlane()
   const api = new Api(plane.url)
   await api.registerOwn('w')
@@ -251,7 +251,7 @@ test('pages follow priority and age, and each task is on one page', async () => 
   expect((await api.get('tasks', {}, {query: {status: 'odd'}})).body).toEqual([])
 })
 
-test('why a task waits is said: nobody serves the codebase', async () => {
+test('the reason why a task waits is shown: nobody serves the codebase', async () => {
   await using plane = await startPlane()
   const api = new Api(plane.url)
   await api.registerOwn('w')
@@ -262,7 +262,7 @@ test('why a task waits is said: nobody serves the codebase', async () => {
   expect((await api.get('codebase', {codebase})).body).toMatchObject({served: false, hostname: 'box'})
 })
 
-test('why a task waits is said: its worker is offline', async () => {
+test('the reason why a task waits is shown: its worker is offline', async () => {
   let ahead = 0
   const clock = {...systemClock, now: () => Date.now() + ahead}
   await using plane = await startPlane({clock})

@@ -6,7 +6,7 @@ import {scratch, startPlane} from '../support/plane.ts'
 
 const tokens = parseTokens('ops:adm, ci/client:cli, any/worker:wrk, w1/worker=W1:bound, bare')
 
-test('tokens are read as name:token, with a scope and a worker after the name', () => {
+test('a token is written as name:token, with an optional scope and worker after the name', () => {
   expect(tokens).toEqual([
     {name: 'ops', scope: 'admin', workerId: undefined, token: 'adm'},
     {name: 'ci', scope: 'client', workerId: undefined, token: 'cli'},
@@ -20,7 +20,7 @@ test('tokens are read as name:token, with a scope and a worker after the name', 
   expect(() => parseTokens('a/root:very-secret')).not.toThrow(/very-secret/)
 })
 
-test('a token must be shown everywhere but at the health checks', async () => {
+test('every route except for the health checks requires a token', async () => {
   await using plane = await startPlane({tokens})
   const nobody = new Api(plane.url)
   expect(await nobody.get('tasks')).toMatchObject({status: 401, body: {detail: 'Missing Bearer token'}})
@@ -31,14 +31,14 @@ test('a token must be shown everywhere but at the health checks', async () => {
     expect((await new Api(plane.url, token).get('tasks')).status).toBe(200)
 })
 
-test('in mode stream-only a token is asked for under /v1/worker only', () => {
+test('in mode stream-only, only /v1/worker requires a token', () => {
   const gate = createAuthGuard(tokens, 'stream-only')
   expect(gate(undefined, '/v1/opencode/tasks')).toBeUndefined()
   expect(() => gate(undefined, '/v1/worker/tasks/stream')).toThrow('Missing Bearer token')
   expect(gate('Bearer cli', '/v1/worker/tasks/stream')).toMatchObject({name: 'ci', scope: 'client'})
 })
 
-test('a worker’s token speaks for its worker only, and neither creates nor cancels tasks', async () => {
+test("a worker's token acts for its worker only, and neither creates nor cancels tasks", async () => {
   await using plane = await startPlane({tokens})
   const [admin, worker] = [new Api(plane.url, 'adm'), new Api(plane.url, 'bound')]
   expect((await worker.registerOwn('W2')).body.detail).toBe('The token "w1" belongs to another worker, not to W2')
@@ -67,7 +67,7 @@ test('a worker’s token speaks for its worker only, and neither creates nor can
   expect((await worker.report(task.id, 'W1', 'completed')).status).toBe(200)
 })
 
-test('a worker’s token without an id is tied to the first worker that registers, for good', async () => {
+test("a worker's token without an id is bound for good to the first worker that registers with it", async () => {
   await using folder = await scratch()
   const options = {tokens, database: folder.file('plane.db')}
   {
@@ -83,7 +83,7 @@ test('a worker’s token without an id is tied to the first worker that register
   expect((await worker.heartbeat('w', [])).status).toBe(200)
 })
 
-test('a client’s token creates, reads and cancels, and does nothing that a worker does', async () => {
+test("a client's token creates, reads and cancels tasks, and does nothing that a worker does", async () => {
   await using plane = await startPlane({tokens})
   const [admin, client] = [new Api(plane.url, 'adm'), new Api(plane.url, 'cli')]
   await admin.registerOwn('w')

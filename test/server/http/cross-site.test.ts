@@ -6,7 +6,7 @@ import {createCrossSiteGuard} from '../../../src/lib/server/http/cross-site.ts'
 import {startFleet} from '../../support/fleet.ts'
 import {startPlane} from '../support/plane.ts'
 
-/** What a browser sends for a page: `fetch` would not let us write these headers. */
+/** A request with the headers of a browser. `fetch` would not send these headers. */
 const ask = (url: string, method: string, headers: Record<string, string>, body = '') =>
   new Promise<{status: number; text: string}>((resolve, reject) => {
     const sent = request(url, {method, headers}, (response) => {
@@ -20,7 +20,7 @@ const ask = (url: string, method: string, headers: Record<string, string>, body 
 
 const codebase = JSON.stringify({name: 'x', path: '/x'})
 
-test('a page of another site cannot use a control plane that asks for no token', async () => {
+test('a page of another site cannot use a control plane without tokens', async () => {
   await using plane = await startPlane()
   const codebases = `${plane.url}/v1/opencode/codebases`
   const foreign = {origin: 'https://evil.example', 'content-type': 'text/plain'}
@@ -32,7 +32,7 @@ test('a page of another site cannot use a control plane that asks for no token',
   expect((await ask(codebases, 'GET', {})).text).toBe('[]')
 })
 
-test('a name that was made to mean this machine is refused', async () => {
+test('a host name that an attacker points at this machine is refused', async () => {
   await using plane = await startPlane()
   const {port} = new URL(plane.url)
   const at = (name: string) => ask(`${plane.url}/v1/opencode/tasks`, 'GET', {host: `${name}:${port}`})
@@ -46,7 +46,7 @@ test('a name that was made to mean this machine is refused', async () => {
     expect(await at(name)).toMatchObject({status: 200})
 })
 
-test('pages of the control plane itself, links to it, health checks, and whoever shows a token may use it', async () => {
+test("the control plane's own pages, links to it, health checks, and requests with a token are allowed", async () => {
   await using open = await startPlane()
   const foreign = {origin: 'https://ui.example'}
   for (const headers of [{origin: open.url}, {'sec-fetch-site': 'cross-site', 'sec-fetch-mode': 'navigate'}])
@@ -57,7 +57,7 @@ test('pages of the control plane itself, links to it, health checks, and whoever
   expect(await ask(`${closed.url}/v1/opencode/tasks`, 'GET', shown)).toMatchObject({status: 200})
 })
 
-test('a control plane that other machines reach may have any name', () => {
+test('a control plane that other machines can reach accepts any host name', () => {
   const gate = createCrossSiteGuard('0.0.0.0')
   const headers = (given: Record<string, string>) => () => gate((name) => given[name])
   expect(headers({host: 'plane.example:8000'})).not.toThrow()
@@ -65,7 +65,7 @@ test('a control plane that other machines reach may have any name', () => {
   expect(headers({host: 'plane.example:8000', origin: 'http://other.example:8000'})).toThrow('other.example')
 })
 
-test('that no token is asked for is said at the start, and only then', async () => {
+test('only a control plane without tokens warns at the start', async () => {
   await using open = await startFleet()
   expect(open.plane.stderr()).toMatch(/^No token is required\. .* Set A2A_AUTH_TOKENS/)
   await using closed = await startFleet({env: {A2A_AUTH_TOKENS: 'me:secret'}})

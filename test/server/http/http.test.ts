@@ -41,7 +41,7 @@ test('errors have the shapes of the existing server', async () => {
   expect((await api.create(codebase)).status).toBe('pending')
 })
 
-test('unknown ids are 404 with what was not found', async () => {
+test('unknown ids are 404 with the kind of thing that was not found', async () => {
   await using one = await served()
   const {api} = one
   const id = '../%00 😀'
@@ -66,7 +66,7 @@ test('unknown ids are 404 with what was not found', async () => {
   expect((await api.get('connectedWorker', {worker: 'x'})).body.detail).toBe('Worker x not found or not connected')
 })
 
-test('bodies over their limit are refused, announced or not', async () => {
+test('bodies above their limit are refused, with and without a Content-Length', async () => {
   await using one = await served()
   const {api, codebase, plane} = one
   const tasks = pathTo('codebaseTasks', {codebase})
@@ -77,7 +77,7 @@ test('bodies over their limit are refused, announced or not', async () => {
   const socket = connect(plane.port, '127.0.0.1')
   let answer = ''
   socket.on('data', (chunk: Buffer) => (answer += String(chunk)))
-  socket.on('error', () => {}) // the plane does not read to the end
+  socket.on('error', () => {}) // the control plane does not read to the end
   socket.write(
     `POST ${tasks} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n`,
   )
@@ -87,7 +87,7 @@ test('bodies over their limit are refused, announced or not', async () => {
   socket.destroy()
 })
 
-test('hostile values neither break the plane nor show its inside', async () => {
+test('hostile values neither break the control plane nor reveal its internals', async () => {
   await using one = await served()
   const {api, codebase, plane} = one
   const tasks = pathTo('codebaseTasks', {codebase})
@@ -123,7 +123,7 @@ test('hostile values neither break the plane nor show its inside', async () => {
   expect(plane.log).toEqual([])
 })
 
-test('HEAD works on each GET, a slash at the end is fine, and bodies may be empty where nothing is said', async () => {
+test('HEAD works on each GET route, a trailing slash is accepted, and a body may be missing if no field is required', async () => {
   await using one = await served()
   const {api} = one
   for (const path of ['/health', '/v1/opencode/tasks/', '/v1/opencode/status', '/v1/worker/tasks/stream?worker_id=w'])
@@ -139,7 +139,7 @@ test('HEAD works on each GET, a slash at the end is fine, and bodies may be empt
     expect(await api.send('POST', path)).toMatchObject({status: 200, body: {success: true}})
 })
 
-test('registration answers with the worker and what the plane can do', async () => {
+test('the answer to a registration has the worker and the features of the control plane', async () => {
   await using one = await served()
   const {body} = await one.api.registerOwn('w', {version: '1.2.3', models: [{id: 'm'}]})
   expect(body).toMatchObject({
@@ -157,7 +157,7 @@ test('registration answers with the worker and what the plane can do', async () 
   expect((await one.api.get('status')).body).toMatchObject({available: true, registered_codebases: 1})
 })
 
-test('a stream takes its worker from the query, X-Worker-ID or worker_id, and a new one ends the older', async () => {
+test("a stream takes its worker from the query, X-Worker-ID or worker_id, and replaces the worker's older stream", async () => {
   await using one = await served()
   const {api} = one
   expect(await api.send('GET', '/v1/worker/tasks/stream')).toMatchObject({
@@ -176,7 +176,7 @@ test('a stream takes its worker from the query, X-Worker-ID or worker_id, and a 
   expect(third.events.every(({id}) => /^\d+$/.test(id ?? ''))).toBe(true)
 })
 
-test('a stream that says its codebases later gets their tasks', async () => {
+test('a stream whose codebases are set later gets their tasks', async () => {
   await using one = await served()
   const {api, codebase} = one
   const put = (codebases: string[]) => api.send('PUT', `${pathTo('workerCodebases')}?worker_id=v`, {codebases})
@@ -187,7 +187,7 @@ test('a stream that says its codebases later gets their tasks', async () => {
   await stream.pushed(task.id)
 })
 
-test('trigger answers with the task’s id as the session id', async () => {
+test("trigger answers with the task's id as the session id", async () => {
   await using one = await served()
   const {api, codebase} = one
   const prompt = 'p'.repeat(100)

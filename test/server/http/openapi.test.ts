@@ -8,7 +8,7 @@ const verbs = ['get', 'post', 'put', 'delete']
 const templated = (route: string) => route.replaceAll(/:([a-z]+)/g, '{$1}')
 const filled = (path: string) => path.replaceAll(/[:{]([a-z]+)\}?/g, 'w')
 
-// the document is looked at, not trusted
+// the tests check the shape of the document
 // oxlint-disable-next-line typescript/no-explicit-any
 type Document = any
 
@@ -20,7 +20,7 @@ async function documented() {
   return {plane, api, document: body, [Symbol.asyncDispose]: () => plane.close()}
 }
 
-test('every route is in the document, with the verbs that it answers to', async () => {
+test('every route is in the document, with all its methods', async () => {
   await using one = await documented()
   const {api, document} = one
   expect(document).toMatchObject({openapi: '3.1.0', info: {version: '1.2.3'}})
@@ -30,14 +30,14 @@ test('every route is in the document, with the verbs that it answers to', async 
     const answer = await api.send('PATCH', filled(path))
     expect(answer.status, path).toBe(405)
     const allowed = (answer.headers.get('allow') ?? '').toLowerCase().split(', ').sort()
-    // /workers/register is also the worker that is called register
+    // /workers/register also matches a worker with the id `register`
     const same = items.filter(([other]) => new RegExp(`^${other.replaceAll(/{[a-z]+}/g, '[^/]+')}$`).test(filled(path)))
     const documented = same.flatMap(([, item]) => Object.keys(item).filter((key) => verbs.includes(key)))
     expect([...new Set(documented)].sort(), path).toEqual(allowed)
   }
 })
 
-test('what a body must have according to the document is what the plane asks for', async () => {
+test('the fields that the document requires in a body are the fields that the control plane requires', async () => {
   await using one = await documented()
   const {api, document} = one
   let looked = 0
@@ -57,7 +57,7 @@ test('what a body must have according to the document is what the plane asks for
   expect(looked).toBeGreaterThan(10)
 })
 
-test('every reference in the document leads somewhere, and every operation has a name of its own', async () => {
+test('every reference in the document resolves, and every operation has a unique name', async () => {
   await using one = await documented()
   const text = JSON.stringify(one.document)
   const references = new Set(text.match(/"\$ref":"[^"]+"/g)?.map((reference) => reference.slice(8, -1)))
@@ -77,7 +77,7 @@ test('every reference in the document leads somewhere, and every operation has a
   expect(new Set(ids).size).toBe(ids.length)
 })
 
-test('HEAD answers as GET does, without a body', async () => {
+test('HEAD answers like GET, without a body', async () => {
   await using one = await documented()
   const {api, document, plane} = one
   for (const [path, item] of Object.entries<Document>(document.paths)) {
@@ -92,7 +92,7 @@ test('HEAD answers as GET does, without a body', async () => {
   }
 })
 
-test('the document says where a token is needed', async () => {
+test('the document says which routes need a token', async () => {
   await using plane = await startPlane({tokens: parseTokens('ci/client:cli')})
   expect((await new Api(plane.url).get('openapi')).status).toBe(401)
   const {body} = await new Api(plane.url, 'cli').get('openapi')

@@ -25,7 +25,7 @@ beforeAll(async () => {
 const serve = (args: string[]) =>
   cli(['serve', '--port', '0', ...args], {cwd: folder.path, env: environment(folder.path)})
 
-test('serve speaks HTTPS with a certificate, and a client that trusts it works', async () => {
+test('serve speaks HTTPS with a certificate, and a client that trusts it can connect', async () => {
   const files = ['--tls-cert', folder.file('plane.crt'), '--tls-key', folder.file('plane.key')]
   const env = {A2A_STATE_DIR: folder.file('plane'), A2A_AUTH_TOKENS: 'me:secret'}
   await using plane = await runScript('serve-process.ts', ['--port', '0', ...files], env)
@@ -44,7 +44,7 @@ test('serve speaks HTTPS with a certificate, and a client that trusts it works',
   expect(await plane.end('SIGTERM')).toBe(0)
 })
 
-test('a certificate that cannot be used is named, with what to do, and the exit code is 78', async () => {
+test('an unusable certificate is reported with a fix: exit 78', async () => {
   await writeFile(folder.file('noise'), 'no certificate')
   const [cert, key, noise] = ['plane.crt', 'plane.key', 'noise'].map((name) => folder.file(name)) as [
     string,

@@ -18,7 +18,7 @@ async function monitored(options: Parameters<typeof startPlane>[0] = {}) {
 
 const usage = {input: 10, output: 5, reasoning: 1, cost: 0.1}
 
-test('the log tells what happens: workers once a connection, tasks, and their output', async () => {
+test('the log records activity: one message per worker connection, tasks, and their output', async () => {
   await using one = await monitored()
   const {api} = one
   {
@@ -78,7 +78,7 @@ test('the statistics count messages, tool calls, errors, tokens and times', asyn
   ])
 })
 
-test('messages are counted, searched, filtered and paged', async () => {
+test('messages can be counted, searched, filtered and paged', async () => {
   await using one = await monitored()
   const {api} = one
   for (const title of ['Alpha', 'Beta', 'alphabet']) await api.create('global', {title})
@@ -122,7 +122,7 @@ test('the log is bounded in messages and in bytes', async () => {
   expect((await one.contents({limit: 1}))[0]).toMatch(/^x{2048}… \(952 more characters\)$/)
 })
 
-test('the stream sends what happens as unnamed events, and what a reader missed when it comes back', async () => {
+test('the stream sends activity as unnamed events, and after a reconnect the events that were missed', async () => {
   await using one = await monitored({timings: {keepAliveMs: 20}})
   const {api} = one
   await api.create('global', {title: 'before'})
@@ -149,7 +149,7 @@ test('the stream sends what happens as unnamed events, and what a reader missed 
   expect(live.data('message').at(-1)).not.toHaveProperty('event')
 })
 
-test('exports hold everything, and a spreadsheet runs nothing of it', async () => {
+test('exports contain all messages, and no cell that a spreadsheet would run', async () => {
   await using one = await monitored()
   const {api} = one
   const {id} = await api.create('global', {title: 'a "quoted", title\nof two lines'})
@@ -171,7 +171,7 @@ test('exports hold everything, and a spreadsheet runs nothing of it', async () =
   expect(text).not.toMatch(/(^|,)"[=+\-@\t]/m)
 })
 
-test('an intervention says that it reaches nobody', async () => {
+test('an intervention answers that nobody receives it', async () => {
   await using one = await monitored()
   const intervene = (body: object) => one.api.post('monitorIntervene', {}, body)
   const {body} = await intervene({agent_id: 'w', message: 'stop', timestamp: '2026-01-01T00:00:00Z'})
@@ -186,7 +186,7 @@ test('an intervention says that it reaches nobody', async () => {
   expect((await intervene({agent_id: 'w'})).status).toBe(422)
 })
 
-test('a worker’s token does not read what others do; a dump needs a token even where reading does not', async () => {
+test("a worker's token does not read the activity of others; a dump needs a token even where reading does not", async () => {
   const tokens = parseTokens('me:adm,w/worker:wrk,ci/client:cli')
   const all = [
     'monitorMessages',
@@ -221,7 +221,7 @@ test('a worker’s token does not read what others do; a dump needs a token even
   }
 })
 
-test('the database tells what is in it', async () => {
+test('the database routes show the content of the database', async () => {
   await using one = await monitored()
   const {api} = one
   const codebase = await api.codebase('w', '/a')
@@ -247,7 +247,7 @@ test('the database tells what is in it', async () => {
   expect((await api.get('databaseSessions', {}, {query: {offset: '-1'}})).status).toBe(400)
 })
 
-test('the agent card is where A2A looks for it', async () => {
+test('the agent card is at the path that A2A defines', async () => {
   await using plane = await startPlane({version: '1.2.3', tokens: parseTokens('a:t')})
   expect((await new Api(plane.url).send('GET', '/.well-known/agent-card.json')).body).toMatchObject({
     protocolVersion: '0.3.0',
@@ -259,7 +259,7 @@ test('the agent card is where A2A looks for it', async () => {
   expect((await new Api(plane.url).get('health')).body).toMatchObject({status: 'healthy', version: '1.2.3'})
 })
 
-test('a monitoring reader that reads nothing does not slow the others down', async () => {
+test('a monitoring reader that is stuck does not slow down the others', async () => {
   await using one = await monitored()
   const {api} = one
   const stuck = await fetch(one.plane.url + pathTo('monitorStream'))

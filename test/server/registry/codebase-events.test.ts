@@ -27,7 +27,7 @@ const shape = ({events}: Listener) =>
     return [event, task_status ?? output ?? content].filter((word) => word !== undefined).join(' ')
   })
 
-test('a codebase’s events tell its tasks’ states, their output and their results, and no other’s', async () => {
+test("a codebase's events are the states, output and results of its own tasks only", async () => {
   await using one = await watched()
   const {api, codebase} = one
   const other = await api.codebase('w', '/b')
@@ -62,7 +62,7 @@ test('a codebase’s events tell its tasks’ states, their output and their res
   })
 })
 
-test('a reader that comes back with Last-Event-ID gets the output that it missed', async () => {
+test('a reader that reconnects with Last-Event-ID gets the output that it missed', async () => {
   await using one = await watched()
   const {api, codebase} = one
   const first = await api.create(codebase)
@@ -94,7 +94,7 @@ test('a reader that comes back with Last-Event-ID gets the output that it missed
   expect(fresh.data('output')).toEqual([])
 })
 
-test('the stream is never silent for long, and ends when its codebase is removed', async () => {
+test('the stream sends keep-alives, and ends when its codebase is removed', async () => {
   await using one = await watched({timings: {keepAliveMs: 20}})
   let bytes = 0
   const response = await fetch(one.plane.url + pathTo('codebaseEvents', {codebase: one.codebase}))
@@ -111,7 +111,7 @@ test('the stream is never silent for long, and ends when its codebase is removed
   expect(one.plane.log).toEqual([])
 })
 
-test('global tasks have events, too; an unknown codebase has none', async () => {
+test('global tasks have events, too; an unknown codebase is 404', async () => {
   await using one = await watched()
   await using events = await Listener.open(one.api, pathTo('codebaseEvents', {codebase: 'global'}))
   await until(() => events.events.length > 0)
@@ -121,7 +121,7 @@ test('global tasks have events, too; an unknown codebase has none', async () => 
   expect(await one.api.send('HEAD', pathTo('codebaseEvents', {codebase: 'global'}))).toMatchObject({status: 200})
 })
 
-test('events need a token where tokens are asked for', async () => {
+test('events require a token if tokens are configured', async () => {
   await using plane = await startPlane({tokens: parseTokens('ci/client:cli,w/worker:wrk')})
   const [client, worker] = [new Api(plane.url, 'cli'), new Api(plane.url, 'wrk')]
   await worker.registerOwn('w')

@@ -5,7 +5,7 @@ import {Api} from '../support/api.ts'
 import {openStream} from '../support/events.ts'
 import {startPlane, until} from '../support/plane.ts'
 
-test('a removed codebase is gone with what waits for it; a worker that still serves it registers it anew', async () => {
+test('a removed codebase loses its waiting tasks; a worker that still serves it registers it again', async () => {
   await using plane = await startPlane()
   const api = new Api(plane.url)
   await api.registerOwn('w')
@@ -26,7 +26,7 @@ test('a removed codebase is gone with what waits for it; a worker that still ser
   expect(await api.codebase('w', '/a')).not.toBe(codebase)
 })
 
-test('a codebase of which a task runs is not removed, and neither are the pseudo-codebases', async () => {
+test('a codebase with a running task cannot be removed, and neither can the pseudo-codebases', async () => {
   await using plane = await startPlane()
   const api = new Api(plane.url)
   await api.registerOwn('w')
@@ -45,7 +45,7 @@ test('a codebase of which a task runs is not removed, and neither are the pseudo
   expect((await api.task(running.id)).status).toBe('completed')
 })
 
-test('a client may remove a codebase, a worker may not', async () => {
+test('a client may remove a codebase, but a worker may not', async () => {
   await using plane = await startPlane({tokens: parseTokens('me:adm,w/worker=w:wrk,ci/client:cli')})
   const [worker, client] = [new Api(plane.url, 'wrk'), new Api(plane.url, 'cli')]
   await worker.registerOwn('w')
@@ -74,7 +74,7 @@ test('the status of a codebase is the codebase with the counts of its tasks', as
   expect((await api.get('codebaseStatus', {codebase: 'x'})).body.detail).toBe('Codebase not found')
 })
 
-test('global is a codebase as soon as there is a worker', async () => {
+test('global is a codebase once there is a worker', async () => {
   await using plane = await startPlane()
   const api = new Api(plane.url)
   expect((await api.get('codebase', {codebase: 'global'})).status).toBe(404)
@@ -92,13 +92,13 @@ test('global is a codebase as soon as there is a worker', async () => {
   expect((await api.get('codebases')).body).toEqual([])
 })
 
-test('of one directory only those are listed whose worker is there, unless duplicates are wanted', async () => {
+test('codebases of the same directory are listed only if their worker is connected, unless duplicates are requested', async () => {
   let ahead = 0
   const clock = {...systemClock, now: () => Date.now() + ahead}
   await using plane = await startPlane({clock})
   const api = new Api(plane.url)
   await api.registerOwn('old')
-  const gone = await api.codebase('old', '/a')
+  const unserved = await api.codebase('old', '/a')
   await api.registerOwn('elsewhere', {hostname: 'other'})
   const elsewhere = await api.codebase('elsewhere', '/a')
   ahead = 3_600_000
@@ -110,12 +110,12 @@ test('of one directory only those are listed whose worker is there, unless dupli
   const list = async (query = {}) => (await api.get('codebases', {}, {query})).body
   const shown = await list()
   expect(shown.map(({id}: {id: string}) => id).sort()).toEqual([elsewhere, live, beside].sort())
-  expect(shown.find(({id}: {id: string}) => id === live)).toMatchObject({aliases: [gone], duplicate_count: 1})
+  expect(shown.find(({id}: {id: string}) => id === live)).toMatchObject({aliases: [unserved], duplicate_count: 1})
   expect(await list({include_duplicates: 'true'})).toHaveLength(4)
   expect((await api.get('codebaseList')).body).toHaveLength(3)
 })
 
-test('workers and codebases come in pages when a limit is given', async () => {
+test('workers and codebases are paged if a limit is given', async () => {
   await using plane = await startPlane()
   const api = new Api(plane.url)
   for (let i = 0; i < 5; i++) {
@@ -142,7 +142,7 @@ test('workers and codebases come in pages when a limit is given', async () => {
   }
 })
 
-test('a global task is refused to a worker without a global codebase while one with it is there', async () => {
+test('a worker without a global codebase gets no global task while a worker with one is connected', async () => {
   await using plane = await startPlane()
   const api = new Api(plane.url)
   await api.registerOwn('plain')

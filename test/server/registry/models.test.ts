@@ -12,7 +12,7 @@ const model = (id: string, more: object = {}) => ({
   ...more,
 })
 
-test('the models are those of all workers, each once, and their provider says whose they are', async () => {
+test('the list has the models of all workers, each once, and the provider names the workers', async () => {
   await using plane = await startPlane()
   const api = new Api(plane.url)
   expect((await api.get('models')).body).toEqual({models: [], default: null})
@@ -39,7 +39,7 @@ test('the models are those of all workers, each once, and their provider says wh
   })
 })
 
-test('every token may read the models, and one is needed', async () => {
+test('every token may read the models, and a token is required', async () => {
   await using plane = await startPlane({tokens: parseTokens('me:adm,w/worker=w:wrk,ci/client:cli')})
   for (const token of ['adm', 'wrk', 'cli']) expect((await new Api(plane.url, token).get('models')).status).toBe(200)
   expect((await new Api(plane.url).get('models')).status).toBe(401)

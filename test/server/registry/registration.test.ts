@@ -8,7 +8,7 @@ import {startPlane, until} from '../support/plane.ts'
 const wanted = {name: 'app', path: '/src/app'}
 const missing = 'Path does not exist on this worker: /src/app'
 
-test('a registration that nobody can place is offered to each connected worker once, then it fails', async () => {
+test('a registration that no worker accepts is offered to each connected worker once, then it fails', async () => {
   await using plane = await startPlane()
   const api = new Api(plane.url)
   for (const worker of ['w1', 'w2', 'w3']) await api.registerOwn(worker)
@@ -31,7 +31,7 @@ test('a registration that nobody can place is offered to each connected worker o
   for (const {tasks} of Object.values(streams)) expect(tasks).toEqual([id])
 })
 
-test('a registration waits for a worker that is there and has not answered, and fails when that one leaves', async () => {
+test('a registration waits for a connected worker that has not answered, and fails when that worker leaves', async () => {
   let ahead = 0
   const clock = {...systemClock, monotonic: () => performance.now() + ahead}
   await using plane = await startPlane({clock, timings: {offerMs: 100}})
@@ -48,7 +48,7 @@ test('a registration waits for a worker that is there and has not answered, and 
   await until(async () => (await api.task(id)).status === 'failed')
 })
 
-test('a worker that connects later is asked too', async () => {
+test('a registration is also offered to a worker that connects later', async () => {
   await using plane = await startPlane()
   const api = new Api(plane.url)
   await api.registerOwn('w1')
@@ -58,7 +58,7 @@ test('a worker that connects later is asked too', async () => {
   await late.pushed(id)
 })
 
-test('a finished registration tells in its metadata which codebase it led to', async () => {
+test('a finished registration has the id of the codebase in its metadata', async () => {
   await using plane = await startPlane()
   const api = new Api(plane.url)
   await api.registerOwn('w1')
@@ -79,7 +79,7 @@ test('a finished registration tells in its metadata which codebase it led to', a
   expect(nothing.metadata).not.toHaveProperty('codebase_id')
 })
 
-test('another failure than a missing path ends the registration at once', async () => {
+test('a failure other than a missing path ends the registration at once', async () => {
   await using plane = await startPlane()
   const api = new Api(plane.url)
   await api.registerOwn('w1')
@@ -90,7 +90,7 @@ test('another failure than a missing path ends the registration at once', async 
   expect((await api.report(id, 'w1', 'failed', {error})).body.task).toMatchObject({status: 'failed', error})
 })
 
-test('the same Idempotency-Key asks once, and a worker’s token may not ask', async () => {
+test("the same Idempotency-Key creates one registration, and a worker's token may not create any", async () => {
   await using plane = await startPlane({tokens: parseTokens('me:adm,w/worker=w1:wrk,ci/client:cli')})
   const [admin, worker, client] = ['adm', 'wrk', 'cli'].map((token) => new Api(plane.url, token)) as [Api, Api, Api]
   await admin.registerOwn('w1')

@@ -42,7 +42,7 @@ const message = (id: string, created: unknown, text = id) => ({
   parts: [{id: `prt_${id}`, type: 'text', text}],
 })
 
-test('a full list replaces what was there, in the shape of the existing server', async () => {
+test('a full list replaces the stored sessions, in the shape of the existing server', async () => {
   await using one = await synced()
   const {sync, ids, api, codebase} = one
   const whole = session('ses_1', '2026-01-02T00:00:00', {
@@ -78,7 +78,7 @@ test('a full list replaces what was there, in the shape of the existing server',
   expect(await one.list()).toMatchObject({sessions: [], source: 'worker_sync', synced_at: expect.any(String)})
 })
 
-test('a delta adds, changes and deletes, and leaves the rest', async () => {
+test('a delta adds, changes and deletes sessions, and leaves the others unchanged', async () => {
   await using one = await synced()
   await one.sync([session('a'), session('b'), session('c')])
   const changed = session('b', '2026-02-01T00:00:00Z', {title: 'new'})
@@ -90,7 +90,7 @@ test('a delta adds, changes and deletes, and leaves the rest', async () => {
   expect(features).toContain('sessions-delta')
 })
 
-test('times come in many forms and are answered in one', async () => {
+test('times are accepted in many formats and returned in one', async () => {
   await using one = await synced()
   const forms = [
     ['2026-01-02T03:04:05.678901', '2026-01-02T03:04:05.678Z'],
@@ -111,7 +111,7 @@ test('times come in many forms and are answered in one', async () => {
   }
 })
 
-test('the newest messages are answered, in order, and the cursor leads to older ones', async () => {
+test('the newest messages are returned, in order, and the cursor points to older ones', async () => {
   await using one = await synced()
   await one.sync([session('s')])
   const ids = Array.from({length: 7}, (_, i) => `m${i}`)
@@ -132,7 +132,7 @@ test('the newest messages are answered, in order, and the cursor leads to older 
   expect((await one.messages('s', {cursor: 'x'})).status).toBe(400)
 })
 
-test('messages replace those of their session; with partial they are added by id', async () => {
+test('messages replace the stored ones of their session; with partial they are added by id', async () => {
   await using one = await synced()
   await one.sync([session('s'), session('other')])
   await one.syncMessages('other', [message('o', 1)])
@@ -146,7 +146,7 @@ test('messages replace those of their session; with partial they are added by id
   expect((await one.messages('other')).body.messages).toHaveLength(1)
 })
 
-test('a message keeps what it has; its model is one word, wherever it stood', async () => {
+test('a message is stored with all its fields, and its model is one string from any field', async () => {
   await using one = await synced()
   const {body} = await one.syncMessages('s', [
     {...message('a', 1), model: {providerID: 'p', modelID: 'm'}, tokens: {input: 1}, tool_calls: []},
@@ -163,7 +163,7 @@ test('a message keeps what it has; its model is one word, wherever it stood', as
   ])
 })
 
-test('messages of a session that was not listed yet make it known', async () => {
+test('messages of an unlisted session create it', async () => {
   await using one = await synced()
   await one.syncMessages('ses_new', [message('a', '2026-03-01T00:00:00Z')])
   expect((await one.list()).sessions).toMatchObject([
@@ -173,7 +173,7 @@ test('messages of a session that was not listed yet make it known', async () => 
   expect((await one.messages('ses_new')).body.messages).toHaveLength(1)
 })
 
-test('sessions come in pages, newest first', async () => {
+test('sessions are paged, newest first', async () => {
   await using one = await synced()
   const {api, codebase} = one
   await one.sync([3, 1, 5, 2, 4].map((day) => session(`s${day}`, `2026-01-0${day}T00:00:00Z`)))
@@ -188,7 +188,7 @@ test('sessions come in pages, newest first', async () => {
   expect(ids).toEqual(['s5', 's4', 's3', 's2', 's1'])
 })
 
-test('what is kept is bounded: the newest sessions and messages, and no giant message', async () => {
+test('storage is bounded: the newest sessions and messages, and no giant message', async () => {
   await using one = await synced()
   const day = (i: number) => 1_700_000_000 + i
   const many = Array.from({length: limits.sessions + 10}, (_, i) => session(`s${i}`, day(i)))
@@ -202,13 +202,13 @@ test('what is kept is bounded: the newest sessions and messages, and no giant me
   const messages = Array.from({length: limits.messages + 5}, (_, i) => message(`m${i}`, day(i)))
   await one.syncMessages('late', messages)
   await one.syncMessages('late', [message('last', day(9_999_999))], {partial: true})
-  const kept = (await one.messages('late', {limit: 1000})).body.messages
-  expect(kept.at(-1).id).toBe('last')
+  const stored = (await one.messages('late', {limit: 1000})).body.messages
+  expect(stored.at(-1).id).toBe('last')
   await one.syncMessages('late', [message('giant', 1, 'x'.repeat(limits.message))])
   expect((await one.messages('late')).body.messages).toMatchObject([{id: 'giant', parts: [], truncated: true}])
 })
 
-test('bad input is refused in the usual shapes', async () => {
+test('bad input is refused with the usual errors', async () => {
   await using one = await synced()
   const {api, codebase} = one
   expect((await api.post('sessionsSync', {codebase}, {worker_id: 'w'})).body.detail).toEqual([
@@ -230,7 +230,7 @@ test('bad input is refused in the usual shapes', async () => {
   expect((await api.post('sessionsSync', {codebase}, huge)).status).toBe(413)
 })
 
-test('only the codebase’s own worker syncs, and a worker reads its own sessions only', async () => {
+test("only the codebase's own worker syncs it, and a worker reads only its own sessions", async () => {
   await using plane = await startPlane({tokens: parseTokens('me:adm,1/worker=w1:t1,2/worker=w2:t2,ci/client:cli')})
   const [admin, one, two, client] = ['adm', 't1', 't2', 'cli'].map((token) => new Api(plane.url, token)) as [
     Api,
@@ -257,7 +257,7 @@ test('only the codebase’s own worker syncs, and a worker reads its own session
     expect((await two.get(route, params)).status).toBe(403)
 })
 
-test('global is one word for each worker’s own global sessions', async () => {
+test("`global` stands for each worker's own global sessions", async () => {
   await using plane = await startPlane({tokens: parseTokens('me:adm,1/worker=w1:t1,2/worker=w2:t2')})
   const [admin, one, two] = ['adm', 't1', 't2'].map((token) => new Api(plane.url, token)) as [Api, Api, Api]
   expect((await admin.get('sessions', {codebase: 'global'})).status).toBe(404)
@@ -284,7 +284,7 @@ test('global is one word for each worker’s own global sessions', async () => {
   expect(apart.body.task.codebase_id).toBe('global')
 })
 
-test('a session is resumed by a task that names it', async () => {
+test('resume creates a task that names the session', async () => {
   await using one = await synced({tokens: [{name: 'a', scope: 'admin', token: 't'}], auth: 'stream-only'})
   const {api, codebase} = one
   const params = {codebase, session: 'ses_1'}
@@ -307,7 +307,7 @@ test('a session is resumed by a task that names it', async () => {
   expect(twice[0]?.body.task_id).toBe(twice[1]?.body.task_id)
 })
 
-test('a worker’s token does not resume sessions', async () => {
+test("a worker's token cannot resume sessions", async () => {
   await using plane = await startPlane({tokens: parseTokens('w/worker=w:wrk,ci/client:cli')})
   const [worker, client] = [new Api(plane.url, 'wrk'), new Api(plane.url, 'cli')]
   await worker.registerOwn('w')
@@ -316,7 +316,7 @@ test('a worker’s token does not resume sessions', async () => {
   expect((await client.post('sessionResume', params, {})).status).toBe(200)
 })
 
-test('a removed codebase takes its sessions with it, and what was synced survives a restart', async () => {
+test('sessions are removed with their codebase, and survive a restart', async () => {
   await using folder = await scratch()
   const database = folder.file('plane.db')
   let codebase = ''

@@ -2,12 +2,12 @@ import type {Route} from '../../../src/lib/protocol/routes.ts'
 import {pathTo} from '../../../src/lib/protocol/routes.ts'
 import type {Task} from '../../../src/lib/protocol/schemas.ts'
 
-// the shape of an answer is what the tests are about, so it is not declared here
+// answers are not typed: the tests check their shape
 // oxlint-disable-next-line typescript/no-explicit-any
 export type Answer = {status: number; body: any; headers: Headers}
 type Extras = {query?: Record<string, string | number>; headers?: Record<string, string>}
 
-/** Plain HTTP to a plane, as any client does it. */
+/** A plain HTTP client of a control plane. */
 export class Api {
   readonly url: string
   readonly #token: string | undefined
@@ -50,7 +50,7 @@ export class Api {
     return this.post('registerWorker', {}, {worker_id, name: worker_id, hostname: 'box', ...more})
   }
 
-  /** Our own kind of worker: with leases. */
+  /** Registers a worker of our own kind, which uses leases. */
   registerOwn(worker_id: string, more: object = {}): Promise<Answer> {
     return this.register(worker_id, {features: ['lease', 'decline', 'fetch'], ...more})
   }

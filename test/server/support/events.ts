@@ -4,7 +4,7 @@ import {readEvents} from '../../../src/lib/protocol/sse.ts'
 import type {Api} from './api.ts'
 import {until} from './plane.ts'
 
-/** An open event stream whose events pile up in `events`. */
+/** An open event stream that collects its events in `events`. */
 export class Listener implements AsyncDisposable {
   readonly events: SseEvent[] = []
   readonly response: Response
@@ -34,7 +34,7 @@ export class Listener implements AsyncDisposable {
     return this.data('task_available').map(({id}) => id)
   }
 
-  /** Resolves when this task was pushed, with the frame. */
+  /** Resolves with the frame when this task is pushed. */
   pushed(id: string): Promise<Record<string, unknown>> {
     return until(() => this.data('task_available').find((task) => task.id === id))
   }
@@ -49,7 +49,7 @@ export class Listener implements AsyncDisposable {
       for await (const event of readEvents(this.response.body as unknown as AsyncIterable<Uint8Array>))
         this.events.push(event)
     } catch {
-      // the plane, or the test, has cut the connection
+      // the control plane or the test has closed the connection
     }
     this.isEnded = true
   }

@@ -6,7 +6,7 @@ import {startControlPlane} from '../../../src/lib/server/control-plane.ts'
 
 export type TestPlane = ControlPlane & {log: string[]}
 
-/** A control plane on a free port, in memory unless a database is named. */
+/** A control plane on a free port, in memory by default. */
 export async function startPlane(options: Partial<ControlPlaneOptions> = {}): Promise<TestPlane> {
   const log: string[] = []
   const plane = await startControlPlane({
@@ -19,7 +19,7 @@ export async function startPlane(options: Partial<ControlPlaneOptions> = {}): Pr
   return {...plane, log}
 }
 
-/** A folder that is gone when the test ends. */
+/** A folder that is deleted after the test. */
 export async function scratch(): Promise<AsyncDisposable & {path: string; file(name: string): string}> {
   const path = await mkdtemp(join(tmpdir(), 'a2a-test-'))
   return {
@@ -29,7 +29,7 @@ export async function scratch(): Promise<AsyncDisposable & {path: string; file(n
   }
 }
 
-/** Resolves with the first truthy value; looks again every few milliseconds, for ten seconds at most. */
+/** Resolves with the first truthy value. Checks every few milliseconds, for at most ten seconds. */
 export async function until<T>(look: () => T | Promise<T>): Promise<NonNullable<T>> {
   for (const end = Date.now() + 10_000; Date.now() < end; await new Promise((resolve) => setTimeout(resolve, 5))) {
     const found = await look()

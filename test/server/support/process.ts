@@ -4,10 +4,10 @@ import {once} from 'node:events'
 import {fileURLToPath} from 'node:url'
 
 export type Running = AsyncDisposable & {
-  /** The first line that it printed. */
+  /** The first line of its output. */
   line: string
   stderr: () => string
-  /** Resolves with the exit code, or the signal's name, when it has ended. */
+  /** Resolves with the exit code or the signal's name. */
   end(signal: NodeJS.Signals): Promise<number | string>
 }
 

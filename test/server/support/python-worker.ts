@@ -6,8 +6,8 @@ type Options = {token?: string; hangs?: boolean; paths?: string[]}
 type Frame = {id: string; codebase_id: string; agent_type: string; prompt: string; metadata: Record<string, unknown>}
 
 /**
- * Behaves on the wire as the existing Python worker does: never claims, drops ids that it has seen on a stream, polls
- * without its id once each time a stream has ended, ignores what it is refused. `hangs`: its runs do not end.
+ * Behaves on the wire like the existing Python worker. It never claims, ignores pushed ids that it has seen before, and
+ * ignores refusals. Each time a stream has ended, it polls once, without its id. With `hangs` its runs do not end.
  */
 export class PythonWorker implements AsyncDisposable {
   readonly id = randomUUID().slice(0, 12)
@@ -30,7 +30,7 @@ export class PythonWorker implements AsyncDisposable {
     this.#options = options
   }
 
-  /** Its start: the pseudo-codebase first, then itself, then its codebases. */
+  /** Registers the pseudo-codebase first, then the worker, then its codebases. */
   static async start(url: string, options: Options = {}): Promise<PythonWorker> {
     const worker = new PythonWorker(url, options)
     await worker.registerCodebase('global', '/home/py')
@@ -99,7 +99,7 @@ export class PythonWorker implements AsyncDisposable {
     return tasks
   }
 
-  /** Its shutdown: what runs is not reported. */
+  /** Shuts down without reporting the running tasks. */
   async stop(): Promise<void> {
     this.#isStopped = true
     await this.#stream?.[Symbol.asyncDispose]()
@@ -108,7 +108,7 @@ export class PythonWorker implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    if (!this.#isStopped) await this.stop().catch(() => {}) // the plane may be gone
+    if (!this.#isStopped) await this.stop().catch(() => {}) // the control plane may be closed already
   }
 
   #isForMe = ({codebase_id}: Frame) => ['global', '__pending__', ...this.codebases.values()].includes(codebase_id)

@@ -1,4 +1,4 @@
 import Serve from '../../../src/commands/serve.ts'
 
-// `a2a-worker serve` as a process of its own
+// `a2a-worker serve` as a separate process
 await Serve.run(process.argv.slice(2), import.meta.url)

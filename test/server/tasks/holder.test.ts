@@ -12,7 +12,7 @@ async function oneTask(options: Parameters<typeof startPlane>[0] = {}) {
   return {plane, api, codebase, task, [Symbol.asyncDispose]: () => plane.close()}
 }
 
-test('of many claims at once exactly one wins', async () => {
+test('of many concurrent claims exactly one succeeds', async () => {
   await using plane = await startPlane()
   const api = new Api(plane.url)
   const workers = Array.from({length: 30}, (_, i) => `w${i}`)
@@ -26,7 +26,7 @@ test('of many claims at once exactly one wins', async () => {
   expect(await api.task(task.id)).toMatchObject({status: 'running', worker_id: winner, attempt: 1})
 })
 
-test('the holder may repeat its claim and its last report; nobody else may report', async () => {
+test('the holder may repeat its claim and its last report, and nobody else may report', async () => {
   await using one = await oneTask()
   const {api, task} = one
   await api.registerOwn('other')
@@ -47,7 +47,7 @@ test('the holder may repeat its claim and its last report; nobody else may repor
   })
 })
 
-test('a release puts the task back as the next attempt, and reports of the former one are refused', async () => {
+test('a release requeues the task as the next attempt, and reports of the earlier attempt are refused', async () => {
   await using one = await oneTask()
   const {api, task} = one
   await api.claim(task.id, 'w')
@@ -71,7 +71,7 @@ test('a release puts the task back as the next attempt, and reports of the forme
   expect((await release('completed')).status).toBe(200)
 })
 
-test('cancelling ends a waiting task at once and asks the holder of a running one', async () => {
+test('a cancellation ends a waiting task at once, and asks the holder of a running one', async () => {
   await using one = await oneTask()
   const {api, task, codebase} = one
   const cancel = (id: string) => api.post('taskCancel', {task: id}, undefined)
@@ -97,14 +97,14 @@ test('cancelling ends a waiting task at once and asks the holder of a running on
   expect((await api.output(task.id, 'w', '!', {attempt: 1, offset: 3, length: 1})).status).toBe(409)
 })
 
-test('a run that ends before it hears of the cancellation keeps its own end', async () => {
+test('a run that ends before the cancellation reaches it has its own outcome', async () => {
   await using one = await oneTask()
   await one.api.claim(one.task.id, 'w')
   await one.api.post('taskCancel', {task: one.task.id})
   expect((await one.api.report(one.task.id, 'w', 'completed')).body.task.status).toBe('completed')
 })
 
-test('a lapsed lease leaves a codebase task where its code is, until the worker comes back or is given up', async () => {
+test('after its lease has expired, a codebase task waits for its worker until that returns or times out', async () => {
   await using one = await oneTask({timings: {leaseMs: 80, lostTimeoutMs: 600}})
   const {api, task} = one
   await api.claim(task.id, 'w')
@@ -130,7 +130,7 @@ test('heartbeats, output and reports renew the lease', async () => {
   }
 })
 
-test('a task tied to no machine goes to another worker when its lease ends', async () => {
+test('a portable task goes to another worker when its lease expires', async () => {
   await using plane = await startPlane({timings: {leaseMs: 80}})
   const api = new Api(plane.url)
   await api.registerOwn('w1')
@@ -144,7 +144,7 @@ test('a task tied to no machine goes to another worker when its lease ends', asy
   expect((await api.report(tasks[0]?.id ?? '', 'w1', 'completed', {attempt: 1})).status).toBe(409)
 })
 
-test('a lost task that was to be cancelled is cancelled', async () => {
+test('a lost task with a requested cancellation is cancelled', async () => {
   await using one = await oneTask({timings: {leaseMs: 80}})
   const {api, task} = one
   await api.claim(task.id, 'w')
@@ -152,7 +152,7 @@ test('a lost task that was to be cancelled is cancelled', async () => {
   await until(async () => (await api.task(task.id)).status === 'cancelled')
 })
 
-test('what a worker does not list any more is pending at once, but never what it may have claimed since', async () => {
+test('a task missing in a heartbeat is requeued at once, unless it may have been claimed meanwhile', async () => {
   await using one = await oneTask()
   const {api, task} = one
   await api.heartbeat('w', [])
@@ -164,7 +164,7 @@ test('what a worker does not list any more is pending at once, but never what it
   expect(await api.task(task.id)).toMatchObject({status: 'pending', attempt: 2})
 })
 
-test('a worker that starts anew under its id and lists nothing gives its tasks back with the first heartbeat', async () => {
+test('the first heartbeat of a restarted worker requeues the tasks that it does not list', async () => {
   await using one = await oneTask()
   const {api, task} = one
   await api.claim(task.id, 'w')
@@ -174,7 +174,7 @@ test('a worker that starts anew under its id and lists nothing gives its tasks b
   expect(await api.task(task.id)).toMatchObject({status: 'pending', attempt: 2})
 })
 
-test('a worker that still lists a former attempt is told to stop it', async () => {
+test('a worker that lists an earlier attempt is asked to stop it', async () => {
   await using one = await oneTask()
   const {api, task} = one
   await using stream = await openStream(api, 'w')
@@ -184,7 +184,7 @@ test('a worker that still lists a former attempt is told to stop it', async () =
   expect(await until(() => stream.data('task_cancelled')[0])).toMatchObject({id: task.id, attempt: 1})
 })
 
-test('a task that has ended can run again as the next attempt; one that runs only if its worker is lost', async () => {
+test('an ended task can be retried as the next attempt, a running task only if its worker is lost', async () => {
   await using one = await oneTask({timings: {leaseMs: 60}})
   const {api, task} = one
   const retry = (force: boolean) => api.post('taskRetry', {task: task.id}, {force})

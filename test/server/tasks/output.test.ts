@@ -20,7 +20,7 @@ async function runningTask(options: Parameters<typeof startPlane>[0] = {}) {
   return {plane, api, id, send, page, [Symbol.asyncDispose]: () => plane.close()}
 }
 
-/** What buffers hold after a collection: garbage does not count. */
+/** Bytes in buffers after a garbage collection. */
 function heldBytes(): number {
   setFlagsFromString('--expose-gc')
   runInNewContext('gc')()
@@ -29,14 +29,14 @@ function heldBytes(): number {
 
 const textOf = (chunks: Pick<OutputChunk, 'output'>[]) => chunks.map(({output}) => output).join('')
 
-test('a batch is stored once and in order: repeats are dropped, gaps and overlaps are told where to go on', async () => {
+test('a batch is stored once and in order: repeats are dropped, gaps and overlaps are refused with the expected offset', async () => {
   await using run = await runningTask()
   expect((await run.send('abc', 0)).body).toEqual({success: true, next: 3})
   expect((await run.send('abc', 0)).body).toEqual({success: true, next: 3})
   expect(await run.send('x', 4)).toMatchObject({status: 409, body: {next: 3}})
   expect(await run.send('bcd', 1)).toMatchObject({status: 409, body: {next: 3}})
   expect((await run.send('d', 3)).body.next).toBe(4)
-  expect((await run.send('***', 4, {length: 9})).body.next).toBe(13) // redacted: shorter than what it stands for
+  expect((await run.send('***', 4, {length: 9})).body.next).toBe(13) // redacted: shorter than the original
   expect(textOf((await run.page()).outputs)).toBe('abcd***')
   expect((await run.send('y', 13, {attempt: 2})).status).toBe(409)
   expect((await run.api.output(run.id, 'other', 'y')).status).toBe(409)
@@ -49,7 +49,7 @@ test('concurrent repeats of one batch are stored once', async () => {
   expect(textOf((await run.page()).outputs)).toBe('once')
 })
 
-test('a raw body is stored byte for byte, and what is no UTF-8 as the replacement character', async () => {
+test('a raw body is stored byte for byte, with the replacement character for invalid UTF-8', async () => {
   await using run = await runningTask()
   const bytes = Buffer.concat([Buffer.from('{"a":"\u0000é"}\n'), Buffer.from([0xff]), Buffer.from('\n')])
   const query = {worker_id: 'w', attempt: 1, offset: 0, length: bytes.length}
@@ -65,7 +65,7 @@ test('a raw body is stored byte for byte, and what is no UTF-8 as the replacemen
   })
 })
 
-test('pages have a megabyte at most, and nothing is repeated at the end', async () => {
+test('a page has at most a megabyte, and the page at the end is empty', async () => {
   await using run = await runningTask()
   const big = '😀é'.repeat(500_000)
   expect((await run.send(big, 0)).body.next).toBe(3_000_000)
@@ -81,7 +81,7 @@ test('pages have a megabyte at most, and nothing is repeated at the end', async 
   expect((await run.page(999)).outputs).toEqual([])
 })
 
-test('a follower sees all output live, resumes where it was, and is told the end', async () => {
+test('a follower gets all output live, resumes at its position, and is notified of the end', async () => {
   await using run = await runningTask({timings: {keepAliveMs: 30}})
   await run.send('one ', 0)
   const path = pathTo('taskOutputStream', {task: run.id})
@@ -106,7 +106,7 @@ test('a follower sees all output live, resumes where it was, and is told the end
   expect(textOf(after.data('output'))).toBe('one two three')
 })
 
-test('a follower that does not read costs no memory, and gets everything when it does', async () => {
+test('a follower that does not read uses no memory, and gets everything once it reads', async () => {
   await using run = await runningTask()
   const batch = 'x'.repeat(60_000)
   const socket = connect(run.plane.port, '127.0.0.1')
@@ -128,7 +128,7 @@ test('a follower that does not read costs no memory, and gets everything when it
   socket.destroy()
 })
 
-test('a task stream whose reader is stuck is cut, and others go on', async () => {
+test('a task stream with a stuck reader is closed, and other streams continue', async () => {
   await using plane = await startPlane({timings: {offerMs: 10}})
   const api = new Api(plane.url)
   await api.registerOwn('stuck', {global_codebase_id: 'g', max_concurrent_tasks: 1000})

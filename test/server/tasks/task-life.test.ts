@@ -3,7 +3,7 @@ import {Api} from '../support/api.ts'
 import {openStream} from '../support/events.ts'
 import {startPlane} from '../support/plane.ts'
 
-test('a task goes from creation over the stream, claim, output and report to its end', async () => {
+test('a task passes through creation, stream, claim, output and report to its end', async () => {
   await using plane = await startPlane()
   const api = new Api(plane.url)
   await api.registerOwn('w1')

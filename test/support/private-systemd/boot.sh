@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Boots a systemd in namespaces of its own, in which a service can be installed and run for real. Needs root, util-linux
-# and systemd. Of the machine it changes nothing: what it writes to is in SCRATCH (etc, home, opt, var).
+# Boots a systemd in its own namespaces, in which tests install and run a real service. Needs root, util-linux and
+# systemd. It does not change the machine: everything it writes is in SCRATCH (etc, home, opt, var).
 #
 #   boot.sh SCRATCH REPOSITORY NODE
 #
-# Inside, the repository is /run/repository and Node is /run/node. Its child is that systemd; it ends with it.
+# Inside, the repository is /run/repository and Node is /run/node. The child of this process is that systemd.
 set -eu
 scratch=$(realpath "$1") here=$(cd "$(dirname "$0")" && pwd)
-# A group of its own in each hierarchy, below the one that systemd sees as the top.
+# Its own control group in each hierarchy, as the top group of that systemd.
 for hierarchy in /sys/fs/cgroup /sys/fs/cgroup/*/; do
   [ -e "$hierarchy/cgroup.procs" ] || continue
   group=$hierarchy/private-systemd-$$

@@ -5,10 +5,10 @@ import {join} from 'node:path'
 import {root, type Finished} from '../cli.ts'
 import {scratchFolder, until} from '../scratch.ts'
 
-/** The program and Node as they are seen inside. */
+/** The paths of the program and of Node inside. */
 export const insideProgram = ['/run/node', '/run/repository/bin/run.js'] as const
 
-/** Why no systemd can be booted here; undefined where one can. */
+/** Why no systemd can be booted here; undefined if it can. */
 export function bootProblem(): string | undefined {
   if (process.platform !== 'linux') return 'it needs Linux'
   if (process.getuid?.() !== 0) return 'it needs root'
@@ -18,13 +18,13 @@ export function bootProblem(): string | undefined {
 }
 
 export type PrivateSystemd = AsyncDisposable & {
-  /** Runs a command inside, as root, to its end. */
+  /** Runs a command inside as root, and resolves when it has ended. */
   run(command: readonly string[], env?: Record<string, string>): Promise<Finished>
-  /** Where a path below /etc, /home, /opt or /var inside is outside. */
+  /** The outside path of a path below /etc, /home, /opt or /var inside. */
   outside(path: string): string
 }
 
-/** Boots a systemd of its own, with files of its own; both are gone when disposed. */
+/** Boots a private systemd with files of its own. Both are removed when disposed. */
 export async function bootSystemd(): Promise<PrivateSystemd> {
   const scratch = scratchFolder()
   mkdirSync(join(scratch.path, 'home'))
@@ -55,7 +55,7 @@ export async function bootSystemd(): Promise<PrivateSystemd> {
   }
 }
 
-/** The one child of a process, once it is systemd. */
+/** The only child of a process, once it is systemd. */
 function childOf(pid: number): number | undefined {
   const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim()
   const isSystemd = children !== '' && readFileSync(`/proc/${children}/comm`, 'utf8').trim() === 'systemd'
@@ -77,7 +77,7 @@ async function runInside(pid: number, command: readonly string[], env: Record<st
   return {code, stdout, stderr}
 }
 
-/** What boot.sh made, innermost first. */
+/** The control groups that boot.sh has created, innermost first. */
 function removeGroups(name: string): void {
   const hierarchies = [
     '/sys/fs/cgroup',
@@ -92,6 +92,6 @@ function removeGroup(group: string): void {
   try {
     rmdirSync(group)
   } catch {
-    // The last of its processes is on its way out; an empty group does no harm.
+    // Its last process is still exiting. An empty group does no harm.
   }
 }

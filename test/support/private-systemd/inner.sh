@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs inside the namespaces that boot.sh made, and becomes systemd.
+# Runs inside the namespaces that boot.sh has created, and becomes systemd.
 set -eu
 scratch=$1 repository=$2 node=$3
 mount --make-rprivate /
@@ -19,7 +19,7 @@ else
   done
 fi
 
-# Wherever they are, they are seen from here on when the folders below are covered.
+# Bind mounts keep these paths reachable when the folders below are covered.
 mount -t tmpfs tmpfs /run
 mkdir -p /run/systemd /run/lock /run/repository /run/scratch
 mount --bind "$repository" /run/repository
@@ -27,7 +27,7 @@ touch /run/node
 mount --bind "$node" /run/node
 mount --bind "$scratch" /run/scratch
 
-# The machine's own etc is copied; its units, and whatever else would start or be written, is left behind.
+# Copies the machine's etc without its units and other files that would start something.
 cd /run/scratch
 mkdir -p etc home opt var/lib var/log var/tmp var/cache
 cp -a /etc/. etc/

@@ -3,7 +3,7 @@ import {createServer, type IncomingHttpHeaders, type IncomingMessage, type Serve
 import type {AddressInfo, Socket} from 'node:net'
 import {setTimeout as sleep} from 'node:timers/promises'
 
-/** A request as it came, with the status that it was given. */
+/** A received request, with the status of its answer. */
 export type Recorded = {
   at: number
   method: string
@@ -18,12 +18,12 @@ export type Recorded = {
 
 export type Call = Recorded & {params: Record<string, string>}
 
-/** Answers with what becomes JSON; undefined: the handler has answered, or goes on answering, by itself. */
+/** Returns a value that is sent as JSON. Undefined: the handler answers by itself. */
 export type Handler = (call: Call, response: ServerResponse) => unknown
 
 export type Route = readonly [method: string, path: string, handler: Handler]
 
-/** An answer in place of the server's own, or with `own` its own but later; `cut` breaks the connection instead. */
+/** Replaces the server's answer. `own` sends the original answer later, `cut` breaks the connection. */
 export type OddAnswer = {status?: number; type?: string; text?: string; afterMs?: number; cut?: boolean; own?: boolean}
 
 /** `{"detail": …}` with this status. */
@@ -38,13 +38,13 @@ export class Problem extends Error {
   }
 }
 
-/** The validation error of a field that is missing. */
+/** The validation error of a missing field. */
 export const missing = (field: string) =>
   new Problem(422, [{type: 'missing', loc: ['body', field], msg: 'Field required', input: {}}])
 
 type Hooks = {record: (call: Recorded) => void; odd: (call: Recorded) => OddAnswer | undefined}
 
-/** node:http with the manners of FastAPI: detail bodies, 405 for HEAD, and for a handler that crashes a bare 500. */
+/** node:http with the behaviour of FastAPI: detail bodies, 405 for HEAD, and a bare 500 if a handler crashes. */
 export async function listen(port: number, routes: readonly Route[], hooks: Hooks) {
   const sockets = new Set<Socket>()
   const server = createServer((request, response) => void serve(request, response, routes, hooks))
@@ -76,7 +76,7 @@ async function serve(request: IncomingMessage, response: ServerResponse, routes:
     else if (odd && !odd.own) answer(response, odd.status ?? 200, odd.text ?? '', odd.type ?? 'text/html')
     else await handle(call, response, routes)
   } catch {
-    response.destroy() // the client has gone
+    response.destroy() // the client has disconnected
   }
 }
 

@@ -1,4 +1,4 @@
-/** What the server keeps, and the different faces that it shows of it. */
+/** The records of the server, and the shapes in which it shows them. */
 
 export type Worker = {worker_id: string; name: string; last_seen: Date} & Record<string, unknown>
 
@@ -8,7 +8,7 @@ export type Codebase = {
   path: string
   description: string
   worker_id: string | null
-  /** In the database, not only in memory: its owner was registered before it. */
+  /** In the database, too, because its owner was registered before it. */
   isStored: boolean
 }
 
@@ -35,9 +35,9 @@ export type Task = {
 
 export type Chunk = {output: string; timestamp: string; worker_id: string}
 
-/** From memory: UTC without saying so. */
+/** A time from memory: UTC without a zone. */
 const naive = (date: Date | null) => date && `${date.toISOString().slice(0, -1)}000`
-/** From the database. */
+/** A time from the database. */
 const zoned = (date: Date | null) => date && `${date.toISOString().slice(0, -1)}000+00:00`
 
 export const workerView = ({last_seen, ...worker}: Worker) => ({
@@ -58,7 +58,7 @@ export const codebaseView = ({isStored: _, ...codebase}: Codebase) => ({
   watch_interval: 5,
 })
 
-/** Of one task: no `worker_id`. */
+/** A single task: no `worker_id`. */
 export const taskView = (task: Task) => {
   const {id, codebase_id, title, prompt, agent_type, model, status, priority, session_id, result, error} = task
   return {
@@ -70,7 +70,7 @@ export const taskView = (task: Task) => {
   }
 }
 
-/** In a list: a row of the database, without `model` and `session_id`. */
+/** A task in a list: a row of the database, without `model` and `session_id`. */
 export const taskRow = (task: Task) => {
   const {id, codebase_id, title, prompt, agent_type, status, priority, worker_id, result, error, metadata} = task
   return {
@@ -82,13 +82,13 @@ export const taskRow = (task: Task) => {
   }
 }
 
-/** What `trigger` pushes. */
+/** A task as `trigger` pushes it. */
 export const shapeA = (task: Task) => {
   const {id, codebase_id, title, prompt, agent_type, status, priority, metadata, worker_id} = task
   return {id, codebase_id, title, prompt, agent_type, status, priority, metadata, worker_id}
 }
 
-/** What all else pushes: no `prompt`, no `metadata`. */
+/** A task as all other routes push it: no `prompt`, no `metadata`. */
 export const shapeB = (task: Task) => {
   const {id, title, prompt, codebase_id, agent_type, model, priority, status, created_at} = task
   return {

@@ -5,7 +5,7 @@ import {missing, Problem, type Call, type Route} from './http.ts'
 import {codebaseView, shapeB, taskRow, taskView, workerView, type Task} from './records.ts'
 import {streamView} from './streams.ts'
 
-/** A handler that forgot to await something: the client gets a bare 500 and nothing has happened. */
+/** A handler without a needed `await`: the client gets a bare 500, and nothing happens. */
 const neverAwaited = () => {
   throw new TypeError("'coroutine' object has no attribute 'to_dict'")
 }
@@ -105,7 +105,7 @@ const codebaseOf = (server: ReferenceServer, {codebase = ''}: Record<string, str
   return found
 }
 
-/** Rows of the database: the urgent first, then the old ones; never more than a hundred, and no way to the others. */
+/** Rows of the database by priority, then by age. At most a hundred, and there is no next page. */
 function rows(server: ReferenceServer, {status, worker_id, codebase_id}: Record<string, string>): object[] {
   const wanted = (task: Task) =>
     task.isStored &&
@@ -128,7 +128,7 @@ const taskRoutes = (server: ReferenceServer): Route[] => [
   ],
   ['GET', '/v1/opencode/tasks/:task', ({params}) => taskView(taskOf(server, params))],
   ['PUT', '/v1/opencode/tasks/:task/status', (call) => updateStatus(server, call)],
-  // For any task, known or not, and nothing happens.
+  // Accepts any task, known or not, without effect.
   ['POST', '/v1/opencode/tasks/:task/cancel', () => success({message: 'Task cancelled'})],
 ]
 
@@ -140,7 +140,7 @@ const taskOf = (server: ReferenceServer, {task = ''}: Record<string, string>): T
 
 const statuses = ['pending', 'assigned', 'running', 'completed', 'failed', 'cancelled']
 
-/** From any state to any, by anybody; whose the task is gets lost on the way. */
+/** Allows any change of state by anybody, and loses the owner of the task. */
 function updateStatus(server: ReferenceServer, {body, params}: Call) {
   need(body, 'status', 'worker_id')
   if (!statuses.includes(body.status)) throw new Problem(400, `Invalid status: ${body.status}`)
@@ -180,7 +180,7 @@ const outputRoutes = (server: ReferenceServer): Route[] => [
   ['GET', '/v1/opencode/tasks/:task/output/stream', ({params}, response) => streamOutput(server, params, response)],
 ]
 
-/** All there is so far, then the handler crashes: the body ends in the middle. */
+/** Sends the existing output, then the handler crashes: the body ends in the middle. */
 function streamOutput(server: ReferenceServer, {task = ''}: Record<string, string>, response: ServerResponse): void {
   response.writeHead(200, {'content-type': 'text/event-stream; charset=utf-8'}).flushHeaders()
   const events = (server.outputs.get(task) ?? []).map(
@@ -274,7 +274,7 @@ function caller(server: ReferenceServer, call: Call): string {
   return id
 }
 
-/** These routes alone ask for the token. */
+/** Only these routes require the token. */
 function authorize({token}: ReferenceServer, call: Call): void {
   if (token === undefined) return
   const given = header(call, 'authorization')

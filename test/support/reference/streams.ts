@@ -10,9 +10,9 @@ export type Stream = {
   response: ServerResponse
 }
 
-/** The open task streams by worker, and the claims: all of it in memory, with the defects of the original. */
+/** The open task streams and the claims of the workers, in memory, with the defects of the original. */
 export class Streams {
-  /** One a worker, the newest, unless an older one has ended since. */
+  /** One stream per worker: the newest, unless an older one has ended meanwhile. */
   readonly entries = new Map<string, Stream>()
   readonly claims = new Map<string, string>()
   readonly #open = new Set<Stream>()
@@ -22,12 +22,12 @@ export class Streams {
     this.#heartbeatMs = heartbeatMs
   }
 
-  /** How many connections are open, the forgotten ones among them. */
+  /** The number of open connections, including the forgotten ones. */
   get openCount(): number {
     return this.#open.size
   }
 
-  /** Nothing that waits is pushed here. The end of any stream removes the worker's entry, whosever stream it is. */
+  /** Does not replay waiting tasks. The end of any stream of a worker removes the worker's entry. */
   connect(stream: Stream): void {
     const {workerId, agentName, response} = stream
     this.entries.set(workerId, stream)
@@ -48,13 +48,13 @@ export class Streams {
     })
   }
 
-  /** The worker's entry and claims go; a stream of it that is open stays so, is not fed, and has its heartbeats. */
+  /** Removes entry and claims of the worker. Its open stream stays open and gets heartbeats, but no tasks. */
   forget(workerId: string): void {
     this.entries.delete(workerId)
     for (const [task, holder] of this.claims) if (holder === workerId) this.claims.delete(task)
   }
 
-  /** To every stream that matches and is not busy; what a busy one misses is not repeated. */
+  /** Pushes to every matching stream that is not busy. A busy one never gets the push. */
   push(codebaseId: string, data: object): void {
     for (const stream of this.entries.values()) {
       const matches = ['global', '__pending__'].includes(codebaseId) || stream.codebases.has(codebaseId)
@@ -62,12 +62,12 @@ export class Streams {
     }
   }
 
-  /** Text that no server should send. */
+  /** Sends invalid text. */
   sendRaw(text: string): void {
     for (const {response} of this.#open) response.write(text)
   }
 
-  /** False: another has it, or the worker has no stream here. */
+  /** Returns false if another worker has it, or the worker has no stream here. */
   claim(taskId: string, workerId: string): boolean {
     const holder = this.claims.get(taskId)
     const stream = this.entries.get(workerId)

@@ -5,16 +5,16 @@ import type {StatusReport} from '../../../src/commands/status.ts'
 import {Journal} from '../../../src/lib/journal/journal.ts'
 import {cli, start, stop} from '../../support/cli.ts'
 import {startFleet} from '../../support/fleet.ts'
-import {sayIfSkipped} from '../../support/private-systemd/inhabit.ts'
+import {reportSkipped} from '../../support/private-systemd/private-machine.ts'
 import {repository, until} from '../../support/scratch.ts'
 import {smallDisk, smallDiskProblem} from '../../support/small-disk.ts'
 import {says} from '../../support/workshop.ts'
 
-const isSkipped = sayIfSkipped('a worker whose disk is full', smallDiskProblem())
+const isSkipped = reportSkipped('a worker whose disk is full', smallDiskProblem())
 const mib = 1024 ** 2
 
 /** A control plane, and a worker with its state on a disk of 8 MiB. */
-async function shop(settings: Record<string, string> = {}) {
+async function setUp(settings: Record<string, string> = {}) {
   const disk = smallDisk(8)
   const fleet = await startFleet()
   const path = repository(join(fleet.path, 'p'))
@@ -35,7 +35,7 @@ async function shop(settings: Record<string, string> = {}) {
     begin: () => (worker = begin()),
     task: async (prompt: string) => (await fleet.http.task(codebase, {prompt})).id,
     ballast: () => until(() => existsSync(join(at.dir, 'ballast')), 'the ballast'),
-    /** All of it, a page after the other. */
+    /** Reads the output of all pages. */
     output: async (id: string) =>
       (await cli(['tasks', 'output', id, '--server', fleet.url, '--raw'], {cwd: fleet.path, env})).stdout,
     spool: (id: string) => readFileSync(join(at.dir, 'runs', id, '1/stdout.ndjson'), 'utf8'),
@@ -55,8 +55,8 @@ async function shop(settings: Record<string, string> = {}) {
 }
 
 describe.skipIf(isSkipped)('a worker whose disk is full', () => {
-  test('takes nothing below the low-water mark and says so, goes on with what runs, and resumes by itself', async () => {
-    await using at = await shop({A2A_MIN_FREE_DISK: '4'})
+  test('takes no tasks below the minimum and says so, continues active tasks, and resumes by itself', async () => {
+    await using at = await setUp({A2A_MIN_FREE_DISK: '4'})
     await at.ballast()
     const before = await at.status()
     expect(before).toMatchObject({code: 0, report: {local: [{disk: {is_low: false, minimum: 4 * mib}}]}})
@@ -83,8 +83,8 @@ describe.skipIf(isSkipped)('a worker whose disk is full', () => {
     expect((await at.status()).code).toBe(0)
   })
 
-  test('fails the task that filled it with that reason, delivers what it printed, and goes on', async () => {
-    await using at = await shop()
+  test('fails the task that filled it for that reason, uploads its output, and continues', async () => {
+    await using at = await setUp()
     await at.ballast()
     const pid = at.pid()
     const id = await at.task('@flood')
@@ -98,15 +98,15 @@ describe.skipIf(isSkipped)('a worker whose disk is full', () => {
     expect(at.log().match(/is full. Free some space there/g)).toHaveLength(1)
 
     at.disk.clear()
-    rmSync(join(at.dir, 'runs'), {recursive: true}) // somebody makes room by hand
+    rmSync(join(at.dir, 'runs'), {recursive: true}) // somebody frees space by hand
     expect((await at.fleet.ended(await at.task('next'))).status).toBe('completed')
     await at.ballast()
     expect(at.pid()).toBe(pid)
     expect(at.isAlive()).toBe(true)
   })
 
-  test('fails a task whose files cannot be written, with that reason, and reports it', async () => {
-    await using at = await shop()
+  test('fails and reports a task whose files cannot be written, with that reason', async () => {
+    await using at = await setUp()
     await at.ballast()
     at.disk.fill()
     const first = await at.fleet.ended(await at.task('hi'))
@@ -124,8 +124,8 @@ describe.skipIf(isSkipped)('a worker whose disk is full', () => {
     await at.ballast()
   })
 
-  test('delivers the report of a run although neither journal nor ballast has room for it', async () => {
-    await using at = await shop()
+  test('sends the report of a run even if journal and ballast have no space for it', async () => {
+    await using at = await setUp()
     await at.ballast()
     const id = await at.task('@lines=5 @ms=1500')
     await until(async () => (await at.fleet.output(id)).includes('line 4'), 'the run to have printed')
@@ -139,11 +139,11 @@ describe.skipIf(isSkipped)('a worker whose disk is full', () => {
     await at.ballast()
     await at.kill()
     using journal = await Journal.open(join(at.dir, 'journal.db'))
-    expect(journal.unfinished()).toEqual([]) // that all was reported is in it, now that there is room
+    expect(journal.unfinished()).toEqual([]) // now that there is space, the journal knows that everything was reported
   })
 
-  test('comes up with a full disk, by what it had in reserve, and recovers by itself', async () => {
-    await using at = await shop({A2A_MIN_FREE_DISK: '2'})
+  test('starts with a full disk by means of its ballast, and recovers by itself', async () => {
+    await using at = await setUp({A2A_MIN_FREE_DISK: '2'})
     await at.ballast()
     await at.kill()
     at.disk.fill()
@@ -156,8 +156,8 @@ describe.skipIf(isSkipped)('a worker whose disk is full', () => {
     expect(statSync(join(at.dir, 'ballast')).blocks * 512).toBe(mib)
   })
 
-  test('removes ended runs, the oldest first, before it stops taking tasks', async () => {
-    await using at = await shop({A2A_MIN_FREE_DISK: '3'})
+  test('removes ended runs, oldest first, before it stops taking tasks', async () => {
+    await using at = await setUp({A2A_MIN_FREE_DISK: '3'})
     await at.ballast()
     const [first, second, third] = [await at.task('@lines=8000'), await at.task('@lines=8000'), await at.task('hi')]
     for (const id of [first, second, third]) expect((await at.fleet.ended(id)).status).toBe('completed')

@@ -8,7 +8,7 @@ import {scratchFolder} from '../../support/scratch.ts'
 const dayMs = 24 * 60 * 60_000
 const never = new AbortController().signal
 
-/** The files of a run that ended so many days ago. */
+/** Creates the files of a run that ended `days` ago. */
 function run(root: string, task: string, {days = 0, bytes = 0, attempt = 1} = {}): void {
   const folder = join(root, task, String(attempt))
   mkdirSync(folder, {recursive: true})
@@ -26,7 +26,7 @@ async function retentionOf(root: string, rest: Partial<RunRetentionOptions> = {}
   return retention
 }
 
-test('runs go by age, those in hand never', async () => {
+test('runs are removed by age, active runs never', async () => {
   using scratch = scratchFolder()
   const there = (...names: string[]) => names.map((name) => existsSync(join(scratch.path, name)))
   run(scratch.path, 'new', {days: 1})
@@ -41,7 +41,7 @@ test('runs go by age, those in hand never', async () => {
   expect(retention.usage.tasks).toBe(3)
 })
 
-test('runs go by size, the oldest first, as soon as one that has ended is too much; without limits all stay', async () => {
+test('above the size limit the oldest ended runs are removed first; without limits all stay', async () => {
   using scratch = scratchFolder()
   const names = ['a', 'b', 'c', 'd']
   const there = () => names.filter((name) => existsSync(join(scratch.path, name)))
@@ -59,7 +59,7 @@ test('runs go by size, the oldest first, as soon as one that has ended is too mu
   expect(there()).toEqual(['b', 'd'])
 })
 
-test('room is made by the oldest, no more than is wanted, and none where all would not be enough', async () => {
+test('space is made by removing the oldest runs, no more than necessary, and none if all are not enough', async () => {
   using scratch = scratchFolder()
   for (const [i, name] of ['a', 'b', 'c'].entries()) run(scratch.path, name, {days: 3 - i, bytes: 200_000})
   const retention = await retentionOf(scratch.path)
@@ -69,7 +69,7 @@ test('room is made by the oldest, no more than is wanted, and none where all wou
   expect(['a', 'b', 'c'].map((name) => existsSync(join(scratch.path, name)))).toEqual([false, false, true])
 })
 
-test('what an earlier process was removing is removed, and what somebody removed by hand does no harm', async () => {
+test('an unfinished removal of an earlier process is finished, and a folder removed by hand does no harm', async () => {
   using scratch = scratchFolder()
   run(scratch.path, '.going-x')
   run(scratch.path, 'a', {days: 9, bytes: 200_000})
@@ -81,7 +81,7 @@ test('what an earlier process was removing is removed, and what somebody removed
   expect((await retentionOf(join(scratch.path, 'nothing-yet'))).usage).toEqual({tasks: 0, bytes: 0})
 })
 
-test('many folders are measured one after the other, while others have their turn', async () => {
+test('folders are measured one after the other, without blocking the event loop', async () => {
   using scratch = scratchFolder()
   for (let i = 0; i < 1000; i++) run(scratch.path, `task-${i}`, {days: 20 - i / 100})
   let turns = 0

@@ -9,22 +9,25 @@ import {startProxy} from '../../support/proxy.ts'
 import {startRedis} from '../../support/redis.ts'
 import {repository, scratchFolder, until} from '../../support/scratch.ts'
 import {startPlane} from '../../support/plane.ts'
-import {workHere, type WorkerHere} from '../../support/worker-here.ts'
+import {startInProcessWorker, type InProcessWorker} from '../../support/in-process-worker.ts'
 import {says} from '../../support/workshop.ts'
 
 const stream = /^\/v1\/worker\/tasks\/stream/
 
-const brokerChanges = ({events}: WorkerHere) =>
+const brokerChanges = ({events}: InProcessWorker) =>
   events.flatMap((event) => (event.type === 'broker.changed' ? [event.isUp] : []))
 
-/** A worker of a plane that announces on this Redis, cut off from the stream, that polls once an hour. */
+/** A worker without a stream that polls once an hour, and a control plane that announces tasks on this Redis. */
 async function cutOff(redisUrl: string, settings: Record<string, unknown> = {redis_url: redisUrl}) {
   const scratch = scratchFolder()
   const plane = await startPlane({brokerUrl: redisUrl, brokerPublicUrl: redisUrl})
   const proxy = await startProxy(plane.url)
   proxy.rule = (path) => (stream.test(path) ? 'refuse' : 'pass')
   const path = repository(join(scratch.path, 'p'))
-  const worker = await workHere(proxy.url, [path], {factor: 1, settings: {poll_interval: '3600', ...settings}})
+  const worker = await startInProcessWorker(proxy.url, [path], {
+    factor: 1,
+    settings: {poll_interval: '3600', ...settings},
+  })
   const codebase = await until(async () => {
     const all = (await plane.call('GET', '/v1/opencode/codebases')).body as {id: string}[]
     return all[0]?.id
@@ -45,7 +48,7 @@ async function cutOff(redisUrl: string, settings: Record<string, unknown> = {red
   }
 }
 
-test('an announcement on the broker starts a task where there is no stream, long before the next poll', async () => {
+test('an announcement on the broker starts a task without a stream, long before the next poll', async () => {
   await using redis = await startRedis()
   await using shop = await cutOff(redis.url)
   await until(() => shop.worker.running.intake.connection === 'broker', 'the broker')
@@ -54,14 +57,14 @@ test('an announcement on the broker starts a task where there is no stream, long
   expect(brokerChanges(shop.worker)).toEqual([true])
 })
 
-test('a worker that was given no broker listens to the one that its server announces', async () => {
+test('a worker without a configured broker listens to the one that its server announces', async () => {
   await using redis = await startRedis()
   await using shop = await cutOff(redis.url, {})
   await until(() => shop.worker.running.intake.connection === 'broker', 'the broker')
   await shop.run()
 })
 
-test('a broker that is killed and comes back is subscribed to again, with one line for each change', async () => {
+test('a broker that is killed and restarted is subscribed to again, with one log line per change', async () => {
   await using redis = await startRedis()
   await using shop = await cutOff(redis.url)
   await until(() => shop.worker.running.intake.connection === 'broker', 'the broker')
@@ -70,33 +73,33 @@ test('a broker that is killed and comes back is subscribed to again, with one li
   expect(shop.worker.running.intake.connection).toBe('poll')
   await redis.start()
   await until(() => shop.worker.running.intake.connection === 'broker', 'the broker to be back')
-  await until(async () => (await shop.plane.call('GET', '/health')).status === 200, 'the plane')
+  await until(async () => (await shop.plane.call('GET', '/health')).status === 200, 'the control plane')
   await shop.run()
   expect(brokerChanges(shop.worker)).toEqual([true, false, true])
 })
 
-test('a broker that is absent at the start is found when it comes', async () => {
+test('a broker that is down at the start is found later', async () => {
   await using redis = await startRedis()
   await redis.stop()
   await using shop = await cutOff(redis.url)
-  await until(() => brokerChanges(shop.worker).length === 1, 'the absence to be told')
+  await until(() => brokerChanges(shop.worker).length === 1, 'the absence to be logged')
   await redis.start()
   await until(() => shop.worker.running.intake.connection === 'broker', 'the broker')
   await shop.run()
   expect(brokerChanges(shop.worker)).toEqual([false, true])
 })
 
-test('a broker that refuses the password is told once, with the reason and without the password', async () => {
+test('a broker that refuses the password is logged once, with the reason and without the password', async () => {
   await using redis = await startRedis({password: 'right-one'})
   await using shop = await cutOff(`redis://:wrong-one@127.0.0.1:${redis.port}`)
   await until(() => brokerChanges(shop.worker).length === 1, 'the refusal')
   await until(() => /WRONGPASS/.test(shop.worker.log()), 'the reason')
   expect(shop.worker.log()).not.toContain('wrong-one')
-  await new Promise((resolve) => setTimeout(resolve, 1000)) // time for further tries, which must not be told
+  await new Promise((resolve) => setTimeout(resolve, 1000)) // time for further retries, which must not be logged
   expect(brokerChanges(shop.worker)).toEqual([false])
 })
 
-test('a broker connection that is half open is given up and made anew', async () => {
+test('a half-open broker connection is closed and opened again', async () => {
   await using redis = await startRedis()
   const sockets: Socket[] = []
   let isSilent = false
@@ -115,7 +118,7 @@ test('a broker connection that is half open is given up and made anew', async ()
   const listening = listenToBroker({
     url: `redis://127.0.0.1:${(between.address() as AddressInfo).port}`,
     signal: stop.signal,
-    onWake: () => {},
+    onNotice: () => {},
     onState: (isUp, reason) => changes.push(isUp ? 'up' : reason),
     pingMs: 100,
     answerMs: 200,
@@ -132,7 +135,7 @@ test('a broker connection that is half open is given up and made anew', async ()
   between.close()
 })
 
-test('a cancellation that is announced reaches a worker without a stream at once', async () => {
+test('a cancellation announced on the broker reaches a worker without a stream at once', async () => {
   await using redis = await startRedis()
   await using shop = await cutOff(redis.url)
   await until(() => shop.worker.running.intake.connection === 'broker', 'the broker')
@@ -142,10 +145,10 @@ test('a cancellation that is announced reaches a worker without a stream at once
   const asked = performance.now()
   await shop.plane.call('POST', `/v1/opencode/tasks/${id}/cancel`)
   await until(async () => (await shop.plane.get(id)).status === 'cancelled', 'the end')
-  expect(performance.now() - asked).toBeLessThan(8000) // the next look without it comes after 10 s
+  expect(performance.now() - asked).toBeLessThan(8000) // without the announcement, the next check would come after 10 s
 })
 
-test('start listens to --redis-url, and an address that is none is refused: exit 78', async () => {
+test('start listens to --redis-url, and refuses an invalid URL: exit 78', async () => {
   await using redis = await startRedis()
   await using fleet = await startFleet()
   const path = repository(join(fleet.path, 'p'))

@@ -5,15 +5,16 @@ import {startFleet} from '../../support/fleet.ts'
 import {startProxy} from '../../support/proxy.ts'
 import {ReferenceServer} from '../../support/reference-server.ts'
 import {repository, scratchFolder, until} from '../../support/scratch.ts'
-import {workHere, type WorkerHere} from '../../support/worker-here.ts'
+import {startInProcessWorker, type InProcessWorker} from '../../support/in-process-worker.ts'
 import {says} from '../../support/workshop.ts'
 
 const stream = /^\/v1\/worker\/tasks\/stream/
 
-/** How the link changed, in order. */
-const links = ({events}: WorkerHere) => events.flatMap((event) => (event.type === 'link.changed' ? [event.link] : []))
+/** The states of the connection, in order. */
+const links = ({events}: InProcessWorker) =>
+  events.flatMap((event) => (event.type === 'link.changed' ? [event.link] : []))
 
-const warnings = ({events}: WorkerHere) =>
+const warnings = ({events}: InProcessWorker) =>
   events.flatMap((event) => (event.type === 'notice' && event.level === 'warn' ? [event.text] : []))
 
 const result = (server: ReferenceServer, task: {id: string}) =>
@@ -21,9 +22,9 @@ const result = (server: ReferenceServer, task: {id: string}) =>
 
 test.each([
   ['refuses the stream', 'refuse'],
-  ['keeps what the stream says to itself', 'silence'],
+  ['withholds the stream', 'silence'],
 ] as const)(
-  'a proxy that %s costs latency only: polling takes over, and the stream again when it may',
+  'a proxy that %s costs latency only: polling takes over, and the stream returns once it is allowed',
   async (_, rule) => {
     await using fleet = await startFleet()
     await using proxy = await startProxy(fleet.url)
@@ -49,12 +50,15 @@ test.each([
   },
 )
 
-test('a stream that has gone silent is given up after the time that is set for it', async () => {
+test('a silent stream is closed after sse_heartbeat_timeout', async () => {
   await using server = await ReferenceServer.start({heartbeatMs: 100})
   await using proxy = await startProxy(server.url)
   using scratch = scratchFolder()
   const path = repository(join(scratch.path, 'p'))
-  await using worker = await workHere(proxy.url, [path], {factor: 1, settings: {sse_heartbeat_timeout: '1'}})
+  await using worker = await startInProcessWorker(proxy.url, [path], {
+    factor: 1,
+    settings: {sse_heartbeat_timeout: '1'},
+  })
   await until(() => links(worker).includes('stream'), 'the stream')
   proxy.rule = (at) => (stream.test(at) ? 'silence' : 'pass')
   await until(() => links(worker).includes('poll'), 'the silence to be noticed')
@@ -64,21 +68,21 @@ test('a stream that has gone silent is given up after the time that is set for i
   expect(worker.log()).toMatch(/Falling back to polling: .*the answer stalled/)
 })
 
-test('a stream that ends as soon as it is open is tried less and less often', async () => {
+test('a stream that always ends at once is retried with increasing pauses', async () => {
   await using server = await ReferenceServer.start()
   using scratch = scratchFolder()
   const path = repository(join(scratch.path, 'p'))
   server.odd = ({path: at}) => (stream.test(at) ? {type: 'text/event-stream', text: ': hello\n\n'} : undefined)
-  await using _worker = await workHere(server.url, [path])
+  await using _worker = await startInProcessWorker(server.url, [path])
   await until(() => server.calls('POST', /\/heartbeat$/).length === 8, 'two minutes of the worker')
   expect(server.calls('GET', stream).length).toBeLessThan(25)
 })
 
-test('an event that is no task is named, and the stream goes on to bring tasks', async () => {
+test('an event that is no task is logged, and the stream continues', async () => {
   await using server = await ReferenceServer.start()
   using scratch = scratchFolder()
   const path = repository(join(scratch.path, 'p'))
-  await using worker = await workHere(server.url, [path], {factor: 1})
+  await using worker = await startInProcessWorker(server.url, [path], {factor: 1})
   await until(() => server.streams.entries.size > 0, 'the stream')
   server.streams.sendRaw('event: task_available\ndata: {"id": "x", \n\n')
   server.streams.sendRaw('event: task_available\ndata: {"id": 3}\n\n')
@@ -94,11 +98,11 @@ test('an event that is no task is named, and the stream goes on to bring tasks',
   expect(links(worker)).toEqual(['stream'])
 })
 
-test('an event without an end breaks the stream, not the worker', async () => {
+test('an endless event breaks the stream, not the worker', async () => {
   await using server = await ReferenceServer.start()
   using scratch = scratchFolder()
   const path = repository(join(scratch.path, 'p'))
-  await using worker = await workHere(server.url, [path], {factor: 10})
+  await using worker = await startInProcessWorker(server.url, [path], {factor: 10})
   await until(() => server.streams.entries.size > 0, 'the stream')
   server.streams.sendRaw(`data: ${'x'.repeat(9 * 1024 * 1024)}`)
   await until(() => links(worker).length === 3, 'a new stream')
@@ -107,11 +111,11 @@ test('an event without an end breaks the stream, not the worker', async () => {
   expect(await result(server, task)).toBe('well again')
 })
 
-test('answers that are HTML, broken JSON or another shape are named once, and the worker works when they are well', async () => {
+test('answers that are HTML, broken JSON or of another shape are logged once, and the worker works once they are valid', async () => {
   await using server = await ReferenceServer.start()
   using scratch = scratchFolder()
   const path = repository(join(scratch.path, 'p'))
-  await using worker = await workHere(server.url, [path], {factor: 400})
+  await using worker = await startInProcessWorker(server.url, [path], {factor: 400})
   await until(() => server.streams.entries.size > 0, 'the stream')
   const odd = [
     {text: '<html>hello</html>'},

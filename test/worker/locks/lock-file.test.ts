@@ -7,7 +7,7 @@ import {scratchFolder} from '../../support/scratch.ts'
 
 const hour = 3600
 
-test('a lock is one file, with its holder in it from the beginning, also when another is handed it', () => {
+test('a lock is one file that always contains its holder, also when it is handed over', () => {
   using scratch = scratchFolder()
   const path = join(scratch.path, 'lock')
   const lock = acquireLock(path, 'a')
@@ -23,8 +23,8 @@ test('a lock is one file, with its holder in it from the beginning, also when an
 
 test.each([
   ['long ago', -hour],
-  ['in the future, as the clock was set back', hour],
-])('a file that names nobody and was written %s is nobody’s', (_when, seconds) => {
+  ['in the future, because the clock was set back', hour],
+])('a lock file without a holder, written %s, counts as free', (_when, seconds) => {
   using scratch = scratchFolder()
   const path = join(scratch.path, 'lock')
   writeFileSync(path, '')
@@ -35,7 +35,7 @@ test.each([
   if (isLock(lock)) lock[Symbol.dispose]()
 })
 
-test('a file that names nobody and was written just now is somebody’s', () => {
+test('a fresh lock file without a holder counts as held', () => {
   using scratch = scratchFolder()
   const path = join(scratch.path, 'lock')
   writeFileSync(path, '')

@@ -8,7 +8,7 @@ import {scratchFolder} from '../../support/scratch.ts'
 
 const runIn = (folder: string, cursor = 0) => ({run_dir: folder, cursor}) as JournalledRun
 
-test('a spool of 50 MB is read to its end while others have their turn all the time', async () => {
+test('a spool of 50 MB is read to its end without blocking the event loop', async () => {
   using scratch = scratchFolder()
   const many = `${text('some words of an answer', 'msg_1')}\n`.repeat(400_000)
   writeFileSync(
@@ -23,14 +23,14 @@ test('a spool of 50 MB is read to its end while others have their turn all the t
   expect(turns).toBeGreaterThan(50)
 })
 
-test('a run without a spool has printed nothing; a cursor beyond the spool begins anew', async () => {
+test('a run without a spool has no output; a cursor beyond the spool starts again at 0', async () => {
   using scratch = scratchFolder()
   expect(await readSpool(runIn(scratch.path))).toMatchObject({events: 0, finished: false})
   writeFileSync(join(scratch.path, 'stdout.ndjson'), 'x'.repeat(10))
   expect([0, 10, 11].map((cursor) => uploadCursor(runIn(scratch.path, cursor)))).toEqual([0, 10, 0])
 })
 
-test('a report that no server would take is none', () => {
+test('an invalid report counts as missing', () => {
   const good = {status: 'completed', worker_id: 'w', usage: {input: 1}}
   expect(savedReport({report: JSON.stringify(good)})).toMatchObject(good)
   expect(savedReport({report: JSON.stringify({...good, status: 'pending'})})).toMatchObject({status: 'pending'})

@@ -13,8 +13,8 @@ import {startOneWorker} from '../../support/one-worker.ts'
 import {until} from '../../support/scratch.ts'
 import {says} from '../../support/workshop.ts'
 
-/** With what is asked of it between two processes of the worker. */
-async function shop(env: Record<string, string> = {}) {
+/** Starts worker processes one after the other, with helpers for the time between them. */
+async function setUp(env: Record<string, string> = {}) {
   const at = await startOneWorker({env})
   let {worker} = at
   const workerId = JSON.parse(readFileSync(join(at.path, 'state/workers/w/identity.json'), 'utf8')).worker_id as string
@@ -27,28 +27,28 @@ async function shop(env: Record<string, string> = {}) {
       worker = await at.startWorker()
       return worker
     },
-    /** The tasks that the worker says it has. */
+    /** The active tasks that the worker reports. */
     shown: async () => (JSON.parse((await at.cli(['status', '--json'])).stdout) as StatusReport).local[0]?.tasks ?? [],
-    /** Resolves when this has come to the server. */
+    /** Resolves when the server has received this output. */
     printed: (id: string, what: string) => until(async () => (await at.output(id)).includes(what), what),
   }
 }
 
-/** Edits the journal of a worker that does not run. */
+/** Edits the journal while the worker does not run. */
 function edit(file: string, sql: string): void {
   const database = new DatabaseSync(file)
   database.exec(sql)
   database.close()
 }
 
-/** The agent that holds the working tree. */
+/** The agent that runs in the working tree. */
 const agentOf = (path: string): ProcessIdentity => {
   const {pid, start_time: startTime} = JSON.parse(readFileSync(join(path, 'p/.git/a2a-worker.lock'), 'utf8'))
   return {pid, startTime}
 }
 
-/** A task whose worker is killed in the middle of it, and whose agent then comes to its end. */
-async function endedUnseen(at: Awaited<ReturnType<typeof shop>>): Promise<string> {
+/** A task whose worker is killed while it runs, and whose agent ends afterwards. */
+async function taskEndedWithoutWorker(at: Awaited<ReturnType<typeof setUp>>): Promise<string> {
   const id = await at.begin(inTwoParts('go'))
   await at.printed(id, 'first')
   const agent = agentOf(at.path)
@@ -58,19 +58,19 @@ async function endedUnseen(at: Awaited<ReturnType<typeof shop>>): Promise<string
   return id
 }
 
-/** Prints, waits for a file of that name in the codebase, then goes on to its end. */
+/** Prints, waits for a file of that name in the codebase, then finishes. */
 const inTwoParts = (name: string) =>
   `${printing(stepStart(), text('first'))}echo run >> runs; until [ -e ${name} ]; do sleep 0.02; done; ${answering('second')}`
 
-test('an agent goes on while its worker is dead, and the next worker adopts it: run once, output whole', async () => {
-  await using at = await shop()
+test('an agent continues while its worker is dead, and the next worker adopts it: run once, output complete', async () => {
+  await using at = await setUp()
   const id = await at.begin(inTwoParts('go'))
   await at.printed(id, 'first')
   await at.kill()
   const worker = await at.restart()
   expect(worker.stderr()).toContain('Going on with a run whose agent is at work')
   expect((await at.http.get(id)).status).toBe('running')
-  const next = await at.http.task(at.codebase, {prompt: answering('next')}) // its tree is busy: it has to wait
+  const next = await at.http.task(at.codebase, {prompt: answering('next')}) // its working tree is busy, so it waits
   spawn('touch', [join(at.path, 'p/go')])
   expect(await at.ended(id)).toMatchObject({status: 'completed', attempt: 1, result: 'first\nsecond'})
   expect(readFileSync(join(at.path, 'p/runs'), 'utf8')).toBe('run\n')
@@ -78,8 +78,8 @@ test('an agent goes on while its worker is dead, and the next worker adopts it: 
   expect((await at.ended(next.id)).status).toBe('completed')
 })
 
-test('what was taken up is shown as what it is, since when it began; what was given back is not shown any more', async () => {
-  await using at = await shop({A2A_ON_INTERRUPT: 'requeue'})
+test('an adopted run is shown with its task and its start time; a requeued run is no longer shown', async () => {
+  await using at = await setUp({A2A_ON_INTERRUPT: 'requeue'})
   const id = await at.begin(inTwoParts('go'))
   await at.printed(id, 'first')
   const [before] = await at.shown()
@@ -102,8 +102,8 @@ test('what was taken up is shown as what it is, since when it began; what was gi
   await until(async () => (await at.shown()).every(({attempt}) => attempt === 2), 'the first attempt to be given back')
 })
 
-test('an agent that is older than its time to start, and has printed, is adopted like any other', async () => {
-  await using at = await shop({A2A_STARTUP_TIMEOUT: '1'})
+test('an agent that is older than its startup time, and has printed, is adopted like any other', async () => {
+  await using at = await setUp({A2A_STARTUP_TIMEOUT: '1'})
   const begunAt = performance.now()
   const id = await at.begin(inTwoParts('go'))
   await at.printed(id, 'first')
@@ -114,16 +114,16 @@ test('an agent that is older than its time to start, and has printed, is adopted
   expect(await at.ended(id)).toMatchObject({status: 'completed', attempt: 1, result: 'first\nsecond'})
 })
 
-test('what an agent did while its worker was dead counts: it is judged by what it printed', async () => {
-  await using at = await shop()
-  const id = await endedUnseen(at)
+test('a run that ended while its worker was dead is judged by its output', async () => {
+  await using at = await setUp()
+  const id = await taskEndedWithoutWorker(at)
   await at.restart()
   expect(await at.ended(id)).toMatchObject({status: 'completed', attempt: 1, result: 'first\nsecond'})
   expect((await at.output(id)).trim().split('\n')).toHaveLength(5)
 })
 
 test('an agent that died with its worker is continued in its session and its spool', async () => {
-  await using at = await shop({OPENCODE_BIN_PATH: stubAgent})
+  await using at = await setUp({OPENCODE_BIN_PATH: stubAgent})
   const id = await at.begin('@lines=20 @hang')
   await at.printed(id, 'line 19')
   const {pid} = agentOf(at.path)
@@ -143,8 +143,8 @@ test('an agent that died with its worker is continued in its session and its spo
   expect((await at.output(id)).trim().split('\n')).toHaveLength(21 + 3)
 })
 
-test('a run that dies each time is not continued for ever', async () => {
-  await using at = await shop({OPENCODE_BIN_PATH: stubAgent, A2A_MAX_ATTEMPTS: '1'})
+test('a run that dies each time is not continued forever', async () => {
+  await using at = await setUp({OPENCODE_BIN_PATH: stubAgent, A2A_MAX_ATTEMPTS: '1'})
   const id = await at.begin('@hang')
   await at.printed(id, 'line 0')
   const {pid} = agentOf(at.path)
@@ -154,8 +154,8 @@ test('a run that dies each time is not continued for ever', async () => {
   expect(await at.ended(id)).toMatchObject({status: 'failed', error: expect.stringMatching(/for the 1\. time/)})
 })
 
-test('on_interrupt requeue begins again as the next attempt; fail says why; the tries are counted', async () => {
-  await using at = await shop({A2A_ON_INTERRUPT: 'requeue'})
+test('on_interrupt: requeue starts the next attempt, fail reports the reason, and attempts are counted', async () => {
+  await using at = await setUp({A2A_ON_INTERRUPT: 'requeue'})
   const once = `[ -e began ] && { ${answering('again')}exit; }; touch began; ${printing(stepStart())}exec sleep 600`
   const id = await at.begin(once)
   await at.printed(id, 'step_start')
@@ -165,7 +165,7 @@ test('on_interrupt requeue begins again as the next attempt; fail says why; the 
   await at.restart()
   expect(await at.ended(id)).toMatchObject({status: 'completed', attempt: 2, result: 'again'})
 
-  await using other = await shop({A2A_ON_INTERRUPT: 'fail'})
+  await using other = await setUp({A2A_ON_INTERRUPT: 'fail'})
   const failed = await other.begin(`${printing(stepStart())}exec sleep 600`)
   await other.printed(failed, 'step_start')
   const agent = agentOf(other.path).pid
@@ -178,8 +178,8 @@ test('on_interrupt requeue begins again as the next attempt; fail says why; the 
   })
 })
 
-test('a crash between the row and the start is told apart: nothing ran, so it begins again', async () => {
-  await using at = await shop()
+test('a crash between journal row and spawn is detected: nothing ran, so the run starts again', async () => {
+  await using at = await setUp()
   await at.kill()
   const {id} = await at.http.task(at.codebase, {prompt: answering('done')})
   expect((await at.http.claim(at.workerId, id)).status).toBe(200)
@@ -194,8 +194,8 @@ test('a crash between the row and the start is told apart: nothing ran, so it be
   expect(await at.ended(id)).toMatchObject({status: 'completed', attempt: 2, result: 'done'})
 })
 
-test('a crash between the start and the note of its pid is told apart by the marker: the agent is adopted', async () => {
-  await using at = await shop()
+test('a crash between spawn and storing its pid is detected by the marker: the agent is adopted', async () => {
+  await using at = await setUp()
   const id = await at.begin(inTwoParts('go'))
   await at.printed(id, 'first')
   await at.kill()
@@ -206,8 +206,8 @@ test('a crash between the start and the note of its pid is told apart by the mar
   expect(readFileSync(join(at.path, 'p/runs'), 'utf8')).toBe('run\n')
 })
 
-test('what the server has of a run, and the journal does not know of, is not sent twice, and what follows is', async () => {
-  await using at = await shop()
+test('output that the server has and the journal does not know is not sent twice, and the rest is sent', async () => {
+  await using at = await setUp()
   const id = await at.begin(inTwoParts('go'))
   await at.printed(id, 'first')
   await at.kill()
@@ -219,8 +219,8 @@ test('what the server has of a run, and the journal does not know of, is not sen
   expect(await at.output(id)).toBe(spool)
 })
 
-test('the output of a run that ended while nobody listened comes whole from the next worker', async () => {
-  await using at = await shop()
+test('the output of a run that ended without a worker is uploaded completely by the next worker', async () => {
+  await using at = await setUp()
   const id = await at.begin(inTwoParts('go'))
   await at.printed(id, 'first')
   await at.killPlane()
@@ -234,8 +234,8 @@ test('the output of a run that ended while nobody listened comes whole from the 
   expect(await at.output(id)).toBe(spool)
 })
 
-test('a worker that comes back while the control plane is away looks after its agents, and keeps their time', async () => {
-  await using at = await shop({A2A_TASK_TIMEOUT: '4'})
+test('a worker that restarts without a control plane supervises its agents within their time limits', async () => {
+  await using at = await setUp({A2A_TASK_TIMEOUT: '4'})
   const id = await at.begin(`${printing(stepStart())}exec sleep 600`)
   await at.printed(id, 'step_start')
   const agent = agentOf(at.path)
@@ -248,8 +248,8 @@ test('a worker that comes back while the control plane is away looks after its a
   expect(await at.ended(id)).toMatchObject({status: 'failed', error: expect.stringContaining('task_timeout')})
 })
 
-test('an adopted run can be cancelled, and then nothing of it is alive', async () => {
-  await using at = await shop()
+test('an adopted run can be cancelled, and leaves no process', async () => {
+  await using at = await setUp()
   const id = await at.begin(`${printing(stepStart())}setsid sleep 601 & exec sleep 600`)
   await at.printed(id, 'step_start')
   const agent = agentOf(at.path)
@@ -260,8 +260,8 @@ test('an adopted run can be cancelled, and then nothing of it is alive', async (
   expect((await at.http.get(id)).status).toBe('cancelled')
 })
 
-test('a number that is another process’s by now is never signalled', async () => {
-  await using at = await shop({A2A_ON_INTERRUPT: 'fail'})
+test('a pid that another process has reused is never signalled', async () => {
+  await using at = await setUp({A2A_ON_INTERRUPT: 'fail'})
   const id = await at.begin(`${printing(stepStart())}exec sleep 600`)
   await at.printed(id, 'step_start')
   const pid = agentOf(at.path).pid
@@ -275,8 +275,8 @@ test('a number that is another process’s by now is never signalled', async () 
   stranger.kill('SIGKILL')
 })
 
-test('leftovers of this worker that no run explains are ended, those of another worker are not', async () => {
-  await using at = await shop()
+test('orphans of this worker without a run are ended, those of another worker are not', async () => {
+  await using at = await setUp()
   await at.kill()
   const left = (marker: string) => {
     const child = spawn('sleep', ['600'], {env: {PATH: process.env['PATH'], A2A_RUN: marker}})
@@ -285,20 +285,20 @@ test('leftovers of this worker that no run explains are ended, those of another 
   const ours = left(`${at.workerId}:gone:1`)
   const theirs = left(`another:${at.workerId}:1`)
   await at.restart()
-  await until(() => !isAlive(ours.identity), 'the leftover to end')
+  await until(() => !isAlive(ours.identity), 'the orphan to end')
   expect(isAlive(theirs.identity)).toBe(true)
   theirs.child.kill('SIGKILL')
 })
 
-test('a journal that is damaged is set aside: the worker starts, ends what it knows nothing of, and its task begins again', async () => {
-  await using at = await shop()
+test('a damaged journal is renamed: the worker starts, ends orphans, and the task starts again', async () => {
+  await using at = await setUp()
   const id = await at.begin(
     `[ -e began ] && { ${answering('again')}exit; }; touch began; echo run >> runs; exec sleep 600`,
   )
   await until(() => existsSync(join(at.path, 'p/runs')), 'the agent to begin')
   const agent = agentOf(at.path)
   await at.kill()
-  rmSync(`${at.journal}-wal`) // all of it would be there once more
+  rmSync(`${at.journal}-wal`) // otherwise the write-ahead log would restore everything
   writeFileSync(at.journal, 'no database at all '.repeat(1000))
   const worker = await at.restart()
   expect(worker.stderr()).toMatch(
@@ -309,17 +309,17 @@ test('a journal that is damaged is set aside: the worker starts, ends what it kn
   expect(await at.ended(id)).toMatchObject({status: 'completed', attempt: 2, result: 'again'})
 })
 
-test('a report that is damaged is made again, from what the agent printed; a cursor beyond the spool is none', async () => {
-  await using at = await shop()
-  const id = await endedUnseen(at)
+test("a damaged report is rebuilt from the agent's output; a cursor beyond the spool is ignored", async () => {
+  await using at = await setUp()
+  const id = await taskEndedWithoutWorker(at)
   edit(at.journal, `UPDATE runs SET report = '{"status":"compl', cursor = 1000000`)
   await at.restart()
   expect(await at.ended(id)).toMatchObject({status: 'completed', attempt: 1, result: 'first\nsecond'})
   expect((await at.output(id)).trim().split('\n')).toHaveLength(5)
 })
 
-test('a row that is damaged is taken out, and leads to no folder or process of others', async () => {
-  await using at = await shop()
+test('a damaged row is removed, and affects no folder or process of others', async () => {
+  await using at = await setUp()
   const id = await at.begin(`[ -e began ] && { ${answering('again')}exit; }; touch began; exec sleep 600`)
   await until(() => existsSync(join(at.path, 'p/began')), 'the agent to begin')
   await at.kill()

@@ -4,20 +4,20 @@ import {expect, test} from 'vitest'
 import {startFleet} from '../../support/fleet.ts'
 import {ReferenceServer} from '../../support/reference-server.ts'
 import {repository, scratchFolder, until} from '../../support/scratch.ts'
-import {workHere} from '../../support/worker-here.ts'
+import {startInProcessWorker} from '../../support/in-process-worker.ts'
 import {stop} from '../../support/cli.ts'
 import {says} from '../../support/workshop.ts'
 
 type Fleet = Awaited<ReturnType<typeof startFleet>>
 
-/** Asks for a path to be registered, as a UI does that knows no worker; answers with the registration task. */
+/** Requests the registration of a path without a worker, as a UI does. Resolves with the registration task. */
 async function ask(fleet: Fleet, name: string, path: string): Promise<string> {
   const answer = await fleet.http.call('POST', '/v1/opencode/codebases', {name, path})
   expect(answer).toMatchObject({status: 200, body: {pending: true}})
   return answer.body.task_id
 }
 
-test('a codebase that is registered from a UI is served at once, and after the next start of its worker', async () => {
+test('a codebase registered from a UI is served at once, and after the next start of its worker', async () => {
   await using fleet = await startFleet()
   const first = repository(join(fleet.path, 'code/first'))
   const second = repository(join(fleet.path, 'code/second'))
@@ -36,7 +36,7 @@ test('a codebase that is registered from a UI is served at once, and after the n
   expect((await run()).status).toBe('completed')
 })
 
-test('a path is registered by the worker that has it, not by the one that was asked first', async () => {
+test('a path is registered by the worker that has it, even if another worker is asked first', async () => {
   await using fleet = await startFleet()
   const paths = ['one', 'two'].map((name) => repository(join(fleet.path, name, 'p')))
   await fleet.worker('one', [paths[0] ?? ''])
@@ -48,7 +48,7 @@ test('a path is registered by the worker that has it, not by the one that was as
   expect(owner(more)).toBe(owner(paths[1] ?? ''))
 })
 
-test('nothing outside of the roots is registered, not by a link, not by dots, and nobody learns what is there', async () => {
+test('nothing outside of the roots is registered, neither by a link nor by dots, and the answer does not reveal what exists', async () => {
   await using fleet = await startFleet()
   const first = repository(join(fleet.path, 'code/first'))
   const outside = repository(join(fleet.path, 'outside'))
@@ -72,7 +72,7 @@ test('nothing outside of the roots is registered, not by a link, not by dots, an
   expect(((await fleet.http.call('GET', '/v1/opencode/codebases')).body as unknown[]).length).toBe(1)
 })
 
-test('registration_roots says what may be registered instead', async () => {
+test('registration_roots defines which paths may be registered', async () => {
   await using fleet = await startFleet({env: {}})
   const first = repository(join(fleet.path, 'code/first'))
   const second = repository(join(fleet.path, 'code/second'))
@@ -83,7 +83,7 @@ test('registration_roots says what may be registered instead', async () => {
   expect((await fleet.ended(await ask(fleet, 'second', second))).status).toBe('failed')
 })
 
-test('a task of no codebase runs in the global one, which is the home of the worker’s user', async () => {
+test("a global task runs in the global codebase, which is the home of the worker's user", async () => {
   await using fleet = await startFleet({env: {A2A_GLOBAL_CODEBASE: ''}})
   const path = repository(join(fleet.path, 'p'))
   await fleet.worker('w', [path])
@@ -94,7 +94,7 @@ test('a task of no codebase runs in the global one, which is the home of the wor
   expect(readFileSync(join(fleet.path, 'agent.log'), 'utf8')).toContain(`"cwd":"${join(fleet.path, 'home')}"`)
 })
 
-test('with global_codebase none a worker takes no task of no codebase', async () => {
+test('with global_codebase none a worker takes no global tasks', async () => {
   await using fleet = await startFleet()
   const path = repository(join(fleet.path, 'p'))
   await fleet.worker('w', [path])
@@ -104,18 +104,18 @@ test('with global_codebase none a worker takes no task of no codebase', async ()
   expect((await fleet.http.get(id)).status).toBe('pending')
 })
 
-test('a call that a server does not have is not made again', async () => {
+test('a route that the server does not have is not called again', async () => {
   await using server = await ReferenceServer.start()
   using scratch = scratchFolder()
   const path = repository(join(scratch.path, 'p'))
   const notFound = {status: 404, type: 'application/json', text: '{"detail":"Not Found"}'}
   server.odd = (call) => (call.path.endsWith('/heartbeat') ? notFound : undefined)
-  await using _worker = await workHere(server.url, [path], {factor: 200})
+  await using _worker = await startInProcessWorker(server.url, [path], {factor: 200})
   await until(() => server.calls('POST', /workers\/register$/).length >= 4, 'several minutes of the worker')
   expect(server.calls('POST', /heartbeat$/)).toHaveLength(1)
 })
 
-test('prod and dev are two workers on one machine, each with a configuration, an id and codebases of its own', async () => {
+test('prod and dev are two workers on one machine, each with its own configuration, id and codebases', async () => {
   await using fleet = await startFleet()
   const workers = ['prod', 'dev'].map((name) => {
     const file = join(fleet.path, `${name}.json`)

@@ -5,15 +5,15 @@ import {startOneWorker} from '../../support/one-worker.ts'
 import {processesOf} from '../../support/opencode-fleet.ts'
 import {until} from '../../support/scratch.ts'
 
-async function shop() {
+async function setUp() {
   const at = await startOneWorker()
   return {...at, cancel: (id: string, ...flags: string[]) => at.cli(['tasks', 'cancel', id, ...flags])}
 }
 
 const leaving = 'setsid nohup sleep 601 >/dev/null 2>&1 & exec sleep 600'
 
-test('a task that nobody has yet is cancelled at once', async () => {
-  await using at = await shop()
+test('a task without a worker is cancelled at once', async () => {
+  await using at = await setUp()
   const running = await at.begin('exec sleep 600')
   await until(() => processesOf(running).length > 0, 'the first to run')
   const waiting = await at.begin('exec sleep 600')
@@ -22,8 +22,8 @@ test('a task that nobody has yet is cancelled at once', async () => {
   expect(processesOf(waiting)).toEqual([])
 })
 
-test('an agent that has not said anything yet is ended with all that it began, and only then the task is cancelled', async () => {
-  await using at = await shop()
+test('an agent without output is ended with all its processes, and only then the task is cancelled', async () => {
+  await using at = await setUp()
   const id = await at.begin(leaving)
   await until(() => processesOf(id).length === 2, 'the agent and what it leaves')
   expect((await at.cancel(id, '--wait')).code).toBe(0)
@@ -31,8 +31,8 @@ test('an agent that has not said anything yet is ended with all that it began, a
   expect((await at.http.get(id)).status).toBe('cancelled')
 })
 
-test('a task that is cancelled while its worker is dead is ended by the next one', async () => {
-  await using at = await shop()
+test('a task that is cancelled while its worker is dead is ended by the next worker', async () => {
+  await using at = await setUp()
   const id = await at.begin(`${printing(stepStart())}${leaving}`)
   await until(() => processesOf(id).length === 2, 'the agent and what it leaves')
   await stop(at.worker, 'SIGKILL')
@@ -44,11 +44,11 @@ test('a task that is cancelled while its worker is dead is ended by the next one
   expect(processesOf(id)).toEqual([])
 })
 
-test('a worker that hears nothing any more learns of a cancellation by asking', async () => {
-  await using at = await shop()
+test('a worker whose push channels are silent learns of a cancellation by polling', async () => {
+  await using at = await setUp()
   const id = await at.begin(`${printing(stepStart())}${leaving}`)
   await until(() => processesOf(id).length === 2, 'the agent and what it leaves')
-  at.proxy.isMuted = (request) => request.includes('/tasks/stream')
+  at.proxy.withholdsBody = (request) => request.includes('/tasks/stream')
   expect((await at.cancel(id)).code).toBe(0)
   expect((await at.ended(id)).status).toBe('cancelled')
   expect(processesOf(id)).toEqual([])

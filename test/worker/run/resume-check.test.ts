@@ -8,7 +8,7 @@ import {scratchFolder} from '../../support/scratch.ts'
 
 const running = (id: string, sessionId: string) => ({id, sessionId}) as ActiveTask
 
-test('a session is continued where it was begun, also by another way to there, and each refusal has its reason', async () => {
+test('a session is continued in its directory, also through a link, and each refusal has a reason', async () => {
   using scratch = scratchFolder()
   const [here, elsewhere, link] = ['here', 'elsewhere', 'link'].map((name) => join(scratch.path, name)) as [
     string,
@@ -28,7 +28,7 @@ test('a session is continued where it was begun, also by another way to there, a
   expect(await check('ses_1', here, [running('other', 'ses_1')])).toMatch(/in use by task other/)
 })
 
-test('where sessions cannot be read the agent itself has the last word', async () => {
+test('if sessions cannot be read, the agent itself decides', async () => {
   using scratch = scratchFolder()
   const about = {taskId: 'mine', directory: scratch.path}
   const activeTasks = () => []

@@ -52,7 +52,7 @@ export function lastLines(text: string, maxLines = 5, maxChars = 1000): string {
     .slice(-maxChars)
 }
 
-// oxlint-disable-next-line no-control-regex -- ESC and BEL are what it looks for
+// oxlint-disable-next-line no-control-regex -- ESC and BEL are the point
 const escapes = /\u001b\[[0-?]*[ -/]*[@-~]|\u001b\][^\u0007\u001b]*(?:\u0007|\u001b\\)|\u001b[@-_]/g
 
 export const withoutColours = (text: string): string => text.replaceAll(escapes, '')

@@ -46,7 +46,7 @@ function checkSession(id: string): string {
 }
 
 /** Whether a text would be parsed as a flag, or cannot be an argument. */
-// oxlint-disable-next-line no-control-regex -- control characters are what it looks for
+// oxlint-disable-next-line no-control-regex -- control characters are the point
 const isUnsafe = (text: string) => text.startsWith('-') || /[\u0000-\u001f\u007f]/.test(text)
 
 function cleanTitle(title: string): string {

@@ -92,7 +92,7 @@ function columnsOf(database: Database, path: string): Columns | undefined {
   if (database.prepare('SELECT 1 FROM sqlite_master LIMIT 1').get() === undefined) return undefined
   throw new StorageProblem(
     'unknown',
-    `OpenCode's database ${path} has an unknown format: it lacks ${missing.slice(0, 3).join(', ')}.`,
+    `OpenCode's database ${path} has an unknown format: missing ${missing.slice(0, 3).join(', ')}.`,
     ['Update a2a-worker, or name another storage in opencode_storage_path.'],
   )
 }
@@ -145,8 +145,8 @@ function reading(path: string, database: Database, columns: Columns): SessionSou
       explained(() => {
         const found = info.get(id, sessionId)
         if (typeof found?.['data'] !== 'string') return undefined
-        const all = parts.all(id).map((row) => ({id: String(row['id']), data: String(row['data'])}))
-        return {id, info: found['data'], parts: all}
+        const messageParts = parts.all(id).map((row) => ({id: String(row['id']), data: String(row['data'])}))
+        return {id, info: found['data'], parts: messageParts}
       }),
     [Symbol.dispose]: () => database.close(),
   }

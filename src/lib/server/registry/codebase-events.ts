@@ -74,11 +74,11 @@ function* startPositions(
   resumed: Position | undefined,
 ): Generator<[taskId: string, since: number]> {
   const known = resumed && store.tasks.get(resumed.taskId)
-  const at = known?.codebase_id === codebaseId ? known : undefined
-  if (at && resumed) yield [at.id, resumed.since]
+  const resumedTask = known?.codebase_id === codebaseId ? known : undefined
+  if (resumedTask && resumed) yield [resumedTask.id, resumed.since]
   for (const {id, output_seq, started_at} of store.tasks.list({status: 'running', codebase_id: codebaseId})) {
-    if (id === at?.id) continue
-    const isNew = at !== undefined && (started_at ?? '') > (at.started_at ?? '')
+    if (id === resumedTask?.id) continue
+    const isNew = resumedTask !== undefined && (started_at ?? '') > (resumedTask.started_at ?? '')
     yield [id, isNew ? 0 : output_seq]
   }
 }

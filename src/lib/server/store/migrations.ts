@@ -123,7 +123,7 @@ export const migrations = [
 
   CREATE TABLE session_syncs (home TEXT PRIMARY KEY, synced_at TEXT NOT NULL) STRICT;
   `,
-  // output_first: the first piece that is still there; output_chars: what is kept of a task, its result included
+  // output_first: the first stored piece; output_chars: the stored size of the output, including the result
   `
   ALTER TABLE tasks ADD COLUMN output_first INTEGER NOT NULL DEFAULT 0;
   ALTER TABLE tasks ADD COLUMN output_chars INTEGER NOT NULL DEFAULT 0;

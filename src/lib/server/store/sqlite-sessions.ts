@@ -55,7 +55,7 @@ function removing(
   }
   const idsOf = (rows: Record<string, unknown>[]) => rows.map(({id}) => String(id))
   const bytesOf = sql('SELECT coalesce(sum(message_bytes), 0) AS bytes FROM sessions WHERE home = ?')
-  const longestUnchanged = sql(`SELECT id, message_bytes FROM sessions WHERE home = ? AND message_bytes > 0
+  const oldestFirst = sql(`SELECT id, message_bytes FROM sessions WHERE home = ? AND message_bytes > 0
     ORDER BY updated_at, id`)
 
   return {
@@ -80,7 +80,7 @@ function removing(
       remove(owner, idsOf(tooMany.all(owner, sessions)))
       let excess = Number(bytesOf.get(owner)?.['bytes']) - messageBytes
       if (excess <= 0) return
-      for (const {id, message_bytes: bytes} of longestUnchanged.all(owner)) {
+      for (const {id, message_bytes: bytes} of oldestFirst.all(owner)) {
         if (excess <= 0) break
         removeMessages.run(owner, String(id))
         sql('UPDATE sessions SET message_bytes = 0 WHERE home = ? AND id = ?').run(owner, String(id))

@@ -41,7 +41,7 @@ export async function redisAnnouncer(url: string, clock: Clock, log: (line: stri
   redis.on('ready', () => change(true, 'Broker connected: tasks are announced on it'))
   redis.on('error', (error) => change(false, `Broker out of reach (${messageOf(error)}): tasks are not announced`))
   redis.on('close', () => change(false, 'Broker lost: tasks are not announced'))
-  redis.connect().catch(() => {}) // reported by `error`; ioredis keeps trying
+  redis.connect().catch(() => {}) // reported by `error`; ioredis retries
 
   const publish = (types: string[], data: Record<string, unknown>) => {
     if (redis.status !== 'ready') return

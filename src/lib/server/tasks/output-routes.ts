@@ -77,7 +77,7 @@ function readPage({store}: Parts, taskId: string, since: number): {outputs: Outp
 
 function position(text: string | undefined): number {
   if (text === undefined || text === '') return 0
-  const at = Number(text)
-  if (!Number.isSafeInteger(at) || at < 0) throw new HttpError(400, 'since must be a number from 0 on')
-  return at
+  const since = Number(text)
+  if (!Number.isSafeInteger(since) || since < 0) throw new HttpError(400, 'since must be a number from 0 on')
+  return since
 }

@@ -10,8 +10,8 @@ export function codebasesPane({codebases}: View, first: number | undefined, {wid
 
 function codebaseRow({id, name, path, problem}: CodebaseView, width: number): Row {
   const nameWidth = Math.max(12, Math.floor(width * 0.22))
-  const what = [column('', 2), column(name, nameWidth, 'accent')]
+  const heading = [column('', 2), column(name, nameWidth, 'accent')]
   if (problem === null)
-    return row(width, ...what, column('served', 8, 'good'), cell(`${path} `), cell(`(${id ?? ''})`, 'dim'))
-  return row(width, ...what, column('refused', 8, 'bad'), cell(`${problem} `), cell(path, 'dim'))
+    return row(width, ...heading, column('served', 8, 'good'), cell(`${path} `), cell(`(${id ?? ''})`, 'dim'))
+  return row(width, ...heading, column('refused', 8, 'bad'), cell(`${problem} `), cell(path, 'dim'))
 }

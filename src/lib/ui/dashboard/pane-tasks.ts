@@ -24,8 +24,8 @@ export function tasksPane(view: View, screen: Screen, area: Area): Row[] {
     ...waiting.map((task, i) => waitingRow(task, tasks.length + i === selected, area)),
   ]
   // The heading above the waiting tasks takes a row.
-  const at = selected < tasks.length ? selected : selected + 1
-  return taskList({rows, selected: at, task: shownTask(view, screen)}, area)
+  const selectedIndex = selected < tasks.length ? selected : selected + 1
+  return taskList({rows, selected: selectedIndex, task: shownTask(view, screen)}, area)
 }
 
 function emptyText({isPaused, isDiskLow, phase, codebases, log}: View): string {

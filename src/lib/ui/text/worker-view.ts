@@ -28,9 +28,9 @@ function describeSlots({slots, free, paused, disk, tasks}: WorkerStatus): string
 }
 
 function describeDisk({path, free, minimum, is_low: isLow, runs}: NonNullable<WorkerStatus['disk']>): string {
-  const kept = `${runs.tasks} ended tasks use ${formatBytes(runs.bytes)}`
+  const history = `${runs.tasks} ended tasks use ${formatBytes(runs.bytes)}`
   const why = isLow ? `, less than min_free_disk (${formatBytes(minimum)}): the worker takes no tasks` : ''
-  return `${formatBytes(free)} free for ${path}${why}; ${kept}`
+  return `${formatBytes(free)} free for ${path}${why}; ${history}`
 }
 
 function refusedReports({ended}: WorkerStatus): string[] {

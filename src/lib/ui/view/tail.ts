@@ -6,7 +6,7 @@ export const emptyTail: Tail<never> = {dropped: 0, items: []}
 /** Appends items and drops the oldest beyond `max`. */
 export function append<T>({dropped, items}: Tail<T>, more: readonly T[], max: number): Tail<T> {
   const surplus = Math.max(0, items.length + more.length - max)
-  const kept = items.slice(Math.min(surplus, items.length))
-  kept.push(...more.slice(-max))
-  return {dropped: dropped + surplus, items: kept}
+  const newest = items.slice(Math.min(surplus, items.length))
+  newest.push(...more.slice(-max))
+  return {dropped: dropped + surplus, items: newest}
 }

@@ -1,4 +1,4 @@
-import {listenToBroker, type Wake} from '../../client/task-broker.ts'
+import {listenToBroker, type BrokerNotice} from '../../client/task-broker.ts'
 import type {Clock} from '../../core/clock.ts'
 import type {Emit} from '../../events/bus.ts'
 import {pendingCodebase} from '../../protocol/routes.ts'
@@ -45,17 +45,17 @@ export class BrokerLoop {
       await listenToBroker({
         url,
         signal,
-        onWake: (wake) => void this.#handle(wake, signal),
+        onNotice: (notice) => void this.#handle(notice, signal),
         onState: (isUp, reason) => {
           emit({type: 'broker.changed', isUp, reason})
-          connection.set({broker: isUp}, isUp ? 'the broker tells of tasks' : `the broker is lost: ${reason}`)
+          connection.set({broker: isUp}, isUp ? 'the broker announces tasks' : `the broker is lost: ${reason}`)
           if (isUp) pollSoon() // announcements made meanwhile were missed
         },
       })
     }
   }
 
-  async #handle({type, taskId, codebaseId}: Wake, signal: AbortSignal): Promise<void> {
+  async #handle({type, taskId, codebaseId}: BrokerNotice, signal: AbortSignal): Promise<void> {
     const {codebases, clock, connection, pollSoon, onCancelHint} = this.#options
     if (type === 'cancelled') return onCancelHint(taskId)
     if (codebaseId !== pendingCodebase && codebases.pathOf(codebaseId) === undefined) return

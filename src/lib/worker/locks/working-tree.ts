@@ -2,7 +2,7 @@ import {readFileSync, realpathSync, statSync} from 'node:fs'
 import {dirname, join, resolve} from 'node:path'
 import {isWritable} from '../../config/state-directory.ts'
 
-/** A git working tree, or a directory outside git. One task at a time works in it, on whichever worker. */
+/** A git working tree, or a directory outside git. One task at a time works in it, over all workers of the machine. */
 export type WorkingTree = {
   /** `device:inode` of the top directory: the same for every path that leads there. */
   key: string

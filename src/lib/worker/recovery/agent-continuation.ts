@@ -19,7 +19,7 @@ type ContinuationOptions = {
 }
 
 const continuationPrompt =
-  'The work on this task was interrupted, as the program that runs you was ended. Look at what is done already, and go on with the task to its end.'
+  'The work on this task was interrupted because the program that runs you was ended. Check what is done already, then continue and finish the task.'
 
 function requestOf(run: JournalledRun, {config, clock, disk}: ContinuationOptions) {
   const startedAt = clock.monotonic()

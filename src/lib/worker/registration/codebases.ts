@@ -92,13 +92,13 @@ export class Codebases {
   configure(configured: readonly ConfiguredCodebase[]): ConfiguredCodebase[] {
     const staying = new Set([...configured, ...this.#persisted()].map(({path}) => path))
     const before = new Set(this.#configured.map(({path}) => path))
-    const gone = this.#list.filter(({path}) => before.has(path) && !staying.has(path))
+    const removed = this.#list.filter(({path}) => before.has(path) && !staying.has(path))
     const named = new Set(configured.map(({path}) => path))
-    const others = this.#list.filter((codebase) => !named.has(codebase.path) && !gone.includes(codebase))
+    const others = this.#list.filter((codebase) => !named.has(codebase.path) && !removed.includes(codebase))
     this.#configured = configured
     this.#list = [...configured, ...others]
-    for (const {path} of gone) this.#forget(path)
-    return gone
+    for (const {path} of removed) this.#forget(path)
+    return removed
   }
 
   #forget(path: string): void {

@@ -8,7 +8,7 @@ import type {Registration} from './registration.ts'
 
 type RegistrationTaskOptions = {codebases: Codebases; registration: Registration; emit: Emit; signal: AbortSignal}
 
-/** Whether a task asks for a codebase to be registered by whichever worker has its path. */
+/** Whether a task asks for a codebase to be registered by a worker that has its path. */
 export const isRegistrationTask = ({agent_type, codebase_id}: Pick<Task, 'agent_type' | 'codebase_id'>) =>
   agent_type === 'register_codebase' && codebase_id === pendingCodebase
 

@@ -185,7 +185,7 @@ export class Registration {
     const {clock} = this.#options
     await loop(
       async () => {
-        // Heartbeat first: a failing registration must not make the worker look dead.
+        // Heartbeat first: a failing registration must not make the worker appear dead.
         try {
           await this.#heartbeat(signal)
         } catch (error) {
@@ -269,5 +269,5 @@ export class Registration {
   }
 }
 
-/** Ignores a malformed URL. It is the control plane's mistake, and polling replaces the broker. */
+/** Ignores a malformed URL. The control plane has sent it, and polling replaces the broker. */
 const brokerOf = (url: string | null) => (url !== null && brokerUrlProblem(url) === undefined ? url : undefined)

@@ -140,9 +140,9 @@ export class RunUploader {
   async #send(run: UploadedRun, bytes: Buffer, offset: number, length: number): Promise<number> {
     const {client, registration, workerId, clock, signal} = this.#options
     const {task_id: taskId, attempt} = run
-    const at = {workerId, attempt, offset, length}
+    const position = {workerId, attempt, offset, length}
     const send = registration.has('output-raw')
-      ? () => client.postRawOutput(taskId, bytes, at, signal)
+      ? () => client.postRawOutput(taskId, bytes, position, signal)
       : () =>
           client.postOutput(
             taskId,

@@ -31,7 +31,7 @@ export type TaskRunnerOptions = {
   onSlotFree: () => void
 }
 
-/** Why no task is taken, as the control plane is told. */
+/** Why no task is taken, as reported to the control plane. */
 const pauseReasons = {operator: 'the worker is paused', disk: 'the disk of the worker is nearly full'} as const
 export type PauseReason = keyof typeof pauseReasons
 
@@ -39,14 +39,14 @@ const maxWaiting = 1000
 /** A dropped task is ignored in polls for this long. Otherwise each poll would offer it again. */
 const dropMs = 2000
 
-/** Takes each task once, from whichever channel it arrives, while a slot and its working tree are free. */
+/** Takes each task once, from the channel where it arrives first, while a slot and its working tree are free. */
 export class TaskRunner implements ActiveTasks {
   readonly #options: TaskRunnerOptions
   readonly #active = new Map<string, ActiveTask>()
   readonly #finished = new RecentRuns()
   /** Runs that could not be taken. */
   readonly #dropped = new RecentRuns()
-  /** Tasks that were pushed by a server that cannot be told "not now". */
+  /** Tasks that were pushed by a server that does not know declining. */
   readonly #waiting = new Map<string, Task>()
   readonly #slots: Slots
   readonly #pauses = new Set<PauseReason>()
@@ -205,7 +205,7 @@ export class TaskRunner implements ActiveTasks {
     decline(task.id, reason)
   }
 
-  /** Declines a pushed task for now, or remembers it if the control plane cannot be told. */
+  /** Declines a pushed task for now, or remembers it if the control plane does not know declining. */
   #postpone(task: Task, reason: string, source: TaskSource): void {
     const isDeclined = source === 'stream' && this.#options.decline(task.id, reason)
     if (!isDeclined) {

@@ -12,8 +12,8 @@ import {scratchFolder} from './scratch.ts'
 
 export type SyncingOptions = Partial<SyncOptions> & {withRest?: boolean}
 
-/** OpenCode's database, and what syncs it to a server where worker `w` has the codebase `code`. */
-export async function syncing(
+/** OpenCode's database, and a sync of it to a server where worker `w` has the codebase `code`. */
+export async function startSessionSync(
   server: string,
   {withRest = false, clock: time = systemClock, ...more}: SyncingOptions = {},
 ) {
@@ -67,15 +67,15 @@ export async function syncing(
     agent,
     client,
     bus,
-    /** Tasks in hand. */
+    /** The active tasks. */
     active,
     known,
     notices,
-    /** How often it has waited. */
+    /** The number of waits. */
     naps: () => naps,
     now: () => sync.syncNow(AbortSignal.timeout(20_000)),
     run: (signal: AbortSignal) => sync.run(signal),
-    /** As a new process of the worker does. */
+    /** Syncs like a new process of the worker. */
     async restart(changes: Partial<SyncOptions> = {}) {
       await sync[Symbol.asyncDispose]()
       sync = new SessionSync({...options, ...changes})

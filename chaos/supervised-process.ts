@@ -3,35 +3,35 @@ import {once} from 'node:events'
 import {appendFileSync, closeSync, mkdirSync, openSync, writeFileSync} from 'node:fs'
 import {join} from 'node:path'
 
-export type KeptOptions = {
+export type SupervisedProcessOptions = {
   name: string
   argv: readonly string[]
   env: Record<string, string>
   cwd: string
-  /** Files through which the preloaded part is told what to do; made when missing. */
+  /** The folder of the control files for preload.mjs. Created if missing. */
   control: string
   log: string
-  /** How long it stays dead, ms. */
+  /** The pause before each restart, ms. */
   pauseMs: () => number
 }
 
 const preload = join(import.meta.dirname, 'preload.mjs')
-/** What a program of ours exits with when it met a bug of its own. */
+/** The exit code of our programs after a bug. */
 const bugExit = 70
 
-/** A process that is started again whenever it ends, as a service manager would do it. */
-export class KeptProcess {
+/** A process that is restarted each time it ends, as by a service manager. */
+export class SupervisedProcess {
   readonly name: string
-  readonly #options: KeptOptions
+  readonly #options: SupervisedProcessOptions
   #child: ChildProcess | undefined
-  #isWanted = true
-  #life: Promise<void> = Promise.resolve()
-  #isHeld = false
-  /** Ends that nobody caused from outside and that are a bug. */
+  #isRunning = true
+  #supervision: Promise<void> = Promise.resolve()
+  #isDown = false
+  /** Exits because of a bug, not because of a fault. */
   bugs: string[] = []
   starts = 0
 
-  constructor(options: KeptOptions) {
+  constructor(options: SupervisedProcessOptions) {
     this.name = options.name
     this.#options = options
     mkdirSync(options.control, {recursive: true})
@@ -43,34 +43,34 @@ export class KeptProcess {
   }
 
   start(): void {
-    this.#isWanted = true
-    this.#life = this.#live()
+    this.#isRunning = true
+    this.#supervision = this.#supervise()
   }
 
   signal(signal: NodeJS.Signals): void {
     if (this.pid !== undefined) this.#child?.kill(signal)
   }
 
-  /** Stays dead, when it dies, for as long as this is on. */
-  hold(isHeld: boolean): void {
-    this.#isHeld = isHeld
+  /** While this is on, the process is not restarted. */
+  setDown(isDown: boolean): void {
+    this.#isDown = isDown
   }
 
-  /** What its preloaded part finds there: a clock's offset, or a step to die at. */
-  tell(file: string, text = ''): void {
+  /** Writes a control file for preload.mjs: the offset of the clock, or a step to die at. */
+  writeControlFile(file: string, text = ''): void {
     writeFileSync(join(this.#options.control, file), text)
   }
 
-  /** Ends it, for good. */
+  /** Ends the process without a restart. */
   async end(signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
-    this.#isWanted = false
+    this.#isRunning = false
     this.signal(signal)
-    await this.#life
+    await this.#supervision
   }
 
-  async #live(): Promise<void> {
+  async #supervise(): Promise<void> {
     const {argv, env, cwd, control, log, pauseMs} = this.#options
-    while (this.#isWanted) {
+    while (this.#isRunning) {
       const file = openSync(log, 'a')
       this.starts += 1
       const child = spawn(process.execPath, ['--import', preload, ...argv], {
@@ -84,7 +84,7 @@ export class KeptProcess {
       appendFileSync(log, `--- ${this.name} ended: ${signal ?? `exit code ${code}`}\n`)
       if (code === bugExit) this.bugs.push(`${this.name} exited with ${code}: see ${log}`)
       do await new Promise((resolve) => setTimeout(resolve, pauseMs()))
-      while (this.#isHeld && this.#isWanted)
+      while (this.#isDown && this.#isRunning)
     }
   }
 }

@@ -14,16 +14,16 @@ import {fastClock} from './fast-clock.ts'
 import {scratchFolder, until} from './scratch.ts'
 import {stubExecutor} from './stub-executor.ts'
 
-export type WorkerHere = AsyncDisposable & {
+export type InProcessWorker = AsyncDisposable & {
   id: string
   events: WorkerEvent[]
-  /** What it logs, the debug lines too. */
+  /** Its log, including debug lines. */
   log: () => string
   client: ControlPlaneClient
   running: RunningWorker
 }
 
-export type HereOptions = {
+export type InProcessWorkerOptions = {
   factor?: number
   settings?: Record<string, unknown>
   globalPath?: string
@@ -31,14 +31,14 @@ export type HereOptions = {
 }
 
 /**
- * A worker in this process whose time passes `factor` times as fast, for what it does each half a minute: its sockets
- * and its agents, which run their prompt as a shell script, are real and take real time. It is ended when disposed.
+ * A worker in this process whose clock is `factor` times as fast, for tests of its periodic actions. Its sockets and its
+ * agents are real and take real time; the agents run their prompt as a shell script. It is ended when disposed.
  */
-export async function workHere(
+export async function startInProcessWorker(
   server: string,
   codebases: string[],
-  {factor = 100, settings = {}, globalPath, models}: HereOptions = {},
-): Promise<WorkerHere> {
+  {factor = 100, settings = {}, globalPath, models}: InProcessWorkerOptions = {},
+): Promise<InProcessWorker> {
   const scratch = scratchFolder()
   mkdirSync(join(scratch.path, 'state'))
   const clock = fastClock(factor)
@@ -50,7 +50,7 @@ export async function workHere(
   const {config} = resolveConfig({flags: {codebases, ...settings}, env: {}, files: [], cwd: scratch.path})
   const client = new ControlPlaneClient({baseUrl: server, token: config.auth_token})
   const signals = new StopLadder(() => {})
-  // Two test files run at once, and a worker ends what carries its id and is none of its runs.
+  // Two test files run at once, and a worker ends processes with its id that belong to none of its runs.
   const id = `here-${randomUUID()}`
   let running: RunningWorker | undefined
   const about = {config, name: 'here', workerId: id, version: '0', stateDir: join(scratch.path, 'state')}

@@ -2,15 +2,15 @@ import {bootSystemd, insideProgram, type PrivateSystemd} from './boot.ts'
 import {startFleet} from '../fleet.ts'
 import {until} from '../scratch.ts'
 
-/** Much is started here, and the machine may have other things to do. */
-export const patienceMs = 90_000
+/** Generous, because many processes start here and the machine may be busy. */
+export const timeoutMs = 90_000
 
 export const unit = 'a2a-agent-worker'
 
-/** A private systemd, a control plane outside of it, and what the tests of the service ask of both. */
-export async function inhabit() {
+/** A private systemd, a control plane outside of it, and helpers for both. */
+export async function startPrivateMachine() {
   const [systemd, fleet] = await Promise.all([bootSystemd(), startFleet()])
-  const about = (run: PrivateSystemd['run'], ...scope: string[]) => {
+  const controls = (run: PrivateSystemd['run'], ...scope: string[]) => {
     const systemctl = async (...args: string[]) => (await run(['systemctl', ...scope, ...args])).stdout.trim()
     const property = (name: string) => systemctl('show', '--value', `--property=${name}`, unit)
     return {
@@ -18,7 +18,7 @@ export async function inhabit() {
       systemctl,
       property,
       log: async () => (await run(['journalctl', '--no-pager', ...scope, '--unit', unit])).stdout,
-      /** Waits for a worker that is ready and has another pid. */
+      /** Waits for a ready worker with another pid. */
       started: (before: string) =>
         until(
           async () => {
@@ -26,19 +26,19 @@ export async function inhabit() {
             return state === 'active' && pid !== before && pid
           },
           'the next worker',
-          patienceMs,
+          timeoutMs,
         ),
     }
   }
   return {
     systemd,
     fleet,
-    /** As root, about the systemd of the machine. */
-    ...about(systemd.run),
-    /** As somebody else, about the systemd of that user. */
+    /** Runs a command as root against the system manager. */
+    ...controls(systemd.run),
+    /** Runs a command as another user against that user's manager. */
     as: (by: readonly string[], env: Record<string, string>) =>
-      about((command) => systemd.run([...by, ...command], env), '--user'),
-    codebaseId: (path: string) => until(() => fleet.codebaseId(path), `${path} to be registered`, patienceMs),
+      controls((command) => systemd.run([...by, ...command], env), '--user'),
+    codebaseId: (path: string) => until(() => fleet.codebaseId(path), `${path} to be registered`, timeoutMs),
     async [Symbol.asyncDispose]() {
       await systemd[Symbol.asyncDispose]()
       await fleet[Symbol.asyncDispose]()
@@ -46,8 +46,8 @@ export async function inhabit() {
   }
 }
 
-/** Says aloud that tests were left out, and why. */
-export function sayIfSkipped(what: string, problem: string | undefined): boolean {
+/** Prints that tests were skipped, and why. */
+export function reportSkipped(what: string, problem: string | undefined): boolean {
   if (problem !== undefined) process.stderr.write(`SKIPPED: ${what}; ${problem}.\n`)
   return problem !== undefined
 }
