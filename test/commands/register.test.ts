@@ -93,7 +93,7 @@ test('a configuration that may not be read or written, or is broken, is named be
 })
 
 test('a worker that cannot have the codebase says why, and nothing is written', async () => {
-  await using fleet = await startFleet()
+  await using fleet = await startFleet({isPlaneProcess: true})
   const worker = await fleet.worker('w', [repository(join(fleet.path, 'first'))])
   const path = repository(join(fleet.path, 'p'))
   await fleet.killPlane()

@@ -66,8 +66,8 @@ test('a control plane that other machines reach may have any name', () => {
 })
 
 test('that no token is asked for is said at the start, and only then', async () => {
-  await using open = await startFleet()
-  expect(open.plane.stderr()).toMatch(/^No token is asked for: .* Set A2A_AUTH_TOKENS/)
-  await using closed = await startFleet({env: {A2A_AUTH_TOKENS: 'me:secret'}})
-  expect(closed.plane.stderr()).toBe('')
+  await using open = await startFleet({isPlaneProcess: true})
+  expect(open.plane().stderr()).toMatch(/^No token is asked for: .* Set A2A_AUTH_TOKENS/)
+  await using closed = await startFleet({isPlaneProcess: true, env: {A2A_AUTH_TOKENS: 'me:secret'}})
+  expect(closed.plane().stderr()).toBe('')
 })

@@ -9,7 +9,7 @@ export const unit = 'a2a-agent-worker'
 
 /** A private systemd, a control plane outside of it, and what the tests of the service ask of both. */
 export async function inhabit() {
-  const [systemd, fleet] = await Promise.all([bootSystemd(), startFleet()])
+  const [systemd, fleet] = await Promise.all([bootSystemd(), startFleet({isPlaneProcess: true})])
   const about = (run: PrivateSystemd['run'], ...scope: string[]) => {
     const systemctl = async (...args: string[]) => (await run(['systemctl', ...scope, ...args])).stdout.trim()
     const property = (name: string) => systemctl('show', '--value', `--property=${name}`, unit)

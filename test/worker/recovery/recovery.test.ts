@@ -9,13 +9,14 @@ import {identify, isAlive, readProcess} from '../../../src/lib/executor/processe
 import {Journal} from '../../../src/lib/journal/journal.ts'
 import {answering, printing, stepStart, text} from '../../support/agent-lines.ts'
 import {stop, stubAgent} from '../../support/cli.ts'
+import type {FleetOptions} from '../../support/fleet.ts'
 import {startOneWorker} from '../../support/one-worker.ts'
 import {until} from '../../support/scratch.ts'
 import {says} from '../../support/workshop.ts'
 
 /** With what is asked of it between two processes of the worker. */
-async function shop(env: Record<string, string> = {}) {
-  const at = await startOneWorker({env})
+async function shop(env: Record<string, string> = {}, rest: FleetOptions = {}) {
+  const at = await startOneWorker({...rest, env})
   let {worker} = at
   const workerId = JSON.parse(readFileSync(join(at.path, 'state/workers/w/identity.json'), 'utf8')).worker_id as string
   return {
@@ -220,7 +221,7 @@ test('what the server has of a run, and the journal does not know of, is not sen
 })
 
 test('the output of a run that ended while nobody listened comes whole from the next worker', async () => {
-  await using at = await shop()
+  await using at = await shop({}, {isPlaneProcess: true})
   const id = await at.begin(inTwoParts('go'))
   await at.printed(id, 'first')
   await at.killPlane()
@@ -235,7 +236,7 @@ test('the output of a run that ended while nobody listened comes whole from the 
 })
 
 test('a worker that comes back while the control plane is away looks after its agents, and keeps their time', async () => {
-  await using at = await shop({A2A_TASK_TIMEOUT: '4'})
+  await using at = await shop({A2A_TASK_TIMEOUT: '4'}, {isPlaneProcess: true})
   const id = await at.begin(`${printing(stepStart())}exec sleep 600`)
   await at.printed(id, 'step_start')
   const agent = agentOf(at.path)

@@ -18,7 +18,7 @@ const refusal = (status: number, detail: string, headers: Record<string, string>
   body: JSON.stringify({detail}),
 })
 
-/** A plane as a process; a worker in this one, whose time passes `factor` times as fast, and a proxy in between. */
+/** A plane, a worker whose time passes `factor` times as fast, and a proxy in between. */
 async function shop(factor: number) {
   const fleet = await startFleet()
   const proxy = await startFaultProxy(fleet.url)
