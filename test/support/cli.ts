@@ -4,7 +4,7 @@ import {join} from 'node:path'
 
 export const root = join(import.meta.dirname, '../..')
 export const program = join(root, 'bin/run.js')
-export const stubAgent = join(root, 'test/fixtures/stub-agent.mjs')
+export const stubAgent = join(root, 'test/fixtures/stub-agent.sh')
 
 /** An environment with a home and state of its own and nothing of ours from outside. */
 export function environment(scratch: string, more: Record<string, string> = {}): Record<string, string> {
