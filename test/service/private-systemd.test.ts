@@ -5,12 +5,14 @@ import {afterAll, beforeAll, describe, expect, test} from 'vitest'
 import type {StatusReport} from '../../src/commands/status.ts'
 import {isFinal} from '../../src/lib/protocol/schemas.ts'
 import {envLine} from '../../src/lib/service/units/env-file.ts'
+import {answering, printing, stepStart} from '../support/agent-lines.ts'
 import type {Finished} from '../support/cli.ts'
 import {processesOf} from '../support/opencode-fleet.ts'
 import {openCode, startModel} from '../support/scripted-model.ts'
 import {bootProblem, insideProgram} from '../support/private-systemd/boot.ts'
 import {inhabit, patienceMs, sayIfSkipped, unit} from '../support/private-systemd/inhabit.ts'
 import {repository, until} from '../support/scratch.ts'
+import {stubBinary} from '../support/stub-executor.ts'
 
 const isSkipped = sayIfSkipped('the service under a real systemd', bootProblem())
 
@@ -22,6 +24,7 @@ const look =
 /** How long the control plane is away; ten minutes as a proof, `npm run outage:service`. */
 const outageMs = Number(process.env['OUTAGE_SECONDS'] ?? 2) * 1000
 const agentProgram = '/home/dev/.opencode/bin/opencode'
+const stubProgram = '/home/dev/.opencode/bin/stub'
 
 describe.skipIf(isSkipped)('the service under a real systemd', {timeout: 2 * patienceMs}, () => {
   let place: Awaited<ReturnType<typeof inhabit>>
@@ -60,8 +63,7 @@ describe.skipIf(isSkipped)('the service under a real systemd', {timeout: 2 * pat
   /** A task whose agent waits to be told to go on. */
   const holding = async (name: string, path = codebase) => {
     const cmd = `touch ${name}.begun; while [ ! -e ${name}.go ]; do sleep 0.05; done`
-    // OpenCode ends a command after two minutes, unless it is told otherwise.
-    const prompt = `[fake:bash cmd="${cmd}" timeout=${outageMs + patienceMs}] [fake:text say=${name}]`
+    const prompt = `${printing(stepStart())}${cmd}\n${answering(name)}`
     const {id} = await place.fleet.http.task(await place.codebaseId(path), {prompt})
     const file = (end: string) => join(place.systemd.outside(path), `${name}.${end}`)
     await until(() => existsSync(file('begun')), 'the agent to be at work', patienceMs)
@@ -144,6 +146,15 @@ describe.skipIf(isSkipped)('the service under a real systemd', {timeout: 2 * pat
       'a sign of life',
       patienceMs,
     )
+  })
+
+  // What comes after is about systemd and the worker: OpenCode, at some seconds of CPU for each start, adds nothing to it.
+  test('another program is named as OpenCode by the installation, and a running worker is replaced for it', async () => {
+    const before = await place.property('MainPID')
+    link(stubBinary, place.systemd.outside(stubProgram))
+    const {stdout} = await place.program('install-service', '--opencode', stubProgram, '--start')
+    expect(stdout).toContain(`${unit} runs.`)
+    expect(await place.started(before)).not.toBe(before)
   })
 
   test('a change is taken over by a running worker, which is replaced while its agent goes on', async () => {
