@@ -1,5 +1,5 @@
 import {execFileSync} from 'node:child_process'
-import {mkdirSync, mkdtempSync, readdirSync, readlinkSync, realpathSync, rmSync, writeFileSync} from 'node:fs'
+import {cpSync, mkdirSync, mkdtempSync, readdirSync, readlinkSync, realpathSync, rmSync, writeFileSync} from 'node:fs'
 import {tmpdir} from 'node:os'
 import {join} from 'node:path'
 
@@ -38,13 +38,32 @@ function cwdOf(pid: string): string {
   }
 }
 
-/** A git repository with these files in one commit. */
-export function repository(path: string, files: Record<string, string> = {'README.md': 'hello\n'}): string {
+const template = {files: {'README.md': 'hello\n'}, path: ''}
+
+/** A git repository with these files in one commit. Most are alike: three starts of git, and then a copy for each. */
+export function repository(path: string, files: Record<string, string> = template.files): string {
+  if (files === template.files) {
+    template.path ||= newRepository(temporary(), files)
+    cpSync(template.path, path, {recursive: true})
+    return path
+  }
+
+  return newRepository(path, files)
+}
+
+/** A folder that is there for as long as this process. */
+function temporary(): string {
+  const path = mkdtempSync(join(tmpdir(), 'a2a-template-'))
+  process.on('exit', () => rmSync(path, {recursive: true, force: true}))
+  return path
+}
+
+function newRepository(path: string, files: Record<string, string>): string {
   mkdirSync(path, {recursive: true})
   for (const [name, text] of Object.entries(files)) writeFileSync(join(path, name), text)
   const git = (...args: string[]) =>
     execFileSync('git', ['-c', 'user.name=t', '-c', 'user.email=t@localhost', ...args], {cwd: path, stdio: 'pipe'})
-  git('init', '-q')
+  git('init', '-q', '--template=')
   git('add', '.')
   git('commit', '-q', '-m', 'start')
   return path
@@ -55,12 +74,13 @@ export async function until<T>(
   look: () => T | Promise<T>,
   what: string | (() => string),
   limitMs = 30_000,
+  pauseMs = 20,
 ): Promise<NonNullable<T>> {
   const deadline = Date.now() + limitMs
   for (;;) {
     const value = await look()
     if (value) return value
     if (Date.now() > deadline) throw new Error(`gave up waiting for ${typeof what === 'string' ? what : what()}`)
-    await new Promise((resolve) => setTimeout(resolve, 20))
+    await new Promise((resolve) => setTimeout(resolve, pauseMs))
   }
 }
