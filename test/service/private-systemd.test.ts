@@ -10,7 +10,7 @@ import type {Finished} from '../support/cli.ts'
 import {processesOf} from '../support/opencode-fleet.ts'
 import {openCode, startModel} from '../support/scripted-model.ts'
 import {bootProblem, insideProgram} from '../support/private-systemd/boot.ts'
-import {inhabit, patienceMs, sayIfSkipped, unit} from '../support/private-systemd/inhabit.ts'
+import {inhabit, patienceMs, pauseMs, sayIfSkipped, unit} from '../support/private-systemd/inhabit.ts'
 import {repository, until} from '../support/scratch.ts'
 import {stubBinary} from '../support/stub-executor.ts'
 
@@ -86,6 +86,7 @@ describe.skipIf(isSkipped)('the service under a real systemd', {timeout: 2 * pat
       async () => (await place.property('StatusText')) === '0 tasks run; tasks come by stream',
       'the status',
       patienceMs,
+      pauseMs,
     )
     const shown = await place.systemd.run(['sh', '-c', `systemctl cat ${unit} | grep A2A_SERVER_URL`])
     expect(shown.stdout).toBe(`Environment=A2A_SERVER_URL=${place.fleet.url}\n`)
@@ -145,6 +146,7 @@ describe.skipIf(isSkipped)('the service under a real systemd', {timeout: 2 * pat
       async () => (await place.property('WatchdogTimestampMonotonic')) !== before,
       'a sign of life',
       patienceMs,
+      pauseMs,
     )
   })
 
@@ -190,7 +192,12 @@ describe.skipIf(isSkipped)('the service under a real systemd', {timeout: 2 * pat
     const config = JSON.parse(read(path)) as Record<string, unknown>
     writeFileSync(place.systemd.outside(path), JSON.stringify({...config, redact: ['k.ten']}))
     await place.systemctl('reload', unit)
-    await until(async () => (await place.log()).includes('Settings reloaded: redact'), 'the reload', patienceMs)
+    await until(
+      async () => (await place.log()).includes('Settings reloaded: redact'),
+      'the reload',
+      patienceMs,
+      pauseMs,
+    )
     expect(await place.property('MainPID')).toBe(before)
     letGo()
     expect(await ended(id)).toMatchObject({status: 'completed', result: 'reload', attempt: 1})

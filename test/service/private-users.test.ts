@@ -2,7 +2,7 @@ import {mkdirSync, readFileSync, writeFileSync} from 'node:fs'
 import {dirname} from 'node:path'
 import {afterAll, beforeAll, describe, expect, test} from 'vitest'
 import {bootProblem, insideProgram} from '../support/private-systemd/boot.ts'
-import {inhabit, patienceMs, sayIfSkipped, unit} from '../support/private-systemd/inhabit.ts'
+import {inhabit, patienceMs, pauseMs, sayIfSkipped, unit} from '../support/private-systemd/inhabit.ts'
 import {until} from '../support/scratch.ts'
 
 const isSkipped = sayIfSkipped('services of users and the migration under a real systemd', bootProblem())
@@ -50,6 +50,7 @@ describe.skipIf(isSkipped)('under a real systemd', {timeout: 2 * patienceMs}, ()
       async () => (await place.fleet.cli(['workers', 'list'])).stdout.includes(' box '),
       'the worker of that name',
       patienceMs,
+      pauseMs,
     )
     const back = /The way back: (.*)/.exec(stdout)?.[1]?.replace('a2a-worker', insideProgram.join(' ')) ?? ''
     expect((await place.systemd.run(['sh', '-c', back])).code).toBe(0)

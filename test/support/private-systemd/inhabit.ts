@@ -5,6 +5,9 @@ import {until} from '../scratch.ts'
 /** Much is started here, and the machine may have other things to do. */
 export const patienceMs = 90_000
 
+/** Between two questions to systemd: each is a start of nsenter and systemctl. */
+export const pauseMs = 200
+
 export const unit = 'a2a-agent-worker'
 
 /** A private systemd, a control plane outside of it, and what the tests of the service ask of both. */
@@ -27,6 +30,7 @@ export async function inhabit() {
           },
           'the next worker',
           patienceMs,
+          pauseMs,
         ),
     }
   }
