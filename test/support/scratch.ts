@@ -1,7 +1,16 @@
 import {execFileSync} from 'node:child_process'
-import {cpSync, mkdirSync, mkdtempSync, readdirSync, readlinkSync, realpathSync, rmSync, writeFileSync} from 'node:fs'
+import {
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  readlinkSync,
+  realpathSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import {tmpdir} from 'node:os'
-import {join} from 'node:path'
+import {dirname, join, relative} from 'node:path'
 
 /** A folder of its own, gone when disposed with all that works in it: the agent of a killed worker lives on. */
 export function scratchFolder(): Disposable & {path: string} {
@@ -38,24 +47,31 @@ function cwdOf(pid: string): string {
   }
 }
 
-const template = {files: {'README.md': 'hello\n'}, path: ''}
+const usual = {'README.md': 'hello\n'}
+/** What is in such a repository: each file by its path in there. */
+let copy: Map<string, Buffer> | undefined
 
 /** A git repository with these files in one commit. Most are alike: three starts of git, and then a copy for each. */
-export function repository(path: string, files: Record<string, string> = template.files): string {
-  if (files === template.files) {
-    template.path ||= newRepository(temporary(), files)
-    cpSync(template.path, path, {recursive: true})
-    return path
+export function repository(path: string, files: Record<string, string> = usual): string {
+  if (files !== usual) return newRepository(path, files)
+  copy ??= contentOf(files)
+  // Git itself wants these folders, also when nothing is in them.
+  for (const folder of ['.git/refs/heads', '.git/refs/tags', '.git/objects/info', '.git/objects/pack'])
+    mkdirSync(join(path, folder), {recursive: true})
+  for (const [name, content] of copy) {
+    mkdirSync(dirname(join(path, name)), {recursive: true})
+    writeFileSync(join(path, name), content)
   }
 
-  return newRepository(path, files)
+  return path
 }
 
-/** A folder that is there for as long as this process. */
-function temporary(): string {
-  const path = mkdtempSync(join(tmpdir(), 'a2a-template-'))
-  process.on('exit', () => rmSync(path, {recursive: true, force: true}))
-  return path
+function contentOf(files: Record<string, string>): Map<string, Buffer> {
+  using scratch = scratchFolder()
+  newRepository(scratch.path, files)
+  const all = readdirSync(scratch.path, {recursive: true, withFileTypes: true}).filter((entry) => entry.isFile())
+  const paths = all.map(({parentPath, name}) => join(parentPath, name))
+  return new Map(paths.map((path) => [relative(scratch.path, path), readFileSync(path)]))
 }
 
 function newRepository(path: string, files: Record<string, string>): string {
