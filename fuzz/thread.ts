@@ -4,7 +4,7 @@ import {getHeapStatistics, setFlagsFromString} from 'node:v8'
 import {runInNewContext} from 'node:vm'
 import {parentPort, workerData} from 'node:worker_threads'
 import {Random} from './random.ts'
-import {targets} from './targets.ts'
+import type {Target} from './target.ts'
 
 export type ThreadData = {
   target: string
@@ -36,8 +36,10 @@ async function heapUsed(): Promise<number> {
 async function main({target: name, seed, from, to, measureAt, folder, shared}: ThreadData): Promise<void> {
   const state = new Int32Array(shared)
   const send = (message: ThreadMessage) => parentPort?.postMessage(message)
-  const target = targets.find((one) => one.name === name)
-  if (!target) throw new Error(`there is no target ${name}`)
+  // Each target imports a large part of the program, and a thread shares no modules. So it loads only its own target.
+  const exported = (await import(`./targets/${name}.ts`)) as Record<string, Target>
+  const target = Object.values(exported).find((one) => one.name === name)
+  if (!target) throw new Error(`there is no target ${name} in its file`)
   const opened = await target.open(folder)
   for (let at = from; at < to; at++) {
     if (at === measureAt) send({heap: await heapUsed()})

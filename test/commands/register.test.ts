@@ -93,7 +93,7 @@ test('an unreadable, unwritable or broken configuration is reported before anyth
 })
 
 test('if the worker refuses the codebase, it says why, and nothing is written', async () => {
-  await using fleet = await startFleet()
+  await using fleet = await startFleet({isPlaneProcess: true})
   const worker = await fleet.worker('w', [repository(join(fleet.path, 'first'))])
   const path = repository(join(fleet.path, 'p'))
   await fleet.killPlane()

@@ -13,7 +13,7 @@ async function report(fleet: Fleet): Promise<{code: number | null; report: Statu
 }
 
 test('status is healthy with a worker connected, degraded without, unreachable without a server', async () => {
-  await using fleet = await startFleet()
+  await using fleet = await startFleet({isPlaneProcess: true})
   const path = repository(join(fleet.path, 'p'))
   expect(await report(fleet)).toMatchObject({code: 1, report: {state: 'degraded', local: [], workers: []}})
   expect(await fleet.cli(['status'])).toMatchObject({

@@ -11,7 +11,7 @@ let served = ''
 let idle = ''
 
 beforeAll(async () => {
-  fleet = await startFleet()
+  fleet = await startFleet({isPlaneProcess: true})
   const path = repository(join(fleet.path, 'served'))
   await fleet.worker('w', [path])
   served = await fleet.codebaseId(path)

@@ -9,7 +9,7 @@ import {says} from '../support/workshop.ts'
 
 /** A fleet with one worker that reads its settings from a file, and a function that rewrites that file. */
 async function configured(settings: (path: string) => Record<string, unknown>, env: Record<string, string> = {}) {
-  const fleet = await startFleet({env})
+  const fleet = await startFleet({env, isPlaneProcess: 'A2A_AUTH_TOKENS' in env})
   onTestFinished(() => fleet[Symbol.asyncDispose]())
   const file = join(fleet.path, 'worker.json')
   const write = (content: Record<string, unknown> | string) =>

@@ -1,6 +1,7 @@
 import {existsSync, readFileSync} from 'node:fs'
 import {join} from 'node:path'
 import {afterAll, beforeAll, expect, test} from 'vitest'
+import type {Task} from '../../src/lib/protocol/schemas.ts'
 import {processesOf, startOpenCodeFleet} from '../support/opencode-fleet.ts'
 import {repository, until} from '../support/scratch.ts'
 
@@ -21,8 +22,17 @@ const two = () => codebases[1] ?? {id: '', path: ''}
 const run = async (prompt: string, more: Record<string, unknown> = {}) =>
   fleet.ended((await fleet.http.task(one().id, {prompt, ...more})).id)
 
+/** One run of OpenCode for several tests, because each run costs seconds of CPU. It covers permissions and the answer. */
+let done: Promise<Task> | undefined
+const outside = () => join(fleet.path, 'outside/x.txt')
+const runOnce = () =>
+  (done ??= run(
+    `[fake:edit path=${outside()} text=no] [fake:bash cmd="env | sort"] ` +
+      '[fake:edit path=hello.txt text="hi\\n"] [fake:text say="All good."]',
+  ))
+
 test('an edit changes the code, and result, session, tokens and cost are reported', async () => {
-  const task = await run('[fake:edit path=hello.txt text="hi\\n"] [fake:text say="All good."]')
+  const task = await runOnce()
   expect(task).toMatchObject({
     status: 'completed',
     result: 'All good.',
@@ -88,16 +98,14 @@ test('an unknown model is named before OpenCode starts, with the nearest ones', 
 })
 
 test('what would need a permission is denied to the model, and the task goes on', async () => {
-  const outside = join(fleet.path, 'outside/x.txt')
-  expect(await run(`[fake:edit path=${outside} text=no] [fake:text say=went-on]`)).toMatchObject({
-    status: 'completed',
-    result: 'went-on',
-  })
-  expect(existsSync(outside)).toBe(false)
+  const task = await runOnce()
+  expect(task).toMatchObject({status: 'completed', result: 'All good.'})
+  expect((await fleet.cli(['tasks', 'output', task.id])).stdout).toMatch(/✗ write/)
+  expect(existsSync(outside())).toBe(false)
 })
 
 test("the shell of the model does not see the worker's token", async () => {
-  const task = await run('[fake:bash cmd="env | sort"] [fake:text say=seen]')
+  const task = await runOnce()
   expect(task.status).toBe('completed')
   const output = await fleet.output(task.id)
   expect(output).toContain('A2A_RUN=')

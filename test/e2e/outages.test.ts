@@ -1,20 +1,23 @@
 import {existsSync, writeFileSync} from 'node:fs'
 import {join} from 'node:path'
 import {afterAll, beforeAll, expect, test} from 'vitest'
+import {answering, finish, printing, stepStart, tool} from '../support/agent-lines.ts'
 import type {Running} from '../support/cli.ts'
-import {processesOf, startOpenCodeFleet, toldBy} from '../support/opencode-fleet.ts'
+import {startFleet} from '../support/fleet.ts'
+import {processesOf, toldBy} from '../support/opencode-fleet.ts'
 import {startProxy, type Proxy} from '../support/proxy.ts'
 import {repository, until} from '../support/scratch.ts'
+import {stubBinary} from '../support/stub-executor.ts'
 import {says} from '../support/workshop.ts'
 
-/** The real OpenCode under a worker whose way to the control plane is not always free. */
-let fleet: Awaited<ReturnType<typeof startOpenCodeFleet>>
+/** A worker whose connection to the control plane fails at times. Its agent prints the same events as OpenCode. */
+let fleet: Awaited<ReturnType<typeof startFleet>>
 let proxy: Proxy
 let worker: Running
 let codebases: {id: string; path: string}[] = []
 
 beforeAll(async () => {
-  fleet = await startOpenCodeFleet()
+  fleet = await startFleet({isPlaneProcess: true, env: {OPENCODE_BIN_PATH: stubBinary}})
   proxy = await startProxy(fleet.url)
   const paths = ['one', 'two'].map((name) => repository(join(fleet.path, name)))
   worker = await fleet.workerAt(proxy.url, 'w', paths, ['--poll-interval', '1', '--max-concurrent-tasks', '3'])
@@ -31,7 +34,8 @@ const codebase = (index: number) => codebases[index] ?? {id: '', path: ''}
 async function holding(index: number, name: string) {
   const {id, path} = codebase(index)
   const cmd = `touch ${name}.begun; while [ ! -e ${name}.go ]; do sleep 0.05; done`
-  const task = await fleet.http.task(id, {prompt: `[fake:bash cmd="${cmd}"] [fake:text say=${name}]`})
+  const turn = printing(tool('bash', {status: 'completed', title: 'Waits'}), finish('tool-calls'))
+  const task = await fleet.http.task(id, {prompt: `${printing(stepStart())}${cmd}\n${turn}${answering(name)}`})
   const file = (end: string) => join(path, `${name}.${end}`)
   return {
     id: task.id,

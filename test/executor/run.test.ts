@@ -4,11 +4,12 @@ import {afterAll, describe, expect, test} from 'vitest'
 import {adoptRun} from '../../src/lib/executor/adopt.ts'
 import {systemClock} from '../../src/lib/core/clock.ts'
 import type {RunOutcome} from '../../src/lib/executor/executor.ts'
-import {ageMs, identify, isAlive, readProcess} from '../../src/lib/executor/processes.ts'
+import {ageMs, isAlive, readProcess} from '../../src/lib/executor/processes.ts'
 import {answering, error, finish, printing, stepStart, text, tool} from '../support/agent-lines.ts'
 import {processesOf, recordingObserver, relaxed, requestFor, runToEnd, startRun} from '../support/agent-run.ts'
 import {fastClock} from '../support/fast-clock.ts'
 import {scratchFolder} from '../support/scratch.ts'
+import {shell} from '../support/shell.ts'
 import {stubExecutor} from '../support/stub-executor.ts'
 import {waitFor} from '../support/wait-for.ts'
 
@@ -326,7 +327,8 @@ describe('a run started by an earlier worker', () => {
   test('fails if its spool is missing', async () => {
     const made = request('true')
     expect(existsSync(join(made.runDir, 'stdout.ndjson'))).toBe(false)
-    const outcome = await adopt(made, {...identify(process.pid), pid: 2 ** 30}).agent.outcome
+    await using young = shell('exec sleep 300') // a run that began earlier would be over its time
+    const outcome = await adopt(made, {...young.root, pid: 2 ** 30}).agent.outcome
     expect(outcome).toMatchObject({status: 'failed', error: expect.stringContaining('could not be read')})
   })
 })

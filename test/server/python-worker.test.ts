@@ -82,7 +82,7 @@ test('7: pending tasks are pushed on connect, and a requeued task reaches the sa
   const api = new Api(plane.url)
   const task = await api.create(worker.codebases.get('/srv/app') ?? '')
   await worker.connect()
-  await until(async () => (await api.task(task.id)).status === 'running')
+  await until(async () => (await api.task(task.id)).session_id) // the second of its two `running` reports
   await api.report(task.id, worker.id, 'pending') // as if the task were lost
   await until(() => worker.runs.length === 2) // the second push is dropped, the poll after the stream's end is not
   expect(await api.task(task.id)).toMatchObject({status: 'running', attempt: 2})

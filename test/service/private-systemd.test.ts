@@ -5,12 +5,20 @@ import {afterAll, beforeAll, describe, expect, test} from 'vitest'
 import type {StatusReport} from '../../src/commands/status.ts'
 import {isFinal} from '../../src/lib/protocol/schemas.ts'
 import {envLine} from '../../src/lib/service/units/env-file.ts'
+import {answering, printing, stepStart} from '../support/agent-lines.ts'
 import type {Finished} from '../support/cli.ts'
 import {processesOf} from '../support/opencode-fleet.ts'
 import {openCode, startModel} from '../support/scripted-model.ts'
 import {bootProblem, insideProgram} from '../support/private-systemd/boot.ts'
-import {startPrivateMachine, timeoutMs, reportSkipped, unit} from '../support/private-systemd/private-machine.ts'
+import {
+  startPrivateMachine,
+  timeoutMs,
+  pauseMs,
+  reportSkipped,
+  unit,
+} from '../support/private-systemd/private-machine.ts'
 import {repository, until} from '../support/scratch.ts'
+import {stubBinary} from '../support/stub-executor.ts'
 
 const isSkipped = reportSkipped('the service under a real systemd', bootProblem())
 
@@ -22,6 +30,7 @@ const probeScript =
 /** Duration of the outage of the control plane. `npm run outage:service` uses ten minutes. */
 const outageMs = Number(process.env['OUTAGE_SECONDS'] ?? 2) * 1000
 const agentProgram = '/home/dev/.opencode/bin/opencode'
+const stubProgram = '/home/dev/.opencode/bin/stub'
 
 describe.skipIf(isSkipped)('the service under a real systemd', {timeout: 2 * timeoutMs}, () => {
   let place: Awaited<ReturnType<typeof startPrivateMachine>>
@@ -60,8 +69,7 @@ describe.skipIf(isSkipped)('the service under a real systemd', {timeout: 2 * tim
   /** A task whose agent waits until `letGo` is called. */
   const startHeldTask = async (name: string, path = codebase) => {
     const cmd = `touch ${name}.begun; while [ ! -e ${name}.go ]; do sleep 0.05; done`
-    // OpenCode kills a command after two minutes by default.
-    const prompt = `[fake:bash cmd="${cmd}" timeout=${outageMs + timeoutMs}] [fake:text say=${name}]`
+    const prompt = `${printing(stepStart())}${cmd}\n${answering(name)}`
     const {id} = await place.fleet.http.task(await place.codebaseId(path), {prompt})
     const file = (end: string) => join(place.systemd.outside(path), `${name}.${end}`)
     await until(() => existsSync(file('begun')), 'the agent to be at work', timeoutMs)
@@ -84,6 +92,7 @@ describe.skipIf(isSkipped)('the service under a real systemd', {timeout: 2 * tim
       async () => (await place.property('StatusText')) === '0 tasks run; connected by stream',
       'the status',
       timeoutMs,
+      pauseMs,
     )
     const shown = await place.systemd.run(['sh', '-c', `systemctl cat ${unit} | grep A2A_SERVER_URL`])
     expect(shown.stdout).toBe(`Environment=A2A_SERVER_URL=${place.fleet.url}\n`)
@@ -143,7 +152,17 @@ describe.skipIf(isSkipped)('the service under a real systemd', {timeout: 2 * tim
       async () => (await place.property('WatchdogTimestampMonotonic')) !== before,
       'a sign of life',
       timeoutMs,
+      pauseMs,
     )
+  })
+
+  // The following tests are about systemd and the worker. Each start of OpenCode would cost seconds of CPU time.
+  test('after an installation with another OpenCode program the running worker is replaced', async () => {
+    const before = await place.property('MainPID')
+    link(stubBinary, place.systemd.outside(stubProgram))
+    const {stdout} = await place.program('install-service', '--opencode', stubProgram, '--start')
+    expect(stdout).toContain(`${unit} runs.`)
+    expect(await place.started(before)).not.toBe(before)
   })
 
   test('after a change the running worker is replaced while its agent keeps running', async () => {
@@ -179,7 +198,7 @@ describe.skipIf(isSkipped)('the service under a real systemd', {timeout: 2 * tim
     const config = JSON.parse(read(path)) as Record<string, unknown>
     writeFileSync(place.systemd.outside(path), JSON.stringify({...config, redact: ['k.ten']}))
     await place.systemctl('reload', unit)
-    await until(async () => (await place.log()).includes('Settings reloaded: redact'), 'the reload', timeoutMs)
+    await until(async () => (await place.log()).includes('Settings reloaded: redact'), 'the reload', timeoutMs, pauseMs)
     expect(await place.property('MainPID')).toBe(before)
     letGo()
     expect(await ended(id)).toMatchObject({status: 'completed', result: 'reload', attempt: 1})

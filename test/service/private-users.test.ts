@@ -2,7 +2,13 @@ import {mkdirSync, readFileSync, writeFileSync} from 'node:fs'
 import {dirname} from 'node:path'
 import {afterAll, beforeAll, describe, expect, test} from 'vitest'
 import {bootProblem, insideProgram} from '../support/private-systemd/boot.ts'
-import {startPrivateMachine, timeoutMs, reportSkipped, unit} from '../support/private-systemd/private-machine.ts'
+import {
+  startPrivateMachine,
+  timeoutMs,
+  pauseMs,
+  reportSkipped,
+  unit,
+} from '../support/private-systemd/private-machine.ts'
 import {until} from '../support/scratch.ts'
 
 const isSkipped = reportSkipped('services of users and the migration under a real systemd', bootProblem())
@@ -50,6 +56,7 @@ describe.skipIf(isSkipped)('under a real systemd', {timeout: 2 * timeoutMs}, () 
       async () => (await place.fleet.cli(['workers', 'list'])).stdout.includes(' box '),
       'the worker of that name',
       timeoutMs,
+      pauseMs,
     )
     const back = /To restore it: (.*)/.exec(stdout)?.[1]?.replace('a2a-worker', insideProgram.join(' ')) ?? ''
     expect((await place.systemd.run(['sh', '-c', back])).code).toBe(0)

@@ -52,7 +52,7 @@ const schemas = {
 export function agentDatabase(file: string, {schema = 'new'}: {schema?: keyof typeof schemas} = {}) {
   mkdirSync(dirname(file), {recursive: true})
   const database = new DatabaseSync(file)
-  database.exec('PRAGMA journal_mode = WAL')
+  database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF')
   for (const [table, columns] of Object.entries(schemas[schema]))
     database.exec(`CREATE TABLE IF NOT EXISTS ${table} (${columns})`)
   database.exec('CREATE TABLE IF NOT EXISTS credential (id text, secret text)')

@@ -1,10 +1,11 @@
 import {spawn, type ChildProcess} from 'node:child_process'
 import {once} from 'node:events'
 import {join} from 'node:path'
+import {runInHost} from './command-host.ts'
 
 export const root = join(import.meta.dirname, '../..')
 export const program = join(root, 'bin/run.js')
-export const stubAgent = join(root, 'test/fixtures/stub-agent.mjs')
+export const stubAgent = join(root, 'test/fixtures/stub-agent.sh')
 
 /** An environment with a home and state of its own and nothing of ours from outside. */
 export function environment(scratch: string, more: Record<string, string> = {}): Record<string, string> {
@@ -30,6 +31,8 @@ export type Options = {
 
 /** Runs the program to its end. */
 export async function cli(args: string[], options: Options): Promise<Finished> {
+  const hosted = runInHost(program, args, options)
+  if (hosted) return hosted
   const child = start(args, options)
   child.process.stdin?.end(options.input ?? '')
   return child.finished

@@ -16,6 +16,7 @@ import {stubExecutor} from './stub-executor.ts'
 
 export type InProcessWorker = AsyncDisposable & {
   id: string
+  stateDir: string
   events: WorkerEvent[]
   /** Its log, including debug lines. */
   log: () => string
@@ -40,7 +41,8 @@ export async function startInProcessWorker(
   {factor = 100, settings = {}, globalPath, models}: InProcessWorkerOptions = {},
 ): Promise<InProcessWorker> {
   const scratch = scratchFolder()
-  mkdirSync(join(scratch.path, 'state'))
+  const stateDir = join(scratch.path, 'state')
+  mkdirSync(stateDir)
   const clock = fastClock(factor)
   const bus = new EventBus(clock)
   const events: WorkerEvent[] = []
@@ -53,7 +55,7 @@ export async function startInProcessWorker(
   // Two test files run at once, and a worker ends processes with its id that belong to none of its runs.
   const id = `here-${randomUUID()}`
   let running: RunningWorker | undefined
-  const about = {config, name: 'here', workerId: id, version: '0', stateDir: join(scratch.path, 'state')}
+  const about = {config, name: 'here', workerId: id, version: '0', stateDir}
   const ended = runWorker(
     {
       ...about,
@@ -74,6 +76,7 @@ export async function startInProcessWorker(
   if (!worker) throw new Error('the worker ended at once')
   return {
     id,
+    stateDir,
     events,
     log: () => log,
     client,

@@ -18,7 +18,12 @@ export async function startModel() {
   await once(model.server, 'listening')
   const {port} = model.server.address() as AddressInfo
   return {
-    env: openCodeEnvironment(port) as Record<string, string>,
+    env: {
+      ...(openCodeEnvironment(port) as Record<string, string>),
+      // Tests use neither the public list of models nor the login plugins. Without them a start takes half as long.
+      OPENCODE_MODELS_PATH: join(root, 'test/fixtures/no-models.json'),
+      OPENCODE_DISABLE_DEFAULT_PLUGINS: '1',
+    },
     /** What the model was asked, in order. */
     requests: model.requests as ModelRequest[],
     async [Symbol.asyncDispose]() {

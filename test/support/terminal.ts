@@ -8,6 +8,9 @@ export type TerminalOptions = {cwd: string; env: Record<string, string>; columns
 
 let terminals = 0
 
+/** Waits for something that only tmux can tell. It looks rarely, because each look starts tmux. */
+const untilSeen = (look: () => boolean, what: string | (() => string)) => until(look, what, 30_000, 100)
+
 /** A real terminal with a shell (tmux) whose screen can be read. Closed when disposed. */
 export async function openTerminal({cwd, env, columns = 80, rows = 24}: TerminalOptions) {
   terminals += 1
@@ -16,6 +19,7 @@ export async function openTerminal({cwd, env, columns = 80, rows = 24}: Terminal
     execFileSync('tmux', ['-L', socket, '-f', '/dev/null', ...args], {encoding: 'utf8', env: {...env, LANG: 'C.UTF-8'}})
   const size = ['-x', String(columns), '-y', String(rows)]
   tmux('new-session', '-d', ...size, '-c', cwd, 'PS1="$ " exec bash --norc --noprofile')
+  const shell = tmux('display-message', '-p', '#{pane_pid}').trim()
   const screen = () => tmux('capture-pane', '-p').trimEnd()
   const terminal = {
     screen,
@@ -33,7 +37,6 @@ export async function openTerminal({cwd, env, columns = 80, rows = 24}: Terminal
     resize: (width: number, height: number) => void tmux('resize-window', '-x', String(width), '-y', String(height)),
     /** The live processes that the shell has started. */
     jobs(): number[] {
-      const shell = tmux('display-message', '-p', '#{pane_pid}').trim()
       return readFileSync(`/proc/${shell}/task/${shell}/children`, 'utf8').split(' ').filter(Boolean).map(Number)
     },
     /** Whether keys go to this process. */
@@ -44,18 +47,18 @@ export async function openTerminal({cwd, env, columns = 80, rows = 24}: Terminal
     },
     isAlternate: () => tmux('display-message', '-p', '#{alternate_on}').trim() === '1',
     shows: (what: string | RegExp) =>
-      until(
+      untilSeen(
         () => (typeof what === 'string' ? screen().includes(what) : what.test(screen())),
         () => `${what} on the screen:\n${screen()}`,
       ),
     hides: (what: string) =>
-      until(
+      untilSeen(
         () => !screen().includes(what),
         () => `${what} to leave the screen:\n${screen()}`,
       ),
     /** Whether the shell has its terminal back: the earlier screen, a cursor, and echo. */
     async isRestored(before: string) {
-      await until(() => !terminal.isAlternate(), 'the alternate screen to be left')
+      await untilSeen(() => !terminal.isAlternate(), 'the alternate screen to be left')
       expect(tmux('display-message', '-p', '#{cursor_flag}').trim()).toBe('1')
       terminal.type(`echo e""choed; stty -a | tr ' ' '\\n' | grep -x 'isig\\|icanon\\|echo'`)
       await terminal.shows('echo e""choed')
@@ -64,7 +67,7 @@ export async function openTerminal({cwd, env, columns = 80, rows = 24}: Terminal
       expect(screen()).toContain(before)
       terminal.type('clear')
       terminal.press('Enter')
-      await until(() => screen() === '$', 'a clear screen')
+      await untilSeen(() => screen() === '$', 'a clear screen')
     },
     [Symbol.dispose]: () => void tmux('kill-server'),
   }

@@ -2,16 +2,38 @@ import {spawn} from 'node:child_process'
 import {existsSync, readFileSync} from 'node:fs'
 import {join} from 'node:path'
 import {expect, test} from 'vitest'
-import type {ProxyAction} from '../../chaos/fault-proxy.ts'
+import {startFaultProxy, type ProxyAction} from '../../chaos/fault-proxy.ts'
 import {answering, printing, stepStart, text} from '../support/agent-lines.ts'
-import {startOneWorker} from '../support/one-worker.ts'
-import {until} from '../support/scratch.ts'
-import {says} from '../support/workshop.ts'
+import {startFleet} from '../support/fleet.ts'
+import {repository, until} from '../support/scratch.ts'
+import {startInProcessWorker} from '../support/in-process-worker.ts'
 
+/** A control plane, and a worker of one working tree behind a proxy that can simulate broken networks. */
 async function setUp() {
-  const at = await startOneWorker({args: ['--sse-heartbeat-timeout', '2', '--poll-interval', '1']})
-  const spool = (id: string) => readFileSync(join(at.path, `state/workers/w/runs/${id}/1/stdout.ndjson`), 'utf8')
-  return {...at, spool}
+  const fleet = await startFleet()
+  const proxy = await startFaultProxy(fleet.url)
+  const tree = repository(join(fleet.path, 'p'))
+  const settings = {sse_heartbeat_timeout: '2', poll_interval: '1'}
+  const worker = await startInProcessWorker(proxy.url, [tree], {factor: 1, settings})
+  await until(() => worker.running.intake.connection === 'stream', 'the stream')
+  return {
+    ...fleet,
+    proxy,
+    tree,
+    worker,
+    codebase: await fleet.codebaseId(tree),
+    spool: (id: string) => readFileSync(join(worker.stateDir, `workers/here/runs/${id}/1/stdout.ndjson`), 'utf8'),
+    says: (what: RegExp) =>
+      until(
+        () => what.test(worker.log()),
+        () => `${what} in:\n${worker.log()}`,
+      ),
+    async [Symbol.asyncDispose]() {
+      await worker[Symbol.asyncDispose]()
+      await proxy[Symbol.asyncDispose]()
+      await fleet[Symbol.asyncDispose]()
+    },
+  }
 }
 
 const page = '<html><h1>Bad Gateway</h1></html>'
@@ -57,7 +79,7 @@ test('a half-open connection is detected, and everything buffered is sent once i
   at.proxy.setBlackHole(true)
   spawn('touch', [join(at.tree, 'go')])
   await until(() => existsSync(join(at.tree, 'over')), 'the agent to go on')
-  await says(at.worker, /Task stream lost|Falling back|out of reach/)
+  await at.says(/Task stream lost|Falling back|out of reach/)
   at.proxy.setBlackHole(false)
   expect(await at.ended(id)).toMatchObject({status: 'completed', attempt: 1, result: 'first\nsecond'})
   expect(await at.output(id)).toBe(at.spool(id))
@@ -68,7 +90,7 @@ test('a token that is refused for a while is logged as an error, and loses nothi
   let isRefused = true
   at.proxy.chooseAction = (request) => (isRefused && /heartbeat|stream/.test(request) ? {...refused} : {do: 'pass'})
   at.proxy.cut()
-  await says(at.worker, /ERROR .*HTTP 401/)
+  await at.says(/ERROR .*HTTP 401/)
   isRefused = false
   const {id} = await at.http.task(at.codebase, {prompt: answering('ok')})
   expect(await at.ended(id)).toMatchObject({status: 'completed', attempt: 1})

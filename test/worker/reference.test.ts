@@ -5,7 +5,7 @@ import {answering, printing, stepStart, text, finish} from '../support/agent-lin
 import {ReferenceServer} from '../support/reference-server.ts'
 import {repository, scratchFolder, until} from '../support/scratch.ts'
 import {startInProcessWorker} from '../support/in-process-worker.ts'
-import {openWorkshop, says, type Workshop} from '../support/workshop.ts'
+import {openWorkshop, says} from '../support/workshop.ts'
 
 // one test or more for each requirement of the existing server on a worker
 
@@ -20,14 +20,11 @@ const ended = (server: ReferenceServer, task: {id: string}) =>
 const isRunning = (server: ReferenceServer, task: {id: string}) =>
   until(() => server.task(task.id).status === 'running', 'the task to run')
 
-/** How often the stub agent was started. */
-function runs({path}: Workshop): number {
-  try {
-    return readFileSync(join(path, 'agent.log'), 'utf8').split('"at":"start"').length - 1
-  } catch {
-    return 0
-  }
-}
+/** The start of a prompt whose runs are counted. */
+const counted = 'echo run >> runs\n'
+
+/** The number of agents that were started in this working tree. */
+const runs = (path: string) => readFileSync(join(path, 'runs'), 'utf8').split('\n').length - 1
 
 const isConnected = (server: ReferenceServer) =>
   until(() => server.streams.entries.size > 0, 'the stream to be known to the server')
@@ -58,9 +55,10 @@ test('1: the stream names worker, agent, codebases and capabilities, and every r
 
 test('2: the worker is registered before its codebases, because the database accepts them only then', async () => {
   await using server = await ReferenceServer.start()
-  await using shop = openWorkshop()
-  const path = repository(join(shop.path, 'p'))
-  await shop.worker(server.url, 'w', [path])
+  using scratch = scratchFolder()
+  const path = repository(join(scratch.path, 'p'))
+  await using _worker = await startInProcessWorker(server.url, [path], {factor: 1})
+  await isConnected(server)
   expect(server.codebases.get(server.codebaseId(path))).toMatchObject({isStored: true})
 })
 
@@ -121,59 +119,64 @@ test('2: a refused codebase is logged once, and the others are served', async ()
 
 test('3: a task that is pushed twice, in two shapes, and also polled, runs once', async () => {
   await using server = await ReferenceServer.start({pushes: 2})
-  await using shop = openWorkshop()
-  const path = repository(join(shop.path, 'p'))
-  await shop.worker(server.url, 'w', [path])
-  const task = server.createByMcp(server.codebaseId(path), {prompt: '@lines=3'})
+  using scratch = scratchFolder()
+  const path = repository(join(scratch.path, 'p'))
+  await using _worker = await startInProcessWorker(server.url, [path], {factor: 1})
+  await isConnected(server)
+  const task = server.createByMcp(server.codebaseId(path), {
+    prompt: counted + printing(stepStart(), text('line 0'), text('line 1'), text('line 2'), finish()),
+  })
   server.push(task, 'A')
   await ended(server, task)
   server.push(task, 'B')
-  const next = server.createByMcp(server.codebaseId(path), {prompt: 'next'})
+  const next = server.createByMcp(server.codebaseId(path), {prompt: counted + answering('next')})
   await ended(server, next)
-  expect(runs(shop)).toBe(2)
+  expect(runs(path)).toBe(2)
   expect(server.output(task.id).match(/line \d/g)).toEqual(['line 0', 'line 1', 'line 2'])
 })
 
 test('3: a task that was reset to pending is another run', async () => {
   await using server = await ReferenceServer.start()
-  await using shop = openWorkshop()
-  const path = repository(join(shop.path, 'p'))
-  await shop.worker(server.url, 'w', [path])
-  const task = server.trigger(server.codebaseId(path), {prompt: 'hello'})
+  using scratch = scratchFolder()
+  const path = repository(join(scratch.path, 'p'))
+  await using _worker = await startInProcessWorker(server.url, [path], {factor: 1})
+  await isConnected(server)
+  const task = server.trigger(server.codebaseId(path), {prompt: counted + answering('hello')})
   await ended(server, task)
   await fetch(`${server.url}/v1/opencode/tasks/${task.id}/status`, {
     method: 'PUT',
     body: JSON.stringify({status: 'pending', worker_id: 'somebody'}),
   })
-  await until(() => runs(shop) === 2, 'the second run')
+  await until(() => runs(path) === 2, 'the second run')
   await ended(server, task)
 })
 
 test('4: waiting tasks are found at the start, and after the stream was lost', async () => {
   await using server = await ReferenceServer.start()
-  await using shop = openWorkshop()
-  const path = repository(join(shop.path, 'p'))
+  using scratch = scratchFolder()
+  const path = repository(join(scratch.path, 'p'))
   server.workers.set('earlier', {worker_id: 'earlier', name: 'earlier', last_seen: new Date()})
   const {id} = server.registerCodebase({name: 'p', path, worker_id: 'earlier'})
-  const first = server.createSilently(id, {prompt: 'before'})
-  const worker = await shop.worker(server.url, 'w', [path])
+  const first = server.createSilently(id, {prompt: answering('before')})
+  await using worker = await startInProcessWorker(server.url, [path], {factor: 1})
   expect((await ended(server, first)).status).toBe('completed')
   server.dropStreams()
-  const second = server.createByMcp(id, {prompt: 'meanwhile'})
+  const second = server.createByMcp(id, {prompt: answering('meanwhile')})
   expect((await ended(server, second)).status).toBe('completed')
-  await until(() => worker.stderr().match(/Task stream connected/g)?.length === 2, 'the stream to be open again')
-  const third = server.createByMcp(id, {prompt: 'afterwards'})
+  await until(() => worker.log().match(/Task stream connected/g)?.length === 2, 'the stream to be open again')
+  const third = server.createByMcp(id, {prompt: answering('afterwards')})
   expect((await ended(server, third)).status).toBe('completed')
 })
 
 test('4: a task that was not pushed to a busy worker is found once its task has ended', async () => {
   await using server = await ReferenceServer.start()
-  await using shop = openWorkshop()
-  const [a = '', b = ''] = ['a', 'b'].map((name) => repository(join(shop.path, name)))
-  await shop.worker(server.url, 'w', [a, b])
-  const first = server.trigger(server.codebaseId(a), {prompt: '@ms=300'})
+  using scratch = scratchFolder()
+  const [a = '', b = ''] = ['a', 'b'].map((name) => repository(join(scratch.path, name)))
+  await using _worker = await startInProcessWorker(server.url, [a, b], {factor: 1})
+  await isConnected(server)
+  const first = server.trigger(server.codebaseId(a), {prompt: `sleep 0.3; ${answering('slow')}`})
   await isRunning(server, first)
-  const second = server.trigger(server.codebaseId(b), {prompt: 'not pushed'})
+  const second = server.trigger(server.codebaseId(b), {prompt: answering('not pushed')})
   expect((await ended(server, second)).status).toBe('completed')
   const reports = server.calls('PUT', /\/status$/)
   const firstEnd = reports.find(({path, body}) => path.includes(first.id) && body.status === 'completed')
@@ -232,10 +235,11 @@ test('5: prompt, model and session come from the task itself, not from the push'
 
 test('6: with an open stream a task is claimed before it runs, and released after its report', async () => {
   await using server = await ReferenceServer.start()
-  await using shop = openWorkshop()
-  const path = repository(join(shop.path, 'p'))
-  await shop.worker(server.url, 'w', [path])
-  const task = server.trigger(server.codebaseId(path), {prompt: 'hello'})
+  using scratch = scratchFolder()
+  const path = repository(join(scratch.path, 'p'))
+  await using _worker = await startInProcessWorker(server.url, [path], {factor: 1})
+  await isConnected(server)
+  const task = server.trigger(server.codebaseId(path), {prompt: answering('hello')})
   await until(() => server.calls('POST', /\/release$/).length > 0, 'the release')
   const steps = server.requests
     .filter(({path: at, method}) => /claim|release/.test(at) || (at.includes(task.id) && method !== 'POST'))
@@ -297,18 +301,19 @@ test('6: a task that another worker has claimed is not run, and is checked again
 
 test('7: running is reported twice, the second time with the session, and the final report is last, however slow the earlier ones are', async () => {
   await using server = await ReferenceServer.start()
-  await using shop = openWorkshop()
-  const path = repository(join(shop.path, 'p'))
-  await shop.worker(server.url, 'w', [path])
+  using scratch = scratchFolder()
+  const path = repository(join(scratch.path, 'p'))
+  await using _worker = await startInProcessWorker(server.url, [path], {factor: 1})
+  await isConnected(server)
   server.odd = ({method, body}) =>
     method === 'PUT' && body?.status === 'running' && body.session_id ? {own: true, afterMs: 700} : undefined
-  const task = server.trigger(server.codebaseId(path), {prompt: 'hello'})
+  const task = server.trigger(server.codebaseId(path), {prompt: answering('hello')})
   await until(() => server.calls('POST', /\/release$/).length > 0, 'the release')
   await until(() => server.calls('PUT', /\/status$/).every(({status}) => status === 200), 'the slow answer')
   expect(
     server.reports(task.id).map(({status, session_id}) => `${status} ${session_id ? 'with' : 'without'} session`),
   ).toEqual(['running without session', 'running with session', 'completed with session'])
-  expect(server.task(task.id)).toMatchObject({status: 'completed', session_id: expect.stringMatching(/^ses_stub/)})
+  expect(server.task(task.id)).toMatchObject({status: 'completed', session_id: 'ses_1'})
 })
 
 test('8: create uses the route that works, says which fields were lost, waits and shows the task', async () => {
@@ -349,16 +354,16 @@ test('8: output is followed once and in order, with pauses between retries of a 
 
 test('8: a list full of tasks of other workers does not hide our tasks', async () => {
   await using server = await ReferenceServer.start()
-  await using shop = openWorkshop()
-  const path = repository(join(shop.path, 'p'))
+  using scratch = scratchFolder()
+  const path = repository(join(scratch.path, 'p'))
   server.workers.set('other', {worker_id: 'other', name: 'other', last_seen: new Date()})
   const {id: foreign} = server.registerCodebase({name: 'x', path: '/srv/x', worker_id: 'other'})
   const {id} = server.registerCodebase({name: 'p', path, worker_id: 'other'})
   for (let i = 0; i < 100; i++) server.createSilently(foreign, {prompt: 'not ours'})
-  const task = server.createSilently(id, {prompt: 'ours'})
-  await shop.worker(server.url, 'w', [path])
+  const task = server.createSilently(id, {prompt: counted + answering('ours')})
+  await using _worker = await startInProcessWorker(server.url, [path], {factor: 1})
   expect((await ended(server, task)).status).toBe('completed')
-  expect(runs(shop)).toBe(1)
+  expect(runs(path)).toBe(1)
 })
 
 test('9: cancel succeeds when the task says so, and the worker ends the agent when it reads that', async () => {

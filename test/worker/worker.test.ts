@@ -1,6 +1,6 @@
 import {readdirSync, readFileSync} from 'node:fs'
 import {join} from 'node:path'
-import {expect, test} from 'vitest'
+import {afterAll, beforeAll, expect, test} from 'vitest'
 import {stop} from '../support/cli.ts'
 import {startFleet} from '../support/fleet.ts'
 import {repository, until} from '../support/scratch.ts'
@@ -33,21 +33,39 @@ function readFileSafe(path: string): string {
 
 const isZombie = (pid: string) => / [ZX] /.test(readFileSafe(`/proc/${pid}/stat`).split(')').at(-1)?.slice(0, 4) ?? '')
 
+/** One worker with two codebases, for the tests that leave it unchanged. */
+let shared: Awaited<ReturnType<typeof startFleet>>
+let paths: string[] = []
+let ids: string[] = []
+const [a, b] = [() => ids[0] ?? '', () => ids[1] ?? '']
+
+beforeAll(async () => {
+  shared = await startFleet({env: {A2A_AUTH_TOKEN: 'not-for-the-agent'}})
+  paths = ['a', 'b'].map((name) => repository(join(shared.path, name)))
+  await shared.worker('w', paths)
+  ids = await Promise.all(paths.map((path) => shared.codebaseId(path)))
+})
+afterAll(() => shared[Symbol.asyncDispose]())
+
+/** What agents log after this call. */
+function newNotes(): () => AgentLog[] {
+  const before = agentLog(shared.path).length
+  return () => agentLog(shared.path).slice(before)
+}
+
 test('a task runs in its codebase, its output arrives completely, and its outcome is reported', async () => {
-  await using fleet = await startFleet({env: {A2A_AUTH_TOKEN: 'not-for-the-agent'}})
-  const path = repository(join(fleet.path, 'p'))
-  await fleet.worker('w', [path])
-  const task = await fleet.http.task(await fleet.codebaseId(path), {
+  const notes = newNotes()
+  const task = await shared.http.task(a(), {
     prompt: 'say "hi"\n--help @lines=2000',
     title: '-t',
   })
-  expect(await fleet.ended(task.id)).toMatchObject({
+  expect(await shared.ended(task.id)).toMatchObject({
     status: 'completed',
     result: expect.stringMatching(/^line 0\n[^]*line 1999$/),
     session_id: expect.stringMatching(/^ses_stub/),
     usage: {cost: 0.25, input: 10, output: 5, duration_ms: expect.any(Number)},
   })
-  const lines = (await fleet.output(task.id))
+  const lines = (await shared.output(task.id))
     .trim()
     .split('\n')
     .map((line) => JSON.parse(line) as {type: string; part?: {text?: string}})
@@ -55,20 +73,17 @@ test('a task runs in its codebase, its output arrives completely, and its outcom
   expect(lines.filter(({type}) => type === 'text').map(({part}) => part?.text)).toEqual(
     Array.from({length: 2000}, (_, i) => `line ${i}`),
   )
-  const [agent] = agentLog(fleet.path)
-  expect(agent).toMatchObject({cwd: path, pwd: path, prompt: 'say "hi"\n--help @lines=2000'})
+  const [agent] = notes()
+  expect(agent).toMatchObject({cwd: paths[0], pwd: paths[0], prompt: 'say "hi"\n--help @lines=2000'})
   expect(agent?.env.filter((name) => name.startsWith('A2A_'))).toEqual(['A2A_RUN'])
   expect(agent?.args).toEqual(['--format', 'json', '--agent', 'build', '--title=-t'])
 })
 
 test('tasks of two codebases run in parallel; tasks of one working tree run one after the other', async () => {
-  await using fleet = await startFleet()
-  const paths = ['a', 'b'].map((name) => repository(join(fleet.path, name)))
-  await fleet.worker('w', paths)
-  const ids = await Promise.all(paths.map((path) => fleet.codebaseId(path)))
-  const tasks = await Promise.all([0, 0, 1].map((i) => fleet.http.task(ids[i] ?? '', {prompt: `@ms=400 of ${i}`})))
-  for (const {id} of tasks) expect((await fleet.ended(id)).status).toBe('completed')
-  const log = agentLog(fleet.path)
+  const notes = newNotes()
+  const tasks = await Promise.all([0, 0, 1].map((i) => shared.http.task(ids[i] ?? '', {prompt: `@ms=400 of ${i}`})))
+  for (const {id} of tasks) expect((await shared.ended(id)).status).toBe('completed')
+  const log = notes()
   let inA = 0
   let most = 0
   let running = 0
@@ -85,63 +100,52 @@ test('tasks of two codebases run in parallel; tasks of one working tree run one 
 })
 
 test('cancel ends the agent and its background processes, and only then the task is cancelled', async () => {
-  await using fleet = await startFleet()
-  const path = repository(join(fleet.path, 'p'))
-  await fleet.worker('w', [path])
-  const {id} = await fleet.http.task(await fleet.codebaseId(path), {prompt: '@nohup @hang'})
+  const {id} = await shared.http.task(a(), {prompt: '@nohup @hang'})
   await until(() => processesOf(id).length === 2, 'the agent and its background process')
-  const {code, stdout} = await fleet.cli(['tasks', 'cancel', id, '--wait'])
+  const {code, stdout} = await shared.cli(['tasks', 'cancel', id, '--wait'])
   expect(stdout).toMatch(/is cancelled/)
   expect(code).toBe(0)
-  expect((await fleet.ended(id)).status).toBe('cancelled')
+  expect((await shared.ended(id)).status).toBe('cancelled')
   expect(processesOf(id)).toEqual([])
 })
 
 test('background processes of an agent are ended after a success, too', async () => {
-  await using fleet = await startFleet()
-  const path = repository(join(fleet.path, 'p'))
-  await fleet.worker('w', [path])
-  const {id} = await fleet.http.task(await fleet.codebaseId(path), {prompt: '@nohup'})
-  expect((await fleet.ended(id)).status).toBe('completed')
+  const {id} = await shared.http.task(a(), {prompt: '@nohup'})
+  expect((await shared.ended(id)).status).toBe('completed')
   expect(processesOf(id)).toEqual([])
 })
 
 test('an agent that exits 0 without a terminal event has not completed its task', async () => {
-  await using fleet = await startFleet()
-  const path = repository(join(fleet.path, 'p'))
-  await fleet.worker('w', [path])
-  const codebase = await fleet.codebaseId(path)
-  const {id} = await fleet.http.task(codebase, {prompt: '@nofinish'})
-  expect(await fleet.ended(id)).toMatchObject({
+  const codebase = a()
+  const {id} = await shared.http.task(codebase, {prompt: '@nofinish'})
+  expect(await shared.ended(id)).toMatchObject({
     status: 'failed',
     error: expect.stringMatching(/exited with code 0 before the task was done/),
   })
-  const general = await fleet.http.task(codebase, {agent_type: 'general'})
-  expect(await fleet.ended(general.id)).toMatchObject({
+  const general = await shared.http.task(codebase, {agent_type: 'general'})
+  expect(await shared.ended(general.id)).toMatchObject({
     status: 'failed',
     error: expect.stringMatching(/no agent general/),
   })
-  const model = await fleet.http.task(codebase, {metadata: {model: 'stub/fats'}})
-  expect(await fleet.ended(model.id)).toMatchObject({
+  const model = await shared.http.task(codebase, {metadata: {model: 'stub/fats'}})
+  expect(await shared.ended(model.id)).toMatchObject({
     status: 'failed',
     error: expect.stringMatching(/no model stub\/fats; near: stub\/fast/),
   })
 })
 
 test('echo and noop tasks need no agent', async () => {
-  await using fleet = await startFleet()
-  const path = repository(join(fleet.path, 'p'))
-  await fleet.worker('w', [path])
-  const codebase = await fleet.codebaseId(path)
-  const echo = await fleet.http.task(codebase, {agent_type: 'echo', prompt: 'back'})
-  const noop = await fleet.http.task(codebase, {agent_type: 'noop'})
-  expect(await fleet.ended(echo.id)).toMatchObject({status: 'completed', result: 'back'})
-  expect(await fleet.ended(noop.id)).toMatchObject({status: 'completed', result: 'ok'})
-  expect(agentLog(fleet.path)).toEqual([])
+  const notes = newNotes()
+  const codebase = a()
+  const echo = await shared.http.task(codebase, {agent_type: 'echo', prompt: 'back'})
+  const noop = await shared.http.task(codebase, {agent_type: 'noop'})
+  expect(await shared.ended(echo.id)).toMatchObject({status: 'completed', result: 'back'})
+  expect(await shared.ended(noop.id)).toMatchObject({status: 'completed', result: 'ok'})
+  expect(notes()).toEqual([])
 })
 
 test('a control plane that is killed and restarted while a task runs loses nothing', async () => {
-  await using fleet = await startFleet()
+  await using fleet = await startFleet({isPlaneProcess: true})
   const path = repository(join(fleet.path, 'p'))
   const worker = await fleet.worker('w', [path])
   const {id} = await fleet.http.task(await fleet.codebaseId(path), {prompt: '@lines=500 @ms=1500'})
@@ -207,13 +211,13 @@ test('two workers never run tasks in the same working tree at once', async () =>
 })
 
 test("the agent's stdout is the spool file itself, so that it outlives the worker", async () => {
-  await using fleet = await startFleet()
-  const path = repository(join(fleet.path, 'p'))
-  await fleet.worker('w', [path])
-  const {id} = await fleet.http.task(await fleet.codebaseId(path), {prompt: '@hang'})
-  const agent = await until(() => agentLog(fleet.path)[0], 'the agent to start')
+  const notes = newNotes()
+  const {id} = await shared.http.task(b(), {prompt: '@hang'})
+  const agent = await until(() => notes()[0], 'the agent to start')
   const {readlinkSync} = await import('node:fs')
-  expect(readlinkSync(`/proc/${agent.pid}/fd/1`)).toBe(join(fleet.path, 'state/workers/w/runs', id, '1/stdout.ndjson'))
+  expect(readlinkSync(`/proc/${agent.pid}/fd/1`)).toBe(join(shared.path, 'state/workers/w/runs', id, '1/stdout.ndjson'))
+  await shared.http.call('POST', `/v1/opencode/tasks/${id}/cancel`)
+  expect((await shared.ended(id)).status).toBe('cancelled')
 })
 
 test('without configuration start runs its own control plane; a second start joins it, and takes over when the first ends', async () => {

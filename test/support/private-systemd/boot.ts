@@ -42,7 +42,7 @@ export async function bootSystemd(): Promise<PrivateSystemd> {
   )
   const run: PrivateSystemd['run'] = (command, env = {}) => runInside(pid, command, env)
   const state = async () => /running|degraded/.test((await run(['systemctl', 'is-system-running'])).stdout)
-  await until(state, () => `systemd to be up: ${log}`)
+  await until(state, () => `systemd to be up: ${log}`, 30_000, 100)
   return {
     run,
     outside: (path) => join(scratch.path, path),

@@ -5,11 +5,14 @@ import {until} from '../scratch.ts'
 /** Generous, because many processes start here and the machine may be busy. */
 export const timeoutMs = 90_000
 
+/** The pause between two questions to systemd, as each starts nsenter and systemctl. */
+export const pauseMs = 200
+
 export const unit = 'a2a-agent-worker'
 
 /** A private systemd, a control plane outside of it, and helpers for both. */
 export async function startPrivateMachine() {
-  const [systemd, fleet] = await Promise.all([bootSystemd(), startFleet()])
+  const [systemd, fleet] = await Promise.all([bootSystemd(), startFleet({isPlaneProcess: true})])
   const controls = (run: PrivateSystemd['run'], ...scope: string[]) => {
     const systemctl = async (...args: string[]) => (await run(['systemctl', ...scope, ...args])).stdout.trim()
     const property = (name: string) => systemctl('show', '--value', `--property=${name}`, unit)
@@ -27,6 +30,7 @@ export async function startPrivateMachine() {
           },
           'the next worker',
           timeoutMs,
+          pauseMs,
         ),
     }
   }

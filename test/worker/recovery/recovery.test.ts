@@ -9,13 +9,14 @@ import {identify, isAlive, readProcess} from '../../../src/lib/executor/processe
 import {Journal} from '../../../src/lib/journal/journal.ts'
 import {answering, printing, stepStart, text} from '../../support/agent-lines.ts'
 import {stop, stubAgent} from '../../support/cli.ts'
+import type {FleetOptions} from '../../support/fleet.ts'
 import {startOneWorker} from '../../support/one-worker.ts'
 import {until} from '../../support/scratch.ts'
 import {says} from '../../support/workshop.ts'
 
 /** Starts worker processes one after the other, with helpers for the time between them. */
-async function setUp(env: Record<string, string> = {}) {
-  const at = await startOneWorker({env})
+async function setUp(env: Record<string, string> = {}, options: FleetOptions = {}) {
+  const at = await startOneWorker({...options, env})
   let {worker} = at
   const workerId = JSON.parse(readFileSync(join(at.path, 'state/workers/w/identity.json'), 'utf8')).worker_id as string
   return {
@@ -220,7 +221,7 @@ test('output that the server has and the journal does not know is not sent twice
 })
 
 test('the output of a run that ended without a worker is uploaded completely by the next worker', async () => {
-  await using at = await setUp()
+  await using at = await setUp({}, {isPlaneProcess: true})
   const id = await at.begin(inTwoParts('go'))
   await at.printed(id, 'first')
   await at.killPlane()
@@ -235,7 +236,7 @@ test('the output of a run that ended without a worker is uploaded completely by 
 })
 
 test('a worker that restarts without a control plane supervises its agents within their time limits', async () => {
-  await using at = await setUp({A2A_TASK_TIMEOUT: '4'})
+  await using at = await setUp({A2A_TASK_TIMEOUT: '4'}, {isPlaneProcess: true})
   const id = await at.begin(`${printing(stepStart())}exec sleep 600`)
   await at.printed(id, 'step_start')
   const agent = agentOf(at.path)
