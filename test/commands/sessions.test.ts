@@ -197,6 +197,6 @@ test('sync says why it cannot sync', async () => {
     ]),
   ).toMatchObject({
     code: 78,
-    stderr: expect.stringMatching(/it lacks part\.id.*Asked instead, `opencode session list` failed: exit 1/),
+    stderr: expect.stringMatching(/missing part\.id.*Asked instead, `opencode session list` failed: exit 1/),
   })
 })
