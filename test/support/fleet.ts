@@ -1,5 +1,6 @@
 import {readFileSync} from 'node:fs'
 import {join} from 'node:path'
+import {isFinal} from '../../src/lib/protocol/schemas.ts'
 import {root, stop, type Running} from './cli.ts'
 import {caller, startPlane} from './plane.ts'
 import {until} from './scratch.ts'
@@ -9,7 +10,7 @@ const {version} = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) a
 
 export type FleetOptions = {
   env?: Record<string, string>
-  /** Runs the control plane as a process by `serve`, so that it can be killed. Otherwise it runs in this process, which saves 0.4 s. */
+  /** Runs the control plane as a process, so that a test can kill it. Otherwise it runs in the process of the test. */
   isPlaneProcess?: boolean
 }
 
@@ -35,7 +36,7 @@ export async function startFleet({env, isPlaneProcess = false}: FleetOptions = {
     /** The process of the control plane. */
     plane,
     http: caller(url),
-    /** Kills the control plane without a word. */
+    /** Kills the control plane with SIGKILL. */
     killPlane: () => stop(plane(), 'SIGKILL'),
     restartPlane: async () => {
       served = await serve(Number(new URL(url).port))
@@ -54,7 +55,7 @@ export async function startFleet({env, isPlaneProcess = false}: FleetOptions = {
     ended: (task: string) =>
       until(async () => {
         const now = await fleet.http.get(task).catch(() => undefined)
-        return now && ['completed', 'failed', 'cancelled'].includes(now.status) ? now : undefined
+        return now && isFinal(now.status) ? now : undefined
       }, `task ${task} to end`),
     output: async (task: string): Promise<string> => {
       const page = await fleet.http.call('GET', `/v1/opencode/tasks/${task}/output?since=0`)

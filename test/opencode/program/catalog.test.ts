@@ -16,14 +16,12 @@ function counting(folder: string, answer: string) {
   return {binary, answerWith, asked: () => readFileSync(join(folder, 'asked'), 'utf8').length / 2}
 }
 
+const stubCatalog = (scratchDir: string) =>
+  createCatalog({binary: stubBinary, env: () => process.env, clock: systemClock, scratchDir})
+
 test('lists models, and agents that accept tasks', async () => {
   using scratch = scratchFolder()
-  const catalog = createCatalog({
-    binary: stubBinary,
-    env: () => process.env,
-    clock: systemClock,
-    scratchDir: scratch.path,
-  })
+  const catalog = stubCatalog(scratch.path)
   expect(await catalog.models(scratch.path)).toEqual(['fake/x', 'fake/small'])
   expect(await catalog.agents(scratch.path)).toEqual(['build', 'review'])
   expect(readdirSync(scratch.path)).toEqual([])
@@ -31,12 +29,7 @@ test('lists models, and agents that accept tasks', async () => {
 
 test('refuses an unknown model and a subagent, and suggests similar names', async () => {
   using scratch = scratchFolder()
-  const catalog = createCatalog({
-    binary: stubBinary,
-    env: () => process.env,
-    clock: systemClock,
-    scratchDir: scratch.path,
-  })
+  const catalog = stubCatalog(scratch.path)
   await expect(catalog.checkModel('fake/smal', scratch.path)).rejects.toMatchObject({
     code: 'UNKNOWN_MODEL',
     message: expect.stringContaining('fake/small'),

@@ -63,6 +63,19 @@ async function taskEndedWithoutWorker(at: Awaited<ReturnType<typeof setUp>>): Pr
 const inTwoParts = (name: string) =>
   `${printing(stepStart(), text('first'))}echo run >> runs; until [ -e ${name} ]; do sleep 0.02; done; ${answering('second')}`
 
+/** Kills the worker, and then the agent, while the agent runs this script. Returns the id of the task. */
+async function beginAndKillAll(
+  at: Awaited<ReturnType<typeof setUp>>,
+  script = `${printing(stepStart())}exec sleep 600`,
+): Promise<string> {
+  const id = await at.begin(script)
+  await at.printed(id, 'step_start')
+  const {pid} = agentOf(at.path)
+  await at.kill()
+  process.kill(pid, 'SIGKILL')
+  return id
+}
+
 test('an agent continues while its worker is dead, and the next worker adopts it: run once, output complete', async () => {
   await using at = await setUp()
   const id = await at.begin(inTwoParts('go'))
@@ -158,20 +171,12 @@ test('a run that dies each time is not continued forever', async () => {
 test('on_interrupt: requeue starts the next attempt, fail reports the reason, and attempts are counted', async () => {
   await using at = await setUp({A2A_ON_INTERRUPT: 'requeue'})
   const once = `[ -e began ] && { ${answering('again')}exit; }; touch began; ${printing(stepStart())}exec sleep 600`
-  const id = await at.begin(once)
-  await at.printed(id, 'step_start')
-  const pid = agentOf(at.path).pid
-  await at.kill()
-  process.kill(pid, 'SIGKILL')
+  const id = await beginAndKillAll(at, once)
   await at.restart()
   expect(await at.ended(id)).toMatchObject({status: 'completed', attempt: 2, result: 'again'})
 
   await using other = await setUp({A2A_ON_INTERRUPT: 'fail'})
-  const failed = await other.begin(`${printing(stepStart())}exec sleep 600`)
-  await other.printed(failed, 'step_start')
-  const agent = agentOf(other.path).pid
-  await other.kill()
-  process.kill(agent, 'SIGKILL')
+  const failed = await beginAndKillAll(other)
   await other.restart()
   expect(await other.ended(failed)).toMatchObject({
     status: 'failed',
@@ -263,11 +268,7 @@ test('an adopted run can be cancelled, and leaves no process', async () => {
 
 test('a pid that another process has reused is never signalled', async () => {
   await using at = await setUp({A2A_ON_INTERRUPT: 'fail'})
-  const id = await at.begin(`${printing(stepStart())}exec sleep 600`)
-  await at.printed(id, 'step_start')
-  const pid = agentOf(at.path).pid
-  await at.kill()
-  process.kill(pid, 'SIGKILL')
+  const id = await beginAndKillAll(at)
   const stranger = spawn('sleep', ['600'], {detached: true})
   edit(at.journal, `UPDATE runs SET pid = ${stranger.pid}`)
   await at.restart()
