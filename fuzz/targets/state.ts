@@ -51,9 +51,10 @@ function contentOf(good: unknown, random: Random): Buffer {
 const verdict = (isGood: boolean): Verdict => (isGood ? 'accepted' : 'refused')
 
 function readIdentity(_: string, folder: string): Verdict {
-  const id = workerIdentity(folder, 'w')
+  const place = {stateDir: folder, name: 'w'}
+  const id = workerIdentity(place).workerId
   check(/^[!-~]{1,200}$/.test(id), 'an id fits into a header and a variable')
-  check(workerIdentity(folder, 'w') === id, 'the id stays')
+  check(workerIdentity(place).workerId === id, 'the id stays')
   return verdict(id === 'worker-1')
 }
 

@@ -6,7 +6,7 @@ import type {LocalWorker} from '../lib/control/local-workers.ts'
 import type {MonitorWorker} from '../lib/protocol/schemas.ts'
 
 export type StatusReport = {
-  /** `degraded`: the server answers, but no worker is connected, or a worker of this machine has too little disk space. */
+  /** `degraded`: the server answers, but no worker is connected, or a worker of this machine takes no tasks. */
   state: 'healthy' | 'degraded' | 'unreachable'
   server: string | null
   error: string | null
@@ -18,7 +18,7 @@ export type StatusReport = {
 export default class Status extends BaseCommand {
   static override summary = 'Show the workers of this machine, the control plane, other workers and the queue'
   static override description =
-    'Exits 0 if all is well, 1 if no worker is connected or a worker here has too little disk space, 69 if the control plane cannot be reached.'
+    'Exits 0 if all is well, 1 if no worker is connected or a worker here takes no tasks because of a problem, 69 if the control plane cannot be reached.'
   static override examples = ['<%= config.bin %> <%= command.id %>', '<%= config.bin %> <%= command.id %> --json']
   static override flags = {name: Flags.string({char: 'n', summary: 'Show only this worker of this machine'})}
 
@@ -79,5 +79,9 @@ function findProblem(workers: readonly MonitorWorker[], local: readonly LocalWor
   if (!workers.some(({connected, status}) => connected || status === 'active'))
     return 'no worker is connected; start one with `a2a-worker start`'
   const low = local.find(({disk}) => disk?.is_low)
-  return low ? `worker ${low.name} takes no tasks: too little disk space for ${low.disk?.path}` : null
+  if (low) return `worker ${low.name} takes no tasks: too little disk space for ${low.disk?.path}`
+  for (const {name, troubles} of local)
+    for (const {kind, name: provider, reason} of troubles)
+      return `worker ${name} takes no tasks${kind === 'provider' ? ` of provider ${provider}` : ''}: ${reason}`
+  return null
 }

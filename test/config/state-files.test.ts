@@ -23,8 +23,9 @@ test('an id that no HTTP header can carry is replaced if it was stored, and refu
   using scratch = scratchFolder()
   mkdirSync(join(scratch.path, 'workers/w'), {recursive: true})
   writeFileSync(join(scratch.path, 'workers/w/identity.json'), JSON.stringify({worker_id: 'a\nb'}))
-  const id = workerIdentity(scratch.path, 'w')
+  const place = {stateDir: scratch.path, name: 'w'}
+  const {workerId: id} = workerIdentity(place)
   expect(id).toMatch(/^[0-9a-f]{12}$/)
-  expect(workerIdentity(scratch.path, 'w')).toBe(id)
+  expect(workerIdentity(place).workerId).toBe(id)
   expect(() => resolveConfig({flags: {worker_id: 'a b'}, env: {}, files: [], cwd: '/'})).toThrow(/worker_id .*visible/)
 })

@@ -1,6 +1,7 @@
 import {readFileSync} from 'node:fs'
 import {join} from 'node:path'
 import {isFinal} from '../../src/lib/protocol/schemas.ts'
+import type {Token} from '../../src/lib/server/http/auth.ts'
 import {root, stop, type Running} from './cli.ts'
 import {caller, startPlane} from './plane.ts'
 import {until} from './scratch.ts'
@@ -12,10 +13,12 @@ export type FleetOptions = {
   env?: Record<string, string>
   /** Runs the control plane as a process, so that a test can kill it. Otherwise it runs in the process of the test. */
   isPlaneProcess?: boolean
+  /** Tokens of the control plane. Calls of the test use the first one. */
+  tokens?: Token[]
 }
 
 /** A control plane, and workers in processes of their own, in a scratch folder. All end when it is disposed. */
-export async function startFleet({env, isPlaneProcess = false}: FleetOptions = {}) {
+export async function startFleet({env, isPlaneProcess = false, tokens = []}: FleetOptions = {}) {
   const workshop = openWorkshop(env)
   const serve = async (port: number): Promise<{process: Running; url: string}> => {
     const process = workshop.start(['serve', '--port', String(port)])
@@ -23,7 +26,7 @@ export async function startFleet({env, isPlaneProcess = false}: FleetOptions = {
     return {process, url}
   }
   let served = isPlaneProcess ? await serve(0) : undefined
-  const here = served ? undefined : await startPlane({version})
+  const here = served ? undefined : await startPlane({version, tokens})
   const url = served?.url ?? here?.url ?? ''
   const plane = () => {
     if (!served) throw new Error('This control plane is no process: start the fleet with isPlaneProcess.')
@@ -35,7 +38,7 @@ export async function startFleet({env, isPlaneProcess = false}: FleetOptions = {
     url,
     /** The process of the control plane. */
     plane,
-    http: caller(url),
+    http: caller(url, tokens[0]?.token),
     /** Kills the control plane with SIGKILL. */
     killPlane: () => stop(plane(), 'SIGKILL'),
     restartPlane: async () => {
@@ -45,6 +48,9 @@ export async function startFleet({env, isPlaneProcess = false}: FleetOptions = {
     /** A worker that reaches the control plane by another address. */
     workerAt: workshop.worker,
     start: (args: string[]) => workshop.start([...args, '--server', url]),
+    /** Starts the program with another environment, or run by another command. */
+    startAs: (args: string[], options: Parameters<typeof workshop.start>[1]) =>
+      workshop.start([...args, '--server', url], options),
     run: (args: string[], options: Parameters<typeof workshop.cli>[1]) =>
       workshop.cli([...args, '--server', url], options),
     cli: (args: string[], input?: string) => fleet.run(args, input === undefined ? {} : {input}),

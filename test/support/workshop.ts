@@ -7,7 +7,7 @@ export type Workshop = AsyncDisposable & {
   path: string
   env: Record<string, string>
   /** Starts the program. It is ended after the test. */
-  start(args: string[], options?: {cwd?: string}): Running
+  start(args: string[], options?: {cwd?: string; env?: Record<string, string>; by?: readonly string[]}): Running
   /** Runs the program, and resolves when it has exited. */
   cli(
     args: string[],
@@ -27,8 +27,8 @@ export function openWorkshop(more: Record<string, string> = {}): Workshop {
   })
   mkdirSync(join(scratch.path, 'home'))
   const running = new Set<Running>()
-  const launch: Workshop['start'] = (args, {cwd = scratch.path} = {}) => {
-    const process = start(args, {cwd, env})
+  const launch: Workshop['start'] = (args, options = {}) => {
+    const process = start(args, {cwd: scratch.path, env, ...options})
     running.add(process)
     return process
   }

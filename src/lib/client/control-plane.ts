@@ -80,6 +80,16 @@ export class ControlPlaneClient implements AsyncDisposable {
     })
   }
 
+  /** Declares a worker dead. The existing server cannot. */
+  forgetWorker(workerId: string, signal?: Signal) {
+    return this.http.call(v.object({requeued: v.optional(v.number(), 0)}), {
+      what: `Cannot forget worker ${workerId}`,
+      method: 'DELETE',
+      path: pathTo('worker', {worker: workerId}),
+      signal,
+    })
+  }
+
   workers(signal?: Signal): Promise<wire.Worker[]> {
     return this.http.call(wire.workerListSchema, {what: 'Cannot list workers', path: pathTo('workers'), signal})
   }

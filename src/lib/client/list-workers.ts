@@ -25,6 +25,7 @@ export async function listWorkers(client: ControlPlaneClient, now: number): Prom
     hostname,
     connected: streams.has(id),
     running: streams.get(id)?.is_busy ? 1 : 0,
+    paused: null,
   }))
 }
 

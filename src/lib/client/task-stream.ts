@@ -12,12 +12,16 @@ import type {HttpClient} from './http.ts'
 export type StreamMessage =
   | {type: 'connected'}
   | {type: 'alive'}
+  /** Another process has announced itself with the id of this worker. A heartbeat proves that this one is alive. */
+  | {type: 'instance-check'}
   | {type: 'task'; task: Task}
   | {type: 'cancel'; taskId: string; attempt: number; reason: string}
   | {type: 'malformed'; detail: string}
 
 export type TaskStreamOptions = {
   workerId: string
+  /** Identifies this process. */
+  instance: string
   name: string
   codebases: readonly string[]
   capabilities: readonly string[]
@@ -36,7 +40,7 @@ const taskEvents = new Set(['task_available', 'task', 'task_assigned', 'task.cre
  * silent for too long. The worker id is in the query and in each header that some server reads.
  */
 export async function* taskStream(http: HttpClient, options: TaskStreamOptions): AsyncGenerator<StreamMessage> {
-  const {workerId, name, codebases, capabilities, lastEventId, silenceMs, signal} = options
+  const {workerId, instance, name, codebases, capabilities, lastEventId, silenceMs, signal} = options
   const body = await http.open({
     what: 'The task stream broke',
     path: pathTo('taskStream', {}, {worker_id: workerId, agent_name: name}),
@@ -44,6 +48,7 @@ export async function* taskStream(http: HttpClient, options: TaskStreamOptions):
       'x-worker-id': workerId,
       'x-agent-name': encodeURIComponent(name),
       worker_id: workerId,
+      'x-instance': instance,
       ...(codebases.length > 0 ? {'x-codebases': codebases.join(',')} : {}),
       'x-capabilities': capabilities.join(','),
       ...(lastEventId === undefined ? {} : {'last-event-id': lastEventId}),
@@ -74,5 +79,5 @@ function interpret(name: string, data: string): StreamMessage {
     return {type: 'cancel', taskId: id, attempt, reason: reason ?? 'cancelled on the server'}
   }
 
-  return {type: 'alive'}
+  return {type: name === 'instance_check' ? 'instance-check' : 'alive'}
 }

@@ -1,5 +1,5 @@
 import * as v from 'valibot'
-import {levelSchema, connectionSchema, phaseSchema} from '../events/worker-event.ts'
+import {levelSchema, connectionSchema, phaseSchema, troubleKindSchema} from '../events/worker-event.ts'
 import {finalStatuses} from '../protocol/statuses.ts'
 
 /** The requests of local commands to a running worker. Each is one line of JSON. */
@@ -83,6 +83,11 @@ export const workerStatusSchema = v.object({
   version: v.string(),
   phase: phaseSchema,
   paused: v.optional(v.boolean(), false),
+  /** Why the worker takes no tasks, or none of a provider (`name`). */
+  troubles: v.optional(
+    v.array(v.object({kind: troubleKindSchema, name: v.string(), reason: v.string(), since: v.number()})),
+    [],
+  ),
   disk: v.optional(v.nullable(diskSchema), null),
   farewell: v.optional(v.nullable(v.string()), null),
   link: connectionSchema,

@@ -3,7 +3,6 @@ import {hostname} from 'node:os'
 import type {ControlPlaneClient} from '../client/control-plane.ts'
 import type {Environment} from '../config/file.ts'
 import {userFile} from '../config/file.ts'
-import {defaultWorkerName, workerIdentity} from '../config/identity.ts'
 import type {Config, ConfiguredCodebase} from '../config/settings.ts'
 import {findLocalWorkers, type LocalWorker} from '../control/local-workers.ts'
 import {sendRequest} from '../control/socket-client.ts'
@@ -12,6 +11,7 @@ import {workerFeatures} from '../protocol/features.ts'
 import {systemLayout, unitFile} from '../service/machine/layout.ts'
 import type {Codebase} from '../protocol/schemas.ts'
 import {workingTreeOf} from '../worker/locks/working-tree.ts'
+import {identifyWorker} from './identify-worker.ts'
 
 export type RegisterOptions = {
   context: {config: Config; stateDir: string}
@@ -83,11 +83,11 @@ function serviceWorkerError({name}: LocalWorker, codebase: ConfiguredCodebase): 
 
 async function registerWithControlPlane(
   codebase: ConfiguredCodebase,
-  {context, version, controlPlane}: RegisterOptions,
+  {context, env, version, controlPlane, print}: RegisterOptions,
 ): Promise<Codebase> {
   const {config, stateDir} = context
-  const name = config.worker_name ?? defaultWorkerName()
-  const workerId = workerIdentity(stateDir, name, config.worker_id)
+  const {name, workerId, notice} = await identifyWorker({config, stateDir, env})
+  if (notice !== undefined) print(notice)
   await using client = await controlPlane()
   const known = await client.workers()
   if (!known.some(({worker_id: id}) => id === workerId))

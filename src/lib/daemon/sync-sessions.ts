@@ -1,9 +1,9 @@
+import {randomUUID} from 'node:crypto'
 import {homedir} from 'node:os'
 import {join} from 'node:path'
 import type {ControlPlaneClient} from '../client/control-plane.ts'
 import type {Environment} from '../config/file.ts'
 import {globalCodebasePath} from '../config/global-codebase.ts'
-import {defaultWorkerName, workerIdentity} from '../config/identity.ts'
 import type {Config} from '../config/settings.ts'
 import {makePrivateDirectory, workerDirectory} from '../config/state-directory.ts'
 import {authToken} from '../config/token.ts'
@@ -20,6 +20,7 @@ import {Codebases} from '../worker/registration/codebases.ts'
 import {Registration} from '../worker/registration/registration.ts'
 import {registrationRoots} from '../worker/registration/registration-roots.ts'
 import {acquireWorkerLock} from '../worker/locks/worker-lock.ts'
+import {identifyWorker} from './identify-worker.ts'
 
 export type SyncSessionsOptions = {
   context: {config: Config; stateDir: string}
@@ -60,11 +61,11 @@ async function syncInProcess(options: SyncSessionsOptions): Promise<SyncedWorker
   const {config, stateDir} = context
   const configured = configuredCodebases(options)
   await using client = await controlPlane()
-  const name =
-    config.worker_name ?? defaultWorkerName(config.server_url === undefined ? configured[0]?.path : undefined)
+  const directory = config.server_url === undefined ? configured[0]?.path : undefined
+  const {name, workerId, notice} = await identifyWorker({config, stateDir, env, directory})
+  if (notice !== undefined) warn(notice)
   const workerDir = makePrivateDirectory(workerDirectory(stateDir, name))
   using _lock = acquireWorkerLock(workerDir, name)
-  const workerId = workerIdentity(stateDir, name, config.worker_id)
   const bus = new EventBus(systemClock)
   bus.on((event) => {
     if (event.type === 'notice' && event.level === 'warn') warn(event.text)
@@ -79,6 +80,7 @@ async function syncInProcess(options: SyncSessionsOptions): Promise<SyncedWorker
   const shared = {client, clock: systemClock, workerId}
   const registration = new Registration({
     ...shared,
+    instance: randomUUID(),
     name,
     version,
     emit: bus.emit,
@@ -88,6 +90,7 @@ async function syncInProcess(options: SyncSessionsOptions): Promise<SyncedWorker
     codebases,
     heartbeat: () => ({running: [], free: 0}),
     onCodebasesChanged: () => {},
+    onIdTaken: () => {},
   })
   const signal = new AbortController().signal
   await registration.register(signal)

@@ -3,9 +3,7 @@ import {homedir} from 'node:os'
 import {ControlPlaneClient} from '../client/control-plane.ts'
 import type {Environment} from '../config/file.ts'
 import {globalCodebasePath} from '../config/global-codebase.ts'
-import {defaultWorkerName, workerIdentity} from '../config/identity.ts'
 import type {Config} from '../config/settings.ts'
-import {makePrivateDirectory} from '../config/state-directory.ts'
 import {authToken} from '../config/token.ts'
 import {socketMode, socketPath} from '../control/socket-path.ts'
 import {serveSocket} from '../control/socket-server.ts'
@@ -29,6 +27,7 @@ import {ViewStore} from '../ui/view/view-store.ts'
 import {emptyView} from '../ui/view/view.ts'
 import {runWorker} from '../worker/worker.ts'
 import {compactWhenIdle} from './compact-when-idle.ts'
+import {identifyWorker} from './identify-worker.ts'
 import {dashboardControls, socketHandlers, type LocalControlContext} from './local-control.ts'
 import {Reloader, type ReadSettings} from './reload.ts'
 import {WorkerDisplay} from './worker-display.ts'
@@ -83,9 +82,9 @@ export async function startWorker(options: WorkerProcessOptions): Promise<void> 
 async function runProcess(options: WorkerProcessOptions, ladder: StopLadder): Promise<void> {
   const {config, stateDir, version} = options
   const clock = systemClock
-  makePrivateDirectory(stateDir)
+  const directory = options.isLocal ? config.codebases[0]?.path : undefined
+  const {name, workerId, notice} = await identifyWorker({config, stateDir, env: options.env, directory})
   const bus = new EventBus(clock)
-  const name = config.worker_name ?? defaultWorkerName(options.isLocal ? config.codebases[0]?.path : undefined)
   const store = createViewStore(config, name, clock.now())
   const display = new WorkerDisplay(options, store)
   const format = config.log_format === 'text' && writesToJournal(options.env) ? 'journal' : config.log_format
@@ -96,7 +95,7 @@ async function runProcess(options: WorkerProcessOptions, ladder: StopLadder): Pr
   using _signals = onTermination(step, detach)
   const reloader = new Reloader()
   using _hangup = onHangup({reload: reloader.request, leave: drain})
-  const workerId = workerIdentity(stateDir, name, config.worker_id)
+  if (notice !== undefined) bus.emit({type: 'notice', level: 'warn', text: notice})
   const {commands, ...agent} = await prepareOpenCode(options, bus)
   await using stack = new Cleanup()
   const server = await connectControlPlane(options, bus, stack)

@@ -43,6 +43,8 @@ export function logLine(event: WorkerEvent): LogLine {
       }
     case 'disk.changed':
       return diskLine(event)
+    case 'trouble.changed':
+      return troubleLine(event)
     case 'queue.changed':
       return {level: 'debug', text: `Tasks waiting on the control plane: ${event.tasks.length + event.more}`}
     case 'stop.requested':
@@ -65,6 +67,12 @@ function diskLine({isLow, path, free, minimum, wanted}: Extract<WorkerEvent, {ty
   const setting = `min_free_disk is ${formatBytes(minimum)}`
   const text = `Only ${formatBytes(free)} are free for ${path} (${setting}). The worker takes no tasks until ${formatBytes(wanted)} are free`
   return {level: 'warn', text: `${text}. Free some space there, or lower keep_runs_mb or min_free_disk.`}
+}
+
+function troubleLine({kind, name, reason}: Extract<WorkerEvent, {type: 'trouble.changed'}>): LogLine {
+  const tasks = kind === 'provider' ? `tasks of provider ${name}` : 'tasks'
+  if (reason === null) return {level: 'info', text: `The worker takes ${tasks} again`}
+  return {level: 'error', text: `The worker takes no ${tasks}: ${reason}`}
 }
 
 type TaskEvent = Extract<WorkerEvent, {type: `task.${string}`}>

@@ -18,6 +18,10 @@ export const levelSchema = v.picklist(levels)
 const taskSourceSchema = v.picklist(['stream', 'poll', 'recovery'])
 export type TaskSource = v.InferOutput<typeof taskSourceSchema>
 
+/** Why a worker takes no tasks, apart from its disk and its operator. */
+export const troubleKindSchema = v.picklist(['identity', 'agent', 'provider'])
+export type TroubleKind = v.InferOutput<typeof troubleKindSchema>
+
 const event = <T extends string, F extends v.ObjectEntries>(type: T, fields: F) =>
   v.object({at: v.number(), type: v.literal(type), ...fields})
 
@@ -89,6 +93,10 @@ export const workerEventSchema = v.variant('type', [
     /** Free space at which the worker resumes. */
     wanted: v.number(),
   }),
+  /**
+   * Why the worker takes no tasks, or null when that is over. `provider`: it takes no tasks for the provider `name`.
+   */
+  event('trouble.changed', {kind: troubleKindSchema, name: v.optional(text, ''), reason: v.nullable(text)}),
   event('stop.requested', {step: v.picklist(['drain', 'cancel', 'detach', 'exit']), by: text, hint: text}),
   event('notice', {level: levelSchema, text, taskId: v.exactOptional(taskId)}),
 ])

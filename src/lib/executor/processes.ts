@@ -77,6 +77,10 @@ export function markerOf(pid: number): string | undefined {
   return entry && Buffer.from(entry.slice(markerVariable.length + 1), 'latin1').toString()
 }
 
+/** Whether the process is a running worker. `start` sets its title, which replaces its command line. */
+export const isWorkerProcess = (pid: number): boolean =>
+  readText(`/proc/${pid}/cmdline`)?.startsWith('a2a-worker ') === true
+
 /** Whether the working directory of the process is `folder` or below it. */
 export function hasWorkingDirectoryIn(pid: number, folder: string): boolean {
   return isBelow(linkOf(pid, 'cwd'), folder)

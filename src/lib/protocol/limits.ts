@@ -28,6 +28,8 @@ export const limits = {
   keepAlive: 15_000,
   heartbeat: 15_000,
   lease: 60_000,
+  /** A worker answers in this time when another process announces itself with its id. Shorter than a heartbeat. */
+  instanceCheck: 5000,
   /** An offer that is not claimed in this time goes to another worker. */
   offer: 10_000,
   /** A worker without leases (the Python one) is lost after this long without a request. */

@@ -131,6 +131,10 @@ export const registerWorkerSchema = v.object({
   version: maybe,
   max_concurrent_tasks: v.optional(v.nullable(v.pipe(v.number(), v.integer(), v.minValue(1))), null),
   features: v.optional(v.nullable(v.array(v.string())), null),
+  /** Identifies the machine, as a hash. Ours. */
+  machine_id: maybe,
+  /** Identifies the process of the worker. Ours. */
+  instance: maybe,
 })
 export type RegisterWorker = v.InferInput<typeof registerWorkerSchema>
 
@@ -152,6 +156,10 @@ const runSchema = v.object({id: required, attempt: v.optional(count, 0)})
 export const heartbeatSchema = v.object({
   running: v.optional(v.nullable(v.array(runSchema)), null),
   free: v.optional(v.nullable(count), null),
+  /** The process of the worker, as it is registered. */
+  instance: maybe,
+  /** Why the worker takes no tasks now, for people. */
+  paused: maybe,
 })
 export type Heartbeat = v.InferInput<typeof heartbeatSchema>
 
@@ -313,6 +321,8 @@ export const monitorWorkersSchema = v.object({
       hostname: nullable,
       connected: v.optional(v.boolean(), false),
       running: v.optional(v.number(), 0),
+      /** Why it takes no tasks now. */
+      paused: nullable,
     }),
   ),
 })

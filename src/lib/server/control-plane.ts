@@ -15,6 +15,7 @@ import {createAuthGuard} from './http/auth.ts'
 import {Dispatch} from './dispatch/dispatch.ts'
 import {HttpError} from './http/http-error.ts'
 import {Hub} from './streams/hub.ts'
+import {Instances} from './streams/instances.ts'
 import {createCrossSiteGuard} from './http/cross-site.ts'
 import {expireLeases, restoreLeases} from './tasks/lease-expiry.ts'
 import {Leases} from './dispatch/leases.ts'
@@ -72,6 +73,7 @@ const defaults: Timings = {
   offerMs: limits.offer,
   silentWorkerMs: limits.silentWorker,
   lostTimeoutMs: 24 * 60 * 60_000,
+  instanceCheckMs: limits.instanceCheck,
 }
 
 /** Starts a control plane and resolves when it listens. */
@@ -123,6 +125,7 @@ function assemble(
   const timings = {...defaults, ...options.timings}
   const store = sqliteStore(database)
   const hub = new Hub(clock)
+  const instances = new Instances(hub, clock, timings.instanceCheckMs)
   const leases = new Leases(clock, timings.leaseMs)
   const roster = new Roster(store, hub)
   const dispatch = new Dispatch({store, hub, leases, roster, clock, offerMs: timings.offerMs})
@@ -139,6 +142,7 @@ function assemble(
     clock,
     timings,
     hub,
+    instances,
     leases,
     roster,
     dispatch,

@@ -11,6 +11,7 @@ import type {Redaction} from './redaction.ts'
 import type {Codebases} from './registration/codebases.ts'
 import type {Registration} from './registration/registration.ts'
 import {registrationExecutor} from './registration/registration-tasks.ts'
+import {markerOwner} from './run/marker.ts'
 import {claim, type StreamControl} from './run/claim.ts'
 import {executorChoice, runPreparer} from './run/prepare-run.ts'
 import type {FindSession} from './run/resume-check.ts'
@@ -48,7 +49,7 @@ export function assembleRuns(
   neighbours: Neighbours,
 ): {runner: TaskRunner; recover: () => void} {
   const {config, stateDir, client, clock, workerId} = options
-  const {journal, storage, redaction, signal} = resources
+  const {workerDir, journal, storage, redaction, signal} = resources
   const {codebases, registration, pollSoon} = neighbours
   const {emit} = options.bus
   const {disk, folders} = storage
@@ -70,7 +71,7 @@ export function assembleRuns(
     // A control plane with leases offers waiting tasks by itself when a slot becomes free.
     onSlotFree: () => registration.has('lease') || pollSoon(),
   })
-  const orphans = orphanReaper({config, clock, emit, workerId})
+  const orphans = orphanReaper({config, clock, emit, markerOwner: markerOwner(workerId, workerDir)})
   const recoverRun = runRecoverer({
     ...{runner, treeLocks, clock, emit, supervise, orphans},
     agents: agentContinuation({journal, emit, clock, config, executor: options.executor, disk}),
@@ -88,11 +89,12 @@ type RunTaskParts = Neighbours & {supervise: SuperviseRun; activeTasks: () => Ta
 
 function createRunTask(
   {config, executor, client, clock, workerId, bus: {emit}}: WorkerOptions,
-  {journal, storage: {disk, folders}, signal}: WorkerResources,
+  {workerDir, journal, storage: {disk, folders}, signal}: WorkerResources,
   {codebases, registration, stream, findSession, supervise, activeTasks}: RunTaskParts,
 ): RunTask {
   const prepare = runPreparer({
-    ...{config, workerId, folders, disk, clock},
+    ...{config, folders, disk, clock},
+    markerOwner: markerOwner(workerId, workerDir),
     executorFor: executorChoice(executor, registrationExecutor({codebases, registration, emit, signal})),
     resumeCheck: {findSession, activeTasks},
   })

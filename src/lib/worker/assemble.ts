@@ -1,3 +1,4 @@
+import {randomUUID} from 'node:crypto'
 import {assembleRuns, type WorkerResources} from './assemble-runs.ts'
 import {Intake} from './intake/intake.ts'
 import {Lifecycle} from './lifecycle.ts'
@@ -25,7 +26,16 @@ export function assembleWorker(
     roots: () => registrationRoots(config.registration_roots, config.codebases),
     workerDir,
   })
-  const shared = {client, clock, emit, workerId, codebases, name, capabilities: config.capabilities}
+  const shared = {
+    client,
+    clock,
+    emit,
+    workerId,
+    instance: randomUUID(),
+    codebases,
+    name,
+    capabilities: config.capabilities,
+  }
   const registration = new Registration({
     ...shared,
     version: options.version,
@@ -33,8 +43,9 @@ export function assembleWorker(
       return config.max_concurrent_tasks
     },
     stateDir: options.stateDir,
-    heartbeat: () => ({running: runner.activeRuns, free: runner.freeSlots}),
+    heartbeat: () => ({running: runner.activeRuns, free: runner.freeSlots, paused: runner.pauseReason}),
     onCodebasesChanged: () => void intake.announceCodebases(),
+    onIdTaken: (reason) => runner.setPaused('identity', reason),
   })
   const {runner, recover} = assembleRuns(options, resources, {
     codebases,
@@ -52,6 +63,7 @@ export function assembleWorker(
     brokerUrl: config.redis_url,
     onTask: (task, source, seenAt) => runner.offer(task, source, seenAt),
     onCancel: (taskId, attempt, reason) => handleCancel({taskId, attempt, reason}, cancellation),
+    onInstanceCheck: () => void registration.heartbeatNow(signal),
     onCancelHint: (taskId) => void stopIfNotOurs(taskId, cancellation, signal),
   })
   const secrets = redaction.secrets()

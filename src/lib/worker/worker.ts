@@ -7,7 +7,7 @@ import {createWorkerDisk} from './disk/worker-disk.ts'
 import {guardLeases} from './lease-guard.ts'
 import {acquireWorkerLock} from './locks/worker-lock.ts'
 import {runRedaction} from './redaction.ts'
-import type {PauseReason} from './run/task-runner.ts'
+import type {PauseKind} from './run/task-runner.ts'
 import type {RunningWorker} from './running-worker.ts'
 import {runWorkLoop, shutDown} from './work-loop.ts'
 import type {WorkerOptions} from './worker-options.ts'
@@ -33,7 +33,7 @@ export async function runWorker(
     clock,
     emit,
     activeTaskIds: () => new Set(runner.active.map(({id}) => id)),
-    onLow: (isLow) => pause(isLow, 'disk'),
+    onLow: (isLow) => pause('disk', isLow ? 'the disk of the worker is nearly full' : null),
     retryWrites: () => journal.retryWrites(),
   })
   const {disk} = storage
@@ -47,8 +47,8 @@ export async function runWorker(
   const {components, recover} = assembled
   const {lifecycle, registration, runner, codebases, sessions} = components
   await using _sessions = sessions
-  const pause = (isPaused: boolean, reason: PauseReason) => {
-    runner.setPaused(isPaused, reason)
+  const pause = (kind: PauseKind, reason: string | null) => {
+    runner.setPaused(kind, reason)
     void registration.heartbeatNow(giveUp.signal)
   }
   const renewRedaction = () => {
@@ -62,7 +62,7 @@ export async function runWorker(
       ...components,
       name,
       workerId,
-      setPaused: (isPaused) => pause(isPaused, 'operator'),
+      setPaused: (isPaused) => pause('operator', isPaused ? 'the worker is paused' : null),
       applyReload: (reloaded) => applyReload(reloaded, {...components, config, signal: giveUp.signal, renewRedaction}),
     })
     await disk.check().catch(() => {}) // a worker on a full disk says so from the first heartbeat on

@@ -7,6 +7,7 @@ import type {StatusReport} from '../../../src/commands/status.ts'
 import type {ProcessIdentity} from '../../../src/lib/executor/executor.ts'
 import {identify, isAlive, readProcess} from '../../../src/lib/executor/processes.ts'
 import {Journal} from '../../../src/lib/journal/journal.ts'
+import {markerOwner} from '../../../src/lib/worker/run/marker.ts'
 import {answering, printing, stepStart, text} from '../../support/agent-lines.ts'
 import {stop, stubAgent} from '../../support/cli.ts'
 import type {FleetOptions} from '../../support/fleet.ts'
@@ -284,12 +285,17 @@ test('orphans of this worker without a run are ended, those of another worker ar
     const child = spawn('sleep', ['600'], {env: {PATH: process.env['PATH'], A2A_RUN: marker}})
     return {child, identity: identify(child.pid ?? 0)}
   }
-  const ours = left(`${at.workerId}:gone:1`)
+  const owner = markerOwner(at.workerId, dirname(at.journal))
+  const ours = left(`${owner}:gone:1`)
   const theirs = left(`another:${at.workerId}:1`)
+  // The same id, with another state directory.
+  const namesake = left(`${at.workerId}@1-2:gone:1`)
   await at.restart()
   await until(() => !isAlive(ours.identity), 'the orphan to end')
   expect(isAlive(theirs.identity)).toBe(true)
+  expect(isAlive(namesake.identity)).toBe(true)
   theirs.child.kill('SIGKILL')
+  namesake.child.kill('SIGKILL')
 })
 
 test('a damaged journal is renamed: the worker starts, ends orphans, and the task starts again', async () => {

@@ -14,7 +14,12 @@ export type Lease = {
   isLost: boolean
 }
 
-type Presence = {lastContact: number; syncedAt: number | undefined; capacity: number | undefined}
+type Presence = {
+  lastContact: number
+  syncedAt: number | undefined
+  capacity: number | undefined
+  pauseReason: string | null
+}
 
 /**
  * The leases of all running tasks, on this process's monotonic clock. They are kept in memory: after a restart each
@@ -103,9 +108,16 @@ export class Leases {
     return previous === undefined ? [] : [...this.heldBy(workerId)].filter(({claimedAt}) => claimedAt < previous)
   }
 
-  /** How many tasks the worker can run at present. May be less than it registered with. */
-  setCapacity(workerId: string, capacity: number | undefined): void {
-    this.#of(workerId).capacity = capacity
+  /** How many tasks the worker can run at present. May be less than it registered with, for this reason. */
+  setCapacity(workerId: string, capacity: number | undefined, pauseReason: string | null = null): void {
+    const presence = this.#of(workerId)
+    presence.capacity = capacity
+    presence.pauseReason = pauseReason
+  }
+
+  /** Why the worker takes no tasks now, for people. */
+  pauseReasonOf(workerId: string): string | null {
+    return this.#presence.get(workerId)?.pauseReason ?? null
   }
 
   capacityOf(workerId: string): number {
@@ -119,7 +131,7 @@ export class Leases {
   #of(workerId: string): Presence {
     const known = this.#presence.get(workerId)
     if (known) return known
-    const created = {lastContact: this.#clock.monotonic(), syncedAt: undefined, capacity: undefined}
+    const created = {lastContact: this.#clock.monotonic(), syncedAt: undefined, capacity: undefined, pauseReason: null}
     this.#presence.set(workerId, created)
     return created
   }

@@ -3,6 +3,7 @@ import type {CommitGroup} from '../../core/commit-group.ts'
 import type {Announcer} from '../streams/announcer.ts'
 import type {Dispatch} from './dispatch.ts'
 import type {Hub} from '../streams/hub.ts'
+import type {Instances} from '../streams/instances.ts'
 import type {Leases} from './leases.ts'
 import type {MonitorLog} from '../streams/monitor-log.ts'
 import type {Roster} from './roster.ts'
@@ -15,6 +16,8 @@ export type Timings = {
   offerMs: number
   silentWorkerMs: number
   lostTimeoutMs: number
+  /** How long the process of an open stream has to answer another one with the same worker id. */
+  instanceCheckMs: number
 }
 
 /** The components of the control plane, as handlers get them. */
@@ -24,6 +27,7 @@ export type Parts = {
   clock: Clock
   timings: Timings
   hub: Hub
+  instances: Instances
   leases: Leases
   roster: Roster
   dispatch: Dispatch

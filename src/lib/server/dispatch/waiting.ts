@@ -7,7 +7,7 @@ import type {StoredTask} from '../store/store.ts'
 const recentMs = 45_000
 
 /** The reason, for people, why a pending task is not taken yet. Null for any other task. */
-export function waitingReason(task: StoredTask, {store, roster, dispatch, clock}: Parts): string | null {
+export function waitingReason(task: StoredTask, {store, roster, dispatch, leases, clock}: Parts): string | null {
   if (task.status !== 'pending') return null
   const offer = dispatch.offers.get(task.id)
   const nameOf = (workerId: string) => roster.profile(workerId).name
@@ -21,6 +21,8 @@ export function waitingReason(task: StoredTask, {store, roster, dispatch, clock}
   const refusals = workers.map((workerId) => dispatch.backoffs.get(task.id, workerId))
   const reason = refusals.find((refusal) => refusal?.reason !== undefined)?.reason
   if (reason !== undefined) return `declined: ${reason}`
+  const pauses = workers.map((workerId) => leases.pauseReasonOf(workerId))
+  if (pauses.every((pause) => pause !== null)) return `worker ${nameOf(only)} takes no tasks: ${pauses[0]}`
   if (workers.every((workerId) => dispatch.freeSlots(workerId) <= 0))
     return workers.length === 1 ? `worker ${nameOf(only)} has no free slot` : 'no worker has a free slot'
   if (refusals.some((refusal) => refusal !== undefined))

@@ -79,16 +79,20 @@ export function createAuthGuard(tokens: readonly Token[], mode: AuthMode): AuthG
 /** Binds a worker token without a worker id to the first worker that registers with it. */
 export type Bindings = {binding(hash: string): string | undefined; bind(hash: string, workerId: string): void}
 
-/** Throws 403 if the identity may not act for this worker. `registers`: an unbound token is bound to it. */
+/**
+ * Throws 403 if the identity may not act for this worker. `registers`: an unbound token is bound to it; with `check` it
+ * only could be.
+ */
 export function mayActAs(
   identity: Identity | undefined,
   workerId: string,
   bindings: Bindings,
-  {registers = false} = {},
+  {registers = false}: {registers?: boolean | 'check'} = {},
 ): void {
   if (!identity || identity.scope === 'admin') return
   if (identity.scope === 'client') throw new HttpError(403, `The token ${named(identity)}is a client's, not a worker's`)
   const bound = identity.workerId ?? bindings.binding(identity.hash)
+  if (bound === undefined && registers === 'check') return
   if (bound === undefined && registers) return bindings.bind(identity.hash, workerId)
   if (bound === undefined) throw new HttpError(403, `Register worker ${workerId} first: the token belongs to no worker`)
   if (bound !== workerId)

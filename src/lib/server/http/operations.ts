@@ -50,6 +50,7 @@ export const headers = {
   'X-Worker-ID': 'Id of the worker, if the query does not name it',
   'X-Codebases': 'Ids of the codebases that the worker serves, separated by commas',
   'X-Capabilities': 'Capabilities of the worker, separated by commas',
+  'X-Instance': 'Id of the process of the worker, as it is registered',
 } as const
 type Header = keyof typeof headers
 
@@ -78,7 +79,13 @@ export const operations: Record<Route, Partial<Record<Verb, Operation>>> = {
       answer: v.object({...success.entries, worker: wire.workerSchema, features: v.array(v.string())}),
     },
   },
-  worker: {get: {summary: 'One worker', answer: wire.workerSchema}},
+  worker: {
+    get: {summary: 'One worker', answer: wire.workerSchema},
+    delete: {
+      summary: 'Forget a dead worker: free its token and requeue its tasks; 409 if it is alive',
+      answer: v.object({...success.entries, requeued: v.number()}),
+    },
+  },
   heartbeat: {
     post: {
       summary: 'Heartbeat, with the active tasks of the worker',
@@ -209,7 +216,7 @@ export const operations: Record<Route, Partial<Record<Verb, Operation>>> = {
       summary: 'Task stream of a worker',
       media: 'text/event-stream',
       query: ['worker_id', 'agent_name'],
-      headers: ['X-Worker-ID', 'X-Codebases', 'X-Capabilities'],
+      headers: ['X-Worker-ID', 'X-Codebases', 'X-Capabilities', 'X-Instance'],
     },
   },
   claim: {

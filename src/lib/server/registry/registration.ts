@@ -2,17 +2,18 @@ import {randomBytes} from 'node:crypto'
 import {isoTime} from '../../core/clock.ts'
 import {limits} from '../../protocol/limits.ts'
 import {pendingCodebase} from '../../protocol/routes.ts'
-import {HttpError} from '../http/http-error.ts'
+import {conflict, HttpError, notFound} from '../http/http-error.ts'
 import type {Parts} from '../dispatch/parts.ts'
 import type {StoredCodebase, StoredTask, StoredWorker} from '../store/store.ts'
 import type {IdempotencyKey} from '../tasks/task-creation.ts'
 import {createOnce} from '../tasks/task-creation.ts'
 import * as transitions from '../tasks/transitions.ts'
 import {normalizePath} from '../store/normalize-path.ts'
+import {inheritedCodebase} from './inheritance.ts'
 
 type WorkerInput = Omit<
   StoredWorker,
-  'registered_at' | 'last_seen' | 'features' | 'unregistered_at' | 'tasks_completed'
+  'registered_at' | 'last_seen' | 'features' | 'unregistered_at' | 'tasks_completed' | 'forgotten_at'
 > & {
   features: string[] | null
 }
@@ -34,7 +35,10 @@ export function registerWorker(parts: Parts, input: WorkerInput): StoredWorker {
   return store.registry.worker(input.worker_id) ?? {...input, features, ...noHistory(now)}
 }
 
-const noHistory = (now: string) => ({registered_at: now, last_seen: now, unregistered_at: null, tasks_completed: 0})
+const noHistory = (now: string) => ({
+  ...{registered_at: now, last_seen: now},
+  ...{unregistered_at: null, forgotten_at: null, tasks_completed: 0},
+})
 
 /** Returns false if the worker is unknown. Its tasks are not released: their leases expire. */
 export function unregisterWorker(parts: Parts, workerId: string): boolean {
@@ -49,6 +53,28 @@ export function unregisterWorker(parts: Parts, workerId: string): boolean {
   if (!worker.features.includes('lease'))
     for (const task of store.tasks.runningOf(workerId)) if (task.lost_since === null) transitions.expire(parts, task)
   return true
+}
+
+/**
+ * Declares a worker dead: frees its tokens, and returns its tasks to the queue. Its codebases stay, for the worker that
+ * takes its place. Returns how many tasks were requeued. Throws 404, or 409 if the worker is alive.
+ */
+export function forgetWorker(parts: Parts, workerId: string): number {
+  const {store, hub, leases, clock} = parts
+  const worker = store.registry.worker(workerId)
+  if (!worker || worker.forgotten_at !== null) throw notFound(`Worker ${workerId} not found`)
+  const isSilent = worker.unregistered_at !== null || leases.silentMs(workerId) >= parts.timings.leaseMs
+  if (hub.streamOf(workerId) || !isSilent)
+    throw conflict(`Worker ${workerId} (${worker.name}) is alive: last seen ${worker.last_seen}. Stop it first`)
+  const running = store.tasks.runningOf(workerId)
+  unregisterWorker(parts, workerId)
+  for (const {id} of running) {
+    const task = store.tasks.get(id)
+    if (task?.status === 'running' && task.worker_id === workerId) transitions.requeue(parts, task)
+  }
+
+  store.registry.forget(workerId, isoTime(clock.now()))
+  return running.length
 }
 
 /** Registers the worker's codebase at this path. A known codebase keeps its id. */
@@ -91,27 +117,6 @@ export function requestRegistration(
     metadata: {name, path, description, agent_config},
   }
   return createOnce(parts, input, key)
-}
-
-/**
- * The existing worker has a new id after each start. A worker inherits the codebases of an inactive worker with the same
- * name on the same host: they keep their ids and their waiting tasks.
- */
-function inheritedCodebase(
-  {store, hub, leases, timings}: Parts,
-  workerId: string,
-  path: string,
-): StoredCodebase | undefined {
-  const worker = store.registry.worker(workerId)
-  if (!worker) return undefined
-  const isInactive = (former: StoredWorker) =>
-    !hub.streamOf(former.worker_id) &&
-    (former.unregistered_at !== null || leases.silentMs(former.worker_id) >= timings.silentWorkerMs)
-  return store.registry
-    .workersWithSameName(worker)
-    .filter(isInactive)
-    .map((former) => store.registry.codebaseAt(former.worker_id, path))
-    .find((codebase) => codebase !== undefined)
 }
 
 function requeueLost(parts: Parts, workerId: string, isConcerned: (task: StoredTask) => boolean): void {

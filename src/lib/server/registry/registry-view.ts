@@ -6,7 +6,7 @@ import type {StoredCodebase, StoredWorker} from '../store/store.ts'
 
 /** A worker as the wire shows it. */
 export function wireWorker({hub, leases, ...parts}: Parts, worker: StoredWorker): Worker {
-  const {unregistered_at: _unregistered, tasks_completed: _completed, ...shown} = worker
+  const {unregistered_at: _u, forgotten_at: _f, tasks_completed: _t, machine_id: _m, token: _k, ...shown} = worker
   return {
     ...shown,
     status: statusOf({hub, leases, ...parts}, worker),
@@ -47,6 +47,7 @@ export function monitorWorker(parts: Parts, worker: StoredWorker): MonitorWorker
     hostname: worker.hostname,
     connected: hub.streamOf(worker.worker_id) !== undefined,
     running: leases.heldBy(worker.worker_id).size,
+    paused: leases.pauseReasonOf(worker.worker_id),
   }
 }
 

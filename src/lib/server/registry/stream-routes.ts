@@ -20,18 +20,29 @@ export function streamRoutes(app: Hono<AppEnv>, parts: Parts): void {
   connections(app, parts)
 }
 
-function openTaskStream(c: Context<AppEnv>, parts: Parts): Response {
-  const {hub, dispatch, commits, store, leases, roster, clock} = parts
+async function openTaskStream(c: Context<AppEnv>, parts: Parts): Promise<Response> {
+  const {hub, dispatch, commits, store, leases, roster, instances, clock} = parts
   const workerId = workerIdOf(c)
+  const instance = c.req.header('x-instance') || null
   const agentName = c.req.query('agent_name') || c.req.header('x-agent-name') || roster.profile(workerId).name
   const registered = roster.profile(workerId).capabilities
   const capabilities = splitList(c.req.header('x-capabilities'))
+  mayActAs(c.get('identity'), workerId, store.registry, {registers: 'check'})
+  const {hostname} = roster.profile(workerId)
+  await instances.admit({workerId, instance, hostname})
+  if (c.env.outgoing.destroyed) return c.body(null) // the worker has gone away meanwhile
   commits.write(() => {
     mayActAs(c.get('identity'), workerId, store.registry, {registers: true})
     recordContact(parts, workerId)
   })
   return openEventStream(c, (events) => {
-    const who = {workerId, agentName, capabilities: capabilities.length > 0 ? capabilities : registered}
+    const who = {
+      workerId,
+      agentName,
+      instance,
+      hostname,
+      capabilities: capabilities.length > 0 ? capabilities : registered,
+    }
     const stream = hub.connect({...who, codebases: splitList(c.req.header('x-codebases'))}, events, (ended) => {
       if (roster.isKnown(workerId)) leases.recordContact(workerId)
       recordConnection(parts, ended, 'disconnected')

@@ -2,7 +2,7 @@ import type {Hono} from 'hono'
 import {serverFeatures} from '../../protocol/features.ts'
 import {routes} from '../../protocol/routes.ts'
 import {heartbeatSchema, registerWorkerSchema} from '../../protocol/schemas.ts'
-import {mayActAs} from '../http/auth.ts'
+import {mayActAs, mayManageTasks} from '../http/auth.ts'
 import {readBody} from '../http/body.ts'
 import type {AppEnv} from '../http/app-env.ts'
 import {notFound} from '../http/http-error.ts'
@@ -10,7 +10,7 @@ import {recordHeartbeat} from '../tasks/heartbeats.ts'
 import {listModels} from './model-list.ts'
 import {pageOf} from '../http/paging.ts'
 import type {Parts} from '../dispatch/parts.ts'
-import {registerWorker, unregisterWorker} from './registration.ts'
+import {forgetWorker, registerWorker, unregisterWorker} from './registration.ts'
 import {monitorWorker, wireWorker} from './registry-view.ts'
 import type {StoredWorker} from '../store/store.ts'
 
@@ -25,11 +25,15 @@ export function workerRoutes(app: Hono<AppEnv>, parts: Parts): void {
   const {registry} = store
 
   app.post(routes.registerWorker, async (c) => {
-    const {max_concurrent_tasks: slots, ...body} = await readBody(c, registerWorkerSchema)
+    const {max_concurrent_tasks: slots, instance, ...body} = await readBody(c, registerWorkerSchema)
+    const identity = c.get('identity')
+    mayActAs(identity, body.worker_id, registry, {registers: 'check'})
+    await parts.instances.admit({workerId: body.worker_id, instance, hostname: body.hostname})
     const worker = commits.write(() => {
-      mayActAs(c.get('identity'), body.worker_id, registry, {registers: true})
+      mayActAs(identity, body.worker_id, registry, {registers: true})
       const max_concurrent_tasks = slots === null ? null : Math.min(slots, maxSlots)
-      return registerWorker(parts, {...body, max_concurrent_tasks})
+      const token = identity?.scope === 'worker' ? identity.hash : null
+      return registerWorker(parts, {...body, max_concurrent_tasks, token})
     })
     return c.json({
       success: true,
@@ -45,6 +49,8 @@ export function workerRoutes(app: Hono<AppEnv>, parts: Parts): void {
     const workerId = c.req.param('worker')
     const body = await readBody(c, heartbeatSchema, {mayBeEmpty: true})
     mayActAs(c.get('identity'), workerId, registry)
+    const {hostname} = parts.roster.profile(workerId)
+    parts.instances.recordHeartbeat({workerId, instance: body.instance, hostname})
     commits.write(() => recordHeartbeat(parts, workerId, body))
     return c.json({success: true})
   })
@@ -64,6 +70,13 @@ export function workerRoutes(app: Hono<AppEnv>, parts: Parts): void {
     const worker = registry.worker(c.req.param('worker'))
     if (!worker || worker.unregistered_at !== null) throw notFound('Worker not found')
     return c.json(wireWorker(parts, worker))
+  })
+
+  app.delete(routes.worker, (c) => {
+    mayManageTasks(c.get('identity'))
+    const workerId = c.req.param('worker')
+    const requeued = commits.write(() => forgetWorker(parts, workerId))
+    return c.json({success: true, message: `Worker ${workerId} forgotten`, requeued})
   })
 
   app.get(routes.models, (c) => c.json(listModels(registry.workers())))

@@ -130,4 +130,12 @@ export const migrations = [
   ALTER TABLE tasks ADD COLUMN output_dropped INTEGER NOT NULL DEFAULT 0;
   CREATE INDEX tasks_kept ON tasks (completed_at, output_chars) WHERE completed_at IS NOT NULL AND output_dropped = 0;
   `,
+  // machine_id, token: hashes, of the last registration. returns: how many attempts never began.
+  `
+  ALTER TABLE workers ADD COLUMN machine_id TEXT;
+  ALTER TABLE workers ADD COLUMN token TEXT;
+  ALTER TABLE workers ADD COLUMN forgotten_at TEXT;
+  CREATE INDEX workers_machine ON workers (machine_id) WHERE machine_id IS NOT NULL;
+  ALTER TABLE tasks ADD COLUMN returns INTEGER NOT NULL DEFAULT 0;
+  `,
 ]

@@ -16,7 +16,7 @@ const toCodebase = (row: Row) =>
   ({...row, agent_config: JSON.parse(String(row['agent_config'])) as unknown}) as StoredCodebase
 
 const withoutModels = `worker_id, name, capabilities, hostname, '[]' AS models, global_codebase_id, registered_at,
-  last_seen, version, max_concurrent_tasks, features, unregistered_at, tasks_completed`
+  last_seen, version, max_concurrent_tasks, features, unregistered_at, tasks_completed, machine_id, token, forgotten_at`
 
 type Part<K extends keyof RegistryStore> = Pick<RegistryStore, K>
 
@@ -37,17 +37,18 @@ function workerTable(
   | 'counts'
   | 'recordContact'
   | 'unregister'
+  | 'forget'
   | 'countCompleted'
-  | 'workersWithSameName'
+  | 'relatedWorkers'
 > {
   const sql = statements(database)
   const put = sql(`INSERT INTO workers (worker_id, name, capabilities, hostname, models, global_codebase_id,
-      registered_at, last_seen, version, max_concurrent_tasks, features)
+      registered_at, last_seen, version, max_concurrent_tasks, features, machine_id, token)
     VALUES (:worker_id, :name, :capabilities, :hostname, :models, :global_codebase_id, :registered_at, :last_seen,
-      :version, :max_concurrent_tasks, :features)
+      :version, :max_concurrent_tasks, :features, :machine_id, :token)
     ON CONFLICT (worker_id) DO UPDATE SET name = :name, capabilities = :capabilities, hostname = :hostname,
       models = :models, global_codebase_id = :global_codebase_id, last_seen = :last_seen, version = :version,
-      max_concurrent_tasks = :max_concurrent_tasks, features = :features, unregistered_at = NULL`)
+      max_concurrent_tasks = :max_concurrent_tasks, features = :features, machine_id = :machine_id, token = :token, unregistered_at = NULL, forgotten_at = NULL`)
   return {
     putWorker: (worker) => {
       put.run({
@@ -63,7 +64,7 @@ function workerTable(
     },
     workers: ({all = false, withModels = true} = {}) =>
       sql(`SELECT ${withModels ? '*' : withoutModels} FROM workers
-        ${all ? '' : 'WHERE unregistered_at IS NULL'} ORDER BY registered_at, worker_id`)
+        WHERE ${all ? 'forgotten_at' : 'unregistered_at'} IS NULL ORDER BY registered_at, worker_id`)
         .all()
         .map(toWorker),
     hasWorkers: () => sql('SELECT 1 FROM workers WHERE unregistered_at IS NULL LIMIT 1').get() !== undefined,
@@ -74,12 +75,17 @@ function workerTable(
     unregister: (id, at) => {
       sql('UPDATE workers SET unregistered_at = ? WHERE worker_id = ?').run(at, id)
     },
+    forget: (id, at) => {
+      sql('UPDATE workers SET forgotten_at = ? WHERE worker_id = ?').run(at, id)
+      sql('DELETE FROM token_bindings WHERE worker_id = ?').run(id)
+    },
     countCompleted: (id) => {
       sql('UPDATE workers SET tasks_completed = tasks_completed + 1 WHERE worker_id = ?').run(id)
     },
-    workersWithSameName: ({name, hostname, worker_id}) =>
-      sql('SELECT * FROM workers WHERE name = ? AND hostname IS ? AND worker_id <> ?')
-        .all(name, hostname, worker_id)
+    relatedWorkers: ({name, hostname, machine_id, worker_id}) =>
+      sql(`SELECT * FROM workers WHERE ((name = ? AND hostname IS ?) OR machine_id = ?) AND worker_id <> ?
+        ORDER BY last_seen DESC`)
+        .all(name, hostname, machine_id, worker_id)
         .map(toWorker),
   }
 }

@@ -93,6 +93,12 @@ export type StoredWorker = Omit<Worker, 'connected' | 'running' | 'status' | 're
   last_seen: string
   unregistered_at: string | null
   tasks_completed: number
+  /** Identifies its machine, as a hash. */
+  machine_id: string | null
+  /** Hash of the worker's token that it registered with. Null: a token of another scope, or none. */
+  token: string | null
+  /** A person has declared it dead. */
+  forgotten_at: string | null
 }
 export type StoredCodebase = Pick<
   Codebase,
@@ -100,9 +106,9 @@ export type StoredCodebase = Pick<
 > & {worker_id: string; registered_at: string; tree: string | null}
 
 export interface RegistryStore {
-  putWorker(worker: Omit<StoredWorker, 'unregistered_at' | 'tasks_completed'>): void
+  putWorker(worker: Omit<StoredWorker, 'unregistered_at' | 'tasks_completed' | 'forgotten_at'>): void
   worker(id: string): StoredWorker | undefined
-  /** Registered workers; with `all` unregistered ones too. Model lists are long: omit them where possible. */
+  /** Registered workers; with `all` unregistered ones too, but none that was forgotten. Model lists are long: omit them where possible. */
   workers(options?: {all?: boolean; withModels?: boolean}): StoredWorker[]
   hasWorkers(): boolean
   counts(): {workers: number; codebases: number}
@@ -110,8 +116,10 @@ export interface RegistryStore {
   recordContact(workerId: string, at: string): boolean
   unregister(workerId: string, at: string): void
   countCompleted(workerId: string): void
-  /** Other workers with the same name and host. They may be earlier processes of the same worker. */
-  workersWithSameName(worker: StoredWorker): StoredWorker[]
+  /** Marks an unregistered worker as forgotten and frees its tokens. */
+  forget(workerId: string, at: string): void
+  /** Other workers of the same machine, or with the same name and host. They may be earlier processes of this one. */
+  relatedWorkers(worker: StoredWorker): StoredWorker[]
 
   putCodebase(codebase: StoredCodebase): void
   codebase(id: string): StoredCodebase | undefined

@@ -6,6 +6,9 @@ import type {EventStream} from './event-stream.ts'
 export type Subscription = {
   workerId: string
   agentName: string
+  /** Identifies the process of the worker, on `hostname`. Null for the existing worker. */
+  instance: string | null
+  hostname: string | null
   capabilities: readonly string[]
   codebases: readonly string[]
 }
@@ -17,6 +20,8 @@ export type TaskStream = Omit<Subscription, 'codebases'> & {
   codebases: ReadonlySet<string>
   readonly connectedAt: string
   lastHeartbeat: string
+  /** Aborted when the stream has ended. */
+  readonly closed: AbortSignal
   send(event: string, data: unknown): void
   close(): void
 }
@@ -46,6 +51,7 @@ export class Hub {
       connectionId: randomUUID(),
       connectedAt: now,
       lastHeartbeat: now,
+      closed: events.closed,
       send: (event, data) => events.send({event, data: JSON.stringify(data), id: String((this.#lastEventId += 1))}),
       close: () => events.close(),
     }

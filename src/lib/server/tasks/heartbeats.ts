@@ -3,7 +3,11 @@ import {notFound} from '../http/http-error.ts'
 import type {Parts} from '../dispatch/parts.ts'
 import * as transitions from './transitions.ts'
 
-export type HeartbeatInput = {running: {id: string; attempt: number}[] | null; free: number | null}
+export type HeartbeatInput = {
+  running: {id: string; attempt: number}[] | null
+  free: number | null
+  paused: string | null
+}
 
 /** Records that a worker is alive. Called for any request that names it. */
 export function recordContact({store, leases, clock}: Parts, workerId: string): void {
@@ -12,13 +16,17 @@ export function recordContact({store, leases, clock}: Parts, workerId: string): 
 }
 
 /** Renews the leases of listed tasks. Tasks that must be on the list and are not return to the queue. */
-export function recordHeartbeat(parts: Parts, workerId: string, {running, free}: HeartbeatInput): void {
+export function recordHeartbeat(parts: Parts, workerId: string, {running, free, paused}: HeartbeatInput): void {
   const {store, leases, commits, dispatch} = parts
   const worker = store.registry.worker(workerId)
   if (!worker || worker.unregistered_at !== null) throw notFound('Worker not found - please re-register')
   recordContact(parts, workerId)
   if (running !== null) reconcile(parts, workerId, running)
-  leases.setCapacity(workerId, free === null ? undefined : free + (running?.length ?? 0))
+  leases.setCapacity(
+    workerId,
+    free === null ? undefined : free + (running?.length ?? 0),
+    paused && paused.slice(0, 500),
+  )
   commits.afterCommit(() => dispatch.fillWorker(workerId))
 }
 

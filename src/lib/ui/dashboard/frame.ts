@@ -57,13 +57,16 @@ const phaseTones: Record<Phase, Tone> = {
 const linkTones: Record<Connection, Tone> = {stream: 'good', broker: 'warn', poll: 'warn', down: 'bad'}
 
 function headerRows(view: View, width: number): Row[] {
-  const {name, phase, isPaused, isDiskLow, link, slots, server, tasks, waiting, waitingMore, totals} = view
+  const {name, phase, isPaused, isDiskLow, troubles, link, slots, server, tasks, waiting, waitingMore, totals} = view
   const busy = tasks.filter(({phase}) => phase !== 'reporting').length
   const left = [
     cell(` ${name} `, 'strong'),
     cell(`${phase} `, phaseTones[phase]),
     ...(isPaused && phase === 'running' ? [cell('paused ', 'warn')] : []),
     ...(isDiskLow && phase === 'running' ? [cell('paused: disk nearly full', 'warn')] : []),
+    ...(troubles.length > 0 && phase === 'running'
+      ? [cell(`trouble: ${troubles.map(({kind, name}) => name || kind).join(', ')} `, 'bad')]
+      : []),
   ]
   const why = link.value === 'stream' ? '' : ` (${link.reason.slice(0, Math.max(0, width - 50))})`
   const since = width < minWidthForTime ? '' : ` since ${timeOfDay(link.since)}${why}`

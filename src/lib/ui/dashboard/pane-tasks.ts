@@ -28,13 +28,16 @@ export function tasksPane(view: View, screen: Screen, area: Area): Row[] {
   return taskList({rows, selected: selectedIndex, task: shownTask(view, screen)}, area)
 }
 
-function emptyText({isPaused, isDiskLow, phase, codebases, log}: View): string {
+function emptyText({isPaused, isDiskLow, troubles, phase, codebases, log}: View): string {
   // The last warning says what blocks the start.
   if (phase === 'idle' || phase === 'starting')
     return log.items.findLast(({level}) => level === 'warn' || level === 'error')?.text ?? 'Starting.'
   if (phase === 'draining' || phase === 'stopping') return 'All tasks have ended.'
   if (isPaused) return 'Paused: the worker takes no tasks. Press p to resume.'
   if (isDiskLow) return 'The worker takes no tasks: the disk of the state directory is nearly full. See the log.'
+  const [trouble] = troubles
+  if (trouble)
+    return `The worker takes no tasks${trouble.name ? ` of provider ${trouble.name}` : ''}: ${trouble.reason}`
   if (phase === 'running' && !codebases.some(({id}) => id !== null))
     return 'No codebase is served, so no tasks arrive. Run: a2a-worker register PATH'
   if (phase === 'stopped' || phase === 'failed') return 'The worker does not run.'

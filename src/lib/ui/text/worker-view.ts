@@ -9,22 +9,27 @@ export function workerTable(workers: readonly MonitorWorker[], now: number): str
   const rows = workers.map((worker) => [
     worker.id,
     plainLine(worker.name, 30),
-    worker.connected ? 'connected' : worker.status,
+    `${worker.connected ? 'connected' : worker.status}${worker.paused === null ? '' : ', paused'}`,
     age(parseTime(worker.last_heartbeat), now),
     String(worker.running),
     worker.tasks_completed === null ? '?' : String(worker.tasks_completed),
     String(worker.codebases),
     worker.hostname ?? '-',
   ])
-  return rows.length === 0
-    ? 'No workers.'
-    : table(rows, ['ID', 'NAME', 'STATE', 'SEEN', 'RUNNING', 'DONE', 'CODEBASES', 'HOST'])
+  const pauses = workers.flatMap(({name, paused}) =>
+    paused === null ? [] : [`${plainLine(name, 30)} takes no tasks: ${plainLine(paused, 300)}`],
+  )
+  if (rows.length === 0) return 'No workers.'
+  return [table(rows, ['ID', 'NAME', 'STATE', 'SEEN', 'RUNNING', 'DONE', 'CODEBASES', 'HOST']), ...pauses].join('\n')
 }
 
+/** Trouble with a provider concerns only its tasks. */
+const isPause = ({kind}: WorkerStatus['troubles'][number]) => kind !== 'provider'
+
 /** A paused worker reports no free slots, so the slots in use are counted by the tasks. */
-function describeSlots({slots, free, paused, disk, tasks}: WorkerStatus): string {
+function describeSlots({slots, free, paused, disk, troubles, tasks}: WorkerStatus): string {
   const running = tasks.filter(({phase}) => phase !== 'reporting').length
-  return `${paused || disk?.is_low ? running : slots - free} of ${slots} in use`
+  return `${paused || disk?.is_low || troubles.some(isPause) ? running : slots - free} of ${slots} in use`
 }
 
 function describeDisk({path, free, minimum, is_low: isLow, runs}: NonNullable<WorkerStatus['disk']>): string {
@@ -49,6 +54,10 @@ export function workerDetails(worker: WorkerStatus, now: number): string {
     ],
     ['connection', `${worker.link} to ${worker.server}`],
     ['slots', describeSlots(worker)],
+    ...worker.troubles.map((trouble) => [
+      'takes no',
+      `${trouble.kind === 'provider' ? `tasks of provider ${trouble.name}` : 'tasks'}, for ${age(trouble.since, now)}: ${plainLine(trouble.reason, 300)}`,
+    ]),
     ...(worker.disk ? [['disk', describeDisk(worker.disk)]] : []),
   ])
   const codebases = worker.codebases.map(

@@ -3,7 +3,7 @@ import {logLevels, logLine} from '../../events/log-line.ts'
 import type {WorkerEvent} from '../../events/worker-event.ts'
 import {reduceTask, appendActivity, type ActivityEvent, type TaskEvent} from './reduce-task.ts'
 import {append} from './tail.ts'
-import {truncate, viewLimits, type CodebaseView, type LogEntry, type View} from './view.ts'
+import {truncate, viewLimits, type CodebaseView, type LogEntry, type Trouble, type View} from './view.ts'
 
 /**
  * Applies events to the view. Pure. A missing event type is a compile error. Successive output of an agent is applied in
@@ -47,6 +47,8 @@ function reduceEvent(view: View, event: WorkerEvent): View {
       return {...view, isPaused: event.isPaused}
     case 'disk.changed':
       return {...view, isDiskLow: event.isLow}
+    case 'trouble.changed':
+      return setTrouble(view, event)
     case 'stop.requested':
       return {...view, farewell: truncate(event.hint)}
     case 'link.changed':
@@ -72,6 +74,15 @@ function reduceEvent(view: View, event: WorkerEvent): View {
 }
 
 const isTaskEvent = (event: WorkerEvent): event is TaskEvent => event.type.startsWith('task.')
+
+/** The reason may change while the trouble lasts. */
+function setTrouble(view: View, {kind, name, reason, at}: Extract<WorkerEvent, {type: 'trouble.changed'}>): View {
+  const isSame = (other: Trouble) => other.kind === kind && other.name === name
+  const others = view.troubles.filter((trouble) => !isSame(trouble))
+  const since = view.troubles.find(isSame)?.since ?? at
+  const troubles = reason === null ? others : [...others, {kind, name, reason: truncate(reason), since}]
+  return {...view, troubles: troubles.slice(-viewLimits.troubles)}
+}
 
 function setCodebase(view: View, codebase: CodebaseView): View {
   const at = view.codebases.findIndex(({path}) => path === codebase.path)

@@ -11,13 +11,14 @@ const staleMs = 60_000
 
 /** The status for the local socket, built from the view. It is limited in size, so that it is sent in one write. */
 export function statusFromView(view: View, facts: ProcessFacts, now: number): WorkerStatus {
-  const {name, phase, isPaused: paused, farewell, link, slots, codebases, totals, log} = view
+  const {name, phase, isPaused: paused, troubles, farewell, link, slots, codebases, totals, log} = view
   const maxChars = statusLimits.lineChars / Math.max(1, view.tasks.length)
   return {
     ...facts,
     name,
     phase,
     paused,
+    troubles: [...troubles],
     farewell,
     link: link.value,
     link_since: link.since,
@@ -56,6 +57,7 @@ export function viewFromStatus(status: WorkerStatus, now: number): View {
     phase: status.phase,
     isPaused: status.paused,
     isDiskLow: status.disk?.is_low ?? false,
+    troubles: status.troubles,
     farewell: status.farewell,
     link: {value: status.link, since: status.link_since ?? now, reason: status.link_reason},
     slots: status.slots,

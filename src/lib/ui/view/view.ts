@@ -1,5 +1,5 @@
 import type {LogLevel} from '../../events/log-line.ts'
-import type {Connection, Phase} from '../../events/worker-event.ts'
+import type {Connection, Phase, TroubleKind} from '../../events/worker-event.ts'
 import type {FinalStatus} from '../../protocol/statuses.ts'
 import {emptyTail, type Tail} from './tail.ts'
 
@@ -61,6 +61,14 @@ export type LogEntry = {
   readonly taskId: string | null
 }
 
+export type Trouble = {
+  readonly kind: TroubleKind
+  /** The provider, or empty. */
+  readonly name: string
+  readonly reason: string
+  readonly since: number
+}
+
 export type Totals = {readonly [status in FinalStatus]: number} & {readonly cost: number}
 
 /** The state of a worker for display, derived from its events. `viewLimits` bounds every part. */
@@ -72,6 +80,8 @@ export type View = {
   readonly isPaused: boolean
   /** The worker takes no tasks, because too little disk space is free. */
   readonly isDiskLow: boolean
+  /** Why the worker takes no tasks, or none of a provider (`name`). */
+  readonly troubles: readonly Trouble[]
   /** The hint of the last stop step. */
   readonly farewell: string | null
   readonly link: {readonly value: Connection; readonly since: number; readonly reason: string}
@@ -91,6 +101,7 @@ export type View = {
 export const viewLimits = {
   tasks: 300,
   waiting: 100,
+  troubles: 20,
   ended: 100,
   /** Ended tasks that keep their output. */
   endedWithLines: 10,
@@ -114,6 +125,7 @@ export const emptyView = ({now, ...about}: InitialView): View => ({
   phase: 'idle',
   isPaused: false,
   isDiskLow: false,
+  troubles: [],
   farewell: null,
   link: {value: 'down', since: now, reason: 'not connected yet'},
   tasks: [],

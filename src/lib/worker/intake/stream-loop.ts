@@ -14,6 +14,7 @@ export type StreamLoopOptions = {
   clock: Clock
   emit: Emit
   workerId: string
+  instance: string
   name: string
   capabilities: readonly string[]
   /** A stream that is silent for longer counts as dead. */
@@ -22,6 +23,8 @@ export type StreamLoopOptions = {
   pollSoon: () => void
   onTask: (task: Task) => void
   onCancel: (taskId: string, attempt: number, reason: string) => void
+  /** Another process has announced itself with the id of this worker. */
+  onInstanceCheck: () => void
 }
 
 const checkMs = 30_000
@@ -90,7 +93,7 @@ export class StreamLoop {
 
   /** Reads one stream until it ends. Resolves with the reason why it ended. */
   async #stream(signal: AbortSignal): Promise<string> {
-    const {client, workerId, name, capabilities, silenceMs, connection, pollSoon} = this.#options
+    const {client, workerId, instance, name, capabilities, silenceMs, connection, pollSoon} = this.#options
     const own = new AbortController()
     const stop = () => own.abort(signal.reason)
     let interruption = ''
@@ -101,7 +104,7 @@ export class StreamLoop {
     signal.addEventListener('abort', stop, {once: true})
     try {
       const codebases = this.#options.codebases.ids
-      const request = {workerId, name, codebases, capabilities, silenceMs, lastEventId: this.#lastEventId}
+      const request = {workerId, instance, name, codebases, capabilities, silenceMs, lastEventId: this.#lastEventId}
       for await (const message of taskStream(client.http, {
         ...request,
         signal: own.signal,
@@ -123,9 +126,10 @@ export class StreamLoop {
   }
 
   #handle(message: StreamMessage): void {
-    const {onTask, onCancel, emit} = this.#options
+    const {onTask, onCancel, onInstanceCheck, emit} = this.#options
     if (message.type === 'task') onTask(message.task)
     else if (message.type === 'cancel') onCancel(message.taskId, message.attempt, message.reason)
+    else if (message.type === 'instance-check') onInstanceCheck()
     else if (message.type === 'malformed')
       emit({type: 'notice', level: 'warn', text: `Ignored a malformed message on the task stream: ${message.detail}`})
   }

@@ -4,8 +4,9 @@ import type {Emit} from '../../events/bus.ts'
 import type {ProcessIdentity} from '../../executor/executor.ts'
 import {endProcesses} from '../../executor/kill-tree.ts'
 import {mayHaveOrphans, type ScannedProcess} from '../../executor/process-scan.ts'
-import {bootId, isAlive} from '../../executor/processes.ts'
+import {bootId, isAlive, isWorkerProcess} from '../../executor/processes.ts'
 import type {JournalledRun} from '../../journal/journalled-run.ts'
+import {isMarkerOf} from '../run/marker.ts'
 
 /** Stands for an agent whose pid is unknown. No process has this pid, so only the marker finds processes of the run. */
 const unknownAgent: ProcessIdentity = {pid: 2 ** 31 - 1, startTime: '0'}
@@ -33,13 +34,15 @@ export type OrphanReaper = {
   endOrphansOf: (run: JournalledRun, processes: readonly ScannedProcess[]) => Promise<void>
 }
 
-type OrphanReaperOptions = {config: Config; clock: Clock; emit: Emit; workerId: string}
+type OrphanReaperOptions = {config: Config; clock: Clock; emit: Emit; markerOwner: string}
 
-export const orphanReaper = ({config, clock, emit, workerId}: OrphanReaperOptions): OrphanReaper => ({
+export const orphanReaper = ({config, clock, emit, markerOwner}: OrphanReaperOptions): OrphanReaper => ({
   endUnknown(runs, processes) {
     const known = new Set(runs.map(({marker}) => marker))
     for (const [marker, seen] of Map.groupBy(processes, (process) => process.marker)) {
-      if (marker === undefined || !marker.startsWith(`${workerId}:`) || known.has(marker)) continue
+      if (marker === undefined || !isMarkerOf(markerOwner, marker) || known.has(marker)) continue
+      // Another worker looks after them, for example one with a copy of this state directory in another container.
+      if (seen.some(({parent}) => isWorkerProcess(parent))) continue
       const pids = seen.map(({pid}) => pid).join(', ')
       emit({type: 'notice', level: 'warn', text: `Ending processes of an unknown run (${marker}): ${pids}`})
       const graceMs = config.cancel_grace * 1000

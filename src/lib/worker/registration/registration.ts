@@ -8,9 +8,10 @@ import {
   UnreachableError,
   messageWithSuggestions,
 } from '../../client/http.ts'
+import {machineId} from '../../config/machine-id.ts'
 import type {ConfiguredCodebase} from '../../config/settings.ts'
 import type {Clock} from '../../core/clock.ts'
-import {messageOf} from '../../core/errors.ts'
+import {ExpectedError, messageOf} from '../../core/errors.ts'
 import {fullJitter, loop} from '../../core/loop.ts'
 import {aborted} from '../../core/request-signal.ts'
 import type {Emit} from '../../events/bus.ts'
@@ -28,6 +29,8 @@ export type RegistrationOptions = {
   clock: Clock
   emit: Emit
   workerId: string
+  /** Identifies this process. */
+  instance: string
   name: string
   version: string
   capabilities: readonly string[]
@@ -38,9 +41,27 @@ export type RegistrationOptions = {
   heartbeat: () => Heartbeat
   /** Called when the ids of the codebases have changed. An open stream then names the wrong ones. */
   onCodebasesChanged: () => void
+  /** Another process answers to the id of this worker (the reason), or no longer (null). */
+  onIdTaken: (reason: string | null) => void
 }
 
 const registerMs = 60_000
+
+/** Another process answers to the id of this worker. Our control plane refuses the process that came later. */
+class WorkerIdTakenError extends ExpectedError {}
+
+/** Translates the 409 of a registration or a heartbeat. Throws. */
+function refuseTakenId(error: unknown): never {
+  if (!(error instanceof RefusedError) || error.status !== 409) throw error
+  throw new WorkerIdTakenError(`${error.detail}.`, {
+    code: 'WORKER_ID_TAKEN',
+    exit: 'temporary',
+    suggestions: [
+      'Stop one of the two processes, or give this worker another id: --worker-id, or remove identity.json from its state directory.',
+    ],
+    cause: error,
+  })
+}
 
 /** Registers the worker and its codebases, repeats that each minute, and sends heartbeats. */
 export class Registration {
@@ -133,21 +154,25 @@ export class Registration {
   }
 
   async #registerWorker(signal: AbortSignal): Promise<void> {
-    const {client, workerId, name, version, capabilities, slots} = this.#options
-    const answer = await client.registerWorker(
-      {
-        worker_id: workerId,
-        name,
-        version,
-        capabilities: [...capabilities],
-        hostname: hostname(),
-        max_concurrent_tasks: slots,
-        features: [...workerFeatures],
-        models: [...this.#models],
-        global_codebase_id: this.#globalId,
-      },
-      signal,
-    )
+    const {client, workerId, instance, name, version, capabilities, slots} = this.#options
+    const answer = await client
+      .registerWorker(
+        {
+          worker_id: workerId,
+          name,
+          version,
+          capabilities: [...capabilities],
+          hostname: hostname(),
+          machine_id: machineId(),
+          instance,
+          max_concurrent_tasks: slots,
+          features: [...workerFeatures],
+          models: [...this.#models],
+          global_codebase_id: this.#globalId,
+        },
+        signal,
+      )
+      .catch(refuseTakenId)
     this.#features = new Set(answer.features)
     this.#brokerUrl = brokerOf(answer.redis_url)
   }
@@ -159,7 +184,7 @@ export class Registration {
     this.#registeredAt = Number.NEGATIVE_INFINITY
   }
 
-  /** Registers with retries. Throws on 401 and 403, which only a person can fix. */
+  /** Registers with retries. Throws on 401 and 403, which only a person can fix, and if another process has the id. */
   async registerWithRetries(signal: AbortSignal): Promise<void> {
     const done = new AbortController()
     await loop(
@@ -172,7 +197,7 @@ export class Registration {
         clock: this.#options.clock,
         interval: 0,
         delay: fullJitter(500, 10_000),
-        isFatal: (error) => isUnauthorized(error),
+        isFatal: (error) => isUnauthorized(error) || error instanceof WorkerIdTakenError,
         onFailure: ({error, failures}) => {
           if (failures === 1) this.#notice('warn', `${messageOf(error)} Trying again.`)
         },
@@ -194,6 +219,7 @@ export class Registration {
         }
 
         if (clock.monotonic() - this.#registeredAt >= registerMs) await this.register(signal)
+        this.#options.onIdTaken(null)
       },
       {
         signal,
@@ -201,6 +227,7 @@ export class Registration {
         interval: limits.heartbeat,
         delay: () => 5000 + Math.random() * 5000,
         onFailure: ({error, failures}) => {
+          if (error instanceof WorkerIdTakenError) this.#options.onIdTaken(error.message)
           if (failures > 1) return
           // The connection reports an unreachable server already.
           const isSilence = error instanceof UnreachableError && error.code === 'SERVER_UNREACHABLE'
@@ -216,9 +243,10 @@ export class Registration {
   }
 
   async #heartbeat(signal: AbortSignal): Promise<void> {
-    const {clock, client, workerId, heartbeat} = this.#options
+    const {clock, client, workerId, instance, heartbeat} = this.#options
     const sentAt = clock.monotonic()
-    await client.heartbeat(workerId, this.has('lease') ? heartbeat() : undefined, signal)
+    const state = this.has('lease') ? {...heartbeat(), instance} : undefined
+    await client.heartbeat(workerId, state, signal).catch(refuseTakenId)
     this.#lastHeartbeatAt = sentAt
   }
 

@@ -8,6 +8,7 @@ import type {DiskMonitor} from '../disk/disk-monitor.ts'
 import type {RunFolders} from '../disk/run-folders.ts'
 import {isRegistrationTask} from '../registration/registration-tasks.ts'
 import type {ActiveTask} from './active-task.ts'
+import {runMarker} from './marker.ts'
 import {resumeProblem, type ResumeCheckOptions} from './resume-check.ts'
 import {refusalOf, requestOf} from './run-request.ts'
 
@@ -19,7 +20,8 @@ export type PrepareRun = (task: Task, active: ActiveTask) => Promise<Preparation
 
 export type PrepareRunOptions = {
   config: Config
-  workerId: string
+  /** The first part of the markers of all runs of this worker. */
+  markerOwner: string
   folders: RunFolders
   disk: Pick<DiskMonitor, 'makeRoom' | 'wasFullSince'>
   clock: Clock
@@ -28,10 +30,10 @@ export type PrepareRunOptions = {
 }
 
 export const runPreparer =
-  ({config, workerId, folders, disk, clock, executorFor, resumeCheck}: PrepareRunOptions): PrepareRun =>
+  ({config, markerOwner, folders, disk, clock, executorFor, resumeCheck}: PrepareRunOptions): PrepareRun =>
   async (task, active) => {
     const startedAt = clock.monotonic()
-    const marker = `${workerId}:${task.id}:${task.attempt}`
+    const marker = runMarker(markerOwner, task)
     let runDir = ''
     try {
       runDir = folders.create(task.id, task.attempt)

@@ -2,7 +2,7 @@ import type {Config} from '../../config/settings.ts'
 import type {Clock} from '../../core/clock.ts'
 import {isDiskFull} from '../../core/disk-full.ts'
 import type {Emit} from '../../events/bus.ts'
-import type {TaskSource} from '../../events/worker-event.ts'
+import type {TaskSource, TroubleKind} from '../../events/worker-event.ts'
 import type {StopReason} from '../../executor/executor.ts'
 import {globalCodebase} from '../../protocol/routes.ts'
 import type {Task} from '../../protocol/schemas.ts'
@@ -31,9 +31,8 @@ export type TaskRunnerOptions = {
   onSlotFree: () => void
 }
 
-/** Why no task is taken, as reported to the control plane. */
-const pauseReasons = {operator: 'the worker is paused', disk: 'the disk of the worker is nearly full'} as const
-export type PauseReason = keyof typeof pauseReasons
+/** What keeps a worker from taking tasks. */
+export type PauseKind = 'operator' | 'disk' | Exclude<TroubleKind, 'provider'>
 
 const maxWaiting = 1000
 /** A dropped task is ignored in polls for this long. Otherwise each poll would offer it again. */
@@ -49,7 +48,8 @@ export class TaskRunner implements ActiveTasks {
   /** Tasks that were pushed by a server that does not know declining. */
   readonly #waiting = new Map<string, Task>()
   readonly #slots: Slots
-  readonly #pauses = new Set<PauseReason>()
+  /** Reasons, for people. */
+  readonly #pauses = new Map<PauseKind, string>()
   #isDraining = false
   #takenCount = 0
 
@@ -82,13 +82,21 @@ export class TaskRunner implements ActiveTasks {
     this.#waiting.clear()
   }
 
-  /** Pauses for a reason, or ends that pause. The worker takes tasks when no reason is left. */
-  setPaused(isPaused: boolean, reason: PauseReason): void {
-    if (isPaused === this.#pauses.has(reason)) return
-    if (isPaused) this.#pauses.add(reason)
-    else this.#pauses.delete(reason)
-    if (reason === 'operator') this.#options.emit({type: 'pause.changed', isPaused})
+  /** Pauses for a reason, or ends that pause (null). The worker takes tasks when no reason is left. */
+  setPaused(kind: PauseKind, reason: string | null): void {
+    if (reason === (this.#pauses.get(kind) ?? null)) return
+    if (reason === null) this.#pauses.delete(kind)
+    else this.#pauses.set(kind, reason)
+    const {emit} = this.#options
+    if (kind === 'operator') emit({type: 'pause.changed', isPaused: reason !== null})
+    else if (kind !== 'disk') emit({type: 'trouble.changed', kind, name: '', reason})
     if (this.#pauses.size === 0) this.fillSlots()
+  }
+
+  /** Why the worker takes no tasks now, for people, or null. */
+  get pauseReason(): string | null {
+    const [reason = null] = this.#pauses.values()
+    return reason
   }
 
   /** Called when more tasks may be taken than before. */
@@ -169,8 +177,7 @@ export class TaskRunner implements ActiveTasks {
   /** Why no task at all can be taken now. */
   #obstacle(): string | undefined {
     if (this.#isDraining) return 'the worker is draining'
-    const [pause] = this.#pauses
-    if (pause) return pauseReasons[pause]
+    if (this.pauseReason !== null) return this.pauseReason
     return this.freeSlots <= 0 ? 'no slot is free' : undefined
   }
 
