@@ -44,7 +44,15 @@ async function* pieces(bytes: Buffer, random: Random): AsyncGenerator<Uint8Array
 }
 
 async function readTasks(body: AsyncIterable<Uint8Array>): Promise<void> {
-  const options = {workerId: 'w', instance: 'i', name: 'n', codebases: ['c'], capabilities: [], silenceMs: 1000, onId: () => {}}
+  const options = {
+    workerId: 'w',
+    instance: 'i',
+    name: 'n',
+    codebases: ['c'],
+    capabilities: [],
+    silenceMs: 1000,
+    onId: () => {},
+  }
   const http = {open: () => Promise.resolve(body)} as unknown as HttpClient
   for await (const message of taskStream(http, {...options, signal: new AbortController().signal})) {
     if (message.type === 'task') check(message.task.id !== '', 'a task has an id')
