@@ -79,7 +79,7 @@ function findProblem(workers: readonly MonitorWorker[], local: readonly LocalWor
   if (!workers.some(({connected, status}) => connected || status === 'active'))
     return 'no worker is connected; start one with `a2a-worker start`'
   const low = local.find(({disk}) => disk?.is_low)
-  if (low) return `worker ${low.name} takes no tasks: too little disk space for ${low.disk?.path}`
+  if (low) return `worker ${low.name} takes no tasks: too little disk space or inodes for ${low.disk?.path}`
   for (const {name, troubles} of local)
     for (const {kind, name: provider, reason} of troubles)
       return `worker ${name} takes no tasks${kind === 'provider' ? ` of provider ${provider}` : ''}: ${reason}`

@@ -62,6 +62,7 @@ export async function startInProcessWorker(
       globalPath,
       client,
       executor: stubExecutor(scratch.path),
+      program: {problem: () => undefined, check: async () => {}},
       models,
       secrets: () => [],
       bus,

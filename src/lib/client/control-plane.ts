@@ -307,9 +307,15 @@ export class ControlPlaneClient implements AsyncDisposable {
     })
   }
 
-  async decline(taskId: string, workerId: string, reason: string, signal?: Signal): Promise<void> {
+  /** `retryMs`: when the worker wants to be offered the task again. */
+  async decline(
+    taskId: string,
+    workerId: string,
+    {reason, retryMs}: {reason: string; retryMs?: number | undefined},
+    signal?: Signal,
+  ): Promise<void> {
     const path = pathTo('decline', {}, {worker_id: workerId})
-    const json = {task_id: taskId, reason}
+    const json = {task_id: taskId, reason, ...(retryMs === undefined ? {} : {retry_ms: Math.round(retryMs)})}
     try {
       const call = {
         what: `Cannot decline task ${taskId}`,

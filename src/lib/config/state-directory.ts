@@ -36,6 +36,7 @@ export const cannotWriteError = (path: string, error: unknown) =>
         : 'Let this user write there, or choose another directory with A2A_STATE_DIR.',
     ],
     cause: error,
+    isMachineFault: true,
   })
 
 /** Replaces a private file (0600) atomically. Throws ExpectedError (73). */

@@ -66,6 +66,8 @@ const diskSchema = v.object({
   /** The worker takes no tasks if less is free. 0: no minimum. */
   minimum: v.number(),
   is_low: v.boolean(),
+  /** How many files can still be created. Null: no such limit, or not known. */
+  free_inodes: v.optional(v.nullable(v.number()), null),
   /** Disk usage of the files of ended runs. */
   runs: v.object({tasks: v.number(), bytes: v.number()}),
 })

@@ -22,6 +22,8 @@ export type ErrorDetails = {
   /** What the user can do about it, best first. */
   suggestions?: string[]
   cause?: unknown
+  /** Whether the cause lies with this machine and not with the task: see `isMachineFault`. */
+  isMachineFault?: boolean
 }
 
 /**
@@ -33,14 +35,16 @@ export class ExpectedError extends Error {
   readonly exitCode: number
   readonly oclif: {exit: number}
   readonly suggestions: string[]
+  readonly isMachineFault: boolean | undefined
 
-  constructor(message: string, {code, exit, suggestions = [], cause}: ErrorDetails) {
+  constructor(message: string, {code, exit, suggestions = [], cause, isMachineFault}: ErrorDetails) {
     super(message, {cause})
     this.name = 'ExpectedError'
     this.code = code
     this.exitCode = exitCodes[exit]
     this.oclif = {exit: this.exitCode}
     this.suggestions = suggestions
+    this.isMachineFault = isMachineFault
   }
 
   /** Sets the cause. */

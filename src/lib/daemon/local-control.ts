@@ -58,8 +58,8 @@ export function socketHandlers({worker, store, bus, ladder, server, version}: Lo
 }
 
 function diskStatus({disk, retention}: RunningWorker): WorkerStatus['disk'] {
-  const {path, free, minimum, isLow} = disk.state
-  return {path, free, minimum, is_low: isLow, runs: retention.usage}
+  const {path, free, minimum, freeInodes, isLow} = disk.state
+  return {path, free, minimum, is_low: isLow, free_inodes: freeInodes, runs: retention.usage}
 }
 
 /** The controls for the dashboard of this process. */

@@ -14,13 +14,6 @@ import {exitCodes} from '../core/errors.ts'
 import {onHangup, onTermination, StopLadder, type StopStep} from '../core/signals.ts'
 import {EventBus} from '../events/bus.ts'
 import {logReporter, type LogOptions} from '../events/log-reporter.ts'
-import type {Executor} from '../executor/executor.ts'
-import {createRunExecutor} from '../executor/run.ts'
-import {createCatalog} from '../opencode/program/catalog.ts'
-import {localOpenCode, dataDirectory} from '../opencode/program/local-opencode.ts'
-import {createModelSource, type ModelSource} from '../opencode/program/models.ts'
-import {probeOpenCode} from '../opencode/program/probe.ts'
-import type {CommandOptions} from '../opencode/storage/session-commands.ts'
 import {isNotifyService, reportToManager} from '../service/manager.ts'
 import type {OpenDashboard} from '../ui/dashboard/controls.ts'
 import {ViewStore} from '../ui/view/view-store.ts'
@@ -28,6 +21,7 @@ import {emptyView} from '../ui/view/view.ts'
 import {runWorker} from '../worker/worker.ts'
 import {compactWhenIdle} from './compact-when-idle.ts'
 import {identifyWorker} from './identify-worker.ts'
+import {prepareAgent} from './local-agent.ts'
 import {dashboardControls, socketHandlers, type LocalControlContext} from './local-control.ts'
 import {Reloader, type ReadSettings} from './reload.ts'
 import {WorkerDisplay} from './worker-display.ts'
@@ -96,7 +90,7 @@ async function runProcess(options: WorkerProcessOptions, ladder: StopLadder): Pr
   const reloader = new Reloader()
   using _hangup = onHangup({reload: reloader.request, leave: drain})
   if (notice !== undefined) bus.emit({type: 'notice', level: 'warn', text: notice})
-  const {commands, ...agent} = await prepareOpenCode(options, bus)
+  const {commands, ...agent} = await prepareAgent(options, bus)
   await using stack = new Cleanup()
   const server = await connectControlPlane(options, bus, stack)
   const client = stack.use(new ControlPlaneClient(server))
@@ -180,34 +174,6 @@ function createStopHandlers(ladder: StopLadder, bus: EventBus) {
       emitStop('detach', by)
       ladder.detachNow()
     },
-  }
-}
-
-/** Finds and probes OpenCode once, so that problems show at the start and not in each task. Throws ExpectedError (78). */
-async function prepareOpenCode(
-  options: WorkerProcessOptions,
-  bus: EventBus,
-): Promise<{executor: Executor; models: ModelSource; commands: CommandOptions}> {
-  const {config, env} = options
-  const ask = localOpenCode(options)
-  const probe = await probeOpenCode(ask.binary, ask.env(ask.scratchDir))
-  bus.emit({type: 'notice', level: 'info', text: `OpenCode ${probe.version} at ${ask.binary} (${ask.source})`})
-  for (const text of probe.warnings) bus.emit({type: 'notice', level: 'warn', text})
-  const source = {...ask, clock: systemClock}
-  const catalog = createCatalog(source)
-  return {
-    executor: createRunExecutor({
-      ...{binary: ask.binary, probe, catalog, env, clock: systemClock},
-      // Getters, so that each run uses the current live settings.
-      get allow() {
-        return config.env_allow
-      },
-      get permissions() {
-        return config.permissions
-      },
-    }),
-    models: createModelSource({...source, directory: ask.scratchDir, dataDir: dataDirectory(env)}),
-    commands: {...ask, env: ask.env(ask.scratchDir)},
   }
 }
 

@@ -62,7 +62,14 @@ function connectionLine({link, reason}: Extract<WorkerEvent, {type: 'link.change
   return {level: 'warn', text: `Server out of reach, neither stream nor polling works: ${reason}`}
 }
 
-function diskLine({isLow, path, free, minimum, wanted}: Extract<WorkerEvent, {type: 'disk.changed'}>): LogLine {
+type DiskEvent = Extract<WorkerEvent, {type: 'disk.changed'}>
+
+function diskLine({isLow, path, free, freeInodes, minimum, wanted}: DiskEvent): LogLine {
+  if (isLow && freeInodes !== null)
+    return {
+      level: 'warn',
+      text: `Only ${freeInodes} more files can be created on the file system of ${path}: it runs out of inodes. The worker takes no tasks until there are more. Remove some files there, or lower keep_runs_days.`,
+    }
   if (!isLow) return {level: 'info', text: `${formatBytes(free)} are free for ${path}. The worker takes tasks again.`}
   const setting = `min_free_disk is ${formatBytes(minimum)}`
   const text = `Only ${formatBytes(free)} are free for ${path} (${setting}). The worker takes no tasks until ${formatBytes(wanted)} are free`

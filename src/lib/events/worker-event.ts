@@ -90,6 +90,8 @@ export const workerEventSchema = v.variant('type', [
     path: text,
     free: v.number(),
     minimum: v.number(),
+    /** How many files can still be created, if these are too few. */
+    freeInodes: v.optional(v.nullable(v.number()), null),
     /** Free space at which the worker resumes. */
     wanted: v.number(),
   }),

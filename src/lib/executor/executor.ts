@@ -65,6 +65,8 @@ export type RunOutcome = {
   result: string | null
   /** Never empty unless completed. */
   error: string | null
+  /** False if the agent printed no event. */
+  hasBegun?: boolean
   sessionId: string | null
   usage: Usage
 }

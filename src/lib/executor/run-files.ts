@@ -97,5 +97,6 @@ export function cannotWrite(runDir: string, error: unknown): ExpectedError {
     exit: 'cannotWrite',
     suggestions: ['Check the space and the owner of the state directory (setting `state_dir`)'],
     cause: error,
+    isMachineFault: true,
   })
 }

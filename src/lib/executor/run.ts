@@ -13,8 +13,8 @@ import {type AgentProcess, spawnAgent} from './spawn-agent.ts'
 import {type Supervised, superviseAgent} from './supervise-agent.ts'
 
 export type RunExecutorOptions = {
-  binary: string
-  probe: Pick<OpenCodeProbe, 'flags'>
+  readonly binary: string
+  readonly probe: Pick<OpenCodeProbe, 'flags'>
   catalog: Catalog
   /** The worker's environment. The agent gets a part of it. */
   env: NodeJS.ProcessEnv

@@ -54,7 +54,7 @@ function launch(options: SpawnOptions): ChildProcess {
 
 function cannotStart({binary, cwd}: SpawnOptions, cause: unknown): ExpectedError {
   const fail = (code: string, exit: ExitName, message: string, ...suggestions: string[]) =>
-    new ExpectedError(message, {code, exit, suggestions, cause})
+    new ExpectedError(message, {code, exit, suggestions, cause, isMachineFault: !isOfTask(code, cause)})
   // A missing directory is reported as ENOENT of the program.
   if (!isDirectory(cwd))
     return fail('CODEBASE_MISSING', 'config', `the codebase ${cwd} is not a directory that the worker can enter`)
@@ -74,6 +74,9 @@ function cannotStart({binary, cwd}: SpawnOptions, cause: unknown): ExpectedError
       return fail('AGENT_START', 'failed', `OpenCode could not be started: ${messageOf(cause)}`)
   }
 }
+
+/** A missing codebase and a long environment would fail again. Anything else may be mended, or is not so elsewhere. */
+const isOfTask = (code: string, cause: unknown) => code === 'CODEBASE_MISSING' || errorCode(cause) === 'E2BIG'
 
 function isDirectory(path: string): boolean {
   try {

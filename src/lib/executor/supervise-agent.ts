@@ -142,6 +142,7 @@ function outcomeOf({request, model, clock, startedAt}: SuperviseOptions, ending:
   return {
     ...judge({...ending, model, isDiskFull: !record.finished && isDiskFull}),
     result: record.result,
+    hasBegun: record.events > 0,
     sessionId: record.sessionId ?? request.sessionId ?? null,
     usage: {...record.usage, model: model ?? null, duration_ms: Math.round(clock.monotonic() - startedAt)},
   }

@@ -14,13 +14,23 @@ const migrations = [
   ALTER TABLE runs ADD COLUMN codebase_id TEXT NOT NULL DEFAULT '';
   ALTER TABLE runs ADD COLUMN started_at INTEGER NOT NULL DEFAULT 0;
   ALTER TABLE runs ADD COLUMN resumes INTEGER NOT NULL DEFAULT 0`,
+  `ALTER TABLE runs ADD COLUMN returns INTEGER NOT NULL DEFAULT 0`,
 ] as const
+
+/** A run that begins. */
+export type NewRun = Omit<
+  JournalledRun,
+  'returns' | 'pid' | 'start_time' | 'session_id' | 'cursor' | 'report' | 'resumes'
+> & {
+  returns?: number
+}
 
 type Key = Pick<JournalledRun, 'task_id' | 'attempt'>
 
 const insert = `INSERT OR REPLACE INTO runs
-  (task_id, attempt, title, path, run_dir, marker, boot_id, agent, model, codebase_id, started_at)
-  VALUES (:task_id, :attempt, :title, :path, :run_dir, :marker, :boot_id, :agent, :model, :codebase_id, :started_at)`
+  (task_id, attempt, returns, title, path, run_dir, marker, boot_id, agent, model, codebase_id, started_at)
+  VALUES (:task_id, :attempt, :returns, :title, :path, :run_dir, :marker, :boot_id, :agent, :model, :codebase_id,
+    :started_at)`
 
 export type JournalOptions = {
   /** Frees reserved disk space when the disk is full. Returns false if there is none. */
@@ -60,8 +70,8 @@ export class Journal implements Disposable {
   }
 
   /** Records a run. Committed when this returns, so that a crash before the agent's start is noticed. */
-  begin(run: Omit<JournalledRun, 'pid' | 'start_time' | 'session_id' | 'cursor' | 'report' | 'resumes'>): void {
-    this.#commit(nameOf('begin', run), () => this.#statements.begin.run(run))
+  begin(run: NewRun): void {
+    this.#commit(nameOf('begin', run), () => this.#statements.begin.run({returns: 0, ...run}))
   }
 
   spawned(run: Key, pid: number, startTime: string): void {

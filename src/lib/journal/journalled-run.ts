@@ -14,6 +14,8 @@ export const journalledRunSchema = v.pipe(
   v.object({
     task_id: v.pipe(text, v.regex(/^[^/\0]+$/)),
     attempt: count,
+    /** How many earlier attempts never began. */
+    returns: count,
     title: text,
     path: text,
     run_dir: text,

@@ -52,6 +52,8 @@ export const taskSchema = v.object({
   updated_at: nullable,
   /** Counts from 1, plus one for each requeue. Ours; 0 from a server without attempts. */
   attempt: v.optional(count, 0),
+  /** How many of the attempts never began, for a reason that lay with the worker's machine. Ours. */
+  returns: v.optional(count, 0),
   cancel_requested_at: v.optional(v.nullable(v.string()), null),
   /** Since when the holder is lost. Ours. */
   lost_since: v.optional(v.nullable(v.string()), null),
@@ -190,6 +192,8 @@ export const statusUpdateSchema = v.object({
   error: maybe,
   attempt: v.optional(v.nullable(count), null),
   usage: v.optional(v.nullable(usageSchema), null),
+  /** With `pending`: false if the run never began, so that the attempt does not count. Ours. */
+  began: v.optional(v.nullable(v.boolean()), null),
   /** The last output, stored before the status changes. Position as in `outputSchema`. Ours. */
   output: v.optional(v.nullable(v.object({output: v.string(), offset: count, length: count})), null),
 })
@@ -223,7 +227,12 @@ export const releaseSchema = v.object({
   error: maybe,
   attempt: v.optional(v.nullable(count), null),
 })
-export const declineSchema = v.object({task_id: required, reason: v.optional(v.string(), '')})
+export const declineSchema = v.object({
+  task_id: required,
+  reason: v.optional(v.string(), ''),
+  /** When the worker wants to be offered the task again, in ms from now. */
+  retry_ms: v.optional(v.nullable(count), null),
+})
 
 /** `force`: also a running task, if its worker is lost. Ours. */
 export const retrySchema = v.object({force: v.optional(v.boolean(), false)})

@@ -1,6 +1,7 @@
 import type {Journal} from '../journal/journal.ts'
 import type {createWorkerDisk} from './disk/worker-disk.ts'
 import {WorkingTreeLocks} from './locks/working-tree-locks.ts'
+import type {AgentHealth} from './health/agent-health.ts'
 import {agentContinuation} from './recovery/agent-continuation.ts'
 import {runCloser} from './recovery/close-run.ts'
 import {orphanReaper} from './recovery/orphans.ts'
@@ -40,6 +41,7 @@ type Neighbours = {
   stream: StreamControl
   pollSoon: () => void
   findSession: FindSession | undefined
+  health: AgentHealth
 }
 
 /** Creates the runner and everything below it: claiming, preparing, supervising, uploading and recovering runs. */
@@ -50,7 +52,7 @@ export function assembleRuns(
 ): {runner: TaskRunner; recover: () => void} {
   const {config, stateDir, client, clock, workerId} = options
   const {workerDir, journal, storage, redaction, signal} = resources
-  const {codebases, registration, pollSoon} = neighbours
+  const {codebases, registration, health, pollSoon} = neighbours
   const {emit} = options.bus
   const {disk, folders} = storage
   const uploader = new RunUploader({
@@ -58,14 +60,15 @@ export function assembleRuns(
     redact: redaction.current,
   })
   const reportSession = sessionReporter({client, clock, workerId, signal})
-  const supervise = runSupervisor({journal, uploader, clock, emit, workerId, folders, disk, reportSession})
+  const supervise = runSupervisor({journal, uploader, clock, emit, workerId, folders, disk, reportSession, health})
   const treeLocks = new WorkingTreeLocks(stateDir)
   const runner: TaskRunner = new TaskRunner({
     ...{codebases, treeLocks, config, clock, emit},
     runTask: createRunTask(options, resources, {...neighbours, supervise, activeTasks: () => runner.active}),
-    decline: (taskId, reason) => {
+    lookForAgent: () => health.look(),
+    decline: (taskId, reason, retryMs) => {
       if (!registration.has('decline')) return false
-      void client.decline(taskId, workerId, reason, signal).catch(() => {})
+      void client.decline(taskId, workerId, {reason, retryMs}, signal).catch(() => {})
       return true
     },
     // A control plane with leases offers waiting tasks by itself when a slot becomes free.

@@ -1,5 +1,6 @@
 import {randomUUID} from 'node:crypto'
 import {assembleRuns, type WorkerResources} from './assemble-runs.ts'
+import {AgentHealth} from './health/agent-health.ts'
 import {Intake} from './intake/intake.ts'
 import {Lifecycle} from './lifecycle.ts'
 import {QueueWatch} from './queue-watch.ts'
@@ -47,8 +48,23 @@ export function assembleWorker(
     onCodebasesChanged: () => void intake.announceCodebases(),
     onIdTaken: (reason) => runner.setPaused('identity', reason),
   })
+  const health = new AgentHealth({
+    clock,
+    program: {
+      ...options.program,
+      check: async () => {
+        await options.program.check()
+        storage.folders.probe()
+      },
+    },
+    setPaused: (reason) => {
+      runner.setPaused('agent', reason)
+      void registration.heartbeatNow(signal)
+    },
+  })
   const {runner, recover} = assembleRuns(options, resources, {
     codebases,
+    health,
     registration,
     stream: {isOpen: () => intake.connection === 'stream', reopen: (reason) => intake.reconnect(reason)},
     pollSoon: () => intake.pollSoon(),
@@ -70,6 +86,6 @@ export function assembleWorker(
   const sessions = createSessionSync(options, {workerDir, secrets, registration, codebases, runner})
   const lifecycle = new Lifecycle(emit)
   const queue = new QueueWatch(shared)
-  const components = {lifecycle, codebases, registration, intake, runner, sessions, queue, disk, retention}
+  const components = {lifecycle, codebases, registration, intake, runner, sessions, queue, disk, retention, health}
   return {components, recover}
 }

@@ -2,6 +2,7 @@ import type {SettingKey} from '../config/settings.ts'
 import type {SessionSync} from '../sessions/session-sync.ts'
 import type {DiskMonitor} from './disk/disk-monitor.ts'
 import type {RunRetention} from './disk/run-retention.ts'
+import type {AgentHealth} from './health/agent-health.ts'
 import type {Intake} from './intake/intake.ts'
 import type {Lifecycle} from './lifecycle.ts'
 import type {QueueWatch} from './queue-watch.ts'
@@ -27,6 +28,7 @@ export type WorkerComponents = {
   queue: QueueWatch
   disk: DiskMonitor
   retention: RunRetention
+  health: AgentHealth
 }
 
 /** A worker that runs, as the local socket shows it. */

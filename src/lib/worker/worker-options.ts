@@ -6,6 +6,7 @@ import type {EventBus} from '../events/bus.ts'
 import type {Executor} from '../executor/executor.ts'
 import type {ModelSource} from '../opencode/program/models.ts'
 import type {CommandOptions} from '../opencode/storage/session-commands.ts'
+import type {AgentProgram} from './health/agent-health.ts'
 
 export type WorkerOptions = {
   /** Live settings may change while the worker runs. */
@@ -18,6 +19,7 @@ export type WorkerOptions = {
   globalPath: string | undefined
   client: ControlPlaneClient
   executor: Executor
+  program: AgentProgram
   /** Undefined: no models are registered. */
   models: ModelSource | undefined
   /** Where the agent stores its sessions. Undefined: they are not synced. */

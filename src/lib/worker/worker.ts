@@ -33,7 +33,7 @@ export async function runWorker(
     clock,
     emit,
     activeTaskIds: () => new Set(runner.active.map(({id}) => id)),
-    onLow: (isLow) => pause('disk', isLow ? 'the disk of the worker is nearly full' : null),
+    onLow: (reason) => pause('disk', reason),
     retryWrites: () => journal.retryWrites(),
   })
   const {disk} = storage

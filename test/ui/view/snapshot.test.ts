@@ -51,11 +51,35 @@ test('a task declined a while ago is no longer listed as waiting', () => {
 })
 
 test('a nearly full disk is visible in restored views and in live views', () => {
-  const disk = {path: '/s', free: 5, minimum: 10, is_low: true, runs: {tasks: 1, bytes: 2}}
-  const view = after(connected(), {type: 'disk.changed', isLow: true, path: '/s', free: 5, minimum: 10, wanted: 11})
+  const disk = {
+    path: '/s',
+    free: 5,
+    freeInodes: null,
+    minimum: 10,
+    is_low: true,
+    free_inodes: null,
+    runs: {tasks: 1, bytes: 2},
+  }
+  const view = after(connected(), {
+    type: 'disk.changed',
+    isLow: true,
+    path: '/s',
+    free: 5,
+    freeInodes: null,
+    minimum: 10,
+    wanted: 11,
+  })
   expect(view.isDiskLow).toBe(true)
   expect(viewFromStatus(sent(statusFromView(view, {...facts, disk}, noon)), 0)).toEqual(view)
-  const again = after(view, {type: 'disk.changed', isLow: false, path: '/s', free: 15, minimum: 10, wanted: 11})
+  const again = after(view, {
+    type: 'disk.changed',
+    isLow: false,
+    path: '/s',
+    free: 15,
+    freeInodes: null,
+    minimum: 10,
+    wanted: 11,
+  })
   expect(again.isDiskLow).toBe(false)
 })
 

@@ -69,7 +69,7 @@ describe.skipIf(isSkipped)('a worker whose disk is full', () => {
     )
     const low = await at.status()
     expect(low).toMatchObject({code: 1, report: {state: 'degraded', local: [{free: 0, disk: {is_low: true}}]}})
-    expect(low.report.error).toMatch(/^worker w takes no tasks: too little disk space for .*\/workers\/w$/)
+    expect(low.report.error).toMatch(/^worker w takes no tasks: too little disk space or inodes for .*\/workers\/w$/)
     expect(low.text).toMatch(
       /^disk +[23][.\d]* MiB free .*less than min_free_disk \(4 MiB\): the worker takes no tasks;/m,
     )
@@ -105,21 +105,22 @@ describe.skipIf(isSkipped)('a worker whose disk is full', () => {
     expect(at.isAlive()).toBe(true)
   })
 
-  test('fails and reports a task whose files cannot be written, with that reason', async () => {
+  test('returns a task to the queue whose files cannot be written, and runs it once there is space', async () => {
     await using at = await setUp()
     await at.ballast()
     at.disk.fill()
-    const first = await at.fleet.ended(await at.task('hi'))
-    expect(first).toMatchObject({
-      status: 'failed',
-      error: expect.stringMatching(/run's files in .*: the disk is full$/),
-    })
+    const first = await at.task('hi')
+    await at.says(/The worker takes no tasks: .*run's files in .*: the disk is full/)
     await until(() => !existsSync(join(at.dir, 'ballast')), 'the ballast to be given up')
     at.disk.fill()
-    const second = await at.fleet.ended(await at.task('no room for its row either'))
-    expect(second).toMatchObject({status: 'failed', error: expect.stringContaining('the disk is full')})
+    const second = await at.task('waits')
+    await until(async () => (await at.fleet.http.get(second)).waiting?.includes('the disk is full'), 'the reason')
+    expect(await at.fleet.http.get(first)).toMatchObject({status: 'pending'})
 
     at.disk.clear()
+    for (const id of [first, second]) expect((await at.fleet.ended(id)).status).toBe('completed')
+    const {attempt, returns} = await at.fleet.http.get(first)
+    expect(attempt - returns).toBe(1)
     expect((await at.fleet.ended(await at.task('next'))).status).toBe('completed')
     await at.ballast()
   })

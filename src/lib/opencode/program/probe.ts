@@ -1,5 +1,8 @@
 import {execFile, type ExecFileException} from 'node:child_process'
+import {statSync} from 'node:fs'
 import {delimiter, join} from 'node:path'
+import * as v from 'valibot'
+import {readStateJson, writePrivateFile} from '../../config/state-directory.ts'
 import {ExpectedError} from '../../core/errors.ts'
 import {isExecutableFile} from './locate.ts'
 
@@ -12,47 +15,112 @@ export type OpenCodeProbe = {
   warnings: string[]
 }
 
+export type ProbeOptions = {
+  /** A state file with what the last probe found. While the program is slow, that is used if the program is the same. */
+  file?: string
+  onSlow?: (text: string) => void
+  patience?: Patience
+}
+
+/** In ms. After `known`, an earlier answer is used; after `slow`, the wait is reported; after `most`, it is given up. */
+export type Patience = {known: number; slow: number; most: number}
+
+/**
+ * A loaded machine may need minutes for what takes half a second otherwise. The program is not ended and started again
+ * in that time: two workers that did so would keep each other from ever finishing.
+ */
+const defaultPatience: Patience = {known: 10_000, slow: 30_000, most: 5 * 60_000}
+
 /** In older versions a permission question or an unknown session hangs the run. */
 const supported = [1, 1, 65] as const
-const timeoutMs = 30_000
 
-/** Reads version and flags of a program. `env` is the agent's environment. Throws ExpectedError (78) if it is unusable. */
-export async function probeOpenCode(binary: string, env: NodeJS.ProcessEnv): Promise<OpenCodeProbe> {
-  const [version, help] = await Promise.all([
-    outputOf(binary, ['--version'], env),
-    outputOf(binary, ['run', '--help'], env),
-  ])
+/**
+ * Reads version and flags of a program. `env` is the agent's environment. Throws ExpectedError: it is unusable (78), or
+ * it does not answer, which may pass (75).
+ */
+export async function probeOpenCode(
+  binary: string,
+  env: NodeJS.ProcessEnv,
+  {file, onSlow = () => {}, patience = defaultPatience}: ProbeOptions = {},
+): Promise<OpenCodeProbe> {
+  const known = file === undefined ? undefined : readKnown(file, binary)
+  using asked = askProgram(binary, env, patience.most)
+  using slow = timer(patience.slow)
+  using enough = timer(patience.known)
+  void slow.elapsed.then(() => onSlow(`OpenCode at ${binary} is slow to print its version. Waiting for it.`))
+  await Promise.race([asked.answer, ...(known ? [enough.elapsed] : [])])
+  if (known && !asked.hasAnswered()) {
+    onSlow(`OpenCode at ${binary} is slow to print its version. The one seen before is used: ${known.version}.`)
+    return withWarnings(known.version, new Set(known.flags), env)
+  }
+
+  const probe = read(binary, await asked.answer, env)
+  if (file !== undefined) saveKnown(file, binary, probe)
+  return probe
+}
+
+function read(binary: string, {version, help}: {version: Answer; help: Answer}, env: NodeJS.ProcessEnv): OpenCodeProbe {
   const numbers = /(\d+)\.(\d+)\.(\d+)\S*/.exec(version.text)
   if (!numbers) throw noVersion(binary, version)
   const flags = new Set(help.text.match(/--[a-z][a-z-]*/g))
-  if (!flags.has('--format')) throw noFormat(binary, numbers[0])
-  return {
-    version: numbers[0],
-    flags,
-    warnings: [...versionWarnings(numbers.slice(1).map(Number), numbers[0]), ...toolWarnings(env)],
-  }
+  if (!flags.has('--format')) throw help.isTimeout ? noVersion(binary, help) : noFormat(binary, numbers[0])
+  return withWarnings(numbers[0], flags, env)
 }
 
-type Answer = {text: string; problem: string}
+function withWarnings(version: string, flags: ReadonlySet<string>, env: NodeJS.ProcessEnv): OpenCodeProbe {
+  return {version, flags, warnings: [...versionWarnings(version), ...toolWarnings(env)]}
+}
+
+type Answer = {text: string; problem: string; isTimeout: boolean}
+
+/** Runs the two commands. Disposing ends those that still run. */
+function askProgram(binary: string, env: NodeJS.ProcessEnv, timeoutMs: number) {
+  const stop = new AbortController()
+  const ask = (args: string[]) => outputOf(binary, args, {env, timeoutMs, signal: stop.signal})
+  let hasAnswered = false
+  const answer = Promise.all([ask(['--version']), ask(['run', '--help'])]).then(([version, help]) => {
+    hasAnswered = true
+    return {version, help}
+  })
+  return {answer, hasAnswered: () => hasAnswered, [Symbol.dispose]: () => stop.abort()}
+}
+
+/** `elapsed` resolves after this time, or never once the timer is disposed. */
+function timer(ms: number) {
+  const {promise: elapsed, resolve} = Promise.withResolvers<void>()
+  const timeout = setTimeout(resolve, ms)
+  return {elapsed, [Symbol.dispose]: () => clearTimeout(timeout)}
+}
+
+type Ask = {env: NodeJS.ProcessEnv; timeoutMs: number; signal: AbortSignal}
 
 /** Returns both streams: depending on the version, the help is on stdout or stderr. */
-const outputOf = (binary: string, args: string[], env: NodeJS.ProcessEnv) =>
+const outputOf = (binary: string, args: string[], {env, timeoutMs, signal}: Ask) =>
   new Promise<Answer>((resolve) => {
     const limits = {timeout: timeoutMs, killSignal: 'SIGKILL', maxBuffer: 1_000_000} as const
-    const child = execFile(binary, args, {env, ...limits}, (error, stdout, stderr) =>
-      resolve({text: stdout + stderr, problem: error ? failure(error) : 'it printed no version'}),
+    const child = execFile(binary, args, {env, signal, ...limits}, (error, stdout, stderr) =>
+      resolve({
+        text: stdout + stderr,
+        problem: error ? failure(error, timeoutMs) : 'it printed no version',
+        isTimeout: error?.killed === true,
+      }),
     )
     child.stdin?.end()
   })
 
-const failure = ({message, killed}: ExecFileException) =>
-  killed ? `no answer within ${timeoutMs / 1000} s` : (message.split('\n')[0] ?? '')
+const failure = ({message, killed, code}: ExecFileException, timeoutMs: number) => {
+  if (killed) return `no answer within ${timeoutMs / 1000} s`
+  return String(code) === 'EAGAIN' ? 'the system has no process to spare (EAGAIN)' : (message.split('\n')[0] ?? '')
+}
 
-const noVersion = (binary: string, {text, problem}: Answer) =>
+const noVersion = (binary: string, {text, problem, isTimeout}: Answer) =>
   new ExpectedError(`${binary} does not print its version: ${text.trim().split('\n').at(-1) || problem}`, {
-    code: 'OPENCODE_BROKEN',
-    exit: 'config',
-    suggestions: [`Run \`${binary} --version\` by hand`, 'Install it again: npm i -g opencode-ai'],
+    code: isTimeout ? 'OPENCODE_SLOW' : 'OPENCODE_BROKEN',
+    exit: isTimeout ? 'temporary' : 'config',
+    suggestions: [
+      `Run \`${binary} --version\` by hand`,
+      ...(isTimeout ? [] : ['Install it again: npm i -g opencode-ai']),
+    ],
   })
 
 const noFormat = (binary: string, version: string) =>
@@ -62,7 +130,43 @@ const noFormat = (binary: string, version: string) =>
     suggestions: ['Install a newer one: npm i -g opencode-ai'],
   })
 
-function versionWarnings(numbers: number[], version: string): string[] {
+const knownSchema = v.object({
+  path: v.string(),
+  size: v.number(),
+  mtime: v.number(),
+  version: v.string(),
+  flags: v.array(v.string()),
+})
+type Known = v.InferOutput<typeof knownSchema>
+
+/** What the last probe found, if the program is the same file. */
+function readKnown(file: string, binary: string): Known | undefined {
+  const parsed = v.safeParse(knownSchema, readStateJson(file))
+  const stamp = stampOf(binary)
+  if (!parsed.success || !stamp) return undefined
+  const {path, size, mtime} = parsed.output
+  return path === binary && size === stamp.size && mtime === stamp.mtime ? parsed.output : undefined
+}
+
+function saveKnown(file: string, binary: string, {version, flags}: OpenCodeProbe): void {
+  const stamp = stampOf(binary)
+  if (!stamp) return
+  const known: Known = {path: binary, ...stamp, version, flags: [...flags]}
+  if (JSON.stringify(known) === JSON.stringify(readStateJson(file))) return
+  try {
+    writePrivateFile(file, `${JSON.stringify(known)}\n`)
+  } catch {
+    // The disk is full. The next start probes again.
+  }
+}
+
+function stampOf(binary: string): {size: number; mtime: number} | undefined {
+  const stat = statSync(binary, {throwIfNoEntry: false})
+  return stat && {size: stat.size, mtime: stat.mtimeMs}
+}
+
+function versionWarnings(version: string): string[] {
+  const numbers = version.split('.').map(Number.parseFloat)
   const difference = supported.map((part, i) => (numbers[i] ?? 0) - part).find((part) => part !== 0) ?? 0
   if (difference >= 0) return []
   return [`OpenCode ${version} is older than ${supported.join('.')}: it may hang where it would ask; please update it`]

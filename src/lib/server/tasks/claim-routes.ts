@@ -52,12 +52,13 @@ export function claimRoutes(app: Hono<AppEnv>, parts: Parts): void {
   })
 
   app.post(routes.decline, async (c) => {
-    const {task_id, reason} = await readBody(c, declineSchema)
+    const {task_id, reason, retry_ms} = await readBody(c, declineSchema)
     const worker_id = authorizedWorker(c)
     commits.write(() => {
       recordContact(parts, worker_id)
       const task = requireTask(parts, task_id)
-      if (task.status === 'pending') declineTask(parts, task, worker_id, reason.slice(0, 500))
+      if (task.status === 'pending')
+        declineTask(parts, task, worker_id, {reason: reason.slice(0, 500), retryMs: retry_ms})
     })
     return c.json({success: true, task_id, worker_id})
   })

@@ -9,6 +9,8 @@ import {normalizePath} from '../store/normalize-path.ts'
 /** A polling worker counts as present if it made a request this recently. */
 const presentMs = 45_000
 /** A worker without the path is not asked again until it connects or registers again. */
+/** The longest time for which a worker may decline a task at once. */
+const maxRetryMs = 15 * 60_000
 const untilReturn = {untilMs: Number.POSITIVE_INFINITY}
 
 export const isRegistrationTask = ({agent_type}: Pick<StoredTask, 'agent_type'>) => agent_type === 'register_codebase'
@@ -42,10 +44,16 @@ export function expireRegistrationTasks(parts: Parts): void {
 }
 
 /** Records that the worker declines the task, and offers it to the next worker at once. */
-export function declineTask(parts: Parts, task: StoredTask, workerId: string, reason: string): void {
+export function declineTask(
+  parts: Parts,
+  task: StoredTask,
+  workerId: string,
+  {reason, retryMs}: {reason: string; retryMs: number | null},
+): void {
   const {dispatch, commits} = parts
+  const untilMs = retryMs === null ? {} : {untilMs: Math.min(retryMs, maxRetryMs)}
   if (isRegistrationTask(task) && isPathDecline(reason)) offerToNextWorker(parts, task, workerId, reason)
-  else dispatch.decline(task.id, workerId, reason || 'no reason given')
+  else dispatch.decline(task.id, workerId, reason || 'no reason given', untilMs)
   commits.afterCommit(() => {
     dispatch.offer(task.id)
     dispatch.offerNextTask(task.codebase_id)

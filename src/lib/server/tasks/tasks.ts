@@ -73,6 +73,8 @@ export type StatusReport = Outcome & {
   status: string
   worker_id: string
   attempt: number | null
+  /** With `pending`: false if the run never began. */
+  began?: boolean | null
   /** The last output of the run. */
   output?: {output: string; offset: number; length: number} | null
 }
@@ -94,7 +96,7 @@ export function reportStatus(parts: Parts, task: StoredTask, report: StatusRepor
       transitions.renew(parts, task, report.session_id)
       break
     case 'release':
-      transitions.requeue(parts, task)
+      transitions.requeue(parts, task, {began: report.began !== false})
       break
     case 'request-cancel':
       transitions.cancel(parts, task, `cancelled by ${workerId}`)

@@ -68,14 +68,18 @@ export function finish(parts: Parts, task: StoredTask, status: FinalStatus, outc
   })
 }
 
-/** → pending as the next attempt, or → cancelled if a cancellation was requested. */
-export function requeue(parts: Parts, task: StoredTask): void {
+/**
+ * → pending as the next attempt, or → cancelled if a cancellation was requested. Each requeue increases the attempt, so
+ * that late reports are refused. `began`: false if the run never began, so that it does not count as a try.
+ */
+export function requeue(parts: Parts, task: StoredTask, {began = true} = {}): void {
   if (task.cancel_requested_at !== null) return finish(parts, task, 'cancelled')
   parts.store.tasks.update(task.id, {
     status: 'pending',
     worker_id: null,
     lost_since: null,
     attempt: task.attempt + 1,
+    returns: task.returns + (began ? 0 : 1),
     output_next: 0,
     updated_at: isoTime(parts.clock.now()),
   })

@@ -32,9 +32,20 @@ function describeSlots({slots, free, paused, disk, troubles, tasks}: WorkerStatu
   return `${paused || disk?.is_low || troubles.some(isPause) ? running : slots - free} of ${slots} in use`
 }
 
-function describeDisk({path, free, minimum, is_low: isLow, runs}: NonNullable<WorkerStatus['disk']>): string {
+function describeDisk({
+  path,
+  free,
+  minimum,
+  is_low: isLow,
+  free_inodes: inodes,
+  runs,
+}: NonNullable<WorkerStatus['disk']>): string {
   const history = `${runs.tasks} ended tasks use ${formatBytes(runs.bytes)}`
-  const why = isLow ? `, less than min_free_disk (${formatBytes(minimum)}): the worker takes no tasks` : ''
+  const isShortOfSpace = free < minimum * 1.1
+  const cause = isShortOfSpace
+    ? `, less than min_free_disk (${formatBytes(minimum)})`
+    : `, but only ${inodes} more files can be created (inodes)`
+  const why = isLow ? `${cause}: the worker takes no tasks` : ''
   return `${formatBytes(free)} free for ${path}${why}; ${history}`
 }
 

@@ -14,18 +14,29 @@ export type DiskMonitorOptions = {
   retention: RunRetention
   clock: Clock
   emit: Emit
-  /** Pauses the worker (true) or resumes it (false). */
-  onLow: (isLow: boolean) => void
+  /** Pauses the worker for a reason, or resumes it (null). */
+  onLow: (reason: string | null) => void
   /** Retries writes that failed on a full disk. */
   retryWrites: () => void
 }
 
-export type DiskState = {path: string; free: number; minimum: number; isLow: boolean}
+export type DiskState = {
+  path: string
+  free: number
+  minimum: number
+  /** How many files can still be created. Null if the file system has no such limit. */
+  freeInodes: number | null
+  isLow: boolean
+}
 
 const checkMs = 3000
 const pruneMs = 5 * 60_000
 /** The worker resumes at this multiple of the minimum. Without the margin it would pause and resume in quick turns. */
 const resumeFactor = 1.1
+/** A run creates about six files and folders, and the journal and the reports need some. */
+const minimumInodes = 100
+const resumeInodes = 2 * minimumInodes
+const inodesPerTask = 6
 
 /**
  * Monitors free disk space, so that active tasks can finish. When space runs low it prunes old runs and pauses the
@@ -34,6 +45,7 @@ const resumeFactor = 1.1
 export class DiskMonitor {
   readonly #options: DiskMonitorOptions
   #free = 0
+  #freeInodes: number | null = null
   #isLow = false
   /** When the disk was last found full, in monotonic ms. */
   #fullAt = -Infinity
@@ -46,7 +58,7 @@ export class DiskMonitor {
 
   get state(): DiskState {
     const {folder, minimumBytes} = this.#options
-    return {path: folder, free: this.#free, minimum: minimumBytes, isLow: this.#isLow}
+    return {path: folder, free: this.#free, minimum: minimumBytes, freeInodes: this.#freeInodes, isLow: this.#isLow}
   }
 
   /** Called when a write found the disk full. Returns false if the ballast is already released: no space is left. */
@@ -66,7 +78,8 @@ export class DiskMonitor {
     const {ballast, retention, retryWrites} = this.#options
     await this.#measure()
     if (hasNoRoom(this.#free)) this.#recordFull()
-    if (this.#isShort() && (await retention.free(this.#resumeBytes - this.#free))) await this.#measure()
+    if (this.#isShortOfBytes() && (await retention.free(this.#resumeBytes - this.#free))) await this.#measure()
+    if (this.#isShortOfInodes() && (await retention.freeTasks(this.#wantedTasks))) await this.#measure()
     if (await ballast.restore(this.#free)) await this.#measure()
     this.#decide()
     if (hasNoRoom(this.#free)) return
@@ -101,22 +114,35 @@ export class DiskMonitor {
     return Math.ceil(this.#options.minimumBytes * resumeFactor)
   }
 
-  #isShort(): boolean {
+  /** How many ended tasks must be removed to have enough inodes again. */
+  get #wantedTasks(): number {
+    return Math.ceil((resumeInodes - (this.#freeInodes ?? resumeInodes)) / inodesPerTask)
+  }
+
+  #isShortOfBytes(): boolean {
     return this.#free < (this.#isLow ? this.#resumeBytes : this.#options.minimumBytes)
   }
 
+  #isShortOfInodes(): boolean {
+    return this.#freeInodes !== null && this.#freeInodes < (this.#isLow ? resumeInodes : minimumInodes)
+  }
+
   async #measure(): Promise<void> {
-    const {bavail, bsize} = await statfs(this.#options.folder)
+    const {bavail, bsize, files, ffree} = await statfs(this.#options.folder)
     this.#free = bavail * bsize
+    this.#freeInodes = files > 0 ? ffree : null
   }
 
   #decide(): void {
     const {emit, onLow, folder: path, minimumBytes: minimum} = this.#options
-    const isLow = this.#isShort()
+    const isLow = this.#isShortOfBytes() || this.#isShortOfInodes()
     if (isLow === this.#isLow) return
     this.#isLow = isLow
-    emit({type: 'disk.changed', isLow, path, free: this.#free, minimum, wanted: this.#resumeBytes})
-    onLow(isLow)
+    const freeInodes = this.#isShortOfInodes() ? this.#freeInodes : null
+    emit({type: 'disk.changed', isLow, path, free: this.#free, freeInodes, minimum, wanted: this.#resumeBytes})
+    const reason =
+      freeInodes === null ? 'the disk of the worker is nearly full' : 'the disk of the worker has no inodes left'
+    onLow(isLow ? reason : null)
   }
 
   #recordFull(): void {

@@ -1,4 +1,4 @@
-import {mkdirSync, rmdirSync, rmSync} from 'node:fs'
+import {mkdirSync, rmdirSync, rmSync, writeFileSync} from 'node:fs'
 import {rm} from 'node:fs/promises'
 import {basename, dirname, join} from 'node:path'
 import {cannotWriteError} from '../../config/state-directory.ts'
@@ -12,6 +12,8 @@ export const isSafeId = (id: string) => /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/.tes
 
 /** The shortest time between two prunes. Pruning runs in the background and must not slow a task down. */
 const pruneMs = 5000
+/** More than the smallest prompt, spool and journal row need. */
+const probeBytes = 64 * 1024
 
 /** The folders of a worker's runs: `runs/<task>/<attempt>/`. */
 export class RunFolders {
@@ -42,6 +44,18 @@ export class RunFolders {
       return path
     } catch (error) {
       throw cannotWriteError(path, error)
+    }
+  }
+
+  /** Throws as `create` does, if a run could not write its files now. */
+  probe(): void {
+    const path = this.create('probe', 0)
+    try {
+      writeFileSync(join(path, runFiles.prompt), Buffer.alloc(probeBytes))
+    } catch (error) {
+      throw cannotWriteError(path, error)
+    } finally {
+      this.discard(path)
     }
   }
 

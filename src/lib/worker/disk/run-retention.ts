@@ -82,6 +82,13 @@ export class RunRetention {
     return true
   }
 
+  /** Removes the folders of this many tasks, oldest first. Resolves with false if there is none. */
+  async freeTasks(count: number): Promise<boolean> {
+    const oldest = this.#oldestFirst().slice(0, count)
+    for (const [task] of oldest) await this.#remove(task)
+    return oldest.length > 0
+  }
+
   #oldestFirst(): [string, StoredRuns][] {
     const active = this.#options.activeTaskIds()
     return [...this.#stored].filter(([task]) => !active.has(task)).sort(([, a], [, b]) => a.at - b.at)

@@ -29,7 +29,8 @@ export const recoveryPlanner =
 
 function planForDeadAgent(run: JournalledRun, record: RunRecord, {config, treeLocks}: PlanOptions): Plan {
   const error = 'the worker was ended while the task ran, and its agent with it'
-  const tries = run.resumes + Math.max(run.attempt, 1)
+  // An attempt that never began is no try.
+  const tries = run.resumes + Math.max(run.attempt - run.returns, 1)
   if (config.on_interrupt === 'fail') return {do: 'judge', record, error}
   if (tries >= config.max_attempts) return {do: 'judge', record, error: `${error}, for the ${tries}. time`}
   const hasOutput = record.events > 0

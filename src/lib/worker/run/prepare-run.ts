@@ -1,6 +1,6 @@
 import type {Config} from '../../config/settings.ts'
 import type {Clock} from '../../core/clock.ts'
-import {isDiskFull, failureReason} from '../../core/disk-full.ts'
+import {isDiskFull} from '../../core/disk-full.ts'
 import {echoExecutor, noopExecutor} from '../../executor/builtin.ts'
 import type {Executor, PreparedRun} from '../../executor/executor.ts'
 import type {Task} from '../../protocol/schemas.ts'
@@ -13,7 +13,7 @@ import {resumeProblem, type ResumeCheckOptions} from './resume-check.ts'
 import {refusalOf, requestOf} from './run-request.ts'
 
 /** Everything is ready for the agent, or the reason why it cannot start. */
-export type Preparation = {marker: string; runDir: string} & ({ready: PreparedRun} | {failure: string})
+export type Preparation = {marker: string; runDir: string} & ({ready: PreparedRun} | {problem: unknown})
 
 /** Prepares a run: its folder, its checks, its files. Never rejects: a problem becomes the error of the task. */
 export type PrepareRun = (task: Task, active: ActiveTask) => Promise<Preparation>
@@ -38,17 +38,17 @@ export const runPreparer =
     try {
       runDir = folders.create(task.id, task.attempt)
       const refusal = refusalOf(task, active.codebase, config)
-      if (refusal !== undefined) return {marker, runDir, failure: refusal}
+      if (refusal !== undefined) return {marker, runDir, problem: new Error(refusal)}
       const request = requestOf(task, {cwd: active.codebase, runDir, marker, config})
       const place = {taskId: task.id, directory: active.codebase}
       const problem = request.sessionId && (await resumeProblem(request.sessionId, place, resumeCheck))
-      if (problem) return {marker, runDir, failure: problem}
+      if (problem) return {marker, runDir, problem: new Error(problem)}
       active.sessionId = request.sessionId ?? null
       const wasDiskFull = () => disk.wasFullSince(startedAt)
       return {marker, runDir, ready: await executorFor(task).prepare({...request, wasDiskFull})}
     } catch (error) {
       if (isDiskFull(error)) disk.makeRoom() // for journal and report
-      return {marker, runDir, failure: failureReason(error)}
+      return {marker, runDir, problem: error}
     }
   }
 

@@ -20,10 +20,14 @@ export function finalReportOf(run: Attempt, outcome: RunOutcome, workerId: strin
   }
 }
 
-/** The report of a run that did not finish here: the task returns to the queue. */
-export const requeueReportOf = (run: Attempt, reason: string, workerId: string): StatusUpdate => ({
+/**
+ * The report of a run that did not finish here: the task returns to the queue. `began`: false if the run never began. The
+ * attempt then does not count.
+ */
+export const requeueReportOf = (run: Attempt, reason: string, workerId: string, {began = true} = {}): StatusUpdate => ({
   status: 'pending',
   worker_id: workerId,
   error: reason,
+  ...(began ? {} : {began}),
   ...attemptField(run),
 })

@@ -47,7 +47,14 @@ export const taskRun =
     const isSame = task.attempt === offered.attempt
     const preparation = await ((isSame && early) || prepare(task, active))
     const {marker, runDir: run_dir} = preparation
-    const run = {task_id: task.id, attempt: task.attempt, run_dir, title: task.title, agent: task.agent_type}
+    const run = {
+      task_id: task.id,
+      attempt: task.attempt,
+      returns: task.returns,
+      run_dir,
+      title: task.title,
+      agent: task.agent_type,
+    }
     const record = () =>
       journal.begin({
         ...run,
@@ -73,7 +80,7 @@ function starter(preparation: Preparation, record: () => void): (observer: RunOb
   }
 
   return async (observer) => {
-    if ('failure' in preparation) throw new Error(preparation.failure)
+    if ('problem' in preparation) throw preparation.problem
     return await preparation.ready.start(observer)
   }
 }

@@ -1,11 +1,13 @@
 import type {Clock} from '../../core/clock.ts'
 import {isDiskFull, failureReason} from '../../core/disk-full.ts'
+import {isMachineFault} from '../../core/machine-fault.ts'
 import type {Emit} from '../../events/bus.ts'
 import {noUsage, type RunOutcome, type StopReason} from '../../executor/executor.ts'
 import type {Journal} from '../../journal/journal.ts'
 import type {StatusUpdate} from '../../protocol/schemas.ts'
 import type {DiskMonitor} from '../disk/disk-monitor.ts'
 import type {RunFolders} from '../disk/run-folders.ts'
+import type {AgentHealth} from '../health/agent-health.ts'
 import type {ActiveTask} from './active-task.ts'
 import {finalReportOf, requeueReportOf} from './reports.ts'
 import {createRunObserver} from './run-observer.ts'
@@ -22,15 +24,19 @@ export type SuperviseRunOptions = {
   folders: RunFolders
   disk: Pick<DiskMonitor, 'makeRoom'>
   reportSession: ReportSession
+  health: RunHealth
 }
+
+/** What a run tells about the machine, and learns from it. */
+export type RunHealth = Pick<AgentHealth, 'reportFault' | 'reportBegin' | 'diagnose'>
 
 /** Returns the function that supervises a run until its report is acknowledged. Any failure becomes its outcome. */
 export const runSupervisor =
   (options: SuperviseRunOptions): SuperviseRun =>
   async (run, active, setup) => {
     const {uploader, folders} = options
-    const {outcome, upload} = await execute(run, active, setup, options)
-    const report = reportFor(run, active, outcome, options)
+    const {upload, ...executed} = await execute(run, active, setup, options)
+    const report = reportFor(run, active, executed, options)
     active.phase = 'reporting'
     saveReport(run, report, options)
     const tail = await upload
@@ -46,11 +52,18 @@ export const runSupervisor =
 function reportFor(
   run: Run,
   active: ActiveTask,
-  outcome: RunOutcome,
-  {emit, workerId}: Pick<SuperviseRunOptions, 'emit' | 'workerId'>,
+  {outcome, fault}: Omit<Executed, 'upload'>,
+  {emit, workerId, health}: Pick<SuperviseRunOptions, 'emit' | 'workerId' | 'health'>,
 ): StatusUpdate {
   const {status, error, usage} = outcome
   const taskId = run.task_id
+  if (fault !== undefined) health.reportFault(fault.reason)
+  // A server without attempts takes nothing back.
+  if (fault !== undefined && run.attempt > 0) {
+    emit({type: 'task.dropped', taskId, reason: `it returns to the queue: ${fault.reason}`})
+    return requeueReportOf(run, fault.reason, workerId, {began: fault.began})
+  }
+
   if (status === 'failed' && active.stop?.requeues) {
     emit({type: 'task.dropped', taskId, reason: active.stop.error})
     return requeueReportOf(run, active.stop.error, workerId)
@@ -72,7 +85,12 @@ export function saveReport(
   emit({type: 'notice', level: 'error', taskId: run.task_id, text})
 }
 
-type Executed = {outcome: RunOutcome; upload: Promise<Tail | undefined>}
+type Executed = {
+  outcome: RunOutcome
+  upload: Promise<Tail | undefined>
+  /** Why this machine could not run the task. `began`: an earlier agent of the run had begun. */
+  fault?: {reason: string; began: boolean} | undefined
+}
 
 async function execute(run: Run, active: ActiveTask, setup: RunSetup, options: SuperviseRunOptions): Promise<Executed> {
   const {clock, uploader, disk} = options
@@ -83,7 +101,11 @@ async function execute(run: Run, active: ActiveTask, setup: RunSetup, options: S
   // A second start of the agent continues the same spool, so the upload starts once.
   const startUpload = (from: number) =>
     (upload ??= uploader.uploadOutput(run, from, {isClosing: () => agentState.hasExited, ended: ended.signal}))
-  const executed = (outcome: RunOutcome) => ({outcome, upload: upload ?? Promise.resolve(undefined)})
+  const executed = (outcome: RunOutcome, faultReason?: string): Executed => ({
+    outcome,
+    upload: upload ?? Promise.resolve(undefined),
+    ...(faultReason === undefined ? {} : {fault: {reason: faultReason, began: setup.usageBefore !== undefined}}),
+  })
   if (setup.uploadFrom !== undefined) void startUpload(setup.uploadFrom)
   try {
     if (active.stop) return executed(emptyOutcome(active.stop))
@@ -93,14 +115,22 @@ async function execute(run: Run, active: ActiveTask, setup: RunSetup, options: S
     active.phase = 'running'
     if (active.stop) active.agent.stop(active.stop)
     const outcome = await active.agent.outcome
-    return executed(setup.usageBefore ? {...outcome, usage: add(setup.usageBefore, outcome.usage)} : outcome)
+    const total = setup.usageBefore ? {...outcome, usage: add(setup.usageBefore, outcome.usage)} : outcome
+    return executed(total, active.stop ? undefined : await findFault(outcome, options.health))
   } catch (error) {
     if (isDiskFull(error)) disk.makeRoom() // for the report
     const outcome = emptyOutcome({status: 'failed', error: failureReason(error)})
-    return executed({...outcome, usage: {...noUsage, duration_ms: Math.round(clock.monotonic() - startedAt)}})
+    const usage = {...noUsage, duration_ms: Math.round(clock.monotonic() - startedAt)}
+    return executed({...outcome, usage}, isMachineFault(error) ? failureReason(error) : undefined)
   } finally {
     ended.abort()
   }
+}
+
+/** An agent that printed nothing may be broken itself. Its program is tried then, to tell that from a bad task. */
+async function findFault({status, hasBegun}: RunOutcome, health: RunHealth): Promise<string | undefined> {
+  if (hasBegun !== false) health.reportBegin()
+  return status === 'failed' && hasBegun === false ? await health.diagnose() : undefined
 }
 
 /** The usage of two agents of one run. */

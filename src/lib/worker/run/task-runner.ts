@@ -26,7 +26,9 @@ export type TaskRunnerOptions = {
   emit: Emit
   runTask: RunTask
   /** Declines a task on the control plane. Returns false if it knows no declining. */
-  decline: (taskId: string, reason: string) => boolean
+  decline: (taskId: string, reason: string, retryMs?: number) => boolean
+  /** Looks whether the agent's program is there. If not, it pauses this runner. */
+  lookForAgent: () => void
   /** Called when a task has ended and its slot is free. */
   onSlotFree: () => void
 }
@@ -37,6 +39,8 @@ export type PauseKind = 'operator' | 'disk' | Exclude<TroubleKind, 'provider'>
 const maxWaiting = 1000
 /** A dropped task is ignored in polls for this long. Otherwise each poll would offer it again. */
 const dropMs = 2000
+
+const needsAgent = (task: Task) => !isBuiltin(task) && !isRegistrationTask(task)
 
 /** Takes each task once, from the channel where it arrives first, while a slot and its working tree are free. */
 export class TaskRunner implements ActiveTasks {
@@ -129,6 +133,7 @@ export class TaskRunner implements ActiveTasks {
     if (!isSafeId(task.id)) return this.#warnOfBadId(task)
     const pathProblem = this.#pathProblem(task)
     if (pathProblem !== undefined) return this.#drop(task, pathProblem)
+    if (this.#pauses.size === 0 && needsAgent(task)) this.#options.lookForAgent()
     const obstacle = this.#obstacle()
     if (obstacle !== undefined) return this.#postpone(task, obstacle, source)
     const lock = this.#lockTree(task)
@@ -183,7 +188,7 @@ export class TaskRunner implements ActiveTasks {
 
   #lockTree(task: Task): Lock | string | undefined {
     const path = this.#options.codebases.pathOf(task.codebase_id) ?? ''
-    if (isBuiltin(task) || isRegistrationTask(task)) return undefined
+    if (!needsAgent(task)) return undefined
     try {
       return this.#options.treeLocks.acquire(path, task.id)
     } catch (error) {

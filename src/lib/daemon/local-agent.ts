@@ -1,0 +1,100 @@
+import {join} from 'node:path'
+import type {Config} from '../config/settings.ts'
+import type {Environment} from '../config/file.ts'
+import {systemClock} from '../core/clock.ts'
+import type {EventBus} from '../events/bus.ts'
+import type {Executor} from '../executor/executor.ts'
+import {createRunExecutor} from '../executor/run.ts'
+import {createCatalog} from '../opencode/program/catalog.ts'
+import {dataDirectory, localOpenCode} from '../opencode/program/local-opencode.ts'
+import {isExecutableFile} from '../opencode/program/locate.ts'
+import {createModelSource, type ModelSource} from '../opencode/program/models.ts'
+import {probeOpenCode, type OpenCodeProbe} from '../opencode/program/probe.ts'
+import type {CommandOptions} from '../opencode/storage/session-commands.ts'
+import type {AgentProgram} from '../worker/health/agent-health.ts'
+
+export type LocalAgentOptions = {
+  config: Config
+  stateDir: string
+  /** Folder of this program. */
+  root: string
+  env: Environment
+}
+
+export type LocalAgent = {
+  executor: Executor
+  models: ModelSource
+  commands: CommandOptions
+  program: AgentProgram
+}
+
+/**
+ * Finds and probes OpenCode at the start, so that problems show there and not in each task. Both are done again after a
+ * run could not begin, because the program may have been removed, moved or updated. Throws ExpectedError: OpenCode is
+ * missing or unusable (78), or does not answer (75).
+ */
+export async function prepareAgent(options: LocalAgentOptions, bus: EventBus): Promise<LocalAgent> {
+  const {config, env, stateDir} = options
+  const note = (level: 'info' | 'warn', text: string) => bus.emit({type: 'notice', level, text})
+  const find = async () => {
+    const found = localOpenCode(options)
+    const known = {file: join(stateDir, 'opencode.json'), onSlow: (text: string) => note('warn', text)}
+    return {found, probe: await probeOpenCode(found.binary, found.env(found.scratchDir), known)}
+  }
+  let current = await find()
+  const describe = ({found, probe}: typeof current) => {
+    note('info', `OpenCode ${probe.version} at ${found.binary} (${found.source})`)
+    for (const text of probe.warnings) note('warn', text)
+  }
+  describe(current)
+  const about = ({found, probe}: typeof current) => `${found.binary} ${probe.version}`
+
+  const {scratchDir, env: environment} = current.found
+  const catalog = createCatalog({
+    ...{scratchDir, env: environment, clock: systemClock},
+    get binary() {
+      return current.found.binary
+    },
+  })
+  return {
+    executor: createRunExecutor({
+      ...{catalog, env, clock: systemClock},
+      // Getters, so that each run uses the current program and the current live settings.
+      get binary() {
+        return current.found.binary
+      },
+      get probe(): OpenCodeProbe {
+        return current.probe
+      },
+      get allow() {
+        return config.env_allow
+      },
+      get permissions() {
+        return config.permissions
+      },
+    }),
+    models: createModelSource({
+      ...{directory: scratchDir, dataDir: dataDirectory(env), scratchDir, env: environment, clock: systemClock},
+      get binary() {
+        return current.found.binary
+      },
+    }),
+    commands: {
+      ...{env: environment(scratchDir), scratchDir},
+      get binary() {
+        return current.found.binary
+      },
+    },
+    program: {
+      problem: () => {
+        const {binary} = current.found
+        return isExecutableFile(binary) ? undefined : `OpenCode is no longer at ${binary}`
+      },
+      check: async () => {
+        const next = await find()
+        if (about(next) !== about(current)) describe(next)
+        current = next
+      },
+    },
+  }
+}

@@ -1,0 +1,257 @@
+import {spawnSync} from 'node:child_process'
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
+import {join} from 'node:path'
+import {describe, expect, test} from 'vitest'
+import type {StatusReport} from '../../src/commands/status.ts'
+import {probeOpenCode} from '../../src/lib/opencode/program/probe.ts'
+import {answering} from '../support/agent-lines.ts'
+import {startFleet} from '../support/fleet.ts'
+import {startOneWorker} from '../support/one-worker.ts'
+import {reportSkipped} from '../support/private-systemd/private-machine.ts'
+import {ReferenceServer} from '../support/reference-server.ts'
+import {repository, scratchFolder, until} from '../support/scratch.ts'
+import {smallDisk, smallDiskProblem} from '../support/small-disk.ts'
+import {stubBinary} from '../support/stub-executor.ts'
+import {openWorkshop, says} from '../support/workshop.ts'
+
+/** A worker with one slot whose agent's program is a file of the test, and 20 tasks behind one that runs. */
+async function startWithQueue({program}: {program: string}) {
+  const at = await startOneWorker({env: {OPENCODE_BIN_PATH: program}, args: ['--max-concurrent-tasks', '1']})
+  const first = await at.begin(`while [ ! -e go ]; do sleep 0.05; done; ${answering('done')}`)
+  await until(async () => (await at.http.get(first)).status === 'running', 'the first task to run')
+  const tasks = await Promise.all(Array.from({length: 20}, () => at.begin(answering('done'))))
+  const statuses = async () => Promise.all(tasks.map(async (id) => (await at.http.get(id)).status))
+  return {
+    at,
+    tasks,
+    statuses,
+    /** Lets the first task end. */
+    go: () => writeFileSync(join(at.tree, 'go'), ''),
+    status: async () => JSON.parse((await at.cli(['status', '--json'])).stdout) as StatusReport,
+    allComplete: () =>
+      until(async () => (await statuses()).every((status) => status === 'completed'), 'all tasks to complete', 60_000),
+  }
+}
+
+/** A copy of the stub agent that a test may remove. */
+function ownProgram(folder: string, name = 'opencode'): string {
+  const path = join(folder, name)
+  copyFileSync(stubBinary, path)
+  chmodSync(path, 0o755)
+  return path
+}
+
+test('a removed agent program fails no task: the worker says so in status, log and at the server, and goes on when it is back', async () => {
+  using scratch = scratchFolder()
+  const program = ownProgram(scratch.path)
+  const {at, tasks, statuses, go, status, allComplete} = await startWithQueue({program})
+  await using _at = at
+  renameSync(program, `${program}.gone`)
+  go()
+  await says(at.worker, `The worker takes no tasks: OpenCode is no longer at ${program}`)
+  const reason = `OpenCode is no longer at ${program}`
+  await until(
+    async () => (await at.http.get(tasks[0] ?? '')).waiting?.includes(reason),
+    'the server to know the reason',
+  )
+  const report = await status()
+  expect(report.state).toBe('degraded')
+  expect(report.error).toContain('takes no tasks: OpenCode is no longer at')
+  expect(report.local[0]?.troubles).toMatchObject([{kind: 'agent', reason: `OpenCode is no longer at ${program}`}])
+  expect(report.workers[0]?.paused).toContain('OpenCode is no longer at')
+  expect((await statuses()).filter((each) => each !== 'pending')).toEqual([])
+
+  renameSync(`${program}.gone`, program)
+  await allComplete()
+  for (const id of tasks) expect((await at.http.get(id)).attempt).toBe(1)
+  expect((await status()).state).toBe('healthy')
+})
+
+test('an update that takes the program away for some seconds and points its link elsewhere fails no task', async () => {
+  using scratch = scratchFolder()
+  ownProgram(scratch.path, 'old')
+  writeFileSync(ownProgram(scratch.path, 'new'), readFileSync(stubBinary, 'utf8').replace('1.18.33', '1.19.0'))
+  const link = join(scratch.path, 'opencode')
+  symlinkSync(join(scratch.path, 'old'), link)
+  const {at, go, allComplete} = await startWithQueue({program: link})
+  await using _at = at
+  rmSync(link)
+  go()
+  await says(at.worker, 'The worker takes no tasks')
+  symlinkSync(join(scratch.path, 'new'), link)
+  await says(at.worker, 'OpenCode 1.19.0 at')
+  await allComplete()
+})
+
+test('a program that breaks without an error of the system returns the task to the queue, and the attempt does not count', async () => {
+  using scratch = scratchFolder()
+  const program = ownProgram(scratch.path)
+  const {at, tasks, go, allComplete} = await startWithQueue({program})
+  await using _at = at
+  writeFileSync(program, '#!/bin/sh\necho "error while loading shared libraries" >&2; exit 127\n')
+  go()
+  await says(at.worker, /The worker takes no tasks: .*error while loading shared libraries/)
+  const returned = await until(
+    async () => (await Promise.all(tasks.map((id) => at.http.get(id)))).find(({attempt}) => attempt > 1),
+    'a task to return',
+  )
+  expect(returned).toMatchObject({status: 'pending', returns: returned.attempt - 1})
+  copyFileSync(stubBinary, program)
+  await allComplete()
+})
+
+const isProcessLimitSkipped = reportSkipped(
+  'a user without processes',
+  process.platform === 'linux' && process.getuid?.() === 0 && spawnSync('prlimit', ['--version']).status === 0
+    ? undefined
+    : 'it needs root and prlimit',
+)
+
+test.skipIf(isProcessLimitSkipped)(
+  'a machine without free processes fails no task, and the worker goes on when there are some',
+  async () => {
+    const user = 54_321
+    const asUser = [`--reuid=${user}`, `--regid=${user}`, '--clear-groups']
+    using scratch = scratchFolder()
+    chmodSync(scratch.path, 0o755)
+    const home = join(scratch.path, 'home')
+    mkdirSync(home)
+    const tree = repository(join(scratch.path, 'p'))
+    spawnSync('chown', ['-R', `${user}:${user}`, home, tree])
+    await using fleet = await startFleet({env: {OPENCODE_BIN_PATH: stubBinary}})
+    const worker = fleet.startAs(['start', '--name', 'w', '--codebase', tree, '--max-concurrent-tasks', '1'], {
+      cwd: tree,
+      env: {...fleet.env, HOME: home, A2A_STATE_DIR: join(home, 'state'), SHELL: '/bin/sh'},
+      by: ['setpriv', ...asUser],
+    })
+    await says(worker, 'Task stream connected')
+    const codebase = await fleet.codebaseId(tree)
+    const begin = async (prompt: string) => (await fleet.http.task(codebase, {prompt})).id
+    expect((await fleet.ended(await begin(answering('first')))).status).toBe('completed')
+    // Only the user itself may change the limit of its process: root may lack the capability.
+    const limit = (soft: number) =>
+      spawnSync('setpriv', [...asUser, 'prlimit', `--pid=${worker.process.pid}`, `--nproc=${soft}:`])
+    expect(limit(1).status).toBe(0)
+    const tasks = await Promise.all(Array.from({length: 20}, () => begin(answering('done'))))
+    await says(worker, /The worker takes no tasks: .*EAGAIN/)
+    expect(await Promise.all(tasks.map(async (id) => (await fleet.http.get(id)).status))).toEqual(
+      tasks.map(() => 'pending'),
+    )
+    expect(limit(1000).status).toBe(0)
+    for (const id of tasks) expect((await fleet.ended(id)).status).toBe('completed')
+  },
+)
+
+const noSmallDisk = smallDiskProblem()
+describe.skipIf(reportSkipped('a disk without inodes', noSmallDisk))('a disk without inodes', () => {
+  test('takes no tasks although space is free, names the inodes in status and log, and goes on when there are some', async () => {
+    using disk = smallDisk(64)
+    spawnSync('mount', ['-o', 'remount,nr_inodes=300', disk.path])
+    await using fleet = await startFleet({env: {OPENCODE_BIN_PATH: stubBinary}})
+    const tree = repository(join(fleet.path, 'p'))
+    const env = {...fleet.env, A2A_STATE_DIR: disk.path, A2A_MIN_FREE_DISK: '1'}
+    const worker = fleet.startAs(['start', '--name', 'w', '--codebase', tree], {env})
+    await says(worker, 'Task stream connected')
+    const fill = disk.folder('fill')
+    for (let i = 0; i < 260; i++) {
+      try {
+        writeFileSync(join(fill, String(i)), '')
+      } catch {
+        break
+      }
+    }
+
+    await says(worker, /Only \d+ more files can be created on the file system of .*: it runs out of inodes/)
+    const codebase = await fleet.codebaseId(tree)
+    const tasks = await Promise.all(
+      Array.from({length: 20}, async () => (await fleet.http.task(codebase, {prompt: answering('done')})).id),
+    )
+    const status = await fleet.run(['status'], {env})
+    expect(status.code).toBe(1)
+    expect(status.stdout).toMatch(
+      /MiB free for .*, but only \d+ more files can be created \(inodes\): the worker takes no tasks/,
+    )
+    expect((await fleet.http.get(tasks[0] ?? '')).waiting).toContain('no inodes left')
+    expect(await Promise.all(tasks.map(async (id) => (await fleet.http.get(id)).status))).toEqual(
+      tasks.map(() => 'pending'),
+    )
+    rmSync(fill, {recursive: true})
+    for (const id of tasks) expect((await fleet.ended(id)).status).toBe('completed')
+  })
+})
+
+test('towards the existing server, which takes nothing back, a sick worker stops claiming', async () => {
+  using scratch = scratchFolder()
+  const program = ownProgram(scratch.path)
+  await using server = await ReferenceServer.start()
+  await using workshop = openWorkshop({OPENCODE_BIN_PATH: program})
+  const tree = repository(join(workshop.path, 'p'))
+  const worker = await workshop.worker(server.url, 'w', [tree])
+  const codebase = server.codebaseId(tree)
+  renameSync(program, `${program}.gone`)
+  const tasks = Array.from({length: 5}, () => server.trigger(codebase, {prompt: answering('done')}))
+  await says(worker, `The worker takes no tasks: OpenCode is no longer at ${program}`)
+  await says(worker, 'Task waits: OpenCode is no longer at')
+  expect(tasks.map(({id}) => server.tasks.get(id)?.status)).toEqual(tasks.map(() => 'pending'))
+  renameSync(`${program}.gone`, program)
+  await until(() => tasks.every(({id}) => server.tasks.get(id)?.status === 'completed'), 'all tasks to complete')
+})
+
+describe('a program that is slow to print its version', () => {
+  const env = {PATH: process.env['PATH']}
+  const slowProgram = (folder: string, seconds: number) => {
+    const path = join(folder, 'slow')
+    writeFileSync(path, `#!/bin/sh\nsleep ${seconds}\nexec ${stubBinary} "$@"\n`, {mode: 0o755})
+    return path
+  }
+
+  test('is waited for; if it never answers, that is temporary: exit 75, which a service manager repeats', async () => {
+    using scratch = scratchFolder()
+    const told: string[] = []
+    const patience = {known: 50, slow: 100, most: 60_000}
+    const probe = await probeOpenCode(slowProgram(scratch.path, 0.5), env, {
+      onSlow: (text) => told.push(text),
+      patience,
+    })
+    expect(probe.version).toBe('1.18.33')
+    expect(told).toEqual([expect.stringContaining('slow to print its version. Waiting for it.')])
+    const never = probeOpenCode(slowProgram(scratch.path, 60), env, {patience: {known: 50, slow: 100, most: 300}})
+    await expect(never).rejects.toMatchObject({code: 'OPENCODE_SLOW', exitCode: 75})
+    expect(readFileSync(join(import.meta.dirname, '../../docs/a2a-agent-worker.service'), 'utf8')).toMatch(
+      /^RestartPreventExitStatus=2 77 78$/m,
+    )
+  })
+
+  test('counts with its last known version meanwhile, if its path, size and time are the same, and is not left running', async () => {
+    using scratch = scratchFolder()
+    const gate = join(scratch.path, 'gate')
+    const program = join(scratch.path, 'gated')
+    writeFileSync(
+      program,
+      `#!/bin/sh\n[ -e ${gate} ] && { echo $$ >> ${gate}; exec sleep 600; }\nexec ${stubBinary} "$@"\n`,
+      {mode: 0o755},
+    )
+    const file = join(scratch.path, 'opencode.json')
+    const told: string[] = []
+    const options = {file, onSlow: (text: string) => told.push(text), patience: {known: 100, slow: 60_000, most: 2000}}
+    const first = await probeOpenCode(program, env, options)
+    writeFileSync(gate, '')
+    const second = await probeOpenCode(program, env, options)
+    expect(second).toEqual(first)
+    expect(told).toEqual([expect.stringContaining('The one seen before is used: 1.18.33')])
+    const pids = readFileSync(gate, 'utf8').trim().split('\n')
+    await until(() => pids.every((pid) => !existsSync(`/proc/${pid}`)), 'the slow program to end')
+    writeFileSync(program, `#!/bin/sh\nsleep 600 # another program\n`, {mode: 0o755})
+    await expect(probeOpenCode(program, env, options)).rejects.toMatchObject({exitCode: 75})
+  })
+})
