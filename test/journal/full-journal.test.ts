@@ -3,7 +3,7 @@ import {expect, test} from 'vitest'
 import {ExpectedError} from '../../src/lib/core/errors.ts'
 import {Journal} from '../../src/lib/journal/journal.ts'
 import {acquireWorkerLock} from '../../src/lib/worker/locks/worker-lock.ts'
-import {Ballast} from '../../src/lib/worker/disk/ballast.ts'
+import {Ballast} from '../../src/lib/core/ballast.ts'
 import {reportSkipped} from '../support/private-systemd/private-machine.ts'
 import {smallDisk, smallDiskProblem} from '../support/small-disk.ts'
 
@@ -56,7 +56,7 @@ test.skipIf(isSkipped)(
 
 test.skipIf(isSkipped)('the ballast is deleted once for a commit, and created again when there is space', async () => {
   using disk = smallDisk(4)
-  const ballast = new Ballast(disk.path)
+  const ballast = new Ballast(join(disk.path, 'ballast'), 1024 ** 2)
   expect(await ballast.restore(disk.free())).toBe(true)
   expect(disk.free()).toBe(3 * 1024 ** 2)
   const asked: boolean[] = []
@@ -74,7 +74,7 @@ test.skipIf(isSkipped)('the ballast is deleted once for a commit, and created ag
   expect(asked).toEqual([true, false])
   disk.clear()
   expect(await ballast.restore(disk.free())).toBe(true)
-  expect(new Ballast(disk.path).isPresent).toBe(true)
+  expect(new Ballast(join(disk.path, 'ballast'), 1024 ** 2).isPresent).toBe(true)
 })
 
 test.skipIf(isSkipped)('a full disk without ballast at the start: exit 73, and no half-written files', async () => {

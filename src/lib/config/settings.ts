@@ -158,6 +158,13 @@ export const settings = {
     minimum: 0,
     live: true,
   },
+  max_output_mb: {
+    type: 'integer',
+    description: 'Output of a task in MiB above which it is ended; 0 means no limit',
+    default: 1024,
+    minimum: 0,
+    live: true,
+  },
   cancel_grace: {
     type: 'integer',
     description: 'Seconds between SIGTERM and SIGKILL when a task is cancelled',

@@ -19,6 +19,8 @@ export type RunRequest = {
   /** Value of `A2A_RUN` in the agent's environment. It names worker and run, and all descendants inherit it. */
   marker: string
   deadlines: Deadlines
+  /** The run is ended when its output is larger; 0 means no limit. */
+  maxOutputBytes?: number
   /** Whether the disk of the run's folder was full since the run was requested. */
   wasDiskFull?: () => boolean
 }

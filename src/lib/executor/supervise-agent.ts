@@ -12,6 +12,7 @@ import {descendantsOf, isAlive} from './processes.ts'
 import {readEvents} from './read-events.ts'
 import type {AgentExit} from './spawn-agent.ts'
 import {readTail} from './stderr-tail.ts'
+import {watchOutputSize} from './output-limit.ts'
 import {createWatchdog} from './watchdog.ts'
 
 export type SuperviseOptions = {
@@ -78,6 +79,7 @@ export async function superviseAgent(options: SuperviseOptions): Promise<Supervi
   const first = await Promise.race([
     exited.then(() => 'exit' as const),
     watchdog.watch(watching.signal),
+    watchOutputSize(request, clock, watching.signal),
     stopped(options),
   ])
   watching.abort('over')

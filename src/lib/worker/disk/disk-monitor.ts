@@ -1,8 +1,8 @@
 import {statfs} from 'node:fs/promises'
+import type {Ballast} from '../../core/ballast.ts'
 import type {Clock} from '../../core/clock.ts'
 import {hasNoRoom} from '../../core/disk-full.ts'
 import type {Emit} from '../../events/bus.ts'
-import type {Ballast} from './ballast.ts'
 import type {RunRetention} from './run-retention.ts'
 
 export type DiskMonitorOptions = {

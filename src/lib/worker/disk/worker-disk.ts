@@ -1,8 +1,8 @@
 import {join} from 'node:path'
 import type {Config} from '../../config/settings.ts'
 import type {Clock} from '../../core/clock.ts'
+import {Ballast} from '../../core/ballast.ts'
 import type {Emit} from '../../events/bus.ts'
-import {Ballast} from './ballast.ts'
 import {DiskMonitor, type DiskMonitorOptions} from './disk-monitor.ts'
 import {RunFolders} from './run-folders.ts'
 import {RunRetention} from './run-retention.ts'
@@ -40,7 +40,7 @@ export function createWorkerDisk({config, workerDir, activeTaskIds, ...options}:
     get minimumBytes() {
       return config.min_free_disk * mib
     },
-    ballast: new Ballast(workerDir),
+    ballast: new Ballast(join(workerDir, 'ballast'), mib),
     retention,
   })
   return {retention, disk, folders: new RunFolders(root, clock, retention)}

@@ -7,7 +7,7 @@ import {bootId} from '../../executor/processes.ts'
 import type {Journal} from '../../journal/journal.ts'
 import type {JournalledRun} from '../../journal/journalled-run.ts'
 import type {DiskMonitor} from '../disk/disk-monitor.ts'
-import {deadlinesOf} from '../run/run-request.ts'
+import {deadlinesOf, maxOutputBytesOf} from '../run/run-request.ts'
 
 type ContinuationOptions = {
   journal: Journal
@@ -34,6 +34,7 @@ function requestOf(run: JournalledRun, {config, clock, disk}: ContinuationOption
     runDir: run.run_dir,
     marker: run.marker,
     deadlines: deadlinesOf(config),
+    maxOutputBytes: maxOutputBytesOf(config),
     wasDiskFull: () => disk.wasFullSince(startedAt),
   }
 }

@@ -35,6 +35,8 @@ export const deadlinesOf = (config: Config): RunRequest['deadlines'] => ({
   grace: config.cancel_grace * 1000,
 })
 
+export const maxOutputBytesOf = ({max_output_mb: mebibytes}: Config) => mebibytes * 1024 ** 2
+
 type Place = {cwd: string; runDir: string; marker: string; config: Config}
 
 /** The request to the executor. */
@@ -51,5 +53,6 @@ export function requestOf(task: Task, {cwd, runDir, marker, config}: Place): Run
     runDir,
     marker,
     deadlines: deadlinesOf(config),
+    maxOutputBytes: maxOutputBytesOf(config),
   }
 }

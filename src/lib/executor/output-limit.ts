@@ -1,0 +1,32 @@
+import {statSync} from 'node:fs'
+import {join} from 'node:path'
+import type {Clock} from '../core/clock.ts'
+import {formatBytes} from '../core/format-bytes.ts'
+import {runFiles, type RunRequest, type StopReason} from './executor.ts'
+
+const checkMs = 500
+
+/**
+ * Resolves with the reason to stop once a run has printed more than it may. The agent writes its files itself, so only
+ * their size tells. Never resolves without a limit, or once aborted.
+ */
+export async function watchOutputSize(
+  {runDir, maxOutputBytes = 0}: Pick<RunRequest, 'runDir' | 'maxOutputBytes'>,
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<StopReason> {
+  while (!signal.aborted && maxOutputBytes > 0) {
+    const printed = sizeOf(join(runDir, runFiles.stdout)) + sizeOf(join(runDir, runFiles.stderr))
+    if (printed > maxOutputBytes) return tooMuch(maxOutputBytes)
+    await clock.sleep(checkMs, signal)
+  }
+
+  return await new Promise(() => {})
+}
+
+const tooMuch = (maxBytes: number): StopReason => ({
+  status: 'failed',
+  error: `the task printed more than ${formatBytes(maxBytes)} (setting max_output_mb)`,
+})
+
+const sizeOf = (file: string) => statSync(file, {throwIfNoEntry: false})?.size ?? 0
