@@ -2,6 +2,7 @@ import type {Journal} from '../journal/journal.ts'
 import type {createWorkerDisk} from './disk/worker-disk.ts'
 import {WorkingTreeLocks} from './locks/working-tree-locks.ts'
 import type {AgentHealth} from './health/agent-health.ts'
+import type {ProviderHealth} from './health/provider-health.ts'
 import {agentContinuation} from './recovery/agent-continuation.ts'
 import {runCloser} from './recovery/close-run.ts'
 import {orphanReaper} from './recovery/orphans.ts'
@@ -42,6 +43,7 @@ type Neighbours = {
   pollSoon: () => void
   findSession: FindSession | undefined
   health: AgentHealth
+  providers: ProviderHealth
 }
 
 /** Creates the runner and everything below it: claiming, preparing, supervising, uploading and recovering runs. */
@@ -52,7 +54,7 @@ export function assembleRuns(
 ): {runner: TaskRunner; recover: () => void} {
   const {config, stateDir, client, clock, workerId} = options
   const {workerDir, journal, storage, redaction, signal} = resources
-  const {codebases, registration, health, pollSoon} = neighbours
+  const {codebases, registration, health, providers, pollSoon} = neighbours
   const {emit} = options.bus
   const {disk, folders} = storage
   const uploader = new RunUploader({
@@ -60,10 +62,21 @@ export function assembleRuns(
     redact: redaction.current,
   })
   const reportSession = sessionReporter({client, clock, workerId, signal})
-  const supervise = runSupervisor({journal, uploader, clock, emit, workerId, folders, disk, reportSession, health})
+  const supervise = runSupervisor({
+    journal,
+    uploader,
+    clock,
+    emit,
+    workerId,
+    folders,
+    disk,
+    reportSession,
+    health,
+    providers,
+  })
   const treeLocks = new WorkingTreeLocks(stateDir)
   const runner: TaskRunner = new TaskRunner({
-    ...{codebases, treeLocks, config, clock, emit},
+    ...{codebases, treeLocks, config, clock, emit, providers},
     runTask: createRunTask(options, resources, {...neighbours, supervise, activeTasks: () => runner.active}),
     lookForAgent: () => health.look(),
     decline: (taskId, reason, retryMs) => {

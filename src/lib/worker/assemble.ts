@@ -1,6 +1,7 @@
 import {randomUUID} from 'node:crypto'
 import {assembleRuns, type WorkerResources} from './assemble-runs.ts'
 import {AgentHealth} from './health/agent-health.ts'
+import {ProviderHealth} from './health/provider-health.ts'
 import {Intake} from './intake/intake.ts'
 import {Lifecycle} from './lifecycle.ts'
 import {QueueWatch} from './queue-watch.ts'
@@ -62,9 +63,16 @@ export function assembleWorker(
       void registration.heartbeatNow(signal)
     },
   })
+  const providers = new ProviderHealth({
+    ...{clock, emit},
+    onRecovered: () => {
+      runner.fillSlots()
+      void registration.registerNow(signal) // the control plane then offers again what was declined
+    },
+  })
   const {runner, recover} = assembleRuns(options, resources, {
     codebases,
-    health,
+    ...{health, providers},
     registration,
     stream: {isOpen: () => intake.connection === 'stream', reopen: (reason) => intake.reconnect(reason)},
     pollSoon: () => intake.pollSoon(),
@@ -86,6 +94,18 @@ export function assembleWorker(
   const sessions = createSessionSync(options, {workerDir, secrets, registration, codebases, runner})
   const lifecycle = new Lifecycle(emit)
   const queue = new QueueWatch(shared)
-  const components = {lifecycle, codebases, registration, intake, runner, sessions, queue, disk, retention, health}
+  const components = {
+    lifecycle,
+    codebases,
+    registration,
+    intake,
+    runner,
+    sessions,
+    queue,
+    disk,
+    retention,
+    health,
+    providers,
+  }
   return {components, recover}
 }

@@ -3,6 +3,7 @@ import type {SessionSync} from '../sessions/session-sync.ts'
 import type {DiskMonitor} from './disk/disk-monitor.ts'
 import type {RunRetention} from './disk/run-retention.ts'
 import type {AgentHealth} from './health/agent-health.ts'
+import type {ProviderHealth} from './health/provider-health.ts'
 import type {Intake} from './intake/intake.ts'
 import type {Lifecycle} from './lifecycle.ts'
 import type {QueueWatch} from './queue-watch.ts'
@@ -29,6 +30,7 @@ export type WorkerComponents = {
   disk: DiskMonitor
   retention: RunRetention
   health: AgentHealth
+  providers: ProviderHealth
 }
 
 /** A worker that runs, as the local socket shows it. */

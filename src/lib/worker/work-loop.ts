@@ -17,7 +17,7 @@ const maxChecks = 20
 
 type LoopComponents = Pick<
   WorkerComponents,
-  'registration' | 'intake' | 'runner' | 'lifecycle' | 'sessions' | 'queue' | 'disk' | 'health'
+  'registration' | 'intake' | 'runner' | 'lifecycle' | 'sessions' | 'queue' | 'disk' | 'health' | 'providers'
 >
 
 /**
@@ -51,7 +51,7 @@ export async function runWorkLoop(
 
 /** Everything that runs beside the tasks. Heartbeats go on while tasks drain, so that their leases are kept. */
 function startLoops(options: WorkerOptions, components: LoopComponents, signal: AbortSignal): Promise<unknown> {
-  const {registration, intake, runner, sessions, queue, disk, health} = components
+  const {registration, intake, runner, sessions, queue, disk, health, providers} = components
   return Promise.all([
     registration.runHeartbeats(signal),
     intake.run(signal),
@@ -61,6 +61,7 @@ function startLoops(options: WorkerOptions, components: LoopComponents, signal: 
     queue.run(signal),
     disk.run(signal),
     health.run(signal),
+    providers.run(signal),
   ])
 }
 

@@ -3,7 +3,16 @@ import type {Lock} from '../locks/lock-file.ts'
 import type {ActiveTask} from './active-task.ts'
 
 /** A run that is in the journal, started by this process or by an earlier one. */
-export type Run = {task_id: string; attempt: number; returns?: number; run_dir: string; title: string; agent: string}
+export type Run = {
+  task_id: string
+  attempt: number
+  returns?: number
+  path: string
+  model: string | null
+  run_dir: string
+  title: string
+  agent: string
+}
 
 /** What a task occupies while it runs. `release` frees both its slot and its working tree. */
 export type TaskResources = {treeLock: Lock | undefined; release: () => void}

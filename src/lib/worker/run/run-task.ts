@@ -54,14 +54,14 @@ export const taskRun =
       run_dir,
       title: task.title,
       agent: task.agent_type,
+      path: active.codebase,
+      model: modelOf(task) ?? null,
     }
     const record = () =>
       journal.begin({
         ...run,
-        path: active.codebase,
         marker,
         boot_id: bootId() ?? '',
-        model: modelOf(task) ?? null,
         codebase_id: task.codebase_id,
         started_at: clock.now(),
       })

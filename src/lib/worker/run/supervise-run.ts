@@ -8,6 +8,7 @@ import type {StatusUpdate} from '../../protocol/schemas.ts'
 import type {DiskMonitor} from '../disk/disk-monitor.ts'
 import type {RunFolders} from '../disk/run-folders.ts'
 import type {AgentHealth} from '../health/agent-health.ts'
+import type {ProviderHealth} from '../health/provider-health.ts'
 import type {ActiveTask} from './active-task.ts'
 import {finalReportOf, requeueReportOf} from './reports.ts'
 import {createRunObserver} from './run-observer.ts'
@@ -25,6 +26,7 @@ export type SuperviseRunOptions = {
   disk: Pick<DiskMonitor, 'makeRoom'>
   reportSession: ReportSession
   health: RunHealth
+  providers: Pick<ProviderHealth, 'record'>
 }
 
 /** What a run tells about the machine, and learns from it. */
@@ -57,7 +59,7 @@ function reportFor(
 ): StatusUpdate {
   const {status, error, usage} = outcome
   const taskId = run.task_id
-  if (fault !== undefined) health.reportFault(fault.reason)
+  if (fault?.of === 'machine') health.reportFault(fault.reason)
   // A server without attempts takes nothing back.
   if (fault !== undefined && run.attempt > 0) {
     emit({type: 'task.dropped', taskId, reason: `it returns to the queue: ${fault.reason}`})
@@ -85,11 +87,13 @@ export function saveReport(
   emit({type: 'notice', level: 'error', taskId: run.task_id, text})
 }
 
+type Fault = {of: 'machine' | 'provider'; reason: string}
+
 type Executed = {
   outcome: RunOutcome
   upload: Promise<Tail | undefined>
-  /** Why this machine could not run the task. `began`: an earlier agent of the run had begun. */
-  fault?: {reason: string; began: boolean} | undefined
+  /** Why the task could not run now. `began`: an earlier agent of the run had begun. */
+  fault?: (Fault & {began: boolean}) | undefined
 }
 
 async function execute(run: Run, active: ActiveTask, setup: RunSetup, options: SuperviseRunOptions): Promise<Executed> {
@@ -101,10 +105,10 @@ async function execute(run: Run, active: ActiveTask, setup: RunSetup, options: S
   // A second start of the agent continues the same spool, so the upload starts once.
   const startUpload = (from: number) =>
     (upload ??= uploader.uploadOutput(run, from, {isClosing: () => agentState.hasExited, ended: ended.signal}))
-  const executed = (outcome: RunOutcome, faultReason?: string): Executed => ({
+  const executed = (outcome: RunOutcome, fault?: Fault): Executed => ({
     outcome,
     upload: upload ?? Promise.resolve(undefined),
-    ...(faultReason === undefined ? {} : {fault: {reason: faultReason, began: setup.usageBefore !== undefined}}),
+    ...(fault === undefined ? {} : {fault: {...fault, began: setup.usageBefore !== undefined}}),
   })
   if (setup.uploadFrom !== undefined) void startUpload(setup.uploadFrom)
   try {
@@ -116,21 +120,33 @@ async function execute(run: Run, active: ActiveTask, setup: RunSetup, options: S
     if (active.stop) active.agent.stop(active.stop)
     const outcome = await active.agent.outcome
     const total = setup.usageBefore ? {...outcome, usage: add(setup.usageBefore, outcome.usage)} : outcome
-    return executed(total, active.stop ? undefined : await findFault(outcome, options.health))
+    return executed(total, active.stop ? undefined : await findFault(run, outcome, options))
   } catch (error) {
     if (isDiskFull(error)) disk.makeRoom() // for the report
     const outcome = emptyOutcome({status: 'failed', error: failureReason(error)})
     const usage = {...noUsage, duration_ms: Math.round(clock.monotonic() - startedAt)}
-    return executed({...outcome, usage}, isMachineFault(error) ? failureReason(error) : undefined)
+    return executed(
+      {...outcome, usage},
+      isMachineFault(error) ? {of: 'machine', reason: failureReason(error)} : undefined,
+    )
   } finally {
     ended.abort()
   }
 }
 
 /** An agent that printed nothing may be broken itself. Its program is tried then, to tell that from a bad task. */
-async function findFault({status, hasBegun}: RunOutcome, health: RunHealth): Promise<string | undefined> {
-  if (hasBegun !== false) health.reportBegin()
-  return status === 'failed' && hasBegun === false ? await health.diagnose() : undefined
+async function findFault(
+  run: Run,
+  {status, hasBegun, provider, usage}: RunOutcome,
+  {health, providers}: Pick<SuperviseRunOptions, 'health' | 'providers'>,
+): Promise<Fault | undefined> {
+  if (hasBegun === true) health.reportBegin()
+  const hasAnswered = usage.output > 0
+  const wasKnown = providers.record({model: run.model, codebase: run.path}, {trouble: provider, hasAnswered})
+  if (provider) return wasKnown && !hasAnswered ? {of: 'provider', reason: provider.message} : undefined
+  if (status !== 'failed' || hasBegun !== false) return undefined
+  const reason = await health.diagnose()
+  return reason === undefined ? undefined : {of: 'machine', reason}
 }
 
 /** The usage of two agents of one run. */

@@ -7,13 +7,14 @@ import type {StopReason} from '../../executor/executor.ts'
 import {globalCodebase} from '../../protocol/routes.ts'
 import type {Task} from '../../protocol/schemas.ts'
 import {isSafeId} from '../disk/run-folders.ts'
+import type {ProviderHealth, ProviderUse} from '../health/provider-health.ts'
 import type {Lock} from '../locks/lock-file.ts'
 import type {WorkingTreeLocks} from '../locks/working-tree-locks.ts'
 import type {Codebases} from '../registration/codebases.ts'
 import {isRegistrationTask, requestedPath} from '../registration/registration-tasks.ts'
 import type {ActiveTask, ActiveTasks} from './active-task.ts'
 import {RecentRuns} from './recent-runs.ts'
-import {isBuiltin} from './run-request.ts'
+import {isBuiltin, modelOf} from './run-request.ts'
 import type {TaskResources} from './run-setup.ts'
 import type {RunTask} from './run-task.ts'
 import {Slots, type Slot} from './slots.ts'
@@ -29,6 +30,7 @@ export type TaskRunnerOptions = {
   decline: (taskId: string, reason: string, retryMs?: number) => boolean
   /** Looks whether the agent's program is there. If not, it pauses this runner. */
   lookForAgent: () => void
+  providers: Pick<ProviderHealth, 'obstacle' | 'begin'>
   /** Called when a task has ended and its slot is free. */
   onSlotFree: () => void
 }
@@ -136,6 +138,8 @@ export class TaskRunner implements ActiveTasks {
     if (this.#pauses.size === 0 && needsAgent(task)) this.#options.lookForAgent()
     const obstacle = this.#obstacle()
     if (obstacle !== undefined) return this.#postpone(task, obstacle, source)
+    const refusal = needsAgent(task) ? this.#options.providers.obstacle(this.#useOf(task)) : undefined
+    if (refusal) return this.#postpone(task, refusal.reason, source, refusal.retryMs)
     const lock = this.#lockTree(task)
     if (typeof lock === 'string') return this.#postpone(task, lock, source)
     this.#waiting.delete(task.id)
@@ -198,6 +202,10 @@ export class TaskRunner implements ActiveTasks {
     }
   }
 
+  #useOf(task: Task): ProviderUse {
+    return {model: modelOf(task), codebase: this.#options.codebases.pathOf(task.codebase_id) ?? ''}
+  }
+
   /** Why another worker should have the task: its path is not here, or not allowed. */
   #pathProblem(task: Task): string | undefined {
     if (this.#options.codebases.wasRemoved(task.codebase_id)) return 'its codebase is no longer served'
@@ -218,8 +226,8 @@ export class TaskRunner implements ActiveTasks {
   }
 
   /** Declines a pushed task for now, or remembers it if the control plane does not know declining. */
-  #postpone(task: Task, reason: string, source: TaskSource): void {
-    const isDeclined = source === 'stream' && this.#options.decline(task.id, reason)
+  #postpone(task: Task, reason: string, source: TaskSource, retryMs?: number): void {
+    const isDeclined = source === 'stream' && this.#options.decline(task.id, reason, retryMs)
     if (!isDeclined) {
       if (this.#isDraining || this.#waiting.has(task.id) || this.#waiting.size >= maxWaiting) return
       this.#waiting.set(task.id, task)
@@ -246,10 +254,12 @@ export class TaskRunner implements ActiveTasks {
     slot.acquire()
     this.#takenCount += 1
     this.#active.set(task.id, task)
+    const endTrial = needsAgent(offered) ? this.#options.providers.begin(this.#useOf(offered)) : () => {}
     let isReleased = false
     const release = () => {
       if (isReleased) return
       isReleased = true
+      endTrial()
       treeLock?.[Symbol.dispose]()
       slot.release()
     }
