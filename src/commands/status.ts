@@ -54,13 +54,13 @@ export default class Status extends BaseCommand {
       const config = {...context.config, server_url: server ?? undefined}
       await using client = await this.controlPlane({...context, config})
       const {listWorkers} = await import('../lib/client/list-workers.ts')
-      await client.health()
+      const {problem} = await client.health()
       const [workers, pending, running] = await Promise.all([
         listWorkers(client, Date.now()),
         client.tasks({status: 'pending', limit: 1000}),
         client.tasks({status: 'running', limit: 1000}),
       ])
-      const error = findProblem(workers, local)
+      const error = problem ?? findProblem(workers, local)
       return {
         state: error === null ? 'healthy' : 'degraded',
         server: client.url,

@@ -43,11 +43,12 @@ export default class TasksOutput extends BaseCommand {
     client: Awaited<ReturnType<TasksOutput['controlPlane']>>,
     onOutput: (chunk: OutputChunk) => void,
   ) {
-    const [{watchTask}, {outcomeCode}, {systemClock}, {onTermination}] = await Promise.all([
+    const [{watchTask}, {outcomeCode}, {systemClock}, {onTermination}, {droppedText}] = await Promise.all([
       import('../../lib/client/watch-task.ts'),
       import('../../lib/client/outcome.ts'),
       import('../../lib/core/clock.ts'),
       import('../../lib/core/signals.ts'),
+      import('../../lib/ui/text/output-view.ts'),
     ])
     const stop = new AbortController()
     using _signals = onTermination(() => stop.abort())
@@ -57,6 +58,7 @@ export default class TasksOutput extends BaseCommand {
         clock: systemClock,
         signal: stop.signal,
         onOutput,
+        onDropped: (bytes) => this.logToStderr(droppedText(bytes)),
         onTrouble: (reason) => this.logToStderr(`${reason} Trying again.`),
       })
       if (task.error) this.logToStderr(`${task.status}: ${task.error}`)

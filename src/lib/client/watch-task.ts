@@ -15,6 +15,8 @@ export type WatchOptions = {
   signal: AbortSignal
   /** Called with all output in order, each piece once. */
   onOutput?: ((chunk: OutputChunk) => void) | undefined
+  /** Called when output was dropped before it could be read. In bytes, of the whole task so far. */
+  onDropped?: (bytes: number) => void
   /** Called when the task has changed, or still waits. */
   onTask?: (task: Task) => void
   /** Called when the server is unreachable. Watching goes on. */
@@ -71,6 +73,8 @@ async function followStream(taskId: string, cursor: Cursor, options: WatchOption
   try {
     for await (const {event, data, id} of readEvents(await client.openOutput(taskId, cursor.next, own.signal))) {
       if (event === 'done') return false
+      if (event === 'dropped') options.onDropped?.(droppedBytes(data))
+      if (event === 'dropped' && id !== undefined) cursor.next = Number(id)
       const chunk = v.safeParse(outputChunkSchema, parseJson(data))
       if (event !== 'output' || !chunk.success) continue
       onOutput?.(chunk.output)
@@ -85,6 +89,11 @@ async function followStream(taskId: string, cursor: Cursor, options: WatchOption
   const isCheckDue = own.signal.aborted
   if (!isCheckDue && cursor.streams === 'untried') cursor.streams = 'unusable'
   return !isCheckDue
+}
+
+function droppedBytes(data: string): number {
+  const parsed = v.safeParse(v.object({dropped_bytes: v.number()}), parseJson(data))
+  return parsed.success ? parsed.output.dropped_bytes : 0
 }
 
 /** Reads the remaining output in pages. */

@@ -4,7 +4,7 @@ import type {Clock} from '../core/clock.ts'
 import {formatBytes} from '../core/format-bytes.ts'
 import {runFiles, type RunRequest, type StopReason} from './executor.ts'
 
-const checkMs = 500
+const checkMs = 100
 
 /**
  * Resolves with the reason to stop once a run has printed more than it may. The agent writes its files itself, so only
@@ -15,13 +15,15 @@ export async function watchOutputSize(
   clock: Clock,
   signal: AbortSignal,
 ): Promise<StopReason> {
-  while (!signal.aborted && maxOutputBytes > 0) {
+  const {promise: never} = Promise.withResolvers<StopReason>()
+  if (maxOutputBytes === 0) return await never
+  while (!signal.aborted) {
     const printed = sizeOf(join(runDir, runFiles.stdout)) + sizeOf(join(runDir, runFiles.stderr))
     if (printed > maxOutputBytes) return tooMuch(maxOutputBytes)
     await clock.sleep(checkMs, signal)
   }
 
-  return await new Promise(() => {})
+  return await never
 }
 
 const tooMuch = (maxBytes: number): StopReason => ({

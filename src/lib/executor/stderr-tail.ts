@@ -1,5 +1,5 @@
 import {closeSync, fstatSync, openSync, readSync} from 'node:fs'
-import {withoutColours} from '../opencode/output/tail.ts'
+import {withoutEscapes} from '../core/escapes.ts'
 
 const maxBytes = 16 * 1024
 
@@ -12,7 +12,7 @@ export function readTail(path: string, from: number): string {
       const start = Math.max(from, size - maxBytes)
       const bytes = Buffer.alloc(Math.max(0, size - start))
       const length = readSync(fd, bytes, 0, bytes.length, start)
-      return withoutColours(bytes.toString('utf8', 0, length))
+      return withoutEscapes(bytes.toString('utf8', 0, length))
     } finally {
       closeSync(fd)
     }

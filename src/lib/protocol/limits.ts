@@ -8,6 +8,8 @@ export const limits = {
   title: 1000,
   /** Maximum output per request. */
   outputBatch: 64 * KiB,
+  /** Maximum stored output of one task, unless the control plane is told otherwise. */
+  taskOutput: 256 * MiB,
   /** Maximum request bodies. The existing worker sends complete NDJSON output as `result`. */
   jsonBody: 4 * MiB,
   statusBody: 64 * MiB,

@@ -296,6 +296,8 @@ export const outputPageSchema = v.object({
   next: v.optional(count),
   /** Whether older output was dropped. Ours. */
   truncated: v.optional(v.boolean(), false),
+  /** Size of the output of this task that was dropped so far. Ours. */
+  dropped_bytes: v.optional(count, 0),
 })
 export type OutputPage = v.InferOutput<typeof outputPageSchema>
 
@@ -316,7 +318,12 @@ export const connectedWorkerSchema = v.object({
 
 export const connectedWorkersSchema = v.object({workers: v.array(connectedWorkerSchema)})
 
-export const healthSchema = v.object({status: v.string(), version: v.optional(v.string())})
+/** `degraded` comes with the reason. Both words are for people: the request was answered. */
+export const healthSchema = v.object({
+  status: v.string(),
+  version: v.optional(v.string()),
+  problem: v.optional(v.nullable(v.string()), null),
+})
 
 export const monitorWorkersSchema = v.object({
   workers: v.array(

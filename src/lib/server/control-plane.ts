@@ -20,6 +20,7 @@ import {createCrossSiteGuard} from './http/cross-site.ts'
 import {expireLeases, restoreLeases} from './tasks/lease-expiry.ts'
 import {Leases} from './dispatch/leases.ts'
 import {checkExposure, listen} from './http/listen.ts'
+import {DiskGuard} from './store/disk-guard.ts'
 import {migrations} from './store/migrations.ts'
 import {MonitorLog} from './streams/monitor-log.ts'
 import type {Parts, Timings} from './dispatch/parts.ts'
@@ -51,6 +52,8 @@ export type ControlPlaneOptions = {
   timings?: Partial<Timings>
   /** Default: 30 days, 2 GiB. */
   retention?: Partial<Retention>
+  /** Limit on the stored output of one task, in bytes. Default: 256 MiB. */
+  maxTaskOutput?: number
   /** URL of the Redis on which tasks are announced. */
   brokerUrl?: string
   /** The same Redis as workers reach it. Registration announces it to them. */
@@ -84,12 +87,14 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   const exclusive = options.exclusive ?? true
   const database = await openDatabase(options.database, {exclusive})
   const disk = options.database === ':memory:' ? undefined : walSync(options.database)
+  let parts: Parts | undefined
   const closeStore = () => {
+    parts?.disk.close()
     disk?.close()
     database.close()
   }
   try {
-    const parts = assemble(database, options, await announcerOf(options), disk?.sync)
+    parts = assemble(database, options, await announcerOf(options), disk?.sync)
     const server = createAdaptorServer({
       fetch: createApp(
         parts,
@@ -132,12 +137,19 @@ function assemble(
   const commits = new CommitGroup(database, {
     sync,
     // a refused request has changed nothing in memory
-    onRollback: (error) => error instanceof HttpError || rebuildMemory(parts),
+    onRollback: (error) => {
+      if (error instanceof HttpError) return
+      disk.check()
+      rebuildMemory(parts)
+    },
     onBug: (error) => log(`bug after a commit: ${error instanceof Error ? error.stack : String(error)}`),
   })
   const monitor = new MonitorLog(clock)
+  const disk = new DiskGuard({database: options.database, reusableBytes: store.reusable, log})
   const parts: Parts = {
     store,
+    disk,
+    maxTaskOutput: options.maxTaskOutput ?? limits.taskOutput,
     commits,
     clock,
     timings,

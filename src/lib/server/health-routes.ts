@@ -7,9 +7,13 @@ import type {AppEnv} from './http/app-env.ts'
 import type {Parts} from './dispatch/parts.ts'
 
 /** Routes for health checks, and descriptions of the control plane. */
-export function healthRoutes(app: Hono<AppEnv>, {store, clock, version, asksForTokens}: Parts): void {
+export function healthRoutes(app: Hono<AppEnv>, {store, disk, clock, version, asksForTokens}: Parts): void {
   const timestamp = () => isoTime(clock.now())
-  app.get(routes.health, (c) => c.json({status: 'healthy', version, timestamp: timestamp()}))
+  app.get(routes.health, (c) => {
+    const problem = disk.isFull ? 'the disk of the control plane is full: it drops output' : null
+    const status = problem === null ? 'healthy' : 'degraded'
+    return c.json({status, version, timestamp: timestamp(), ...(problem === null ? {} : {problem})})
+  })
   app.get(routes.livez, (c) => c.json({status: 'alive', timestamp: timestamp()}))
   // reads the store, so that a broken database fails here and not at the next task
   app.get(routes.readyz, (c) =>

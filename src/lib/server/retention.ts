@@ -21,7 +21,7 @@ export const defaultRetention: Retention = {
 const pieceBytes = 4 * 1024 * 1024
 const pauseMs = 20
 
-/** Drops output over the limits, oldest tasks first. Returns the function that stops it. */
+/** Drops output over the limits, oldest tasks first, and while the disk is full. Returns the function that stops it. */
 export function startRetention(parts: Parts, retention: Retention): () => void {
   let timer: NodeJS.Timeout
   let excess: number | undefined
@@ -29,16 +29,24 @@ export function startRetention(parts: Parts, retention: Retention): () => void {
     let dropped: number | undefined
     try {
       excess ??= parts.store.output.storedChars() - retention.maxBytes
-      dropped = dropOldest(parts, {maxAgeMs: retention.maxAgeMs, isTooMuch: excess > 0})
+      dropped = dropOldest(parts, {maxAgeMs: retention.maxAgeMs, isTooMuch: excess > 0 || parts.disk.isFull})
     } catch (error) {
       parts.log(`dropping old output failed: ${messageOf(error)}`)
     }
 
+    if (dropped !== undefined) parts.disk.check()
     excess = dropped === undefined || excess === undefined ? undefined : excess - dropped
     timer = setTimeout(step, dropped === undefined ? retention.intervalMs : pauseMs)
   }
   timer = setTimeout(step, retention.intervalMs)
-  return () => clearTimeout(timer)
+  parts.disk.onFull = () => {
+    clearTimeout(timer)
+    timer = setTimeout(step, pauseMs)
+  }
+  return () => {
+    parts.disk.onFull = () => {}
+    clearTimeout(timer)
+  }
 }
 
 /** Drops a piece of the oldest output. Returns its size, or undefined if there is nothing to drop. */

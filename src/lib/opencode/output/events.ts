@@ -1,3 +1,4 @@
+import {withoutEscapes} from '../../core/escapes.ts'
 import {parseJson} from '../../protocol/parse.ts'
 
 export type StepTokens = {input: number; output: number; reasoning: number; cacheRead: number; cacheWrite: number}
@@ -29,10 +30,22 @@ const numberOf = (value: unknown): number =>
  */
 export function readFact(line: string | undefined): AgentFact {
   if (line === undefined) return {type: 'other', why: 'too-long'}
-  const event = line.startsWith('{') ? parseJson(line) : undefined
+  const event = parseEvent(line)
   if (!isFields(event)) return {type: 'other', why: 'not-json'}
   const sessionId = textOf(event['sessionID']) || undefined
   return {...factOf(event), sessionId}
+}
+
+// oxlint-disable-next-line no-control-regex -- ESC and BEL are the point
+const terminalCodes = /[\u001b\u0007\r]/
+
+/** Programs that OpenCode starts may write window titles, colours and progress to its terminal, around an event too. */
+function parseEvent(line: string): unknown {
+  const event = line.startsWith('{') ? parseJson(line) : undefined
+  if (event !== undefined || !terminalCodes.test(line)) return event
+  const plain = withoutEscapes(line).replaceAll('\u0007', '')
+  const last = plain.slice(plain.trimEnd().lastIndexOf('\r') + 1).trim()
+  return last.startsWith('{') ? parseJson(last) : undefined
 }
 
 function factOf(event: Fields): AgentFact {

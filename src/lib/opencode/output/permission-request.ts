@@ -1,4 +1,4 @@
-import {withoutColours} from './tail.ts'
+import {withoutEscapes} from '../../core/escapes.ts'
 
 export type PermissionRequest = {
   what: string
@@ -18,7 +18,7 @@ export const openRequest = (stderr: string): PermissionRequest | undefined => pa
 export const explainPermission = (what: string): string =>
   `stopped by a permission that nobody could give: ${what}; allow or deny it in the setting \`permissions\``
 
-const linesOf = (stderr: string) => withoutColours(stderr).trimEnd().split('\n')
+const linesOf = (stderr: string) => withoutEscapes(stderr).trimEnd().split('\n')
 
 function parse(line: string): PermissionRequest | undefined {
   const [, what, rejected] = request.exec(line.trimEnd()) ?? []

@@ -1,3 +1,5 @@
+import {withoutEscapes} from '../../core/escapes.ts'
+
 /** The text, or its end if it exceeds `maxBytes` in UTF-8. A first line then says how much is missing. */
 export const tailOf = (text: string, maxBytes: number): string => {
   const tail = new TextTail(maxBytes)
@@ -43,7 +45,7 @@ export class TextTail {
 
 /** The last lines of a program's output, without colour codes, at most `maxChars`. */
 export function lastLines(text: string, maxLines = 5, maxChars = 1000): string {
-  return withoutColours(text)
+  return withoutEscapes(text)
     .split(/[\r\n]+/)
     .map((line) => line.trim())
     .filter((line) => line !== '')
@@ -51,8 +53,3 @@ export function lastLines(text: string, maxLines = 5, maxChars = 1000): string {
     .join('\n')
     .slice(-maxChars)
 }
-
-// oxlint-disable-next-line no-control-regex -- ESC and BEL are the point
-const escapes = /\u001b\[[0-?]*[ -/]*[@-~]|\u001b\][^\u0007\u001b]*(?:\u0007|\u001b\\)|\u001b[@-_]/g
-
-export const withoutColours = (text: string): string => text.replaceAll(escapes, '')

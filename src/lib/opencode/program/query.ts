@@ -2,6 +2,7 @@ import {spawn} from 'node:child_process'
 import {once} from 'node:events'
 import {closeSync, mkdtempSync, openSync, readFileSync, rmSync} from 'node:fs'
 import {join} from 'node:path'
+import {withoutEscapes} from '../../core/escapes.ts'
 
 export type QueryOptions = {
   binary: string
@@ -36,7 +37,8 @@ export async function queryOpenCode(
       killSignal: 'SIGKILL',
     })
     const [code] = (await once(child, 'exit')) as [number | null]
-    return code === 0 ? readFileSync(file, 'utf8') : undefined
+    // A wrapper of OpenCode may set the window title or colours.
+    return code === 0 ? withoutEscapes(readFileSync(file, 'utf8')).replaceAll('\r', '') : undefined
   } catch {
     return undefined
   } finally {

@@ -7,6 +7,7 @@ import type {Instances} from '../streams/instances.ts'
 import type {Leases} from './leases.ts'
 import type {MonitorLog} from '../streams/monitor-log.ts'
 import type {Roster} from './roster.ts'
+import type {DiskGuard} from '../store/disk-guard.ts'
 import type {Store} from '../store/store.ts'
 
 /** Durations in milliseconds. Tests shorten them. */
@@ -23,6 +24,9 @@ export type Timings = {
 /** The components of the control plane, as handlers get them. */
 export type Parts = {
   store: Store
+  disk: DiskGuard
+  /** Limit on the stored output of one task, in bytes. Of more, the oldest is dropped. */
+  maxTaskOutput: number
   commits: CommitGroup
   clock: Clock
   timings: Timings

@@ -138,4 +138,8 @@ export const migrations = [
   CREATE INDEX workers_machine ON workers (machine_id) WHERE machine_id IS NOT NULL;
   ALTER TABLE tasks ADD COLUMN returns INTEGER NOT NULL DEFAULT 0;
   `,
+  // output_lost: size of the output that was dropped, in bytes
+  `
+  ALTER TABLE tasks ADD COLUMN output_lost INTEGER NOT NULL DEFAULT 0;
+  `,
 ]

@@ -12,12 +12,20 @@ export const sqliteStore = (database: Database): Store => ({
   registry: sqliteRegistry(database),
   sessions: sqliteSessions(database),
   size: sizeOf(database),
+  reusable: reusableIn(database),
 })
 
 function sizeOf(database: Database): () => number {
   const used = database.prepare(`SELECT (page_count - freelist_count) * page_size AS bytes
     FROM pragma_page_count, pragma_freelist_count, pragma_page_size`)
   return () => Number(used.get()?.['bytes'])
+}
+
+function reusableIn(database: Database): () => number {
+  const free = database.prepare(
+    `SELECT freelist_count * page_size AS bytes FROM pragma_freelist_count, pragma_page_size`,
+  )
+  return () => Number(free.get()?.['bytes'])
 }
 
 function sqliteOutput(database: Database): OutputStore {
@@ -45,7 +53,8 @@ function dropping(database: Database): Pick<OutputStore, 'storedChars' | 'oldest
   const sql = statements(database)
   const hasOutput = 'completed_at IS NOT NULL AND output_dropped = 0'
   const remove = sql('DELETE FROM outputs WHERE task_id = ? AND seq <= ?')
-  const note = sql('UPDATE tasks SET output_first = ?, output_chars = max(0, output_chars - ?) WHERE id = ?')
+  const note = sql(`UPDATE tasks SET output_first = ?, output_chars = max(0, output_chars - ?),
+    output_lost = output_lost + ? WHERE id = ?`)
   const cut = sql(`UPDATE tasks SET output_dropped = 1, output_chars = 0,
     result = CASE WHEN length(result) > :most THEN substr(result, -:most) ELSE result END WHERE id = :id`)
   const first = sql(`SELECT seq, octet_length(data) AS bytes FROM outputs WHERE task_id = ? ORDER BY seq LIMIT ?`)
@@ -64,7 +73,7 @@ function dropping(database: Database): Pick<OutputStore, 'storedChars' | 'oldest
       const last = rows[count - 1]?.['seq']
       if (last !== undefined) {
         remove.run(taskId, Number(last))
-        note.run(Number(last) + 1, bytes, taskId)
+        note.run(Number(last) + 1, bytes, bytes, taskId)
       }
 
       const isEmpty = count === rows.length && rows.length < maxRows

@@ -7,7 +7,7 @@ type Parameters = Record<string, string | number | null>
 
 const columns = `n, id, codebase_id, title, prompt, agent_type, model, status, priority, worker_id, session_id, metadata,
   created_at, started_at, completed_at, updated_at, attempt, cancel_requested_at, lost_since, usage, required,
-  frame_size, output_next, output_seq, output_first, output_chars, returns`
+  frame_size, output_next, output_seq, output_first, output_chars, output_lost, returns`
 const order = 'ORDER BY priority DESC, n'
 /** Lists return only the end of long results. A single task is returned completely. */
 const listed = `${columns}, substr(result, -${limits.result}) AS result, substr(error, -${limits.result}) AS error`

@@ -15,6 +15,8 @@ export type StoredTask = Omit<Task, 'waiting'> & {
   output_first: number
   /** Size of the stored output and result, in UTF-16 units. */
   output_chars: number
+  /** Size of the output that was dropped, in bytes. */
+  output_lost: number
 }
 
 export type NewTask = Pick<
@@ -196,4 +198,6 @@ export type Store = {
   sessions: SessionStore
   /** Size of the store in bytes, without space that was freed. */
   size(): number
+  /** Freed space in the store, in bytes. */
+  reusable(): number
 }

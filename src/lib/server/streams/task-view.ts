@@ -5,7 +5,14 @@ import type {StoredTask} from '../store/store.ts'
 /** The task as the wire shows it. */
 export function wireTask(task: StoredTask, waiting: string | null = null): Task {
   const {n: _n, required: _required, frame_size: _size, ...withOutput} = task
-  const {output_next: _next, output_seq: _seq, output_first: _first, output_chars: _chars, ...shown} = withOutput
+  const {
+    output_next: _n2,
+    output_seq: _s2,
+    output_first: _f2,
+    output_chars: _c2,
+    output_lost: _l2,
+    ...shown
+  } = withOutput
   return {...shown, waiting}
 }
 

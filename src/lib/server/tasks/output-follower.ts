@@ -2,6 +2,7 @@ import {isFinal} from '../../protocol/schemas.ts'
 import type {EventStream} from '../streams/event-stream.ts'
 import {batchChars, changeNotices, startKeepAlive} from '../streams/change-notices.ts'
 import type {Parts} from '../dispatch/parts.ts'
+import type {Store, StoredTask} from '../store/store.ts'
 
 /**
  * Streams a task's output from piece `since` on, and `done` when the task has ended. It reads from the store only what
@@ -35,6 +36,19 @@ export async function followOutput(parts: Parts, taskId: string, since: number, 
 }
 
 function sendBatch({store}: Parts, taskId: string, since: number, stream: EventStream): number {
+  const next = skipDropped(store.tasks.get(taskId), since, stream)
+  return sendOutput(store, taskId, next, stream)
+}
+
+/** Tells the reader of output that was dropped before it could be sent. Resolves with where the output continues. */
+function skipDropped(task: StoredTask | undefined, since: number, stream: EventStream): number {
+  if (!task || since >= task.output_first) return since
+  const data = {pieces: task.output_first - since, dropped_bytes: task.output_lost}
+  stream.send({event: 'dropped', data: JSON.stringify(data), id: String(task.output_first)})
+  return task.output_first
+}
+
+function sendOutput(store: Store, taskId: string, since: number, stream: EventStream): number {
   let next = since
   let chars = 0
   for (const {seq, ...chunk} of store.output.read(taskId, since)) {

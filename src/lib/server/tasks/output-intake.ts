@@ -3,6 +3,7 @@ import {isFinal} from '../../protocol/schemas.ts'
 import {conflict, HttpError} from '../http/http-error.ts'
 import type {Parts} from '../dispatch/parts.ts'
 import type {StoredTask} from '../store/store.ts'
+import {makeRoom} from './output-room.ts'
 import * as transitions from './transitions.ts'
 
 export type OutputInput = {
@@ -41,12 +42,10 @@ function checkSender(task: StoredTask, {worker_id, attempt}: OutputInput): void 
     throw conflict(`Task ${task.id} is at attempt ${task.attempt}; this is output of attempt ${attempt}`, {next})
 }
 
-function append(
-  {store, clock, commits, hub, monitor}: Parts,
-  task: StoredTask,
-  input: OutputInput,
-  end: number,
-): number {
+function append(parts: Parts, task: StoredTask, input: OutputInput, end: number): number {
+  const {store, clock, commits, hub, monitor} = parts
+  makeRoom(parts, task, input.output.length)
+  const {output_chars: charsBefore = 0} = store.tasks.get(task.id) ?? {}
   const timestamp = input.timestamp ?? isoTime(clock.now())
   let seq = task.output_seq
   for (const piece of pieces(input.output)) {
@@ -64,8 +63,8 @@ function append(
     seq += 1
   }
 
-  const output_chars = task.output_chars + input.output.length
-  store.tasks.update(task.id, {output_seq: seq, output_next: end, output_chars})
+  const output_chars = charsBefore + input.output.length
+  store.tasks.update(task.id, {output_seq: seq, output_next: end, output_chars, output_dropped: 0})
   commits.afterCommit(() => {
     hub.notifyFollowers(task)
     monitor.record({type: 'output', task, output: input.output})

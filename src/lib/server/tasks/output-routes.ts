@@ -35,7 +35,13 @@ export function outputRoutes(app: Hono<AppEnv>, parts: Parts): void {
     const task = requireTask(parts, c.req.param('task'))
     const since = position(c.req.query('since'))
     const page = readPage(parts, task.id, Math.max(since, task.output_first))
-    return c.json({task_id: task.id, ...page, total: task.output_seq, truncated: since < task.output_first})
+    return c.json({
+      task_id: task.id,
+      ...page,
+      total: task.output_seq,
+      truncated: since < task.output_first,
+      dropped_bytes: task.output_lost,
+    })
   })
 
   app.get(routes.taskOutputStream, (c) => {

@@ -1,7 +1,8 @@
+import {formatBytes} from '../../core/format-bytes.ts'
 import {readFact, type AgentFact} from '../../opencode/output/events.ts'
 import {lineSplitter} from '../../opencode/output/line-splitter.ts'
 import {RunRecord} from '../../opencode/output/record.ts'
-import {withoutColours} from '../../opencode/output/tail.ts'
+import {withoutEscapes} from '../../core/escapes.ts'
 import type {OutputChunk} from '../../protocol/schemas.ts'
 import {plainLine} from './table.ts'
 
@@ -74,4 +75,8 @@ function describeFact(fact: AgentFact): string | undefined {
 const controlCharacters = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g
 
 /** Removes escape sequences and control characters of the agent's output. Newlines and tabs stay. */
-const stripControls = (text: string) => withoutColours(text).replaceAll(controlCharacters, '')
+const stripControls = (text: string) => withoutEscapes(text).replaceAll(controlCharacters, '')
+
+/** What to tell a reader whose task has lost output on the control plane. */
+export const droppedText = (bytes: number) =>
+  `The control plane has dropped ${formatBytes(bytes)} of the older output of this task.`

@@ -1,5 +1,5 @@
 import {eastAsianWidth} from 'get-east-asian-width'
-import {withoutColours} from '../../opencode/output/tail.ts'
+import {withoutEscapes} from '../../core/escapes.ts'
 
 const printableAscii = /^[ -~]*$/
 // oxlint-disable-next-line no-control-regex -- control characters are the point
@@ -17,7 +17,7 @@ const widthless = /^[\p{Mn}\p{Me}]$/u
  */
 export function toPlain(text: string): string {
   if (printableAscii.test(text)) return text
-  return withoutColours(text)
+  return withoutEscapes(text)
     .replaceAll(controls, ' ')
     .normalize('NFC')
     .replaceAll(flagLetters, (letter) => String.fromCodePoint((letter.codePointAt(0) ?? 0) - 0x1f1e6 + 0x41))

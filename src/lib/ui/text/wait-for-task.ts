@@ -1,6 +1,6 @@
 import {systemClock} from '../../core/clock.ts'
 import type {Task} from '../../protocol/schemas.ts'
-import {OutputView} from './output-view.ts'
+import {droppedText, OutputView} from './output-view.ts'
 import type {ControlPlaneClient} from '../../client/control-plane.ts'
 import {watchTask} from '../../client/watch-task.ts'
 
@@ -35,6 +35,7 @@ export async function waitForTask(taskId: string, options: WaitOptions): Promise
         if (waiting && waiting !== lastReason && !waiting.startsWith('offered')) notify(`Waiting: ${waiting}`)
         lastReason = waiting ?? lastReason
       },
+      onDropped: (bytes) => notify(droppedText(bytes)),
       onTrouble: (reason) => notify(`${reason} Trying again.`),
     })
     view?.end()

@@ -1,0 +1,103 @@
+import {statfsSync} from 'node:fs'
+import {dirname} from 'node:path'
+import {Ballast} from '../../core/ballast.ts'
+import {formatBytes} from '../../core/format-bytes.ts'
+
+export type DiskGuardOptions = {
+  /** The database file. `:memory:` is never full. */
+  database: string
+  /** Bytes inside the database that it can use again. */
+  reusableBytes: () => number
+  log: (line: string) => void
+}
+
+const mib = 1024 ** 2
+/** Kept free for changes of state: a tenth of a small disk, and never more than this. */
+const maxReserveBytes = 64 * mib
+const reserveShare = 0.1
+/** Output written between two looks at the disk. */
+const unseenBytes = mib
+const checkMs = 1000
+
+/**
+ * Keeps a reserve on the disk of the database, in which changes of state succeed while output finds no room: a task that
+ * prints without end must not keep people from cancelling it. When even the reserve is used up, by others, a ballast file
+ * is deleted.
+ */
+export class DiskGuard {
+  readonly #options: DiskGuardOptions
+  readonly #folder: string
+  readonly #ballast: Ballast | undefined
+  #reserve = 0
+  #free = Number.POSITIVE_INFINITY
+  #isFull = false
+  #written = 0
+  #timer: NodeJS.Timeout | undefined
+  /** Called when the disk has become full. */
+  onFull = () => {}
+
+  constructor(options: DiskGuardOptions) {
+    this.#options = options
+    this.#folder = dirname(options.database)
+    const isInMemory = options.database === ':memory:'
+    this.#ballast = isInMemory ? undefined : new Ballast(`${options.database}.ballast`, 4 * mib)
+    if (isInMemory) return
+    this.check()
+    this.#timer = setInterval(() => this.check(), checkMs).unref()
+  }
+
+  /** Whether output finds no room. Changes of state still do. */
+  get isFull(): boolean {
+    return this.#isFull
+  }
+
+  /** Free bytes on the disk, and how many of them are kept for changes of state. */
+  get state(): {isFull: boolean; free: number; reserve: number} {
+    return {isFull: this.#isFull, free: this.#free, reserve: this.#reserve}
+  }
+
+  /** Called with the size of output that is about to be written. */
+  expect(bytes: number): void {
+    this.#written += bytes
+    if (this.#written >= unseenBytes || this.#isFull) this.check()
+  }
+
+  /** Looks at the disk now. */
+  check(): void {
+    if (!this.#ballast) return
+    this.#written = 0
+    try {
+      const {bavail, blocks, bsize} = statfsSync(this.#folder)
+      this.#free = bavail * bsize
+      this.#reserve = Math.min(maxReserveBytes, blocks * bsize * reserveShare)
+    } catch {
+      return // the write itself reports what is wrong
+    }
+
+    if (this.#free < this.#reserve / 4 && this.#ballast.release())
+      this.#options.log('the disk of the database is full: its ballast was deleted')
+    else if (this.#free > 2 * this.#reserve) void this.#ballast.restore(this.#free - this.#reserve)
+    this.#decide()
+  }
+
+  close(): void {
+    clearInterval(this.#timer)
+  }
+
+  /** Space inside the database helps, but the log of the database needs some on the disk too. */
+  #decide(): void {
+    const {reusableBytes, database, log} = this.#options
+    const margin = this.#isFull ? 1.1 : 1
+    const isShort = this.#free < (this.#reserve / 2) * margin
+    const isFull =
+      isShort || (this.#free < this.#reserve * margin && this.#free + reusableBytes() < this.#reserve * margin)
+    if (isFull === this.#isFull) return
+    this.#isFull = isFull
+    if (isFull) this.onFull()
+    log(
+      isFull
+        ? `the disk of ${database} is full: ${formatBytes(this.#free)} are free, ${formatBytes(this.#reserve)} are kept for changes of state. Old output is dropped. Free some space there`
+        : `the disk of ${database} has space again: ${formatBytes(this.#free)} are free`,
+    )
+  }
+}

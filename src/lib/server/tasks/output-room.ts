@@ -1,0 +1,31 @@
+import {HttpError} from '../http/http-error.ts'
+import type {Parts} from '../dispatch/parts.ts'
+import type {StoredTask} from '../store/store.ts'
+
+/** Tasks whose output is dropped for one batch, at most. */
+const maxTasks = 20
+
+/**
+ * Makes room for output of a running task, within its own limit and on the disk. On a full disk the output of ended tasks
+ * is dropped first, the oldest first, then the older output of the task itself. So the task that fills the disk keeps only
+ * its newest output. A task without older output uses the reserve. Throws 503 when that is used up: the worker sends the
+ * output again later.
+ */
+export function makeRoom(parts: Parts, task: StoredTask, bytes: number): void {
+  const {store, disk, maxTaskOutput} = parts
+  const excess = task.output_chars + bytes - maxTaskOutput
+  if (excess > 0) store.output.drop(task.id, excess)
+  disk.expect(bytes)
+  if (!disk.isFull) return
+  let wanted = bytes
+  for (let n = 0; n < maxTasks && wanted > 0; n++) {
+    const oldest = store.output.oldest()
+    if (!oldest) break
+    wanted -= store.output.drop(oldest.task_id, wanted)
+  }
+
+  if (wanted > 0) wanted -= store.output.drop(task.id, wanted)
+  const {free, reserve} = disk.state
+  if (wanted > 0 && free < reserve / 4)
+    throw new HttpError(503, 'The disk of the control plane is full: it takes no output until there is space')
+}
