@@ -81,14 +81,6 @@ export abstract class BaseCommand extends Command {
     return () => new ControlPlaneClient({baseUrl, token})
   }
 
-  override async init(): Promise<void> {
-    await super.init()
-    // A reader that closes the pipe early (`| head`) is not an error.
-    process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code === 'EPIPE') process.exit(exitCodes.ok)
-    })
-  }
-
   override async catch(error: Error & {exitCode?: number}): Promise<unknown> {
     if (this.#interrupt.signal.aborted && !(error instanceof ExpectedError))
       return this.fail(error, exitCodes.interrupted, 'Interrupted.')

@@ -8,8 +8,12 @@ export const fileHeader = '# Written by `a2a-worker install-service`'
 /** Default of `drain_timeout` in seconds. The drop-in of a machine overrides the stop timeout. */
 export const defaultDrain = 300
 
+/** A longer time means no limit. systemd ignores a time that it cannot represent, and would take its default of 90 s. */
+const maxSeconds = 100 * 365 * 86_400
+
 /** TimeoutStopSec: the drain plus time to unregister. 0 means no limit. */
-export const stopTimeout = (drainSeconds: number) => (drainSeconds === 0 ? 'infinity' : String(drainSeconds + 30))
+export const stopTimeout = (drainSeconds: number) =>
+  drainSeconds === 0 || drainSeconds > maxSeconds ? 'infinity' : String(drainSeconds + 30)
 
 /** Text of the worker's unit. */
 export function workerUnit(layout: Layout): string {
