@@ -13,6 +13,7 @@ import {Cleanup} from '../core/cleanup.ts'
 import {systemClock} from '../core/clock.ts'
 import {compactHeap} from '../core/compact-heap.ts'
 import {exitCodes} from '../core/errors.ts'
+import {isLoopback} from '../core/loopback.ts'
 import {onHangup, onTermination, StopLadder, type StopStep} from '../core/signals.ts'
 import {EventBus} from '../events/bus.ts'
 import {logReporter, type LogOptions} from '../events/log-reporter.ts'
@@ -219,7 +220,7 @@ async function connectControlPlane(options: WorkerProcessOptions, bus: EventBus,
   const {config, stateDir} = options
   if (!usesLocalControlPlane(options) && config.server_url !== undefined) {
     const url = new URL(config.server_url)
-    const isUnencrypted = url.protocol === 'http:' && !['localhost', '127.0.0.1', '[::1]'].includes(url.hostname)
+    const isUnencrypted = url.protocol === 'http:' && !isLoopback(url.hostname)
     if (isUnencrypted)
       bus.emit({
         type: 'notice',
