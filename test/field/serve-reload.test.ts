@@ -1,6 +1,8 @@
 import {copyFileSync, writeFileSync} from 'node:fs'
+import type {IncomingMessage} from 'node:http'
 import {get, request} from 'node:https'
 import {join} from 'node:path'
+import {text} from 'node:stream/consumers'
 import {connect, type TLSSocket} from 'node:tls'
 import {once} from 'node:events'
 import {expect, test} from 'vitest'
@@ -38,13 +40,12 @@ async function startPlane() {
           reject,
         )
       }),
-    /** Registers a worker, which streams of the monitor show. */
-    register: async (name: string) => {
+    post: async (path: string, body: unknown) => {
       const headers = {authorization: 'Bearer secret1', 'content-type': 'application/json'}
-      const call = request({...options('/v1/opencode/workers/register', 'secret1'), method: 'POST', headers})
-      call.end(JSON.stringify({worker_id: name, name}))
-      const [response] = (await once(call, 'response')) as [NodeJS.ReadableStream & {statusCode: number}]
-      expect(response.resume()).toMatchObject({statusCode: 200})
+      const call = request({...options(path, 'secret1'), method: 'POST', headers}).end(JSON.stringify(body))
+      const [response] = (await once(call, 'response')) as [IncomingMessage]
+      expect(response.statusCode).toBe(200)
+      return JSON.parse(await text(response)) as {codebase: {id: string}}
     },
     /** The name in the certificate that a new connection gets. */
     certificate: async () => {
@@ -56,13 +57,13 @@ async function startPlane() {
     },
     /** Opens the event stream of the monitor. */
     stream: async (token: string) => {
-      let text = ''
+      let all = ''
       let isOver = false
       const opened = request(options('/v1/monitor/stream', token)).end()
       const [response] = (await once(opened, 'response')) as [NodeJS.ReadableStream]
-      response.on('data', (data: Buffer) => (text += data.toString())).on('close', () => (isOver = true))
+      response.on('data', (data: Buffer) => (all += data.toString())).on('close', () => (isOver = true))
       response.on('error', () => {})
-      return {text: () => text, isOver: () => isOver, end: () => opened.destroy()}
+      return {text: () => all, isOver: () => isOver, end: () => opened.destroy()}
     },
     hangUp: async (answer: string | RegExp) => {
       serve.process.kill('SIGHUP')
@@ -88,7 +89,9 @@ test('SIGHUP makes serve read certificate and tokens again, and no stream is los
   expect([await plane.status('secret1'), await plane.status('secret2'), await plane.status('secret3')]).toEqual([
     200, 403, 200,
   ])
-  await plane.register('newcomer')
+  await plane.post('/v1/opencode/workers/register', {worker_id: 'w', name: 'w'})
+  const {codebase} = await plane.post('/v1/opencode/codebases', {name: 'p', path: '/p', worker_id: 'w'})
+  await plane.post(`/v1/opencode/codebases/${codebase.id}/tasks`, {title: 'newcomer', prompt: 'p'})
   await until(() => stream.text().includes('newcomer'), 'the stream to go on')
   expect(stream.isOver()).toBe(false)
   stream.end()
