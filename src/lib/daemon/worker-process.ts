@@ -5,6 +5,7 @@ import type {Environment} from '../config/file.ts'
 import {globalCodebasePath} from '../config/global-codebase.ts'
 import {defaultWorkerName, workerIdentity} from '../config/identity.ts'
 import type {Config} from '../config/settings.ts'
+import {proxyFor, proxyPasswords} from '../config/proxy.ts'
 import {makePrivateDirectory} from '../config/state-directory.ts'
 import {authToken} from '../config/token.ts'
 import {socketMode, socketPath} from '../control/socket-path.ts'
@@ -227,7 +228,8 @@ async function connectControlPlane(options: WorkerProcessOptions, bus: EventBus,
         level: 'warn',
         text: `${config.server_url} is not encrypted: others on the network can read token, prompts and output`,
       })
-    return {baseUrl: config.server_url, token: authToken(config)}
+    const proxy = proxyFor(config.server_url, {setting: config.proxy, env: options.env})
+    return {baseUrl: config.server_url, token: authToken(config), proxy}
   }
 
   const {embedPlane} = await import('../server/embedded.ts')
@@ -239,11 +241,15 @@ async function connectControlPlane(options: WorkerProcessOptions, bus: EventBus,
   return {baseUrl: plane.url, token: plane.token}
 }
 
-/** Values that must not leave the machine: all tokens used so far, and the agents' variables with the name of a secret. */
+/** Values that must not leave the machine: all tokens used so far, the passwords of proxies, and the agents' variables with the name of a secret. */
 function collectSecrets({env, config}: WorkerProcessOptions, tokens: ReadonlySet<string>): string[] {
   const secretName = /(KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL)/i
   const allowed = Object.entries(env).filter(([name]) =>
     config.env_allow.some((allow) => allow === name || (allow.endsWith('*') && name.startsWith(allow.slice(0, -1)))),
   )
-  return [...tokens, ...allowed.flatMap(([name, value]) => (secretName.test(name) && value ? [value] : []))]
+  return [
+    ...tokens,
+    ...proxyPasswords(config.proxy, env),
+    ...allowed.flatMap(([name, value]) => (secretName.test(name) && value ? [value] : [])),
+  ]
 }
