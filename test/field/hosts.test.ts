@@ -1,13 +1,13 @@
 import {spawn} from 'node:child_process'
 import {once} from 'node:events'
-import {chmodSync, chownSync, mkdirSync, writeFileSync} from 'node:fs'
+import {chmodSync, chownSync, mkdirSync, readFileSync, writeFileSync} from 'node:fs'
 import {join} from 'node:path'
 import {expect, onTestFinished, test} from 'vitest'
 import {answering, printing, stepStart} from '../support/agent-lines.ts'
 import {program, start, stop, type Finished} from '../support/cli.ts'
 import {startFleet} from '../support/fleet.ts'
 import {startOneWorker} from '../support/one-worker.ts'
-import {repository, scratchFolder} from '../support/scratch.ts'
+import {repository, scratchFolder, until} from '../support/scratch.ts'
 import {says} from '../support/workshop.ts'
 
 const isRoot = process.getuid?.() === 0
@@ -104,4 +104,35 @@ test('a worker whose log has lost its reader still drains at Ctrl-C', async () =
   writeFileSync(join(one.tree, 'go'), '')
   expect(await one.ended(task)).toMatchObject({status: 'completed', result: 'done'})
   expect((await one.worker.finished).code).toBe(0)
+})
+
+/** Process 1 of its own pid namespace, as in a container without an init. */
+const asFirst = ['unshare', '--pid', '--fork', '--mount-proc', '--kill-child']
+
+test.skipIf(!isRoot)('a worker that is process 1 of its container asks for an init, and so does doctor', async () => {
+  await using fleet = await startFleet()
+  const options = {cwd: fleet.path, env: {...fleet.env, A2A_SERVER_URL: fleet.url}, by: asFirst}
+  const worker = await start(['start', '--name', 'w', '--exit-after-idle', '1'], options).finished
+  expect(worker).toMatchObject({code: 0, stderr: expect.stringMatching(/process 1 .* is node, .*docker run --init/)})
+  const {stdout} = await start(['doctor', '--json'], options).finished
+  const {findings} = JSON.parse(stdout) as {findings: {check: string; state: string; fixes: string[]}[]}
+  expect(findings.find(({check}) => check === 'init')).toMatchObject({
+    state: 'warning',
+    fixes: [expect.stringContaining('docker run --init')],
+  })
+})
+
+test.skipIf(!isRoot)('doctor notices a process 1 that leaves zombies behind', async () => {
+  using scratch = scratchFolder()
+  const env = {PATH: process.env['PATH'] ?? '', HOME: scratch.path}
+  // The shell replaces itself with a program that reaps nothing, after it has started children that end.
+  const script = `for i in $(seq 12); do sleep 0.01 & done; exec tail -f /dev/null`
+  const [command = '', ...rest] = [...asFirst, 'sh', '-c', script]
+  const first = spawn(command, rest, {env, stdio: 'ignore'})
+  onTestFinished(() => void first.kill('SIGKILL'))
+  const inside = await until(() => readFileSync(`/proc/${first.pid}/task/${first.pid}/children`, 'utf8').trim(), 'sh')
+  const enter = ['nsenter', '-t', inside, '-m', '-p', '--']
+  const report = () => start(['doctor'], {cwd: scratch.path, env, by: enter}).finished
+  const found = await until(async () => /! init: process 1 .*/.exec((await report()).stdout)?.[0], 'the finding')
+  expect(found).toBe('! init: process 1 (tail) does not reap ended processes (12 zombies now)')
 })

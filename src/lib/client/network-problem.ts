@@ -1,5 +1,5 @@
 import {errorCode, messageOf} from '../core/errors.ts'
-import {tlsProblem} from '../core/tls-problem.ts'
+import {tlsProblem} from '../core/tls.ts'
 
 /** A proxy on the way to the server, and the setting or variable that names it. */
 export type Proxy = {url: string; source: string}

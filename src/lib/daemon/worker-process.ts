@@ -19,6 +19,7 @@ import {onHangup, onTermination, StopLadder, type StopStep} from '../core/signal
 import {EventBus} from '../events/bus.ts'
 import {logReporter, type LogOptions} from '../events/log-reporter.ts'
 import type {Executor} from '../executor/executor.ts'
+import {initFix, initProblem} from '../executor/init-process.ts'
 import {createRunExecutor} from '../executor/run.ts'
 import {createCatalog} from '../opencode/program/catalog.ts'
 import {localOpenCode, dataDirectory} from '../opencode/program/local-opencode.ts'
@@ -96,6 +97,8 @@ async function runProcess(options: WorkerProcessOptions, ladder: StopLadder): Pr
   await using _manager = reportToManager(bus, {env: options.env, pid: process.pid})
   const {step, detach, drain} = createStopHandlers(ladder, bus)
   using _signals = onTermination(step, detach)
+  const unreaped = initProblem()
+  if (unreaped) bus.emit({type: 'notice', level: 'warn', text: `${unreaped}; start the container with ${initFix}`})
   const reloader = new Reloader()
   using _hangup = onHangup({reload: reloader.request, leave: drain})
   const workerId = workerIdentity(stateDir, name, config.worker_id)

@@ -3,8 +3,7 @@ import {ControlPlaneClient} from '../client/control-plane.ts'
 import {isUnauthorized} from '../client/http.ts'
 import {nameOf} from '../client/network-problem.ts'
 import {ExpectedError, messageOf} from '../core/errors.ts'
-import {tlsProblem} from '../core/tls-problem.ts'
-import {trustSystemStore} from '../core/trust-system-store.ts'
+import {tlsProblem, trustSystemStore} from '../core/tls.ts'
 import {ok, problem, skipped, warning, type Finding, type MachineContext, type ControlPlaneContext} from './finding.ts'
 
 /** Allowed difference between the clocks. A larger one makes ages and expiry times wrong. */

@@ -50,7 +50,7 @@ WatchdogSec=60
 # A task that runs out of memory fails, but the worker keeps running.
 OOMPolicy=continue
 MemoryMax=2G
-CPUQuota=200%
+${isSystem ? '# The kernel then picks an agent, not the worker, which raises this value for its agents.\nOOMScoreAdjust=-200\n' : ''}CPUQuota=200%
 # No core dumps, because the memory of the worker contains tokens.
 LimitCORE=0
 NoNewPrivileges=yes

@@ -1,3 +1,4 @@
+import {getCACertificates, setDefaultCACertificates} from 'node:tls'
 import {errorCode, messageOf} from './errors.ts'
 
 const untrusted = /SELF_SIGNED|UNABLE_TO_(?:GET|VERIFY|DECRYPT)|CERT_UNTRUSTED|INVALID_CA|CERT_CHAIN_TOO_LONG/
@@ -18,4 +19,21 @@ export function tlsProblem(error: unknown): string | undefined {
     return `its certificate is for another host (${messageOf(error)}); use a name that is in it (${helpless})`
   if (otherFaults.test(code)) return `its certificate is not accepted (${code}: ${messageOf(error)}; ${helpless})`
   return undefined
+}
+
+/** Node keeps the trusted authorities for the whole process, so once is enough. */
+let isDone = false
+
+/**
+ * Trusts the certificate authorities of the system in addition to Node's own and NODE_EXTRA_CA_CERTS. Companies install
+ * theirs there. Call it before the first TLS connection, and only then: reading the store takes a twentieth of a second.
+ */
+export function trustSystemStore(): void {
+  if (isDone) return
+  isDone = true
+  try {
+    setDefaultCACertificates([...new Set([...getCACertificates('default'), ...getCACertificates('system')])])
+  } catch {
+    // an unreadable store adds nothing
+  }
 }
