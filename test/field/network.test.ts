@@ -4,6 +4,7 @@ import {proxyFor} from '../../src/lib/config/proxy.ts'
 import {answering, printing, stepStart} from '../support/agent-lines.ts'
 import {makeCertificate} from '../support/certificate.ts'
 import {startForwardProxy} from '../support/forward-proxy.ts'
+import {startOpenCodeFleet} from '../support/opencode-fleet.ts'
 import {startPlane} from '../support/plane.ts'
 import {freePort, startRedis} from '../support/redis.ts'
 import {repository} from '../support/scratch.ts'
@@ -213,4 +214,15 @@ test('https:// to a server of plain HTTP, and http:// to one of HTTPS, are expla
     'it does not speak HTTPS on this port; if it speaks plain HTTP, use http:// in the address',
   )
   expect(await ask(secure.url.replace('https', 'http'))).toContain('if it speaks HTTPS, use https:// in the address')
+})
+
+test('OpenCode gets the proxy of its user, but reaches its own server and models on loopback without it', async () => {
+  const proxy = `http://127.0.0.1:${await freePort()}`
+  await using fleet = await startOpenCodeFleet({HTTP_PROXY: proxy, HTTPS_PROXY: proxy})
+  const tree = repository(join(fleet.path, 'p'))
+  await fleet.worker('w', [tree])
+  const prompt = `[fake:bash cmd="echo proxy=$HTTPS_PROXY"] [fake:text say=done]`
+  const {id} = await fleet.http.task(await fleet.codebaseId(tree), {prompt})
+  expect(await fleet.ended(id)).toMatchObject({status: 'completed', result: 'done'})
+  expect(await fleet.output(id)).toContain(`proxy=${proxy}`)
 })

@@ -5,7 +5,7 @@ import {readFileSync, writeFileSync} from 'node:fs'
  * is not known. Undefined where nothing counts them. Agents are in the worker's group.
  */
 export function countMemoryKills(): number | undefined {
-  for (const path of counterFiles()) {
+  for (const path of memoryCounters(read('/proc/self/cgroup'))) {
     const count = /^oom_kill (\d+)$/m.exec(read(path))?.[1]
     if (count !== undefined) return Number(count)
   }
@@ -14,11 +14,10 @@ export function countMemoryKills(): number | undefined {
 }
 
 /**
- * Files with the counter, best first: of cgroup v2, of v1, and of the kernel. A container may see its own group as the
- * top one, although its path says otherwise.
+ * Files with the counter, best first: of the control group, and of the machine. `groups` is /proc/self/cgroup. A
+ * container may see its own group as the top one, although its path says otherwise.
  */
-function counterFiles(): string[] {
-  const groups = read('/proc/self/cgroup')
+export function memoryCounters(groups: string): string[] {
   const unified = /^0::(.*)$/m.exec(groups)?.[1]
   const memory = /^\d+:(?:[^:]*,)?memory(?:,[^:]*)?:(.*)$/m.exec(groups)?.[1]
   const top = '/sys/fs/cgroup'
