@@ -1,4 +1,3 @@
-import {getCACertificates, setDefaultCACertificates} from 'node:tls'
 import {errorCode, messageOf} from './errors.ts'
 
 const untrusted = /SELF_SIGNED|UNABLE_TO_(?:GET|VERIFY|DECRYPT)|CERT_UNTRUSTED|INVALID_CA|CERT_CHAIN_TOO_LONG/
@@ -31,6 +30,8 @@ let isDone = false
 export function trustSystemStore(): void {
   if (isDone) return
   isDone = true
+  // Not imported: Node loads this module late, and commands that use plain HTTP should not wait for it.
+  const {getCACertificates, setDefaultCACertificates} = process.getBuiltinModule('node:tls')
   try {
     setDefaultCACertificates([...new Set([...getCACertificates('default'), ...getCACertificates('system')])])
   } catch {
