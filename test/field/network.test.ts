@@ -29,6 +29,7 @@ test('worker, client and doctor reach a server through a proxy with a login, str
   const tree = repository(join(shop.path, 'p'))
   const server = behindProxy(plane.url)
   const worker = await shop.worker(server, 'w', [tree])
+  expect(worker.stderr()).toContain('The server is reached through the proxy http://127.0.0.1:')
   const prompt = `${printing(stepStart())}env\n${answering('done')}`
   const ask = (...args: string[]) => shop.cli([...args, '--server', server])
   const created = await ask('tasks', 'create', '--codebase', tree, '--wait', '--follow', prompt)
@@ -136,7 +137,7 @@ test('a proxy that wants a login, a dead proxy and a dead server behind a proxy 
   }
   const wrong = proxy.url.replace(login, 'me:wrong')
   for (const scheme of ['http', 'https']) {
-    const name = ({url}: {url: string}) => `the proxy http://${new URL(url).host} (proxy)`
+    const name = ({url}: {url: string}) => `the proxy http://${new URL(url).host} (the setting proxy)`
     expect(await ask(scheme, wrong)).toMatchObject({
       ...{exit: 69, code: 'PROXY_LOGIN'},
       text: expect.stringContaining(`${name(proxy)} asks for a user name and password (HTTP 407)`),
@@ -144,7 +145,7 @@ test('a proxy that wants a login, a dead proxy and a dead server behind a proxy 
     expect(await ask(scheme, `http://me:secret-word@127.0.0.1:${dead}`)).toMatchObject({
       ...{exit: 69, code: 'PROXY_UNREACHABLE'},
       text: expect.stringMatching(
-        /the proxy http:\/\/127\.0\.0\.1:\d+ \(proxy\) is out of reach: nothing listens there.*NO_PROXY/,
+        /the proxy http:\/\/127\.0\.0\.1:\d+ \(the setting proxy\) is out of reach: nothing listens there.*NO_PROXY/,
       ),
     })
     const behind = await ask(scheme, open.url)

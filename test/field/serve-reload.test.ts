@@ -103,7 +103,7 @@ test('a bad file at SIGHUP changes nothing, and serve says which file it is', as
     [() => writeFileSync(plane.file('plane.key'), 'noise'), /plane\.key is no usable private key/],
     [() => plane.install(), /Read again/],
     [() => plane.writeTokens('# none\n'), /tokens contains no token/],
-    [() => plane.writeTokens('me/king:secret9'), /unknown scope: king/],
+    [() => plane.writeTokens('me/king:secret9'), /tokens is bad: .*unknown scope: king/],
   ]
   for (const [change, message] of faults) {
     change()

@@ -24,7 +24,7 @@ export function proxyProblem(text: string): string | undefined {
 export function proxyFor(server: string, {setting, env}: {setting: string | undefined; env: Environment}) {
   const url = new URL(server)
   if (isLoopback(url.hostname) || setting === noProxy) return undefined
-  if (setting !== undefined) return {url: setting, source: 'proxy'}
+  if (setting !== undefined) return {url: setting, source: 'the setting proxy'}
   const found = fromEnvironment(url.protocol, env)
   if (!found || isExcluded(url, env['no_proxy'] ?? env['NO_PROXY'] ?? '')) return undefined
   const problem = proxyProblem(found.url)

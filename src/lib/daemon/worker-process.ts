@@ -1,6 +1,7 @@
 import {fstatSync} from 'node:fs'
 import {homedir} from 'node:os'
 import {ControlPlaneClient} from '../client/control-plane.ts'
+import {nameOf} from '../client/network-problem.ts'
 import type {Environment} from '../config/file.ts'
 import {globalCodebasePath} from '../config/global-codebase.ts'
 import {defaultWorkerName, workerIdentity} from '../config/identity.ts'
@@ -232,6 +233,7 @@ async function connectControlPlane(options: WorkerProcessOptions, bus: EventBus,
         text: `${config.server_url} is not encrypted: others on the network can read token, prompts and output`,
       })
     const proxy = proxyFor(config.server_url, {setting: config.proxy, env: options.env})
+    if (proxy) bus.emit({type: 'notice', level: 'info', text: `The server is reached through ${nameOf(proxy)}`})
     return {baseUrl: config.server_url, token: authToken(config), proxy}
   }
 

@@ -1,5 +1,5 @@
 import {readPrivateText} from '../config/token.ts'
-import {configError} from '../core/errors.ts'
+import {configError, messageOf} from '../core/errors.ts'
 import {parseTokens, type Token} from './http/auth.ts'
 import {readTls, type TlsFiles} from './http/tls.ts'
 
@@ -20,9 +20,18 @@ export const readCredentials = ({tokens = [], tokensFile, tls}: CredentialSource
   tls: tls && readTls(tls),
 })
 
+const form = 'Write one line per token: name:token, name/client:token or name/worker=ID:token.'
+
 function readTokens(path: string): Token[] {
   const lines = readPrivateText(path, 'tokens', '--auth-tokens-file').split('\n')
-  const tokens = parseTokens(lines.filter((line) => !line.trimStart().startsWith('#')).join(','))
+  const text = lines.filter((line) => !line.trimStart().startsWith('#')).join(',')
+  let tokens: Token[]
+  try {
+    tokens = parseTokens(text)
+  } catch (error) {
+    throw configError(`The tokens file ${path} is bad: ${messageOf(error)}.`, form)
+  }
+
   if (tokens.length > 0) return tokens
-  throw configError(`The tokens file ${path} contains no token.`, 'Write one line per token: name:token.')
+  throw configError(`The tokens file ${path} contains no token.`, form)
 }
