@@ -2,6 +2,14 @@
 // Only built-in modules are imported statically: other imports could fail on an older Node before the message below.
 import module from 'node:module'
 import {readFileSync} from 'node:fs'
+import {homedir, userInfo} from 'node:os'
+
+// A reader that closes a pipe early is not an error. Without a reader of stdout (`| head`) nothing is left to do. Without
+// one of stderr the command goes on: Ctrl-C in `start 2>&1 | tee log` ends `tee` at once, and the worker must drain.
+process.stdout.on('error', ({code}) => {
+  if (code === 'EPIPE') process.exit()
+})
+process.stderr.on('error', () => {})
 
 const [major, minor] = process.versions.node.split('.').map(Number)
 if (major < 22 || (major === 22 && minor < 19)) {
@@ -12,10 +20,26 @@ if (major < 22 || (major === 22 && minor < 19)) {
   process.exit(78)
 }
 
+// A container may run as a uid that has no entry in passwd. Node throws there, and oclif asks for both.
+const lookUp = (find) => {
+  try {
+    return find()
+  } catch {
+    return undefined
+  }
+}
+if (!process.env['SHELL'] && lookUp(userInfo) === undefined) process.env['SHELL'] = '/bin/sh'
+const hasHome = Boolean(process.env['HOME'] || lookUp(homedir))
+
 const [first] = process.argv.slice(2)
 if (process.argv.length === 3 && (first === '--version' || first === '-v')) {
   const {version} = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'))
   process.stdout.write(`a2a-worker/${version} ${process.platform}-${process.arch} node-${process.version}\n`)
+} else if (!hasHome) {
+  process.stderr.write(
+    `a2a-worker needs a home directory: HOME is not set, and uid ${process.getuid?.()} has no entry in passwd. Set HOME=DIRECTORY.\n`,
+  )
+  process.exitCode = 78
 } else {
   module.enableCompileCache?.()
   const {execute} = await import('@oclif/core')

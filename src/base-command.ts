@@ -60,10 +60,11 @@ export abstract class BaseCommand extends Command {
 
   /** Like `controlPlane`, but returns a factory. Each client has its own connections. */
   protected async clientFactory({config, stateDir, unreadable}: Context): Promise<() => ControlPlaneClient> {
-    const [{ControlPlaneClient}, {authToken}, {readLocalControlPlane}] = await Promise.all([
+    const [{ControlPlaneClient}, {authToken}, {readLocalControlPlane}, {proxyFor}] = await Promise.all([
       import('./lib/client/control-plane.ts'),
       import('./lib/config/token.ts'),
       import('./lib/config/local-control-plane.ts'),
+      import('./lib/config/proxy.ts'),
     ])
     const local = readLocalControlPlane(stateDir)
     const baseUrl = config.server_url ?? local?.url
@@ -78,15 +79,8 @@ export abstract class BaseCommand extends Command {
       })
     const isLocal = local !== undefined && baseUrl.replace(/\/+$/, '') === local.url
     const token = authToken(config) ?? (isLocal ? local.token : undefined)
-    return () => new ControlPlaneClient({baseUrl, token})
-  }
-
-  override async init(): Promise<void> {
-    await super.init()
-    // A reader that closes the pipe early (`| head`) is not an error.
-    process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code === 'EPIPE') process.exit(exitCodes.ok)
-    })
+    const proxy = proxyFor(baseUrl, {setting: config.proxy, env: process.env})
+    return () => new ControlPlaneClient({baseUrl, token, proxy})
   }
 
   override async catch(error: Error & {exitCode?: number}): Promise<unknown> {

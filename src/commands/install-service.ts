@@ -25,19 +25,20 @@ export default class InstallService extends BaseCommand {
 
   async run(): Promise<ServiceReport> {
     const {flags} = await this.parse(InstallService)
-    const [{installService}, {Machine}, {readConfigFiles}, {resolveConfig}, {systemClock}, os] = await Promise.all([
-      import('../lib/service/install.ts'),
-      import('../lib/service/machine/machine.ts'),
-      import('../lib/config/file.ts'),
-      import('../lib/config/resolve.ts'),
-      import('../lib/core/clock.ts'),
-      import('node:os'),
-    ])
+    const [{installService}, {Machine}, {readConfigFiles}, {resolveConfig}, {systemClock}, {userName}, os] =
+      await Promise.all([
+        import('../lib/service/install.ts'),
+        import('../lib/service/machine/machine.ts'),
+        import('../lib/config/file.ts'),
+        import('../lib/config/resolve.ts'),
+        import('../lib/core/clock.ts'),
+        import('../lib/core/user-name.ts'),
+        import('node:os'),
+      ])
     const {serviceLayout} = await import('../lib/service/machine/layout.ts')
     const configFiles = flags.config === undefined ? [] : readConfigFiles(process.env, flags.config).files
     const input = {flags: flagsBySetting(flags, settings), env: process.env, files: [], cwd: process.cwd()}
     const {config} = resolveConfig(input)
-    const {uid, username} = os.userInfo()
     // Only the flag chooses the service: A2A_WORKER_NAME in the shell's environment must not.
     const {name} = flags as {name?: string}
     return installService({
@@ -51,7 +52,7 @@ export default class InstallService extends BaseCommand {
         configFile: configFiles[0],
       },
       program: {root: this.config.root, node: process.execPath},
-      user: {id: uid, name: username},
+      user: {id: process.getuid?.() ?? -1, name: userName()},
       env: process.env,
       clock: systemClock,
       isDryRun: flags['dry-run'],

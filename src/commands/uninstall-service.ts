@@ -30,7 +30,7 @@ export default class UninstallService extends BaseCommand {
     return uninstallService({
       machine: new Machine({root: flags.root, env: process.env}),
       layout: serviceLayout({isUser: flags.user, name, hostname: os.hostname(), env: process.env}),
-      uid: os.userInfo().uid,
+      uid: process.getuid?.() ?? -1,
       hostname: os.hostname(),
       isDryRun: flags['dry-run'],
       purge: flags.purge,

@@ -301,13 +301,11 @@ test('an older Node gets a message with the required version: exit 78', async ()
     )
   }
 
-  // Any other static import may fail on that Node before the message.
+  // A static import of another module may fail on that Node before the message.
   const text = readFileSync(program, 'utf8')
   expect(text).toMatch(/needs Node\.js 22\.19/)
-  expect(text.match(/^import .*$/gm)).toEqual([
-    "import module from 'node:module'",
-    "import {readFileSync} from 'node:fs'",
-  ])
+  const imported = [...text.matchAll(/^import .* from '(.*)'$/gm)].map(([, name]) => name)
+  expect(imported).toEqual(['node:module', 'node:fs', 'node:os'])
 })
 
 function isOlder(node: string): boolean {

@@ -12,10 +12,14 @@ export type RedisServer = AsyncDisposable & {
   start(): Promise<void>
 }
 
+export type RedisOptions = {password?: string; tls?: {cert: string; key: string}}
+
 /** A real redis-server on a free port of loopback, without persistence. It is ended when disposed. */
-export async function startRedis({password}: {password?: string} = {}): Promise<RedisServer> {
+export async function startRedis({password, tls}: RedisOptions = {}): Promise<RedisServer> {
   const port = await freePort()
-  const args = ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no']
+  const secure = tls && ['--tls-cert-file', tls.cert, '--tls-key-file', tls.key, '--tls-auth-clients', 'no']
+  const ports = secure ? ['--port', '0', '--tls-port', String(port), ...secure] : ['--port', String(port)]
+  const args = [...ports, '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no']
   const launch = async () => {
     let output = ''
     const begin = () => {
@@ -38,7 +42,7 @@ export async function startRedis({password}: {password?: string} = {}): Promise<
     return child
   }
   const redis: RedisServer = {
-    url: `redis://${password ? `:${password}@` : ''}127.0.0.1:${port}`,
+    url: `${tls ? 'rediss' : 'redis'}://${password ? `:${password}@` : ''}127.0.0.1:${port}`,
     port,
     process: await launch(),
     async stop() {

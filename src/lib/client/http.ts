@@ -1,9 +1,12 @@
+import type {Dispatcher} from 'undici'
 import * as v from 'valibot'
-import {ExpectedError, errorCode, messageOf} from '../core/errors.ts'
+import {ExpectedError, messageOf} from '../core/errors.ts'
 import {requestSignal} from '../core/request-signal.ts'
+import {trustSystemStore} from '../core/tls.ts'
 import {describeIssues, parseJson} from '../protocol/parse.ts'
 import {errorBodySchema} from '../protocol/schemas.ts'
-import {Agent, request} from './undici.ts'
+import {checkServer, nameOf, networkProblem, type NetworkProblem, type Proxy} from './network-problem.ts'
+import {Agent, createProxyAgent, request} from './undici.ts'
 
 /** The server refused a request. */
 export class RefusedError extends ExpectedError {
@@ -71,7 +74,7 @@ export const messageWithSuggestions = (error: unknown): string =>
 export const isNotFound = (error: unknown): boolean =>
   error instanceof RefusedError && (error.status === 404 || error.status === 405)
 
-export type HttpOptions = {baseUrl: string; token?: string | undefined}
+export type HttpOptions = {baseUrl: string; token?: string | undefined; proxy?: Proxy | undefined}
 
 export type Call = {
   /** The start of error messages: `Cannot create the task`. */
@@ -89,19 +92,25 @@ export type Call = {
 
 const missingRouteMs = 60 * 60_000
 
+const connections = {connections: 64, keepAliveTimeout: 30_000, keepAliveMaxTimeout: 60_000, pipelining: 1}
+
 const maxAnswer = 72 * 1024 * 1024
 
 /** HTTP client of one control plane: keep-alive connections, bounded answers, errors with suggestions. */
 export class HttpClient implements AsyncDisposable {
   readonly baseUrl: string
+  readonly proxy: Proxy | undefined
   readonly #origin: string
   readonly #prefix: string
   #token: string | undefined
   #renewal = new AbortController()
   readonly #missingRoutes = new Map<string, {refusal: Error; until: number}>()
-  readonly #agent = new Agent({connections: 64, keepAliveTimeout: 30_000, keepAliveMaxTimeout: 60_000, pipelining: 1})
+  readonly #dispatcher: Dispatcher
 
-  constructor({baseUrl, token}: HttpOptions) {
+  constructor({baseUrl, token, proxy}: HttpOptions) {
+    if ([baseUrl, proxy?.url].some((url) => url?.startsWith('https:'))) trustSystemStore()
+    this.proxy = proxy
+    this.#dispatcher = proxy ? createProxyAgent({...connections, uri: proxy.url}) : new Agent(connections)
     this.baseUrl = baseUrl.replace(/\/+$/, '')
     const {origin, pathname} = new URL(this.baseUrl)
     this.#origin = origin
@@ -142,18 +151,18 @@ export class HttpClient implements AsyncDisposable {
     if (body === undefined) throw this.#notOurs(call, type, text)
     const parsed = v.safeParse(schema, body)
     if (!parsed.success)
-      throw this.#unreachable(
-        call,
-        `the answer is not what a control plane sends: ${describeIssues(parsed.issues)}`,
-        'BAD_ANSWER',
-      )
+      throw this.#unreachable(call, {
+        reason: `the answer is not what a control plane sends: ${describeIssues(parsed.issues)}`,
+        code: 'BAD_ANSWER',
+        suggestion: checkServer,
+      })
     return {value: parsed.output, headers}
   }
 
   /** Opens a stream. Resolves with the body once the server answered 200 with events. Throws as `call` does. */
   async open(call: Call & {silenceMs: number; signal: AbortSignal}): Promise<AsyncIterable<Uint8Array>> {
     try {
-      const response = await request(this.#agent, {
+      const response = await request(this.#dispatcher, {
         ...this.#target(call),
         method: 'GET',
         headers: this.#headers({...call, headers: {accept: 'text/event-stream', ...call.headers}}),
@@ -199,12 +208,12 @@ export class HttpClient implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#agent.destroy()
+    await this.#dispatcher.destroy()
   }
 
   async #exchange(call: Call, signal: AbortSignal) {
     try {
-      const response = await request(this.#agent, {
+      const response = await request(this.#dispatcher, {
         ...this.#target(call),
         method: call.method ?? 'GET',
         headers: this.#headers(call),
@@ -238,19 +247,16 @@ export class HttpClient implements AsyncDisposable {
   #wrapped(call: Call, error: unknown): unknown {
     if (error instanceof ExpectedError) return error
     if (call.signal?.aborted) return error
-    return this.#unreachable(call, reasonOf(error), 'SERVER_UNREACHABLE', error)
+    return this.#unreachable(call, networkProblem(error, this.baseUrl, this.proxy), error)
   }
 
-  #unreachable(call: Call, reason: string, code: string, cause?: unknown): UnreachableError {
-    return new UnreachableError(`${call.what}: ${this.baseUrl}: ${reason}.`, {
-      code,
-      exit: 'unreachable',
-      suggestions: [
-        'Is the server running and the address right? Check --server, A2A_SERVER_URL and `a2a-worker status`.',
-      ],
-      cause,
-    })
+  #unreachable(call: Call, {reason, code, suggestion}: NetworkProblem, cause?: unknown): UnreachableError {
+    const message = `${call.what}: ${this.baseUrl}: ${reason}.`
+    return new UnreachableError(message, {code, exit: 'unreachable', suggestions: [suggestion], cause})
   }
+
+  /** An answer in another form than a control plane's may be of the proxy. */
+  #withProxy = (text: string) => (this.proxy ? `${text}; asked through ${nameOf(this.proxy)}` : text)
 
   #notOurs(call: Call, type: string, text: string): UnreachableError {
     const name = type.split(';')[0] ?? ''
@@ -259,21 +265,20 @@ export class HttpClient implements AsyncDisposable {
       : type.includes('json')
         ? 'malformed JSON'
         : name || 'something without a content type'
-    return this.#unreachable(
-      call,
-      `answered ${kind}, which no control plane does: a proxy or another site may be in between`,
-      'NOT_A_CONTROL_PLANE',
-    )
+    const other = /sent to HTTPS port|to an HTTPS server/.test(text)
+      ? 'it speaks HTTPS on this port: use https:// in the address'
+      : `answered ${kind}, which no control plane does: ${this.proxy ? nameOf(this.proxy) : 'a proxy'} or another site may be in between`
+    return this.#unreachable(call, {reason: other, code: 'NOT_A_CONTROL_PLANE', suggestion: checkServer})
   }
 
   #refused(call: Call, status: number, headers: Record<string, unknown>, body: unknown, text: string): Error {
     const parsed = v.safeParse(errorBodySchema, body)
     if (!parsed.success && status >= 300 && status < 400)
-      return this.#unreachable(
-        call,
-        `redirects to ${String(headers['location'] ?? 'elsewhere')}; give that address`,
-        'REDIRECTED',
-      )
+      return this.#unreachable(call, {
+        reason: `redirects to ${String(headers['location'] ?? 'elsewhere')}; give that address`,
+        code: 'REDIRECTED',
+        suggestion: checkServer,
+      })
     const type = String(headers['content-type'] ?? '')
     // A control plane answers 404 in JSON. Another form comes from a proxy that has lost its server.
     const isOfProxy = (isPage(type, text) && status < 500) || status === 404 || status === 405
@@ -281,7 +286,7 @@ export class HttpClient implements AsyncDisposable {
     const retryAfter = Number(headers['retry-after'])
     return new RefusedError(call.what, {
       status,
-      detail: parsed.success ? detailText(parsed.output.detail) : oneLine(text) || `HTTP ${status}`,
+      detail: parsed.success ? detailText(parsed.output.detail) : this.#withProxy(oneLine(text) || `HTTP ${status}`),
       plain: !parsed.success,
       ...(Number.isFinite(retryAfter) && retryAfter >= 0 ? {retryAfter} : {}),
       ...(parsed.success && parsed.output.next !== undefined ? {next: parsed.output.next} : {}),
@@ -320,23 +325,4 @@ async function readBounded(body: AsyncIterable<Uint8Array>, maxBytes: number): P
   }
 
   return text + decoder.decode()
-}
-
-const reasons: Record<string, string> = {
-  ECONNREFUSED: 'nothing listens there (connection refused)',
-  ENOTFOUND: 'the host name is not known',
-  EAI_AGAIN: 'the host name cannot be looked up now',
-  ECONNRESET: 'the connection was reset',
-  EPIPE: 'the connection was closed',
-  UND_ERR_SOCKET: 'the connection was closed in mid-answer',
-  UND_ERR_CONNECT_TIMEOUT: 'no connection within the time limit',
-  UND_ERR_HEADERS_TIMEOUT: 'no answer within the time limit',
-  UND_ERR_BODY_TIMEOUT: 'the answer stalled',
-  EHOSTUNREACH: 'the host cannot be reached',
-  ENETUNREACH: 'the network cannot be reached',
-}
-
-function reasonOf(error: unknown): string {
-  const code = errorCode(error)
-  return (code !== undefined && reasons[code]) || messageOf(error)
 }

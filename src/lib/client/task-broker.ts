@@ -2,6 +2,7 @@ import type {Redis} from 'ioredis'
 import * as v from 'valibot'
 import {messageOf} from '../core/errors.ts'
 import {aborted} from '../core/request-signal.ts'
+import {tlsProblem, trustSystemStore} from '../core/tls.ts'
 import {brokerChannels, brokerMessageSchema} from '../protocol/broker.ts'
 import {parseJson} from '../protocol/parse.ts'
 
@@ -30,6 +31,7 @@ export async function listenToBroker(options: TaskBrokerOptions): Promise<void> 
   const {url, signal, onState, pingMs = 15_000, answerMs = 5000} = options
   const ioredis = await import('ioredis')
   const state = stateChanges(onState)
+  if (url.startsWith('rediss:')) trustSystemStore()
   const redis = new ioredis.Redis(url, {
     lazyConnect: true,
     autoResubscribe: false, // done below, where a refusal is handled
@@ -42,7 +44,7 @@ export async function listenToBroker(options: TaskBrokerOptions): Promise<void> 
   })
   let reason = 'connection closed'
   redis.on('error', (error) => {
-    reason = messageOf(error)
+    reason = tlsProblem(error) ?? messageOf(error)
     state.down(reason)
   })
   redis.on('close', () => state.down(reason))

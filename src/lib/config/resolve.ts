@@ -3,6 +3,7 @@ import {nearestNames} from '../core/nearest.ts'
 import {brokerUrlProblem} from '../protocol/broker.ts'
 import type {ConfigFile, Environment} from './file.ts'
 import {isValidId} from './identity.ts'
+import {proxyProblem} from './proxy.ts'
 import {readValue, InvalidValueError} from './read-value.ts'
 import type {Config, ConfiguredCodebase, SettingKey} from './settings.ts'
 import {envNames, settingKeys, settingDefinition, settings} from './settings.ts'
@@ -99,6 +100,8 @@ export function validateConfig(config: Config, sources: Sources): string[] {
     if (problem) found.push(`server_url (${sources.server_url}): ${problem}`)
   }
 
+  const proxy = config.proxy === undefined ? undefined : proxyProblem(config.proxy)
+  if (proxy) found.push(`proxy (${sources.proxy}): ${proxy}`)
   const broker = config.redis_url === undefined ? undefined : brokerUrlProblem(config.redis_url)
   if (broker) found.push(`redis_url (${sources.redis_url}): ${broker}`)
   for (const pattern of config.redact) {

@@ -35,6 +35,12 @@ export const settings = {
   server_url: {type: 'string', description: 'Control plane to work for', flag: 'server', char: 's'},
   auth_token: {type: 'string', description: 'Bearer token for the control plane', secret: true, live: true},
   auth_token_file: {type: 'path', description: 'File that contains the token (mode 0600)', live: true},
+  proxy: {
+    type: 'string',
+    description:
+      'HTTP proxy on the way to the control plane, or none (default: HTTPS_PROXY or HTTP_PROXY, except for NO_PROXY); never used for loopback',
+    secret: true,
+  },
   worker_name: {type: 'string', description: 'Name of this worker', flag: 'name', char: 'n'},
   worker_id: {
     type: 'string',

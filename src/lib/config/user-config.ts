@@ -57,6 +57,7 @@ function attempt<T>(file: string, step: () => T): T {
   try {
     return step()
   } catch (error) {
+    if (error instanceof ExpectedError) throw error
     throw new ExpectedError(`Cannot write ${file}: ${messageOf(error)}.`, {
       code: 'CANNOT_WRITE',
       exit: 'cannotWrite',

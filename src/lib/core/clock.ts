@@ -8,6 +8,20 @@ export interface Clock {
   sleep(ms: number, signal?: AbortSignal): Promise<void>
 }
 
+/** Node fires a timer with a longer delay (24.8 days) at once. */
+const maxTimerMs = 2 ** 31 - 1
+
+/** Calls `callback` after `ms`, which may be of any length. Returns the function that cancels it. */
+export function startTimer(ms: number, callback: () => void): () => void {
+  let timer: NodeJS.Timeout
+  const arm = (rest: number) => {
+    const next = rest > maxTimerMs ? () => arm(rest - maxTimerMs) : callback
+    timer = setTimeout(next, Math.min(rest, maxTimerMs))
+  }
+  arm(ms)
+  return () => clearTimeout(timer)
+}
+
 export const systemClock: Clock = {
   now: () => Date.now(),
   monotonic: () => performance.now(),
@@ -15,11 +29,11 @@ export const systemClock: Clock = {
     new Promise((resolve) => {
       if (signal?.aborted) return resolve()
       const done = () => {
-        clearTimeout(timer)
+        cancel()
         signal?.removeEventListener('abort', done)
         resolve()
       }
-      const timer = setTimeout(done, ms)
+      const cancel = startTimer(ms, done)
       signal?.addEventListener('abort', done, {once: true})
     }),
 }

@@ -1,3 +1,5 @@
+import {startTimer} from './clock.ts'
+
 /**
  * A signal for one request: aborted with the parent or after `timeoutMs`. Disposing detaches it from both.
  * `AbortSignal.any([parent, AbortSignal.timeout(ms)])` for each request would leak in a daemon (nodejs/node#54614).
@@ -7,14 +9,13 @@ export function requestSignal(parent: AbortSignal | undefined, timeoutMs: number
   const forward = () => controller.abort(parent?.reason)
   if (parent?.aborted) forward()
   else parent?.addEventListener('abort', forward, {once: true})
-  const timer = setTimeout(
-    () => controller.abort(new DOMException(`no answer within ${timeoutMs / 1000} s`, 'TimeoutError')),
-    timeoutMs,
+  const cancel = startTimer(timeoutMs, () =>
+    controller.abort(new DOMException(`no answer within ${timeoutMs / 1000} s`, 'TimeoutError')),
   )
   return {
     signal: controller.signal,
     [Symbol.dispose]() {
-      clearTimeout(timer)
+      cancel()
       parent?.removeEventListener('abort', forward)
     },
   }

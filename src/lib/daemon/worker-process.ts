@@ -1,9 +1,11 @@
 import {fstatSync} from 'node:fs'
 import {homedir} from 'node:os'
 import {ControlPlaneClient} from '../client/control-plane.ts'
+import {nameOf} from '../client/network-problem.ts'
 import type {Environment} from '../config/file.ts'
 import {globalCodebasePath} from '../config/global-codebase.ts'
 import type {Config} from '../config/settings.ts'
+import {proxyFor, proxyPasswords} from '../config/proxy.ts'
 import {authToken} from '../config/token.ts'
 import {socketMode, socketPath} from '../control/socket-path.ts'
 import {serveSocket} from '../control/socket-server.ts'
@@ -11,9 +13,11 @@ import {Cleanup} from '../core/cleanup.ts'
 import {systemClock} from '../core/clock.ts'
 import {compactHeap} from '../core/compact-heap.ts'
 import {exitCodes} from '../core/errors.ts'
+import {isLoopback} from '../core/loopback.ts'
 import {onHangup, onTermination, StopLadder, type StopStep} from '../core/signals.ts'
 import {EventBus} from '../events/bus.ts'
 import {logReporter, type LogOptions} from '../events/log-reporter.ts'
+import {initFix, initProblem} from '../executor/init-process.ts'
 import {isNotifyService, reportToManager} from '../service/manager.ts'
 import type {OpenDashboard} from '../ui/dashboard/controls.ts'
 import {ViewStore} from '../ui/view/view-store.ts'
@@ -87,6 +91,8 @@ async function runProcess(options: WorkerProcessOptions, ladder: StopLadder): Pr
   await using _manager = reportToManager(bus, {env: options.env, pid: process.pid})
   const {step, detach, drain} = createStopHandlers(ladder, bus)
   using _signals = onTermination(step, detach)
+  const unreaped = initProblem()
+  if (unreaped) bus.emit({type: 'notice', level: 'warn', text: `${unreaped}; start the container with ${initFix}`})
   const reloader = new Reloader()
   using _hangup = onHangup({reload: reloader.request, leave: drain})
   if (notice !== undefined) bus.emit({type: 'notice', level: 'warn', text: notice})
@@ -184,14 +190,16 @@ async function connectControlPlane(options: WorkerProcessOptions, bus: EventBus,
   const {config, stateDir} = options
   if (!usesLocalControlPlane(options) && config.server_url !== undefined) {
     const url = new URL(config.server_url)
-    const isUnencrypted = url.protocol === 'http:' && !['localhost', '127.0.0.1', '[::1]'].includes(url.hostname)
+    const isUnencrypted = url.protocol === 'http:' && !isLoopback(url.hostname)
     if (isUnencrypted)
       bus.emit({
         type: 'notice',
         level: 'warn',
         text: `${config.server_url} is not encrypted: others on the network can read token, prompts and output`,
       })
-    return {baseUrl: config.server_url, token: authToken(config)}
+    const proxy = proxyFor(config.server_url, {setting: config.proxy, env: options.env})
+    if (proxy) bus.emit({type: 'notice', level: 'info', text: `The server is reached through ${nameOf(proxy)}`})
+    return {baseUrl: config.server_url, token: authToken(config), proxy}
   }
 
   const {embedPlane} = await import('../server/embedded.ts')
@@ -203,11 +211,15 @@ async function connectControlPlane(options: WorkerProcessOptions, bus: EventBus,
   return {baseUrl: plane.url, token: plane.token}
 }
 
-/** Values that must not leave the machine: all tokens used so far, and the agents' variables with the name of a secret. */
+/** Values that must not leave the machine: all tokens used so far, the passwords of proxies, and the agents' variables with the name of a secret. */
 function collectSecrets({env, config}: WorkerProcessOptions, tokens: ReadonlySet<string>): string[] {
   const secretName = /(KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL)/i
   const allowed = Object.entries(env).filter(([name]) =>
     config.env_allow.some((allow) => allow === name || (allow.endsWith('*') && name.startsWith(allow.slice(0, -1)))),
   )
-  return [...tokens, ...allowed.flatMap(([name, value]) => (secretName.test(name) && value ? [value] : []))]
+  return [
+    ...tokens,
+    ...proxyPasswords(config.proxy, env),
+    ...allowed.flatMap(([name, value]) => (secretName.test(name) && value ? [value] : [])),
+  ]
 }

@@ -2,7 +2,7 @@ import type {ControlPlaneClient} from '../client/control-plane.ts'
 import {messageOf} from '../core/errors.ts'
 import type {Clock} from '../core/clock.ts'
 import {problem, type Finding, type MachineContext, type ControlPlaneContext} from './finding.ts'
-import {checkCodebases, checkOpenCode, checkState, checkWorker} from './machine-checks.ts'
+import {checkCodebases, checkInit, checkOpenCode, checkState, checkWorker} from './machine-checks.ts'
 import {checkQueue} from './queue-checks.ts'
 import {checkBroker, checkLists, checkServer} from './server-checks.ts'
 
@@ -21,6 +21,7 @@ export async function runChecks({machine, createClient, clock}: DoctorOptions): 
   const findings = [
     ...(await runCheck('OpenCode', () => checkOpenCode(machine))),
     ...(await runCheck('state', () => checkState(machine))),
+    ...(await runCheck('init', checkInit)),
     ...(await runCheck('codebases', () => checkCodebases(machine))),
     ...(await runCheck('worker', () => checkWorker(machine))),
     ...(await runCheck('broker', () => checkBroker(machine))),

@@ -3,6 +3,7 @@ import {execa} from 'execa'
 import {formatBytes} from '../core/format-bytes.ts'
 import {ExpectedError, messageOf} from '../core/errors.ts'
 import {makePrivateDirectory} from '../config/state-directory.ts'
+import {initFix, initProblem} from '../executor/init-process.ts'
 import {localOpenCode} from '../opencode/program/local-opencode.ts'
 import {probeOpenCode} from '../opencode/program/probe.ts'
 import {directoryProblem} from '../worker/registration/directory-problem.ts'
@@ -102,6 +103,12 @@ export async function checkWorker({local, server}: MachineContext): Promise<Find
       ? ok(check, where)
       : problem(check, `${where}: it serves no codebase`, 'a2a-worker register /path/to/code')
   })
+}
+
+/** Checks that process 1 reaps the processes that agents leave behind. */
+export async function checkInit(): Promise<Finding[]> {
+  const wrong = initProblem()
+  return wrong === undefined ? [] : [warning('init', wrong, initFix)]
 }
 
 /** Explains why no worker runs, from the state of the service if one is installed. */

@@ -1,7 +1,9 @@
 import {lookup} from 'node:dns/promises'
 import {ControlPlaneClient} from '../client/control-plane.ts'
 import {isUnauthorized} from '../client/http.ts'
-import {ExpectedError, errorCode, messageOf} from '../core/errors.ts'
+import {nameOf} from '../client/network-problem.ts'
+import {ExpectedError, messageOf} from '../core/errors.ts'
+import {tlsProblem, trustSystemStore} from '../core/tls.ts'
 import {ok, problem, skipped, warning, type Finding, type MachineContext, type ControlPlaneContext} from './finding.ts'
 
 /** Allowed difference between the clocks. A larger one makes ages and expiry times wrong. */
@@ -23,33 +25,48 @@ export async function checkServer(
         'Set one: a2a-worker config set server_url https://…, or start one here: a2a-worker start',
       ),
     ]
-  const {hostname} = new URL(server)
-  try {
-    await lookup(hostname.replaceAll(/[[\]]/g, ''))
-  } catch {
-    return [
-      problem(check, `the host name ${hostname} cannot be resolved`, `nslookup ${hostname}`, 'Correct server_url.'),
-    ]
-  }
+  const {proxy} = client.http
+  const way = proxy ? [ok('proxy', `requests go through ${nameOf(proxy)}`)] : []
+  const unknown = proxy ? undefined : await findNameProblem(server) // a proxy resolves the name itself
+  if (unknown) return [unknown]
 
   try {
     const startedAt = Date.now()
     const {version, date} = await client.healthWithDate()
     return [
+      ...way,
       ok(check, `${server} answers${version ? `, version ${version}` : ''}`),
       ...checkClock(date, startedAt),
       ...(await checkToken(client)),
     ]
   } catch (error) {
-    return [unreachable(server, error)]
+    return [...way, unreachable(server, error)]
+  }
+}
+
+async function findNameProblem(server: string): Promise<Finding | undefined> {
+  const {hostname} = new URL(server)
+  try {
+    await lookup(hostname.replaceAll(/[[\]]/g, ''))
+    return undefined
+  } catch {
+    return problem(
+      'server',
+      `the host name ${hostname} cannot be resolved`,
+      `nslookup ${hostname}`,
+      'Correct server_url.',
+    )
   }
 }
 
 function unreachable(server: string, error: unknown): Finding {
   const message = messageOf(error)
   const fixes = error instanceof ExpectedError ? error.suggestions : []
-  if (/certificate|CERT|self.signed/i.test(`${message} ${errorCode(error) ?? ''}`))
-    return problem('server', message, 'Set the CA of the server: NODE_EXTRA_CA_CERTS=/path/to/ca.pem')
+  if (
+    tlsProblem((error as Error).cause) !== undefined ||
+    (error instanceof ExpectedError && error.code.startsWith('PROXY_'))
+  )
+    return problem('server', message, ...fixes)
   const port = new URL(server).port || (server.startsWith('https') ? '443' : '80')
   return problem(
     'server',
@@ -146,10 +163,11 @@ const counts = (samples: readonly string[][]) => samples.map((sample) => sample.
 export async function checkBroker({config}: MachineContext): Promise<Finding[]> {
   const check = 'broker'
   if (config.redis_url === undefined) return [skipped(check, 'not configured; tasks arrive by stream or polling')]
+  if (config.redis_url.startsWith('rediss:')) trustSystemStore()
   const {Redis} = await import('ioredis')
   const redis = new Redis(config.redis_url, {lazyConnect: true, retryStrategy: null, connectTimeout: 5000})
   let reason = ''
-  redis.on('error', (error) => (reason = messageOf(error)))
+  redis.on('error', (error) => (reason = tlsProblem(error) ?? messageOf(error)))
   try {
     await redis.connect()
     await redis.ping()

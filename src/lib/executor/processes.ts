@@ -51,6 +51,13 @@ export function listProcesses(range?: {from: number; to: number}): ProcessInfo[]
     .filter((info) => info !== undefined && hasNotEnded(info)) as ProcessInfo[]
 }
 
+/** How many children of this process have ended and were not reaped. */
+export const countZombies = (parent: number): number =>
+  pidsIn('/proc').filter((pid) => {
+    const info = readProcess(pid)
+    return info?.state === 'Z' && info.parent === parent
+  }).length
+
 function pidsOf(range: {from: number; to: number} | undefined): number[] {
   if (!range) return pidsIn('/proc')
   const {from, to} = range

@@ -3,6 +3,7 @@ import {once} from 'node:events'
 import {statSync} from 'node:fs'
 import {ExpectedError, type ExitName, errorCode, messageOf} from '../core/errors.ts'
 import type {ProcessIdentity} from './executor.ts'
+import {preferForMemoryKill} from './out-of-memory.ts'
 import {identify} from './processes.ts'
 
 export type AgentExit = {code: number | null; signal: string | null}
@@ -38,6 +39,7 @@ export async function spawnAgent(
   const exited = new Promise<AgentExit>((resolve) => {
     child.once('exit', (code, signal) => resolve({code, signal}))
   })
+  preferForMemoryKill(child.pid)
   onSpawn(identity)
   return {identity, exited}
 }

@@ -8,6 +8,7 @@ import {type RunObserver, type RunOutcome, type RunRequest, type StopReason, run
 import type {ProcessIdentity} from './executor.ts'
 import {endProcesses} from './kill-tree.ts'
 import {awaitedPermission} from './awaited-permission.ts'
+import {countMemoryKills} from './out-of-memory.ts'
 import {descendantsOf, isAlive} from './processes.ts'
 import {readEvents} from './read-events.ts'
 import type {AgentExit} from './spawn-agent.ts'
@@ -46,6 +47,7 @@ export type Supervised = {outcome: RunOutcome; events: number; stderr: string}
 export async function superviseAgent(options: SuperviseOptions): Promise<Supervised> {
   const {request, observer, clock, exited, startedAt} = options
   const record = new RunRecord()
+  const killsBefore = countMemoryKills()
   const exitSeen = new AbortController()
   const watching = new AbortController()
   const family = trackFamily(options.root)
@@ -84,6 +86,7 @@ export async function superviseAgent(options: SuperviseOptions): Promise<Supervi
   ])
   watching.abort('over')
   const wasFull = isFullNow(request.runDir) // before the cleanup, which frees space
+  const isOutOfMemory = (countMemoryKills() ?? 0) > (killsBefore ?? 0)
   let stop: StopReason | undefined
   if (first !== 'exit' && first) {
     // A finished task counts as done, even if its process had to be ended.
@@ -104,7 +107,11 @@ export async function superviseAgent(options: SuperviseOptions): Promise<Supervi
 
   const stderr = readTail(join(request.runDir, runFiles.stderr), options.stderrFrom)
   warnOfFallback(stderr, observer)
-  return {outcome: outcomeOf(options, {record, exit, stderr, stop, wasFull}), events: record.events, stderr}
+  return {
+    outcome: outcomeOf(options, {record, exit, stderr, stop, wasFull, isOutOfMemory}),
+    events: record.events,
+    stderr,
+  }
 }
 
 const stopped = ({stop}: SuperviseOptions) =>
@@ -136,6 +143,7 @@ type Ending = {
   stderr: string
   stop: StopReason | undefined
   wasFull: boolean
+  isOutOfMemory: boolean
 }
 
 function outcomeOf({request, model, clock, startedAt}: SuperviseOptions, ending: Ending): RunOutcome {

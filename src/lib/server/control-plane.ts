@@ -1,6 +1,7 @@
 import {once} from 'node:events'
 import type {Server} from 'node:http'
 import {createServer as createSecureServer} from 'node:https'
+import type {Server as SecureServer} from 'node:tls'
 import type {AddressInfo} from 'node:net'
 import {createAdaptorServer} from '@hono/node-server'
 import type {Clock} from '../core/clock.ts'
@@ -10,7 +11,8 @@ import {ExpectedError, messageOf} from '../core/errors.ts'
 import {limits} from '../protocol/limits.ts'
 import {noAnnouncer, redisAnnouncer, type Announcer} from './streams/announcer.ts'
 import {createApp} from './app.ts'
-import type {AuthMode, Token} from './http/auth.ts'
+import {readCredentials, type CredentialSources} from './credentials.ts'
+import type {AuthMode} from './http/auth.ts'
 import {createAuthGuard} from './http/auth.ts'
 import {Dispatch} from './dispatch/dispatch.ts'
 import {HttpError} from './http/http-error.ts'
@@ -31,18 +33,14 @@ import {Roster} from './dispatch/roster.ts'
 import type {Database} from '../core/sqlite.ts'
 import {explainDatabase, walSync, migrate, openDatabase} from '../core/sqlite.ts'
 import {sqliteStore} from './store/sqlite-store.ts'
-import type {TlsFiles} from './http/tls.ts'
-import {readTls} from './http/tls.ts'
 
-export type ControlPlaneOptions = {
+/** Without `tls` the control plane serves plain HTTP. */
+export type ControlPlaneOptions = CredentialSources & {
   host: string
   /** 0 means any free port. */
   port: number
   /** A file, or `:memory:`. */
   database: string
-  /** Without it the control plane serves plain HTTP. */
-  tls?: TlsFiles
-  tokens?: Token[]
   /** Default: required if there are tokens, otherwise off. */
   auth?: AuthMode
   clock?: Clock
@@ -66,6 +64,11 @@ export type ControlPlane = AsyncDisposable & {
   readonly url: string
   readonly host: string
   readonly port: number
+  /**
+   * Reads the certificate and the tokens file again. Open connections and streams go on with the old ones. Throws
+   * ExpectedError (78) if a file is bad, and changes nothing then.
+   */
+  reload(): void
   /** Ends all streams, commits open changes, closes the database. */
   close(): Promise<void>
 }
@@ -81,9 +84,9 @@ const defaults: Timings = {
 
 /** Starts a control plane and resolves when it listens. */
 export async function startControlPlane(options: ControlPlaneOptions): Promise<ControlPlane> {
-  const {host, port, tokens = [], auth = tokens.length > 0 ? 'required' : 'off'} = options
+  const {tokens, tls} = readCredentials(options)
+  const {host, port, auth = tokens.length > 0 ? 'required' : 'off'} = options
   checkExposure(host, tokens, auth)
-  const tls = options.tls && readTls(options.tls)
   const exclusive = options.exclusive ?? true
   const database = await openDatabase(options.database, {exclusive})
   const disk = options.database === ':memory:' ? undefined : walSync(options.database)
@@ -94,11 +97,13 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     database.close()
   }
   try {
-    parts = assemble(database, options, await announcerOf(options), disk?.sync)
+    const asksForTokens = tokens.length > 0 && auth !== 'off'
+    parts = assemble(database, {...options, asksForTokens}, await announcerOf(options), disk?.sync)
+    let guard = createAuthGuard(tokens, auth)
     const server = createAdaptorServer({
       fetch: createApp(
         parts,
-        createAuthGuard(tokens, auth),
+        (authorization, path) => guard(authorization, path),
         createCrossSiteGuard(host, {anyName: options.auth === 'off'}),
       ).fetch,
       overrideGlobalObjects: false, // the control plane may run inside a worker, whose `fetch` must not change
@@ -107,7 +112,12 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     server.keepAliveTimeout = 75_000 // longer than clients keep idle connections, so that clients close them
     await listen(server, host, port)
     const retention = {...defaultRetention, ...options.retention}
-    return running(server, {parts, closeStore, retention, host, scheme: tls ? 'https' : 'http'})
+    const reload = () => {
+      const fresh = readCredentials(options)
+      if (fresh.tls) (server as unknown as SecureServer).setSecureContext(fresh.tls)
+      guard = createAuthGuard(fresh.tokens, auth)
+    }
+    return {...running(server, {parts, closeStore, retention, host, scheme: tls ? 'https' : 'http'}), reload}
   } catch (error) {
     closeStore()
     throw error instanceof ExpectedError ? error : explainDatabase(options.database, error)
@@ -120,13 +130,12 @@ const announcerOf = async ({brokerUrl, clock = systemClock, log = () => {}}: Con
 /** Creates the parts, and restores the leases of tasks that ran under an earlier process. */
 function assemble(
   database: Database,
-  options: ControlPlaneOptions,
+  options: ControlPlaneOptions & {asksForTokens: boolean},
   announcer: Announcer,
   sync: (() => Promise<void>) | undefined,
 ): Parts {
   migrate(database, options.database, migrations)
-  const {clock = systemClock, log = () => {}, version, tokens = []} = options
-  const asksForTokens = tokens.length > 0 && options.auth !== 'off'
+  const {clock = systemClock, log = () => {}, version, asksForTokens} = options
   const timings = {...defaults, ...options.timings}
   const store = sqliteStore(database)
   const hub = new Hub(clock)
@@ -185,7 +194,7 @@ function rebuildMemory(parts: Parts): void {
 
 type Running = {parts: Parts; closeStore: () => void; retention: Retention; host: string; scheme: string}
 
-function running(server: Server, {parts, closeStore, retention, host, scheme}: Running): ControlPlane {
+function running(server: Server, {parts, closeStore, retention, host, scheme}: Running): Omit<ControlPlane, 'reload'> {
   const {hub, commits, dispatch, timings} = parts
   const keepAlive = setInterval(() => hub.heartbeat(), timings.keepAliveMs)
   const tick = Math.max(5, Math.min(timings.leaseMs, timings.offerMs, timings.silentWorkerMs, 5000) / 20)

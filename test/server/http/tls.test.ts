@@ -1,24 +1,15 @@
-import {execFile} from 'node:child_process'
 import {writeFile} from 'node:fs/promises'
-import {promisify} from 'node:util'
 import {beforeAll, expect, test} from 'vitest'
+import {makeCertificate} from '../../support/certificate.ts'
 import {cli, environment} from '../../support/cli.ts'
 import {scratch} from '../support/plane.ts'
 import {runScript} from '../support/process.ts'
 
 let folder: Awaited<ReturnType<typeof scratch>>
 
-/** A certificate for 127.0.0.1 that is its own authority. */
-const makeCertificate = (name: string) =>
-  promisify(execFile)('openssl', [
-    ...['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2'],
-    ...['-subj', '/CN=localhost', '-addext', 'subjectAltName=IP:127.0.0.1'],
-    ...['-keyout', folder.file(`${name}.key`), '-out', folder.file(`${name}.crt`)],
-  ])
-
 beforeAll(async () => {
   folder = await scratch()
-  await Promise.all([makeCertificate('plane'), makeCertificate('other')])
+  for (const name of ['plane', 'other']) makeCertificate(folder.path, name)
   return () => folder[Symbol.asyncDispose]()
 })
 

@@ -16,6 +16,8 @@ export type Evidence = {
   model: string | undefined
   /** Whether the disk was full at the end of the run or before. Lines may be missing then. */
   isDiskFull: boolean
+  /** Whether the kernel has killed a process of the worker's control group during the run because memory ran out. */
+  isOutOfMemory?: boolean
 }
 
 export type Verdict = {status: FinalStatus; error: string | null}
@@ -32,17 +34,21 @@ export function judge(evidence: Evidence): Verdict {
 }
 
 function failureOf(evidence: Evidence): string {
-  const {record, stderr, isDiskFull} = evidence
+  const {record, stderr, isDiskFull, isOutOfMemory} = evidence
   if (record.error) return describeError(record.error, evidence)
   const permission = rejectedPermission(evidence)
   if (permission) return permission
   const printed = lastLines(stderr)
   if (isDiskFull) return 'the disk is full: what OpenCode printed is not complete'
   if (mentionsDiskFull(stderr)) return `the disk is full: ${printed}`
+  if (isOutOfMemory) return outOfMemory
   const ending = describeExit(evidence)
   if (record.events === 0) return printed || `OpenCode ${ending} and printed ${whatInstead(record)}`
   return `OpenCode ${ending} before the task was done${printed ? `: ${printed}` : ''}`
 }
+
+const outOfMemory =
+  'out of memory: the kernel killed a process of the run. Raise MemoryMax of the service (or the limit of the container), or lower max_concurrent_tasks'
 
 const whatInstead = ({others}: RunRecord) =>
   others === 0 ? 'nothing' : `no event, only lines of another kind (${others}): is opencode_bin the OpenCode program?`

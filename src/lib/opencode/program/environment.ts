@@ -37,6 +37,7 @@ export function agentEnvironment(options: EnvironmentOptions): Record<string, st
 
   return {
     ...env,
+    ...withoutProxyForLoopback(env),
     // OpenCode uses PWD instead of the working directory. A wrong value means work in the wrong codebase.
     PWD: cwd,
     TMPDIR: tmpDir,
@@ -47,6 +48,13 @@ export function agentEnvironment(options: EnvironmentOptions): Record<string, st
     OPENCODE_PERMISSION: JSON.stringify(permissionRules(tmpDir, permissions, base['OPENCODE_PERMISSION'])),
     [markerVariable]: marker,
   }
+}
+
+/** OpenCode talks to a server of its own on loopback, which no proxy can reach. */
+function withoutProxyForLoopback(env: Record<string, string>): Record<string, string> {
+  if (!Object.keys(env).some((name) => /^(?:https?|all)_proxy$/i.test(name))) return {}
+  const list = [env['no_proxy'] ?? env['NO_PROXY'], 'localhost,127.0.0.1,::1'].filter(Boolean).join(',')
+  return {NO_PROXY: list, no_proxy: list}
 }
 
 function nameFilter(names: readonly string[]): (name: string) => boolean {

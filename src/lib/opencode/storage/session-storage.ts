@@ -1,8 +1,8 @@
 import {accessSync, constants} from 'node:fs'
 import {access, stat} from 'node:fs/promises'
-import {userInfo} from 'node:os'
 import {basename, dirname, isAbsolute, join} from 'node:path'
 import {ExpectedError, errorCode} from '../../core/errors.ts'
+import {userName} from '../../core/user-name.ts'
 
 export type StorageOptions = {
   /** The configured path: the `storage` folder, the data folder that contains it, or a database. */
@@ -148,11 +148,3 @@ function isPassable(folder: string): boolean {
 }
 
 const quoted = (path: string) => (/^[\w./-]+$/.test(path) ? path : `'${path.replaceAll("'", String.raw`'\''`)}'`)
-
-function userName(): string {
-  try {
-    return userInfo().username
-  } catch {
-    return String(process.getuid?.() ?? '')
-  }
-}

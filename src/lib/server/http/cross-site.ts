@@ -1,8 +1,6 @@
 import {hostname} from 'node:os'
+import {isLoopback} from '../../core/loopback.ts'
 import {HttpError} from './http-error.ts'
-
-/** Whether only this machine can reach an address. */
-export const isLoopback = (host: string) => /^(127\.\d+\.\d+\.\d+|::1|localhost)$/.test(host)
 
 /** Reads a request header. Browsers set the headers used here themselves; a page cannot change them. */
 type Header = (name: 'origin' | 'host' | 'sec-fetch-site' | 'sec-fetch-mode') => string | undefined

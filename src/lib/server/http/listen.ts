@@ -1,8 +1,8 @@
 import {once} from 'node:events'
 import type {Server} from 'node:http'
 import {configError, errorCode, ExpectedError, messageOf} from '../../core/errors.ts'
+import {isLoopback} from '../../core/loopback.ts'
 import type {AuthMode, Token} from './auth.ts'
-import {isLoopback} from './cross-site.ts'
 
 /** Anyone who can reach the control plane can run code on the workers' machines. Throws ExpectedError (78). */
 export function checkExposure(host: string, tokens: readonly Token[], auth: AuthMode): void {

@@ -1,6 +1,7 @@
 import {isoTime, type Clock} from '../../core/clock.ts'
 import {configError, messageOf} from '../../core/errors.ts'
 import {fullJitter} from '../../core/loop.ts'
+import {tlsProblem, trustSystemStore} from '../../core/tls.ts'
 import {brokerChannels, brokerTypes, brokerUrlProblem} from '../../protocol/broker.ts'
 import type {StoredTask} from '../store/store.ts'
 import {taskFrame} from './task-view.ts'
@@ -24,6 +25,7 @@ const retry = fullJitter(200, 10_000)
 export async function redisAnnouncer(url: string, clock: Clock, log: (line: string) => void): Promise<Announcer> {
   const problem = brokerUrlProblem(url)
   if (problem) throw configError(`The broker's address ${problem}.`, 'Correct --redis-url or A2A_REDIS_URL.')
+  if (url.startsWith('rediss:')) trustSystemStore()
   const {Redis} = await import('ioredis')
   const redis = new Redis(url, {
     lazyConnect: true,
@@ -39,7 +41,9 @@ export async function redisAnnouncer(url: string, clock: Clock, log: (line: stri
     wasUp = isUp
   }
   redis.on('ready', () => change(true, 'Broker connected: tasks are announced on it'))
-  redis.on('error', (error) => change(false, `Broker out of reach (${messageOf(error)}): tasks are not announced`))
+  redis.on('error', (error) =>
+    change(false, `Broker out of reach (${tlsProblem(error) ?? messageOf(error)}): tasks are not announced`),
+  )
   redis.on('close', () => change(false, 'Broker lost: tasks are not announced'))
   redis.connect().catch(() => {}) // reported by `error`; ioredis retries
 

@@ -8,8 +8,12 @@ export const fileHeader = '# Written by `a2a-worker install-service`'
 /** Default of `drain_timeout` in seconds. The drop-in of a machine overrides the stop timeout. */
 export const defaultDrain = 300
 
+/** A longer time means no limit. systemd ignores a time that it cannot represent, and would take its default of 90 s. */
+const maxSeconds = 100 * 365 * 86_400
+
 /** TimeoutStopSec: the drain plus time to unregister. 0 means no limit. */
-export const stopTimeout = (drainSeconds: number) => (drainSeconds === 0 ? 'infinity' : String(drainSeconds + 30))
+export const stopTimeout = (drainSeconds: number) =>
+  drainSeconds === 0 || drainSeconds > maxSeconds ? 'infinity' : String(drainSeconds + 30)
 
 /** Text of the worker's unit. */
 export function workerUnit(layout: Layout): string {
@@ -46,7 +50,7 @@ WatchdogSec=60
 # A task that runs out of memory fails, but the worker keeps running.
 OOMPolicy=continue
 MemoryMax=2G
-CPUQuota=200%
+${isSystem ? '# The kernel then picks an agent, not the worker, which raises this value for its agents.\nOOMScoreAdjust=-200\n' : ''}CPUQuota=200%
 # No core dumps, because the memory of the worker contains tokens.
 LimitCORE=0
 NoNewPrivileges=yes

@@ -1,4 +1,5 @@
 import {systemClock} from '../../core/clock.ts'
+import {requestSignal} from '../../core/request-signal.ts'
 import type {Task} from '../../protocol/schemas.ts'
 import {droppedText, OutputView} from './output-view.ts'
 import type {ControlPlaneClient} from '../../client/control-plane.ts'
@@ -21,7 +22,8 @@ export type WaitEnd = {type: 'ended'; task: Task} | {type: 'interrupted'} | {typ
 /** Waits until the task ends, the signal aborts, or the time limit is reached. */
 export async function waitForTask(taskId: string, options: WaitOptions): Promise<WaitEnd> {
   const {client, signal, timeoutMs, print, notify} = options
-  const stop = timeoutMs > 0 ? AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]) : signal
+  using limit = timeoutMs > 0 ? requestSignal(signal, timeoutMs) : undefined
+  const stop = limit?.signal ?? signal
   const view = print && new OutputView(print)
   let lastReason = ''
   try {
