@@ -55,6 +55,11 @@ export function walSync(file: string): {sync: () => Promise<void>; close: () => 
   }
 }
 
+/** Gives the space of the WAL back to the disk. Does nothing while a transaction is open. */
+export function shortenLog(database: Database): void {
+  if (!database.isTransaction) database.exec('PRAGMA wal_checkpoint(TRUNCATE)')
+}
+
 const fdatasync = promisify(fdatasyncCallback)
 
 /**

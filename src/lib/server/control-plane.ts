@@ -31,7 +31,7 @@ import type {Retention} from './retention.ts'
 import {defaultRetention, startRetention} from './retention.ts'
 import {Roster} from './dispatch/roster.ts'
 import type {Database} from '../core/sqlite.ts'
-import {explainDatabase, walSync, migrate, openDatabase} from '../core/sqlite.ts'
+import {explainDatabase, walSync, migrate, openDatabase, shortenLog} from '../core/sqlite.ts'
 import {sqliteStore} from './store/sqlite-store.ts'
 
 /** Without `tls` the control plane serves plain HTTP. */
@@ -154,7 +154,10 @@ function assemble(
     onBug: (error) => log(`bug after a commit: ${error instanceof Error ? error.stack : String(error)}`),
   })
   const monitor = new MonitorLog(clock)
-  const disk = new DiskGuard({database: options.database, reusableBytes: store.reusable, log})
+  const disk = new DiskGuard({
+    ...{database: options.database, reusableBytes: store.reusable, log},
+    shortenLog: () => shortenLog(database),
+  })
   const parts: Parts = {
     store,
     disk,

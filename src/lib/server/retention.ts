@@ -20,6 +20,8 @@ export const defaultRetention: Retention = {
 /** Bytes dropped before the event loop gets a turn. */
 const pieceBytes = 4 * 1024 * 1024
 const pauseMs = 20
+/** How often to look for output that can be dropped, while the disk is full. */
+const fullDiskMs = 1000
 
 /** Drops output over the limits, oldest tasks first, and while the disk is full. Returns the function that stops it. */
 export function startRetention(parts: Parts, retention: Retention): () => void {
@@ -36,7 +38,8 @@ export function startRetention(parts: Parts, retention: Retention): () => void {
 
     if (dropped !== undefined) parts.disk.check()
     excess = dropped === undefined || excess === undefined ? undefined : excess - dropped
-    timer = setTimeout(step, dropped === undefined ? retention.intervalMs : pauseMs)
+    const idleMs = parts.disk.isFull ? Math.min(retention.intervalMs, fullDiskMs) : retention.intervalMs
+    timer = setTimeout(step, dropped === undefined ? idleMs : pauseMs)
   }
   timer = setTimeout(step, retention.intervalMs)
   parts.disk.onFull = () => {

@@ -8,6 +8,8 @@ export type DiskGuardOptions = {
   database: string
   /** Bytes inside the database that it can use again. */
   reusableBytes: () => number
+  /** Shortens the log of the database, which otherwise keeps its largest size. */
+  shortenLog: () => void
   log: (line: string) => void
 }
 
@@ -18,6 +20,8 @@ const reserveShare = 0.1
 /** Output written between two looks at the disk. */
 const unseenBytes = mib
 const checkMs = 1000
+/** The disk has room again at this multiple of the reserve. Without the distance it would be full and not in turns. */
+const roomFactor = 2.5
 
 /**
  * Keeps a reserve on the disk of the database, in which changes of state succeed while output finds no room: a task that
@@ -43,7 +47,7 @@ export class DiskGuard {
     this.#ballast = isInMemory ? undefined : new Ballast(`${options.database}.ballast`, 4 * mib)
     if (isInMemory) return
     this.check()
-    this.#timer = setInterval(() => this.check(), checkMs).unref()
+    this.#timer = setInterval(() => this.#watch(), checkMs).unref()
   }
 
   /** Whether output finds no room. Changes of state still do. */
@@ -74,23 +78,27 @@ export class DiskGuard {
       return // the write itself reports what is wrong
     }
 
-    if (this.#free < this.#reserve / 4 && this.#ballast.release())
+    if (this.#free < this.#reserve / 8 && this.#ballast.release())
       this.#options.log('the disk of the database is full: its ballast was deleted')
     else if (this.#free > 2 * this.#reserve) void this.#ballast.restore(this.#free - this.#reserve)
     this.#decide()
+  }
+
+  #watch(): void {
+    if (this.#isFull && this.#free < this.#reserve) this.#options.shortenLog()
+    this.check()
   }
 
   close(): void {
     clearInterval(this.#timer)
   }
 
-  /** Space inside the database helps, but the log of the database needs some on the disk too. */
+  /** Space inside the database helps, but its log needs some on the disk too. */
   #decide(): void {
     const {reusableBytes, database, log} = this.#options
-    const margin = this.#isFull ? 1.1 : 1
-    const isShort = this.#free < (this.#reserve / 2) * margin
-    const isFull =
-      isShort || (this.#free < this.#reserve * margin && this.#free + reusableBytes() < this.#reserve * margin)
+    const wanted = this.#reserve * (this.#isFull ? roomFactor : 1)
+    const hasRoom = this.#free >= wanted || (this.#free + reusableBytes() >= wanted && this.#free >= this.#reserve / 4)
+    const isFull = !hasRoom
     if (isFull === this.#isFull) return
     this.#isFull = isFull
     if (isFull) this.onFull()

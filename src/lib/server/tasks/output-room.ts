@@ -26,6 +26,6 @@ export function makeRoom(parts: Parts, task: StoredTask, bytes: number): void {
 
   if (wanted > 0) wanted -= store.output.drop(task.id, wanted)
   const {free, reserve} = disk.state
-  if (wanted > 0 && free < reserve / 4)
+  if (wanted > 0 && free < reserve / 8)
     throw new HttpError(503, 'The disk of the control plane is full: it takes no output until there is space')
 }
