@@ -1,5 +1,5 @@
 import {spawnSync} from 'node:child_process'
-import {chmodSync, existsSync, writeFileSync} from 'node:fs'
+import {chmodSync, existsSync, mkdirSync, truncateSync, writeFileSync} from 'node:fs'
 import {join} from 'node:path'
 import {describe, expect, test} from 'vitest'
 import type {StatusReport} from '../../src/commands/status.ts'
@@ -113,6 +113,16 @@ describe.skipIf(reportSkipped('a control plane whose disk is full', smallDiskPro
     })
   },
 )
+
+test('doctor shows the size of the database of OpenCode, without reading it', async () => {
+  await using workshop = openWorkshop()
+  const folder = join(workshop.path, 'home/.local/share/opencode')
+  mkdirSync(folder, {recursive: true})
+  writeFileSync(join(folder, 'opencode.db'), '')
+  truncateSync(join(folder, 'opencode.db'), 5 * 1024 ** 3)
+  const {stdout} = await workshop.cli(['doctor'])
+  expect(stdout).toContain(`✓ sessions: ${folder}/opencode.db, 5120 MiB`)
+})
 
 test('window titles, colours and carriage returns around events and in lists change nothing: the task completes, the model is found', async () => {
   using scratch = scratchFolder()

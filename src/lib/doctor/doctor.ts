@@ -4,6 +4,7 @@ import type {Clock} from '../core/clock.ts'
 import {problem, type Finding, type MachineContext, type ControlPlaneContext} from './finding.ts'
 import {checkCodebases, checkInit, checkOpenCode, checkState, checkWorker} from './machine-checks.ts'
 import {checkQueue} from './queue-checks.ts'
+import {checkStorage} from './storage-check.ts'
 import {checkBroker, checkLists, checkServer} from './server-checks.ts'
 
 export type DoctorOptions = {
@@ -22,6 +23,7 @@ export async function runChecks({machine, createClient, clock}: DoctorOptions): 
     ...(await runCheck('OpenCode', () => checkOpenCode(machine))),
     ...(await runCheck('state', () => checkState(machine))),
     ...(await runCheck('init', checkInit)),
+    ...(await runCheck('sessions', () => checkStorage(machine))),
     ...(await runCheck('codebases', () => checkCodebases(machine))),
     ...(await runCheck('worker', () => checkWorker(machine))),
     ...(await runCheck('broker', () => checkBroker(machine))),
