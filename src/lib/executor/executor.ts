@@ -1,3 +1,4 @@
+import type {ProviderTrouble} from '../opencode/output/provider-trouble.ts'
 import type {FinalStatus, Usage} from '../protocol/schemas.ts'
 
 /** A request to run an agent. All paths are absolute. */
@@ -67,6 +68,8 @@ export type RunOutcome = {
   error: string | null
   sessionId: string | null
   usage: Usage
+  /** The refusal of the model provider that made the run fail. */
+  provider?: ProviderTrouble
 }
 
 /** The usage of a run that never began. */
