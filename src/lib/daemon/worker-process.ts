@@ -22,6 +22,7 @@ import {createCatalog} from '../opencode/program/catalog.ts'
 import {localOpenCode, dataDirectory} from '../opencode/program/local-opencode.ts'
 import {createModelSource, type ModelSource} from '../opencode/program/models.ts'
 import {probeOpenCode} from '../opencode/program/probe.ts'
+import {installReporter} from '../opencode/program/reporter.ts'
 import type {CommandOptions} from '../opencode/storage/session-commands.ts'
 import {isNotifyService, reportToManager} from '../service/manager.ts'
 import type {OpenDashboard} from '../ui/dashboard/controls.ts'
@@ -199,6 +200,7 @@ async function prepareOpenCode(
   return {
     executor: createRunExecutor({
       ...{binary: ask.binary, probe, catalog, env, clock: systemClock},
+      ...(probe.version.startsWith('1.') ? {reporter: installReporter(ask.scratchDir)} : {}),
       // Getters, so that each run uses the current live settings.
       get allow() {
         return config.env_allow

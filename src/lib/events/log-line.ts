@@ -1,3 +1,4 @@
+import {isoTime} from '../core/clock.ts'
 import {formatBytes} from '../core/format-bytes.ts'
 import {assertNever} from '../core/errors.ts'
 import type {WorkerEvent} from './worker-event.ts'
@@ -67,6 +68,14 @@ function diskLine({isLow, path, free, minimum, wanted}: Extract<WorkerEvent, {ty
   return {level: 'warn', text: `${text}. Free some space there, or lower keep_runs_mb or min_free_disk.`}
 }
 
+type ProviderWaitEvent = Pick<Extract<WorkerEvent, {type: 'task.provider'}>, 'provider' | 'message' | 'until'>
+
+/** Why a task waits for its provider, in one line. */
+export function providerWaitText({provider, message, until}: ProviderWaitEvent): string {
+  const time = until === null ? '' : ` until ${isoTime(until).replace(/\.\d+Z$/, 'Z')}`
+  return `Waiting for the provider${provider === null ? '' : ` ${provider}`}${time}: ${message}`
+}
+
 type TaskEvent = Extract<WorkerEvent, {type: `task.${string}`}>
 
 function taskLine(event: TaskEvent): LogLine {
@@ -93,6 +102,10 @@ function taskLine(event: TaskEvent): LogLine {
       return {level: 'info', taskId, text: `Session ${event.sessionId}`}
     case 'task.activity':
       return {level: 'info', taskId, text: event.line}
+    case 'task.provider':
+      return event.message === null
+        ? {level: 'info', taskId, text: 'The provider is asked again'}
+        : {level: 'warn', taskId, text: providerWaitText(event)}
     case 'task.stopping':
       return {level: 'info', taskId, text: `Stopping task: ${event.reason}`}
     case 'task.finished': {

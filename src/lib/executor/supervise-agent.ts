@@ -4,11 +4,10 @@ import {isFullNow} from '../core/disk-full.ts'
 import {messageOf} from '../core/errors.ts'
 import {RunRecord} from '../opencode/output/record.ts'
 import {judge} from '../opencode/output/verdict.ts'
-import {type RunObserver, type RunOutcome, type RunRequest, type StopReason, runFiles} from './executor.ts'
-import type {ProcessIdentity} from './executor.ts'
+import {type RunObserver, type ProcessIdentity, type RunOutcome, type RunRequest, runFiles, type StopReason} from './executor.ts'
 import {endProcesses} from './kill-tree.ts'
 import {awaitedPermission} from './awaited-permission.ts'
-import {descendantsOf, isAlive} from './processes.ts'
+import {createAgentSigns} from './agent-signs.ts'
 import {readEvents} from './read-events.ts'
 import type {AgentExit} from './spawn-agent.ts'
 import {readTail} from './stderr-tail.ts'
@@ -47,16 +46,18 @@ export async function superviseAgent(options: SuperviseOptions): Promise<Supervi
   const record = new RunRecord()
   const exitSeen = new AbortController()
   const watching = new AbortController()
-  const family = trackFamily(options.root)
+  const signs = createAgentSigns(options)
   const isFinished = () => record.finished && !record.overflowed
   const watchdog = createWatchdog({
     deadlines: request.deadlines,
     clock,
     startedAt,
     printedAt: options.printedAt,
-    isToolRunning: () => family.update() > 0,
+    signs: (hasPrinted) => signs.read({hasPrinted, sessionId: record.sessionId}),
     isFinished,
     awaitedPermission: () => awaitedPermission(request.runDir, options.stderrFrom),
+    describe: signs.describe,
+    onWait: observer.onProviderWait,
   })
   const reading = readEvents({
     path: join(request.runDir, runFiles.stdout),
@@ -65,12 +66,13 @@ export async function superviseAgent(options: SuperviseOptions): Promise<Supervi
     record,
     observer,
     onOutput: () => watchdog.recordOutput(),
+    onStepEnd: signs.onStepEnd,
   }).catch((error: unknown) => `the output of OpenCode could not be read: ${messageOf(error)}`)
   const end = () =>
     endProcesses({
       ...options,
       ...request,
-      seen: family.seen(),
+      seen: signs.members(),
       graceMs: request.deadlines.grace,
       isRecent: clock.monotonic() - startedAt < recentMs,
     })
@@ -83,11 +85,12 @@ export async function superviseAgent(options: SuperviseOptions): Promise<Supervi
   watching.abort('over')
   const wasFull = isFullNow(request.runDir) // before the cleanup, which frees space
   let stop: StopReason | undefined
+  const isEndedByUs = first !== 'exit'
   if (first !== 'exit' && first) {
     // A finished task counts as done, even if its process had to be ended.
     if (record.finished) observer.onWarning(`${first.error}; its processes were ended`)
     else stop = first
-    family.update()
+    signs.updateMembers()
     await end()
   }
   observer.onExited()
@@ -102,7 +105,7 @@ export async function superviseAgent(options: SuperviseOptions): Promise<Supervi
 
   const stderr = readTail(join(request.runDir, runFiles.stderr), options.stderrFrom)
   warnOfFallback(stderr, observer)
-  return {outcome: outcomeOf(options, {record, exit, stderr, stop, wasFull}), events: record.events, stderr}
+  return {outcome: outcomeOf(options, {record, exit: isEndedByUs ? undefined : exit, stderr, stop, wasFull}), events: record.events, stderr}
 }
 
 const stopped = ({stop}: SuperviseOptions) =>
@@ -111,22 +114,6 @@ const stopped = ({stop}: SuperviseOptions) =>
     if (stop.aborted) settle()
     else stop.addEventListener('abort', settle, {once: true})
   })
-
-/** Tracks the agent's descendants while their ancestry is still visible. */
-function trackFamily(root: ProcessIdentity) {
-  let members: ProcessIdentity[] = []
-  return {
-    /** Scans again and returns how many descendants run. Those that were reparented still count. */
-    update(): number {
-      const before = members.filter((member) => isAlive(member))
-      const below = descendantsOf([root, ...before])
-      const known = new Set(below.map(({pid}) => pid))
-      members = [...below, ...before.filter(({pid}) => !known.has(pid))]
-      return members.length
-    },
-    seen: () => members,
-  }
-}
 
 type Ending = {
   record: RunRecord

@@ -57,7 +57,11 @@ export function assembleRuns(
     redact: redaction.current,
   })
   const reportSession = sessionReporter({client, clock, workerId, signal})
-  const supervise = runSupervisor({journal, uploader, clock, emit, workerId, folders, disk, reportSession})
+  const supervise = runSupervisor({
+    ...{journal, uploader, clock, emit, workerId, folders, disk, reportSession},
+    reportWaits: () => void registration.heartbeatNow(signal),
+    redact: (text) => redaction.current()?.(text) ?? text,
+  })
   const treeLocks = new WorkingTreeLocks(stateDir)
   const runner: TaskRunner = new TaskRunner({
     ...{codebases, treeLocks, config, clock, emit},
@@ -92,7 +96,7 @@ function createRunTask(
   {codebases, registration, stream, findSession, supervise, activeTasks}: RunTaskParts,
 ): RunTask {
   const prepare = runPreparer({
-    ...{config, workerId, folders, disk, clock},
+    ...{config, workerId, folders, disk, clock, emit},
     executorFor: executorChoice(executor, registrationExecutor({codebases, registration, emit, signal})),
     resumeCheck: {findSession, activeTasks},
   })

@@ -42,7 +42,7 @@ function emptyText({isPaused, isDiskLow, phase, codebases, log}: View): string {
 }
 
 function taskRow(task: TaskView, isSelected: boolean, {width, now}: Area): Row {
-  const {id, title, phase, since, path, lines} = task
+  const {id, title, phase, since, path, lines, waiting} = task
   const isWide = width >= 100
   return row(
     width,
@@ -54,7 +54,7 @@ function taskRow(task: TaskView, isSelected: boolean, {width, now}: Area): Row {
     isWide
       ? column(title, Math.floor((width - 44) * 0.5), isSelected ? 'chosen' : 'plain')
       : cell(title, isSelected ? 'chosen' : 'plain'),
-    cell(isWide ? ` ${lines.items.at(-1) ?? ''}` : '', 'dim'),
+    isWide && waiting !== null ? cell(` ${waiting}`, 'warn') : cell(isWide ? ` ${lines.items.at(-1) ?? ''}` : '', 'dim'),
   )
 }
 

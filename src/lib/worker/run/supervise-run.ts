@@ -1,27 +1,21 @@
 import type {Clock} from '../../core/clock.ts'
 import {isDiskFull, failureReason} from '../../core/disk-full.ts'
-import type {Emit} from '../../events/bus.ts'
 import {noUsage, type RunOutcome, type StopReason} from '../../executor/executor.ts'
-import type {Journal} from '../../journal/journal.ts'
 import type {StatusUpdate} from '../../protocol/schemas.ts'
 import type {DiskMonitor} from '../disk/disk-monitor.ts'
 import type {RunFolders} from '../disk/run-folders.ts'
 import type {ActiveTask} from './active-task.ts'
 import {finalReportOf, requeueReportOf} from './reports.ts'
-import {createRunObserver} from './run-observer.ts'
+import {createRunObserver, type RunObserverOptions} from './run-observer.ts'
 import type {Run, RunSetup, SuperviseRun} from './run-setup.ts'
 import type {RunUploader, Tail} from './run-uploader.ts'
-import type {ReportSession} from './session-report.ts'
 
-export type SuperviseRunOptions = {
-  journal: Journal
+export type SuperviseRunOptions = RunObserverOptions & {
   uploader: RunUploader
   clock: Clock
-  emit: Emit
   workerId: string
   folders: RunFolders
   disk: Pick<DiskMonitor, 'makeRoom'>
-  reportSession: ReportSession
 }
 
 /** Returns the function that supervises a run until its report is acknowledged. Any failure becomes its outcome. */
@@ -29,7 +23,8 @@ export const runSupervisor =
   (options: SuperviseRunOptions): SuperviseRun =>
   async (run, active, setup) => {
     const {uploader, folders} = options
-    const {outcome, upload} = await execute(run, active, setup, options)
+    const {outcome: executed, upload} = await execute(run, active, setup, options)
+    const outcome = redacted(executed, options)
     const report = reportFor(run, active, outcome, options)
     active.phase = 'reporting'
     saveReport(run, report, options)
@@ -41,6 +36,13 @@ export const runSupervisor =
     await uploader.uploadReport(run, report, tail)
     folders.finish(run.run_dir)
   }
+
+/** The error may quote the provider, the log or stderr, which are not redacted like the output. */
+const redacted = (outcome: RunOutcome, {redact}: Pick<SuperviseRunOptions, 'redact'>): RunOutcome => ({
+  ...outcome,
+  error: outcome.error === null ? null : redact(outcome.error),
+  ...(outcome.provider ? {provider: {...outcome.provider, message: redact(outcome.provider.message)}} : {}),
+})
 
 /** The report to send. Emits the outcome as an event. */
 function reportFor(
