@@ -3,6 +3,7 @@ import {basename, join} from 'node:path'
 import type {Clock} from '../core/clock.ts'
 import {AgentReport, type ProviderWait} from '../opencode/output/agent-report.ts'
 import {OpenCodeLog} from '../opencode/output/opencode-log.ts'
+import {removeStaleLocks} from '../opencode/program/stale-locks.ts'
 import {type ProcessIdentity, type RunRequest, runFiles} from './executor.ts'
 import {growingFile, type GrowingFile} from './growing-file.ts'
 import {ageMs, descendantsOf, isAlive, linkOf} from './processes.ts'
@@ -21,6 +22,8 @@ export type AgentSignsOptions = {
   request: Pick<RunRequest, 'runDir' | 'cwd' | 'title' | 'sessionId'>
   root: ProcessIdentity
   clock: Clock
+  /** OpenCode's folder of locks. Until the first event, locks of ended processes are removed. */
+  locks?: string | undefined
 }
 
 /** Start times of processes are exact to 10 ms, and a call is reported a moment after it began. */
@@ -32,7 +35,7 @@ export type AgentSignsReader = ReturnType<typeof createAgentSigns>
  * Reads the signs of an agent: its own report (`opencode/program/reporter.ts`), OpenCode's log, and its processes. All
  * of them are there for an adopted agent too.
  */
-export function createAgentSigns({request, root, clock}: AgentSignsOptions) {
+export function createAgentSigns({request, root, clock, locks}: AgentSignsOptions) {
   const report = new AgentReport()
   const reportFile = growingFile(join(request.runDir, runFiles.report), (line) => report.add(line))
   const startedAt = clock.now() - ageMs(root)
@@ -77,6 +80,7 @@ export function createAgentSigns({request, root, clock}: AgentSignsOptions) {
     /** `hasPrinted`: there was an event. Before that, any work of any process counts. */
     read({hasPrinted, sessionId}: {hasPrinted: boolean; sessionId: string | null}): AgentSigns {
       updateMembers()
+      if (!hasPrinted && locks !== undefined) removeStaleLocks(locks)
       const isReporting = reportFile.read()
       const isLogging = readLog(sessionId)
       const isWorking = !hasPrinted && hasWorked([root, ...members])

@@ -10,6 +10,7 @@ import type {OpenCodeProbe} from '../opencode/program/probe.ts'
 import type {Executor, RunningAgent, RunObserver, RunOutcome, RunRequest, StopReason} from './executor.ts'
 import {runFiles} from './executor.ts'
 import {cannotWrite, endLine, openRunFiles, removeRunFiles, writeRunFiles} from './run-files.ts'
+import {lockFolder} from '../opencode/program/stale-locks.ts'
 import {type AgentProcess, spawnAgent} from './spawn-agent.ts'
 import {type Supervised, superviseAgent} from './supervise-agent.ts'
 
@@ -155,7 +156,7 @@ const stoppedOutcome = (outcome: RunOutcome, {status, error}: StopReason): RunOu
 type Position = {startedAt: number; stop: AbortSignal; spoolFrom: number; stderrFrom: number}
 
 const superviseProcess = (run: Run, {identity, exited}: AgentProcess, position: Position): Promise<Supervised> =>
-  superviseAgent({...run, ...position, root: identity, exited})
+  superviseAgent({...run, ...position, root: identity, exited, locks: lockFolder(run.env)})
 
 const sizeOf = ({request}: Run, name: string) =>
   statSync(join(request.runDir, name), {throwIfNoEntry: false})?.size ?? 0

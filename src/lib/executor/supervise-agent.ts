@@ -31,6 +31,8 @@ export type SuperviseOptions = {
   /** Where the output of this process begins, in bytes. */
   spoolFrom: number
   stderrFrom: number
+  /** OpenCode's folder of locks. */
+  locks?: string | undefined
 }
 
 /** Within this time no system starts so many processes that pids wrap around. */

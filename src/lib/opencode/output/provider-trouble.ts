@@ -40,6 +40,6 @@ export function providerTroubleKind(message: string, status?: number): ProviderT
 
 /** A refusal that OpenCode waits out, as provider trouble. */
 export function providerRefusal({provider, message, until}: ProviderWait): ProviderTrouble {
-  const kind = providerTroubleKind(message) ?? 'unavailable'
+  const kind = providerTroubleKind(message) ?? 'rate_limit'
   return {id: provider, kind, message, ...(until === undefined ? {} : {until})}
 }
