@@ -42,7 +42,7 @@ test.each([429, 503])(
     const waiting = await until(async () => (await fleet.http.get(id)).waiting, 'the task to wait')
     expect(waiting).toMatch(/^Waiting for the provider fake until \S+Z: Slow down\.$/)
     const {stdout} = await fleet.cli(['status', '--json'])
-    const [worker] = JSON.parse(stdout).workers as WorkerStatus[]
+    const [worker] = (JSON.parse(stdout) as {local: WorkerStatus[]}).local
     expect(worker?.tasks).toMatchObject([{id, phase: 'running', waiting}])
     expect((await fleet.cli(['status'])).stdout).toContain('Slow down.')
     expect(await fleet.ended(id)).toMatchObject({status: 'completed', result: 'Done.', waiting: null})

@@ -93,7 +93,7 @@ export function createAgentSigns({request, root, clock, locks}: AgentSignsOption
     members: () => members,
     /** A step of the agent has ended at this time (Unix ms), and with it all its tool calls. */
     onStepEnd(at: number) {
-      stepEndedAt = at
+      stepEndedAt = at >= startedAt - inexactMs ? at : clock.now() // lines without a time have just been printed
     },
     /** What the agent waits for, for people. */
     describe(): string {
