@@ -10,7 +10,9 @@ function checkPage(page: string): {rows: number; without: string[]} {
   const all = sources.join('\n')
   const rows = readFileSync(join(root, page), 'utf8')
     .split('\n')
-    .filter((line) => /^\| /.test(line) && !/^\| (---|endpoint|header|promise|name|phrase|case|situation) /.test(line))
+    .filter(
+      (line) => line.startsWith('| ') && !/^\| (---|endpoint|header|promise|name|phrase|case|situation) /.test(line),
+    )
   const without = rows.filter((row) => {
     const title = /`([^`]+)` \|$/.exec(row)?.[1]
     return title === undefined || !all.includes(title)

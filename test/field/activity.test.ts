@@ -106,8 +106,12 @@ describe('with the real OpenCode', () => {
     })
   }, 90_000)
 
-  test('a subagent is seen in the log where our plugin is not loaded', async () => {
-    await using fleet = await startOpenCodeFleet({A2A_IDLE_TIMEOUT: '4', OPENCODE_PURE: '1', A2A_MAX_PROVIDER_WAIT: '3'})
+  test('a subagent and a refusal are seen in the log where our plugin is not loaded', async () => {
+    await using fleet = await startOpenCodeFleet({
+      A2A_IDLE_TIMEOUT: '4',
+      OPENCODE_PURE: '1',
+      A2A_MAX_PROVIDER_WAIT: '3',
+    })
     const path = repository(join(fleet.path, 'one'))
     await fleet.worker('w', [path])
     const codebase = await fleet.codebaseId(path)
@@ -116,7 +120,9 @@ describe('with the real OpenCode', () => {
     expect(await end(`[fake:task prompt="${steps}"]`)).toMatchObject({status: 'completed', result: 'Done.'})
     expect(await end('[fake:error status=429 retry_after=86400 say="Come back tomorrow."]')).toMatchObject({
       status: 'failed',
-      error: expect.stringMatching(/^Come back tomorrow\. \(the provider fake has refused since .*max_provider_wait is 3 s\)$/),
+      error: expect.stringMatching(
+        /^Come back tomorrow\. \(the provider fake has refused since .*max_provider_wait is 3 s\)$/,
+      ),
     })
   }, 90_000)
 })

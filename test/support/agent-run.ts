@@ -3,7 +3,14 @@ import {join} from 'node:path'
 import type {Deadlines, Executor, ProcessIdentity, RunObserver, RunRequest} from '../../src/lib/executor/executor.ts'
 import {hasMarker, listProcesses} from '../../src/lib/executor/processes.ts'
 
-export const relaxed: Deadlines = {startup: 60_000, idle: 60_000, tool: 60_000, total: 120_000, provider: 900_000, grace: 1000}
+export const relaxed: Deadlines = {
+  startup: 60_000,
+  idle: 60_000,
+  tool: 60_000,
+  total: 120_000,
+  provider: 900_000,
+  grace: 1000,
+}
 
 /** Everything that an executor has reported about a run. */
 export type RunObservations = {

@@ -86,7 +86,9 @@ async function checked(
 ): Promise<void> {
   if (await check) return
   const name = what === 'agent' ? agent : model
-  onNotice?.(`OpenCode did not list its ${what}s in time, so the ${what} ${name} could not be checked; asking once more`)
+  onNotice?.(
+    `OpenCode did not list its ${what}s in time, so the ${what} ${name} could not be checked; asking once more`,
+  )
   if ((await repeat()) === false)
     onNotice?.(`OpenCode did not list its ${what}s again: the task begins, though the ${what} ${name} may not exist`)
 }
@@ -119,13 +121,26 @@ function endSpoolLine({runDir}: RunRequest): void {
   }
 }
 
-async function launch({request, observer, args, tmpDir, binary, env, allow, permissions, reporter}: Run): Promise<AgentProcess> {
+async function launch({
+  request,
+  observer,
+  args,
+  tmpDir,
+  binary,
+  env,
+  allow,
+  permissions,
+  reporter,
+}: Run): Promise<AgentProcess> {
   const {cwd, marker, runDir} = request
   using files = openRunFiles(runDir)
   const {stdin, stdout, stderr} = files
   const childEnv = agentEnvironment({base: env, cwd, tmpDir, marker, allow, permissions})
   if (reporter !== undefined)
-    Object.assign(childEnv, reporterVariables({env: childEnv, cwd, plugin: reporter, report: join(runDir, runFiles.report)}))
+    Object.assign(
+      childEnv,
+      reporterVariables({env: childEnv, cwd, plugin: reporter, report: join(runDir, runFiles.report)}),
+    )
   return await spawnAgent({binary, args, cwd, env: childEnv, stdin, stdout, stderr}, observer.onSpawned)
 }
 

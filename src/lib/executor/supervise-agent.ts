@@ -4,7 +4,14 @@ import {isFullNow} from '../core/disk-full.ts'
 import {messageOf} from '../core/errors.ts'
 import {RunRecord} from '../opencode/output/record.ts'
 import {judge} from '../opencode/output/verdict.ts'
-import {type RunObserver, type ProcessIdentity, type RunOutcome, type RunRequest, runFiles, type StopReason} from './executor.ts'
+import {
+  type RunObserver,
+  type ProcessIdentity,
+  type RunOutcome,
+  type RunRequest,
+  runFiles,
+  type StopReason,
+} from './executor.ts'
 import {endProcesses} from './kill-tree.ts'
 import {awaitedPermission} from './awaited-permission.ts'
 import {createAgentSigns} from './agent-signs.ts'
@@ -107,7 +114,11 @@ export async function superviseAgent(options: SuperviseOptions): Promise<Supervi
 
   const stderr = readTail(join(request.runDir, runFiles.stderr), options.stderrFrom)
   warnOfFallback(stderr, observer)
-  return {outcome: outcomeOf(options, {record, exit: isEndedByUs ? undefined : exit, stderr, stop, wasFull}), events: record.events, stderr}
+  return {
+    outcome: outcomeOf(options, {record, exit: isEndedByUs ? undefined : exit, stderr, stop, wasFull}),
+    events: record.events,
+    stderr,
+  }
 }
 
 const stopped = ({stop}: SuperviseOptions) =>

@@ -39,7 +39,10 @@ export function createWorkMeter(clock: Clock): (processes: readonly ProcessIdent
 function sample(pid: number): Sample {
   const stat = readText(`/proc/${pid}/stat`)
   // Fields 14 to 17 of proc(5), counted from the end of the name: CPU time of the process and of its ended children.
-  const ticks = stat.slice(stat.lastIndexOf(')') + 2).split(' ').slice(11, 15)
+  const ticks = stat
+    .slice(stat.lastIndexOf(')') + 2)
+    .split(' ')
+    .slice(11, 15)
   const cpuMs = ticks.reduce((sum, text) => sum + (Number(text) || 0), 0) * msPerTick
   const io = readText(`/proc/${pid}/io`)
   const bytes = [...io.matchAll(/^[rw]char: (\d+)$/gm)].reduce((sum, [, count]) => sum + Number(count), 0)

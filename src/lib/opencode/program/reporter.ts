@@ -12,9 +12,10 @@ const reportVariable = 'A2A_REPORT'
  */
 const pluginText = `// Written by a2a-worker. Reports to its worker what OpenCode does not print.
 import {appendFileSync, utimesSync} from 'node:fs'
+import {env} from 'node:process'
 
-const file = process.env.${reportVariable}
-delete process.env.${reportVariable} // an OpenCode that a tool starts must not report here
+const file = env.${reportVariable}
+delete env.${reportVariable} // an OpenCode that a tool starts must not report here
 const write = (line) => {
   try {
     appendFileSync(file, JSON.stringify({at: Date.now(), ...line}) + '\\n', {mode: 0o600})

@@ -5,7 +5,10 @@ import * as transitions from './transitions.ts'
 
 const maxWaitingChars = 500
 
-export type HeartbeatInput = {running: {id: string; attempt: number; waiting?: string | null}[] | null; free: number | null}
+export type HeartbeatInput = {
+  running: {id: string; attempt: number; waiting?: string | null}[] | null
+  free: number | null
+}
 
 /** Records that a worker is alive. Called for any request that names it. */
 export function recordContact({store, leases, clock}: Parts, workerId: string): void {

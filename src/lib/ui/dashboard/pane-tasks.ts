@@ -54,7 +54,9 @@ function taskRow(task: TaskView, isSelected: boolean, {width, now}: Area): Row {
     isWide
       ? column(title, Math.floor((width - 44) * 0.5), isSelected ? 'chosen' : 'plain')
       : cell(title, isSelected ? 'chosen' : 'plain'),
-    isWide && waiting !== null ? cell(` ${waiting}`, 'warn') : cell(isWide ? ` ${lines.items.at(-1) ?? ''}` : '', 'dim'),
+    isWide && waiting !== null
+      ? cell(` ${waiting}`, 'warn')
+      : cell(isWide ? ` ${lines.items.at(-1) ?? ''}` : '', 'dim'),
   )
 }
 
