@@ -3,7 +3,7 @@ import type {Deadlines} from '../../src/lib/executor/executor.ts'
 import {type Watchdog, createWatchdog} from '../../src/lib/executor/watchdog.ts'
 import {fakeClock} from '../support/fake-clock.ts'
 
-const none: Deadlines = {startup: 0, idle: 0, tool: 0, total: 0, grace: 0}
+const none: Deadlines = {startup: 0, idle: 0, tool: 0, total: 0, provider: 0, grace: 0}
 
 type Agent = {
   printsAt?: number[]
@@ -31,13 +31,15 @@ async function bark(deadlines: Partial<Deadlines>, agent: Agent) {
     deadlines: {...none, ...deadlines},
     clock,
     startedAt: 0,
-    isToolRunning: () => clock.monotonic() < hasToolUntil,
+    signs: () => ({workedAt: undefined, isToolRunning: clock.monotonic() < hasToolUntil, wait: undefined}),
     isFinished: () => doneAt !== undefined && clock.monotonic() >= doneAt,
     awaitedPermission: () => {
       const now = clock.monotonic()
       if (!asks || now < asks.at || now >= (asks.until ?? 1e6)) return undefined
       return {what: 'bash (rm)', isRejected: asks.isRejected ?? false}
     },
+    describe: () => '',
+    onWait: () => {},
   })
   const reason = await watchdog.watch(left.signal)
   return {at: clock.monotonic(), error: reason?.error}

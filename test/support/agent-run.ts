@@ -3,7 +3,14 @@ import {join} from 'node:path'
 import type {Deadlines, Executor, ProcessIdentity, RunObserver, RunRequest} from '../../src/lib/executor/executor.ts'
 import {hasMarker, listProcesses} from '../../src/lib/executor/processes.ts'
 
-export const relaxed: Deadlines = {startup: 60_000, idle: 60_000, tool: 60_000, total: 120_000, grace: 1000}
+export const relaxed: Deadlines = {
+  startup: 60_000,
+  idle: 60_000,
+  tool: 60_000,
+  total: 120_000,
+  provider: 900_000,
+  grace: 1000,
+}
 
 /** Everything that an executor has reported about a run. */
 export type RunObservations = {
@@ -12,10 +19,11 @@ export type RunObservations = {
   activities: string[]
   texts: string[]
   warnings: string[]
+  waits: (string | undefined)[]
 }
 
 export function recordingObserver(): {observed: RunObservations; observer: RunObserver} {
-  const observed: RunObservations = {spawned: [], sessions: [], activities: [], texts: [], warnings: []}
+  const observed: RunObservations = {spawned: [], sessions: [], activities: [], texts: [], warnings: [], waits: []}
   const observer: RunObserver = {
     onSpawned: (identity) => observed.spawned.push(identity),
     onExited: () => {},
@@ -25,6 +33,7 @@ export function recordingObserver(): {observed: RunObservations; observer: RunOb
       if (text !== undefined) observed.texts.push(text)
     },
     onWarning: (text) => observed.warnings.push(text),
+    onProviderWait: (wait) => observed.waits.push(wait?.message),
   }
   return {observed, observer}
 }

@@ -171,6 +171,13 @@ export const settings = {
     minimum: 0,
     live: true,
   },
+  max_provider_wait: {
+    type: 'integer',
+    description: 'Seconds to wait for a model provider that refuses requests for a time; 0 means no limit',
+    default: 900,
+    minimum: 0,
+    live: true,
+  },
   cancel_grace: {
     type: 'integer',
     description: 'Seconds between SIGTERM and SIGKILL when a task is cancelled',

@@ -30,6 +30,8 @@ const taskSchema = v.object({
   session_id: v.nullable(v.string()),
   agent: v.optional(v.nullable(v.string()), null),
   pid: v.optional(v.nullable(v.number()), null),
+  /** Why its agent waits for the provider. */
+  waiting: v.optional(v.nullable(v.string()), null),
   lines: v.optional(linesSchema, noLines),
 })
 

@@ -9,6 +9,7 @@ import {createCatalog} from '../opencode/program/catalog.ts'
 import {dataDirectory, localOpenCode} from '../opencode/program/local-opencode.ts'
 import {isExecutableFile} from '../opencode/program/locate.ts'
 import {createModelSource, type ModelSource} from '../opencode/program/models.ts'
+import {installReporter} from '../opencode/program/reporter.ts'
 import {probeOpenCode, type OpenCodeProbe} from '../opencode/program/probe.ts'
 import type {CommandOptions} from '../opencode/storage/session-commands.ts'
 import type {AgentProgram} from '../worker/health/agent-health.ts'
@@ -50,6 +51,7 @@ export async function prepareAgent(options: LocalAgentOptions, bus: EventBus): P
   const about = ({found, probe}: typeof current) => `${found.binary} ${probe.version}`
 
   const {scratchDir, env: environment} = current.found
+  const reporter = installReporter(scratchDir)
   const catalog = createCatalog({
     ...{scratchDir, env: environment, clock: systemClock},
     get binary() {
@@ -65,6 +67,9 @@ export async function prepareAgent(options: LocalAgentOptions, bus: EventBus): P
       },
       get probe(): OpenCodeProbe {
         return current.probe
+      },
+      get reporter() {
+        return current.probe.version.startsWith('1.') ? reporter : undefined
       },
       get allow() {
         return config.env_allow

@@ -1,3 +1,4 @@
+import {isoTime} from '../core/clock.ts'
 import {formatBytes} from '../core/format-bytes.ts'
 import {assertNever} from '../core/errors.ts'
 import type {WorkerEvent} from './worker-event.ts'
@@ -82,6 +83,14 @@ function troubleLine({kind, name, reason}: Extract<WorkerEvent, {type: 'trouble.
   return {level: 'error', text: `The worker takes no ${tasks}: ${reason}`}
 }
 
+type ProviderWaitEvent = Pick<Extract<WorkerEvent, {type: 'task.provider'}>, 'provider' | 'message' | 'until'>
+
+/** Why a task waits for its provider, in one line. */
+export function providerWaitText({provider, message, until}: ProviderWaitEvent): string {
+  const time = until === null ? '' : ` until ${isoTime(until).replace(/\.\d+Z$/, 'Z')}`
+  return `Waiting for the provider${provider === null ? '' : ` ${provider}`}${time}: ${message}`
+}
+
 type TaskEvent = Extract<WorkerEvent, {type: `task.${string}`}>
 
 function taskLine(event: TaskEvent): LogLine {
@@ -108,6 +117,10 @@ function taskLine(event: TaskEvent): LogLine {
       return {level: 'info', taskId, text: `Session ${event.sessionId}`}
     case 'task.activity':
       return {level: 'info', taskId, text: event.line}
+    case 'task.provider':
+      return event.message === null
+        ? {level: 'info', taskId, text: 'The provider is asked again'}
+        : {level: 'warn', taskId, text: providerWaitText(event)}
     case 'task.stopping':
       return {level: 'info', taskId, text: `Stopping task: ${event.reason}`}
     case 'task.finished': {

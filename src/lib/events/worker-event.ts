@@ -67,6 +67,13 @@ export const workerEventSchema = v.variant('type', [
   event('task.session', {taskId, sessionId: text}),
   /** `text`: the complete text, bounded, if the line is shortened. */
   event('task.activity', {taskId, line: text, text: v.exactOptional(text)}),
+  /** The agent waits for its model provider. `until`: Unix ms, null if unknown. Without `message`: no longer. */
+  event('task.provider', {
+    taskId,
+    provider: v.nullable(text),
+    message: v.nullable(text),
+    until: v.nullable(v.number()),
+  }),
   event('task.stopping', {taskId, reason: text}),
   event('task.finished', {
     taskId,

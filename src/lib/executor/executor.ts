@@ -24,11 +24,13 @@ export type RunRequest = {
   maxOutputBytes?: number
   /** Whether the disk of the run's folder was full since the run was requested. */
   wasDiskFull?: () => boolean
+  /** Called with a problem that does not prevent the run, before it begins. */
+  onNotice?: (text: string) => void
 }
 
 /** All in ms; 0 means none. */
 export type Deadlines = {
-  /** From spawn to the first event. */
+  /** Until the first event, from the spawn or from when something last worked. */
   startup: number
   /** Without any output while no tool runs. */
   idle: number
@@ -36,6 +38,8 @@ export type Deadlines = {
   tool: number
   /** From spawn to the end. */
   total: number
+  /** How long a provider may let the agent wait. */
+  provider: number
   /** Between SIGTERM and SIGKILL. */
   grace: number
 }
@@ -60,6 +64,8 @@ export type RunObserver = {
   /** A line for people about what the agent did: a tool call or a text. `text` is the complete text if it is longer. */
   onActivity: (line: string, text?: string) => void
   onWarning: (text: string) => void
+  /** The agent waits for its provider, or no longer. */
+  onProviderWait: (wait: ProviderTrouble | undefined) => void
 }
 
 export type RunOutcome = {
@@ -95,6 +101,8 @@ export type StopReason = {
   error: string
   /** The task is requeued instead of ended. */
   requeues?: true
+  /** The refusal of the model provider that is the reason. */
+  provider?: ProviderTrouble
 }
 
 export type RunningAgent = {
@@ -118,11 +126,12 @@ export interface Executor {
   prepare(request: RunRequest): Promise<PreparedRun>
 }
 
-/** File names in a run's folder. `refused`: a report that the control plane refused for good. */
+/** File names in a run's folder. `report`: what our plugin for OpenCode reports. `refused`: a report that the control plane refused for good. */
 export const runFiles = {
   prompt: 'prompt',
   stdout: 'stdout.ndjson',
   stderr: 'stderr.log',
+  report: 'report.ndjson',
   tmp: 'tmp',
   refused: 'refused.json',
 } as const

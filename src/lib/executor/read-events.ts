@@ -13,6 +13,8 @@ export type ReadEventsOptions = {
   record: RunRecord
   observer: RunObserver
   onOutput: () => void
+  /** A step of the agent has ended, at this time (Unix ms). */
+  onStepEnd: (at: number) => void
 }
 
 const pieceBytes = 64 * 1024
@@ -27,11 +29,13 @@ export async function readEvents({
   record,
   observer,
   onOutput,
+  onStepEnd,
 }: ReadEventsOptions): Promise<undefined> {
   const lines = lineSplitter((line) => {
     const fact = readFact(line)
     const session = record.sessionId
     record.add(fact)
+    if (fact.type === 'step-finish') onStepEnd(fact.at)
     if (record.sessionId !== null && record.sessionId !== session) observer.onSession(record.sessionId)
     const activity = describe(fact)
     if (activity) observer.onActivity(activity, fullText(fact, activity))

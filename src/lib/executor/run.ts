@@ -5,10 +5,12 @@ import {messageOf} from '../core/errors.ts'
 import type {Catalog} from '../opencode/program/catalog.ts'
 import {agentArguments, normalizeModel} from '../opencode/program/command.ts'
 import {agentEnvironment} from '../opencode/program/environment.ts'
+import {reporterVariables} from '../opencode/program/reporter.ts'
 import type {OpenCodeProbe} from '../opencode/program/probe.ts'
 import type {Executor, RunningAgent, RunObserver, RunOutcome, RunRequest, StopReason} from './executor.ts'
 import {runFiles} from './executor.ts'
 import {cannotWrite, endLine, openRunFiles, removeRunFiles, writeRunFiles} from './run-files.ts'
+import {lockFolder} from '../opencode/program/stale-locks.ts'
 import {type AgentProcess, spawnAgent} from './spawn-agent.ts'
 import {type Supervised, superviseAgent} from './supervise-agent.ts'
 
@@ -23,6 +25,8 @@ export type RunExecutorOptions = {
   /** The operator's OpenCode permissions. */
   readonly permissions?: unknown
   clock: Clock
+  /** Path of our plugin for OpenCode. Undefined: it is not loaded. */
+  readonly reporter?: string | undefined
 }
 
 type Prepared = RunExecutorOptions & {
@@ -61,15 +65,32 @@ async function prepare(options: RunExecutorOptions, request: RunRequest): Promis
   const model = normalizeModel(request.model)
   const args = agentArguments({...request, model}, probe.flags)
   const agentCheck = catalog.checkAgent(request.agent, request.cwd)
-  if (agentCheck) await agentCheck
+  if (agentCheck) await checked(agentCheck, () => catalog.checkAgent(request.agent, request.cwd), 'agent', request)
   const modelCheck = model === undefined ? undefined : catalog.checkModel(model, request.cwd)
-  if (modelCheck) await modelCheck
+  if (model !== undefined && modelCheck)
+    await checked(modelCheck, () => catalog.checkModel(model, request.cwd), 'model', request)
   try {
     return {...options, request, args, model, tmpDir: await writeRunFiles(request.runDir, request.prompt)}
   } catch (error) {
     discard(request)
     throw error
   }
+}
+
+/** Repeats a check that could not be made. If that fails too, OpenCode itself has to find out. */
+async function checked(
+  check: Promise<boolean>,
+  repeat: () => Promise<boolean> | undefined,
+  what: 'agent' | 'model',
+  {agent, model, onNotice}: RunRequest,
+): Promise<void> {
+  if (await check) return
+  const name = what === 'agent' ? agent : model
+  onNotice?.(
+    `OpenCode did not list its ${what}s in time, so the ${what} ${name} could not be checked; asking once more`,
+  )
+  if ((await repeat()) === false)
+    onNotice?.(`OpenCode did not list its ${what}s again: the task begins, though the ${what} ${name} may not exist`)
 }
 
 /** Removes the files of a run that did not begin. A continued run keeps its spool. */
@@ -100,11 +121,26 @@ function endSpoolLine({runDir}: RunRequest): void {
   }
 }
 
-async function launch({request, observer, args, tmpDir, binary, env, allow, permissions}: Run): Promise<AgentProcess> {
-  const {cwd, marker} = request
-  using files = openRunFiles(request.runDir)
+async function launch({
+  request,
+  observer,
+  args,
+  tmpDir,
+  binary,
+  env,
+  allow,
+  permissions,
+  reporter,
+}: Run): Promise<AgentProcess> {
+  const {cwd, marker, runDir} = request
+  using files = openRunFiles(runDir)
   const {stdin, stdout, stderr} = files
   const childEnv = agentEnvironment({base: env, cwd, tmpDir, marker, allow, permissions})
+  if (reporter !== undefined)
+    Object.assign(
+      childEnv,
+      reporterVariables({env: childEnv, cwd, plugin: reporter, report: join(runDir, runFiles.report)}),
+    )
   return await spawnAgent({binary, args, cwd, env: childEnv, stdin, stdout, stderr}, observer.onSpawned)
 }
 
@@ -135,7 +171,7 @@ const stoppedOutcome = (outcome: RunOutcome, {status, error}: StopReason): RunOu
 type Position = {startedAt: number; stop: AbortSignal; spoolFrom: number; stderrFrom: number}
 
 const superviseProcess = (run: Run, {identity, exited}: AgentProcess, position: Position): Promise<Supervised> =>
-  superviseAgent({...run, ...position, root: identity, exited})
+  superviseAgent({...run, ...position, root: identity, exited, locks: lockFolder(run.env)})
 
 const sizeOf = ({request}: Run, name: string) =>
   statSync(join(request.runDir, name), {throwIfNoEntry: false})?.size ?? 0

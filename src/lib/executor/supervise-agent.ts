@@ -4,12 +4,18 @@ import {isFullNow} from '../core/disk-full.ts'
 import {messageOf} from '../core/errors.ts'
 import {RunRecord} from '../opencode/output/record.ts'
 import {judge} from '../opencode/output/verdict.ts'
-import {type RunObserver, type RunOutcome, type RunRequest, type StopReason, runFiles} from './executor.ts'
-import type {ProcessIdentity} from './executor.ts'
+import {
+  type RunObserver,
+  type ProcessIdentity,
+  type RunOutcome,
+  type RunRequest,
+  runFiles,
+  type StopReason,
+} from './executor.ts'
 import {endProcesses} from './kill-tree.ts'
 import {awaitedPermission} from './awaited-permission.ts'
 import {countMemoryKills} from './out-of-memory.ts'
-import {descendantsOf, isAlive} from './processes.ts'
+import {createAgentSigns} from './agent-signs.ts'
 import {readEvents} from './read-events.ts'
 import type {AgentExit} from './spawn-agent.ts'
 import {readTail} from './stderr-tail.ts'
@@ -34,6 +40,8 @@ export type SuperviseOptions = {
   /** Where the output of this process begins, in bytes. */
   spoolFrom: number
   stderrFrom: number
+  /** OpenCode's folder of locks. */
+  locks?: string | undefined
 }
 
 /** Within this time no system starts so many processes that pids wrap around. */
@@ -50,16 +58,18 @@ export async function superviseAgent(options: SuperviseOptions): Promise<Supervi
   const killsBefore = countMemoryKills()
   const exitSeen = new AbortController()
   const watching = new AbortController()
-  const family = trackFamily(options.root)
+  const signs = createAgentSigns(options)
   const isFinished = () => record.finished && !record.overflowed
   const watchdog = createWatchdog({
     deadlines: request.deadlines,
     clock,
     startedAt,
     printedAt: options.printedAt,
-    isToolRunning: () => family.update() > 0,
+    signs: (hasPrinted) => signs.read({hasPrinted, sessionId: record.sessionId}),
     isFinished,
     awaitedPermission: () => awaitedPermission(request.runDir, options.stderrFrom),
+    describe: signs.describe,
+    onWait: observer.onProviderWait,
   })
   const reading = readEvents({
     path: join(request.runDir, runFiles.stdout),
@@ -68,12 +78,13 @@ export async function superviseAgent(options: SuperviseOptions): Promise<Supervi
     record,
     observer,
     onOutput: () => watchdog.recordOutput(),
+    onStepEnd: signs.onStepEnd,
   }).catch((error: unknown) => `the output of OpenCode could not be read: ${messageOf(error)}`)
   const end = () =>
     endProcesses({
       ...options,
       ...request,
-      seen: family.seen(),
+      seen: signs.members(),
       graceMs: request.deadlines.grace,
       isRecent: clock.monotonic() - startedAt < recentMs,
     })
@@ -88,11 +99,12 @@ export async function superviseAgent(options: SuperviseOptions): Promise<Supervi
   const wasFull = isFullNow(request.runDir) // before the cleanup, which frees space
   const isOutOfMemory = (countMemoryKills() ?? 0) > (killsBefore ?? 0)
   let stop: StopReason | undefined
+  const isEndedByUs = first !== 'exit'
   if (first !== 'exit' && first) {
     // A finished task counts as done, even if its process had to be ended.
     if (record.finished) observer.onWarning(`${first.error}; its processes were ended`)
     else stop = first
-    family.update()
+    signs.updateMembers()
     await end()
   }
   observer.onExited()
@@ -108,7 +120,7 @@ export async function superviseAgent(options: SuperviseOptions): Promise<Supervi
   const stderr = readTail(join(request.runDir, runFiles.stderr), options.stderrFrom)
   warnOfFallback(stderr, observer)
   return {
-    outcome: outcomeOf(options, {record, exit, stderr, stop, wasFull, isOutOfMemory}),
+    outcome: outcomeOf(options, {record, exit: isEndedByUs ? undefined : exit, stderr, stop, wasFull, isOutOfMemory}),
     events: record.events,
     stderr,
   }
@@ -120,22 +132,6 @@ const stopped = ({stop}: SuperviseOptions) =>
     if (stop.aborted) settle()
     else stop.addEventListener('abort', settle, {once: true})
   })
-
-/** Tracks the agent's descendants while their ancestry is still visible. */
-function trackFamily(root: ProcessIdentity) {
-  let members: ProcessIdentity[] = []
-  return {
-    /** Scans again and returns how many descendants run. Those that were reparented still count. */
-    update(): number {
-      const before = members.filter((member) => isAlive(member))
-      const below = descendantsOf([root, ...before])
-      const known = new Set(below.map(({pid}) => pid))
-      members = [...below, ...before.filter(({pid}) => !known.has(pid))]
-      return members.length
-    },
-    seen: () => members,
-  }
-}
 
 type Ending = {
   record: RunRecord

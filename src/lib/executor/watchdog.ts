@@ -1,5 +1,8 @@
 import type {Clock} from '../core/clock.ts'
+import type {ProviderWait} from '../opencode/output/agent-report.ts'
 import {explainPermission, type PermissionRequest} from '../opencode/output/permission-request.ts'
+import {providerRefusal, type ProviderTrouble} from '../opencode/output/provider-trouble.ts'
+import type {AgentSigns} from './agent-signs.ts'
 import type {Deadlines, StopReason} from './executor.ts'
 
 export type WatchdogOptions = {
@@ -9,12 +12,16 @@ export type WatchdogOptions = {
   startedAt: number
   /** When it last printed, in monotonic ms, if it was adopted and had printed before. */
   printedAt?: number | undefined
-  /** Called about once a second. */
-  isToolRunning: () => boolean
+  /** Called about once a second. `hasPrinted`: there was an event. */
+  signs: (hasPrinted: boolean) => AgentSigns
   /** Whether the agent's last event was the end of the task. Its process should exit then. */
   isFinished: () => boolean
   /** The permission that the agent waits for, if that is the last thing it printed. Nobody can grant it. */
   awaitedPermission: () => PermissionRequest | undefined
+  /** What the agent waits for, for people. Empty if unknown. */
+  describe: () => string
+  /** The agent waits for its provider, or no longer. Called for each change. */
+  onWait: (wait: ProviderTrouble | undefined) => void
 }
 
 export type Watchdog = {
@@ -32,17 +39,26 @@ const permissionMs = 5000
 
 /** Detects an agent that never begins, falls silent, or takes too long. Each of these would otherwise last forever. */
 export function createWatchdog(options: WatchdogOptions): Watchdog {
-  const {deadlines, clock, startedAt, isToolRunning, isFinished, awaitedPermission} = options
+  const {deadlines, clock, startedAt, signs, isFinished, awaitedPermission, describe} = options
   const {startup, idle, tool, total} = deadlines
   let outputAt = options.printedAt
   let toolAt = startedAt
+  let waitedAt = startedAt
   let askedAt: number | undefined
+  const noteWait = waitNotifier(options.onWait)
 
   /** The deadline that has passed, or the ms until the next check. */
   const check = (): StopReason | number => {
     const now = clock.monotonic()
-    const silentFor = now - (outputAt ?? startedAt)
-    const hasTool = isToolRunning()
+    const {workedAt = startedAt, isToolRunning: hasTool, wait} = signs(outputAt !== undefined)
+    const isWaiting = wait !== undefined && (wait.until === undefined || clock.now() < wait.until)
+    noteWait(isWaiting ? wait : undefined)
+    if (isWaiting) {
+      const reason = endOfWait(wait, deadlines.provider, clock.now())
+      if (reason) return reason
+      waitedAt = now
+    }
+    const silentFor = now - Math.max(outputAt ?? startedAt, workedAt, waitedAt)
     if (hasTool) toolAt = now
     const isDone = isFinished()
     const asked = isDone ? undefined : awaitedPermission()
@@ -51,15 +67,19 @@ export function createWatchdog(options: WatchdogOptions): Watchdog {
     askedAt = isStuck ? (askedAt ?? now) : undefined
     // Counts from the end of a tool too: its event follows a moment after its process has ended.
     const idleFor = Math.min(silentFor, now - toolAt)
+    const lingersFor = now - (outputAt ?? startedAt)
     const limits: [isOn: boolean, passed: number, limit: number, error: (limit: string) => string][] = [
-      [isDone, silentFor, lingerMs, (limit) => `OpenCode was done, but did not exit within ${limit}`],
+      [isDone, lingersFor, lingerMs, (limit) => `OpenCode was done, but did not exit within ${limit}`],
       [isStuck, now - (askedAt ?? now), permissionMs, () => explainPermission(asked?.what ?? '')],
       [true, now - startedAt, total, (limit) => `Timed out after ${limit} (task_timeout)`],
       [
         outputAt === undefined,
         silentFor,
         startup,
-        (limit) => `OpenCode printed nothing within ${limit} of its start (startup_timeout)`,
+        (limit) =>
+          silentFor === now - startedAt
+            ? `OpenCode printed nothing within ${limit} of its start (startup_timeout)`
+            : `OpenCode has printed nothing yet, and did nothing for ${limit} (startup_timeout)`,
       ],
       [
         outputAt !== undefined && !hasTool,
@@ -72,7 +92,7 @@ export function createWatchdog(options: WatchdogOptions): Watchdog {
     let rest = tickMs
     for (const [isOn, passed, limit, error] of limits) {
       if (!isOn || limit === 0) continue
-      if (passed >= limit) return {status: 'failed', error: error(seconds(limit))}
+      if (passed >= limit) return {status: 'failed', error: explained(error(seconds(limit)), isDone ? '' : describe())}
       rest = Math.min(rest, limit - passed)
     }
 
@@ -94,5 +114,28 @@ export function createWatchdog(options: WatchdogOptions): Watchdog {
     },
   }
 }
+
+/** Passes on each wait once, and its end. */
+function waitNotifier(onWait: WatchdogOptions['onWait']) {
+  let noted = ''
+  return (wait: ProviderWait | undefined) => {
+    const key = wait ? `${wait.since} ${wait.until} ${wait.message}` : ''
+    if (key === noted) return
+    noted = key
+    onWait(wait && providerRefusal(wait))
+  }
+}
+
+/** The reason to end a run whose provider asks for more time than it gets. `now` in Unix ms. */
+function endOfWait(wait: ProviderWait, limit: number, now: number): StopReason | undefined {
+  if (limit === 0 || (wait.until ?? now) - wait.since <= limit) return undefined
+  const provider = providerRefusal(wait)
+  const asked = wait.until === undefined ? 'has refused since' : 'wants no request before'
+  const time = new Date(wait.until ?? wait.since).toISOString().replace(/\.\d+Z$/, 'Z')
+  const error = `${wait.message} (the provider ${provider.id ?? 'of the model'} ${asked} ${time}; max_provider_wait is ${seconds(limit)})`
+  return {status: 'failed', error, provider}
+}
+
+const explained = (error: string, awaited: string) => (awaited === '' ? error : `${error}; ${awaited}`)
 
 const seconds = (ms: number) => `${ms / 1000} s`

@@ -58,7 +58,7 @@ export const taskSchema = v.object({
   /** Since when the holder is lost. Ours. */
   lost_since: v.optional(v.nullable(v.string()), null),
   usage: v.optional(v.nullable(usageSchema), null),
-  /** Why a pending task waits, for people. Ours; absent if unknown. */
+  /** Why a pending task waits, or why its agent waits for a provider, for people. Ours; absent if unknown. */
   waiting: v.optional(v.nullable(v.string()), null),
 })
 export type Task = v.InferOutput<typeof taskSchema>
@@ -151,8 +151,8 @@ export const registerCodebaseSchema = v.object({
 })
 export type RegisterCodebase = v.InferInput<typeof registerCodebaseSchema>
 
-/** Identifies a run. A task that runs again is another run. */
-const runSchema = v.object({id: required, attempt: v.optional(count, 0)})
+/** An active run: its identity, and why its agent waits, for people. A task that runs again is another run. */
+const runSchema = v.object({id: required, attempt: v.optional(count, 0), waiting: maybe})
 
 /** The body may be empty, as the existing worker's is. */
 export const heartbeatSchema = v.object({

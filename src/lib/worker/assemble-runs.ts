@@ -63,16 +63,9 @@ export function assembleRuns(
   })
   const reportSession = sessionReporter({client, clock, workerId, signal})
   const supervise = runSupervisor({
-    journal,
-    uploader,
-    clock,
-    emit,
-    workerId,
-    folders,
-    disk,
-    reportSession,
-    health,
-    providers,
+    ...{journal, uploader, clock, emit, workerId, folders, disk, reportSession, health, providers},
+    reportWaits: () => void registration.heartbeatNow(signal),
+    redact: (text) => redaction.current()?.(text) ?? text,
   })
   const treeLocks = new WorkingTreeLocks(stateDir)
   const runner: TaskRunner = new TaskRunner({
@@ -109,7 +102,7 @@ function createRunTask(
   {codebases, registration, stream, findSession, supervise, activeTasks}: RunTaskParts,
 ): RunTask {
   const prepare = runPreparer({
-    ...{config, folders, disk, clock},
+    ...{config, folders, disk, clock, emit},
     markerOwner: markerOwner(workerId, workerDir),
     executorFor: executorChoice(executor, registrationExecutor({codebases, registration, emit, signal})),
     resumeCheck: {findSession, activeTasks},

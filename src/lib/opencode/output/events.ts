@@ -9,8 +9,8 @@ export type AgentFact = {sessionId?: string | undefined} & (
   | {type: 'step-start'}
   | {type: 'tool'; tool: string; status: string; title: string; error: string}
   | {type: 'text'; messageId: string; text: string; synthetic: boolean}
-  | {type: 'step-finish'; reason: string; tokens: StepTokens; cost: number}
-  | {type: 'error'; name: string; message: string}
+  | {type: 'step-finish'; at: number; reason: string; tokens: StepTokens; cost: number}
+  | {type: 'error'; name: string; message: string; status?: number; provider?: string}
   | {type: 'other'; why: 'unknown' | 'not-json' | 'too-long'}
 )
 
@@ -62,6 +62,7 @@ function factOf(event: Fields): AgentFact {
     case 'step_finish':
       return {
         type: 'step-finish',
+        at: numberOf(event['timestamp']),
         reason: textOf(part['reason']) || 'unknown',
         tokens: tokensOf(fieldsOf(part['tokens'])),
         cost: numberOf(part['cost']),
@@ -99,6 +100,9 @@ const tokensOf = (tokens: Fields): StepTokens => {
 function errorFact(value: unknown): AgentFact {
   const error = fieldsOf(value)
   const name = textOf(error['name']) || textOf(error['type']) || 'Error'
-  const message = textOf(fieldsOf(error['data'])['message']) || textOf(error['message']) || textOf(value)
-  return {type: 'error', name, message}
+  const data = fieldsOf(error['data'])
+  const message = textOf(data['message']) || textOf(error['message']) || textOf(value)
+  const status = numberOf(data['statusCode'])
+  const provider = textOf(data['providerID'])
+  return {type: 'error', name, message, ...(status > 0 ? {status} : {}), ...(provider ? {provider} : {})}
 }

@@ -1,3 +1,5 @@
+import type {ProviderWait} from './agent-report.ts'
+
 /** What a model provider refuses, as far as it concerns other tasks of the same provider. */
 export const providerTroubleKinds = ['auth', 'quota', 'rate_limit', 'unavailable'] as const
 export type ProviderTroubleKind = (typeof providerTroubleKinds)[number]
@@ -34,4 +36,10 @@ export function providerTroubleKind(message: string, status?: number): ProviderT
   if (rateLimit.test(message)) return 'rate_limit'
   if (auth.test(message)) return 'auth'
   return unavailable.test(message) ? 'unavailable' : undefined
+}
+
+/** A refusal that OpenCode waits out, as provider trouble. */
+export function providerRefusal({provider, message, until}: ProviderWait): ProviderTrouble {
+  const kind = providerTroubleKind(message) ?? 'rate_limit'
+  return {id: provider, kind, message, ...(until === undefined ? {} : {until})}
 }

@@ -3,6 +3,9 @@ import type {Usage} from '../../protocol/schemas.ts'
 import type {AgentFact} from './events.ts'
 import {TextTail} from './tail.ts'
 
+/** An error that OpenCode printed. */
+export type AgentError = Pick<AgentFact & {type: 'error'}, 'name' | 'message' | 'status' | 'provider'>
+
 const rejection = /^The user rejected permission/
 
 /** Accumulates the events of a run. Its size does not grow with the output. */
@@ -15,7 +18,7 @@ export class RunRecord {
   /** Whether the last event ended the turn. */
   finished = false
   /** The newest error that no later end of a turn has cleared. */
-  error: {name: string; message: string} | undefined
+  error: AgentError | undefined
   /** The context was too long and OpenCode summarized it. An end of a turn may then be that of the summary. */
   overflowed = false
   /** The tool whose call was rejected because nobody could be asked, if only the end of the step followed. */
@@ -46,7 +49,7 @@ export class RunRecord {
         this.#finishStep(fact)
         break
       case 'error':
-        this.error = {name: fact.name, message: fact.message}
+        this.error = fact
         this.finished = false
         this.overflowed ||= fact.name === 'ContextOverflowError'
         break

@@ -1,17 +1,21 @@
+import {constants} from 'node:os'
 import {mentionsDiskFull} from '../../core/disk-full.ts'
 import type {FinalStatus} from '../../protocol/schemas.ts'
+import {type ProviderTrouble, providerTroubleKind} from './provider-trouble.ts'
 import {explainPermission, lastRequest} from './permission-request.ts'
-import type {RunRecord} from './record.ts'
+import type {AgentError, RunRecord} from './record.ts'
 import {lastLines} from './tail.ts'
+
+const {signals} = constants
 
 export type Evidence = {
   record: RunRecord
-  /** How the process ended. Undefined if unknown, because it was not our child. */
+  /** How the process ended by itself. Undefined if unknown, because it was not our child, or because we ended it. */
   exit: {code: number | null; signal: string | null} | undefined
   /** The end of its stderr. */
   stderr: string
   /** Why the run was stopped, if it was stopped before it finished by itself. */
-  stop: {status: 'cancelled' | 'failed'; error: string} | undefined
+  stop: {status: 'cancelled' | 'failed'; error: string; provider?: ProviderTrouble} | undefined
   /** The requested model. */
   model: string | undefined
   /** Whether the disk was full at the end of the run or before. Lines may be missing then. */
@@ -20,17 +24,44 @@ export type Evidence = {
   isOutOfMemory?: boolean
 }
 
-export type Verdict = {status: FinalStatus; error: string | null}
+export type Verdict = {status: FinalStatus; error: string | null; provider?: ProviderTrouble}
 
 /**
  * Judges whether the task was done: its last turn must have ended. The exit code proves nothing. It is 0 after a rejected
- * permission, and in older versions after any error. It is 1 after an error from which OpenCode recovered.
+ * permission, and in older versions after any error. It is 1 after an error from which OpenCode recovered. But an agent
+ * that died of a signal was not done: it had not exited.
  */
 export function judge(evidence: Evidence): Verdict {
   const {record, stop} = evidence
-  if (stop) return {status: stop.status, error: stop.error || `the run was ${stop.status}`}
-  if (record.finished && !record.error) return {status: 'completed', error: null}
-  return {status: 'failed', error: failureOf(evidence)}
+  if (stop) {
+    const {status, error, provider} = stop
+    return {status, error: error || `the run was ${status}`, ...(provider ? {provider} : {})}
+  }
+  if (record.finished && !record.error) {
+    const signal = deadlySignal(evidence)
+    if (signal === undefined) return {status: 'completed', error: null}
+    return {status: 'failed', error: `OpenCode died of ${signal} after its last event, before it exited`}
+  }
+
+  const provider = refusalOf(evidence)
+  return {status: 'failed', error: failureOf(evidence), ...(provider ? {provider} : {})}
+}
+
+/** The signal that ended the agent. A program that starts OpenCode and waits for it exits with 128 plus its number. */
+function deadlySignal({exit}: Evidence): string | undefined {
+  if (exit?.signal) return exit.signal
+  const number = (exit?.code ?? 0) - 128
+  return Object.entries(signals).find(([, value]) => value === number)?.[0]
+}
+
+/** Whether the provider has refused the request, and so may refuse those of other tasks. */
+function refusalOf({record, model, isDiskFull}: Evidence): ProviderTrouble | undefined {
+  const {error} = record
+  if (!error || isDiskFull || !/^(?:APIError|ProviderAuthError|AI_\w+|UnknownError|provider[._-].*)$/.test(error.name))
+    return undefined
+  const kind = error.name === 'ProviderAuthError' ? 'auth' : providerTroubleKind(error.message, error.status)
+  if (!kind || (error.name === 'UnknownError' && /unexpected server error/i.test(error.message))) return undefined
+  return {id: error.provider ?? model?.split('/')[0] ?? null, kind, message: error.message}
 }
 
 function failureOf(evidence: Evidence): string {
@@ -53,7 +84,7 @@ const outOfMemory =
 const whatInstead = ({others}: RunRecord) =>
   others === 0 ? 'nothing' : `no event, only lines of another kind (${others}): is opencode_bin the OpenCode program?`
 
-function describeError({name, message}: {name: string; message: string}, {model, isDiskFull}: Evidence): string {
+function describeError({name, message}: AgentError, {model, isDiskFull}: Evidence): string {
   const text = message || `OpenCode reported ${name}`
   // Any error may be a consequence of the full disk, because OpenCode's own database fails too.
   if (isDiskFull || mentionsDiskFull(text)) return `the disk is full: ${text}`

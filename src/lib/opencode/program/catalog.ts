@@ -8,9 +8,12 @@ export type Catalog = {
   models(directory: string): Promise<readonly string[] | undefined>
   /** Agents that can run tasks. Subagents cannot. */
   agents(directory: string): Promise<readonly string[] | undefined>
-  /** Rejects if OpenCode does not have the model. Returns undefined at once if it is known to have it. */
-  checkModel(model: string, directory: string): Promise<void> | undefined
-  checkAgent(agent: string, directory: string): Promise<void> | undefined
+  /**
+   * Rejects if OpenCode does not have the model. Returns undefined at once if it is known to have it. Resolves with false
+   * if OpenCode could not be queried.
+   */
+  checkModel(model: string, directory: string): Promise<boolean> | undefined
+  checkAgent(agent: string, directory: string): Promise<boolean> | undefined
 }
 
 /** Known to exist. Listing agents takes a start of OpenCode, some seconds. */
@@ -51,10 +54,11 @@ async function check(
   name: string,
   directory: string,
   problem: (name: string, known: readonly string[]) => ExpectedError,
-): Promise<void> {
+): Promise<boolean> {
   const list = (await lists.get(directory, freshMs)) && (await lists.get(directory, missMs, name))
   // An empty list proves nothing. OpenCode itself then reports what is wrong.
   if (list && list.names.length > 0 && !list.names.includes(name)) throw problem(name, list.names)
+  return list !== undefined
 }
 
 const suggest = (names: string[]) => (names.length > 0 ? [`Did you mean ${names.join(', ')}?`] : [])

@@ -10,6 +10,9 @@ const maxDirectories = 200
 
 type NameList = {names: readonly string[]; at: number}
 
+/** How long OpenCode gets to answer, and at a repetition. */
+const patienceMs = [20_000, 60_000] as const
+
 /** A command of OpenCode that lists names, and its parser. */
 export type NameReader = {arguments: string[]; parse: (text: string) => string[]}
 
@@ -23,8 +26,15 @@ export function createNameLists(reader: NameReader, options: CatalogOptions) {
 
   const isYoung = (list: NameList, ms: number) => clock.monotonic() - list.at < ms
 
+  /** Directories whose last query failed. The next one gets more time. */
+  const failed = new Set<string>()
+
   const query = async (directory: string) => {
-    const text = await queryOpenCode(reader.arguments, directory, options)
+    const [first, repeated] = patienceMs
+    const timeoutMs = options.timeoutMs ?? (failed.has(directory) ? repeated : first)
+    const text = await queryOpenCode(reader.arguments, directory, {...options, timeoutMs})
+    failed.delete(directory)
+    if (text === undefined) failed.add(directory)
     running.delete(directory)
     if (text === undefined) return undefined
     const list = {names: reader.parse(text), at: clock.monotonic()}

@@ -12,6 +12,8 @@ export type Lease = {
   /** When it expires, in monotonic ms. */
   until: number
   isLost: boolean
+  /** Why its agent waits, for people. */
+  waiting?: string | undefined
 }
 
 type Presence = {

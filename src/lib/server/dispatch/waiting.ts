@@ -6,8 +6,9 @@ import type {StoredTask} from '../store/store.ts'
 /** A worker without a stream counts as polling if it made a request this recently. */
 const recentMs = 45_000
 
-/** The reason, for people, why a pending task is not taken yet. Null for any other task. */
+/** The reason, for people, why a pending task is not taken yet, or why the agent of a running task waits. */
 export function waitingReason(task: StoredTask, {store, roster, dispatch, leases, clock}: Parts): string | null {
+  if (task.status === 'running') return leases.get(task.id)?.waiting ?? null
   if (task.status !== 'pending') return null
   const offer = dispatch.offers.get(task.id)
   const nameOf = (workerId: string) => roster.profile(workerId).name

@@ -3,8 +3,10 @@ import {notFound} from '../http/http-error.ts'
 import type {Parts} from '../dispatch/parts.ts'
 import * as transitions from './transitions.ts'
 
+const maxWaitingChars = 500
+
 export type HeartbeatInput = {
-  running: {id: string; attempt: number}[] | null
+  running: {id: string; attempt: number; waiting?: string | null}[] | null
   free: number | null
   paused: string | null
 }
@@ -33,11 +35,13 @@ export function recordHeartbeat(parts: Parts, workerId: string, {running, free, 
 function reconcile(parts: Parts, workerId: string, running: NonNullable<HeartbeatInput['running']>): void {
   const {store, leases, commits} = parts
   const listed = new Map(running.map(({id, attempt}) => [id, attempt]))
+  const waits = new Map(running.map(({id, waiting}) => [id, waiting]))
   const isListed = (id: string, attempt: number) => [0, attempt].includes(listed.get(id) ?? -1)
   const mustBeListed = leases.sync(workerId)
   for (const lease of leases.heldBy(workerId)) {
     if (!isListed(lease.taskId, lease.attempt)) continue
     leases.renew(lease)
+    lease.waiting = waits.get(lease.taskId)?.slice(0, maxWaitingChars)
     const task = store.tasks.get(lease.taskId)
     if (task?.lost_since) transitions.renew(parts, task)
   }

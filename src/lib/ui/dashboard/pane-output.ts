@@ -24,6 +24,7 @@ export function scrollableOutput(task: AnyTask | undefined, area: Area): Scrolla
 const outputHeader = (task: AnyTask, area: Area): Row[] => [
   rule(area.width, `${task.id.slice(0, 8)} ${task.title}`),
   row(area.width, ...describeTask(task)),
+  ...waitRows(task, area),
   ...errorRows(task, area),
 ]
 
@@ -45,6 +46,14 @@ function describeTask(task: AnyTask): Cell[] {
     ...part(task.sessionId),
   ]
 }
+
+/** Why the agent waits for its provider. */
+const waitRows = (task: AnyTask, {width}: Area): Row[] =>
+  'waiting' in task && task.waiting !== null
+    ? wrap(task.waiting, width)
+        .slice(0, 2)
+        .map((line) => row(width, cell(line, 'warn')))
+    : []
 
 function errorRows(task: AnyTask, {width, height}: Area): Row[] {
   if (!('error' in task) || task.error === null) return []

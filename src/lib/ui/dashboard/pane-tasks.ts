@@ -45,7 +45,7 @@ function emptyText({isPaused, isDiskLow, troubles, phase, codebases, log}: View)
 }
 
 function taskRow(task: TaskView, isSelected: boolean, {width, now}: Area): Row {
-  const {id, title, phase, since, path, lines} = task
+  const {id, title, phase, since, path, lines, waiting} = task
   const isWide = width >= 100
   return row(
     width,
@@ -57,7 +57,9 @@ function taskRow(task: TaskView, isSelected: boolean, {width, now}: Area): Row {
     isWide
       ? column(title, Math.floor((width - 44) * 0.5), isSelected ? 'chosen' : 'plain')
       : cell(title, isSelected ? 'chosen' : 'plain'),
-    cell(isWide ? ` ${lines.items.at(-1) ?? ''}` : '', 'dim'),
+    isWide && waiting !== null
+      ? cell(` ${waiting}`, 'warn')
+      : cell(isWide ? ` ${lines.items.at(-1) ?? ''}` : '', 'dim'),
   )
 }
 

@@ -75,7 +75,8 @@ export function workerDetails(worker: WorkerStatus, now: number): string {
     ({id, name, path}) => `  ${id}  ${path}${name && name !== path ? `  (${plainLine(name, 30)})` : ''}`,
   )
   const tasks = worker.tasks.map(
-    ({id, phase, since, title}) => `  ${id}  ${phase} for ${age(since, now)}  ${plainLine(title, 60)}`,
+    ({id, phase, since, title, waiting}) =>
+      `  ${id}  ${phase} for ${age(since, now)}  ${plainLine(title, 60)}${waiting === null ? '' : `  (${plainLine(waiting, 200)})`}`,
   )
   return [
     head,

@@ -1,4 +1,5 @@
 import {assertNever} from '../../core/errors.ts'
+import {providerWaitText} from '../../events/log-line.ts'
 import type {WorkerEvent} from '../../events/worker-event.ts'
 import {append, emptyTail} from './tail.ts'
 import {truncate, viewLimits, type EndedTask, type TaskView, type View, type WaitingTask} from './view.ts'
@@ -24,6 +25,10 @@ export function reduceTask(view: View, event: TaskEvent): View {
       return updateTask(view, taskId, () => ({sessionId: event.sessionId}))
     case 'task.activity':
       return appendActivity(view, taskId, [event])
+    case 'task.provider':
+      return updateTask(view, taskId, () => ({
+        waiting: event.message === null ? null : truncate(providerWaitText(event)),
+      }))
     case 'task.stopping':
       return updateTask(view, taskId, ({phase}) => (phase === 'reporting' ? {} : {phase: 'stopping'}))
     case 'task.finished':
@@ -60,6 +65,7 @@ function addTask(view: View, event: Extract<TaskEvent, {type: 'task.received'}>)
     sessionId: null,
     phase: 'claiming',
     since,
+    waiting: null,
     lines: emptyTail,
   }
   const {tasks, waiting} = removeTask(view, id)

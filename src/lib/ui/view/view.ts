@@ -16,6 +16,8 @@ export type TaskView = {
   readonly sessionId: string | null
   readonly phase: TaskPhase
   readonly since: number
+  /** Why its agent waits for the provider. Null if it does not. */
+  readonly waiting: string | null
   readonly lines: Tail<string>
 }
 

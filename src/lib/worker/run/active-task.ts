@@ -18,6 +18,8 @@ export type ActiveTask = {
   agent?: RunningAgent
   /** Why the task must stop. The first reason wins. */
   stop?: StopReason
+  /** Why the agent waits for its provider now, for people. */
+  waiting?: string | undefined
   /** Settles when the session was reported, or could not be. */
   sessionReported?: Promise<void>
   /** Settles when the task is no longer active. */

@@ -1,6 +1,7 @@
 import type {Config} from '../../config/settings.ts'
 import type {Clock} from '../../core/clock.ts'
 import {isDiskFull} from '../../core/disk-full.ts'
+import type {Emit} from '../../events/bus.ts'
 import {echoExecutor, noopExecutor} from '../../executor/builtin.ts'
 import type {Executor, PreparedRun} from '../../executor/executor.ts'
 import type {Task} from '../../protocol/schemas.ts'
@@ -26,11 +27,12 @@ export type PrepareRunOptions = {
   disk: Pick<DiskMonitor, 'makeRoom' | 'wasFullSince'>
   clock: Clock
   executorFor: (task: Task) => Executor
+  emit: Emit
   resumeCheck: ResumeCheckOptions
 }
 
 export const runPreparer =
-  ({config, markerOwner, folders, disk, clock, executorFor, resumeCheck}: PrepareRunOptions): PrepareRun =>
+  ({config, markerOwner, folders, disk, clock, executorFor, resumeCheck, emit}: PrepareRunOptions): PrepareRun =>
   async (task, active) => {
     const startedAt = clock.monotonic()
     const marker = runMarker(markerOwner, task)
@@ -44,8 +46,9 @@ export const runPreparer =
       const problem = request.sessionId && (await resumeProblem(request.sessionId, place, resumeCheck))
       if (problem) return {marker, runDir, problem: new Error(problem)}
       active.sessionId = request.sessionId ?? null
+      const onNotice = (text: string) => emit({type: 'notice', level: 'warn', taskId: task.id, text})
       const wasDiskFull = () => disk.wasFullSince(startedAt)
-      return {marker, runDir, ready: await executorFor(task).prepare({...request, wasDiskFull})}
+      return {marker, runDir, ready: await executorFor(task).prepare({...request, wasDiskFull, onNotice})}
     } catch (error) {
       if (isDiskFull(error)) disk.makeRoom() // for journal and report
       return {marker, runDir, problem: error}

@@ -1,5 +1,6 @@
 import {failureReason} from '../../core/disk-full.ts'
 import type {Emit} from '../../events/bus.ts'
+import {providerWaitText} from '../../events/log-line.ts'
 import type {ProcessIdentity, RunObserver} from '../../executor/executor.ts'
 import type {Journal} from '../../journal/journal.ts'
 import type {Lock} from '../locks/lock-file.ts'
@@ -15,14 +16,21 @@ type Observed = {
   startUpload: (from: number) => unknown
 }
 
-type RunObserverOptions = {journal: Journal; emit: Emit; reportSession: ReportSession}
+export type RunObserverOptions = {
+  journal: Journal
+  emit: Emit
+  reportSession: ReportSession
+  /** Tells the control plane which active tasks wait for their provider. */
+  reportWaits: () => void
+  redact: (text: string) => string
+}
 
 /** Returns the observer of a run: it writes what the agent does to the journal and emits it as events. */
 export function createRunObserver(
   run: Run,
   active: ActiveTask,
   {treeLock, agentState, ended, startUpload}: Observed,
-  {journal, emit, reportSession}: RunObserverOptions,
+  {journal, emit, reportSession, reportWaits, redact}: RunObserverOptions,
 ): RunObserver {
   const {task_id: taskId, title, agent, attempt} = run
   const warn = (text: string) => emit({type: 'notice', level: 'warn', taskId, text})
@@ -43,7 +51,14 @@ export function createRunObserver(
       active.sessionReported = reportSession(run, active, id, ended).catch(() => {})
     },
     onActivity: (line, text) => emit({type: 'task.activity', taskId, line, ...(text === undefined ? {} : {text})}),
-    onWarning: warn,
+    onWarning: (text) => warn(redact(text)),
+    onProviderWait: (wait) => {
+      const {id: provider = null, until = null} = wait ?? {}
+      const event = {provider, message: wait ? redact(wait.message) : null, until}
+      active.waiting = wait && providerWaitText(event)
+      emit({type: 'task.provider', taskId, ...event})
+      reportWaits()
+    },
   }
 }
 

@@ -32,6 +32,7 @@ export const deadlinesOf = (config: Config): RunRequest['deadlines'] => ({
   idle: config.idle_timeout * 1000,
   tool: config.tool_timeout * 1000,
   total: config.task_timeout * 1000,
+  provider: config.max_provider_wait * 1000,
   grace: config.cancel_grace * 1000,
 })
 

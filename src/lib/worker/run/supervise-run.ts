@@ -1,9 +1,7 @@
 import type {Clock} from '../../core/clock.ts'
 import {isDiskFull, failureReason} from '../../core/disk-full.ts'
 import {isMachineFault} from '../../core/machine-fault.ts'
-import type {Emit} from '../../events/bus.ts'
 import {noUsage, type RunOutcome, type StopReason} from '../../executor/executor.ts'
-import type {Journal} from '../../journal/journal.ts'
 import type {StatusUpdate} from '../../protocol/schemas.ts'
 import type {DiskMonitor} from '../disk/disk-monitor.ts'
 import type {RunFolders} from '../disk/run-folders.ts'
@@ -11,20 +9,16 @@ import type {AgentHealth} from '../health/agent-health.ts'
 import type {ProviderHealth} from '../health/provider-health.ts'
 import type {ActiveTask} from './active-task.ts'
 import {finalReportOf, requeueReportOf} from './reports.ts'
-import {createRunObserver} from './run-observer.ts'
+import {createRunObserver, type RunObserverOptions} from './run-observer.ts'
 import type {Run, RunSetup, SuperviseRun} from './run-setup.ts'
 import type {RunUploader, Tail} from './run-uploader.ts'
-import type {ReportSession} from './session-report.ts'
 
-export type SuperviseRunOptions = {
-  journal: Journal
+export type SuperviseRunOptions = RunObserverOptions & {
   uploader: RunUploader
   clock: Clock
-  emit: Emit
   workerId: string
   folders: RunFolders
   disk: Pick<DiskMonitor, 'makeRoom'>
-  reportSession: ReportSession
   health: RunHealth
   providers: Pick<ProviderHealth, 'record'>
 }
@@ -49,6 +43,13 @@ export const runSupervisor =
     await uploader.uploadReport(run, report, tail)
     folders.finish(run.run_dir)
   }
+
+/** The error may quote the provider, the log or stderr, which are not redacted like the output. */
+const redacted = (outcome: RunOutcome, {redact}: Pick<SuperviseRunOptions, 'redact'>): RunOutcome => ({
+  ...outcome,
+  error: outcome.error === null ? null : redact(outcome.error),
+  ...(outcome.provider ? {provider: {...outcome.provider, message: redact(outcome.provider.message)}} : {}),
+})
 
 /** The report to send. Emits the outcome as an event. */
 function reportFor(
@@ -118,17 +119,15 @@ async function execute(run: Run, active: ActiveTask, setup: RunSetup, options: S
     active.agent = await setup.start(observer)
     active.phase = 'running'
     if (active.stop) active.agent.stop(active.stop)
-    const outcome = await active.agent.outcome
+    const outcome = redacted(await active.agent.outcome, options)
     const total = setup.usageBefore ? {...outcome, usage: add(setup.usageBefore, outcome.usage)} : outcome
     return executed(total, active.stop ? undefined : await findFault(run, outcome, options))
   } catch (error) {
     if (isDiskFull(error)) disk.makeRoom() // for the report
-    const outcome = emptyOutcome({status: 'failed', error: failureReason(error)})
+    const reason = options.redact(failureReason(error))
+    const outcome = emptyOutcome({status: 'failed', error: reason})
     const usage = {...noUsage, duration_ms: Math.round(clock.monotonic() - startedAt)}
-    return executed(
-      {...outcome, usage},
-      isMachineFault(error) ? {of: 'machine', reason: failureReason(error)} : undefined,
-    )
+    return executed({...outcome, usage}, isMachineFault(error) ? {of: 'machine', reason} : undefined)
   } finally {
     ended.abort()
   }

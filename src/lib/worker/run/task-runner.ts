@@ -78,8 +78,8 @@ export class TaskRunner implements ActiveTasks {
   }
 
   /** The active runs, as a heartbeat lists them. */
-  get activeRuns(): {id: string; attempt: number}[] {
-    return this.active.map(({id, attempt}) => ({id, attempt}))
+  get activeRuns(): {id: string; attempt: number; waiting?: string}[] {
+    return this.active.map(({id, attempt, waiting}) => ({id, attempt, ...(waiting ? {waiting} : {})}))
   }
 
   /** Takes no more tasks. Active ones go on. */

@@ -1,0 +1,132 @@
+import {readdirSync, readFileSync} from 'node:fs'
+import {basename, join} from 'node:path'
+import type {Clock} from '../core/clock.ts'
+import {AgentReport, type ProviderWait} from '../opencode/output/agent-report.ts'
+import {OpenCodeLog} from '../opencode/output/opencode-log.ts'
+import {removeStaleLocks} from '../opencode/program/stale-locks.ts'
+import {type ProcessIdentity, type RunRequest, runFiles} from './executor.ts'
+import {growingFile, type GrowingFile} from './growing-file.ts'
+import {ageMs, descendantsOf, isAlive, linkOf} from './processes.ts'
+import {createWorkMeter} from './work-meter.ts'
+
+/** What an agent does apart from what it prints. Times in monotonic ms. */
+export type AgentSigns = {
+  /** When something other than its output last showed that it works. */
+  workedAt: number | undefined
+  /** Whether a process works for an open tool call. */
+  isToolRunning: boolean
+  wait: ProviderWait | undefined
+}
+
+export type AgentSignsOptions = {
+  request: Pick<RunRequest, 'runDir' | 'cwd' | 'title' | 'sessionId'>
+  root: ProcessIdentity
+  clock: Clock
+  /** OpenCode's folder of locks. Until the first event, locks of ended processes are removed. */
+  locks?: string | undefined
+}
+
+/** Start times of processes are exact to 10 ms, and a call is reported a moment after it began. */
+const inexactMs = 100
+
+export type AgentSignsReader = ReturnType<typeof createAgentSigns>
+
+/**
+ * Reads the signs of an agent: its own report (`opencode/program/reporter.ts`), OpenCode's log, and its processes. All
+ * of them are there for an adopted agent too.
+ */
+export function createAgentSigns({request, root, clock, locks}: AgentSignsOptions) {
+  const report = new AgentReport()
+  const reportFile = growingFile(join(request.runDir, runFiles.report), (line) => report.add(line))
+  const startedAt = clock.now() - ageMs(root)
+  let log: OpenCodeLog | undefined
+  let logFile: GrowingFile | undefined
+  let members: ProcessIdentity[] = []
+  let stepEndedAt: number | undefined
+  let workedAt: number | undefined
+  const hasWorked = createWorkMeter(clock)
+
+  const readLog = (sessionId: string | null) => {
+    if (!log) {
+      const path = logOf(root.pid)
+      if (path === undefined) return false
+      const isShared = basename(path) === 'opencode.log'
+      const reading = new OpenCodeLog({directory: request.cwd, title: request.title, startedAt}, {isShared})
+      log = reading
+      logFile = growingFile(path, (line) => reading.add(line))
+    }
+    log.sessionId = sessionId ?? request.sessionId
+    const before = log.works
+    logFile?.read()
+    return log.works > before
+  }
+
+  /** Scans again. Descendants that were reparented still count. */
+  const updateMembers = () => {
+    const before = members.filter((member) => isAlive(member))
+    const below = descendantsOf([root, ...before])
+    const known = new Set(below.map(({pid}) => pid))
+    members = [...below, ...before.filter(({pid}) => !known.has(pid))]
+  }
+
+  /** Processes that an ended call has left in the background are older than all open calls. */
+  const workers = () => {
+    const since = report.isPresent ? report.processesSince : (stepEndedAt ?? 0)
+    if (since === undefined) return []
+    return members.filter((member) => clock.now() - ageMs(member) >= since - inexactMs)
+  }
+
+  return {
+    /** `hasPrinted`: there was an event. Before that, any work of any process counts. */
+    read({hasPrinted, sessionId}: {hasPrinted: boolean; sessionId: string | null}): AgentSigns {
+      updateMembers()
+      if (!hasPrinted && locks !== undefined) removeStaleLocks(locks)
+      const isReporting = reportFile.read()
+      const isLogging = readLog(sessionId)
+      const isWorking = !hasPrinted && hasWorked([root, ...members])
+      if (isReporting || isLogging || isWorking) workedAt = clock.monotonic()
+      const wait = report.isPresent ? report.wait : log?.wait
+      return {workedAt, isToolRunning: workers().length > 0, wait}
+    },
+    updateMembers,
+    /** All processes that were descendants of the agent. */
+    members: () => members,
+    /** A step of the agent has ended at this time (Unix ms), and with it all its tool calls. */
+    onStepEnd(at: number) {
+      stepEndedAt = at >= startedAt - inexactMs ? at : clock.now() // lines without a time have just been printed
+    },
+    /** What the agent waits for, for people. */
+    describe(): string {
+      const {openTools} = report
+      const commands = (openTools.length > 0 ? workers() : members).map(({pid}) => commandOf(pid)).filter(Boolean)
+      const parts = [
+        ...(openTools.length > 0 ? [`its open tool calls: ${openTools.join(', ')}`] : []),
+        ...(commands.length > 0 ? [`its processes: ${[...new Set(commands)].slice(0, 3).join(', ')}`] : []),
+        ...(log?.tail ? [`the end of its log:\n${log.tail}`] : []),
+      ]
+      return parts.join('; ')
+    },
+  }
+}
+
+/** The log file that the process writes to. OpenCode opens it a moment after its start. */
+function logOf(pid: number): string | undefined {
+  try {
+    return readdirSync(`/proc/${pid}/fd`)
+      .map((fd) => linkOf(pid, `fd/${fd}`))
+      .find((path) => /\/opencode\/log\/[^/]+\.log$/.test(path))
+  } catch {
+    return undefined
+  }
+}
+
+const maxCommandChars = 80
+
+function commandOf(pid: number): string {
+  try {
+    const words = readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ').trim()
+    return words.length > maxCommandChars ? `${words.slice(0, maxCommandChars - 1)}…` : words
+  } catch {
+    return ''
+  }
+}

@@ -1,0 +1,102 @@
+import * as v from 'valibot'
+import {parseJson} from '../../protocol/parse.ts'
+
+/** A line of the report that the plugin writes (`opencode/program/reporter.ts`). `at` is in Unix ms. */
+const lineSchema = v.variant('type', [
+  v.object({type: v.literal('started'), at: v.number()}),
+  v.object({
+    type: v.literal('tool'),
+    at: v.number(),
+    session: v.string(),
+    call: v.string(),
+    tool: v.string(),
+    isOpen: v.boolean(),
+  }),
+  v.object({type: v.literal('idle'), at: v.number(), session: v.string()}),
+  v.object({type: v.literal('busy'), at: v.number(), session: v.string()}),
+  v.object({
+    type: v.literal('retry'),
+    at: v.number(),
+    session: v.string(),
+    provider: v.optional(v.string()),
+    attempt: v.optional(v.number(), 1),
+    message: v.optional(v.string(), ''),
+    next: v.number(),
+  }),
+])
+
+/** The provider has refused a request, and OpenCode waits before it sends it again. Times in Unix ms. */
+export type ProviderWait = {
+  provider: string | null
+  message: string
+  /** The first refusal of this series. */
+  since: number
+  /** When OpenCode tries again. Undefined if unknown. */
+  until: number | undefined
+}
+
+type OpenCall = {session: string; tool: string; since: number}
+
+/** A tool whose call is open while another session works. */
+const subagent = 'task'
+const maxMessageChars = 2000
+
+/** The state of an agent by its own report. */
+export class AgentReport {
+  /** Whether the plugin was loaded. Otherwise nothing is known. */
+  isPresent = false
+  readonly #calls = new Map<string, OpenCall>()
+  readonly #waits = new Map<string, ProviderWait>()
+  readonly #series = new Map<string, number>()
+
+  add(line: string): void {
+    const parsed = v.safeParse(lineSchema, parseJson(line))
+    if (!parsed.success) return
+    const fact = parsed.output
+    switch (fact.type) {
+      case 'started': // calls of an earlier process of the run are over
+        this.isPresent = true
+        this.#calls.clear()
+        this.#waits.clear()
+        break
+      case 'tool':
+        if (!fact.isOpen) this.#calls.delete(fact.call)
+        else if (!this.#calls.has(fact.call))
+          this.#calls.set(fact.call, {session: fact.session, tool: fact.tool, since: fact.at})
+        break
+      case 'retry': {
+        if (fact.attempt <= 1) this.#series.set(fact.session, fact.at)
+        const since = this.#series.get(fact.session) ?? fact.at
+        const message = fact.message.slice(0, maxMessageChars)
+        this.#waits.set(fact.session, {provider: fact.provider ?? null, message, since, until: fact.next})
+        break
+      }
+      case 'busy':
+        this.#waits.delete(fact.session)
+        break
+      case 'idle':
+        this.#waits.delete(fact.session)
+        for (const [id, {session}] of this.#calls) if (session === fact.session) this.#calls.delete(id)
+        break
+    }
+  }
+
+  /** The longest wait for the provider, of the session or of its subagents. */
+  get wait(): ProviderWait | undefined {
+    return [...this.#waits.values()].sort((a, b) => (b.until ?? 0) - (a.until ?? 0))[0]
+  }
+
+  /** The names of the tools whose calls are open. */
+  get openTools(): string[] {
+    return [...this.#calls.values()].map(({tool}) => tool)
+  }
+
+  /**
+   * When the oldest open call began that works by processes. Undefined if there is none. A subagent works by its own
+   * calls.
+   */
+  get processesSince(): number | undefined {
+    const starts = [...this.#calls.values()].filter(({tool}) => tool !== subagent).map(({since}) => since)
+    return starts.length > 0 ? Math.min(...starts) : undefined
+  }
+}

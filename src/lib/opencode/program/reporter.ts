@@ -1,0 +1,120 @@
+import {accessSync, constants, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync} from 'node:fs'
+import {dirname, join} from 'node:path'
+import {homedir} from 'node:os'
+import {parseJson} from '../../protocol/parse.ts'
+
+/** Names the file that the plugin writes to. It is not passed on to tools. */
+const reportVariable = 'A2A_REPORT'
+
+/**
+ * A plugin for OpenCode 1.x. OpenCode prints neither that it waits for a provider, nor which tool calls are open, nor
+ * what a subagent does. The plugin appends the first two to a file, and touches the file when anything happens.
+ */
+const pluginText = `// Written by a2a-worker. Reports to its worker what OpenCode does not print.
+import {appendFileSync, utimesSync} from 'node:fs'
+import {env} from 'node:process'
+
+const file = env.${reportVariable}
+delete env.${reportVariable} // an OpenCode that a tool starts must not report here
+const write = (line) => {
+  try {
+    appendFileSync(file, JSON.stringify({at: Date.now(), ...line}) + '\\n', {mode: 0o600})
+  } catch {}
+}
+const touch = () => {
+  try {
+    const now = new Date()
+    utimesSync(file, now, now)
+  } catch {}
+}
+
+export const A2AReporter = async () => {
+  if (!file) return {}
+  const providers = new Map()
+  const open = new Set()
+  let touchedAt = 0
+  write({type: 'started'})
+  return {
+    event: async ({event: {type, properties: {info, part, status, sessionID: session} = {}}}) => {
+      if (type === 'message.updated' && info?.providerID) providers.set(info.sessionID, info.providerID)
+      if (type === 'session.status' && status)
+        write({...status, session, provider: providers.get(session)}) // its type is busy, retry or idle
+      if (part?.type === 'tool') {
+        const isOpen = part.state?.status === 'pending' || part.state?.status === 'running'
+        if (isOpen !== open.has(part.callID)) {
+          if (isOpen) open.add(part.callID)
+          else open.delete(part.callID)
+          write({type: 'tool', session: part.sessionID, call: part.callID, tool: part.tool, isOpen})
+        }
+      }
+      if (/^(message|session)\\./.test(type) && Date.now() - touchedAt > 500) {
+        touchedAt = Date.now()
+        touch()
+      }
+    },
+  }
+}
+`
+
+/** Writes the plugin to a folder that the agent can read, and returns its path. */
+export function installReporter(folder: string): string {
+  const path = join(folder, 'reporter.mjs')
+  mkdirSync(folder, {recursive: true, mode: 0o700})
+  // Written only if it differs: agents may read it right now.
+  if (!existsSync(path) || readFileSync(path, 'utf8') !== pluginText) {
+    writeFileSync(`${path}.${process.pid}`, pluginText, {mode: 0o600})
+    renameSync(`${path}.${process.pid}`, path)
+  }
+  return path
+}
+
+export type ReporterOptions = {
+  /** The agent's environment without these variables. */
+  env: Readonly<Record<string, string>>
+  cwd: string
+  /** Path of the plugin. */
+  plugin: string
+  /** The file for its report. */
+  report: string
+}
+
+/** The variables that load the plugin. None if OpenCode would start later because of it, or if the user's configuration cannot be extended. */
+export function reporterVariables({env, cwd, plugin, report}: ReporterOptions): Record<string, string> {
+  if (env['OPENCODE_PURE'] || !isFree(env, cwd)) return {}
+  const content = env['OPENCODE_CONFIG_CONTENT'] ? parseJson(env['OPENCODE_CONFIG_CONTENT']) : {}
+  if (typeof content !== 'object' || content === null || Array.isArray(content)) return {}
+  const {plugin: others} = content as {plugin?: unknown}
+  const plugins = [...(Array.isArray(others) ? others : []), `file://${encodeURI(plugin)}`]
+  return {[reportVariable]: report, OPENCODE_CONFIG_CONTENT: JSON.stringify({...content, plugin: plugins})}
+}
+
+/**
+ * Whether a plugin costs no time. Before OpenCode loads one, it waits until it has installed a package of its own in each
+ * of its configuration folders. Without a plugin it does so beside the run. Without a network this fails after minutes.
+ */
+const isFree = (env: ReporterOptions['env'], cwd: string): boolean =>
+  env['npm_config_offline'] === 'true' || configFolders(env, cwd).every(isPrepared)
+
+const isPrepared = (folder: string) =>
+  existsSync(join(folder, 'node_modules/@opencode-ai/plugin')) || (existsSync(folder) && !isWritable(folder))
+
+function configFolders(env: ReporterOptions['env'], cwd: string): string[] {
+  const home = env['HOME'] || homedir()
+  const optional = [join(home, '.opencode')]
+  for (let folder = cwd; ; folder = dirname(folder)) {
+    optional.push(join(folder, '.opencode'))
+    if (folder === dirname(folder)) break
+  }
+  const named = env['OPENCODE_CONFIG_DIR']
+  const global = join(env['XDG_CONFIG_HOME'] || join(home, '.config'), 'opencode')
+  return [global, ...(named ? [named] : []), ...optional.filter((folder) => existsSync(folder))]
+}
+
+function isWritable(folder: string): boolean {
+  try {
+    accessSync(folder, constants.W_OK)
+    return true
+  } catch {
+    return false
+  }
+}

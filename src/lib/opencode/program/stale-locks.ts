@@ -1,0 +1,50 @@
+import {readdirSync, readFileSync, rmSync} from 'node:fs'
+import {homedir, hostname} from 'node:os'
+import {join} from 'node:path'
+import * as v from 'valibot'
+import {errorCode} from '../../core/errors.ts'
+import {parseJson} from '../../protocol/parse.ts'
+
+const metaSchema = v.object({pid: v.pipe(v.number(), v.integer(), v.minValue(1)), hostname: v.string()})
+
+/** OpenCode's folder of locks between its processes (XDG base directories). */
+export const lockFolder = (env: Readonly<Record<string, string | undefined>>): string =>
+  join(env['XDG_STATE_HOME'] || join(env['HOME'] || homedir(), '.local/state'), 'opencode/locks')
+
+/**
+ * Removes OpenCode's locks whose process has ended. OpenCode often exits while it still installs its own package in the
+ * background. The next start that needs the package would wait a minute for that lock.
+ */
+export function removeStaleLocks(folder: string): void {
+  for (const name of lockNames(folder)) {
+    const path = join(folder, name)
+    const meta = v.safeParse(metaSchema, parseJson(readText(join(path, 'meta.json'))))
+    // A lock of another machine, on a shared home, is left alone.
+    if (!meta.success || meta.output.hostname !== hostname() || isRunning(meta.output.pid)) continue
+    rmSync(path, {recursive: true, force: true})
+  }
+}
+
+function lockNames(folder: string): string[] {
+  try {
+    return readdirSync(folder).filter((name) => name.endsWith('.lock'))
+  } catch {
+    return []
+  }
+}
+
+function readText(path: string): string {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch {
+    return ''
+  }
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    return process.kill(pid, 0)
+  } catch (error) {
+    return errorCode(error) !== 'ESRCH' // it may belong to another user
+  }
+}
