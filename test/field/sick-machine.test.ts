@@ -14,9 +14,11 @@ import {join} from 'node:path'
 import {describe, expect, test} from 'vitest'
 import type {StatusReport} from '../../src/commands/status.ts'
 import {probeOpenCode} from '../../src/lib/opencode/program/probe.ts'
-import {answering} from '../support/agent-lines.ts'
+import {answering, printing} from '../support/agent-lines.ts'
 import {startFleet} from '../support/fleet.ts'
+import {startInProcessWorker} from '../support/in-process-worker.ts'
 import {startOneWorker} from '../support/one-worker.ts'
+import {startPlane} from '../support/plane.ts'
 import {reportSkipped} from '../support/private-systemd/private-machine.ts'
 import {ReferenceServer} from '../support/reference-server.ts'
 import {repository, scratchFolder, until} from '../support/scratch.ts'
@@ -253,5 +255,70 @@ describe('a program that is slow to print its version', () => {
     await until(() => pids.every((pid) => !existsSync(`/proc/${pid}`)), 'the slow program to end')
     writeFileSync(program, `#!/bin/sh\nsleep 600 # another program\n`, {mode: 0o755})
     await expect(probeOpenCode(program, env, options)).rejects.toMatchObject({exitCode: 75})
+  })
+})
+
+describe('a model provider that refuses everything', () => {
+  const refusal = printing(
+    JSON.stringify({
+      ...{type: 'error', timestamp: 1, sessionID: 'ses_1'},
+      error: {name: 'APIError', data: {message: 'Incorrect API key provided', statusCode: 401, isRetryable: false}},
+    }),
+  )
+
+  test('fails two tasks with its words; the others wait with that reason, also without a model, and those of other providers run', async () => {
+    await using at = await startOneWorker({args: ['--max-concurrent-tasks', '1']})
+    const gate = await at.begin(`while [ ! -e go ]; do sleep 0.05; done; ${answering('done')}`)
+    await until(async () => (await at.http.get(gate)).status === 'running', 'the gate to run')
+    const create = async (prompt: string, more: object) =>
+      (await at.http.task(at.codebase, {prompt: `[ -e mended ] && { ${answering('done')}exit; }; ${prompt}`, ...more}))
+        .id
+    const refused = await Promise.all(Array.from({length: 20}, () => create(refusal, {model: 'fake/x'})))
+    const without = await create(refusal, {})
+    writeFileSync(join(at.tree, 'go'), '')
+    for (const id of refused.slice(0, 2))
+      expect(await at.ended(id)).toMatchObject({status: 'failed', error: 'Incorrect API key provided'})
+    await says(at.worker, 'The worker takes no tasks of provider fake: Incorrect API key provided')
+    const other = await at.http.task(at.codebase, {prompt: answering('done'), model: 'other/y', priority: 1})
+    expect((await at.ended(other.id)).error ?? '').not.toContain('Incorrect API key')
+    await until(
+      async () => (await at.http.get(without)).waiting?.includes('declined: provider fake: Incorrect API key'),
+      'the reason at the server',
+    )
+    const statuses = await Promise.all(refused.slice(2).map(async (id) => (await at.http.get(id)).status))
+    expect(statuses).toEqual(Array.from({length: 18}, () => 'pending'))
+    const status = await at.cli(['status'])
+    expect(status.code).toBe(1)
+    expect(status.stdout).toMatch(/takes no +tasks of provider fake, for .*: Incorrect API key provided/)
+  })
+
+  test('is tried by one task after a pause; when that gets an answer, the others follow at once', async () => {
+    await using plane = await startPlane()
+    using scratch = scratchFolder()
+    const tree = repository(join(scratch.path, 'p'))
+    await using worker = await startInProcessWorker(plane.url, [tree], {factor: 60})
+    const codebases = await until(async () => {
+      const {body} = await plane.call('GET', '/v1/opencode/codebases')
+      return (body as {id: string}[]).length > 0 ? (body as {id: string}[]) : undefined
+    }, 'the codebase to be registered')
+    const create = async () => {
+      const prompt = `echo run >> runs; [ -e mended ] && { ${answering('done')}exit; }; ${refusal}`
+      return (await plane.task(codebases[0]?.id ?? '', {prompt, model: 'fake/x'})).id
+    }
+    const ids = await Promise.all(Array.from({length: 6}, create))
+    await until(() => worker.log().includes('takes no tasks of provider fake'), 'the provider to be sick')
+    const runs = () => readFileSync(join(tree, 'runs'), 'utf8').length / 4
+    await until(() => runs() === 3, 'one task to try the provider')
+    const failed = async () =>
+      (await Promise.all(ids.map((id) => plane.get(id)))).filter(({status}) => status === 'failed')
+    expect(await failed()).toHaveLength(2)
+    writeFileSync(join(tree, 'mended'), '')
+    await until(
+      async () =>
+        (await Promise.all(ids.map((id) => plane.get(id)))).filter((t) => t.status === 'completed').length === 4,
+      'the others to complete',
+    )
+    expect(await failed()).toHaveLength(2)
+    expect(worker.log()).toContain('The worker takes tasks of provider fake again')
   })
 })

@@ -27,10 +27,13 @@ type Sick = {
   /** When the next task may try the provider, in monotonic ms. */
   until: number
   pauseMs: number
-  isReported: boolean
+  /** The words that were reported last. */
+  reported: string | null
   /** A task is trying the provider now. */
   isTried: boolean
 }
+
+const unknownState = (): Sick => ({failures: 0, message: '', until: 0, pauseMs: 0, reported: null, isTried: false})
 
 /** So many tasks fail with the words of the provider. Those after them are not started. */
 const failuresBeforePause = 2
@@ -91,18 +94,17 @@ export class ProviderHealth {
   #recordRefusal(provider: string, {codebase}: ProviderUse, {message, until}: ProviderTrouble): boolean {
     const {clock} = this.#options
     this.#lastOf.set(codebase, provider)
-    const known = this.#sick.get(provider)
-    const failures = (known?.failures ?? 0) + 1
-    const wasPaused = failures > failuresBeforePause
-    const pauseMs = Math.min(maxPauseMs, wasPaused ? (known?.pauseMs ?? 0) * 2 : firstPauseMs)
-    const wantedMs = Math.min(maxPauseMs, Math.max(pauseMs, (until ?? 0) - clock.now()))
-    const sick: Sick = {
-      ...{failures, message, pauseMs, until: clock.monotonic() + wantedMs},
-      isReported: failures >= failuresBeforePause,
-      isTried: known?.isTried ?? false,
-    }
+    const sick = this.#sick.get(provider) ?? unknownState()
     this.#sick.set(provider, sick)
-    if (sick.isReported && (!known?.isReported || known.message !== message)) this.#report(provider, message)
+    const wasPaused = sick.failures >= failuresBeforePause
+    sick.failures += 1
+    sick.pauseMs = Math.min(maxPauseMs, wasPaused ? sick.pauseMs * 2 : firstPauseMs)
+    // OpenCode's clock is the wall clock.
+    const wantedMs = Math.min(maxPauseMs, Math.max(sick.pauseMs, (until ?? 0) - clock.now()))
+    sick.until = clock.monotonic() + wantedMs
+    const isNews = message !== sick.reported && sick.failures >= failuresBeforePause
+    sick.message = message
+    if (isNews) this.#report(provider, (sick.reported = message))
     return wasPaused
   }
 
@@ -111,7 +113,7 @@ export class ProviderHealth {
     const known = this.#sick.get(provider)
     if (!known) return
     this.#sick.delete(provider)
-    if (!known.isReported) return
+    if (known.reported === null) return
     this.#report(provider, null)
     this.#options.onRecovered()
   }
