@@ -12,13 +12,16 @@ type Agent = {
   leavesAt?: number
   /** From this time on, the last line of its stderr asks for this permission. */
   asks?: {at: number; until?: number; isRejected?: boolean}
+  /** It waits for its provider from the first time to the second, and says so if `isKnown`. */
+  waits?: {from: number; to: number; isKnown: boolean}
 }
 
 /** The time and the reason at which the watchdog ends such an agent. */
 async function bark(deadlines: Partial<Deadlines>, agent: Agent) {
-  const {printsAt = [], hasToolUntil = 0, doneAt, leavesAt = 1e6, asks} = agent
+  const {printsAt = [], hasToolUntil = 0, doneAt, leavesAt = 1e6, asks, waits} = agent
   const left = new AbortController()
   const todo = [...printsAt]
+  const noted: (string | undefined)[] = []
   let watchdog: Watchdog | undefined
   const clock = fakeClock((now) => {
     while (todo[0] !== undefined && todo[0] <= now) {
@@ -31,7 +34,13 @@ async function bark(deadlines: Partial<Deadlines>, agent: Agent) {
     deadlines: {...none, ...deadlines},
     clock,
     startedAt: 0,
-    signs: () => ({workedAt: undefined, isToolRunning: clock.monotonic() < hasToolUntil, wait: undefined}),
+    signs: () => {
+      const now = clock.monotonic()
+      const isWaiting = waits !== undefined && now >= waits.from && now < waits.to
+      const until = waits?.isKnown ? waits.to : undefined
+      const wait = isWaiting ? {provider: 'fake', message: 'Slow down.', since: waits.from, until} : undefined
+      return {workedAt: undefined, isToolRunning: now < hasToolUntil, wait}
+    },
     isFinished: () => doneAt !== undefined && clock.monotonic() >= doneAt,
     awaitedPermission: () => {
       const now = clock.monotonic()
@@ -39,10 +48,14 @@ async function bark(deadlines: Partial<Deadlines>, agent: Agent) {
       return {what: 'bash (rm)', isRejected: asks.isRejected ?? false}
     },
     describe: () => '',
-    onWait: () => {},
+    onWait: (wait) => noted.push(wait?.message),
   })
   const reason = await watchdog.watch(left.signal)
-  return {at: clock.monotonic(), error: reason?.error}
+  return {
+    at: clock.monotonic(),
+    error: reason?.error,
+    ...(noted.length > 0 ? {noted, kind: reason?.provider?.kind} : {}),
+  }
 }
 
 test('an agent that prints nothing is ended after the startup time', async () => {
@@ -104,4 +117,27 @@ test('an agent that continues after a permission request, or is refused one whil
   const busy = await bark({tool: 60_000}, {printsAt: [2000], asks: refused, hasToolUntil: 1e6})
   expect(busy).toEqual({at: 62_000, error: expect.stringContaining('tool_timeout')})
   expect((await bark({idle: 60_000}, {printsAt: [2000], asks: refused})).at).toBe(8000)
+})
+
+test.each([true, false])(
+  'a wait for the provider counts neither as a slow start nor as silence (its end is known: %s)',
+  async (isKnown) => {
+    const waits = {from: 5000, to: 155_000, isKnown}
+    const limits = {startup: 120_000, idle: 30_000, provider: 900_000}
+    const begins = await bark(limits, {waits, printsAt: [156_000], doneAt: 156_000, leavesAt: 157_000})
+    expect(begins).toMatchObject({at: 157_000, error: undefined, noted: ['Slow down.', undefined]})
+    const hangs = await bark(limits, {waits, printsAt: [2000]})
+    expect(hangs).toMatchObject({error: expect.stringContaining('idle_timeout')})
+    expect(hangs.at).toBeGreaterThan(180_000)
+  },
+)
+
+test('a wait that is longer than the provider gets ends the run: at once if its end is known, else when it is over', async () => {
+  const error = expect.stringMatching(/^Slow down\. \(the provider fake .*; max_provider_wait is 900 s\)$/)
+  const known = await bark({provider: 900_000}, {waits: {from: 5000, to: 86_405_000, isKnown: true}})
+  expect(known).toMatchObject({at: 5000, error, kind: 'rate_limit'})
+  const unknown = await bark({provider: 900_000}, {waits: {from: 5000, to: 86_405_000, isKnown: false}})
+  expect(unknown).toMatchObject({error})
+  expect(unknown.at).toBeGreaterThan(905_000)
+  expect(unknown.at).toBeLessThan(907_000)
 })

@@ -52,7 +52,7 @@ test.each([429, 503])(
       const task = await fleet.http.get(id)
       return task.status === 'running' && task.waiting
     }, 'the task to wait')
-    expect(waiting).toMatch(/^Waiting for the provider fake until \S+Z: Slow down\.$/)
+    expect(waiting).toMatch(/^the provider fake wants no request before \S+Z: Slow down\.$/)
     const {stdout} = await fleet.cli(['status', '--json'])
     const [worker] = (JSON.parse(stdout) as {local: WorkerStatus[]}).local
     expect(worker?.tasks).toMatchObject([{id, phase: 'running', waiting}])

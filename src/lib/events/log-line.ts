@@ -85,10 +85,11 @@ function troubleLine({kind, name, reason}: Extract<WorkerEvent, {type: 'trouble.
 
 type ProviderWaitEvent = Pick<Extract<WorkerEvent, {type: 'task.provider'}>, 'provider' | 'message' | 'until'>
 
-/** Why a task waits for its provider, in one line. */
+/** Why a task waits for its provider, for people. */
 export function providerWaitText({provider, message, until}: ProviderWaitEvent): string {
-  const time = until === null ? '' : ` until ${isoTime(until).replace(/\.\d+Z$/, 'Z')}`
-  return `Waiting for the provider${provider === null ? '' : ` ${provider}`}${time}: ${message}`
+  const name = `the provider${provider === null ? '' : ` ${provider}`}`
+  if (until === null) return `${name} has refused a request: ${message}`
+  return `${name} wants no request before ${isoTime(until).replace(/\.\d+Z$/, 'Z')}: ${message}`
 }
 
 type TaskEvent = Extract<WorkerEvent, {type: `task.${string}`}>
@@ -119,8 +120,8 @@ function taskLine(event: TaskEvent): LogLine {
       return {level: 'info', taskId, text: event.line}
     case 'task.provider':
       return event.message === null
-        ? {level: 'info', taskId, text: 'The provider is asked again'}
-        : {level: 'warn', taskId, text: providerWaitText(event)}
+        ? {level: 'info', taskId, text: 'Task goes on: the provider is asked again'}
+        : {level: 'warn', taskId, text: `Task waits: ${providerWaitText(event)}`}
     case 'task.stopping':
       return {level: 'info', taskId, text: `Stopping task: ${event.reason}`}
     case 'task.finished': {

@@ -89,10 +89,11 @@ export function createWatchdog(options: WatchdogOptions): Watchdog {
       ],
       [outputAt !== undefined && hasTool, silentFor, tool, (limit) => `A tool ran for over ${limit} (tool_timeout)`],
     ]
+    const awaited = () => (isDone || isStuck ? '' : describe())
     let rest = tickMs
     for (const [isOn, passed, limit, error] of limits) {
       if (!isOn || limit === 0) continue
-      if (passed >= limit) return {status: 'failed', error: explained(error(seconds(limit)), isDone ? '' : describe())}
+      if (passed >= limit) return {status: 'failed', error: explained(error(seconds(limit)), awaited())}
       rest = Math.min(rest, limit - passed)
     }
 
