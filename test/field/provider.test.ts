@@ -37,29 +37,33 @@ test('a provider that asks for a day ends the task at once, with its own words',
   expect(performance.now() - startedAt).toBeLessThan(25_000)
 })
 
+/** The worker starts no task of a provider after two refusals in a row, so each refusal here is followed by an answer. */
+const waitsFor = async (status: number) => {
+  const id = await create(
+    `[fake:bash cmd="echo hi"] [fake:error status=${status} retry_after=8 times=1 say="Slow down."]`,
+  )
+  const waiting = await until(async () => {
+    const task = await fleet.http.get(id)
+    return task.status === 'running' && task.waiting
+  }, 'the task to wait')
+  expect(waiting).toMatch(/^the provider fake wants no request before \S+Z: Slow down\.$/)
+  const {stdout} = await fleet.cli(['status', '--json'])
+  const [worker] = (JSON.parse(stdout) as {local: WorkerStatus[]}).local
+  expect(worker?.tasks).toMatchObject([{id, phase: 'running', waiting}])
+  expect((await fleet.cli(['status'])).stdout).toContain('Slow down.')
+  expect(await fleet.ended(id)).toMatchObject({status: 'completed', result: 'Done.', waiting: null})
+}
+
+test('a wait after a 429 is honoured and shown in the status and in the task, and the task completes', () =>
+  waitsFor(429))
+
 test('a provider that asks for a day after a tool call ends the task at once too', async () => {
   const task = await run(`[fake:bash cmd="echo hi"] ${tomorrow}`)
   expect(task).toMatchObject({status: 'failed', error: expect.stringMatching(refused)})
 })
 
-test.each([429, 503])(
-  'a wait after a %i is honoured and shown in the status and in the task, and the task completes',
-  async (status) => {
-    const id = await create(
-      `[fake:bash cmd="echo hi"] [fake:error status=${status} retry_after=8 times=1 say="Slow down."]`,
-    )
-    const waiting = await until(async () => {
-      const task = await fleet.http.get(id)
-      return task.status === 'running' && task.waiting
-    }, 'the task to wait')
-    expect(waiting).toMatch(/^the provider fake wants no request before \S+Z: Slow down\.$/)
-    const {stdout} = await fleet.cli(['status', '--json'])
-    const [worker] = (JSON.parse(stdout) as {local: WorkerStatus[]}).local
-    expect(worker?.tasks).toMatchObject([{id, phase: 'running', waiting}])
-    expect((await fleet.cli(['status'])).stdout).toContain('Slow down.')
-    expect(await fleet.ended(id)).toMatchObject({status: 'completed', result: 'Done.', waiting: null})
-  },
-)
+test('a wait after a 503 is honoured and shown in the status and in the task, and the task completes', () =>
+  waitsFor(503))
 
 test('a key that the provider refuses ends the task with the words of the provider', async () => {
   const task = await run('[fake:error status=401 say="Incorrect API key."]')

@@ -266,7 +266,7 @@ describe('a model provider that refuses everything', () => {
     }),
   )
 
-  test('fails two tasks with its words; the others wait with that reason, also without a model, and those of other providers run', async () => {
+  test('fails two tasks with its words; the others wait with that reason, also without a model, and those of other providers run; a reload ends that', async () => {
     await using at = await startOneWorker({args: ['--max-concurrent-tasks', '1']})
     const gate = await at.begin(`while [ ! -e go ]; do sleep 0.05; done; ${answering('done')}`)
     await until(async () => (await at.http.get(gate)).status === 'running', 'the gate to run')
@@ -290,6 +290,9 @@ describe('a model provider that refuses everything', () => {
     const status = await at.cli(['status'])
     expect(status.code).toBe(1)
     expect(status.stdout).toMatch(/takes no +tasks of provider fake, for .*: Incorrect API key provided/)
+    writeFileSync(join(at.tree, 'mended'), '')
+    at.worker.process.kill('SIGHUP') // says that the login was mended
+    for (const id of [...refused.slice(2), without]) expect((await at.ended(id)).status).toBe('completed')
   })
 
   test('is tried by one task after a pause; when that gets an answer, the others follow at once', async () => {

@@ -2,6 +2,7 @@ import {join} from 'node:path'
 import type {Config} from '../config/settings.ts'
 import type {Environment} from '../config/file.ts'
 import {systemClock} from '../core/clock.ts'
+import {isDiskFull} from '../core/disk-full.ts'
 import type {EventBus} from '../events/bus.ts'
 import type {Executor} from '../executor/executor.ts'
 import {createRunExecutor} from '../executor/run.ts'
@@ -29,6 +30,16 @@ export type LocalAgent = {
   program: AgentProgram
 }
 
+/** Without space for it, runs begin without the plugin: it only sees more of what the agent does. */
+function tryInstallReporter(folder: string): string | undefined {
+  try {
+    return installReporter(folder)
+  } catch (error) {
+    if (isDiskFull(error)) return undefined
+    throw error
+  }
+}
+
 /**
  * Finds and probes OpenCode at the start, so that problems show there and not in each task. Both are done again after a
  * run could not begin, because the program may have been removed, moved or updated. Throws ExpectedError: OpenCode is
@@ -51,7 +62,7 @@ export async function prepareAgent(options: LocalAgentOptions, bus: EventBus): P
   const about = ({found, probe}: typeof current) => `${found.binary} ${probe.version}`
 
   const {scratchDir, env: environment} = current.found
-  const reporter = installReporter(scratchDir)
+  const reporter = tryInstallReporter(scratchDir)
   const catalog = createCatalog({
     ...{scratchDir, env: environment, clock: systemClock},
     get binary() {

@@ -5,7 +5,7 @@ import {AgentReport, type ProviderWait} from '../opencode/output/agent-report.ts
 import {OpenCodeLog} from '../opencode/output/opencode-log.ts'
 import {removeStaleLocks} from '../opencode/program/stale-locks.ts'
 import {type ProcessIdentity, type RunRequest, runFiles} from './executor.ts'
-import {growingFile, type GrowingFile} from './growing-file.ts'
+import {growingFile, type GrowingFile} from './spool/growing-file.ts'
 import {ageMs, descendantsOf, isAlive, linkOf} from './processes.ts'
 import {createWorkMeter} from './work-meter.ts'
 

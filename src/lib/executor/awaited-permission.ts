@@ -2,7 +2,7 @@ import {statSync} from 'node:fs'
 import {join} from 'node:path'
 import {openRequest, type PermissionRequest} from '../opencode/output/permission-request.ts'
 import {runFiles} from './executor.ts'
-import {readTail} from './stderr-tail.ts'
+import {readTail} from './spool/read-tail.ts'
 
 /** The permission that the agent asks for, if that is the last thing that it printed on either stream. */
 export function awaitedPermission(runDir: string, stderrFrom: number): PermissionRequest | undefined {

@@ -3,7 +3,7 @@ import {type AgentFact, readFact} from '../opencode/output/events.ts'
 import {lineSplitter} from '../opencode/output/line-splitter.ts'
 import type {RunRecord} from '../opencode/output/record.ts'
 import type {RunObserver} from './executor.ts'
-import {follow} from './follow.ts'
+import {follow} from './spool/follow.ts'
 
 export type ReadEventsOptions = {
   path: string

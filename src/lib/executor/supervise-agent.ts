@@ -18,7 +18,7 @@ import {countMemoryKills} from './out-of-memory.ts'
 import {createAgentSigns} from './agent-signs.ts'
 import {readEvents} from './read-events.ts'
 import type {AgentExit} from './spawn-agent.ts'
-import {readTail} from './stderr-tail.ts'
+import {readTail} from './spool/read-tail.ts'
 import {watchOutputSize} from './output-limit.ts'
 import {createWatchdog} from './watchdog.ts'
 

@@ -3,7 +3,7 @@ import type {ReloadedSettings, WorkerComponents} from './running-worker.ts'
 
 type ReloadTargets = Pick<
   WorkerComponents,
-  'codebases' | 'registration' | 'intake' | 'runner' | 'disk' | 'retention'
+  'codebases' | 'registration' | 'intake' | 'runner' | 'disk' | 'retention' | 'providers'
 > & {
   config: Config
   /** Aborted when the worker gives up. */
@@ -17,7 +17,8 @@ type ReloadTargets = Pick<
  * it is prepared, a drain when it begins.
  */
 export async function applyReload({settings, hasNewToken}: ReloadedSettings, targets: ReloadTargets): Promise<void> {
-  const {config, registration, intake, runner, disk, retention, signal} = targets
+  const {config, registration, intake, runner, disk, retention, providers, signal} = targets
+  providers.reset() // a person may have mended a login or a quota
   const has = (...keys: SettingKey[]) => settings.some((key) => keys.includes(key))
   if (has('redact', 'env_allow') || hasNewToken) targets.renewRedaction()
   if (has('keep_runs_days', 'keep_runs_mb')) void retention.prune(signal).catch(() => {})

@@ -81,3 +81,15 @@ test('the report of an agent shows open calls and the longest wait, and a new pr
   expect(report.openTools).toEqual([])
   report.add('not json')
 })
+
+test('the last lines of the task before, with the same directory and title, are not ours', () => {
+  const created = (run: string) => `message=created id=ses_${run} directory="/a b" path="" title="Fix \\"it\\"" agent=x`
+  const log = read([
+    line(1, 'bbb', created('bbb')).replace('T14:00:01', 'T13:59:50'),
+    refusal(0, 'bbb', 'Come back tomorrow.'),
+    line(0, 'bbb', created('bbb')),
+    line(2, 'ccc', created('ccc')),
+  ])
+  expect(log.wait).toBeUndefined()
+  expect(log.tail).toBe(line(2, 'ccc', created('ccc')))
+})

@@ -11,6 +11,8 @@ export type LogOwner = {
 
 const maxTail = 4
 const maxLineChars = 300
+/** The clock of a start and the clock of the log may differ by this much. */
+const inexactMs = 1000
 /** Lines that show work. Others repeat in the background of an agent that hangs. */
 const workPattern =
   /session\.?id=|sessionID=|message=(?:tracking|evaluated|created) |service=(?:session|llm|permission|snapshot|tool)/i
@@ -22,6 +24,8 @@ export class OpenCodeLog {
   readonly #owner: LogOwner
   readonly #isShared: boolean
   #run: string | undefined
+  /** Processes that wrote before ours started. One may have the same directory and title: the task before. */
+  readonly #others = new Set<string>()
   #certainty = 0
   #sessionId: string | undefined
   #tail: string[] = []
@@ -73,7 +77,9 @@ export class OpenCodeLog {
     if (!this.#isShared) return true
     const run = /\brun=(\w+)/.exec(line)?.[1]
     if (run === undefined) return false
-    const certainty = (timeOf(line) ?? 0) >= this.#owner.startedAt - 1000 ? this.#certaintyOf(line) : 0
+    if ((timeOf(line) ?? 0) < this.#owner.startedAt - inexactMs) this.#others.add(run)
+    if (this.#others.has(run)) return false
+    const certainty = this.#certaintyOf(line)
     if (certainty > this.#certainty && run !== this.#run) {
       this.#run = run
       this.#tail = []

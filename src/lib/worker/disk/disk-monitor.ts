@@ -80,11 +80,11 @@ export class DiskMonitor {
     if (hasNoRoom(this.#free)) this.#recordFull()
     if (this.#isShortOfBytes() && (await retention.free(this.#resumeBytes - this.#free))) await this.#measure()
     if (this.#isShortOfInodes() && (await retention.freeTasks(this.#wantedTasks))) await this.#measure()
+    // First what was not written, then the reserve.
+    if (!hasNoRoom(this.#free)) retryWrites()
     if (await ballast.restore(this.#free)) await this.#measure()
     this.#decide()
-    if (hasNoRoom(this.#free)) return
-    if (ballast.isPresent) this.#isFullReported = false
-    retryWrites()
+    if (!hasNoRoom(this.#free) && ballast.isPresent) this.#isFullReported = false
   }
 
   /** Checks every few seconds, and at once after `makeRoom`, until aborted. */

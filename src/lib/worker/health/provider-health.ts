@@ -127,6 +127,14 @@ export class ProviderHealth {
     return model && slash > 0 ? model.slice(0, slash) : this.#lastOf.get(codebase)
   }
 
+  /** Forgets all refusals: the next tasks try their providers. */
+  reset(): void {
+    const reported = [...this.#sick].filter(([, {reported}]) => reported !== null)
+    this.#sick.clear()
+    for (const [provider] of reported) this.#report(provider, null)
+    if (reported.length > 0) this.#options.onRecovered()
+  }
+
   /** Calls `onRecovered` when a pause is over, for servers that do not offer declined tasks again. Runs until aborted. */
   async run(signal: AbortSignal): Promise<void> {
     const {clock, onRecovered} = this.#options

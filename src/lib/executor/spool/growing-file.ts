@@ -1,5 +1,5 @@
 import {closeSync, openSync, readSync, statSync} from 'node:fs'
-import {lineSplitter} from '../opencode/output/line-splitter.ts'
+import {lineSplitter} from '../../opencode/output/line-splitter.ts'
 
 export type GrowingFile = {
   /** Reads what was appended since the last call. Returns whether the file has changed in any way. */

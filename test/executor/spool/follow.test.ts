@@ -1,9 +1,9 @@
 import {appendFileSync, writeFileSync} from 'node:fs'
 import {join} from 'node:path'
 import {expect, test} from 'vitest'
-import {type FollowOptions, follow} from '../../src/lib/executor/follow.ts'
-import {scratchFolder} from '../support/scratch.ts'
-import {waitFor} from '../support/wait-for.ts'
+import {type FollowOptions, follow} from '../../../src/lib/executor/spool/follow.ts'
+import {scratchFolder} from '../../support/scratch.ts'
+import {waitFor} from '../../support/wait-for.ts'
 
 /** Follows a new file until disposed, and collects the pieces. */
 function following(rest: Partial<FollowOptions> = {}, content = '') {
