@@ -37,7 +37,7 @@ export default class InstallService extends BaseCommand {
       ])
     const {serviceLayout} = await import('../lib/service/machine/layout.ts')
     const configFiles = flags.config === undefined ? [] : readConfigFiles(process.env, flags.config).files
-    const input = {flags: flagsBySetting(flags, settings), env: process.env, files: [], cwd: process.cwd()}
+    const input = {flags: flagsBySetting(flags, settings), env: process.env, files: [], cwd: this.directory}
     const {config} = resolveConfig(input)
     // Only the flag chooses the service: A2A_WORKER_NAME in the shell's environment must not.
     const {name} = flags as {name?: string}

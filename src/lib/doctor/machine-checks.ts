@@ -116,6 +116,7 @@ async function explainNoWorker(): Promise<Finding> {
   const check = 'worker'
   const start = 'Start one where the code is: a2a-worker start, or sudo systemctl start a2a-agent-worker.'
   const state = await execa('systemctl', ['show', unit, '--property=LoadState,ActiveState,Result,ExecMainStatus'], {
+    cwd: '/',
     reject: false,
     timeout: 5000,
   })

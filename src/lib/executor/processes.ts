@@ -1,4 +1,4 @@
-import {existsSync, readFileSync, readdirSync, readlinkSync, realpathSync} from 'node:fs'
+import {existsSync, readFileSync, readdirSync, readlinkSync} from 'node:fs'
 import {markerVariable} from '../opencode/program/environment.ts'
 import type {ProcessIdentity} from './executor.ts'
 
@@ -91,15 +91,6 @@ export const isWorkerProcess = (pid: number): boolean =>
 /** Whether the working directory of the process is `folder` or below it. */
 export function hasWorkingDirectoryIn(pid: number, folder: string): boolean {
   return isBelow(linkOf(pid, 'cwd'), folder)
-}
-
-/** The path without symbolic links, or the path itself if it does not exist. */
-export function realPathOf(path: string): string {
-  try {
-    return realpathSync.native(path)
-  } catch {
-    return path
-  }
 }
 
 /** Whether the process writes its output to a file in `folder`. Descendants inherit that even if they lose all other signs. */
