@@ -166,6 +166,12 @@ export const isBelow = (path: string, folder: string) => `${path}/`.startsWith(`
 /** The files of standard output and standard error of the process. */
 export const outputFilesOf = (pid: number): string[] => ['fd/1', 'fd/2'].map((name) => linkOf(pid, name))
 
+/** All files that the process has open. Empty if it belongs to another user. */
+export const openFilesOf = (pid: number): string[] => pidsIn(`/proc/${pid}/fd`).map((fd) => linkOf(pid, `fd/${fd}`))
+
+/** The name of the program, of at most 15 characters. */
+export const nameOfProcess = (pid: number): string => readText(`/proc/${pid}/comm`)?.trim() ?? ''
+
 /** The target of a link in /proc. Empty if the process has ended or belongs to another user. */
 export function linkOf(pid: number, name: string): string {
   try {

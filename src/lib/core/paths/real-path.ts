@@ -8,3 +8,7 @@ export function realPathOf(path: string): string {
     return path
   }
 }
+
+/** Whether a path is the folder or below it. Both must be real paths. */
+export const isInside = (path: string, folder: string): boolean =>
+  `${path}/`.startsWith(folder.endsWith('/') ? folder : `${folder}/`)

@@ -10,6 +10,7 @@ import type {RunFolders} from '../disk/run-folders.ts'
 import type {AgentHealth} from '../health/agent-health.ts'
 import type {ProviderHealth} from '../health/provider-health.ts'
 import type {ActiveTask} from './active-task.ts'
+import type {ClearLeftLocks} from './left-locks.ts'
 import {finalReportOf, requeueReportOf} from './reports.ts'
 import {createRunObserver} from './run-observer.ts'
 import type {Run, RunSetup, SuperviseRun} from './run-setup.ts'
@@ -27,6 +28,7 @@ export type SuperviseRunOptions = {
   reportSession: ReportSession
   health: RunHealth
   providers: Pick<ProviderHealth, 'record'>
+  clearLeftLocks: ClearLeftLocks
 }
 
 /** What a run tells about the machine, and learns from it. */
@@ -38,6 +40,7 @@ export const runSupervisor =
   async (run, active, setup) => {
     const {uploader, folders} = options
     const {upload, ...executed} = await execute(run, active, setup, options)
+    if (setup.treeLock) addLockHint(executed.outcome, {run, active, ...options})
     const report = reportFor(run, active, executed, options)
     active.phase = 'reporting'
     saveReport(run, report, options)
@@ -49,6 +52,15 @@ export const runSupervisor =
     await uploader.uploadReport(run, report, tail)
     folders.finish(run.run_dir)
   }
+
+/** Removes git locks that the agent has left. Others are named in the error of a failed task. */
+function addLockHint(
+  outcome: RunOutcome,
+  {run, active, clearLeftLocks}: {run: Run; active: ActiveTask} & Pick<SuperviseRunOptions, 'clearLeftLocks'>,
+): void {
+  const hint = clearLeftLocks({taskId: run.task_id, path: run.path, since: active.since})
+  if (hint !== undefined && outcome.status === 'failed') outcome.error = `${outcome.error} (${hint})`
+}
 
 /** The report to send. Emits the outcome as an event. */
 function reportFor(
