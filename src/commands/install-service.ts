@@ -21,6 +21,10 @@ export default class InstallService extends BaseCommand {
     start: Flags.boolean({
       summary: 'Start the service, or apply changes to a running one while its agents keep running',
     }),
+    grant: Flags.boolean({
+      summary: 'Give the user of the service rights on the codebases (setfacl); their owners keep theirs',
+      exclusive: ['user', 'root'],
+    }),
   }
 
   async run(): Promise<ServiceReport> {
@@ -57,6 +61,7 @@ export default class InstallService extends BaseCommand {
       clock: systemClock,
       isDryRun: flags['dry-run'],
       start: flags.start,
+      grant: flags.grant,
       print: (text) => this.log(text),
     })
   }

@@ -1,7 +1,10 @@
-import {mkdirSync, symlinkSync} from 'node:fs'
+import {execFileSync} from 'node:child_process'
+import {chmodSync, mkdirSync, symlinkSync} from 'node:fs'
 import {join} from 'node:path'
 import {describe, expect, test} from 'vitest'
 import {start} from '../support/cli.ts'
+import {subjectToPermissions} from '../support/permissions.ts'
+import {openWorkshop} from '../support/workshop.ts'
 import {startFleet} from '../support/fleet.ts'
 import {repository, until} from '../support/scratch.ts'
 
@@ -102,4 +105,23 @@ describe('a current directory that has been deleted', () => {
       stderr: expect.stringContaining('because the current directory has been deleted'),
     })
   })
+})
+
+test('doctor names the git folders outside of a codebase that its user cannot use', async () => {
+  await using shop = openWorkshop()
+  const git = (cwd: string, ...args: string[]) => execFileSync('git', args, {cwd, stdio: 'pipe'})
+  const main = repository(join(shop.path, 'main'))
+  git(main, 'worktree', 'add', '-q', '../linked')
+  git(shop.path, 'clone', '-q', '--shared', 'main', 'borrowed')
+  const env = {...shop.env, A2A_CODEBASES: `${join(shop.path, 'linked')},${join(shop.path, 'borrowed')}`}
+  const doctor = async () => (await shop.cli(['doctor'], {env, by: subjectToPermissions})).stdout
+  const before = await doctor()
+  for (const name of ['linked', 'borrowed']) expect(before).toContain(`✓ codebase ${name}`)
+  chmodSync(join(main, '.git'), 0o500)
+  chmodSync(join(main, '.git/objects'), 0o000)
+  const found = await doctor()
+  chmodSync(join(main, '.git'), 0o755)
+  chmodSync(join(main, '.git/objects'), 0o755)
+  expect(found).toContain(`its git needs to write ${main}/.git, but this user cannot: commits fail`)
+  expect(found).toContain(`its git needs to read ${main}/.git/objects, but this user cannot: commits fail`)
 })

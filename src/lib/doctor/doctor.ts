@@ -5,6 +5,7 @@ import {problem, type Finding, type MachineContext, type ControlPlaneContext} fr
 import {checkCodebases} from './codebase-checks.ts'
 import {checkInit, checkOpenCode, checkState, checkWorker} from './machine-checks.ts'
 import {checkQueue} from './queue-checks.ts'
+import {checkServices} from './service-checks.ts'
 import {checkBroker, checkLists, checkServer} from './server-checks.ts'
 
 export type DoctorOptions = {
@@ -24,6 +25,7 @@ export async function runChecks({machine, createClient, clock}: DoctorOptions): 
     ...(await runCheck('state', () => checkState(machine))),
     ...(await runCheck('init', checkInit)),
     ...(await runCheck('codebases', () => checkCodebases(machine))),
+    ...(await runCheck('service', () => checkServices(machine))),
     ...(await runCheck('worker', () => checkWorker(machine))),
     ...(await runCheck('broker', () => checkBroker(machine))),
   ]
