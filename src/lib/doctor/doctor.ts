@@ -3,7 +3,7 @@ import {messageOf} from '../core/errors.ts'
 import type {Clock} from '../core/clock.ts'
 import {problem, type Finding, type MachineContext, type ControlPlaneContext} from './finding.ts'
 import {checkCodebases} from './codebase-checks.ts'
-import {checkInit, checkOpenCode, checkState, checkWorker} from './machine-checks.ts'
+import {checkEnvironment, checkInit, checkOpenCode, checkState, checkWorker} from './machine-checks.ts'
 import {checkQueue} from './queue-checks.ts'
 import {checkServices} from './service-checks.ts'
 import {checkBroker, checkLists, checkServer} from './server-checks.ts'
@@ -22,6 +22,7 @@ export type DoctorOptions = {
 export async function runChecks({machine, createClient, clock}: DoctorOptions): Promise<Finding[]> {
   const findings = [
     ...(await runCheck('OpenCode', () => checkOpenCode(machine))),
+    ...(await runCheck('environment', () => checkEnvironment(machine))),
     ...(await runCheck('state', () => checkState(machine))),
     ...(await runCheck('init', checkInit)),
     ...(await runCheck('codebases', () => checkCodebases(machine))),

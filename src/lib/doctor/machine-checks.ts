@@ -6,6 +6,7 @@ import {makePrivateDirectory} from '../config/state-directory.ts'
 import {initFix, initProblem} from '../executor/init-process.ts'
 import {localOpenCode} from '../opencode/program/local-opencode.ts'
 import {probeOpenCode} from '../opencode/program/probe.ts'
+import {withheldVariables} from '../opencode/program/withheld.ts'
 import {ok, problem, warning, type Finding, type MachineContext} from './finding.ts'
 
 const mib = 1024 ** 2
@@ -33,6 +34,20 @@ const fixForWarning = (text: string) =>
     : text.includes('`git`')
       ? 'apt-get install git'
       : 'npm i -g opencode-ai'
+
+/** Names variables that agents usually need and do not get. */
+export async function checkEnvironment({env, config}: MachineContext): Promise<Finding[]> {
+  const names = withheldVariables(env, config.env_allow)
+  return names.length === 0
+    ? []
+    : [
+        warning(
+          'environment',
+          `agents do not get ${names.join(', ')}`,
+          `Name them in the setting env_allow: a2a-worker config set env_allow ${[...config.env_allow, ...names].join(',')}`,
+        ),
+      ]
+}
 
 /** Checks that the state directory is writable and has enough free space. */
 export async function checkState({stateDir, config}: MachineContext): Promise<Finding[]> {

@@ -1,5 +1,6 @@
 import type {Journal} from '../journal/journal.ts'
 import {dataDirectory} from '../opencode/program/local-opencode.ts'
+import {withheldVariables} from '../opencode/program/withheld.ts'
 import type {createWorkerDisk} from './disk/worker-disk.ts'
 import {WorkingTreeLocks} from './locks/working-tree-locks.ts'
 import type {AgentHealth} from './health/agent-health.ts'
@@ -78,6 +79,7 @@ export function assembleRuns(
     health,
     providers,
     clearLeftLocks,
+    withheld: () => withheldVariables(options.storage?.env ?? {}, config.env_allow),
   })
   const treeLocks = new WorkingTreeLocks(stateDir)
   const runner: TaskRunner = new TaskRunner({

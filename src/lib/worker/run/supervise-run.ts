@@ -10,6 +10,7 @@ import type {RunFolders} from '../disk/run-folders.ts'
 import type {AgentHealth} from '../health/agent-health.ts'
 import type {ProviderHealth} from '../health/provider-health.ts'
 import type {ActiveTask} from './active-task.ts'
+import {withheldHint} from './failure-hints.ts'
 import type {ClearLeftLocks} from './left-locks.ts'
 import {finalReportOf, requeueReportOf} from './reports.ts'
 import {createRunObserver} from './run-observer.ts'
@@ -29,6 +30,8 @@ export type SuperviseRunOptions = {
   health: RunHealth
   providers: Pick<ProviderHealth, 'record'>
   clearLeftLocks: ClearLeftLocks
+  /** Variables that agents usually need and do not get. */
+  withheld: () => readonly string[]
 }
 
 /** What a run tells about the machine, and learns from it. */
@@ -40,7 +43,7 @@ export const runSupervisor =
   async (run, active, setup) => {
     const {uploader, folders} = options
     const {upload, ...executed} = await execute(run, active, setup, options)
-    if (setup.treeLock) addLockHint(executed.outcome, {run, active, ...options})
+    addHints(executed.outcome, {run, active, setup, ...options})
     const report = reportFor(run, active, executed, options)
     active.phase = 'reporting'
     saveReport(run, report, options)
@@ -53,13 +56,17 @@ export const runSupervisor =
     folders.finish(run.run_dir)
   }
 
-/** Removes git locks that the agent has left. Others are named in the error of a failed task. */
-function addLockHint(
+type Hints = Pick<SuperviseRunOptions, 'clearLeftLocks' | 'withheld'>
+
+/** Removes git locks that the agent has left. The error of a failed run names other locks, and what the agent lacked. */
+function addHints(
   outcome: RunOutcome,
-  {run, active, clearLeftLocks}: {run: Run; active: ActiveTask} & Pick<SuperviseRunOptions, 'clearLeftLocks'>,
+  {run, active, setup, clearLeftLocks, withheld}: {run: Run; active: ActiveTask; setup: RunSetup} & Hints,
 ): void {
-  const hint = clearLeftLocks({taskId: run.task_id, path: run.path, since: active.since})
-  if (hint !== undefined && outcome.status === 'failed') outcome.error = `${outcome.error} (${hint})`
+  const left = {taskId: run.task_id, path: run.path, since: active.since}
+  const hints = [setup.treeLock && clearLeftLocks(left), withheldHint(outcome, withheld())]
+  if (outcome.status !== 'failed') return
+  for (const hint of hints) if (hint !== undefined) outcome.error = `${outcome.error} (${hint})`
 }
 
 /** The report to send. Emits the outcome as an event. */
