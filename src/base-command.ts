@@ -2,6 +2,7 @@ import {Command, Errors} from '@oclif/core'
 import type {ControlPlaneClient} from './lib/client/control-plane.ts'
 import type {Resolved} from './lib/config/resolve.ts'
 import {settingKeys, settingDefinition} from './lib/config/settings.ts'
+import {currentDirectory, deletedDirectoryProblem} from './lib/core/paths/current-directory.ts'
 import {ExpectedError, exitCodes} from './lib/core/errors.ts'
 import {commonFlags, flagsBySetting} from './flags.ts'
 
@@ -21,6 +22,9 @@ export abstract class BaseCommand extends Command {
   static override enableJsonFlag = true
 
   readonly #interrupt = new AbortController()
+
+  /** The current directory. Undefined if it has been deleted. */
+  protected readonly directory = currentDirectory()
 
   /** Aborted by `interrupt`. Commands call that at Ctrl-C or SIGTERM if they must clean up before they exit. */
   protected get signal(): AbortSignal {
@@ -48,7 +52,7 @@ export abstract class BaseCommand extends Command {
     const named = flags['config']
     const {files, unreadable} = readConfigFiles(process.env, typeof named === 'string' ? named : undefined)
     const keys = settingKeys.filter((key) => settingDefinition(key).flag !== undefined)
-    const resolved = resolveConfig({flags: flagsBySetting(flags, keys), env: process.env, files, cwd: process.cwd()})
+    const resolved = resolveConfig({flags: flagsBySetting(flags, keys), env: process.env, files, cwd: this.directory})
     const stateDir = stateDirectory(process.env, resolved.config.state_dir)
     return {...resolved, stateDir, configFiles: files.map(({path}) => path), unreadable}
   }
@@ -86,7 +90,8 @@ export abstract class BaseCommand extends Command {
   override async catch(error: Error & {exitCode?: number}): Promise<unknown> {
     if (this.#interrupt.signal.aborted && !(error instanceof ExpectedError))
       return this.fail(error, exitCodes.interrupted, 'Interrupted.')
-    if (error instanceof ExpectedError) return this.fail(error, error.exitCode, error.message, error.suggestions)
+    const expected = error instanceof ExpectedError ? error : deletedDirectoryProblem(error)
+    if (expected) return this.fail(expected, expected.exitCode, expected.message, expected.suggestions)
     // Errors of oclif: a missing or unknown flag, an extra argument, or a plain exit.
     if (error instanceof Errors.ExitError) throw error
     if (error instanceof Errors.CLIError) return this.fail(error, exitCodes.usage, error.message)

@@ -21,6 +21,10 @@ export default class InstallService extends BaseCommand {
     start: Flags.boolean({
       summary: 'Start the service, or apply changes to a running one while its agents keep running',
     }),
+    grant: Flags.boolean({
+      summary: 'Give the user of the service rights on the codebases (setfacl); their owners keep theirs',
+      exclusive: ['user', 'root'],
+    }),
   }
 
   async run(): Promise<ServiceReport> {
@@ -37,7 +41,7 @@ export default class InstallService extends BaseCommand {
       ])
     const {serviceLayout} = await import('../lib/service/machine/layout.ts')
     const configFiles = flags.config === undefined ? [] : readConfigFiles(process.env, flags.config).files
-    const input = {flags: flagsBySetting(flags, settings), env: process.env, files: [], cwd: process.cwd()}
+    const input = {flags: flagsBySetting(flags, settings), env: process.env, files: [], cwd: this.directory}
     const {config} = resolveConfig(input)
     // Only the flag chooses the service: A2A_WORKER_NAME in the shell's environment must not.
     const {name} = flags as {name?: string}
@@ -57,6 +61,7 @@ export default class InstallService extends BaseCommand {
       clock: systemClock,
       isDryRun: flags['dry-run'],
       start: flags.start,
+      grant: flags.grant,
       print: (text) => this.log(text),
     })
   }

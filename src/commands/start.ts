@@ -2,6 +2,7 @@ import {Flags} from '@oclif/core'
 import {BaseCommand, type Context} from '../base-command.ts'
 import {loadDashboard, hasTerminal, surviveTerminalLoss} from '../terminal-dashboard.ts'
 import {settingFlags} from '../flags.ts'
+import {existing} from '../lib/core/paths/current-directory.ts'
 import {configError, usageError} from '../lib/core/errors.ts'
 
 const settings = [
@@ -93,7 +94,7 @@ export default class Start extends BaseCommand {
   /** Adds the current directory as codebase for a local control plane, if none is configured. Throws ExpectedError (2). */
   #withCodebase({config}: Context, isLocal: boolean): Context['config'] {
     if (config.codebases.length > 0 || !isLocal) return config
-    const path = process.cwd()
+    const path = existing(this.directory, 'Or give --codebase PATH.')
     if (path === '/' || path === process.env['HOME'])
       throw usageError(
         `Not serving ${path} as a codebase.`,

@@ -13,7 +13,7 @@ export default class CodebasesRemove extends BaseCommand {
     const {args, flags} = await this.parse(CodebasesRemove)
     const {findCodebase} = await import('../../lib/client/find-codebase.ts')
     await using client = await this.controlPlane(await this.loadContext(flags))
-    const codebase = findCodebase(await client.codebases(this.signal), args.codebase, process.cwd())
+    const codebase = findCodebase(await client.codebases(this.signal), args.codebase, this.directory)
     await client.removeCodebase(codebase.id, this.signal)
     this.log(`Removed codebase ${codebase.name} (${codebase.id}).`)
     if (codebase.served)

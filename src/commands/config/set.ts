@@ -31,7 +31,7 @@ export default class ConfigSet extends BaseCommand {
       import('../../lib/config/user-config.ts'),
       import('../../lib/config/read-setting.ts'),
     ])
-    const {key, value} = readSetting(args.key, args.value, process.cwd(), process.env)
+    const {key, value} = readSetting(args.key, args.value, this.directory, process.env)
     const config = openUserConfig(process.env)
     const changed = config.set(key, value)
     this.log(changed ? `Wrote ${key} to ${config.file}.${reloadHint(key)}` : `${config.file} is unchanged.`)

@@ -37,13 +37,13 @@ export default class SessionsList extends BaseCommand {
 
   async #local({config}: Context, {codebase, limit}: Options): Promise<WireSession[]> {
     const {listLocalSessions} = await import('../../lib/daemon/list-sessions.ts')
-    return listLocalSessions({config, env: process.env, cwd: process.cwd(), codebase, limit})
+    return listLocalSessions({config, env: process.env, cwd: this.directory, codebase, limit})
   }
 
   async #remote(context: Context, {codebase: wanted, limit}: Options): Promise<Session[]> {
     const {findCodebase} = await import('../../lib/client/find-codebase.ts')
     await using client = await this.controlPlane(context)
-    const {id} = findCodebase(await client.codebases(), wanted, process.cwd())
+    const {id} = findCodebase(await client.codebases(), wanted, this.directory)
     const sessions: Session[] = []
     for (let cursor: string | undefined; ;) {
       const pageLimit = Math.min(limit - sessions.length, 500)

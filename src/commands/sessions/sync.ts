@@ -31,7 +31,7 @@ export default class SessionsSync extends BaseCommand {
     const synced = await syncSessions({
       context,
       env: process.env,
-      cwd: process.cwd(),
+      cwd: this.directory,
       version: this.config.version,
       root: this.config.root,
       all: Boolean(flags.all),

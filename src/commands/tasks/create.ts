@@ -52,7 +52,7 @@ export default class TasksCreate extends BaseCommand {
       throw usageError(`--resume needs the id of a session, not ${JSON.stringify(flags.resume)}.`)
     const prompt = await readPrompt({argument: args.prompt, file: flags.file, stdin: process.stdin})
     await using client = await this.controlPlane(await this.loadContext(flags))
-    const codebase = findCodebase(await client.codebases(this.signal), flags.codebase, process.cwd())
+    const codebase = findCodebase(await client.codebases(this.signal), flags.codebase, this.directory)
     const {agent, model, priority, resume} = flags
     const request = {
       title: flags.title ?? titleOf(prompt),

@@ -24,7 +24,7 @@ export default class TasksList extends BaseCommand {
     ])
     await using client = await this.controlPlane(await this.loadContext(flags))
     const codebase =
-      flags.codebase === undefined ? undefined : findCodebase(await client.codebases(), flags.codebase, process.cwd())
+      flags.codebase === undefined ? undefined : findCodebase(await client.codebases(), flags.codebase, this.directory)
     const tasks: Task[] = []
     for (let cursor: string | undefined; ;) {
       const page = await client.tasks({

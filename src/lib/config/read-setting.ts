@@ -9,7 +9,7 @@ import {settingKeys, type Config, type SettingKey} from './settings.ts'
 export function readSetting(
   name: string,
   text: string | undefined,
-  directory: string,
+  directory: string | undefined,
   env: Environment,
 ): {key: SettingKey; value: unknown} {
   const key = settingKeys.find((known) => known === name)

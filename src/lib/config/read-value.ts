@@ -9,8 +9,8 @@ import {settingDefinition} from './settings.ts'
 export class InvalidValueError extends Error {}
 
 export type PathOrigin = {
-  /** Relative paths are resolved against this directory. */
-  directory: string
+  /** Relative paths are resolved against this directory. Undefined if it has been deleted. */
+  directory: string | undefined
   home?: string
 }
 
@@ -87,7 +87,11 @@ export function readPath(raw: unknown, {directory, home = homedir()}: PathOrigin
   if (typeof raw !== 'string' || raw === '') throw new InvalidValueError(`must be a path, not ${quote(raw)}`)
   if (raw.includes('\0')) throw new InvalidValueError('must be a path without NUL characters')
   const expanded = raw === '~' ? home : raw.startsWith('~/') ? join(home, raw.slice(2)) : raw
-  return isAbsolute(expanded) ? resolve(expanded) : resolve(directory, expanded)
+  if (isAbsolute(expanded)) return resolve(expanded)
+  if (directory !== undefined) return resolve(directory, expanded)
+  throw new InvalidValueError(
+    `must be an absolute path, not ${quote(raw)}, because the current directory has been deleted`,
+  )
 }
 
 const splitList = (text: string) =>

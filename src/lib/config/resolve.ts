@@ -1,5 +1,6 @@
 import {configError} from '../core/errors.ts'
 import {nearestNames} from '../core/nearest.ts'
+import {realPathOf} from '../core/paths/real-path.ts'
 import {brokerUrlProblem} from '../protocol/broker.ts'
 import type {ConfigFile, Environment} from './file.ts'
 import {isValidId} from './identity.ts'
@@ -22,14 +23,14 @@ export type ResolveInput = {
   flags: Partial<Record<SettingKey, unknown>>
   env: Environment
   files: readonly ConfigFile[]
-  /** The current directory. Relative paths of flags and variables are resolved against it. */
-  cwd: string
+  /** The current directory. Relative paths of flags and variables are resolved against it. Undefined if it was deleted. */
+  cwd: string | undefined
 }
 
 /** Longer unknown names are truncated before they are shown or compared with known names. */
 const maxNameChars = 60
 
-type Candidate = {raw: unknown; source: string; directory: string}
+type Candidate = {raw: unknown; source: string; directory: string | undefined}
 
 /**
  * Resolves all settings in the order flag, environment, file, default, and records the source of each value. Throws one
@@ -85,11 +86,15 @@ function findCandidates(key: SettingKey, {flags, env, files, cwd}: ResolveInput)
   return found
 }
 
-/** Merges the codebases of all sources by path. For a duplicate path the source with precedence wins. */
+/** Merges the codebases of all sources. If two paths lead to one directory, the source with precedence wins. */
 function mergeCodebases(lists: readonly ConfiguredCodebase[][]): ConfiguredCodebase[] {
-  const byPath = new Map<string, ConfiguredCodebase>()
-  for (const codebase of lists.flat()) if (!byPath.has(codebase.path)) byPath.set(codebase.path, codebase)
-  return [...byPath.values()]
+  const byDirectory = new Map<string, ConfiguredCodebase>()
+  for (const codebase of lists.flat()) {
+    const directory = realPathOf(codebase.path)
+    if (!byDirectory.has(directory)) byDirectory.set(directory, codebase)
+  }
+
+  return [...byDirectory.values()]
 }
 
 /** Checks well-formed values for further problems. Returns them as `<key> (<source>): <problem>`. */

@@ -1,8 +1,9 @@
 import {existsSync, realpathSync} from 'node:fs'
 import {homedir} from 'node:os'
-import {resolve} from 'node:path'
+import {isAbsolute, resolve} from 'node:path'
 import type {Environment} from '../config/file.ts'
 import type {Config} from '../config/settings.ts'
+import {existing} from '../core/paths/current-directory.ts'
 import {ExpectedError} from '../core/errors.ts'
 import {nearestNames} from '../core/nearest.ts'
 import type {SessionScope} from '../opencode/storage/agent-session.ts'
@@ -13,7 +14,8 @@ import {wireSession, type WireSession} from '../sessions/wire-session.ts'
 export type ListOptions = {
   config: Config
   env: Environment
-  cwd: string
+  /** Undefined if the current directory has been deleted. */
+  cwd: string | undefined
   /** Name or path of a configured codebase, or any directory. Undefined: all sessions. */
   codebase: string | undefined
   limit: number
@@ -37,7 +39,8 @@ export async function listLocalSessions(options: ListOptions): Promise<WireSessi
 function sessionScope({config, codebase, cwd}: ListOptions): SessionScope {
   if (codebase === undefined) return {outside: []}
   const known = config.codebases.find(({name, path}) => name === codebase || path === codebase)
-  const path = known?.path ?? resolve(cwd, codebase)
+  const path =
+    known?.path ?? (isAbsolute(codebase) ? codebase : resolve(existing(cwd, 'Or give an absolute path.'), codebase))
   // OpenCode records the real path. A removed directory may still have sessions.
   if (existsSync(path)) return {inside: [realpathSync(path)]}
   if (known || codebase.startsWith('/')) return {inside: [path]}

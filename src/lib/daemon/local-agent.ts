@@ -12,6 +12,7 @@ import {isExecutableFile} from '../opencode/program/locate.ts'
 import {createModelSource, type ModelSource} from '../opencode/program/models.ts'
 import {installReporter} from '../opencode/program/reporter.ts'
 import {probeOpenCode, type OpenCodeProbe} from '../opencode/program/probe.ts'
+import {allowHint, withheldVariables} from '../opencode/program/withheld.ts'
 import type {CommandOptions} from '../opencode/storage/session-commands.ts'
 import type {AgentProgram} from '../worker/health/agent-health.ts'
 
@@ -57,6 +58,8 @@ export async function prepareAgent(options: LocalAgentOptions, bus: EventBus): P
   const describe = ({found, probe}: typeof current) => {
     note('info', `OpenCode ${probe.version} at ${found.binary} (${found.source})`)
     for (const text of probe.warnings) note('warn', text)
+    const withheld = withheldVariables(env, config.env_allow)
+    if (withheld.length > 0) note('warn', `Agents do not get ${withheld.join(', ')}; ${allowHint}`)
   }
   describe(current)
   const about = ({found, probe}: typeof current) => `${found.binary} ${probe.version}`

@@ -11,6 +11,7 @@ import {findLocalWorkers} from '../control/local-workers.ts'
 import type {SyncReport} from '../control/messages.ts'
 import {requestSync} from '../control/socket-client.ts'
 import {systemClock} from '../core/clock.ts'
+import {existing} from '../core/paths/current-directory.ts'
 import {usageError} from '../core/errors.ts'
 import {EventBus} from '../events/bus.ts'
 import {localOpenCode} from '../opencode/program/local-opencode.ts'
@@ -25,7 +26,8 @@ import {identifyWorker} from './identify-worker.ts'
 export type SyncSessionsOptions = {
   context: {config: Config; stateDir: string}
   env: Environment
-  cwd: string
+  /** Undefined if the current directory has been deleted. */
+  cwd: string | undefined
   version: string
   /** Folder of this program. */
   root: string
@@ -110,9 +112,10 @@ async function syncInProcess(options: SyncSessionsOptions): Promise<SyncedWorker
 }
 
 /** The same codebases as `start` serves: the configured ones, or the current directory. Throws ExpectedError (2). */
-function configuredCodebases({context, cwd, env}: SyncSessionsOptions): Config['codebases'] {
+function configuredCodebases({context, cwd: given, env}: SyncSessionsOptions): Config['codebases'] {
   const {codebases} = context.config
   if (codebases.length > 0) return codebases
+  const cwd = existing(given, 'Or give --codebase PATH.')
   if (cwd === '/' || cwd === env['HOME'])
     throw usageError('No worker runs here and no codebase is configured.', 'Give --codebase PATH.')
   return [{name: cwd.split('/').at(-1) || cwd, path: cwd, description: ''}]

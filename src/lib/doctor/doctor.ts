@@ -2,9 +2,11 @@ import type {ControlPlaneClient} from '../client/control-plane.ts'
 import {messageOf} from '../core/errors.ts'
 import type {Clock} from '../core/clock.ts'
 import {problem, type Finding, type MachineContext, type ControlPlaneContext} from './finding.ts'
-import {checkCodebases, checkInit, checkOpenCode, checkState, checkWorker} from './machine-checks.ts'
+import {checkCodebases} from './codebase-checks.ts'
+import {checkEnvironment, checkInit, checkOpenCode, checkState, checkWorker} from './machine-checks.ts'
 import {checkQueue} from './queue-checks.ts'
 import {checkStorage} from './storage-check.ts'
+import {checkServices} from './service-checks.ts'
 import {checkBroker, checkLists, checkServer} from './server-checks.ts'
 
 export type DoctorOptions = {
@@ -21,10 +23,12 @@ export type DoctorOptions = {
 export async function runChecks({machine, createClient, clock}: DoctorOptions): Promise<Finding[]> {
   const findings = [
     ...(await runCheck('OpenCode', () => checkOpenCode(machine))),
+    ...(await runCheck('environment', () => checkEnvironment(machine))),
     ...(await runCheck('state', () => checkState(machine))),
     ...(await runCheck('init', checkInit)),
     ...(await runCheck('sessions', () => checkStorage(machine))),
     ...(await runCheck('codebases', () => checkCodebases(machine))),
+    ...(await runCheck('service', () => checkServices(machine))),
     ...(await runCheck('worker', () => checkWorker(machine))),
     ...(await runCheck('broker', () => checkBroker(machine))),
   ]

@@ -6,8 +6,8 @@ import {makePrivateDirectory} from '../config/state-directory.ts'
 import {initFix, initProblem} from '../executor/init-process.ts'
 import {localOpenCode} from '../opencode/program/local-opencode.ts'
 import {probeOpenCode} from '../opencode/program/probe.ts'
-import {directoryProblem} from '../worker/registration/directory-problem.ts'
-import {ok, problem, skipped, warning, type Finding, type MachineContext} from './finding.ts'
+import {withheldVariables} from '../opencode/program/withheld.ts'
+import {ok, problem, warning, type Finding, type MachineContext} from './finding.ts'
 
 const mib = 1024 ** 2
 const unit = 'a2a-agent-worker'
@@ -35,6 +35,20 @@ const fixForWarning = (text: string) =>
       ? 'apt-get install git'
       : 'npm i -g opencode-ai'
 
+/** Names variables that agents usually need and do not get. */
+export async function checkEnvironment({env, config}: MachineContext): Promise<Finding[]> {
+  const names = withheldVariables(env, config.env_allow)
+  return names.length === 0
+    ? []
+    : [
+        warning(
+          'environment',
+          `agents do not get ${names.join(', ')}`,
+          `Name them in the setting env_allow: a2a-worker config set env_allow ${[...config.env_allow, ...names].join(',')}`,
+        ),
+      ]
+}
+
 /** Checks that the state directory is writable and has enough free space. */
 export async function checkState({stateDir, config}: MachineContext): Promise<Finding[]> {
   const check = 'state'
@@ -55,28 +69,6 @@ export async function checkState({stateDir, config}: MachineContext): Promise<Fi
   if (free < minimum) return [problem(check, `${only}; ${limit}`, fix)]
   if (free < 2 * minimum) return [warning(check, `${only}; ${limit}`, fix)]
   return [ok(check, `${stateDir}, ${formatBytes(free)} free`)]
-}
-
-/** Checks that the configured codebases exist and that this user may work in them. */
-export async function checkCodebases({config}: MachineContext): Promise<Finding[]> {
-  if (config.codebases.length === 0) return [skipped('codebases', 'none is configured')]
-  return config.codebases.map(({name, path}) => {
-    const check = `codebase ${name}`
-    const wrong = directoryProblem(path)
-    if (wrong !== undefined)
-      return problem(check, `${path}: ${wrong}`, `ls -la ${path}`, 'Correct the path in the configuration.')
-    try {
-      accessSync(path, constants.R_OK | constants.W_OK | constants.X_OK)
-      return ok(check, path)
-    } catch {
-      return problem(
-        check,
-        `this user cannot read and write ${path}`,
-        `setfacl -R -m u:"$(id -un)":rwX -m d:u:"$(id -un)":rwX ${path}`,
-        `Or add the user to the group of the directory: usermod -a -G "$(stat -c %G ${path})" "$(id -un)"`,
-      )
-    }
-  })
 }
 
 /** Checks that a worker runs here, for the configured server, and is connected. */
@@ -116,6 +108,7 @@ async function explainNoWorker(): Promise<Finding> {
   const check = 'worker'
   const start = 'Start one where the code is: a2a-worker start, or sudo systemctl start a2a-agent-worker.'
   const state = await execa('systemctl', ['show', unit, '--property=LoadState,ActiveState,Result,ExecMainStatus'], {
+    cwd: '/',
     reject: false,
     timeout: 5000,
   })

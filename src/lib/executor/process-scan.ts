@@ -1,15 +1,7 @@
 import {join} from 'node:path'
+import {realPathOf} from '../core/paths/real-path.ts'
 import {runFiles} from './executor.ts'
-import {
-  outputFilesOf,
-  hasProc,
-  isBelow,
-  linkOf,
-  listProcesses,
-  markerOf,
-  realPathOf,
-  type ProcessInfo,
-} from './processes.ts'
+import {outputFilesOf, hasProc, isBelow, linkOf, listProcesses, markerOf, type ProcessInfo} from './processes.ts'
 
 /** A process with everything that identifies its run. */
 export type ScannedProcess = ProcessInfo & {marker: string | undefined; cwd: string; outputFiles: string[]}

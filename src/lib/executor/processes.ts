@@ -1,4 +1,4 @@
-import {existsSync, readFileSync, readdirSync, readlinkSync, realpathSync} from 'node:fs'
+import {existsSync, readFileSync, readdirSync, readlinkSync} from 'node:fs'
 import {markerVariable} from '../opencode/program/environment.ts'
 import type {ProcessIdentity} from './executor.ts'
 
@@ -93,15 +93,6 @@ export function hasWorkingDirectoryIn(pid: number, folder: string): boolean {
   return isBelow(linkOf(pid, 'cwd'), folder)
 }
 
-/** The path without symbolic links, or the path itself if it does not exist. */
-export function realPathOf(path: string): string {
-  try {
-    return realpathSync.native(path)
-  } catch {
-    return path
-  }
-}
-
 /** Whether the process writes its output to a file in `folder`. Descendants inherit that even if they lose all other signs. */
 export function writesTo(pid: number, folder: string): boolean {
   return outputFilesOf(pid).some((file) => isBelow(file, folder))
@@ -174,6 +165,12 @@ export const isBelow = (path: string, folder: string) => `${path}/`.startsWith(`
 
 /** The files of standard output and standard error of the process. */
 export const outputFilesOf = (pid: number): string[] => ['fd/1', 'fd/2'].map((name) => linkOf(pid, name))
+
+/** All files that the process has open. Empty if it belongs to another user. */
+export const openFilesOf = (pid: number): string[] => pidsIn(`/proc/${pid}/fd`).map((fd) => linkOf(pid, `fd/${fd}`))
+
+/** The name of the program, of at most 15 characters. */
+export const nameOfProcess = (pid: number): string => readText(`/proc/${pid}/comm`)?.trim() ?? ''
 
 /** The target of a link in /proc. Empty if the process has ended or belongs to another user. */
 export function linkOf(pid: number, name: string): string {

@@ -38,7 +38,7 @@ export function findOpenCode(configured: string | undefined, options: SearchOpti
 
 function tryLocate(options: LocateOptions): {path: string} | {problem: string} {
   try {
-    return {path: locateOpenCode(options).path}
+    return {path: locateOpenCode({...options, isPrivileged: true}).path}
   } catch (error) {
     return {problem: messageOf(error)}
   }

@@ -3,6 +3,7 @@ import {readValue} from '../config/read-value.ts'
 import type {Resolved} from '../config/resolve.ts'
 import type {ConfiguredCodebase} from '../config/settings.ts'
 import {ExpectedError, configError} from '../core/errors.ts'
+import {outsideFolders, type OutsideFolders} from '../repository/outside-folders.ts'
 import {newEnvFile, parseEnvFile, appendLines} from './units/env-file.ts'
 import {findExistingUnit, type ExistingUnit} from './units/existing-unit.ts'
 import {findOpenCode} from './find-opencode.ts'
@@ -50,6 +51,8 @@ export type Inspection = {
   settings: Resolved
   /** Path of the OpenCode program itself. */
   openCode: string | undefined
+  /** Folders outside of the codebases that their git needs. */
+  git: OutsideFolders[]
   warnings: string[]
 }
 
@@ -78,6 +81,7 @@ export function inspectMachine(options: InspectOptions): Inspection {
     server: resolveServer(options, {python, envText, content}),
     settings,
     openCode: openCode.program,
+    git: machine.isLive ? settings.config.codebases.map(({path}) => outsideFolders(path)) : [],
     warnings: [
       ...(python?.warnings ?? []),
       ...settings.warnings,

@@ -95,7 +95,7 @@ function homeSteps({envText}: Inspection, {machine, layout: {scope, stateDir, ho
 
 type FileStep = Extract<Step, {kind: 'file'}>
 
-function unitSteps({server, settings, envText, openCode}: Inspection, layout: Layout): FileStep[] {
+function unitSteps({server, settings, envText, openCode, git}: Inspection, layout: Layout): FileStep[] {
   const file = (path: string, text: string): FileStep => ({
     kind: 'file',
     path,
@@ -107,7 +107,7 @@ function unitSteps({server, settings, envText, openCode}: Inspection, layout: La
   return [
     file(agentsFile(layout), agentsUnit(layout)),
     file(unitFile(layout), workerUnit(layout)),
-    file(dropInFile(layout), machineDropIn({layout, server, config: settings.config, env, openCode})),
+    file(dropInFile(layout), machineDropIn({layout, server, config: settings.config, env, openCode, git})),
   ]
 }
 

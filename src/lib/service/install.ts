@@ -1,7 +1,7 @@
 import {hostname as machineName} from 'node:os'
 import type {Environment} from '../config/file.ts'
 import type {Clock} from '../core/clock.ts'
-import {checkCodebases} from './check-codebases.ts'
+import {codebaseWarnings, grantSteps} from './grant-access.ts'
 import {inspectMachine, type Inspection, type InstallRequest} from './inspect-machine.ts'
 import {planInstall} from './install-plan.ts'
 import type {Layout} from './machine/layout.ts'
@@ -23,6 +23,8 @@ export type InstallOptions = {
   isDryRun: boolean
   /** Start the service, or restart a running one to apply changes. */
   start: boolean
+  /** Give the user of the service rights on the codebases. */
+  grant?: boolean
   hostname?: string
   print: (text: string) => void
 }
@@ -44,20 +46,22 @@ export async function installService(options: InstallOptions): Promise<ServiceRe
   })
   const steps = await planInstall(inspection, options)
   await applySteps(steps, options)
-  if (steps.length === 0) print(`${layout.unit} is up to date. Nothing was changed.`)
+  const grants = options.grant ? await grantSteps(inspection, machine) : []
+  await applySteps(grants, options)
+  if (steps.length + grants.length === 0) print(`${layout.unit} is up to date. Nothing was changed.`)
   const started = options.start && machine.isLive ? await startService(options, steps.length > 0) : []
   const warnings = [
     ...inspection.warnings,
     ...started,
     ...lingerWarnings(options),
-    ...(await checkCodebases(inspection, options)),
+    ...(await codebaseWarnings(inspection, options)),
   ]
   const next = isDryRun ? [] : await nextSteps(inspection, options, steps)
   for (const warning of warnings) print(`Warning: ${warning}.`)
   for (const line of next) print(line)
   return {
     unit: `${layout.unit}.service`,
-    changes: steps.map((step) => describeStep(step)),
+    changes: [...steps, ...grants].map((step) => describeStep(step)),
     warnings,
     next,
     dry_run: isDryRun,

@@ -56,6 +56,7 @@ export class Notifier implements AsyncDisposable {
   async #run(words: string[]): Promise<string | undefined> {
     const {program, socket} = this.#options
     const child = spawn(program, words, {
+      cwd: '/',
       env: {NOTIFY_SOCKET: socket},
       stdio: 'ignore',
       timeout: timeoutMs,

@@ -1,4 +1,6 @@
 import type {Journal} from '../journal/journal.ts'
+import {dataDirectory} from '../opencode/program/local-opencode.ts'
+import {withheldVariables} from '../opencode/program/withheld.ts'
 import type {createWorkerDisk} from './disk/worker-disk.ts'
 import {WorkingTreeLocks} from './locks/working-tree-locks.ts'
 import type {AgentHealth} from './health/agent-health.ts'
@@ -15,6 +17,7 @@ import type {Registration} from './registration/registration.ts'
 import {registrationExecutor} from './registration/registration-tasks.ts'
 import {markerOwner} from './run/marker.ts'
 import {claim, type StreamControl} from './run/claim.ts'
+import {leftLockCleaner} from './run/left-locks.ts'
 import {executorChoice, runPreparer} from './run/prepare-run.ts'
 import type {FindSession} from './run/resume-check.ts'
 import type {SuperviseRun} from './run/run-setup.ts'
@@ -61,11 +64,14 @@ export function assembleRuns(
     ...{client, registration, journal, clock, emit, workerId, signal},
     redact: redaction.current,
   })
+  const dataDir = dataDirectory(options.storage?.env ?? {})
+  const clearLeftLocks = leftLockCleaner({dataDir, emit})
   const reportSession = sessionReporter({client, clock, workerId, signal})
   const supervise = runSupervisor({
-    ...{journal, uploader, clock, emit, workerId, folders, disk, reportSession, health, providers},
+    ...{journal, uploader, clock, emit, workerId, folders, disk, reportSession, health, providers, clearLeftLocks},
     reportWaits: () => void registration.heartbeatNow(signal),
     redact: (text) => redaction.current()?.(text) ?? text,
+    withheld: () => withheldVariables(options.storage?.env ?? {}, config.env_allow),
   })
   const treeLocks = new WorkingTreeLocks(stateDir)
   const runner: TaskRunner = new TaskRunner({
@@ -82,7 +88,7 @@ export function assembleRuns(
   })
   const orphans = orphanReaper({config, clock, emit, markerOwner: markerOwner(workerId, workerDir)})
   const recoverRun = runRecoverer({
-    ...{runner, treeLocks, clock, emit, supervise, orphans},
+    ...{runner, treeLocks, clock, emit, supervise, orphans, clearLeftLocks},
     agents: agentContinuation({journal, emit, clock, config, executor: options.executor, disk}),
     plan: recoveryPlanner({config, treeLocks}),
     close: runCloser({journal, uploader, emit, folders, workerId}),

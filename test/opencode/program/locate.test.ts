@@ -34,13 +34,13 @@ test('refuses a configured path that is not executable, and names its source', (
   )
 })
 
-test("searches the user's folders before the system's, those before PATH, and PATH before its own", () => {
+test("searches PATH before the user's folders, those before the system's, and those before its own", () => {
   const own = `/opt/app/node_modules/opencode-${process.platform}-${process.arch}/bin/opencode`
   const order = [
+    '/some/bin/opencode',
     '/home/u/.local/bin/opencode',
     '/home/u/.bun/bin/opencode',
     '/usr/bin/opencode',
-    '/some/bin/opencode',
     own,
   ]
   for (let i = 0; i < order.length; i++) expect(locateOpenCode(only(...order.slice(i))).path).toBe(order[i])

@@ -19,10 +19,11 @@ export type EnvironmentOptions = {
  * The variables that the agent needs to run as for the user. Everything else is withheld: the model's shell sees the
  * complete environment of the agent.
  */
-const passed =
+const passed = (
   'PATH HOME USER LOGNAME SHELL TZ LANG LANGUAGE LC_* XDG_* ' +
   'HTTP_PROXY HTTPS_PROXY ALL_PROXY NO_PROXY http_proxy https_proxy all_proxy no_proxy ' +
   'SSL_CERT_FILE SSL_CERT_DIR NODE_EXTRA_CA_CERTS OPENCODE_* npm_config_offline'
+).split(' ')
 
 /** Never passed, even if allowed: our own settings, which include the token, and the password of OpenCode's server. */
 const isPrivate = (name: string) => /^A2A_/i.test(name) || name === 'OPENCODE_SERVER_PASSWORD'
@@ -30,10 +31,8 @@ const isPrivate = (name: string) => /^A2A_/i.test(name) || name === 'OPENCODE_SE
 /** The complete environment of an agent's process. */
 export function agentEnvironment(options: EnvironmentOptions): Record<string, string> {
   const {base, cwd, tmpDir, marker, allow, permissions} = options
-  const isAllowed = nameFilter([...passed.split(' '), ...allow])
   const env: Record<string, string> = {}
-  for (const [name, value] of Object.entries(base))
-    if (value !== undefined && isAllowed(name) && !isPrivate(name)) env[name] = value
+  for (const [name, value] of Object.entries(base)) if (value !== undefined && isPassed(name, allow)) env[name] = value
 
   return {
     ...env,
@@ -57,8 +56,9 @@ function withoutProxyForLoopback(env: Record<string, string>): Record<string, st
   return {NO_PROXY: list, no_proxy: list}
 }
 
-function nameFilter(names: readonly string[]): (name: string) => boolean {
-  const exact = new Set(names)
-  const prefixes = names.filter((name) => name.endsWith('*')).map((name) => name.slice(0, -1))
-  return (name) => exact.has(name) || prefixes.some((prefix) => name.startsWith(prefix))
-}
+/** Whether an agent gets the variable with this name. */
+export const isPassed = (name: string, allow: readonly string[]): boolean =>
+  !isPrivate(name) && [...passed, ...allow].some((allowed) => matches(name, allowed))
+
+const matches = (name: string, allowed: string) =>
+  allowed.endsWith('*') ? name.startsWith(allowed.slice(0, -1)) : name === allowed

@@ -5,7 +5,7 @@ import type {Environment} from '../../config/file.ts'
 import type {Config} from '../../config/settings.ts'
 import type {QueryOptions} from './query.ts'
 import {agentEnvironment} from './environment.ts'
-import {locateOpenCode} from './locate.ts'
+import {describeLocation, locateOpenCode} from './locate.ts'
 
 export type LocalOpenCodeOptions = {
   config: Pick<Config, 'opencode_bin' | 'env_allow' | 'permissions'>
@@ -24,11 +24,12 @@ export function localOpenCode({
   root,
   env,
 }: LocalOpenCodeOptions): QueryOptions & {source: string; env: (directory: string) => Record<string, string>} {
-  const {path: binary, source} = locateOpenCode({
+  const {path: binary, ...location} = locateOpenCode({
     explicit: config.opencode_bin === undefined ? undefined : {path: config.opencode_bin, source: 'opencode_bin'},
     env,
     home: homeOf(env),
     projectRoot: root,
+    isPrivileged: process.getuid?.() === 0 || Boolean(env['NOTIFY_SOCKET']),
   })
   const folder = join(stateDir, 'scratch')
   mkdirSync(folder, {recursive: true, mode: 0o700})
@@ -36,7 +37,7 @@ export function localOpenCode({
   const common = {base: env, tmpDir: scratchDir, marker: 'probe'}
   return {
     binary,
-    source,
+    source: describeLocation(location),
     scratchDir,
     env: (cwd: string) => agentEnvironment({...common, cwd, allow: config.env_allow, permissions: config.permissions}),
   }

@@ -98,7 +98,7 @@ type Ask = {env: NodeJS.ProcessEnv; timeoutMs: number; signal: AbortSignal}
 const outputOf = (binary: string, args: string[], {env, timeoutMs, signal}: Ask) =>
   new Promise<Answer>((resolve) => {
     const limits = {timeout: timeoutMs, killSignal: 'SIGKILL', maxBuffer: 1_000_000} as const
-    const child = execFile(binary, args, {env, signal, ...limits}, (error, stdout, stderr) =>
+    const child = execFile(binary, args, {env, signal, cwd: '/', ...limits}, (error, stdout, stderr) =>
       resolve({
         text: stdout + stderr,
         problem: error ? failure(error, timeoutMs) : 'it printed no version',

@@ -73,9 +73,9 @@ export class Machine {
   }
 
   /** Runs a command and returns its result, also if it fails. */
-  async run(command: readonly string[], options: {cwd?: string} = {}): Promise<CommandResult> {
+  async run(command: readonly string[], {cwd = '/'}: {cwd?: string} = {}): Promise<CommandResult> {
     const [program = '', ...args] = command
-    const result = await execa(program, args, {env: {...this.#env}, extendEnv: false, reject: false, ...options})
+    const result = await execa(program, args, {env: {...this.#env}, extendEnv: false, reject: false, cwd})
     return {code: result.exitCode ?? 127, stdout: result.stdout, stderr: result.stderr || (result.shortMessage ?? '')}
   }
 

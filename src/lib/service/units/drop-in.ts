@@ -1,19 +1,28 @@
 import {join} from 'node:path'
+import type {OutsideFolders} from '../../repository/outside-folders.ts'
 import type {Config} from '../../config/settings.ts'
 import type {Layout} from '../machine/layout.ts'
 import type {ServerPlace} from './service-config.ts'
 import {quotePath, quoteWord} from './unit-quoting.ts'
 import {defaultDrain, fileHeader, stopTimeout} from './units.ts'
 
-export type DropInOptions = {
+export type BindOptions = {
   layout: Layout
-  server: ServerPlace
   config: Config
   /** Variables in the environment file. */
   env: Readonly<Record<string, string>>
   /** Path of the OpenCode program itself, if it was found. */
   openCode: string | undefined
+  /** Folders outside of the codebases that their git needs. */
+  git?: readonly OutsideFolders[]
 }
+
+export type DropInOptions = BindOptions & {server: ServerPlace}
+
+/** The lines that open the sandbox of a service of the machine. */
+export const bindLines = (options: BindOptions): string[] => [
+  ...new Set([...writablePaths(options), ...readablePaths(options)]),
+]
 
 /** Text of the drop-in for this machine: server, stop timeout, and the bound parts of the file system. */
 export function machineDropIn(options: DropInOptions): string {
@@ -26,7 +35,7 @@ export function machineDropIn(options: DropInOptions): string {
     '[Service]',
     serverLine(options),
     ...(drain === defaultDrain ? [] : [`TimeoutStopSec=${stopTimeout(drain)}`]),
-    ...(isSystem ? [...new Set([...writablePaths(options), ...readablePaths(options)])] : []),
+    ...(isSystem ? bindLines(options) : []),
     '',
   ].join('\n')
 }
@@ -39,7 +48,7 @@ function serverLine({server: {place, url}, layout}: DropInOptions): string {
 }
 
 /** Bind lines for codebases and for folders that the environment names. The dash lets systemd skip a missing path. */
-function writablePaths({config, env, layout}: DropInOptions): string[] {
+function writablePaths({config, env, layout, git = []}: BindOptions): string[] {
   const home = env['HOME']
   const folders = home && home !== layout.home ? ['.local', '.config', '.cache'].map((name) => join(home, name)) : []
   const xdg = ['XDG_DATA_HOME', 'XDG_CONFIG_HOME', 'XDG_STATE_HOME', 'XDG_CACHE_HOME'].flatMap(
@@ -47,14 +56,21 @@ function writablePaths({config, env, layout}: DropInOptions): string[] {
   )
   const {codebases, registration_roots: roots = [], global_codebase: global = 'none'} = config
   const places = [...codebases.map(({path}) => path), ...roots, ...(global === 'none' ? [] : [global])]
-  const paths = [...places, ...folders, ...xdg]
+  const paths = [...places, ...git.flatMap(boundGitFolders), ...folders, ...xdg]
   return paths.map((path) => `BindPaths=-${quotePath(path)}`)
 }
 
+/**
+ * The git folder of a repository of which the codebase is a part is not bound if the rest of the working tree is hidden:
+ * to git all files of the rest would be deleted.
+ */
+const boundGitFolders = ({top, writable}: OutsideFolders) => (top !== undefined && isHidden(top) ? [] : writable)
+
 /** Bind lines for configured files that the sandbox would hide. */
-function readablePaths({config, openCode}: DropInOptions): string[] {
+function readablePaths({config, openCode, git = []}: BindOptions): string[] {
   const {opencode_bin: binary, opencode_storage_path: storage, auth_token_file: token} = config
-  const paths = [storage, token].filter((path) => path !== undefined && isHidden(path)) as string[]
+  const borrowed = git.flatMap(({readable}) => readable)
+  const paths = [storage, token, ...borrowed].filter((path) => path !== undefined && isHidden(path)) as string[]
   const program = openCode !== undefined && (isHidden(openCode) || binary !== openCode) ? [openCode] : []
   return [
     ...program.map((path) => `BindReadOnlyPaths=-${bindSpec(path, binary ?? path)}`),

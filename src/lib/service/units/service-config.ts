@@ -4,6 +4,7 @@ import {readValue} from '../../config/read-value.ts'
 import {resolveConfig, type Resolved} from '../../config/resolve.ts'
 import type {ConfiguredCodebase, SettingKey} from '../../config/settings.ts'
 import {configError} from '../../core/errors.ts'
+import {realPathOf} from '../../core/paths/real-path.ts'
 import {parseEnvFile} from './env-file.ts'
 import type {Layout} from '../machine/layout.ts'
 import type {Machine} from '../machine/machine.ts'
@@ -31,8 +32,8 @@ export function addCodebases(
   const origin = {directory: dirname(configFile), home}
   const raw = content['codebases'] ?? []
   const known = readValue('codebases', raw, origin) as ConfiguredCodebase[]
-  const paths = new Set(known.map(({path}) => path))
-  const added = codebases.filter(({path}) => !paths.has(path))
+  const directories = new Set(known.map(({path}) => realPathOf(path)))
+  const added = codebases.filter(({path}) => !directories.has(realPathOf(path)))
   if (added.length === 0) return content
   const entries = added.map(({name, path, description}) => ({name, path, ...(description ? {description} : {})}))
   return {...content, codebases: [...(Array.isArray(raw) ? raw : known), ...entries]}

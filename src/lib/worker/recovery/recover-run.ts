@@ -9,6 +9,7 @@ import {globalCodebase} from '../../protocol/routes.ts'
 import type {Lock} from '../locks/lock-file.ts'
 import type {WorkingTreeLocks} from '../locks/working-tree-locks.ts'
 import type {ActiveTask} from '../run/active-task.ts'
+import type {ClearLeftLocks} from '../run/left-locks.ts'
 import type {SuperviseRun} from '../run/run-setup.ts'
 import type {Slot} from '../run/slots.ts'
 import type {TaskRunner} from '../run/task-runner.ts'
@@ -23,10 +24,12 @@ export type RecoveryPass = {processes: readonly ScannedProcess[]; limit: ReturnT
 
 export type RecoverRun = (run: JournalledRun, pass: RecoveryPass) => void
 
-export type RecoverRunOptions = FinishOptions & {runner: TaskRunner; treeLocks: WorkingTreeLocks; clock: Clock}
+export type RecoverRunOptions = FinishOptions & {runner: TaskRunner; clock: Clock}
 
 type FinishOptions = {
   emit: Emit
+  treeLocks: WorkingTreeLocks
+  clearLeftLocks: ClearLeftLocks
   supervise: SuperviseRun
   agents: AgentContinuation
   plan: PlanRun
@@ -38,9 +41,9 @@ type FinishOptions = {
 
 /** Returns the function that adds a journalled run to the active tasks and adopts, resumes or closes it. */
 export const runRecoverer =
-  ({runner, treeLocks, clock, ...options}: RecoverRunOptions): RecoverRun =>
+  ({runner, clock, ...options}: RecoverRunOptions): RecoverRun =>
   (run, pass) => {
-    const {emit} = options
+    const {emit, treeLocks} = options
     const {task_id: taskId, title, attempt, path} = run
     const agent = savedReport(run) ? undefined : findAgent(run, pass.processes)
     if (agent) announce(run, 'adopt', emit)
@@ -104,14 +107,16 @@ async function finishRun(
   run: JournalledRun,
   recovered: Recovered,
   {processes, limit}: RecoveryPass,
-  {emit, supervise, agents, plan: planRun, close, orphans, untilRegistered}: FinishOptions,
+  options: FinishOptions,
 ): Promise<void> {
+  const {emit, supervise, agents, plan: planRun, close, orphans, untilRegistered} = options
   // Nothing starts again before the control plane has confirmed that the task is still ours.
   if (!(await untilRegistered())) return
   const resumed = await limit(async () => {
     const plan = await planRun(run)
     announce(run, plan.do, emit)
     await orphans.endOrphansOf(run, processes)
+    clearLocksOf(run, plan, options)
     if (plan.do === 'resume') return plan
     await close(run, plan)
     return undefined
@@ -123,4 +128,15 @@ async function finishRun(
   const usageBefore = {...record.usage, model: run.model, duration_ms: null}
   const start = agents.resume(run, record.sessionId)
   await supervise(run, recovered.active, {...resourcesOf(run, {...recovered, treeLock}), start, usageBefore})
+}
+
+/** Removes git locks of the dead agent, unless somebody else has taken the working tree since. */
+function clearLocksOf(
+  {task_id: taskId, path, started_at: since}: JournalledRun,
+  plan: Plan,
+  {treeLocks, clearLeftLocks}: FinishOptions,
+): void {
+  if (plan.do === 'report') return
+  using lock = plan.do === 'resume' ? undefined : treeLocks.reacquire(path, taskId, undefined)
+  if (lock || plan.do === 'resume') clearLeftLocks({taskId, path, since})
 }

@@ -2,6 +2,7 @@ import {join} from 'node:path'
 import * as v from 'valibot'
 import type {ConfiguredCodebase} from '../../config/settings.ts'
 import {readStateJson, writePrivateFile} from '../../config/state-directory.ts'
+import {realPathOf} from '../../core/paths/real-path.ts'
 import {globalCodebase} from '../../protocol/routes.ts'
 import {pathProblem, type Roots} from './registration-roots.ts'
 
@@ -69,6 +70,12 @@ export class Codebases {
     return id === globalCodebase && this.isRegistered(this.global?.path) ? this.global?.path : this.#paths.get(id)
   }
 
+  /** The served path of the same directory, if there is one. Else the path itself. */
+  servedPathOf(path: string): string {
+    const real = realPathOf(path)
+    return this.#list.find((known) => realPathOf(known.path) === real)?.path ?? path
+  }
+
   isRegistered(path: string | undefined): boolean {
     return path !== undefined && this.idOf(path) !== undefined
   }
@@ -92,8 +99,10 @@ export class Codebases {
   configure(configured: readonly ConfiguredCodebase[]): ConfiguredCodebase[] {
     const staying = new Set([...configured, ...this.#persisted()].map(({path}) => path))
     const before = new Set(this.#configured.map(({path}) => path))
-    const removed = this.#list.filter(({path}) => before.has(path) && !staying.has(path))
     const named = new Set(configured.map(({path}) => path))
+    const directories = new Set(configured.map(({path}) => realPathOf(path)))
+    const isRenamed = (path: string) => !named.has(path) && directories.has(realPathOf(path))
+    const removed = this.#list.filter(({path}) => (before.has(path) && !staying.has(path)) || isRenamed(path))
     const others = this.#list.filter((codebase) => !named.has(codebase.path) && !removed.includes(codebase))
     this.#configured = configured
     this.#list = [...configured, ...others]
@@ -137,7 +146,8 @@ export class Codebases {
   }
 
   #append(codebase: ConfiguredCodebase): void {
-    if (!this.#list.some(({path}) => path === codebase.path)) this.#list.push(codebase)
+    const isServed = this.#list.some(({path}) => path === this.servedPathOf(codebase.path))
+    if (!isServed) this.#list.push(codebase)
   }
 
   #persisted(): readonly ConfiguredCodebase[] {

@@ -1,6 +1,7 @@
 import {realpathSync, statSync} from 'node:fs'
 import {dirname, isAbsolute, resolve} from 'node:path'
 import type {ConfiguredCodebase} from '../../config/settings.ts'
+import {realPathOf} from '../../core/paths/real-path.ts'
 import {pathMissing, pathNotAllowed} from '../../protocol/declines.ts'
 
 /** Directories below which a path may be registered remotely. `isInclusive` allows the directories themselves too. */
@@ -35,12 +36,4 @@ function isBelow(path: string, {paths, isInclusive}: Roots, form: (root: string)
     const top = form(root)
     return (isInclusive && path === top) || path.startsWith(top.endsWith('/') ? top : `${top}/`)
   })
-}
-
-function realPathOf(path: string): string {
-  try {
-    return realpathSync.native(path)
-  } catch {
-    return path
-  }
 }

@@ -119,12 +119,13 @@ export class Registration {
 
   /** Adds a codebase and resolves with its id. Throws, and adds nothing, if it cannot be registered. */
   async addCodebase(
-    codebase: ConfiguredCodebase,
+    added: ConfiguredCodebase,
     {isPersistent, signal}: {isPersistent: boolean; signal: AbortSignal},
   ): Promise<string> {
-    const problem = directoryProblem(codebase.path)
-    if (problem !== undefined) throw new Error(`${codebase.path}: ${problem}`)
+    const problem = directoryProblem(added.path)
+    if (problem !== undefined) throw new Error(`${added.path}: ${problem}`)
     const {codebases} = this.#options
+    const codebase = {...added, path: codebases.servedPathOf(added.path)}
     await this.#notifyOnIdChange(async () => this.#serve(codebase, await this.#idFor(codebase, signal)))
     codebases.add(codebase, isPersistent)
     return codebases.idOf(codebase.path) ?? ''

@@ -8,6 +8,8 @@ import type {RunFolders} from '../disk/run-folders.ts'
 import type {AgentHealth} from '../health/agent-health.ts'
 import type {ProviderHealth} from '../health/provider-health.ts'
 import type {ActiveTask} from './active-task.ts'
+import {withheldHint} from './failure-hints.ts'
+import type {ClearLeftLocks} from './left-locks.ts'
 import {finalReportOf, requeueReportOf} from './reports.ts'
 import {createRunObserver, type RunObserverOptions} from './run-observer.ts'
 import type {Run, RunSetup, SuperviseRun} from './run-setup.ts'
@@ -21,6 +23,9 @@ export type SuperviseRunOptions = RunObserverOptions & {
   disk: Pick<DiskMonitor, 'makeRoom'>
   health: RunHealth
   providers: Pick<ProviderHealth, 'record'>
+  clearLeftLocks: ClearLeftLocks
+  /** Variables that agents usually need and do not get. */
+  withheld: () => readonly string[]
 }
 
 /** What a run tells about the machine, and learns from it. */
@@ -32,6 +37,7 @@ export const runSupervisor =
   async (run, active, setup) => {
     const {uploader, folders} = options
     const {upload, ...executed} = await execute(run, active, setup, options)
+    addHints(executed.outcome, {run, active, setup, ...options})
     const report = reportFor(run, active, executed, options)
     active.phase = 'reporting'
     saveReport(run, report, options)
@@ -50,6 +56,19 @@ const redacted = (outcome: RunOutcome, {redact}: Pick<SuperviseRunOptions, 'reda
   error: outcome.error === null ? null : redact(outcome.error),
   ...(outcome.provider ? {provider: {...outcome.provider, message: redact(outcome.provider.message)}} : {}),
 })
+
+type Hints = Pick<SuperviseRunOptions, 'clearLeftLocks' | 'withheld'>
+
+/** Removes git locks that the agent has left. The error of a failed run names other locks, and what the agent lacked. */
+function addHints(
+  outcome: RunOutcome,
+  {run, active, setup, clearLeftLocks, withheld}: {run: Run; active: ActiveTask; setup: RunSetup} & Hints,
+): void {
+  const left = {taskId: run.task_id, path: run.path, since: active.since}
+  const hints = [setup.treeLock && clearLeftLocks(left), withheldHint(outcome, withheld())]
+  if (outcome.status !== 'failed') return
+  for (const hint of hints) if (hint !== undefined) outcome.error = `${outcome.error} (${hint})`
+}
 
 /** The report to send. Emits the outcome as an event. */
 function reportFor(

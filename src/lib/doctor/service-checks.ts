@@ -1,0 +1,28 @@
+import {ExpectedError} from '../core/errors.ts'
+import {shellText} from '../service/codebase-access.ts'
+import {installedServices, serviceProblems, updateCommand} from '../service/installed-services.ts'
+import {Machine} from '../service/machine/machine.ts'
+import {ok, problem, skipped, type Finding, type MachineContext} from './finding.ts'
+
+/** Checks for each service of this machine that its agents can work in its codebases, and that their owners still can. */
+export async function checkServices({env}: Pick<MachineContext, 'env'>): Promise<Finding[]> {
+  const machine = new Machine({env})
+  const services = installedServices(machine)
+  return (
+    await Promise.all(
+      services.map(async (layout) => {
+        const check = `service ${layout.unit}`
+        try {
+          const found = await serviceProblems(layout, machine)
+          if (found.length === 0) return [ok(check, 'its agents can work in its codebases')]
+          return found.map(({text, commands}) =>
+            problem(check, text, ...(commands.length > 0 ? commands.map(shellText) : [updateCommand(layout)])),
+          )
+        } catch (error) {
+          if (!(error instanceof ExpectedError) || error.code !== 'CANNOT_READ') throw error
+          return [skipped(check, 'its codebases are checked only for root')]
+        }
+      }),
+    )
+  ).flat()
+}

@@ -1,0 +1,93 @@
+import {readdirSync, readFileSync, rmSync, statSync} from 'node:fs'
+import {join} from 'node:path'
+import {isInside, realPathOf} from '../../core/paths/real-path.ts'
+import {linkOf, listProcesses, nameOfProcess, openFilesOf} from '../../executor/processes.ts'
+import {findGitFolders, type GitFolders} from '../../repository/git-folders.ts'
+
+/** A lock file of git. While it exists, git refuses to write there. */
+export type GitLock = {path: string; changedAt: number; uid: number}
+
+type Place = {
+  /** A codebase. */
+  path: string
+  /** OpenCode's data folder. It has a repository with snapshots of each working tree. */
+  dataDir: string
+}
+
+/** The lock files of git in the repository of a codebase, and in OpenCode's snapshots of it. */
+export function findGitLocks({path, dataDir}: Place): GitLock[] {
+  const git = findGitFolders(realPathOf(path))
+  if (!git) return []
+  const files = [...repositoryLocks(git), ...snapshotLocks(git.top, dataDir)]
+  return [...new Set(files)].flatMap((file) => {
+    const stat = statSync(file, {throwIfNoEntry: false})
+    return stat ? [{path: file, changedAt: stat.mtimeMs, uid: stat.uid}] : []
+  })
+}
+
+/**
+ * Removes the locks that a run has left. The caller guarantees that the run held the lock of the working tree since
+ * `since`, and that all its processes have ended. So a lock of this user from that time was made by the run, unless a
+ * git of somebody else is at work there. Returns all locks that it found.
+ */
+export function clearGitLocks({since, ...place}: Place & {since: number}): {removed: GitLock[]; left: GitLock[]} {
+  const found = findGitLocks(place)
+  if (found.length === 0) return {removed: [], left: []}
+  const top = findGitFolders(realPathOf(place.path))?.top ?? place.path
+  const isOfRun = ({changedAt, uid}: GitLock) => changedAt >= since - clockToleranceMs && uid === process.getuid?.()
+  const removed = isGitAtWork(top, found) ? [] : found.filter(isOfRun)
+  for (const {path} of removed) rmSync(path, {force: true})
+  return {removed, left: found.filter((lock) => !removed.includes(lock))}
+}
+
+/** File systems use a clock that is some ms behind. */
+const clockToleranceMs = 20
+
+/** Only locks of this working tree: others in the common folder may belong to an agent in a linked worktree. */
+function repositoryLocks({own, common}: GitFolders): string[] {
+  const branch = /^ref: (\S+)/.exec(readText(join(own, 'HEAD')))?.[1]
+  return [
+    ...['index.lock', 'HEAD.lock'].map((name) => join(own, name)),
+    ...(branch === undefined ? [] : [join(common, `${branch}.lock`)]),
+  ]
+}
+
+/** OpenCode keeps snapshots in `snapshot/PROJECT/HASH`, in older versions in `snapshot/PROJECT`. */
+function snapshotLocks(top: string, dataDir: string): string[] {
+  const base = join(dataDir, 'snapshot')
+  const projects = namesIn(base).map((name) => join(base, name))
+  const stores = projects.flatMap((project) => [project, ...namesIn(project).map((name) => join(project, name))])
+  return stores
+    .map((store) => ({store, lock: join(store, 'index.lock')}))
+    .filter(({lock}) => statSync(lock, {throwIfNoEntry: false}) !== undefined)
+    .filter(({store}) => /^\s*worktree = (.+)$/m.exec(readText(join(store, 'config')))?.[1] === top)
+    .map(({lock}) => lock)
+}
+
+/**
+ * Whether a git of this user is at work in a working tree, or a process has one of the locks open. (A git that waits for
+ * an editor holds its lock without having it open.)
+ */
+function isGitAtWork(top: string, locks: readonly GitLock[]): boolean {
+  const paths = new Set(locks.map(({path}) => realPathOf(path)))
+  return listProcesses().some(({pid}) => {
+    const isGit = /^git\b/.test(nameOfProcess(pid)) && isInside(linkOf(pid, 'cwd'), top)
+    return isGit || openFilesOf(pid).some((file) => paths.has(file))
+  })
+}
+
+function namesIn(folder: string): string[] {
+  try {
+    return readdirSync(folder)
+  } catch {
+    return []
+  }
+}
+
+function readText(path: string): string {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch {
+    return ''
+  }
+}

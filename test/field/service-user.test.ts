@@ -1,0 +1,125 @@
+import {spawnSync} from 'node:child_process'
+import {chmodSync, copyFileSync, mkdirSync} from 'node:fs'
+import {dirname} from 'node:path'
+import {afterAll, beforeAll, describe, expect, test} from 'vitest'
+import {isFinal} from '../../src/lib/protocol/schemas.ts'
+import {answering, printing, stepStart} from '../support/agent-lines.ts'
+import {bootProblem} from '../support/private-systemd/boot.ts'
+import {reportSkipped, startPrivateMachine, timeoutMs} from '../support/private-systemd/private-machine.ts'
+import {until} from '../support/scratch.ts'
+import {stubBinary} from '../support/stub-executor.ts'
+
+const aclProblem = () =>
+  spawnSync('setfacl', ['--version']).status === 0 ? undefined : 'it needs setfacl (Debian package: acl)'
+const isSkipped = reportSkipped('the rights of a service', bootProblem() ?? aclProblem())
+
+const identity = '-c user.name=t -c user.email=t@localhost -c protocol.file.allow=always'
+/** Repositories of dev in every shape that keeps git data outside of the working tree. */
+const layout = `set -e; cd /home/dev
+new() { git init -q $1; echo a >$1/a; git -C $1 add a; git -C $1 ${identity} commit -qm a; }
+new app; new main; new inner; new outer; new origin; new mono; mkdir mono/part
+git -C main worktree add -q ../linked
+git -C outer ${identity} submodule add -q /home/dev/inner sub; git -C outer ${identity} commit -qm sub
+git clone -q --shared origin borrowed`
+const codebases = ['app', 'linked', 'outer/sub', 'borrowed'].map((name) => `/home/dev/${name}`)
+
+describe.skipIf(isSkipped)('the rights of a service', {timeout: 2 * timeoutMs}, () => {
+  let place: Awaited<ReturnType<typeof startPrivateMachine>>
+  const stub = '/opt/agent/opencode'
+
+  beforeAll(async () => {
+    place = await startPrivateMachine()
+    const outside = (path: string) => place.systemd.outside(path)
+    mkdirSync(dirname(outside(stub)), {recursive: true})
+    copyFileSync(stubBinary, outside(stub))
+    chmodSync(outside(stub), 0o755)
+    const made = await place.systemd.run(['useradd', '--create-home', '--uid', '1234', 'dev'])
+    expect(made.code, made.stderr).toBe(0)
+    await asDev(`${layout}; chmod 700 /home/dev`)
+  }, timeoutMs)
+  afterAll(() => place?.[Symbol.asyncDispose]())
+
+  /** Runs a script as the owner of the codebases. */
+  async function asDev(script: string): Promise<string> {
+    const by = ['setpriv', '--reuid', 'dev', '--regid', 'dev', '--clear-groups', 'sh', '-c']
+    const {code, stdout, stderr} = await place.systemd.run([...by, script], {HOME: '/home/dev'})
+    expect({script, code, stderr}).toMatchObject({code: 0})
+    return stdout
+  }
+
+  const install = (...more: string[]) =>
+    place.program(
+      'install-service',
+      ...['--server', place.fleet.url, '--opencode', stub, ...more],
+      ...codebases.flatMap((path) => ['--codebase', path]),
+    )
+  const doctor = async () => (await place.program('doctor', '--server', place.fleet.url)).stdout
+
+  const runTask = async (path: string, script: string) => {
+    const prompt = `${printing(stepStart())}set -e\n${script}\n${answering('done')}`
+    const {id} = await place.fleet.http.task(await place.codebaseId(path), {prompt})
+    return until(
+      async () => {
+        const task = await place.fleet.http.get(id)
+        return isFinal(task.status) ? task : undefined
+      },
+      `task ${id} to end`,
+      timeoutMs,
+    )
+  }
+  const commitAs = (who: string) => `git ${identity} commit -qm ${who}`
+
+  test('without rights, install-service and doctor name each folder, with a command that keeps those of the owner', async () => {
+    const {code, stdout} = await install()
+    expect(code).toBe(0)
+    const granted = 'setfacl -R -m u:a2a-worker:rwX -m d:u:a2a-worker:rwX -m u:dev:rwX -m d:u:dev:rwX'
+    const folders = [...codebases, '/home/dev/main/.git', '/home/dev/outer/.git/modules/sub']
+    const found = await doctor()
+    for (const folder of folders)
+      for (const text of [stdout, found]) {
+        expect(text).toContain(`the user a2a-worker cannot write to ${folder}`)
+        expect(text).toContain(`${granted} ${folder}`)
+      }
+  })
+
+  test('the rights alone, given by an older line, lock the owner out: doctor says so', async () => {
+    const old = 'setfacl -R -m u:a2a-worker:rwX -m d:u:a2a-worker:rwX /home/dev/app'
+    await place.systemd.run(old.split(' '))
+    expect(await doctor()).toContain('dev, the owner of /home/dev/app, cannot change files that agents create there')
+  })
+
+  test('with --grant, agents and the owner edit, remove and commit in turn', async () => {
+    const {code, stdout} = await install('--grant', '--start')
+    expect(code).toBe(0)
+    expect(stdout).not.toContain('Warning')
+    expect((await install('--grant')).stdout).toContain('Nothing was changed')
+    for (let round = 0; round < 5; round++) {
+      const agent = `mkdir -p d${round}; for n in 1 2 3 4; do echo $n >d${round}/$n; git add .; ${commitAs('agent')}; done; echo x >>a`
+      expect(await runTask('/home/dev/app', agent)).toMatchObject({status: 'completed'})
+      await asDev(`cd /home/dev/app; echo more >>d${round}/1; rm d${round}/2; git add -A; ${commitAs('owner')}`)
+    }
+    expect(await asDev('git -C /home/dev/app log --oneline | wc -l')).toBe('26\n')
+  })
+
+  test.each(codebases.slice(1))('a task commits in %s, whose git data is outside of it', async (path) => {
+    const before = await asDev(`git -C ${path} log --format=%s`)
+    expect(await runTask(path, `echo b >b; git add b; ${commitAs('agent')}`)).toMatchObject({status: 'completed'})
+    expect(await asDev(`git -C ${path} log --format=%s`)).toBe(`agent\n${before}`)
+    await asDev(`cd ${path}; echo c >>b; git add b; ${commitAs('owner')}`)
+  })
+
+  test('then doctor finds nothing, until the unit is older than the configuration', async () => {
+    expect(await doctor()).toContain('✓ service a2a-agent-worker: its agents can work in its codebases')
+    const dropIn = '/etc/systemd/system/a2a-agent-worker.service.d/machine.conf'
+    await place.systemd.run(['sed', '-i', '/main..git/d', dropIn])
+    const found = await doctor()
+    expect(found).toContain('the service cannot write to /home/dev/main/.git, because its unit does not name it')
+    expect(found).toContain('sudo a2a-worker install-service --start')
+  })
+
+  test('install-service says what to serve if a codebase is only a part of a repository that is hidden', async () => {
+    const {stdout} = await place.program('install-service', '--codebase', '/home/dev/mono/part')
+    expect(stdout).toContain('/home/dev/mono/part is a part of the repository /home/dev/mono')
+    expect(stdout).toContain('serve /home/dev/mono instead')
+  })
+})
