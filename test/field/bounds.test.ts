@@ -19,7 +19,7 @@ const mib = 1024 ** 2
 
 test('a task that prints forever is ended by max_output_mb, and its error says so', async () => {
   await using at = await startOneWorker({env: {A2A_MAX_OUTPUT_MB: '2'}})
-  const task = await at.ended(await at.begin(noise))
+  const task = await at.ended(await at.begin(steadyNoise))
   expect(task).toMatchObject({status: 'failed', error: 'the task printed more than 2 MiB (setting max_output_mb)'})
   expect((await at.ended(await at.begin(answering('next')))).status).toBe('completed')
 })

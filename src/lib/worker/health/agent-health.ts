@@ -60,7 +60,7 @@ export class AgentHealth {
       await this.#options.program.check()
       return undefined
     } catch (error) {
-      return messageOf(error)
+      return this.#options.program.problem() ?? messageOf(error) // the same words each time, for a missing program
     }
   }
 
