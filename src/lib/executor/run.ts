@@ -22,6 +22,8 @@ export type RunExecutorOptions = {
   readonly allow: readonly string[]
   /** The operator's OpenCode permissions. */
   readonly permissions?: unknown
+  /** Author of commits, `NAME <EMAIL>`. */
+  readonly gitIdentity?: string | undefined
   clock: Clock
 }
 
@@ -100,11 +102,12 @@ function endSpoolLine({runDir}: RunRequest): void {
   }
 }
 
-async function launch({request, observer, args, tmpDir, binary, env, allow, permissions}: Run): Promise<AgentProcess> {
+async function launch({request, observer, args, tmpDir, binary, env, ...run}: Run): Promise<AgentProcess> {
   const {cwd, marker} = request
   using files = openRunFiles(request.runDir)
   const {stdin, stdout, stderr} = files
-  const childEnv = agentEnvironment({base: env, cwd, tmpDir, marker, allow, permissions})
+  const {allow, permissions, gitIdentity} = run
+  const childEnv = agentEnvironment({base: env, cwd, tmpDir, marker, allow, permissions, gitIdentity})
   return await spawnAgent({binary, args, cwd, env: childEnv, stdin, stdout, stderr}, observer.onSpawned)
 }
 
