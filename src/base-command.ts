@@ -52,9 +52,19 @@ export abstract class BaseCommand extends Command {
     const named = flags['config']
     const {files, unreadable} = readConfigFiles(process.env, typeof named === 'string' ? named : undefined)
     const keys = settingKeys.filter((key) => settingDefinition(key).flag !== undefined)
-    const resolved = resolveConfig({flags: flagsBySetting(flags, keys), env: process.env, files, cwd: this.directory})
+    const resolve = (env: NodeJS.ProcessEnv) =>
+      resolveConfig({flags: flagsBySetting(flags, keys), env, files, cwd: this.directory})
+    const first = resolve(process.env)
+    const isComplete = first.config.server_url !== undefined || files.length === 0
+    const resolved = isComplete ? first : resolve({...(await this.#serviceVariables(files)), ...process.env})
     const stateDir = stateDirectory(process.env, resolved.config.state_dir)
     return {...resolved, stateDir, configFiles: files.map(({path}) => path), unreadable}
+  }
+
+  /** The configuration file of a service does not name its server if the unit does. */
+  async #serviceVariables(files: readonly {path: string}[]): Promise<Record<string, string>> {
+    const {serviceVariables} = await import('./lib/service/service-variables.ts')
+    return Object.assign({}, ...files.map(({path}) => serviceVariables(path, process.env))) as Record<string, string>
   }
 
   /** A client for the configured control plane, or for the local one. Throws ExpectedError (69, 78). */

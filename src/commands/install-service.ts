@@ -25,6 +25,12 @@ export default class InstallService extends BaseCommand {
       summary: 'Give the user of the service rights on the codebases (setfacl); their owners keep theirs',
       exclusive: ['user', 'root'],
     }),
+    path: Flags.string({
+      summary: 'Add a folder with tools to the PATH of the service, and let it see them; repeatable',
+      multiple: true,
+      multipleNonGreedy: true,
+      helpValue: 'DIR',
+    }),
   }
 
   async run(): Promise<ServiceReport> {
@@ -39,7 +45,10 @@ export default class InstallService extends BaseCommand {
         import('../lib/core/user-name.ts'),
         import('node:os'),
       ])
-    const {serviceLayout} = await import('../lib/service/machine/layout.ts')
+    const [{serviceLayout}, {resolve}] = await Promise.all([
+      import('../lib/service/machine/layout.ts'),
+      import('node:path'),
+    ])
     const configFiles = flags.config === undefined ? [] : readConfigFiles(process.env, flags.config).files
     const input = {flags: flagsBySetting(flags, settings), env: process.env, files: [], cwd: this.directory}
     const {config} = resolveConfig(input)
@@ -54,6 +63,7 @@ export default class InstallService extends BaseCommand {
         openCode: config.opencode_bin,
         token: config.auth_token,
         configFile: configFiles[0],
+        paths: (flags.path ?? []).map((folder) => resolve(folder)),
       },
       program: {root: this.config.root, node: process.execPath},
       user: {id: process.getuid?.() ?? -1, name: userName()},

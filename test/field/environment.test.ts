@@ -1,9 +1,12 @@
+import {execFileSync} from 'node:child_process'
 import {chmodSync, chownSync, copyFileSync, mkdirSync, rmSync} from 'node:fs'
 import {dirname, join} from 'node:path'
 import {describe, expect, test} from 'vitest'
-import {error, printing, stepStart} from '../support/agent-lines.ts'
+import {answering, error, printing, stepStart} from '../support/agent-lines.ts'
+import {startFleet} from '../support/fleet.ts'
 import {startOneWorker} from '../support/one-worker.ts'
 import {says, openWorkshop} from '../support/workshop.ts'
+import {repository} from '../support/scratch.ts'
 import {stubBinary} from '../support/stub-executor.ts'
 
 describe('a key and an agent of SSH that are exported, but not in env_allow', () => {
@@ -83,4 +86,41 @@ describe('two OpenCode programs', () => {
       expect(await asUser({NOTIFY_SOCKET: '/nowhere'})).toContain(`at ${system} (PATH; not used: ${theirs})`)
     },
   )
+})
+
+describe('git of the agents', () => {
+  test.skipIf(process.getuid?.() !== 0)(
+    'a checkout of another user, which git refuses, is named by start and doctor, with the fix',
+    async () => {
+      await using fleet = await startFleet()
+      const tree = repository(join(fleet.path, 'p'))
+      for (const path of [tree, join(tree, '.git')]) chownSync(path, 54_321, 54_321)
+      const worker = await fleet.worker('w', [tree])
+      const refused = `git refuses to work in ${tree}, because it belongs to another user (uid 54321)`
+      const fix = `git config --global --add safe.directory ${tree}`
+      expect(worker.stderr()).toContain(`${refused}. Run: ${fix}`)
+      const doctor = async () => (await fleet.run(['doctor'], {env: {...fleet.env, A2A_CODEBASES: tree}})).stdout
+      expect(await doctor()).toContain(`${refused}\n    → ${fix}\n`)
+      execFileSync('git', fix.split(' ').slice(1), {env: fleet.env})
+      expect(await doctor()).not.toContain('git refuses')
+    },
+  )
+
+  test('without an author, doctor says so; git_identity provides one, and a bad one is refused', async () => {
+    const identity = 'Agent Smith <smith@example.org>'
+    await using place = await startOneWorker({env: {A2A_GIT_IDENTITY: identity}})
+    const commit = 'echo more >>README.md; git commit -qam more'
+    expect((await place.ended(await place.begin(`${commit} && ${answering('done')}`))).status).toBe('completed')
+    const log = ['log', '-1', '--format=%an <%ae>, %cn <%ce>']
+    expect(execFileSync('git', log, {cwd: place.tree, encoding: 'utf8'})).toBe(`${identity}, ${identity}\n`)
+    const doctor = async (text: string) =>
+      (await place.run(['doctor'], {env: {...place.env, A2A_CODEBASES: place.tree, A2A_GIT_IDENTITY: text, EMAIL: ''}}))
+        .stdout
+    expect(await doctor(identity)).not.toContain('knows no author')
+    expect(await doctor('Smith')).toContain('git_identity (A2A_GIT_IDENTITY): must be like Jo Doe <jo@example.org>')
+    execFileSync('git', ['config', 'user.useConfigOnly', 'true'], {cwd: place.tree})
+    const without = await doctor('')
+    expect(without).toContain(`git knows no author in ${place.tree}: commits fail`)
+    expect(without).toContain('"git_identity": "NAME <EMAIL>"')
+  })
 })

@@ -122,6 +122,10 @@ test('doctor names the git folders outside of a codebase that its user cannot us
   const found = await doctor()
   chmodSync(join(main, '.git'), 0o755)
   chmodSync(join(main, '.git/objects'), 0o755)
-  expect(found).toContain(`its git needs to write ${main}/.git, but this user cannot: commits fail`)
-  expect(found).toContain(`its git needs to read ${main}/.git/objects, but this user cannot: commits fail`)
+  expect(found).toContain(
+    `the git of ${join(shop.path, 'linked')} needs to write ${main}/.git, but this user cannot: commits fail`,
+  )
+  expect(found).toContain(
+    `the git of ${join(shop.path, 'borrowed')} needs to read ${main}/.git/objects, but this user cannot: commits fail`,
+  )
 })

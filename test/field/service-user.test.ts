@@ -1,10 +1,10 @@
 import {spawnSync} from 'node:child_process'
-import {chmodSync, copyFileSync, mkdirSync} from 'node:fs'
+import {chmodSync, copyFileSync, mkdirSync, readFileSync, writeFileSync} from 'node:fs'
 import {dirname} from 'node:path'
 import {afterAll, beforeAll, describe, expect, test} from 'vitest'
 import {isFinal} from '../../src/lib/protocol/schemas.ts'
 import {answering, printing, stepStart} from '../support/agent-lines.ts'
-import {bootProblem} from '../support/private-systemd/boot.ts'
+import {bootProblem, insideProgram} from '../support/private-systemd/boot.ts'
 import {reportSkipped, startPrivateMachine, timeoutMs} from '../support/private-systemd/private-machine.ts'
 import {until} from '../support/scratch.ts'
 import {stubBinary} from '../support/stub-executor.ts'
@@ -47,13 +47,16 @@ describe.skipIf(isSkipped)('the rights of a service', {timeout: 2 * timeoutMs}, 
     return stdout
   }
 
+  /** Runs the program by root, as sudo of dev does it. */
+  const asSudo = (...args: string[]) =>
+    place.systemd.run([...insideProgram, ...args], {SUDO_USER: 'dev', A2A_SERVER_URL: place.fleet.url})
   const install = (...more: string[]) =>
-    place.program(
+    asSudo(
       'install-service',
       ...['--server', place.fleet.url, '--opencode', stub, ...more],
       ...codebases.flatMap((path) => ['--codebase', path]),
     )
-  const doctor = async () => (await place.program('doctor', '--server', place.fleet.url)).stdout
+  const doctor = async () => (await asSudo('doctor')).stdout
 
   const runTask = async (path: string, script: string) => {
     const prompt = `${printing(stepStart())}set -e\n${script}\n${answering('done')}`
@@ -91,7 +94,7 @@ describe.skipIf(isSkipped)('the rights of a service', {timeout: 2 * timeoutMs}, 
   test('with --grant, agents and the owner edit, remove and commit in turn', async () => {
     const {code, stdout} = await install('--grant', '--start')
     expect(code).toBe(0)
-    expect(stdout).not.toContain('Warning')
+    expect(stdout).not.toMatch(/cannot (?:write|read|change)/)
     expect((await install('--grant')).stdout).toContain('Nothing was changed')
     for (let round = 0; round < 5; round++) {
       const agent = `mkdir -p d${round}; for n in 1 2 3 4; do echo $n >d${round}/$n; git add .; ${commitAs('agent')}; done; echo x >>a`
@@ -108,12 +111,12 @@ describe.skipIf(isSkipped)('the rights of a service', {timeout: 2 * timeoutMs}, 
     await asDev(`cd ${path}; echo c >>b; git add b; ${commitAs('owner')}`)
   })
 
-  test('then doctor finds nothing, until the unit is older than the configuration', async () => {
-    expect(await doctor()).toContain('✓ service a2a-agent-worker: its agents can work in its codebases')
+  test('then doctor finds no folder that is closed, until the unit is older than the configuration', async () => {
+    expect(await doctor()).not.toMatch(/cannot write|cannot change|does not see|refuses/)
     const dropIn = '/etc/systemd/system/a2a-agent-worker.service.d/machine.conf'
     await place.systemd.run(['sed', '-i', '/main..git/d', dropIn])
     const found = await doctor()
-    expect(found).toContain('the service cannot write to /home/dev/main/.git, because its unit does not name it')
+    expect(found).toContain('the service does not see /home/dev/main/.git, because its unit does not name it')
     expect(found).toContain('sudo a2a-worker install-service --start')
   })
 
@@ -121,5 +124,55 @@ describe.skipIf(isSkipped)('the rights of a service', {timeout: 2 * timeoutMs}, 
     const {stdout} = await place.program('install-service', '--codebase', '/home/dev/mono/part')
     expect(stdout).toContain('/home/dev/mono/part is a part of the repository /home/dev/mono')
     expect(stdout).toContain('serve /home/dev/mono instead')
+  })
+
+  test('doctor knows the server of a service from its unit, with and without --config', async () => {
+    const service = await place.program('doctor', '--config', '/etc/a2a-worker/config.json')
+    expect(service.stdout).toContain(`✓ server: ${place.fleet.url} answers`)
+    expect((await place.program('doctor')).stdout).toContain(`✓ server: ${place.fleet.url} answers`)
+    expect((await place.program('tasks', 'list', '--config', '/etc/a2a-worker/config.json')).code).toBe(0)
+  })
+
+  test('without an author, install-service and doctor say so; git_identity provides one', async () => {
+    const commit = 'echo more >>a; git add a; git commit -qm author; git log -1 --format="%an <%ae>" >../author || true'
+    const warning = 'git knows no author for the user a2a-worker, so agents cannot commit in /home/dev/app'
+    expect((await install()).stdout).toContain(warning)
+    expect(await doctor()).toContain(warning)
+    expect((await runTask('/home/dev/app', commit)).status).toBe('failed')
+    const file = place.systemd.outside('/etc/a2a-worker/config.json')
+    const config = JSON.parse(readFileSync(file, 'utf8')) as Record<string, unknown>
+    writeFileSync(file, JSON.stringify({...config, git_identity: 'Agent Smith <smith@example.org>'}))
+    await place.systemctl('reload', 'a2a-agent-worker')
+    expect((await install()).stdout).not.toContain('git knows no author')
+    expect(await doctor()).not.toContain('git knows no author')
+    await until(async () => (await place.log()).includes('git_identity'), 'the reload', timeoutMs)
+    expect((await runTask('/home/dev/app', commit)).status).toBe('completed')
+    expect(await asDev('git -C /home/dev/app log -1 --format="%an <%ae>, %cn"')).toBe(
+      'Agent Smith <smith@example.org>, Agent Smith\n',
+    )
+  })
+
+  test('tools of a home are named by install-service and doctor; --path gives them to the agents', async () => {
+    const nvm = '/home/dev/.nvm/versions/node/v22.1.0'
+    const cargo = '/home/dev/.cargo/bin'
+    const script = (text: string) => `printf '#!/bin/sh\\n${text}\\n'`
+    await asDev(`mkdir -p ${nvm}/bin ${nvm}/lib/node_modules/npm ${cargo} /home/dev/.rustup
+      ${script('echo bun of nvm')} >${nvm}/bin/bun; echo npm library >${nvm}/lib/node_modules/npm/file
+      ${script('cat $RUSTUP_HOME/toolchain')} >${cargo}/cargo; echo stable >/home/dev/.rustup/toolchain
+      echo secret >/home/dev/.cargo/credentials.toml; chmod +x ${nvm}/bin/bun ${cargo}/cargo`)
+    const warnings = (text: string) => {
+      expect(text).toContain(`the service does not find bun of ${nvm}/bin`)
+      expect(text).toContain(`the service does not find cargo of ${cargo}`)
+      expect(text).toContain(`install-service --path ${cargo}`)
+    }
+    warnings((await asSudo('install-service')).stdout)
+    warnings(await doctor())
+    const {code, stdout} = await asSudo('install-service', '--path', `${nvm}/bin`, '--path', cargo, '--start')
+    expect(code).toBe(0)
+    expect(stdout).not.toContain('does not find')
+    expect(await doctor()).not.toContain('does not find')
+    const look = `bun >out; cargo >>out; cat ${nvm}/lib/node_modules/npm/file >>out; ls -A /home/dev/.cargo >>out`
+    expect(await runTask('/home/dev/app', look)).toMatchObject({status: 'completed'})
+    expect(await asDev('cat /home/dev/app/out')).toBe('bun of nvm\nstable\nnpm library\nbin\n')
   })
 })

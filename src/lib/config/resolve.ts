@@ -3,6 +3,7 @@ import {nearestNames} from '../core/nearest.ts'
 import {realPathOf} from '../core/paths/real-path.ts'
 import {brokerUrlProblem} from '../protocol/broker.ts'
 import type {ConfigFile, Environment} from './file.ts'
+import {parseIdentity} from './git-identity.ts'
 import {isValidId} from './identity.ts'
 import {proxyProblem} from './proxy.ts'
 import {readValue, InvalidValueError} from './read-value.ts'
@@ -105,6 +106,10 @@ export function validateConfig(config: Config, sources: Sources): string[] {
     if (problem) found.push(`server_url (${sources.server_url}): ${problem}`)
   }
 
+  if (config.git_identity !== undefined && !parseIdentity(config.git_identity))
+    found.push(
+      `git_identity (${sources.git_identity}): must be like Jo Doe <jo@example.org>, not ${JSON.stringify(config.git_identity)}`,
+    )
   const proxy = config.proxy === undefined ? undefined : proxyProblem(config.proxy)
   if (proxy) found.push(`proxy (${sources.proxy}): ${proxy}`)
   const broker = config.redis_url === undefined ? undefined : brokerUrlProblem(config.redis_url)

@@ -113,6 +113,11 @@ export const settings = {
     default: [],
     live: true,
   },
+  git_identity: {
+    type: 'string',
+    description: 'Author of the commits of agents, NAME <EMAIL> (default: as git is configured)',
+    live: true,
+  },
   redact: {
     type: 'list',
     description: 'Regular expressions; matches in output and sessions are replaced before they leave the machine',

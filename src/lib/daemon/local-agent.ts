@@ -14,6 +14,7 @@ import {installReporter} from '../opencode/program/reporter.ts'
 import {probeOpenCode, type OpenCodeProbe} from '../opencode/program/probe.ts'
 import {allowHint, withheldVariables} from '../opencode/program/withheld.ts'
 import type {CommandOptions} from '../opencode/storage/session-commands.ts'
+import {gitProblems} from '../repository/git-problems.ts'
 import type {AgentProgram} from '../worker/health/agent-health.ts'
 
 export type LocalAgentOptions = {
@@ -62,6 +63,9 @@ export async function prepareAgent(options: LocalAgentOptions, bus: EventBus): P
     if (withheld.length > 0) note('warn', `Agents do not get ${withheld.join(', ')}; ${allowHint}`)
   }
   describe(current)
+  for (const {path} of config.codebases)
+    for (const {text, fixes} of await gitProblems(path, current.found.env(path)))
+      note('warn', `${text}. Run: ${fixes[0]}`)
   const about = ({found, probe}: typeof current) => `${found.binary} ${probe.version}`
 
   const {scratchDir, env: environment} = current.found
@@ -90,6 +94,9 @@ export async function prepareAgent(options: LocalAgentOptions, bus: EventBus): P
       },
       get permissions() {
         return config.permissions
+      },
+      get gitIdentity() {
+        return config.git_identity
       },
     }),
     models: createModelSource({

@@ -1,23 +1,43 @@
 import {accessSync, constants} from 'node:fs'
+import type {ConfiguredCodebase} from '../config/settings.ts'
+import {agentEnvironment} from '../opencode/program/environment.ts'
 import {dataDirectory} from '../opencode/program/local-opencode.ts'
-import {folderProblems} from '../repository/folder-problems.ts'
+import {gitProblems, identityProblem} from '../repository/git-problems.ts'
+import {serviceCodebases} from '../service/installed-services.ts'
+import {Machine} from '../service/machine/machine.ts'
 import {findGitLocks} from '../worker/locks/git-locks.ts'
 import {directoryProblem} from '../worker/registration/directory-problem.ts'
 import {ok, problem, skipped, warning, type Finding, type MachineContext} from './finding.ts'
 
 /** Checks that the configured codebases exist, and that this user and its git may work in them. */
-export async function checkCodebases({config, env}: MachineContext): Promise<Finding[]> {
-  if (config.codebases.length === 0) return [skipped('codebases', 'none is configured')]
-  return config.codebases.flatMap(({name, path}) => {
-    const check = `codebase ${name}`
-    const wrong = accessFinding(check, path)
-    if (wrong) return [wrong]
-    const found = [
-      ...folderProblems(path).map(({text, fixes}) => problem(check, `${path}: ${text}`, ...fixes)),
-      ...lockFindings(check, {path, dataDir: dataDirectory(env)}),
-    ]
-    return found.length > 0 ? found : [ok(check, path)]
-  })
+export async function checkCodebases(machine: MachineContext): Promise<Finding[]> {
+  const {codebases} = machine.config
+  if (codebases.length === 0) return [skipped('codebases', 'none is configured')]
+  const homes = serviceCodebases(new Machine({env: machine.env}))
+  const all = codebases.map((codebase) => checkCodebase(codebase, machine, homes.get(codebase.path)))
+  return (await Promise.all(all)).flat()
+}
+
+async function checkCodebase(
+  {name, path}: ConfiguredCodebase,
+  {config, env: base}: MachineContext,
+  serviceHome: string | undefined,
+): Promise<Finding[]> {
+  const check = `codebase ${name}`
+  const wrong = accessFinding(check, path)
+  if (wrong) return [wrong]
+  const dataDir = dataDirectory(serviceHome === undefined ? base : {HOME: serviceHome})
+  const locks = lockFindings(check, {path, dataDir})
+  // What the git of a service needs is checked with the service.
+  if (serviceHome !== undefined) return locks.length > 0 ? locks : [ok(check, path)]
+  const {env_allow: allow, permissions, git_identity: gitIdentity} = config
+  const env = agentEnvironment({base, cwd: path, tmpDir: path, marker: 'probe', allow, permissions, gitIdentity})
+  const found = [
+    ...(await gitProblems(path, env)).map(({text, fixes}) => problem(check, text, ...fixes)),
+    ...(await identityProblem(path, env)).map(({text, fixes}) => warning(check, text, ...fixes)),
+    ...locks,
+  ]
+  return found.length > 0 ? found : [ok(check, path)]
 }
 
 function accessFinding(check: string, path: string): Finding | undefined {

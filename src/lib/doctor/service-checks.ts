@@ -1,6 +1,5 @@
 import {ExpectedError} from '../core/errors.ts'
-import {shellText} from '../service/codebase-access.ts'
-import {installedServices, serviceProblems, updateCommand} from '../service/installed-services.ts'
+import {installedServices, serviceProblems} from '../service/installed-services.ts'
 import {Machine} from '../service/machine/machine.ts'
 import {ok, problem, skipped, type Finding, type MachineContext} from './finding.ts'
 
@@ -13,11 +12,9 @@ export async function checkServices({env}: Pick<MachineContext, 'env'>): Promise
       services.map(async (layout) => {
         const check = `service ${layout.unit}`
         try {
-          const found = await serviceProblems(layout, machine)
+          const found = await serviceProblems(layout, machine, env)
           if (found.length === 0) return [ok(check, 'its agents can work in its codebases')]
-          return found.map(({text, commands}) =>
-            problem(check, text, ...(commands.length > 0 ? commands.map(shellText) : [updateCommand(layout)])),
-          )
+          return found.map(({text, fixes}) => problem(check, text, ...fixes))
         } catch (error) {
           if (!(error instanceof ExpectedError) || error.code !== 'CANNOT_READ') throw error
           return [skipped(check, 'its codebases are checked only for root')]

@@ -24,6 +24,8 @@ export type RunExecutorOptions = {
   readonly allow: readonly string[]
   /** The operator's OpenCode permissions. */
   readonly permissions?: unknown
+  /** Author of commits, `NAME <EMAIL>`. */
+  readonly gitIdentity?: string | undefined
   clock: Clock
   /** Path of our plugin for OpenCode. Undefined: it is not loaded. */
   readonly reporter?: string | undefined
@@ -121,21 +123,12 @@ function endSpoolLine({runDir}: RunRequest): void {
   }
 }
 
-async function launch({
-  request,
-  observer,
-  args,
-  tmpDir,
-  binary,
-  env,
-  allow,
-  permissions,
-  reporter,
-}: Run): Promise<AgentProcess> {
+async function launch({request, observer, args, tmpDir, binary, env, reporter, ...run}: Run): Promise<AgentProcess> {
   const {cwd, marker, runDir} = request
+  const {allow, permissions, gitIdentity} = run
   using files = openRunFiles(runDir)
   const {stdin, stdout, stderr} = files
-  const childEnv = agentEnvironment({base: env, cwd, tmpDir, marker, allow, permissions})
+  const childEnv = agentEnvironment({base: env, cwd, tmpDir, marker, allow, permissions, gitIdentity})
   if (reporter !== undefined)
     Object.assign(
       childEnv,

@@ -8,17 +8,17 @@ export type RepositoryProblem = {text: string; fixes: string[]}
 export function folderProblems(path: string): RepositoryProblem[] {
   const {writable, readable} = outsideFolders(path)
   return [
-    ...writable.flatMap((folder) => problemWith(folder, 'write', constants.R_OK | constants.W_OK)),
-    ...readable.flatMap((folder) => problemWith(folder, 'read', constants.R_OK)),
+    ...writable.flatMap((folder) => problemWith(path, folder, 'write')),
+    ...readable.flatMap((folder) => problemWith(path, folder, 'read')),
   ]
 }
 
-function problemWith(folder: string, verb: 'read' | 'write', mode: number): RepositoryProblem[] {
+function problemWith(path: string, folder: string, verb: 'read' | 'write'): RepositoryProblem[] {
   try {
-    accessSync(folder, mode)
+    accessSync(folder, verb === 'write' ? constants.R_OK | constants.W_OK : constants.R_OK)
     return []
   } catch {
-    const text = `its git needs to ${verb} ${folder}, but this user cannot: commits fail`
+    const text = `the git of ${path} needs to ${verb} ${folder}, but this user cannot: commits fail`
     const rights = verb === 'write' ? 'rwX' : 'rX'
     return [{text, fixes: [`setfacl -R -m u:"$(id -un)":${rights} -m d:u:"$(id -un)":${rights} ${folder}`]}]
   }

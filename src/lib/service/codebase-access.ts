@@ -4,16 +4,19 @@ import {serviceUser} from './machine/layout.ts'
 import type {Machine} from './machine/machine.ts'
 import {isHidden} from './units/drop-in.ts'
 
-/** Why agents of a service of the machine could not work in a codebase, or would lock its owner out. */
-export type AccessProblem = {
+/** Why agents of a service of the machine could not work, or would lock the owner of a codebase out. */
+export type ServiceProblem = {
   text: string
-  /** Commands that mend it. Empty if only a person can. */
-  commands: string[][]
+  /** What to do, the most likely first. */
+  fixes: string[]
+  /** The command that `--grant` runs. */
+  grant?: string[]
 }
 
 /** What keeps the user of the service from working in a codebase, and its owner from using the results. */
-export async function accessProblems(path: string, machine: Machine): Promise<AccessProblem[]> {
-  if (!machine.exists(path)) return [{text: `the codebase ${path} does not exist`, commands: []}]
+export async function accessProblems(path: string, machine: Machine): Promise<ServiceProblem[]> {
+  if (!machine.exists(path))
+    return [{text: `the codebase ${path} does not exist`, fixes: ['correct its path in the configuration']}]
   const {top, writable, readable} = outsideFolders(path)
   const needs = [
     {path, rights: 'rwX' as const},
@@ -24,22 +27,26 @@ export async function accessProblems(path: string, machine: Machine): Promise<Ac
   return [...(top !== undefined && isHidden(top) ? [partOf(path, top)] : []), ...found.flatMap((one) => one ?? [])]
 }
 
-const partOf = (path: string, top: string): AccessProblem => ({
-  text: `${path} is a part of the repository ${top}, which the service does not see, so its agents cannot commit; serve ${top} instead`,
-  commands: [],
+const partOf = (path: string, top: string): ServiceProblem => ({
+  text: `${path} is a part of the repository ${top}, which the service does not see, so its agents cannot commit`,
+  fixes: [`serve ${top} instead`],
 })
 
-async function problemWith(need: {path: string; rights: Rights}, machine: Machine): Promise<AccessProblem | undefined> {
+async function problemWith(
+  need: {path: string; rights: Rights},
+  machine: Machine,
+): Promise<ServiceProblem | undefined> {
   const {path, rights} = need
-  const commands = [grantCommand(need, await ownerOf(path, machine))]
+  const grant = grantCommand(need, await ownerOf(path, machine))
+  const fixes = [shellText(grant)]
   if (!(await isUsable(need, machine))) {
     const verb = rights === 'rwX' ? 'write to' : 'read'
-    return {text: `the user ${serviceUser} cannot ${verb} ${path}`, commands}
+    return {text: `the user ${serviceUser} cannot ${verb} ${path}`, fixes, grant}
   }
 
   const owner = rights === 'rwX' ? await lockedOutOwner(path, machine) : undefined
   if (owner === undefined) return undefined
-  return {text: `${owner}, the owner of ${path}, cannot change files that agents create there`, commands}
+  return {text: `${owner}, the owner of ${path}, cannot change files that agents create there`, fixes, grant}
 }
 
 /** The sandbox opens the way through a home directory, so only the rights on the folder itself count there. */

@@ -3,6 +3,7 @@ import {messageOf} from '../core/errors.ts'
 import {locateOpenCode, type LocateOptions} from '../opencode/program/locate.ts'
 import type {Layout} from './machine/layout.ts'
 import type {Machine} from './machine/machine.ts'
+import {servicePath} from './units/env-file.ts'
 
 export type FoundOpenCode = {
   /** Path of the program itself, behind wrapper scripts. Undefined if it was not found. */
@@ -19,9 +20,6 @@ export type SearchOptions = {
   env: Environment
   programRoot: string
 }
-
-/** The PATH that systemd sets for services. */
-const servicePath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 
 /** Searches OpenCode where the service will search, then where the installing user would find it. */
 export function findOpenCode(configured: string | undefined, options: SearchOptions): FoundOpenCode {

@@ -4,7 +4,7 @@ import type {Resolved} from '../config/resolve.ts'
 import type {ConfiguredCodebase} from '../config/settings.ts'
 import {ExpectedError, configError} from '../core/errors.ts'
 import {outsideFolders, type OutsideFolders} from '../repository/outside-folders.ts'
-import {newEnvFile, parseEnvFile, appendLines} from './units/env-file.ts'
+import {newEnvFile, parseEnvFile, appendLines, withPath} from './units/env-file.ts'
 import {findExistingUnit, type ExistingUnit} from './units/existing-unit.ts'
 import {findOpenCode} from './find-opencode.ts'
 import {dropInFile, type Layout} from './machine/layout.ts'
@@ -29,6 +29,8 @@ export type InstallRequest = {
   token: string | undefined
   /** Used as the configuration if there is none yet. */
   configFile: ConfigFile | undefined
+  /** Folders to add to the PATH of the service. */
+  paths?: readonly string[]
 }
 
 export type InspectOptions = {
@@ -65,7 +67,7 @@ export function inspectMachine(options: InspectOptions): Inspection {
   const existing = findExistingUnit(layout, machine)
   if (existing.kind === 'foreign') throw foreignUnitError(existing.path, layout)
   const python = existing.kind === 'python' ? readPythonSettings(existing, hostname, layout.envFile) : undefined
-  const envText = buildEnvFile(options, python, existing)
+  const envText = withPath(buildEnvFile(options, python, existing), request.paths ?? [])
   const existingConfig = readConfig(machine, layout.configFile)
   const withRequestedFlags = applyFlags(existingConfig?.content ?? initialConfig(options, python), request, python)
   const withAllCodebases = addCodebases(withRequestedFlags, [...request.codebases, ...pythonCodebases(python)], layout)

@@ -1,7 +1,9 @@
 import {hostname as machineName} from 'node:os'
 import type {Environment} from '../config/file.ts'
 import type {Clock} from '../core/clock.ts'
-import {codebaseWarnings, grantSteps} from './grant-access.ts'
+import {grantSteps, warningText} from './grant-access.ts'
+import {workProblems} from './installed-services.ts'
+import {parseEnvFile} from './units/env-file.ts'
 import {inspectMachine, type Inspection, type InstallRequest} from './inspect-machine.ts'
 import {planInstall} from './install-plan.ts'
 import type {Layout} from './machine/layout.ts'
@@ -54,7 +56,7 @@ export async function installService(options: InstallOptions): Promise<ServiceRe
     ...inspection.warnings,
     ...started,
     ...lingerWarnings(options),
-    ...(await codebaseWarnings(inspection, options)),
+    ...(await workWarnings(inspection, options)),
   ]
   const next = isDryRun ? [] : await nextSteps(inspection, options, steps)
   for (const warning of warnings) print(`Warning: ${warning}.`)
@@ -66,6 +68,15 @@ export async function installService(options: InstallOptions): Promise<ServiceRe
     next,
     dry_run: isDryRun,
   }
+}
+
+/** A warning for everything that would keep the agents from working. */
+async function workWarnings({settings: {config}, envText}: Inspection, options: InstallOptions): Promise<string[]> {
+  const {machine, layout, isDryRun, env: person} = options
+  if (config.codebases.length === 0 && machine.isLive)
+    return ['the service has no codebase yet; add one with --codebase NAME:PATH']
+  if (!machine.isLive || layout.scope === 'user' || isDryRun) return []
+  return (await workProblems({layout, machine, config, env: parseEnvFile(envText), person})).map(warningText)
 }
 
 /** Starts or restarts the service. Resolves with warnings. Throws ExpectedError (1) if it fails. */

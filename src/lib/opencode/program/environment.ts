@@ -1,3 +1,4 @@
+import {identityVariables} from '../../config/git-identity.ts'
 import {permissionRules} from './permissions.ts'
 
 /** The variable that marks the processes of a run, so that they can be found and ended. */
@@ -13,6 +14,8 @@ export type EnvironmentOptions = {
   allow: readonly string[]
   /** The operator's OpenCode permissions. They override ours. */
   permissions?: unknown
+  /** Author of commits, `NAME <EMAIL>`. */
+  gitIdentity?: string | undefined
 }
 
 /**
@@ -22,7 +25,7 @@ export type EnvironmentOptions = {
 const passed = (
   'PATH HOME USER LOGNAME SHELL TZ LANG LANGUAGE LC_* XDG_* ' +
   'HTTP_PROXY HTTPS_PROXY ALL_PROXY NO_PROXY http_proxy https_proxy all_proxy no_proxy ' +
-  'SSL_CERT_FILE SSL_CERT_DIR NODE_EXTRA_CA_CERTS OPENCODE_* npm_config_offline'
+  'SSL_CERT_FILE SSL_CERT_DIR NODE_EXTRA_CA_CERTS OPENCODE_* RUSTUP_HOME npm_config_offline'
 ).split(' ')
 
 /** Never passed, even if allowed: our own settings, which include the token, and the password of OpenCode's server. */
@@ -30,11 +33,12 @@ const isPrivate = (name: string) => /^A2A_/i.test(name) || name === 'OPENCODE_SE
 
 /** The complete environment of an agent's process. */
 export function agentEnvironment(options: EnvironmentOptions): Record<string, string> {
-  const {base, cwd, tmpDir, marker, allow, permissions} = options
+  const {base, cwd, tmpDir, marker, allow, permissions, gitIdentity} = options
   const env: Record<string, string> = {}
   for (const [name, value] of Object.entries(base)) if (value !== undefined && isPassed(name, allow)) env[name] = value
 
   return {
+    ...identityVariables(gitIdentity),
     ...env,
     ...withoutProxyForLoopback(env),
     // OpenCode uses PWD instead of the working directory. A wrong value means work in the wrong codebase.

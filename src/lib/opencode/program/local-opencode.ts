@@ -8,7 +8,7 @@ import {agentEnvironment} from './environment.ts'
 import {describeLocation, locateOpenCode} from './locate.ts'
 
 export type LocalOpenCodeOptions = {
-  config: Pick<Config, 'opencode_bin' | 'env_allow' | 'permissions'>
+  config: Pick<Config, 'opencode_bin' | 'env_allow' | 'permissions' | 'git_identity'>
   stateDir: string
   /** Folder of this program. */
   root: string
@@ -34,7 +34,7 @@ export function localOpenCode({
   const folder = join(stateDir, 'scratch')
   mkdirSync(folder, {recursive: true, mode: 0o700})
   const scratchDir = realpathSync(folder)
-  const common = {base: env, tmpDir: scratchDir, marker: 'probe'}
+  const common = {base: env, tmpDir: scratchDir, marker: 'probe', gitIdentity: config.git_identity}
   return {
     binary,
     source: describeLocation(location),

@@ -1,4 +1,5 @@
-import {join} from 'node:path'
+import {existsSync} from 'node:fs'
+import {dirname, join} from 'node:path'
 import type {OutsideFolders} from '../../repository/outside-folders.ts'
 import type {Config} from '../../config/settings.ts'
 import type {Layout} from '../machine/layout.ts'
@@ -67,15 +68,28 @@ function writablePaths({config, env, layout, git = []}: BindOptions): string[] {
 const boundGitFolders = ({top, writable}: OutsideFolders) => (top !== undefined && isHidden(top) ? [] : writable)
 
 /** Bind lines for configured files that the sandbox would hide. */
-function readablePaths({config, openCode, git = []}: BindOptions): string[] {
+function readablePaths({config, env, openCode, git = []}: BindOptions): string[] {
   const {opencode_bin: binary, opencode_storage_path: storage, auth_token_file: token} = config
   const borrowed = git.flatMap(({readable}) => readable)
-  const paths = [storage, token, ...borrowed].filter((path) => path !== undefined && isHidden(path)) as string[]
+  const paths = [storage, token, ...borrowed, ...toolPlaces(env)].filter(
+    (path) => path !== undefined && isHidden(path),
+  ) as string[]
   const program = openCode !== undefined && (isHidden(openCode) || binary !== openCode) ? [openCode] : []
   return [
     ...program.map((path) => `BindReadOnlyPaths=-${bindSpec(path, binary ?? path)}`),
     ...paths.map((path) => `BindReadOnlyPaths=-${quotePath(path)}`),
   ]
+}
+
+/** The folders of PATH, with what their programs need. */
+const toolPlaces = (env: BindOptions['env']): string[] =>
+  [...(env['PATH']?.split(':') ?? []).map(installationOf), env['RUSTUP_HOME'] ?? ''].filter((path) => path !== '')
+
+/** Node and Go need the folder that contains `bin`. Other such folders may contain secrets of the person. */
+function installationOf(folder: string): string {
+  const parent = dirname(folder)
+  const isWhole = ['lib/node_modules', 'pkg/tool'].some((name) => existsSync(join(parent, name)))
+  return isWhole ? parent : folder
 }
 
 /** `source:target`, or only the source if both are equal. A colon inside quotes does not separate. */

@@ -33,3 +33,20 @@ export const newEnvFile = `# Environment of the service. It overrides the config
 # To give a variable to agents, set it here and name it in env_allow of the configuration:
 # ANTHROPIC_API_KEY=
 `
+
+/** The PATH that systemd sets for services. */
+export const servicePath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
+
+/** The text of a file with these folders in front of its PATH. rustup finds its toolchains by a variable of its own. */
+export function withPath(text: string, folders: readonly string[]): string {
+  const {PATH: before, RUSTUP_HOME: rustup} = parseEnvFile(text)
+  const known = (before ?? servicePath).split(':')
+  const added = folders.filter((folder) => !known.includes(folder))
+  if (added.length === 0) return text
+  const others = text.split('\n').filter((line) => !/^\s*PATH\s*=/.test(line))
+  const cargo = added.find((folder) => folder.endsWith('/.cargo/bin'))
+  return appendLines(others.join('\n'), 'Tools of agents', {
+    PATH: [...added, ...known].join(':'),
+    ...(cargo !== undefined && rustup === undefined ? {RUSTUP_HOME: cargo.replace(/cargo\/bin$/, 'rustup')} : {}),
+  })
+}

@@ -1,0 +1,36 @@
+import {statSync} from 'node:fs'
+import {realPathOf} from '../core/paths/real-path.ts'
+import {askGit, identityFixes, identityQuestion, lacksIdentity} from './ask-git.ts'
+import {folderProblems, type RepositoryProblem} from './folder-problems.ts'
+import {findGitFolders, type GitFolders} from './git-folders.ts'
+
+/** What keeps git of this user, and of its agents, from working in a codebase. `env` is the agent's environment. */
+export async function gitProblems(path: string, env: NodeJS.ProcessEnv): Promise<RepositoryProblem[]> {
+  if (!statSync(path, {throwIfNoEntry: false})?.isDirectory()) return []
+  return [...folderProblems(path), ...(await ownershipProblem(path, env))]
+}
+
+/** Git works only in a repository of its own user, unless it is named in its configuration. */
+async function ownershipProblem(path: string, env: NodeJS.ProcessEnv): Promise<RepositoryProblem[]> {
+  const git = findGitFolders(realPathOf(path))
+  // This costs no process in a repository of this user.
+  if (!git || !hasOtherOwner(git)) return []
+  const answer = await askGit(['rev-parse', '--git-dir'], path, env)
+  if (!answer || !answer.stderr.includes('dubious ownership')) return []
+  const text = `git refuses to work in ${git.top}, because it belongs to another user (uid ${statSync(git.top).uid})`
+  return [{text, fixes: [`git config --global --add safe.directory ${git.top}`, `Or: chown -R "$(id -u)" ${git.top}`]}]
+}
+
+const hasOtherOwner = ({top, own}: GitFolders) =>
+  [top, own].some((folder) => {
+    const stat = statSync(folder, {throwIfNoEntry: false})
+    return stat !== undefined && stat.uid !== process.getuid?.()
+  })
+
+/** Git knows no author, so that it refuses to commit. */
+export async function identityProblem(path: string, env: NodeJS.ProcessEnv): Promise<RepositoryProblem[]> {
+  if (!findGitFolders(realPathOf(path))) return []
+  const answer = await askGit(identityQuestion, path, env)
+  if (!answer || !lacksIdentity(answer)) return []
+  return [{text: `git knows no author in ${path}: commits fail`, fixes: identityFixes}]
+}
