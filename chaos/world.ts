@@ -183,7 +183,7 @@ export function readText(file: string): string {
 /** Shrinks a file system to its content. The returned function restores its size. */
 export function fillDisk({path}: {path: string}): () => void {
   const {blocks, bfree, bsize} = statfsSync(path)
-  resize(path, String((blocks - bfree) * bsize))
+  resize(path, String(Math.max(bsize, (blocks - bfree) * bsize))) // 0 would mean no limit, for good
   return () => resize(path, diskSize)
 }
 

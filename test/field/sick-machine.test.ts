@@ -157,6 +157,17 @@ test.skipIf(isProcessLimitSkipped)(
 
 const noSmallDisk = smallDiskProblem()
 describe.skipIf(reportSkipped('a disk without inodes', noSmallDisk))('a disk without inodes', () => {
+  test('is not one that tells no limit: such a file system is not full', async () => {
+    using disk = smallDisk(1)
+    expect(spawnSync('mount', ['-o', 'remount,size=0', disk.path]).status).toBe(0)
+    await using fleet = await startFleet({env: {OPENCODE_BIN_PATH: stubBinary, A2A_STATE_DIR: disk.path}})
+    const tree = repository(join(fleet.path, 'p'))
+    await fleet.worker('w', [tree])
+    const {id} = await fleet.http.task(await fleet.codebaseId(tree), {prompt: answering('done')})
+    expect((await fleet.ended(id)).status).toBe('completed')
+    expect((await fleet.cli(['status'])).stdout).toMatch(/unlimited space free for/)
+  })
+
   test('takes no tasks although space is free, names the inodes in status and log, and goes on when there are some', async () => {
     using disk = smallDisk(64)
     spawnSync('mount', ['-o', 'remount,nr_inodes=300', disk.path])

@@ -1,5 +1,6 @@
 import {statfsSync} from 'node:fs'
 import {ExpectedError, messageOf} from './errors.ts'
+import {freeBytes} from './free-space.ts'
 
 /** Result codes of SQLite (sqlite.org/rescode.html): disk full, and a failed write, for example over a quota. */
 const sqliteFull = 13
@@ -35,8 +36,7 @@ export const mentionsDiskFull = (text: string) =>
 /** Whether the disk is full now. False if that is unknown. */
 export function isFullNow(folder: string): boolean {
   try {
-    const {bavail, bsize} = statfsSync(folder)
-    return hasNoRoom(bavail * bsize)
+    return hasNoRoom(freeBytes(statfsSync(folder)))
   } catch {
     return false
   }

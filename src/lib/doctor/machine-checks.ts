@@ -1,6 +1,7 @@
 import {accessSync, constants, statfsSync} from 'node:fs'
 import {execa} from 'execa'
 import {formatBytes} from '../core/format-bytes.ts'
+import {freeBytes} from '../core/free-space.ts'
 import {ExpectedError, messageOf} from '../core/errors.ts'
 import {makePrivateDirectory} from '../config/state-directory.ts'
 import {initFix, initProblem} from '../executor/init-process.ts'
@@ -60,8 +61,7 @@ export async function checkState({stateDir, config}: MachineContext): Promise<Fi
     return [problem(check, message, `chown -R "$USER" ${stateDir}`, 'Or choose another directory with A2A_STATE_DIR.')]
   }
 
-  const {bavail, bsize} = statfsSync(stateDir)
-  const free = bavail * bsize
+  const free = freeBytes(statfsSync(stateDir))
   const minimum = config.min_free_disk * mib
   const fix = 'Free space on that disk, or lower keep_runs_mb or min_free_disk.'
   const only = `only ${formatBytes(free)} free for ${stateDir}`

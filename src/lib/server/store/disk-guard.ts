@@ -1,6 +1,7 @@
 import {statfsSync} from 'node:fs'
 import {dirname} from 'node:path'
 import {Ballast} from '../../core/ballast.ts'
+import {freeBytes} from '../../core/free-space.ts'
 import {formatBytes} from '../../core/format-bytes.ts'
 
 export type DiskGuardOptions = {
@@ -71,9 +72,9 @@ export class DiskGuard {
     if (!this.#ballast) return
     this.#written = 0
     try {
-      const {bavail, blocks, bsize} = statfsSync(this.#folder)
-      this.#free = bavail * bsize
-      this.#reserve = Math.min(maxReserveBytes, blocks * bsize * reserveShare)
+      const found = statfsSync(this.#folder)
+      this.#free = freeBytes(found)
+      this.#reserve = Math.min(maxReserveBytes, found.blocks * found.bsize * reserveShare)
     } catch {
       return // the write itself reports what is wrong
     }

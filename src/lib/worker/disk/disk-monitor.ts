@@ -2,6 +2,7 @@ import {statfs} from 'node:fs/promises'
 import type {Ballast} from '../../core/ballast.ts'
 import type {Clock} from '../../core/clock.ts'
 import {hasNoRoom} from '../../core/disk-full.ts'
+import {freeBytes, freeInodes} from '../../core/free-space.ts'
 import type {Emit} from '../../events/bus.ts'
 import type {RunRetention} from './run-retention.ts'
 
@@ -128,9 +129,9 @@ export class DiskMonitor {
   }
 
   async #measure(): Promise<void> {
-    const {bavail, bsize, files, ffree} = await statfs(this.#options.folder)
-    this.#free = bavail * bsize
-    this.#freeInodes = files > 0 ? ffree : null
+    const found = await statfs(this.#options.folder)
+    this.#free = freeBytes(found)
+    this.#freeInodes = freeInodes(found)
   }
 
   #decide(): void {
@@ -138,10 +139,18 @@ export class DiskMonitor {
     const isLow = this.#isShortOfBytes() || this.#isShortOfInodes()
     if (isLow === this.#isLow) return
     this.#isLow = isLow
-    const freeInodes = this.#isShortOfInodes() ? this.#freeInodes : null
-    emit({type: 'disk.changed', isLow, path, free: this.#free, freeInodes, minimum, wanted: this.#resumeBytes})
+    const missingInodes = this.#isShortOfInodes() ? this.#freeInodes : null
+    emit({
+      type: 'disk.changed',
+      isLow,
+      path,
+      free: this.#free,
+      freeInodes: missingInodes,
+      minimum,
+      wanted: this.#resumeBytes,
+    })
     const reason =
-      freeInodes === null ? 'the disk of the worker is nearly full' : 'the disk of the worker has no inodes left'
+      missingInodes === null ? 'the disk of the worker is nearly full' : 'the disk of the worker has no inodes left'
     onLow(isLow ? reason : null)
   }
 

@@ -219,7 +219,10 @@ export class Registration {
           if (error instanceof RefusedError && error.detail !== 'Not Found') return await this.register(signal)
         }
 
-        if (clock.monotonic() - this.#registeredAt >= registerMs) await this.register(signal)
+        if (clock.monotonic() - this.#registeredAt >= registerMs) {
+          await this.register(signal)
+          await this.#heartbeat(signal) // a registration does not tell that the worker is paused
+        }
         this.#options.onIdTaken(null)
       },
       {
