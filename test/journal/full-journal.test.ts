@@ -3,7 +3,7 @@ import {expect, test} from 'vitest'
 import {ExpectedError} from '../../src/lib/core/errors.ts'
 import {Journal} from '../../src/lib/journal/journal.ts'
 import {acquireWorkerLock} from '../../src/lib/worker/locks/worker-lock.ts'
-import {Ballast} from '../../src/lib/core/ballast.ts'
+import {Ballast} from '../../src/lib/core/disk/ballast.ts'
 import {reportSkipped} from '../support/private-systemd/private-machine.ts'
 import {smallDisk, smallDiskProblem} from '../support/small-disk.ts'
 

@@ -1,6 +1,6 @@
 import {statfsSync} from 'node:fs'
 import {ExpectedError, messageOf} from './errors.ts'
-import {freeBytes} from './free-space.ts'
+import {freeBytes} from './disk/free-space.ts'
 
 /** Result codes of SQLite (sqlite.org/rescode.html): disk full, and a failed write, for example over a quota. */
 const sqliteFull = 13

@@ -1,7 +1,7 @@
 import {statfsSync} from 'node:fs'
 import {dirname} from 'node:path'
-import {Ballast} from '../../core/ballast.ts'
-import {freeBytes} from '../../core/free-space.ts'
+import {Ballast} from '../../core/disk/ballast.ts'
+import {freeBytes} from '../../core/disk/free-space.ts'
 import {formatBytes} from '../../core/format-bytes.ts'
 
 export type DiskGuardOptions = {

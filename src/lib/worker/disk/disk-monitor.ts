@@ -1,8 +1,8 @@
 import {statfs} from 'node:fs/promises'
-import type {Ballast} from '../../core/ballast.ts'
+import type {Ballast} from '../../core/disk/ballast.ts'
 import type {Clock} from '../../core/clock.ts'
 import {hasNoRoom} from '../../core/disk-full.ts'
-import {freeBytes, freeInodes} from '../../core/free-space.ts'
+import {freeBytes, freeInodes} from '../../core/disk/free-space.ts'
 import type {Emit} from '../../events/bus.ts'
 import type {RunRetention} from './run-retention.ts'
 

@@ -1,7 +1,7 @@
 import {join} from 'node:path'
 import type {Config} from '../../config/settings.ts'
 import type {Clock} from '../../core/clock.ts'
-import {Ballast} from '../../core/ballast.ts'
+import {Ballast} from '../../core/disk/ballast.ts'
 import type {Emit} from '../../events/bus.ts'
 import {DiskMonitor, type DiskMonitorOptions} from './disk-monitor.ts'
 import {RunFolders} from './run-folders.ts'
