@@ -301,7 +301,7 @@ describe('a model provider that refuses everything', () => {
     expect(statuses).toEqual(Array.from({length: 18}, () => 'pending'))
     const status = await at.cli(['status'])
     expect(status.code).toBe(1)
-    expect(status.stdout).toMatch(/takes no +tasks of provider fake, for .*: Incorrect API key provided/)
+    expect(status.stdout).toMatch(/^trouble +takes no tasks of provider fake, for .*: Incorrect API key provided$/m)
     writeFileSync(join(at.tree, 'mended'), '')
     at.worker.process.kill('SIGHUP') // says that the login was mended
     for (const id of [...refused.slice(2), without]) expect((await at.ended(id)).status).toBe('completed')

@@ -66,8 +66,8 @@ export function workerDetails(worker: WorkerStatus, now: number): string {
     ['connection', `${worker.link} to ${worker.server}`],
     ['slots', describeSlots(worker)],
     ...worker.troubles.map((trouble) => [
-      'takes no',
-      `${trouble.kind === 'provider' ? `tasks of provider ${trouble.name}` : 'tasks'}, for ${age(trouble.since, now)}: ${plainLine(trouble.reason, 300)}`,
+      'trouble',
+      `takes no tasks${trouble.kind === 'provider' ? ` of provider ${trouble.name}` : ''}, for ${age(trouble.since, now)}: ${plainLine(trouble.reason, 300)}`,
     ]),
     ...(worker.disk ? [['disk', describeDisk(worker.disk)]] : []),
   ])
