@@ -113,7 +113,11 @@ test('doctor names the git folders outside of a codebase that its user cannot us
   const main = repository(join(shop.path, 'main'))
   git(main, 'worktree', 'add', '-q', '../linked')
   git(shop.path, 'clone', '-q', '--shared', 'main', 'borrowed')
-  const env = {...shop.env, A2A_CODEBASES: `${join(shop.path, 'linked')},${join(shop.path, 'borrowed')}`}
+  const env = {
+    ...shop.env,
+    A2A_GIT_IDENTITY: 'Jo <jo@example.org>',
+    A2A_CODEBASES: `${join(shop.path, 'linked')},${join(shop.path, 'borrowed')}`,
+  }
   const doctor = async () => (await shop.cli(['doctor'], {env, by: subjectToPermissions})).stdout
   const before = await doctor()
   for (const name of ['linked', 'borrowed']) expect(before).toContain(`✓ codebase ${name}`)

@@ -126,6 +126,26 @@ describe.skipIf(isSkipped)('the rights of a service', {timeout: 2 * timeoutMs}, 
     expect(stdout).toContain('serve /home/dev/mono instead')
   })
 
+  test('a git folder that an agent only claims is neither opened nor granted', async () => {
+    await asDev('cd /home/dev; mkdir secret forged; echo secret >secret/file; git init -q other')
+    const borrow = 'echo /home/dev/secret >/home/dev/app/.git/objects/info/alternates'
+    await asDev(`echo 'gitdir: /home/dev/other/.git' >/home/dev/forged/.git; ${borrow}`)
+    const {stdout} = await asSudo('install-service', '--codebase', '/home/dev/forged', '--grant')
+    expect(stdout).toContain(
+      '/home/dev/forged keeps git data in /home/dev/other/.git, which has another owner or does not name',
+    )
+    expect(stdout).toContain('/home/dev/app keeps git data in /home/dev/secret, which')
+    expect(stdout).toMatch(/ran setfacl .* \/home\/dev\/forged\n/)
+    expect(stdout).not.toMatch(/setfacl .*(?:other|secret)/)
+    const dropIn = readFileSync(
+      place.systemd.outside('/etc/systemd/system/a2a-agent-worker.service.d/machine.conf'),
+      'utf8',
+    )
+    expect(dropIn).toContain('BindPaths=-/home/dev/forged')
+    expect(dropIn).not.toMatch(/other|secret/)
+    await asDev('rm /home/dev/app/.git/objects/info/alternates')
+  })
+
   test('doctor knows the server of a service from its unit, with and without --config', async () => {
     const service = await place.program('doctor', '--config', '/etc/a2a-worker/config.json')
     expect(service.stdout).toContain(`✓ server: ${place.fleet.url} answers`)

@@ -1,15 +1,17 @@
 import {accessSync, constants} from 'node:fs'
-import {outsideFolders} from './outside-folders.ts'
+import {realPathOf} from '../core/paths/real-path.ts'
+import {findGitFolders} from './git-folders.ts'
 
 /** What keeps git from working in a codebase, and how to mend it. */
 export type RepositoryProblem = {text: string; fixes: string[]}
 
-/** Folders outside of a codebase that its git needs and this process cannot use: commits fail then. */
+/** Git folders of a codebase that this process cannot use: commits fail then. They may be outside of the codebase. */
 export function folderProblems(path: string): RepositoryProblem[] {
-  const {writable, readable} = outsideFolders(path)
+  const git = findGitFolders(realPathOf(path))
+  if (!git) return []
   return [
-    ...writable.flatMap((folder) => problemWith(path, folder, 'write')),
-    ...readable.flatMap((folder) => problemWith(path, folder, 'read')),
+    ...[...new Set([git.common, git.own])].flatMap((folder) => problemWith(path, folder, 'write')),
+    ...git.alternates.flatMap((folder) => problemWith(path, folder, 'read')),
   ]
 }
 

@@ -1,5 +1,6 @@
 import {readFileSync, statSync} from 'node:fs'
 import {dirname, join, resolve} from 'node:path'
+import {isInside, realPathOf} from '../core/paths/real-path.ts'
 
 /** A git working tree and the folders in which git keeps its data. */
 export type GitFolders = {
@@ -46,6 +47,37 @@ function alternatesOf(objects: string, known: Set<string>): string[] {
 
   return [...known]
 }
+
+/**
+ * Whether these really are the git folders of the working tree: they belong to its owner, have the form of a repository
+ * and name the working tree back. A `.git` file alone proves nothing: whoever can write to the working tree can write it.
+ */
+export function belongTogether({top, own, common}: GitFolders): boolean {
+  const owner = uidOf(top)
+  const isRepository = ['HEAD', 'objects', 'refs'].every((name) => uidOf(join(common, name)) !== undefined)
+  return isRepository && uidOf(own) === owner && uidOf(common) === owner && namesBack({top, own, common})
+}
+
+function namesBack({top, own, common}: Omit<GitFolders, 'alternates'>): boolean {
+  const marker = join(realPathOf(top), '.git')
+  if (realPathOf(own) === marker) return true
+  // A linked worktree has its folder in the common one, with the path of its `.git` file. A submodule has a setting.
+  if (own !== common)
+    return (
+      isInside(realPathOf(own), realPathOf(join(common, 'worktrees'))) &&
+      namesPath(readLine(join(own, 'gitdir')), own, marker)
+    )
+  return namesPath(/^\s*worktree = (.+)$/m.exec(readText(join(own, 'config')) ?? '')?.[1], own, realPathOf(top))
+}
+
+const namesPath = (text: string | undefined, base: string, wanted: string) =>
+  text !== undefined && realPathOf(resolve(base, text)) === wanted
+
+/** Whether a folder has the form of git's object store, and belongs to the owner of the working tree. */
+export const isObjectStoreOf = (folder: string, {top}: GitFolders): boolean =>
+  ['pack', 'info', '../HEAD'].every((name) => uidOf(join(folder, name)) !== undefined) && uidOf(folder) === uidOf(top)
+
+const uidOf = (path: string): number | undefined => statSync(path, {throwIfNoEntry: false})?.uid
 
 const readLine = (path: string) => readText(path)?.split('\n')[0]?.trim() || undefined
 

@@ -31,7 +31,7 @@ function withheldProblem({config, env, layout}: ServiceNeeds): ServiceProblem[] 
   const names = withheldVariables(env, config.env_allow)
   if (names.length === 0) return []
   const text = `agents do not get ${names.join(', ')}, although ${layout.envFile} has it`
-  return [{text, fixes: [`name it in env_allow in ${layout.configFile}`]}]
+  return [{text, fixes: [`name it in env_allow in ${layout.configFile}`], isMinor: true}]
 }
 
 /** Asks git as the user of the service, outside of the codebases, as a home may be closed to that user there. */
@@ -49,6 +49,7 @@ async function authorProblem({config, env, layout, machine}: ServiceNeeds): Prom
         `add "git_identity": "NAME <EMAIL>" to ${layout.configFile}`,
         `sudo -u ${serviceUser} -H git config --global user.name NAME, and the same for user.email`,
       ],
+      isMinor: true,
     },
   ]
 }
@@ -66,5 +67,6 @@ async function toolProblems({env, person, machine, layout}: ServiceNeeds): Promi
   return missing.map(({folder, tools}) => ({
     text: `the service does not find ${tools.join(', ')} of ${folder}`,
     fixes: [`sudo a2a-worker install-service${name} --path ${folder}`],
+    isMinor: true,
   }))
 }

@@ -11,21 +11,33 @@ export type ServiceProblem = {
   fixes: string[]
   /** The command that `--grant` runs. */
   grant?: string[]
+  /** Agents work without it, but perhaps not as well. */
+  isMinor?: true
 }
 
 /** What keeps the user of the service from working in a codebase, and its owner from using the results. */
 export async function accessProblems(path: string, machine: Machine): Promise<ServiceProblem[]> {
   if (!machine.exists(path))
     return [{text: `the codebase ${path} does not exist`, fixes: ['correct its path in the configuration']}]
-  const {top, writable, readable} = outsideFolders(path)
+  const {top, writable, readable, foreign} = outsideFolders(path)
   const needs = [
     {path, rights: 'rwX' as const},
     ...writable.map((folder) => ({path: folder, rights: 'rwX' as const})),
     ...readable.map((folder) => ({path: folder, rights: 'rX' as const})),
   ]
   const found = await Promise.all(needs.map((need) => problemWith(need, machine)))
-  return [...(top !== undefined && isHidden(top) ? [partOf(path, top)] : []), ...found.flatMap((one) => one ?? [])]
+  return [
+    ...(top !== undefined && isHidden(top) ? [partOf(path, top)] : []),
+    ...foreign.map((folder) => notOf(path, folder)),
+    ...found.flatMap((one) => one ?? []),
+  ]
 }
+
+/** Whoever can write to the codebase could have named the folder, so the service gets no rights on it. */
+const notOf = (path: string, folder: string): ServiceProblem => ({
+  text: `${path} keeps git data in ${folder}, which has another owner or does not name ${path} back, so the service does not get it and agents cannot commit`,
+  fixes: [`if the folder is meant: git -C ${path} worktree repair, or move its data into ${path}`],
+})
 
 const partOf = (path: string, top: string): ServiceProblem => ({
   text: `${path} is a part of the repository ${top}, which the service does not see, so its agents cannot commit`,
@@ -41,7 +53,9 @@ async function problemWith(
   const fixes = [shellText(grant)]
   if (!(await isUsable(need, machine))) {
     const verb = rights === 'rwX' ? 'write to' : 'read'
-    return {text: `the user ${serviceUser} cannot ${verb} ${path}`, fixes, grant}
+    const text = `the user ${serviceUser} cannot ${verb} ${path}`
+    // An agent may have named this repository to read it, so only a person decides about that.
+    return rights === 'rwX' ? {text, fixes, grant} : {text, fixes}
   }
 
   const owner = rights === 'rwX' ? await lockedOutOwner(path, machine) : undefined
