@@ -80,6 +80,7 @@ const defaults: Timings = {
   silentWorkerMs: limits.silentWorker,
   lostTimeoutMs: 24 * 60 * 60_000,
   instanceCheckMs: limits.instanceCheck,
+  fullDiskMs: 30_000,
 }
 
 /** Starts a control plane and resolves when it listens. */
@@ -155,7 +156,7 @@ function assemble(
   })
   const monitor = new MonitorLog(clock)
   const disk = new DiskGuard({
-    ...{database: options.database, reusableBytes: store.reusable, log},
+    ...{database: options.database, reusableBytes: store.reusable, clock, log, patienceMs: timings.fullDiskMs},
     shortenLog: () => shortenLog(database),
   })
   const parts: Parts = {

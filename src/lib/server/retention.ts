@@ -31,7 +31,7 @@ export function startRetention(parts: Parts, retention: Retention): () => void {
     let dropped: number | undefined
     try {
       excess ??= parts.store.output.storedChars() - retention.maxBytes
-      dropped = dropOldest(parts, {maxAgeMs: retention.maxAgeMs, isTooMuch: excess > 0 || parts.disk.isFull})
+      dropped = dropOldest(parts, {maxAgeMs: retention.maxAgeMs, isTooMuch: excess > 0 || parts.disk.mustDrop})
     } catch (error) {
       parts.log(`dropping old output failed: ${messageOf(error)}`)
     }

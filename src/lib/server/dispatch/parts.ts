@@ -19,6 +19,8 @@ export type Timings = {
   lostTimeoutMs: number
   /** How long the process of an open stream has to answer another one with the same worker id. */
   instanceCheckMs: number
+  /** How long the disk must be full before old output is dropped. */
+  fullDiskMs: number
 }
 
 /** The components of the control plane, as handlers get them. */

@@ -2,6 +2,7 @@ import {statfsSync} from 'node:fs'
 import {dirname} from 'node:path'
 import {Ballast} from '../../core/disk/ballast.ts'
 import {freeBytes} from '../../core/disk/free-space.ts'
+import type {Clock} from '../../core/clock.ts'
 import {formatBytes} from '../../core/format-bytes.ts'
 
 export type DiskGuardOptions = {
@@ -11,6 +12,9 @@ export type DiskGuardOptions = {
   reusableBytes: () => number
   /** Shortens the log of the database, which otherwise keeps its largest size. */
   shortenLog: () => void
+  /** How long the disk must be full before output is dropped, in ms. Until then the workers keep what finds no room. */
+  patienceMs: number
+  clock: Clock
   log: (line: string) => void
 }
 
@@ -36,6 +40,8 @@ export class DiskGuard {
   #reserve = 0
   #free = Number.POSITIVE_INFINITY
   #isFull = false
+  /** Since when, in monotonic ms. */
+  #fullSince = 0
   #written = 0
   #timer: NodeJS.Timeout | undefined
   /** Called when the disk has become full. */
@@ -54,6 +60,13 @@ export class DiskGuard {
   /** Whether output finds no room. Changes of state still do. */
   get isFull(): boolean {
     return this.#isFull
+  }
+
+  /** Whether old output must make room. A disk that is full for moments only costs no output. */
+  get mustDrop(): boolean {
+    const {clock, patienceMs, reusableBytes} = this.#options
+    if (!this.#isFull || clock.monotonic() - this.#fullSince < patienceMs) return false
+    return this.#free + reusableBytes() < this.#reserve * roomFactor
   }
 
   /** Free bytes on the disk, and how many of them are kept for changes of state. */
@@ -102,10 +115,14 @@ export class DiskGuard {
     const isFull = !hasRoom
     if (isFull === this.#isFull) return
     this.#isFull = isFull
-    if (isFull) this.onFull()
+    if (isFull) {
+      this.#fullSince = this.#options.clock.monotonic()
+      this.onFull()
+    }
+
     log(
       isFull
-        ? `the disk of ${database} is full: ${formatBytes(this.#free)} are free, ${formatBytes(this.#reserve)} are kept for changes of state. Old output is dropped. Free some space there`
+        ? `the disk of ${database} is full: ${formatBytes(this.#free)} are free, ${formatBytes(this.#reserve)} are kept for changes of state. If it stays so, old output is dropped. Free some space there`
         : `the disk of ${database} has space again: ${formatBytes(this.#free)} are free`,
     )
   }

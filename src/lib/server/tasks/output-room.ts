@@ -6,10 +6,10 @@ import type {StoredTask} from '../store/store.ts'
 const maxTasks = 20
 
 /**
- * Makes room for output of a running task, within its own limit and on the disk. On a full disk the output of ended tasks
- * is dropped first, the oldest first, then the older output of the task itself. So the task that fills the disk keeps only
- * its newest output. A task without older output uses the reserve. Throws 503 when that is used up: the worker sends the
- * output again later.
+ * Makes room for output of a running task, within its own limit and on the disk. On a disk that stays full, the output of
+ * ended tasks is dropped first, the oldest first, then the older output of the task itself. So the task that fills the
+ * disk keeps only its newest output. What finds no room uses the reserve. Throws 503 when that is used up: the worker
+ * sends the output again later.
  */
 export function makeRoom(parts: Parts, task: StoredTask, bytes: number): void {
   const {store, disk, maxTaskOutput} = parts
@@ -17,15 +17,20 @@ export function makeRoom(parts: Parts, task: StoredTask, bytes: number): void {
   if (excess > 0) store.output.drop(task.id, excess)
   disk.expect(bytes)
   if (!disk.isFull) return
-  let wanted = bytes
-  for (let n = 0; n < maxTasks && wanted > 0; n++) {
+  const missing = disk.mustDrop ? bytes - dropFor(parts, task, bytes) : bytes
+  const {free, reserve} = disk.state
+  if (missing > 0 && free < reserve / 8)
+    throw new HttpError(503, 'The disk of the control plane is full: it takes no output until there is space')
+}
+
+/** Drops output, and returns how many bytes. */
+function dropFor({store}: Parts, task: StoredTask, bytes: number): number {
+  let dropped = 0
+  for (let n = 0; n < maxTasks && dropped < bytes; n++) {
     const oldest = store.output.oldest()
     if (!oldest) break
-    wanted -= store.output.drop(oldest.task_id, wanted)
+    dropped += store.output.drop(oldest.task_id, bytes - dropped)
   }
 
-  if (wanted > 0) wanted -= store.output.drop(task.id, wanted)
-  const {free, reserve} = disk.state
-  if (wanted > 0 && free < reserve / 8)
-    throw new HttpError(503, 'The disk of the control plane is full: it takes no output until there is space')
+  return dropped < bytes ? dropped + store.output.drop(task.id, bytes - dropped) : dropped
 }
