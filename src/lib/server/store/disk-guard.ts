@@ -99,7 +99,12 @@ export class DiskGuard {
   }
 
   #watch(): void {
-    if (this.#isFull && this.#free < this.#reserve) this.#options.shortenLog()
+    try {
+      if (this.#isFull && this.#free < this.#reserve) this.#options.shortenLog()
+    } catch {
+      // The log needs space to be written back. It is tried again.
+    }
+
     this.check()
   }
 
