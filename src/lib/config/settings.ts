@@ -115,7 +115,7 @@ export const settings = {
   },
   git_identity: {
     type: 'string',
-    description: 'Author of the commits of agents, NAME <EMAIL> (default: as git is configured)',
+    description: 'Author of the commits of agents where git knows none, NAME <EMAIL>',
     live: true,
   },
   redact: {

@@ -3,6 +3,7 @@ import {join} from 'node:path'
 import type {Clock} from '../core/clock.ts'
 import {messageOf} from '../core/errors.ts'
 import type {Catalog} from '../opencode/program/catalog.ts'
+import {agentAuthor} from '../opencode/program/agent-author.ts'
 import {agentArguments, normalizeModel} from '../opencode/program/command.ts'
 import {agentEnvironment} from '../opencode/program/environment.ts'
 import {reporterVariables} from '../opencode/program/reporter.ts'
@@ -24,7 +25,7 @@ export type RunExecutorOptions = {
   readonly allow: readonly string[]
   /** The operator's OpenCode permissions. */
   readonly permissions?: unknown
-  /** Author of commits, `NAME <EMAIL>`. */
+  /** Author of commits where git knows none, `NAME <EMAIL>`. */
   readonly gitIdentity?: string | undefined
   clock: Clock
   /** Path of our plugin for OpenCode. Undefined: it is not loaded. */
@@ -128,7 +129,8 @@ async function launch({request, observer, args, tmpDir, binary, env, reporter, .
   const {allow, permissions, gitIdentity} = run
   using files = openRunFiles(runDir)
   const {stdin, stdout, stderr} = files
-  const childEnv = agentEnvironment({base: env, cwd, tmpDir, marker, allow, permissions, gitIdentity})
+  const agentEnv = agentEnvironment({base: env, cwd, tmpDir, marker, allow, permissions})
+  const childEnv = {...(await agentAuthor(gitIdentity, {cwd, env: agentEnv})), ...agentEnv}
   if (reporter !== undefined)
     Object.assign(
       childEnv,
