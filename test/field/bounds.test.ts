@@ -15,7 +15,6 @@ import {openWorkshop, says} from '../support/workshop.ts'
 const noise = 'yes "a line of noise that never ends, and goes on for a while"'
 /** About 10 MB a second: what is uploaded meanwhile keeps up with it. */
 const steadyNoise = `while :; do ${noise} | head -c 500000; sleep 0.05; done`
-const mib = 1024 ** 2
 
 test('a task that prints forever is ended by max_output_mb, and its error says so', async () => {
   await using at = await startOneWorker({env: {A2A_MAX_OUTPUT_MB: '2'}})
@@ -95,7 +94,6 @@ describe.skipIf(reportSkipped('a control plane whose disk is full', smallDiskPro
       const cancelled = await workshop.cli(['tasks', 'cancel', culprit, '--wait', '--server', url])
       expect(cancelled).toMatchObject({code: 0})
       expect(await http.get(culprit)).toMatchObject({status: 'cancelled'})
-      expect(disk.free()).toBeGreaterThan(mib)
 
       await until(async () => (await http.call('GET', '/health')).body.status === 'healthy', 'old output to be dropped')
     })

@@ -19,7 +19,7 @@ export function makeRoom(parts: Parts, task: StoredTask, bytes: number): void {
   if (!disk.isFull) return
   const missing = disk.mustDrop ? bytes - dropFor(parts, task, bytes) : bytes
   const {free, reserve} = disk.state
-  if (missing > 0 && free < reserve / 8)
+  if (missing > 0 && free < reserve / 2)
     throw new HttpError(503, 'The disk of the control plane is full: it takes no output until there is space')
 }
 
