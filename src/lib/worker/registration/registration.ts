@@ -221,7 +221,7 @@ export class Registration {
 
         if (clock.monotonic() - this.#registeredAt >= registerMs) {
           await this.register(signal)
-          await this.#heartbeat(signal) // a registration does not tell that the worker is paused
+          await this.heartbeatNow(signal) // a registration does not tell that the worker is paused
         }
         this.#options.onIdTaken(null)
       },
