@@ -28,8 +28,8 @@ test('the header shows the worker, its connection with time, and its tasks', asy
 
 test('tasks: active tasks, waiting tasks with reasons, and below them the latest output of the selected task', async () => {
   using screen = draw(busy())
-  await screen.shows(/❯ aaaaaaaa running +[\d:]+ +api +Fix the login page/)
-  expect(screen.lines().join('\n')).toMatch(/── 1 waiting ─+\n {2}cccccccc waits +[\d:]+ +Later +no slot is free/)
+  await screen.shows(/❯ aaaaaaaa running +[\ddh: ]+ +api +Fix the login page/)
+  expect(screen.lines().join('\n')).toMatch(/── 1 waiting ─+\n {2}cccccccc waits +[\ddh: ]+ +Later +no slot is free/)
   await screen.shows(
     /── aaaaaaaa Fix the login page ─+\nrunning {2}build {2}pid 4711 {2}\/srv\/api\nread src\/login\.ts/,
   )

@@ -9,10 +9,11 @@ export function timeOfDay(ms: number): string {
 /** An elapsed time: `0.5 s`, and from one minute on `1:30`. */
 export const formatElapsed = (ms: number) => (ms < 60_000 ? `${(ms / 1000).toFixed(1)} s` : formatDuration(ms))
 
-/** A duration: `0:07`, `12:34`, `3:25:09`. */
+/** A duration: `0:07`, `12:34`, `3:25:09`, and from 100 hours on `4d 4h`. At most 8 characters for 27 years. */
 export function formatDuration(ms: number): string {
   const seconds = Math.max(0, Math.floor(ms / 1000))
   const [hours, minutes] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60]
+  if (hours >= 100) return `${Math.floor(hours / 24)}d ${hours % 24}h`
   return hours > 0
     ? `${hours}:${twoDigits(minutes)}:${twoDigits(seconds % 60)}`
     : `${minutes}:${twoDigits(seconds % 60)}`
