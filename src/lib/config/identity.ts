@@ -1,5 +1,5 @@
 import {randomUUID} from 'node:crypto'
-import {readdirSync, renameSync} from 'node:fs'
+import {renameSync} from 'node:fs'
 import {hostname} from 'node:os'
 import {basename, join} from 'node:path'
 import * as v from 'valibot'
@@ -11,6 +11,7 @@ import {
   workerDirectory,
   writePrivateFile,
 } from './state-directory.ts'
+import {namesIn} from '../core/paths/read-if-there.ts'
 
 /** Whether the id can be used in headers, paths and the environment of agents. */
 export const isValidId = (id: string) => /^[!-~]{1,200}$/.test(id)
@@ -127,7 +128,7 @@ export function formerWorkers(stateDir: string, defaultFor: string | null): {nam
   const here = {machine: machineId(), folder: folderId(stateDir)}
   const names: string[] = []
   const copied: string[] = []
-  for (const name of listNames(stateDir)) {
+  for (const name of namesIn(join(stateDir, 'workers'))) {
     const stored = readIdentity(stateDir, name)
     if (!stored || !isDefaultName(stored, defaultFor)) continue
     if (isCopy(stored, here)) copied.push(`worker ${stored.worker_id ?? name} on ${stored.host ?? 'another host'}`)
@@ -140,14 +141,6 @@ export function formerWorkers(stateDir: string, defaultFor: string | null): {nam
 /** An earlier version did not store where the name came from. With a directory in the name it cannot be told. */
 const isDefaultName = ({machine, default_for: stored}: Stored, defaultFor: string | null) =>
   machine === undefined ? defaultFor === null : stored === defaultFor
-
-function listNames(stateDir: string): string[] {
-  try {
-    return readdirSync(join(stateDir, 'workers'))
-  } catch {
-    return []
-  }
-}
 
 /** The default name of a worker: the host name. With `directory`, the only directory it serves, that is appended. */
 export function defaultWorkerName(directory?: string | null): string {

@@ -1,5 +1,6 @@
 import {createHash} from 'node:crypto'
-import {readFileSync, statSync} from 'node:fs'
+import {statSync} from 'node:fs'
+import {readIfThere} from '../core/paths/read-if-there.ts'
 
 /** The files that name a Linux machine: machine-id(5), and the older one of D-Bus. */
 const files = ['/etc/machine-id', '/var/lib/dbus/machine-id']
@@ -10,19 +11,11 @@ const files = ['/etc/machine-id', '/var/lib/dbus/machine-id']
  */
 export function machineId(): string | null {
   for (const file of files) {
-    const id = readId(file)
+    const id = readIfThere(file)?.trim() ?? ''
     if (/^[0-9a-f]{32}$/.test(id)) return createHash('sha256').update(`a2a-worker ${id}`).digest('hex').slice(0, 32)
   }
 
   return null
-}
-
-function readId(file: string): string {
-  try {
-    return readFileSync(file, 'utf8').trim()
-  } catch {
-    return ''
-  }
 }
 
 /** The id of an existing folder as `device:inode`. A copy of the folder has another one; a renamed folder keeps it. */

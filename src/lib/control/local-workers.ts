@@ -5,6 +5,7 @@ import {errorCode} from '../core/errors.ts'
 import type {WorkerStatus} from './messages.ts'
 import {fetchWorkerStatus} from './socket-client.ts'
 import {serviceSocketDir, socketPath} from './socket-path.ts'
+import {namesIn} from '../core/paths/read-if-there.ts'
 
 export type LocalWorker = WorkerStatus & {
   socket: string
@@ -22,12 +23,12 @@ export async function findLocalWorkers(
   name?: string,
   services = serviceSocketDir,
 ): Promise<LocalWorker[]> {
-  const names = name === undefined ? listDirectory(join(stateDir, 'workers')) : [name]
+  const names = name === undefined ? namesIn(join(stateDir, 'workers')) : [name]
   const userSockets = names.map((known) => socketPath(env, stateDir, known))
   const serviceSocket = (known: string) => socketPath({RUNTIME_DIRECTORY: services}, stateDir, known)
   const serviceSockets =
     name === undefined
-      ? listDirectory(services)
+      ? namesIn(services)
           .filter((file) => file.endsWith('.sock'))
           .map((file) => join(services, file))
       : [serviceSocket(name)]
@@ -47,13 +48,5 @@ export function areServicesInaccessible(services = serviceSocketDir): boolean {
     return false
   } catch (error) {
     return errorCode(error) === 'EACCES'
-  }
-}
-
-function listDirectory(folder: string): string[] {
-  try {
-    return readdirSync(folder)
-  } catch {
-    return []
   }
 }

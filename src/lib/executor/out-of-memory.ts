@@ -1,3 +1,4 @@
+import {readIfThere} from '../core/paths/read-if-there.ts'
 import {readFileSync, writeFileSync} from 'node:fs'
 
 /**
@@ -5,8 +6,8 @@ import {readFileSync, writeFileSync} from 'node:fs'
  * is not known. Undefined where nothing counts them. Agents are in the worker's group.
  */
 export function countMemoryKills(): number | undefined {
-  for (const path of memoryCounters(read('/proc/self/cgroup'))) {
-    const count = /^oom_kill (\d+)$/m.exec(read(path))?.[1]
+  for (const path of memoryCounters(readIfThere('/proc/self/cgroup') ?? '')) {
+    const count = /^oom_kill (\d+)$/m.exec(readIfThere(path) ?? '')?.[1]
     if (count !== undefined) return Number(count)
   }
 
@@ -39,13 +40,5 @@ export function preferForMemoryKill(pid: number): void {
     writeFileSync(`/proc/${pid}/oom_score_adj`, String(Math.min(maxScore, own + preference)))
   } catch {
     // no Linux, or the agent has ended already
-  }
-}
-
-function read(path: string): string {
-  try {
-    return readFileSync(path, 'utf8')
-  } catch {
-    return ''
   }
 }

@@ -1,6 +1,7 @@
-import {existsSync, readFileSync, readdirSync, readlinkSync} from 'node:fs'
+import {existsSync, readlinkSync} from 'node:fs'
 import {markerVariable} from '../opencode/program/environment.ts'
 import type {ProcessIdentity} from './executor.ts'
+import {namesIn, readIfThere} from '../core/paths/read-if-there.ts'
 
 /** An entry of /proc. Entries that vanish while they are read, or are not readable, count as absent. */
 export type ProcessInfo = ProcessIdentity & {parent: number; group: number; session: number; state: string}
@@ -10,7 +11,7 @@ export const hasProc = existsSync('/proc/self/stat')
 const hasChildren = existsSync('/proc/thread-self/children')
 
 export function readProcess(pid: number): ProcessInfo | undefined {
-  const stat = readText(`/proc/${pid}/stat`)
+  const stat = readIfThere(`/proc/${pid}/stat`)
   // The name in the second field may contain spaces and brackets, so fields are counted from the last bracket.
   const fields = stat?.slice(stat.lastIndexOf(')') + 2).split(' ')
   const startTime = fields?.[19]
@@ -34,7 +35,7 @@ const ticksPerSecond = 100
 
 /** The age of a process in ms, by the kernel's monotonic count. 0 where there is none. */
 export function ageMs({startTime}: ProcessIdentity): number {
-  const [uptime] = readText('/proc/uptime')?.split(' ') ?? []
+  const [uptime] = readIfThere('/proc/uptime')?.split(' ') ?? []
   const age = Number(uptime) * 1000 - (Number(startTime) * 1000) / ticksPerSecond
   return Number.isFinite(age) ? Math.max(0, age) : 0
 }
@@ -67,11 +68,11 @@ function pidsOf(range: {from: number; to: number} | undefined): number[] {
 }
 
 /** The pid of the newest process in this pid namespace. Pids grow and then wrap around (proc(5), loadavg). */
-export const lastPid = () => Number(readText('/proc/loadavg')?.trim().split(' ').at(-1) ?? 0)
+export const lastPid = () => Number(readIfThere('/proc/loadavg')?.trim().split(' ').at(-1) ?? 0)
 
 /** Whether the process was started with this marker in its environment. */
 export function hasMarker(pid: number, marker: string): boolean {
-  const environment = readText(`/proc/${pid}/environ`, 'latin1')
+  const environment = readIfThere(`/proc/${pid}/environ`, 'latin1')
   if (!environment) return false
   const entry = Buffer.from(`${markerVariable}=${marker}`).toString('latin1')
   return `\0${environment}\0`.includes(`\0${entry}\0`)
@@ -79,14 +80,14 @@ export function hasMarker(pid: number, marker: string): boolean {
 
 /** The marker in the environment of the process, if it has one. */
 export function markerOf(pid: number): string | undefined {
-  const environment = readText(`/proc/${pid}/environ`, 'latin1')
+  const environment = readIfThere(`/proc/${pid}/environ`, 'latin1')
   const entry = environment?.split('\0').find((line) => line.startsWith(`${markerVariable}=`))
   return entry && Buffer.from(entry.slice(markerVariable.length + 1), 'latin1').toString()
 }
 
 /** Whether the process is a running worker. `start` sets its title, which replaces its command line. */
 export const isWorkerProcess = (pid: number): boolean =>
-  readText(`/proc/${pid}/cmdline`)?.startsWith('a2a-worker ') === true
+  readIfThere(`/proc/${pid}/cmdline`)?.startsWith('a2a-worker ') === true
 
 /** Whether the working directory of the process is `folder` or below it. */
 export function hasWorkingDirectoryIn(pid: number, folder: string): boolean {
@@ -122,7 +123,7 @@ function childReader(): (pid: number) => number[] {
   if (hasChildren)
     return (pid) =>
       pidsIn(`/proc/${pid}/task`).flatMap((thread) => {
-        const text = readText(`/proc/${pid}/task/${thread}/children`)?.trim()
+        const text = readIfThere(`/proc/${pid}/task/${thread}/children`)?.trim()
         return text ? text.split(' ').map(Number) : []
       })
   const all = hasProc ? listProcesses() : []
@@ -132,25 +133,12 @@ function childReader(): (pid: number) => number[] {
 let boot: string | undefined
 
 /** An id that changes with each boot, if the system has one. Start times count from the boot. */
-export const bootId = (): string | undefined => (boot ??= readText('/proc/sys/kernel/random/boot_id')?.trim())
+export const bootId = (): string | undefined => (boot ??= readIfThere('/proc/sys/kernel/random/boot_id')?.trim())
 
-function pidsIn(folder: string): number[] {
-  try {
-    return readdirSync(folder)
-      .filter((name) => /^\d+$/.test(name))
-      .map(Number)
-  } catch {
-    return []
-  }
-}
-
-function readText(path: string, encoding: 'utf8' | 'latin1' = 'utf8'): string | undefined {
-  try {
-    return readFileSync(path, encoding)
-  } catch {
-    return undefined
-  }
-}
+const pidsIn = (folder: string): number[] =>
+  namesIn(folder)
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
 
 function canSignal(pid: number): boolean {
   try {
@@ -170,7 +158,7 @@ export const outputFilesOf = (pid: number): string[] => ['fd/1', 'fd/2'].map((na
 export const openFilesOf = (pid: number): string[] => pidsIn(`/proc/${pid}/fd`).map((fd) => linkOf(pid, `fd/${fd}`))
 
 /** The name of the program, of at most 15 characters. */
-export const nameOfProcess = (pid: number): string => readText(`/proc/${pid}/comm`)?.trim() ?? ''
+export const nameOfProcess = (pid: number): string => readIfThere(`/proc/${pid}/comm`)?.trim() ?? ''
 
 /** The target of a link in /proc. Empty if the process has ended or belongs to another user. */
 export function linkOf(pid: number, name: string): string {

@@ -1,6 +1,6 @@
-import {readFileSync} from 'node:fs'
 import type {Clock} from '../core/clock.ts'
 import type {ProcessIdentity} from './executor.ts'
+import {readIfThere} from '../core/paths/read-if-there.ts'
 
 /** An agent that waits uses 1 to 2 % of a core and reads 50 bytes a second (OpenCode 1.18.33). */
 const cpuShare = 0.05
@@ -37,22 +37,14 @@ export function createWorkMeter(clock: Clock): (processes: readonly ProcessIdent
 }
 
 function sample(pid: number): Sample {
-  const stat = readText(`/proc/${pid}/stat`)
+  const stat = readIfThere(`/proc/${pid}/stat`) ?? ''
   // Fields 14 to 17 of proc(5), counted from the end of the name: CPU time of the process and of its ended children.
   const ticks = stat
     .slice(stat.lastIndexOf(')') + 2)
     .split(' ')
     .slice(11, 15)
   const cpuMs = ticks.reduce((sum, text) => sum + (Number(text) || 0), 0) * msPerTick
-  const io = readText(`/proc/${pid}/io`)
+  const io = readIfThere(`/proc/${pid}/io`) ?? ''
   const bytes = [...io.matchAll(/^[rw]char: (\d+)$/gm)].reduce((sum, [, count]) => sum + Number(count), 0)
   return {cpuMs, bytes}
-}
-
-function readText(path: string): string {
-  try {
-    return readFileSync(path, 'utf8')
-  } catch {
-    return ''
-  }
 }

@@ -1,6 +1,7 @@
-import {readFileSync, statSync} from 'node:fs'
+import {statSync} from 'node:fs'
 import {dirname, join, resolve} from 'node:path'
 import {isInside, realPathOf} from '../core/paths/real-path.ts'
+import {readIfThere} from '../core/paths/read-if-there.ts'
 
 /** A git working tree and the folders in which git keeps its data. */
 export type GitFolders = {
@@ -32,12 +33,12 @@ function gitFolderIn(directory: string): string | undefined {
   const marker = join(directory, '.git')
   const found = statSync(marker, {throwIfNoEntry: false})
   if (found?.isDirectory()) return marker
-  const target = found && /^gitdir: (.+)$/m.exec(readText(marker) ?? '')?.[1]
+  const target = found && /^gitdir: (.+)$/m.exec(readIfThere(marker) ?? '')?.[1]
   return target === undefined ? undefined : resolve(directory, target)
 }
 
 function alternatesOf(objects: string, known: Set<string>): string[] {
-  const lines = readText(join(objects, 'info/alternates'))?.split('\n') ?? []
+  const lines = readIfThere(join(objects, 'info/alternates'))?.split('\n') ?? []
   for (const line of lines) {
     const path = resolve(objects, line.trim())
     if (line.trim() === '' || line.startsWith('#') || known.has(path)) continue
@@ -67,7 +68,7 @@ function namesBack({top, own, common}: Omit<GitFolders, 'alternates'>): boolean 
       isInside(realPathOf(own), realPathOf(join(common, 'worktrees'))) &&
       namesPath(readLine(join(own, 'gitdir')), own, marker)
     )
-  return namesPath(/^\s*worktree = (.+)$/m.exec(readText(join(own, 'config')) ?? '')?.[1], own, realPathOf(top))
+  return namesPath(/^\s*worktree = (.+)$/m.exec(readIfThere(join(own, 'config')) ?? '')?.[1], own, realPathOf(top))
 }
 
 const namesPath = (text: string | undefined, base: string, wanted: string) =>
@@ -79,12 +80,4 @@ export const isObjectStoreOf = (folder: string, {top}: GitFolders): boolean =>
 
 const uidOf = (path: string): number | undefined => statSync(path, {throwIfNoEntry: false})?.uid
 
-const readLine = (path: string) => readText(path)?.split('\n')[0]?.trim() || undefined
-
-function readText(path: string): string | undefined {
-  try {
-    return readFileSync(path, 'utf8')
-  } catch {
-    return undefined
-  }
-}
+const readLine = (path: string) => readIfThere(path)?.split('\n')[0]?.trim() || undefined

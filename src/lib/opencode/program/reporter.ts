@@ -1,6 +1,7 @@
-import {accessSync, constants, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync} from 'node:fs'
+import {existsSync, mkdirSync, readFileSync, renameSync, writeFileSync} from 'node:fs'
 import {dirname, join} from 'node:path'
 import {homedir} from 'node:os'
+import {isWritable} from '../../config/state-directory.ts'
 import {parseJson} from '../../protocol/parse.ts'
 
 /** Names the file that the plugin writes to. It is not passed on to tools. */
@@ -108,13 +109,4 @@ function configFolders(env: ReporterOptions['env'], cwd: string): string[] {
   const named = env['OPENCODE_CONFIG_DIR']
   const global = join(env['XDG_CONFIG_HOME'] || join(home, '.config'), 'opencode')
   return [global, ...(named ? [named] : []), ...optional.filter((folder) => existsSync(folder))]
-}
-
-function isWritable(folder: string): boolean {
-  try {
-    accessSync(folder, constants.W_OK)
-    return true
-  } catch {
-    return false
-  }
 }

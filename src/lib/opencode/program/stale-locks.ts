@@ -1,9 +1,10 @@
-import {readdirSync, readFileSync, rmSync} from 'node:fs'
+import {rmSync} from 'node:fs'
 import {homedir, hostname} from 'node:os'
 import {join} from 'node:path'
 import * as v from 'valibot'
 import {errorCode} from '../../core/errors.ts'
 import {parseJson} from '../../protocol/parse.ts'
+import {namesIn, readIfThere} from '../../core/paths/read-if-there.ts'
 
 const metaSchema = v.object({pid: v.pipe(v.number(), v.integer(), v.minValue(1)), hostname: v.string()})
 
@@ -16,28 +17,12 @@ export const lockFolder = (env: Readonly<Record<string, string | undefined>>): s
  * background. The next start that needs the package would wait a minute for that lock.
  */
 export function removeStaleLocks(folder: string): void {
-  for (const name of lockNames(folder)) {
+  for (const name of namesIn(folder).filter((each) => each.endsWith('.lock'))) {
     const path = join(folder, name)
-    const meta = v.safeParse(metaSchema, parseJson(readText(join(path, 'meta.json'))))
+    const meta = v.safeParse(metaSchema, parseJson(readIfThere(join(path, 'meta.json')) ?? ''))
     // A lock of another machine, on a shared home, is left alone.
     if (!meta.success || meta.output.hostname !== hostname() || isRunning(meta.output.pid)) continue
     rmSync(path, {recursive: true, force: true})
-  }
-}
-
-function lockNames(folder: string): string[] {
-  try {
-    return readdirSync(folder).filter((name) => name.endsWith('.lock'))
-  } catch {
-    return []
-  }
-}
-
-function readText(path: string): string {
-  try {
-    return readFileSync(path, 'utf8')
-  } catch {
-    return ''
   }
 }
 

@@ -1,8 +1,9 @@
-import {readdirSync, readFileSync, rmSync, statSync} from 'node:fs'
+import {rmSync, statSync} from 'node:fs'
 import {join} from 'node:path'
 import {isInside, realPathOf} from '../../core/paths/real-path.ts'
 import {linkOf, listProcesses, nameOfProcess, openFilesOf} from '../../executor/processes.ts'
 import {findGitFolders, type GitFolders} from '../../repository/git-folders.ts'
+import {namesIn, readIfThere} from '../../core/paths/read-if-there.ts'
 
 /** A lock file of git. While it exists, git refuses to write there. */
 export type GitLock = {path: string; changedAt: number; uid: number}
@@ -45,7 +46,7 @@ const clockToleranceMs = 20
 
 /** Only locks of this working tree: others in the common folder may belong to an agent in a linked worktree. */
 function repositoryLocks({own, common}: GitFolders): string[] {
-  const branch = /^ref: (\S+)/.exec(readText(join(own, 'HEAD')))?.[1]
+  const branch = /^ref: (\S+)/.exec(readIfThere(join(own, 'HEAD')) ?? '')?.[1]
   return [
     ...['index.lock', 'HEAD.lock'].map((name) => join(own, name)),
     ...(branch === undefined ? [] : [join(common, `${branch}.lock`)]),
@@ -60,7 +61,7 @@ function snapshotLocks(top: string, dataDir: string): string[] {
   return stores
     .map((store) => ({store, lock: join(store, 'index.lock')}))
     .filter(({lock}) => statSync(lock, {throwIfNoEntry: false}) !== undefined)
-    .filter(({store}) => /^\s*worktree = (.+)$/m.exec(readText(join(store, 'config')))?.[1] === top)
+    .filter(({store}) => /^\s*worktree = (.+)$/m.exec(readIfThere(join(store, 'config')) ?? '')?.[1] === top)
     .map(({lock}) => lock)
 }
 
@@ -74,20 +75,4 @@ function isGitAtWork(top: string, locks: readonly GitLock[]): boolean {
     const isGit = /^git\b/.test(nameOfProcess(pid)) && isInside(linkOf(pid, 'cwd'), top)
     return isGit || openFilesOf(pid).some((file) => paths.has(file))
   })
-}
-
-function namesIn(folder: string): string[] {
-  try {
-    return readdirSync(folder)
-  } catch {
-    return []
-  }
-}
-
-function readText(path: string): string {
-  try {
-    return readFileSync(path, 'utf8')
-  } catch {
-    return ''
-  }
 }
