@@ -1,5 +1,5 @@
 import {spawnSync} from 'node:child_process'
-import {chmodSync, existsSync, mkdirSync, truncateSync, writeFileSync} from 'node:fs'
+import {chmodSync, existsSync, mkdirSync, statSync, truncateSync, writeFileSync} from 'node:fs'
 import {join} from 'node:path'
 import {describe, expect, test} from 'vitest'
 import type {StatusReport} from '../../src/commands/status.ts'
@@ -96,6 +96,25 @@ describe.skipIf(reportSkipped('a control plane whose disk is full', smallDiskPro
       expect(await http.get(culprit)).toMatchObject({status: 'cancelled'})
 
       await until(async () => (await http.call('GET', '/health')).body.status === 'healthy', 'old output to be dropped')
+    })
+
+    test('refuses output for a while, but takes the report of a run with its last output', async () => {
+      using disk = smallDisk(48)
+      await using plane = await startPlane({database: join(disk.path, 'server.db')})
+      const codebase = await plane.codebase('w', '/x')
+      const {id} = await plane.task(codebase)
+      await plane.claim('w', id)
+      const ballast = join(disk.path, 'server.db.ballast')
+      await until(() => statSync(ballast, {throwIfNoEntry: false})?.size === 4 * 1024 ** 2, 'the whole ballast')
+      disk.fill(1.5 * 1024 ** 2)
+      await until(async () => (await plane.call('GET', '/health')).body.status === 'degraded', 'the plane to notice')
+      const piece = {output: 'x'.repeat(1000), offset: 0, length: 1000}
+      const batch = {worker_id: 'w', attempt: 1, ...piece}
+      expect((await plane.call('POST', `/v1/opencode/tasks/${id}/output`, batch)).status).toBe(503)
+      const report = {status: 'completed', worker_id: 'w', attempt: 1, output: piece}
+      expect((await plane.call('PUT', `/v1/opencode/tasks/${id}/status`, report)).status).toBe(200)
+      const page = (await plane.call('GET', `/v1/opencode/tasks/${id}/output?since=0`)).body
+      expect(page).toMatchObject({total: 1, truncated: false})
     })
 
     test('writes changes of state even if others have filled the disk: its ballast makes room', async () => {

@@ -92,7 +92,7 @@ export class DiskGuard {
       return // the write itself reports what is wrong
     }
 
-    if (this.#free < this.#reserve / 8 && this.#ballast.release())
+    if (this.#free < this.#reserve / 4 && this.#ballast.release())
       this.#options.log('the disk of the database is full: its ballast was deleted')
     else if (this.#free > 2 * this.#reserve) void this.#ballast.restore(this.#free - this.#reserve)
     this.#decide()

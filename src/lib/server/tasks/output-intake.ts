@@ -13,6 +13,8 @@ export type OutputInput = {
   attempt: number | null
   offset: number | null
   length: number | null
+  /** It comes with the report of the run. */
+  isLast?: boolean
 }
 
 /** The longest piece in one row, in UTF-16 units. Readers page by whole rows. */
@@ -44,8 +46,7 @@ function checkSender(task: StoredTask, {worker_id, attempt}: OutputInput): void 
 
 function append(parts: Parts, task: StoredTask, input: OutputInput, end: number): number {
   const {store, clock, commits, hub, monitor} = parts
-  makeRoom(parts, task, input.output.length)
-  const {output_chars: charsBefore = 0} = store.tasks.get(task.id) ?? {}
+  const {output_chars: charsBefore} = makeRoom(parts, task, input.output.length, input)
   const timestamp = input.timestamp ?? isoTime(clock.now())
   let seq = task.output_seq
   for (const piece of pieces(input.output)) {

@@ -102,7 +102,7 @@ export function reportStatus(parts: Parts, task: StoredTask, report: StatusRepor
       transitions.cancel(parts, task, `cancelled by ${workerId}`)
       break
     case 'finish':
-      if (report.output) acceptOutput(parts, task, {...report, timestamp: null, ...report.output})
+      if (report.output) acceptOutput(parts, task, {...report, timestamp: null, ...report.output, isLast: true})
       if (isDeclinedRegistration(task, ruling.status, report.error))
         offerToNextWorker(parts, task, workerId, String(report.error))
       else transitions.finish(parts, task, ruling.status, outcomeOf(parts, task, report))
