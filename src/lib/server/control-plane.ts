@@ -79,6 +79,7 @@ const defaults: Timings = {
   offerMs: limits.offer,
   silentWorkerMs: limits.silentWorker,
   lostTimeoutMs: 24 * 60 * 60_000,
+  unstoppableMs: limits.unstoppable,
   instanceCheckMs: limits.instanceCheck,
   fullDiskMs: 30_000,
 }

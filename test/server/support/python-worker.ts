@@ -2,7 +2,7 @@ import {randomUUID} from 'node:crypto'
 import {Api} from './api.ts'
 import {Listener} from './events.ts'
 
-type Options = {token?: string; hangs?: boolean; paths?: string[]}
+type Options = {token?: string; hangs?: boolean; paths?: string[]; id?: string; name?: string}
 type Frame = {id: string; codebase_id: string; agent_type: string; prompt: string; metadata: Record<string, unknown>}
 
 /**
@@ -10,13 +10,14 @@ type Frame = {id: string; codebase_id: string; agent_type: string; prompt: strin
  * ignores refusals. Each time a stream has ended, it polls once, without its id. With `hangs` its runs do not end.
  */
 export class PythonWorker implements AsyncDisposable {
-  readonly id = randomUUID().slice(0, 12)
+  readonly id: string
   readonly codebases = new Map<string, string>()
   readonly runs: string[] = []
   readonly refused: string[] = []
   readonly frames: Frame[] = []
   readonly events: string[] = []
   longestLine = 0
+  hangs: boolean
   encoding: string | null = null
   readonly #api: Api
   readonly #options: Options
@@ -28,6 +29,8 @@ export class PythonWorker implements AsyncDisposable {
   private constructor(url: string, options: Options) {
     this.#api = new Api(url)
     this.#options = options
+    this.hangs = options.hangs ?? false
+    this.id = options.id ?? randomUUID().slice(0, 12)
   }
 
   /** Registers the pseudo-codebase first, then the worker, then its codebases. */
@@ -36,13 +39,14 @@ export class PythonWorker implements AsyncDisposable {
     await worker.registerCodebase('global', '/home/py')
     await worker.register()
     await worker.registerCodebase('app', '/srv/app')
+    await worker.#api.send('GET', `/v1/opencode/api-keys/sync?worker_id=${worker.id}`) // it only logs a refusal
     return worker
   }
 
   async register(): Promise<void> {
     await this.#send('POST', '/v1/opencode/workers/register', {
       worker_id: this.id,
-      name: 'py',
+      name: this.#options.name ?? 'py',
       capabilities: ['opencode', 'build', 'deploy', 'test'],
       hostname: 'box',
       models: [{id: 'a/b'}],
@@ -107,6 +111,13 @@ export class PythonWorker implements AsyncDisposable {
     await this.#send('POST', `/v1/opencode/workers/${this.id}/unregister`)
   }
 
+  /** As `kill -9` does: the stream ends, and nothing is reported. */
+  async kill(): Promise<void> {
+    this.#isStopped = true
+    await this.#stream?.[Symbol.asyncDispose]()
+    await Promise.all(this.#work)
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     if (!this.#isStopped) await this.stop().catch(() => {}) // the control plane may be closed already
   }
@@ -130,9 +141,29 @@ export class PythonWorker implements AsyncDisposable {
       if (stream.isEnded && at === stream.events.length) break
       await new Promise((resolve) => setTimeout(resolve, 2))
     }
-    if (this.#isStopped) return
-    await this.poll()
-    await this.connect()
+    await this.#comeBack()
+  }
+
+  /** Polls once and connects again, until the control plane answers. */
+  async #comeBack(): Promise<void> {
+    for (; !this.#isStopped; await new Promise((resolve) => setTimeout(resolve, 20))) {
+      try {
+        await this.poll()
+        return await this.connect()
+      } catch {
+        // it is down
+      }
+    }
+  }
+
+  /** As if its machine had lost its power: it does nothing any more, and its stream stays half open. */
+  freeze(): void {
+    this.#isStopped = true
+  }
+
+  /** As if the network had dropped the connection. */
+  dropStream(): void {
+    void this.#stream?.[Symbol.asyncDispose]()
   }
 
   async #run({id, agent_type, prompt, metadata}: Frame): Promise<void> {
@@ -140,7 +171,7 @@ export class PythonWorker implements AsyncDisposable {
     await this.report(id, 'running')
     if (agent_type === 'register_codebase') return this.#registerPath(id, metadata)
     await this.report(id, 'running', {session_id: 'ses_py'})
-    if (this.#options.hangs) return
+    if (this.hangs) return
     await this.output(id, 'a line\n')
     await this.report(id, 'completed', {result: `ran: ${prompt}`})
   }

@@ -12,6 +12,13 @@ export type Lease = {
   /** When it expires, in monotonic ms. */
   until: number
   isLost: boolean
+  /**
+   * Since when its holder may have missed reporting its end, in monotonic ms: this process was down, or the worker's
+   * stream was replaced, after its last sign. Undefined: a report could not have been missed.
+   */
+  doubtfulSince?: number | undefined
+  /** When a requested cancellation counts without the holder's confirmation, in monotonic ms. */
+  cancelledAt?: number | undefined
   /** Why its agent waits, for people. */
   waiting?: string | undefined
 }
@@ -83,7 +90,13 @@ export class Leases {
   renew(lease: Lease): void {
     lease.until = this.#clock.monotonic() + this.#leaseMs
     lease.isLost = false
+    lease.doubtfulSince = undefined
     this.recordContact(lease.workerId)
+  }
+
+  /** The worker may have missed reporting the end of what it holds. A lease that is renewed is no longer in doubt. */
+  doubt(leases: Iterable<Lease>): void {
+    for (const lease of leases) lease.doubtfulSince ??= this.#clock.monotonic()
   }
 
   /** Called for any request that names the worker. */

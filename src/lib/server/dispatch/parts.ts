@@ -17,6 +17,7 @@ export type Timings = {
   offerMs: number
   silentWorkerMs: number
   lostTimeoutMs: number
+  unstoppableMs: number
   /** How long the process of an open stream has to answer another one with the same worker id. */
   instanceCheckMs: number
   /** How long the disk must be full before old output is dropped. */

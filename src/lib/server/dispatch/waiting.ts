@@ -6,9 +6,16 @@ import type {StoredTask} from '../store/store.ts'
 /** A worker without a stream counts as polling if it made a request this recently. */
 const recentMs = 45_000
 
+function runningReason({id}: StoredTask, {roster, leases, clock}: Pick<Parts, 'roster' | 'leases' | 'clock'>) {
+  const lease = leases.get(id)
+  if (lease?.cancelledAt === undefined) return lease?.waiting ?? null
+  const seconds = Math.max(0, Math.ceil((lease.cancelledAt - clock.monotonic()) / 1000))
+  return `worker ${roster.profile(lease.workerId).name} cannot be stopped: the task counts as cancelled in ${seconds} s, and its agent may run on`
+}
+
 /** The reason, for people, why a pending task is not taken yet, or why the agent of a running task waits. */
 export function waitingReason(task: StoredTask, {store, roster, dispatch, leases, clock}: Parts): string | null {
-  if (task.status === 'running') return leases.get(task.id)?.waiting ?? null
+  if (task.status === 'running') return runningReason(task, {roster, leases, clock})
   if (task.status !== 'pending') return null
   const offer = dispatch.offers.get(task.id)
   const nameOf = (workerId: string) => roster.profile(workerId).name

@@ -43,6 +43,7 @@ async function openTaskStream(c: Context<AppEnv>, parts: Parts): Promise<Respons
       hostname,
       capabilities: capabilities.length > 0 ? capabilities : registered,
     }
+    leases.doubt(leases.heldBy(workerId))
     const stream = hub.connect({...who, codebases: splitList(c.req.header('x-codebases'))}, events, (ended) => {
       if (roster.isKnown(workerId)) leases.recordContact(workerId)
       recordConnection(parts, ended, 'disconnected')

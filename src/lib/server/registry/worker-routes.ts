@@ -11,6 +11,7 @@ import {listModels} from './model-list.ts'
 import {pageOf} from '../http/paging.ts'
 import type {Parts} from '../dispatch/parts.ts'
 import {forgetWorker, registerWorker, unregisterWorker} from './registration.ts'
+import {recordStart} from './restarts.ts'
 import {monitorWorker, wireWorker} from './registry-view.ts'
 import type {StoredWorker} from '../store/store.ts'
 
@@ -60,6 +61,15 @@ export function workerRoutes(app: Hono<AppEnv>, parts: Parts): void {
     mayActAs(c.get('identity'), workerId, registry)
     const isKnown = commits.write(() => unregisterWorker(parts, workerId))
     return c.json({success: isKnown, message: isKnown ? 'Worker unregistered' : 'Worker not found'})
+  })
+
+  app.get(routes.apiKeysSync, (c) => {
+    const workerId = c.req.query('worker_id')
+    if (workerId !== undefined) {
+      mayActAs(c.get('identity'), workerId, registry)
+      commits.write(() => recordStart(parts, workerId))
+    }
+    return c.json({auth: {}, providers: {}})
   })
 
   app.get(routes.workers, (c) =>

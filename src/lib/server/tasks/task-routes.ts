@@ -98,7 +98,9 @@ function changes(app: Hono<AppEnv>, parts: Parts): void {
     const identity = c.get('identity')
     mayManageTasks(identity)
     const task = commits.write(() => cancelTask(parts, c.req.param('task'), identity?.name || 'a client'))
-    const message = task.status === 'cancelled' ? 'Task cancelled' : 'Cancellation requested'
-    return c.json({success: true, message, task: wireTask(task)})
+    const waiting = waitingReason(task, parts)
+    const requested = waiting === null ? 'Cancellation requested' : `Cancellation requested: ${waiting}`
+    const message = task.status === 'cancelled' ? 'Task cancelled' : requested
+    return c.json({success: true, message, task: wireTask(task, waiting)})
   })
 }
