@@ -24,7 +24,7 @@ export const limits = {
   codebaseMessages: 128 * MiB,
   /** Maximum size of a result that our worker reports. Of a longer one the end is sent. */
   result: 64 * KiB,
-  /** One `data:` line of the task stream; the existing Python worker breaks above 128 KiB. */
+  /** The data of one event of the task stream. The existing worker (aiohttp) breaks at a line of more than 128 KiB. */
   frame: 127 * KiB,
   /** Interval of keep-alives on every SSE stream. */
   keepAlive: 15_000,

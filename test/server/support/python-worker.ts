@@ -129,7 +129,7 @@ export class PythonWorker implements AsyncDisposable {
       for (const event of stream.events.slice(at)) {
         at += 1
         this.events.push(event.event)
-        this.longestLine = Math.max(this.longestLine, event.data.length + 6)
+        this.longestLine = Math.max(this.longestLine, Buffer.byteLength(event.data) + 'data: \n'.length)
         if (event.event !== 'task_available') continue
         const task = JSON.parse(event.data) as Frame
         this.frames.push(task)

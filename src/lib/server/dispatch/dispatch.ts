@@ -1,5 +1,4 @@
 import type {Clock} from '../../core/clock.ts'
-import {limits} from '../../protocol/limits.ts'
 import {pendingCodebase} from '../../protocol/routes.ts'
 import {OfferBackoffs} from './offer-backoffs.ts'
 import type {Hub, TaskStream} from '../streams/hub.ts'
@@ -7,11 +6,13 @@ import type {Leases} from './leases.ts'
 import {Offers} from './offers.ts'
 import type {Roster} from './roster.ts'
 import type {PendingTask, Store, StoredTask} from '../store/store.ts'
-import {taskFrame} from '../streams/task-view.ts'
+import {fitsFrame, taskFrame} from '../streams/task-view.ts'
 import {RoundRobin} from './round-robin.ts'
 
 /** A worker that declined a task is not offered it again for this long, unless it connects or registers again. */
 const declineMs = 1000
+/** A worker that was made to poll for a task that cannot be pushed is not made to poll for it again for this long. */
+const pollAgainMs = 60_000
 
 type Parts = {store: Store; hub: Hub; leases: Leases; roster: Roster; clock: Clock; offerMs: number}
 
@@ -25,6 +26,8 @@ export class Dispatch {
   readonly offers = new Offers()
   readonly backoffs = new OfferBackoffs()
   readonly #roundRobin = new RoundRobin()
+  /** Until when no worker is made to poll for a task, in monotonic ms. */
+  readonly #polledFor = new Map<string, number>()
 
   constructor(parts: Parts) {
     this.#parts = parts
@@ -50,7 +53,8 @@ export class Dispatch {
     const task = this.#parts.store.tasks.get(taskId)
     if (!task || task.status !== 'pending' || this.offers.get(taskId) || this.isTreeBusy(task.codebase_id)) return []
     const streams = this.#parts.roster.streamsFor(task.codebase_id).filter((stream) => this.#mayTake(stream, task))
-    return [task, this.#preferred(task.codebase_id, streams)]
+    const able = streams.filter(({workerId}) => this.canPush(task, workerId))
+    return [task, this.#preferred(task.codebase_id, able.length > 0 ? able : streams)]
   }
 
   /** Withdraws offers of tasks that are not pending, for example because a commit failed. */
@@ -83,12 +87,14 @@ export class Dispatch {
   /** The task was claimed. Declines of a registration are remembered, because the claimer may decline too. */
   onClaimed({id, agent_type}: Pick<StoredTask, 'id' | 'agent_type'>): void {
     this.offers.remove(id)
+    this.#polledFor.delete(id)
     if (agent_type !== 'register_codebase') this.backoffs.forgetTask(id)
   }
 
   /** The task has ended, or was requeued. */
   forgetTask(taskId: string): void {
     this.offers.remove(taskId)
+    this.#polledFor.delete(taskId)
     this.backoffs.forgetTask(taskId)
   }
 
@@ -146,7 +152,12 @@ export class Dispatch {
     if (this.freeSlots(workerId) <= 0) return false
     if ((this.backoffs.get(task.id, workerId)?.until ?? 0) > this.#parts.clock.monotonic()) return false
     if (task.required?.some((wanted) => !capabilities.includes(wanted))) return false
-    return task.frame_size <= limits.frame || this.#parts.roster.profile(workerId).fetches
+    return this.canPush(task, workerId) || (this.#polledFor.get(task.id) ?? 0) <= this.#parts.clock.monotonic()
+  }
+
+  /** Whether a frame with this task can be sent to the worker. */
+  canPush(task: Pick<PendingTask, 'frame_size'>, workerId: string): boolean {
+    return fitsFrame(task) || this.#parts.roster.profile(workerId).fetches
   }
 
   /** The codebase's owner, or otherwise the worker with the least load. */
@@ -189,11 +200,13 @@ export class Dispatch {
   }
 
   /** Returns false if the stream was closed instead. */
-  #push({id}: PendingTask, stream: TaskStream): boolean {
+  #push({id, ...size}: PendingTask, stream: TaskStream): boolean {
     const {store, roster, clock} = this.#parts
     const {workerId, connectionId} = stream
     // the Python worker ignores a task id that it has seen on this stream, but polls when a stream ends
-    if (!roster.profile(workerId).hasLeases && (this.backoffs.get(id, workerId)?.missed ?? 0) > 0) {
+    const isSeen = !roster.profile(workerId).hasLeases && (this.backoffs.get(id, workerId)?.missed ?? 0) > 0
+    if (isSeen || !this.canPush(size, workerId)) {
+      this.#polledFor.set(id, clock.monotonic() + pollAgainMs)
       stream.close()
       return false
     }
