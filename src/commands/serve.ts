@@ -33,6 +33,13 @@ export default class Serve extends BaseCommand {
       min: 1,
       helpValue: 'MIB',
     }),
+    'parallel-tasks': Flags.string({
+      summary:
+        'Tasks at once in the working tree of a codebase (its id, name or path, or * for all), of workers that have no locks: Python workers. May be repeated (A2A_PARALLEL_TASKS, separated by commas; default: 1)',
+      env: 'A2A_PARALLEL_TASKS',
+      multiple: true,
+      helpValue: 'CODEBASE=N',
+    }),
     'tls-cert': Flags.string({
       summary: 'Serve HTTPS with this certificate and its chain (PEM)',
       helpValue: 'FILE',
@@ -69,14 +76,21 @@ export default class Serve extends BaseCommand {
     const port = Number(flags.port)
     if (!/^\d+$/.test(flags.port) || port > 65_535)
       throw usageError(`--port must be a number from 0 to 65535, not ${flags.port}.`)
-    const [{startControlPlane}, {parseTokens}, {makePrivateDirectory}, {onHangup, onTermination}, {join}] =
-      await Promise.all([
-        import('../lib/server/control-plane.ts'),
-        import('../lib/server/http/auth.ts'),
-        import('../lib/config/state-directory.ts'),
-        import('../lib/core/signals.ts'),
-        import('node:path'),
-      ])
+    const [
+      {startControlPlane},
+      {parseParallelTasks},
+      {parseTokens},
+      {makePrivateDirectory},
+      {onHangup, onTermination},
+      {join},
+    ] = await Promise.all([
+      import('../lib/server/control-plane.ts'),
+      import('../lib/server/dispatch/parallel-tasks.ts'),
+      import('../lib/server/http/auth.ts'),
+      import('../lib/config/state-directory.ts'),
+      import('../lib/core/signals.ts'),
+      import('node:path'),
+    ])
     const {'tls-cert': cert, 'tls-key': key, 'auth-tokens-file': tokensFile} = flags
     const {stateDir} = await this.loadContext(flags)
     const tokens = parseTokens(process.env['A2A_AUTH_TOKENS'] ?? '')
@@ -90,6 +104,7 @@ export default class Serve extends BaseCommand {
       ...(flags.auth ? {auth: flags.auth as 'required'} : {}),
       ...(flags['redis-url'] ? {brokerUrl: flags['redis-url']} : {}),
       ...(flags['redis-public-url'] ? {brokerPublicUrl: flags['redis-public-url']} : {}),
+      parallelTasks: parseParallelTasks(flags['parallel-tasks'] ?? []),
       maxTaskOutput: flags['max-task-output'] * 1024 ** 2,
       exclusive: true,
       version: this.config.version,

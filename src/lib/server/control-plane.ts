@@ -29,6 +29,7 @@ import type {Parts, Timings} from './dispatch/parts.ts'
 import {expireRegistrationTasks} from './tasks/registration-tasks.ts'
 import type {Retention} from './retention.ts'
 import {defaultRetention, startRetention} from './retention.ts'
+import type {ParallelTasks} from './dispatch/parallel-tasks.ts'
 import {Roster} from './dispatch/roster.ts'
 import type {Database} from '../core/sqlite.ts'
 import {explainDatabase, walSync, migrate, openDatabase, shortenLog} from '../core/sqlite.ts'
@@ -52,6 +53,8 @@ export type ControlPlaneOptions = CredentialSources & {
   retention?: Partial<Retention>
   /** Limit on the stored output of one task, in bytes. Default: 256 MiB. */
   maxTaskOutput?: number
+  /** Tasks at once per working tree, of workers without leases. Default: 1. */
+  parallelTasks?: ParallelTasks
   /** URL of the Redis on which tasks are announced. */
   brokerUrl?: string
   /** The same Redis as workers reach it. Registration announces it to them. */
@@ -143,7 +146,7 @@ function assemble(
   const hub = new Hub(clock)
   const instances = new Instances(hub, clock, timings.instanceCheckMs)
   const leases = new Leases(clock, timings.leaseMs)
-  const roster = new Roster(store, hub)
+  const roster = new Roster(store, hub, options.parallelTasks ?? new Map())
   const dispatch = new Dispatch({store, hub, leases, roster, clock, offerMs: timings.offerMs})
   const commits = new CommitGroup(database, {
     sync,

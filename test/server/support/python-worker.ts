@@ -193,7 +193,7 @@ export class PythonWorker implements AsyncDisposable {
 
   // oxlint-disable-next-line typescript/no-explicit-any -- as in api.ts
   async #send(method: string, path: string, body?: unknown): Promise<any> {
-    const answer = await this.#api.send(method, path, body)
+    const answer = await this.#api.send(method, path, body, {'user-agent': 'Python/3.11 aiohttp/3.8.4'})
     const isFine = answer.status === 200 && answer.headers.get('content-type')?.startsWith('application/json')
     if (!isFine) this.refused.push(`${method} ${path}: ${answer.status} ${JSON.stringify(answer.body)}`)
     return answer.body

@@ -18,7 +18,7 @@ type Parts = {store: Store; hub: Hub; leases: Leases; roster: Roster; clock: Clo
 
 /**
  * Decides which worker is offered which pending task. A task is offered to one worker at a time, a working tree has one
- * offer, and a worker gets no more offers than it has free slots. Offers are kept in memory. No call scans all tasks:
+ * task, offered or running, unless it may have more, and a worker gets no more offers than it has free slots. Offers are kept in memory. No call scans all tasks:
  * each change names the tasks or workers to consider.
  */
 export class Dispatch {
@@ -28,6 +28,8 @@ export class Dispatch {
   readonly #roundRobin = new RoundRobin()
   /** Until when no worker is made to poll for a task, in monotonic ms. */
   readonly #polledFor = new Map<string, number>()
+  /** Tasks that were answers to polls, and until when nobody else is offered them, in monotonic ms. */
+  readonly #handedOut = new Map<string, number>()
 
   constructor(parts: Parts) {
     this.#parts = parts
@@ -51,7 +53,7 @@ export class Dispatch {
 
   #findWorker(taskId: string): [StoredTask?, (TaskStream | undefined)?] {
     const task = this.#parts.store.tasks.get(taskId)
-    if (!task || task.status !== 'pending' || this.offers.get(taskId) || this.isTreeBusy(task.codebase_id)) return []
+    if (task?.status !== 'pending' || this.isOffered(taskId) || this.isTreeBusy(task.codebase_id)) return []
     const streams = this.#parts.roster.streamsFor(task.codebase_id).filter((stream) => this.#mayTake(stream, task))
     const able = streams.filter(({workerId}) => this.canPush(task, workerId))
     return [task, this.#preferred(task.codebase_id, able.length > 0 ? able : streams)]
@@ -88,6 +90,7 @@ export class Dispatch {
   onClaimed({id, agent_type}: Pick<StoredTask, 'id' | 'agent_type'>): void {
     this.offers.remove(id)
     this.#polledFor.delete(id)
+    this.#handedOut.delete(id)
     if (agent_type !== 'register_codebase') this.backoffs.forgetTask(id)
   }
 
@@ -95,6 +98,7 @@ export class Dispatch {
   forgetTask(taskId: string): void {
     this.offers.remove(taskId)
     this.#polledFor.delete(taskId)
+    this.#handedOut.delete(taskId)
     this.backoffs.forgetTask(taskId)
   }
 
@@ -129,6 +133,12 @@ export class Dispatch {
       this.fillWorker(workerId)
     }
 
+    for (const [taskId, until] of this.#handedOut) {
+      if (until > now) continue
+      this.#handedOut.delete(taskId)
+      this.offer(taskId)
+    }
+
     for (const taskId of this.backoffs.due(now)) this.offer(taskId)
   }
 
@@ -139,13 +149,37 @@ export class Dispatch {
   }
 
   isTreeBusy(codebaseId: string): boolean {
-    return this.occupantOf(codebaseId) !== undefined
+    return this.roomIn(codebaseId) <= 0
   }
 
-  /** The task, running or offered, that occupies the codebase's working tree. */
-  occupantOf(codebaseId: string): string | undefined {
+  /** How many more tasks the codebase's working tree may have. A codebase without a tree has no limit. */
+  roomIn(codebaseId: string): number {
+    const {roster} = this.#parts
+    if (roster.treeOf(codebaseId) === undefined) return Number.POSITIVE_INFINITY
+    return roster.tasksPerTree(codebaseId) - this.#occupants(codebaseId).length
+  }
+
+  /** The task because of which the working tree has no room for this one. */
+  blockerOf({id, codebase_id}: Pick<PendingTask, 'id' | 'codebase_id'>): string | undefined {
+    const others = this.#occupants(codebase_id).filter((taskId) => taskId !== id)
+    return others.length >= this.#parts.roster.tasksPerTree(codebase_id) ? others[0] : undefined
+  }
+
+  /** The tasks in the codebase's working tree, running or offered. */
+  #occupants(codebaseId: string): string[] {
     const tree = this.#parts.roster.treeOf(codebaseId)
-    return tree && (this.#parts.leases.holderOfTree(tree) ?? this.offers.forTree(tree))?.taskId
+    if (tree === undefined) return []
+    return [...this.#parts.leases.onTree(tree), ...this.offers.onTree(tree)].map(({taskId}) => taskId)
+  }
+
+  /** The task was an answer to a poll that did not say whose it is: for a while nobody else is offered it. */
+  handOut(taskId: string): void {
+    this.#handedOut.set(taskId, this.#parts.clock.monotonic() + this.#parts.offerMs)
+  }
+
+  /** Whether the task is offered to somebody, by a push or as an answer to a poll. */
+  isOffered(taskId: string): boolean {
+    return this.offers.get(taskId) !== undefined || this.#handedOut.has(taskId)
   }
 
   #mayTake({workerId, capabilities}: TaskStream, task: PendingTask): boolean {
@@ -182,7 +216,7 @@ export class Dispatch {
       if (this.isTreeBusy(codebaseId)) continue
       for (const task of this.#parts.store.tasks.pendingOf(codebaseId)) {
         if (best && task.priority < best.priority) break
-        if (this.offers.get(task.id) || !this.#mayTake(stream, task)) continue
+        if (this.isOffered(task.id) || !this.#mayTake(stream, task)) continue
         if (!best || this.#isBefore(task, best, stream)) best = task
         break
       }

@@ -20,7 +20,7 @@ export function waitingReason(task: StoredTask, {store, roster, dispatch, leases
   const offer = dispatch.offers.get(task.id)
   const nameOf = (workerId: string) => roster.profile(workerId).name
   if (offer) return `offered to ${nameOf(offer.workerId)}`
-  const occupant = dispatch.occupantOf(task.codebase_id)
+  const occupant = dispatch.blockerOf(task)
   if (occupant) return `working tree busy with task ${occupant}`
 
   const workers = roster.streamsFor(task.codebase_id).map(({workerId}) => workerId)

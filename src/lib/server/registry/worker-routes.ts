@@ -5,6 +5,7 @@ import {heartbeatSchema, registerWorkerSchema} from '../../protocol/schemas.ts'
 import {mayActAs, mayManageTasks} from '../http/auth.ts'
 import {readBody} from '../http/body.ts'
 import type {AppEnv} from '../http/app-env.ts'
+import {addressOf} from '../http/peer.ts'
 import {notFound} from '../http/http-error.ts'
 import {recordHeartbeat} from '../tasks/heartbeats.ts'
 import {listModels} from './model-list.ts'
@@ -34,7 +35,9 @@ export function workerRoutes(app: Hono<AppEnv>, parts: Parts): void {
       mayActAs(identity, body.worker_id, registry, {registers: true})
       const max_concurrent_tasks = slots === null ? null : Math.min(slots, maxSlots)
       const token = identity?.scope === 'worker' ? identity.hash : null
-      return registerWorker(parts, {...body, max_concurrent_tasks, token})
+      const registered = registerWorker(parts, {...body, max_concurrent_tasks, token})
+      parts.leases.recordAddress(body.worker_id, addressOf(c))
+      return registered
     })
     return c.json({
       success: true,
