@@ -103,7 +103,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   }
   try {
     const asksForTokens = tokens.length > 0 && auth !== 'off'
-    parts = assemble(database, {...options, asksForTokens}, await announcerOf(options), disk?.sync)
+    const needsTokens = asksForTokens && auth === 'required'
+    parts = assemble(database, {...options, asksForTokens, needsTokens}, await announcerOf(options), disk?.sync)
     let guard = createAuthGuard(tokens, auth)
     const server = createAdaptorServer({
       fetch: createApp(
@@ -135,12 +136,12 @@ const announcerOf = async ({brokerUrl, clock = systemClock, log = () => {}}: Con
 /** Creates the parts, and restores the leases of tasks that ran under an earlier process. */
 function assemble(
   database: Database,
-  options: ControlPlaneOptions & {asksForTokens: boolean},
+  options: ControlPlaneOptions & {asksForTokens: boolean; needsTokens: boolean},
   announcer: Announcer,
   sync: (() => Promise<void>) | undefined,
 ): Parts {
   migrate(database, options.database, migrations)
-  const {clock = systemClock, log = () => {}, version, asksForTokens} = options
+  const {clock = systemClock, log = () => {}, version, asksForTokens, needsTokens} = options
   const timings = {...defaults, ...options.timings}
   const store = sqliteStore(database)
   const hub = new Hub(clock)
@@ -180,6 +181,7 @@ function assemble(
     log,
     version,
     asksForTokens,
+    needsTokens,
     brokerUrl: options.brokerPublicUrl,
   }
   restoreLeases(parts)

@@ -24,6 +24,16 @@ test('2: empty bodies with a JSON type are accepted, and in mode stream-only jus
   await expect(stranger.connect()).rejects.toThrow('401')
 })
 
+test('2: where every request needs a token, the operator learns why a Python worker gets no tasks, once', async () => {
+  const tokens = [{name: 'py', scope: 'admin' as const, token: 'secret'}]
+  await using plane = await startPlane({tokens})
+  await using worker = await PythonWorker.start(plane.url, {token: 'secret', id: 'w1'})
+  await worker.connect()
+  worker.dropStream()
+  await until(() => worker.events.filter((name) => name === 'connected').length === 2)
+  expect(plane.log).toEqual([expect.stringMatching(/^worker py \(w1\) gets no tasks: .*--auth stream-only$/)])
+})
+
 test('3: a codebase has one id per worker and path, also for the home directory', async () => {
   await using plane = await startPlane()
   await using worker = await PythonWorker.start(plane.url)

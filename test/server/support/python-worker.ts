@@ -2,6 +2,8 @@ import {randomUUID} from 'node:crypto'
 import {Api} from './api.ts'
 import {Listener} from './events.ts'
 
+const agent = 'Python/3.11 aiohttp/3.8.4'
+
 type Options = {token?: string; hangs?: boolean; paths?: string[]; id?: string; name?: string}
 type Frame = {id: string; codebase_id: string; agent_type: string; prompt: string; metadata: Record<string, unknown>}
 
@@ -57,6 +59,7 @@ export class PythonWorker implements AsyncDisposable {
   async registerCodebase(name: string, path: string): Promise<string> {
     const body = {name, path, description: '', worker_id: this.id}
     const answer = await this.#send('POST', '/v1/opencode/codebases', body)
+    if (!answer.codebase) return '' // refused
     const id: string = answer.codebase.id
     this.codebases.set(path.replace(/\/$/, ''), id)
     return id
@@ -87,6 +90,7 @@ export class PythonWorker implements AsyncDisposable {
       'x-codebases': ids,
       'x-capabilities': 'opencode,build,deploy,test',
       accept: 'text/event-stream',
+      'user-agent': agent,
       ...(this.#options.token ? {authorization: `Bearer ${this.#options.token}`} : {}),
     }
     const path = `/v1/worker/tasks/stream?agent_name=py&worker_id=${this.id}`
@@ -98,7 +102,8 @@ export class PythonWorker implements AsyncDisposable {
   }
 
   async poll(): Promise<Frame[]> {
-    const tasks: Frame[] = await this.#send('GET', '/v1/opencode/tasks?status=pending')
+    const answer = await this.#send('GET', '/v1/opencode/tasks?status=pending')
+    const tasks: Frame[] = Array.isArray(answer) ? answer : []
     for (const task of tasks) if (this.#isForMe(task)) this.#keep(this.#run(task))
     return tasks
   }
@@ -193,7 +198,7 @@ export class PythonWorker implements AsyncDisposable {
 
   // oxlint-disable-next-line typescript/no-explicit-any -- as in api.ts
   async #send(method: string, path: string, body?: unknown): Promise<any> {
-    const answer = await this.#api.send(method, path, body, {'user-agent': 'Python/3.11 aiohttp/3.8.4'})
+    const answer = await this.#api.send(method, path, body, {'user-agent': agent})
     const isFine = answer.status === 200 && answer.headers.get('content-type')?.startsWith('application/json')
     if (!isFine) this.refused.push(`${method} ${path}: ${answer.status} ${JSON.stringify(answer.body)}`)
     return answer.body

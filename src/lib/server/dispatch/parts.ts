@@ -44,6 +44,8 @@ export type Parts = {
   /** Version of the program, if known. */
   version: string | undefined
   asksForTokens: boolean
+  /** Every request needs a token. The existing worker sends one with its stream only. */
+  needsTokens: boolean
   /** The Redis URL that is announced to workers, if any. */
   brokerUrl: string | undefined
 }

@@ -35,8 +35,9 @@ export function waitingReason(task: StoredTask, {store, roster, dispatch, leases
     return workers.length === 1 ? `worker ${nameOf(only)} has no free slot` : 'no worker has a free slot'
   if (refusals.some((refusal) => refusal !== undefined))
     return `worker ${nameOf(only)} did not take it; asked again soon`
-  const [slow] = workers.filter((workerId) => !dispatch.canPush(task, workerId))
-  if (slow) return `its prompt is too long to be pushed to worker ${nameOf(slow)}, which takes it when it polls`
+  const slow = workers.find((workerId) => !dispatch.canPush(task, workerId))
+  if (slow !== undefined)
+    return `its prompt is too long to be pushed to worker ${nameOf(slow)}, which takes it when it polls`
   if (task.required?.length) return `no worker connected has the capabilities ${task.required.join(', ')}`
   return null
 
