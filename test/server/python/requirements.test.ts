@@ -28,9 +28,11 @@ test('2: where every request needs a token, the operator learns why a Python wor
   const tokens = [{name: 'py', scope: 'admin' as const, token: 'secret'}]
   await using plane = await startPlane({tokens})
   await using worker = await PythonWorker.start(plane.url, {token: 'secret', id: 'w1'})
+  const connections = () => worker.events.filter((name) => name === 'connected').length
   await worker.connect()
+  await until(() => connections() === 1)
   worker.dropStream()
-  await until(() => worker.events.filter((name) => name === 'connected').length === 2)
+  await until(() => connections() === 2)
   expect(plane.log).toEqual([expect.stringMatching(/^worker py \(w1\) gets no tasks: .*--auth stream-only$/)])
 })
 
