@@ -95,7 +95,7 @@ export class RunUploader {
 
   /** Sends the report until it is acknowledged or finally refused. Resolves with false if it stays in the journal. */
   async uploadReport(run: UploadedRun, report: StatusUpdate, tail?: Tail): Promise<boolean> {
-    const {client, registration, emit, workerId, signal, journal, clock} = this.#options
+    const {client, registration, emit, signal, journal, clock} = this.#options
     const {task_id: taskId} = run
     await registration.untilRegistered(signal)
     if (signal.aborted) return false
@@ -107,11 +107,6 @@ export class RunUploader {
       if (signal.aborted) return false
       const reason = messageOf(error)
       emit({type: 'task.refused', taskId, reason, kept: saveRefusedReport(run, {reason, report, at: clock.now()})})
-    }
-
-    // Where a claim sets the task to `running`, the final state also releases it.
-    if (!registration.has('claim-task')) {
-      await client.release(workerId, {task_id: taskId, status: report.status}, signal).catch(() => {})
     }
 
     journal.remove(run)
