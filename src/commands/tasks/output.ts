@@ -11,7 +11,7 @@ export default class TasksOutput extends BaseCommand {
     '<%= config.bin %> <%= command.id %> TASK --follow',
     '<%= config.bin %> <%= command.id %> TASK --raw > events.ndjson',
   ]
-  static override args = {task: Args.string({description: 'Task id', required: true})}
+  static override args = {task: Args.string({description: 'Task id, or its beginning', required: true})}
   static override flags = {
     follow: Flags.boolean({summary: 'Continue until the task ends, and exit by its outcome'}),
     raw: Flags.boolean({summary: "Print OpenCode's events unchanged"}),
@@ -19,9 +19,10 @@ export default class TasksOutput extends BaseCommand {
 
   async run(): Promise<{outputs: OutputChunk[]}> {
     const {args, flags} = await this.parse(TasksOutput)
-    const [{OutputView}, {readOutput}] = await Promise.all([
+    const [{OutputView}, {readOutput}, {withTaskId}] = await Promise.all([
       import('../../lib/ui/text/output-view.ts'),
       import('../../lib/client/read-output.ts'),
+      import('../../lib/client/short-id.ts'),
     ])
     await using client = await this.controlPlane(await this.loadContext(flags))
     const outputs: OutputChunk[] = []
@@ -31,7 +32,7 @@ export default class TasksOutput extends BaseCommand {
       else if (flags.raw) process.stdout.write(chunk.output)
       else view.add(chunk)
     }
-    const task = await client.task(args.task)
+    const task = await withTaskId(client, args.task, (id) => client.task(id))
     if (flags.follow) await this.#follow(task.id, client, take)
     else await readOutput(client, task.id, take)
     if (!this.jsonEnabled() && !flags.raw) view.end()

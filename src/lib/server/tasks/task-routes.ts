@@ -5,12 +5,12 @@ import {createTaskSchema, retrySchema, statusUpdateSchema, triggerSchema} from '
 import {mayActAs, mayManageTasks} from '../http/auth.ts'
 import {readBody} from '../http/body.ts'
 import type {AppEnv} from '../http/app-env.ts'
-import {notFound} from '../http/http-error.ts'
+import {HttpError, notFound} from '../http/http-error.ts'
 import {recordContact} from './heartbeats.ts'
-import {nextCursorHeader} from '../http/paging.ts'
+import {nextCursorHeader, orderHeader} from '../http/paging.ts'
 import type {Parts} from '../dispatch/parts.ts'
 import {isPseudoCodebase} from '../dispatch/roster.ts'
-import type {StoredTask} from '../store/store.ts'
+import {taskOrders, type StoredTask, type TaskOrder} from '../store/store.ts'
 import {listTasks, claimableTasks} from './task-lists.ts'
 import {requestTask} from './task-requests.ts'
 import {wireTask} from '../streams/task-view.ts'
@@ -51,10 +51,11 @@ function reading(app: Hono<AppEnv>, parts: Parts): void {
   const shown = (task: StoredTask) => wireTask(task, waitingReason(task, parts))
 
   app.get(routes.tasks, (c) => {
-    const {status, worker_id, codebase_id, limit, cursor} = c.req.query()
-    const isPoll = status === 'pending' && [codebase_id, limit, cursor].every((value) => value === undefined)
+    const {status, worker_id, codebase_id, id_prefix, order, limit, cursor} = c.req.query()
+    const isPoll =
+      status === 'pending' && [codebase_id, id_prefix, order, limit, cursor].every((value) => value === undefined)
     if (isPoll) return c.json(claimableTasks(parts, worker_id))
-    return page(c, {status, worker_id, codebase_id, limit, cursor})
+    return page(c, {status, worker_id, codebase_id, id_prefix, order: readOrder(order), limit, cursor})
   })
 
   app.get(routes.codebaseTasks, (c) => {
@@ -70,8 +71,15 @@ function reading(app: Hono<AppEnv>, parts: Parts): void {
   function page(c: Context<AppEnv>, query: Parameters<typeof listTasks>[1]) {
     const {tasks, next} = listTasks(parts, query)
     if (next) c.header(nextCursorHeader, next)
+    if (query.order) c.header(orderHeader, query.order)
     return c.json(tasks)
   }
+}
+
+function readOrder(text: string | undefined): TaskOrder | undefined {
+  const order = taskOrders.find((known) => known === text)
+  if (text !== undefined && order === undefined) throw new HttpError(400, `order must be ${taskOrders.join(' or ')}`)
+  return order
 }
 
 function changes(app: Hono<AppEnv>, parts: Parts): void {
