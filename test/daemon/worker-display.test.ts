@@ -27,7 +27,8 @@ function displayOf({isLogRedirected = false} = {}) {
   )
   bus.on((event) => event.type === 'notice' && display.write(`${event.text}\n`))
   const nothing = async () => {}
-  const controls = {cancel: nothing, setPaused: nothing, drain: nothing, leave: () => {}, isDetachable: false}
+  const create = async () => ''
+  const controls = {cancel: nothing, create, setPaused: nothing, drain: nothing, leave: () => {}, isDetachable: false}
   return {display, lines, end, watchers, open: () => display.open(controls, {watch, emit: bus.emit})}
 }
 

@@ -11,6 +11,7 @@ export const requestSchema = v.variant('op', [
   v.object({op: v.literal('pause')}),
   v.object({op: v.literal('resume')}),
   v.object({op: v.literal('cancel'), task_id: v.string()}),
+  v.object({op: v.literal('create-task'), codebase_id: v.string(), prompt: v.string()}),
   v.object({op: v.literal('sync-sessions'), all: v.boolean()}),
   v.object({op: v.literal('add-codebase'), name: v.string(), path: v.string(), description: v.string()}),
 ])
@@ -51,6 +52,7 @@ const endedSchema = v.object({
 const waitingSchema = v.object({
   id: v.string(),
   title: v.string(),
+  path: v.optional(v.string(), ''),
   reason: v.string(),
   since: v.number(),
   at: v.number(),

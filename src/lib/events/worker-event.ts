@@ -54,7 +54,7 @@ export const workerEventSchema = v.variant('type', [
   }),
   /** This worker has claimed the task. */
   event('task.claimed', {taskId, attempt: v.number()}),
-  event('task.waiting', {taskId, title: text, reason: text}),
+  event('task.waiting', {taskId, title: text, reason: text, path: v.exactOptional(text)}),
   event('task.dropped', {taskId, reason: text}),
   event('task.started', {
     taskId,
@@ -87,7 +87,15 @@ export const workerEventSchema = v.variant('type', [
   event('task.refused', {taskId, reason: text, kept: v.optional(v.nullable(text), null)}),
   /** The waiting tasks of this worker's codebases. Emitted only while somebody watches. `more`: number of unlisted tasks. */
   event('queue.changed', {
-    tasks: v.array(v.object({id: taskId, title: text, reason: v.nullable(text), since: v.nullable(v.number())})),
+    tasks: v.array(
+      v.object({
+        id: taskId,
+        title: text,
+        reason: v.nullable(text),
+        since: v.nullable(v.number()),
+        path: v.exactOptional(text),
+      }),
+    ),
     more: v.number(),
   }),
   event('pause.changed', {isPaused: v.boolean()}),

@@ -140,7 +140,7 @@ test('SIGHUP reloads under the dashboard too, and the dashboard shows the new sl
   await terminal.shows('slots 0/7')
   terminal.press('3')
   await terminal.shows('Settings reloaded: max_concurrent_tasks')
-  terminal.press('q', 'y')
+  terminal.press('q')
   await isEnded(terminal)
 })
 
@@ -186,7 +186,7 @@ test('Ctrl-Z returns the terminal and fg takes it again, also after SIGSTOP', as
   await terminal.hides('Stopped')
   terminal.press('4')
   await terminal.shows('[4 Codebases]')
-  terminal.press('q', 'y')
+  terminal.press('q')
   await isEnded(terminal)
 })
 
@@ -264,4 +264,38 @@ test('without the dashboard log lines are printed; with stderr redirected there 
   terminal.press('C-c')
   await isEnded(terminal)
   expect(readFileSync(join(fleet.path, 'log'), 'utf8')).toContain('Worker is stopped')
+})
+
+test('n creates a task and c cancels a waiting one, in the dashboard of the worker and in an attached one', async () => {
+  await using fleet = await startFleet()
+  const [path = ''] = twoCodebases(fleet)
+  using terminal = await startHere(fleet, {codebases: [path]})
+  using attached = await openTerminal({cwd: fleet.path, env: fleet.env})
+  await terminal.shows('Press n to create one')
+  terminal.press('n')
+  await terminal.shows('New task for a:')
+  terminal.type('@hang @lines=1')
+  terminal.press('Enter')
+  await terminal.shows(/Created task [0-9a-f]{8}\.|❯ .* running .* @hang/)
+  attached.run('dashboard')
+  await attached.shows(/❯ .* running .* @hang/)
+  for (const [i, screen] of [terminal, attached].entries()) {
+    screen.press('n')
+    await screen.shows('New task for a:')
+    screen.type(`Later ${i}`)
+    screen.press('Enter')
+    await screen.shows(new RegExp(`waits .* Later ${i}`))
+    screen.press('j', 'c')
+    await screen.shows(/Cancel task .* \(Later \d\)\?/)
+    screen.press('y')
+    await screen.hides(`Later ${i}`)
+  }
+  const tasks = (await fleet.http.call('GET', '/v1/opencode/tasks?limit=9&order=oldest')).body
+  expect(tasks.map(({title, status}: Record<string, string>) => `${title} ${status}`)).toEqual([
+    '@hang @lines=1 running',
+    'Later 0 cancelled',
+    'Later 1 cancelled',
+  ])
+  attached.press('q')
+  await isEnded(attached)
 })

@@ -126,12 +126,14 @@ function recordRefusal(view: View, {taskId, reason}: Extract<TaskEvent, {type: '
 const dropOldLines = (task: EndedTask, index: number): EndedTask =>
   index < viewLimits.endedWithLines || task.lines === emptyTail ? task : {...task, lines: emptyTail}
 
-function addWaiting(view: View, {taskId: id, title, reason, at}: Extract<TaskEvent, {type: 'task.waiting'}>): View {
+function addWaiting(view: View, event: Extract<TaskEvent, {type: 'task.waiting'}>): View {
+  const {taskId: id, title, reason, path = '', at} = event
   const known = view.waiting.findIndex((task) => task.id === id)
   const task: WaitingTask = {
     id,
     title: truncate(title),
     reason: truncate(reason),
+    path,
     since: view.waiting[known]?.since ?? at,
     at,
   }

@@ -97,9 +97,10 @@ function setQueue(view: View, {tasks, more, at}: Extract<WorkerEvent, {type: 'qu
   const waiting = tasks
     .filter(({id}) => !activeIds.has(id))
     .slice(0, viewLimits.waiting)
-    .map(({id, title, reason, since}) => ({
+    .map(({id, title, reason, since, path = ''}) => ({
       id,
       title: truncate(title),
+      path,
       reason: truncate(reason ?? known.get(id)?.reason ?? ''),
       since: since ?? known.get(id)?.since ?? at,
       at,

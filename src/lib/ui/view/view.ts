@@ -25,6 +25,8 @@ export type TaskView = {
 export type WaitingTask = {
   readonly id: string
   readonly title: string
+  /** Path of its codebase. Empty if unknown. */
+  readonly path: string
   readonly reason: string
   readonly since: number
   readonly at: number

@@ -233,7 +233,8 @@ export class TaskRunner implements ActiveTasks {
       this.#waiting.set(task.id, task)
     }
 
-    this.#options.emit({type: 'task.waiting', taskId: task.id, title: task.title, reason})
+    const path = this.#options.codebases.pathOf(task.codebase_id) ?? ''
+    this.#options.emit({type: 'task.waiting', taskId: task.id, title: task.title, reason, path})
   }
 
   #begin(offered: Task, treeLock: Lock | undefined): void {
