@@ -107,6 +107,7 @@ export default class TasksCreate extends BaseCommand {
       timeoutMs: (flags.timeout ?? 0) * 1000,
       print: isOutputShown ? (text) => this.log(text) : undefined,
       notify: (text) => this.logToStderr(text),
+      status: process.stderr,
     })
     if (end.type === 'interrupted') return this.#interrupted(client, created.id, flags['cancel-on-interrupt'])
     if (end.type === 'timeout')

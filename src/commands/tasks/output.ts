@@ -33,40 +33,35 @@ export default class TasksOutput extends BaseCommand {
       else view.add(chunk)
     }
     const task = await withTaskId(client, args.task, (id) => client.task(id))
-    if (flags.follow) await this.#follow(task.id, client, take)
+    if (flags.follow) await this.#follow(client, task.id, take, flags.raw)
     else await readOutput(client, task.id, take)
     if (!this.jsonEnabled() && !flags.raw) view.end()
     return {outputs}
   }
 
   async #follow(
-    id: string,
     client: Awaited<ReturnType<TasksOutput['controlPlane']>>,
+    id: string,
     onOutput: (chunk: OutputChunk) => void,
+    isRaw: boolean,
   ) {
-    const [{watchTask}, {outcomeCode}, {systemClock}, {onTermination}, {droppedText}] = await Promise.all([
-      import('../../lib/client/watch-task.ts'),
+    const [{waitForTask}, {outcomeCode}, {onTermination}] = await Promise.all([
+      import('../../lib/ui/text/wait-for-task.ts'),
       import('../../lib/client/outcome.ts'),
-      import('../../lib/core/clock.ts'),
       import('../../lib/core/signals.ts'),
-      import('../../lib/ui/text/output-view.ts'),
     ])
     const stop = new AbortController()
     using _signals = onTermination(() => stop.abort())
-    try {
-      const task = await watchTask(id, {
-        client,
-        clock: systemClock,
-        signal: stop.signal,
-        onOutput,
-        onDropped: (bytes) => this.logToStderr(droppedText(bytes)),
-        onTrouble: (reason) => this.logToStderr(`${reason} Trying again.`),
-      })
-      if (task.error) this.logToStderr(`${task.status}: ${task.error}`)
-      process.exitCode = outcomeCode(task)
-    } catch (error) {
-      if (!stop.signal.aborted) throw error
-      this.exit(exitCodes.interrupted)
-    }
+    const end = await waitForTask(id, {
+      client,
+      signal: stop.signal,
+      timeoutMs: 0,
+      onOutput,
+      notify: (text) => this.logToStderr(text),
+      status: isRaw ? undefined : process.stderr, // raw output may end within a line
+    })
+    if (end.type !== 'ended') return this.exit(exitCodes.interrupted)
+    if (end.task.error) this.logToStderr(`${end.task.status}: ${end.task.error}`)
+    process.exitCode = outcomeCode(end.task)
   }
 }

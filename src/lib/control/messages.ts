@@ -1,5 +1,6 @@
 import * as v from 'valibot'
 import {levelSchema, connectionSchema, phaseSchema, troubleKindSchema} from '../events/worker-event.ts'
+import {agentStateSchema} from '../protocol/agent-state.ts'
 import {finalStatuses} from '../protocol/statuses.ts'
 
 /** The requests of local commands to a running worker. Each is one line of JSON. */
@@ -33,6 +34,8 @@ const taskSchema = v.object({
   pid: v.optional(v.nullable(v.number()), null),
   /** Why its agent waits for the provider. */
   waiting: v.optional(v.nullable(v.string()), null),
+  /** What its agent does now. */
+  agent_state: v.optional(v.nullable(agentStateSchema), null),
   lines: v.optional(linesSchema, noLines),
 })
 

@@ -1,4 +1,5 @@
 import * as v from 'valibot'
+import {agentStateSchema} from '../protocol/agent-state.ts'
 import {finalStatuses} from '../protocol/statuses.ts'
 
 const phases = ['idle', 'starting', 'running', 'draining', 'stopping', 'stopped', 'failed'] as const
@@ -74,6 +75,8 @@ export const workerEventSchema = v.variant('type', [
     message: v.nullable(text),
     until: v.nullable(v.number()),
   }),
+  /** What the agent does now. Emitted about once a second at most. */
+  event('task.state', {taskId, ...agentStateSchema.entries}),
   event('task.stopping', {taskId, reason: text}),
   event('task.finished', {
     taskId,

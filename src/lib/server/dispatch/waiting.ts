@@ -1,10 +1,17 @@
 import {parseTime} from '../../core/clock.ts'
+import type {WireAgentState} from '../../protocol/agent-state.ts'
 import {globalCodebase, pendingCodebase} from '../../protocol/routes.ts'
 import type {Parts} from './parts.ts'
 import type {StoredTask} from '../store/store.ts'
 
 /** A worker without a stream counts as polling if it made a request this recently. */
 const recentMs = 45_000
+
+/** What the agent of a running task does now, as its worker has reported. */
+export function agentStateOf({id, status}: StoredTask, {leases, clock}: Parts): WireAgentState | null {
+  const known = status === 'running' ? leases.get(id)?.state : undefined
+  return known ? {state: known.state, what: known.what, for_ms: Math.round(clock.monotonic() - known.since)} : null
+}
 
 /** The reason, for people, why a pending task is not taken yet, or why the agent of a running task waits. */
 export function waitingReason(task: StoredTask, {store, roster, dispatch, leases, clock}: Parts): string | null {

@@ -15,7 +15,7 @@ import {listTasks, claimableTasks} from './task-lists.ts'
 import {requestTask} from './task-requests.ts'
 import {wireTask} from '../streams/task-view.ts'
 import {cancelTask, requireTask, reportStatus, retryTask} from './tasks.ts'
-import {waitingReason} from '../dispatch/waiting.ts'
+import {agentStateOf, waitingReason} from '../dispatch/waiting.ts'
 
 /** Routes of tasks: clients create and cancel them, workers report on them, both read them. */
 export function taskRoutes(app: Hono<AppEnv>, parts: Parts): void {
@@ -48,7 +48,10 @@ function creation(app: Hono<AppEnv>, parts: Parts): void {
 }
 
 function reading(app: Hono<AppEnv>, parts: Parts): void {
-  const shown = (task: StoredTask) => wireTask(task, waitingReason(task, parts))
+  const shown = (task: StoredTask) => ({
+    ...wireTask(task, waitingReason(task, parts)),
+    agent_state: agentStateOf(task, parts),
+  })
 
   app.get(routes.tasks, (c) => {
     const {status, worker_id, codebase_id, id_prefix, order, limit, cursor} = c.req.query()

@@ -1,6 +1,7 @@
 import {basename} from 'node:path'
 import {cell, column, emptyRow, row, type Area, type Row, type Tone} from './cells.ts'
 import {selectedRow, shownTask, type Screen} from './screen.ts'
+import {agentStateLine} from './pane-output.ts'
 import {idCell, selectionMark, taskList} from './task-list.ts'
 import {formatDuration} from '../text/times.ts'
 import type {TaskPhase, TaskView, View, WaitingTask} from '../view/view.ts'
@@ -63,15 +64,15 @@ type Cells = {
   detailTone: Tone
 }
 
-function activeCells(task: TaskView, _now: number): Cells {
+function activeCells(task: TaskView, now: number): Cells {
   const {phase, waiting, lines} = task
-  const isWaiting = waiting !== null
+  const doing = agentStateLine(task, now)
   return {
     task,
     state: phase,
     stateTone: phaseTones[phase],
-    detail: waiting ?? lines.items.at(-1) ?? '',
-    detailTone: isWaiting ? 'warn' : 'dim',
+    detail: waiting ?? doing ?? lines.items.at(-1) ?? '',
+    detailTone: waiting === null ? 'dim' : 'warn',
   }
 }
 

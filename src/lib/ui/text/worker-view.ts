@@ -4,6 +4,8 @@ import {parseTime} from '../../core/clock.ts'
 import type {MonitorWorker} from '../../protocol/schemas.ts'
 import {fittedTable, type Cell, type Column, type Screen} from './fitted-table.ts'
 import {age, plainLine, table} from './table.ts'
+import {formatClock} from './times.ts'
+import {agentStateText} from '../../protocol/agent-state.ts'
 
 const columns: readonly Column[] = [
   {heading: 'ID'},
@@ -89,10 +91,11 @@ export function workerDetails(worker: WorkerStatus, now: number): string {
   const codebases = worker.codebases.map(
     ({id, name, path}) => `  ${id}  ${path}${name && name !== path ? `  (${plainLine(name, 30)})` : ''}`,
   )
-  const tasks = worker.tasks.map(
-    ({id, phase, since, title, waiting}) =>
-      `  ${id}  ${phase} for ${age(since, now)}  ${plainLine(title, 60)}${waiting === null ? '' : `  (${plainLine(waiting, 200)})`}`,
-  )
+  const tasks = worker.tasks.map(({id, phase, since, title, waiting, agent_state: state}) => {
+    const doing = state && phase === 'running' ? `${agentStateText(state)}, ${formatClock(now - state.since)}` : null
+    const detail = waiting ?? doing
+    return `  ${id}  ${phase} for ${age(since, now)}  ${plainLine(title, 60)}${detail === null ? '' : `  (${plainLine(detail, 200)})`}`
+  })
   return [
     head,
     'codebases',

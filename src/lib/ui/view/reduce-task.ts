@@ -29,6 +29,10 @@ export function reduceTask(view: View, event: TaskEvent): View {
       return updateTask(view, taskId, () => ({
         waiting: event.message === null ? null : truncate(providerWaitText(event)),
       }))
+    case 'task.state':
+      return updateTask(view, taskId, () => ({
+        agentState: {state: event.state, what: truncate(event.what), since: event.since},
+      }))
     case 'task.stopping':
       return updateTask(view, taskId, ({phase}) => (phase === 'reporting' ? {} : {phase: 'stopping'}))
     case 'task.finished':
@@ -66,6 +70,7 @@ function addTask(view: View, event: Extract<TaskEvent, {type: 'task.received'}>)
     phase: 'claiming',
     since,
     waiting: null,
+    agentState: null,
     lines: emptyTail,
   }
   const {tasks, waiting} = removeTask(view, id)

@@ -26,10 +26,11 @@ export function statusFromView(view: View, facts: ProcessFacts, now: number): Wo
     slots,
     codebases: codebases.flatMap(({id, name, path}) => (id === null ? [] : [{id, name, path}])),
     refused: codebases.flatMap(({name, path, problem}) => (problem === null ? [] : [{name, path, reason: problem}])),
-    tasks: view.tasks.map(({path, sessionId, lines, ...task}) => ({
+    tasks: view.tasks.map(({path, sessionId, agentState, lines, ...task}) => ({
       ...task,
       codebase: path,
       session_id: sessionId,
+      agent_state: agentState,
       lines: takeNewest(lines, statusLimits.lines, maxChars),
     })),
     waiting: view.waiting.filter(({at}) => now - at < staleMs),
@@ -61,7 +62,9 @@ export function viewFromStatus(status: WorkerStatus, now: number): View {
     farewell: status.farewell,
     link: {value: status.link, since: status.link_since ?? now, reason: status.link_reason},
     slots: status.slots,
-    tasks: status.tasks.map(({codebase, session_id: sessionId, ...task}) => ({...task, path: codebase, sessionId})),
+    tasks: status.tasks.map(({codebase, session_id: sessionId, agent_state: agentState, ...task}) => ({
+      ...{...task, path: codebase, sessionId, agentState},
+    })),
     waiting: status.waiting,
     waitingMore: status.waiting_more,
     ended: status.ended.map(({codebase, ...task}) => ({...task, path: codebase, lines: emptyTail})),

@@ -1,5 +1,6 @@
 import type {LogLevel} from '../../events/log-line.ts'
 import type {Connection, Phase, TroubleKind} from '../../events/worker-event.ts'
+import type {AgentState} from '../../protocol/agent-state.ts'
 import type {FinalStatus} from '../../protocol/statuses.ts'
 import {emptyTail, type Tail} from './tail.ts'
 
@@ -18,6 +19,8 @@ export type TaskView = {
   readonly since: number
   /** Why its agent waits for the provider. Null if it does not. */
   readonly waiting: string | null
+  /** What its agent does now. Null if unknown. */
+  readonly agentState: AgentState | null
   readonly lines: Tail<string>
 }
 
