@@ -29,7 +29,11 @@ function displayOf({isLogRedirected = false} = {}) {
   const nothing = async () => {}
   const create = async () => ''
   const controls = {cancel: nothing, create, setPaused: nothing, drain: nothing, leave: () => {}, isDetachable: false}
-  return {display, lines, end, watchers, open: () => display.open(controls, {watch, emit: bus.emit})}
+  const open = () => {
+    display.open(controls, bus.emit)
+    display.watchQueue(watch)
+  }
+  return {display, lines, end, watchers, open}
 }
 
 test('log lines are written until the dashboard opens, and a summary line is written when it closes', async () => {

@@ -91,6 +91,8 @@ export const workerStatusSchema = v.object({
   pid: v.number(),
   version: v.string(),
   phase: phaseSchema,
+  /** What the start waits for. */
+  startup: v.optional(v.nullable(v.object({step: v.string(), since: v.number()})), null),
   paused: v.optional(v.boolean(), false),
   /** Why the worker takes no tasks, or none of a provider (`name`). */
   troubles: v.optional(

@@ -82,6 +82,18 @@ function diskStatus({disk, retention}: RunningWorker): WorkerStatus['disk'] {
   return {path, free, minimum, is_low: isLow, free_inodes: freeInodes, runs: retention.usage}
 }
 
+/** The controls of the dashboard while the worker starts: it can only be left. */
+export function startingControls(step: LocalControlContext['step']): Controls {
+  const notYet = async () => {
+    throw new Error('The worker is still starting.')
+  }
+  return {
+    ...{cancel: notYet, create: notYet, setPaused: notYet, drain: notYet},
+    leave: () => step('Ctrl-C'),
+    isDetachable: false,
+  }
+}
+
 /** The controls for the dashboard of this process. */
 export function dashboardControls(context: LocalControlContext): Controls {
   const {worker, ladder, step} = context

@@ -17,6 +17,8 @@ export function logLine(event: WorkerEvent): LogLine {
   switch (event.type) {
     case 'phase.changed':
       return {level: event.to === 'failed' ? 'error' : 'info', text: `Worker is ${event.to}`}
+    case 'startup.changed':
+      return {level: 'debug', text: `Starting: ${event.step}`}
     case 'link.changed':
       return connectionLine(event)
     case 'broker.changed':

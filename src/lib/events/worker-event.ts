@@ -35,6 +35,8 @@ const taskId = v.string()
  */
 export const workerEventSchema = v.variant('type', [
   event('phase.changed', {from: phaseSchema, to: phaseSchema}),
+  /** What the start waits for. */
+  event('startup.changed', {step: text}),
   event('link.changed', {link: connectionSchema, reason: text}),
   event('broker.changed', {isUp: v.boolean(), reason: text}),
   event('worker.registered', {workerId: text, name: text, server: text, first: v.boolean()}),

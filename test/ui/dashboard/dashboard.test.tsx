@@ -54,6 +54,27 @@ test('a selected task stays selected when others change; when it disappears, the
   expect(screen.lines().join('\n')).toMatch(/❯ (cccccccc|dddddddd)/)
 })
 
+test('what an agent does now is shown with a clock, in the list and with its output', async () => {
+  const now = Date.now()
+  const doing = {
+    type: 'task.state',
+    taskId: 'aaaaaaaa-1',
+    state: 'tool',
+    what: 'bash npm test',
+    since: now - 62_000,
+  } as const
+  using screen = draw(after(connected(), ...running('aaaaaaaa-1', 'Fix it')), {columns: 120})
+  await screen.shows('No output yet.')
+  screen.emit({...doing, state: 'starting', what: '', since: now - 5000})
+  await screen.shows(/❯ aaaaaaaa running .* Fix it +OpenCode is starting, 5 s/)
+  await screen.hides('No output yet.')
+  screen.emit(doing)
+  await screen.shows(/❯ aaaaaaaa running .* Fix it +running bash npm test, 1:02/)
+  await screen.shows(/── aaaaaaaa Fix it ─+\nrunning .*\n▸ running bash npm test, 1:02/)
+  screen.emit({type: 'task.stopping', taskId: 'aaaaaaaa-1', reason: 'cancelled'})
+  await screen.hides('npm test')
+})
+
 test('output: all retained lines of a task, followed until the user scrolls up, also after its end', async () => {
   const lines = Array.from({length: 100}, (_, i) => said('aaaaaaaa-1', `line ${i}`))
   using screen = draw(after(busy(), ...lines))
@@ -290,8 +311,10 @@ test('a thousand events a second are drawn about ten times a second; without eve
 test('an empty task list says why it is empty', async () => {
   using screen = draw(after(newView(), {type: 'phase.changed', from: 'idle', to: 'starting'}))
   await screen.shows('Starting.')
+  screen.emit({type: 'startup.changed', step: 'asking OpenCode for its version', at: Date.now()} as never)
+  await screen.shows(/History\n\n {2}Starting: asking OpenCode for its version, \d s/)
   screen.emit({type: 'notice', level: 'warn', text: 'nothing listens there. Trying again.'})
-  await screen.shows(/History\n\n {2}nothing listens there\. Trying again\./)
+  await screen.shows(/ {2}Starting: asking .*\n {2}nothing listens there\. Trying again\./)
   screen.emit({type: 'phase.changed', from: 'starting', to: 'running'})
   await screen.shows('No codebase is served')
   screen.emit({type: 'codebase.registered', codebaseId: 'cb1', name: 'api', path: '/srv/api'})

@@ -1,8 +1,9 @@
 import {existsSync, readFileSync, writeFileSync} from 'node:fs'
 import {join} from 'node:path'
 import {expect, test} from 'vitest'
-import {root} from '../../support/cli.ts'
+import {root, stubAgent} from '../../support/cli.ts'
 import {startFleet} from '../../support/fleet.ts'
+import {startProxy} from '../../support/proxy.ts'
 import {repository, until} from '../../support/scratch.ts'
 import {openTerminal, type Terminal} from '../../support/terminal.ts'
 
@@ -298,4 +299,53 @@ test('n creates a task and c cancels a waiting one, in the dashboard of the work
   ])
   attached.press('q')
   await isEnded(attached)
+})
+
+/** An OpenCode that prints its version when this file exists. */
+function slowOpenCode(folder: string) {
+  const [binary, isReady] = [join(folder, 'slow-opencode'), join(folder, 'is-ready')]
+  const wait = `if [ "$1" = --version ]; then until [ -e ${isReady} ]; do sleep 0.1; done; fi`
+  writeFileSync(binary, `#!/bin/sh\n${wait}\nexec ${stubAgent} "$@"\n`, {mode: 0o755})
+  return {binary, ready: () => writeFileSync(isReady, '')}
+}
+
+test('the dashboard of a start is drawn before anything is waited for, and says what it waits for', async () => {
+  await using fleet = await startFleet()
+  const [path = ''] = twoCodebases(fleet)
+  const {binary, ready} = slowOpenCode(fleet.path)
+  await using proxy = await startProxy(fleet.url)
+  proxy.rule = () => 'silence'
+  using terminal = await openTerminal({cwd: fleet.path, env: {...fleet.env, OPENCODE_BIN_PATH: binary}})
+  terminal.run('start', '--server', proxy.url, '--name', 'w', '--codebase', path)
+  await terminal.shows(/w idle[^]*Starting: asking OpenCode for its version, \d+ s/)
+  ready()
+  await terminal.shows(new RegExp(`w starting[^]*Starting: registering with ${proxy.url}, \\d+ s`))
+  terminal.press('n')
+  await terminal.shows('No codebase is served.')
+  proxy.rule = () => 'pass'
+  proxy.cut(/./)
+  await terminal.shows(/w running[^]*Press n to create one/)
+  terminal.press('q')
+  await isEnded(terminal)
+})
+
+test('q leaves a start at once, and a start that fails restores the terminal and says why', async () => {
+  await using fleet = await startFleet()
+  const [path = ''] = twoCodebases(fleet)
+  const {binary} = slowOpenCode(fleet.path)
+  using terminal = await openTerminal({cwd: fleet.path, env: {...fleet.env, OPENCODE_BIN_PATH: binary}})
+  terminal.type(`clear; echo ${before}`)
+  terminal.press('Enter')
+  await terminal.shows(new RegExp(`^${before}$`, 'm'))
+  const start = ['start', '--server', fleet.url, '--name', 'w', '--codebase', path]
+  terminal.run(...start)
+  await terminal.shows('Starting: asking OpenCode')
+  terminal.press('q')
+  await isEnded(terminal)
+  await terminal.isRestored(before)
+  writeFileSync(binary, '#!/bin/sh\nsleep 0.5\necho no version\n')
+  terminal.run(...start)
+  await terminal.shows(/Error: .*\n? +→/)
+  await isEnded(terminal)
+  await terminal.isRestored('')
 })

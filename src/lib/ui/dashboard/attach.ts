@@ -32,6 +32,7 @@ const isStoppedFor = ({phase, link}: View, reason: string) => phase === 'stopped
 const stoppedView = (view: View, reason: string, now: number): View => ({
   ...view,
   phase: 'stopped',
+  startup: null,
   farewell: null,
   isPaused: false,
   tasks: [],

@@ -25,7 +25,7 @@ export function Dashboard({store, controls, isColoured, onReady, onStop, onRepai
   const view = useSyncExternalStore(store.subscribe, store.get)
   const {columns, rows} = useWindowSize()
   const [screen, setScreen] = useScreen()
-  useTicker(view.tasks.length + view.waiting.length > 0)
+  useTicker(view.tasks.length + view.waiting.length > 0 || view.startup !== null)
   const {isDetachable} = controls
   // The last column stays free, so that a character that a terminal draws too wide does not wrap.
   const area = {width: columns - 1, height: rows, now: Date.now()}

@@ -3,7 +3,7 @@ import {cell, column, emptyRow, row, type Area, type Row, type Tone} from './cel
 import {selectedRow, shownTask, type Screen} from './screen.ts'
 import {agentStateLine} from './pane-output.ts'
 import {idCell, selectionMark, taskList} from './task-list.ts'
-import {formatDuration} from '../text/times.ts'
+import {formatClock, formatDuration} from '../text/times.ts'
 import type {TaskPhase, TaskView, View, WaitingTask} from '../view/view.ts'
 
 const phaseTones: Record<TaskPhase, Tone> = {
@@ -18,7 +18,7 @@ const phaseTones: Record<TaskPhase, Tone> = {
 export function tasksPane(view: View, screen: Screen, area: Area): Row[] {
   const {tasks, waiting, waitingMore} = view
   if (tasks.length + waiting.length === 0)
-    return [emptyRow, ...emptyText(view).map((text) => row(area.width, cell(`  ${text}`, 'dim')))]
+    return [emptyRow, ...emptyText(view, area.now).map((text) => row(area.width, cell(`  ${text}`, 'dim')))]
   const selected = selectedRow(view, screen)
   const rows = [
     ...tasks.map((task, i) => taskRow(activeCells(task, area.now), i === selected, area)),
@@ -34,15 +34,20 @@ const howToCreate = [
 ]
 
 /** Why the list is empty, and what to do. */
-function emptyText(view: View): string[] {
+function emptyText(view: View, now: number): string[] {
+  if (view.phase === 'idle' || view.phase === 'starting') return startText(view, now)
   const reason = emptyReason(view)
   return reason === undefined ? howToCreate : [reason]
 }
 
-function emptyReason({isPaused, isDiskLow, troubles, phase, codebases, log}: View): string | undefined {
-  // The last warning says what blocks the start.
-  if (phase === 'idle' || phase === 'starting')
-    return log.items.findLast(({level}) => level === 'warn' || level === 'error')?.text ?? 'Starting.'
+/** What the start waits for, and the last warning, which says what blocks it. */
+function startText({startup, log}: View, now: number): string[] {
+  const step = startup === null ? 'Starting.' : `Starting: ${startup.step}, ${formatClock(now - startup.since)}`
+  const warning = log.items.findLast(({level}) => level === 'warn' || level === 'error')
+  return [step, ...(warning ? [warning.text] : [])]
+}
+
+function emptyReason({isPaused, isDiskLow, troubles, phase, codebases}: View): string | undefined {
   if (phase === 'draining' || phase === 'stopping') return 'All tasks have ended.'
   if (isPaused) return 'Paused: the worker takes no tasks. Press p to resume.'
   if (isDiskLow) return 'The worker takes no tasks: the disk of the state directory is nearly full. See the log.'

@@ -42,7 +42,9 @@ function takeActivities(events: readonly WorkerEvent[], from: number): ActivityE
 function reduceEvent(view: View, event: WorkerEvent): View {
   switch (event.type) {
     case 'phase.changed':
-      return {...view, phase: event.to}
+      return {...view, phase: event.to, startup: event.to === 'starting' ? view.startup : null}
+    case 'startup.changed':
+      return {...view, startup: {step: truncate(event.step), since: event.at}}
     case 'pause.changed':
       return {...view, isPaused: event.isPaused}
     case 'disk.changed':

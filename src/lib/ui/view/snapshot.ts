@@ -11,12 +11,13 @@ const staleMs = 60_000
 
 /** The status for the local socket, built from the view. It is limited in size, so that it is sent in one write. */
 export function statusFromView(view: View, facts: ProcessFacts, now: number): WorkerStatus {
-  const {name, phase, isPaused: paused, troubles, farewell, link, slots, codebases, totals, log} = view
+  const {name, phase, startup, isPaused: paused, troubles, farewell, link, slots, codebases, totals, log} = view
   const maxChars = statusLimits.lineChars / Math.max(1, view.tasks.length)
   return {
     ...facts,
     name,
     phase,
+    startup,
     paused,
     troubles: [...troubles],
     farewell,
@@ -56,6 +57,7 @@ export function viewFromStatus(status: WorkerStatus, now: number): View {
     workerId: status.worker_id,
     server: status.server,
     phase: status.phase,
+    startup: status.startup,
     isPaused: status.paused,
     isDiskLow: status.disk?.is_low ?? false,
     troubles: status.troubles,

@@ -84,6 +84,8 @@ export type View = {
   readonly workerId: string
   readonly server: string
   readonly phase: Phase
+  /** What the start waits for. Null if the worker does not start, or if that is unknown. */
+  readonly startup: {readonly step: string; readonly since: number} | null
   readonly isPaused: boolean
   /** The worker takes no tasks, because too little disk space is free. */
   readonly isDiskLow: boolean
@@ -130,6 +132,7 @@ export const emptyView = ({now, ...about}: InitialView): View => ({
   ...about,
   workerId: '',
   phase: 'idle',
+  startup: null,
   isPaused: false,
   isDiskLow: false,
   troubles: [],
