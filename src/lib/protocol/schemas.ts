@@ -30,6 +30,9 @@ export const usageSchema = v.object({
 })
 export type Usage = v.InferOutput<typeof usageSchema>
 
+/** A state that only another version knows is as good as none. */
+const knownState = v.fallback(v.optional(v.nullable(wireAgentStateSchema), null), null)
+
 export const taskSchema = v.object({
   id: v.pipe(v.string(), v.minLength(1)),
   codebase_id: text(),
@@ -62,7 +65,7 @@ export const taskSchema = v.object({
   /** Why a pending task waits, or why its agent waits for a provider, for people. Ours; absent if unknown. */
   waiting: v.optional(v.nullable(v.string()), null),
   /** What the agent of a running task does now. Ours; only in the answer to a request for one task. */
-  agent_state: v.optional(v.nullable(wireAgentStateSchema)),
+  agent_state: v.optional(knownState),
 })
 export type Task = v.InferOutput<typeof taskSchema>
 
@@ -159,7 +162,7 @@ const runSchema = v.object({
   id: required,
   attempt: v.optional(count, 0),
   waiting: maybe,
-  state: v.optional(v.nullable(wireAgentStateSchema), null),
+  state: knownState,
 })
 
 /** The body may be empty, as the existing worker's is. */

@@ -25,6 +25,8 @@ test('a running tool is shown while it runs: on the line of --follow, in the das
   await terminal.shows(/^taken by box · running bash until test -e .*, \d+ s$/m)
   await watching.shows(/▸ running bash until test -e .*sleep 0\.2; done, \d+ s/)
   expect((await fleet.cli(['status'])).stdout).toMatch(/running bash until test/)
+  const [task] = (await fleet.http.call('GET', '/v1/opencode/tasks?limit=1')).body
+  expect((await fleet.cli(['tasks', 'get', task.id])).stdout).toMatch(/^doing +running bash until test .*, \d+ s$/m)
   writeFileSync(stop, '')
   await terminal.shows(/^✓ bash .*\nFinished\.\nTokens: .*\n\$/m)
   expect(terminal.screen()).not.toContain('taken by')

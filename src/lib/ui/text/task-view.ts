@@ -1,10 +1,11 @@
 import {parseTime} from '../../core/clock.ts'
+import {agentStateText} from '../../protocol/agent-state.ts'
 import type {Codebase, Task, TaskStatus} from '../../protocol/schemas.ts'
 import {fittedTable, type Cell, type Column, type Screen} from './fitted-table.ts'
 import type {TextTone} from './paint.ts'
 import {shortIds} from './short-ids.ts'
 import {age, plainLine, table} from './table.ts'
-import {formatElapsed} from './times.ts'
+import {formatClock, formatElapsed} from './times.ts'
 
 const statusTones: Record<TaskStatus, TextTone> = {
   pending: 'warn',
@@ -77,12 +78,13 @@ export function codebaseTable(codebases: readonly Codebase[], screen: Screen): s
 
 /** All known details of a task, with the result at the end. */
 export function taskDetails(task: Task): string {
-  const {usage} = task
+  const {usage, agent_state: state} = task
   const rows = [
     ['id', task.id],
     ['title', plainLine(task.title, 200)],
     ['status', task.lost_since ? `${task.status} (worker lost since ${task.lost_since})` : task.status],
     ['waiting', task.waiting],
+    ['doing', state ? `${agentStateText(state)}, ${formatClock(state.for_ms)}` : null],
     ['codebase', task.codebase_id],
     ['worker', task.worker_id],
     ['agent', task.agent_type],
