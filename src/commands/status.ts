@@ -20,16 +20,18 @@ export default class Status extends BaseCommand {
   static override description =
     'Exits 0 if all is well, 1 if no worker is connected or a worker here takes no tasks because of a problem, 69 if the control plane cannot be reached.'
   static override examples = ['<%= config.bin %> <%= command.id %>', '<%= config.bin %> <%= command.id %> --json']
-  static override flags = {name: Flags.string({char: 'n', summary: 'Show only this worker of this machine'})}
+  static override flags = {
+    name: Flags.string({char: 'n', summary: 'Show only this worker of this machine: name or id, or its beginning'}),
+  }
 
   async run(): Promise<StatusReport> {
     const {flags} = await this.parse(Status)
-    const [{findLocalWorkers, areServicesInaccessible}, {workerDetails, workerTable}] = await Promise.all([
+    const [{findNamedWorkers, areServicesInaccessible}, {workerDetails, workerTable}] = await Promise.all([
       import('../lib/control/local-workers.ts'),
       import('../lib/ui/text/worker-view.ts'),
     ])
     const context = await this.loadContext(flags)
-    const local = await findLocalWorkers(process.env, context.stateDir, flags.name)
+    const local = await findNamedWorkers(process.env, context.stateDir, flags.name)
     const report = await this.#buildReport(context, local)
     for (const worker of local) this.log(`${workerDetails(worker, Date.now())}\n`)
     if (local.length === 0) this.log('No worker runs on this machine for this user.\n')
@@ -38,7 +40,7 @@ export default class Status extends BaseCommand {
     this.log(`server  ${report.server ?? 'none'}: ${report.state}${report.error ? ` (${report.error})` : ''}`)
     if (report.state !== 'unreachable') {
       this.log(`queue   ${report.queue.pending} pending, ${report.queue.running} running\n`)
-      this.log(workerTable(report.workers, Date.now()))
+      this.log(workerTable(report.workers, Date.now(), await this.screen(flags)))
     }
 
     process.exitCode =
