@@ -74,13 +74,15 @@ export abstract class BaseCommand extends Command {
 
   /** Like `controlPlane`, but returns a factory. Each client has its own connections. */
   protected async clientFactory({config, stateDir, unreadable}: Context): Promise<() => ControlPlaneClient> {
-    const [{ControlPlaneClient}, {authToken}, {readLocalControlPlane}, {proxyFor}] = await Promise.all([
+    const [{ControlPlaneClient}, {isLocalPlane}, {authToken}, {readLocalControlPlane}, {proxyFor}] = await Promise.all([
       import('./lib/client/control-plane.ts'),
+      import('./lib/client/local-plane.ts'),
       import('./lib/config/token.ts'),
       import('./lib/config/local-control-plane.ts'),
       import('./lib/config/proxy.ts'),
     ])
-    const local = readLocalControlPlane(stateDir)
+    const findLocal = () => readLocalControlPlane(stateDir)
+    const local = findLocal()
     const baseUrl = config.server_url ?? local?.url
     if (baseUrl === undefined)
       throw new ExpectedError('No control plane is configured, and none was started on this machine.', {
@@ -91,8 +93,12 @@ export abstract class BaseCommand extends Command {
           ...unreadable.map((path) => `${path} exists, but this user may not read it.`),
         ],
       })
-    const isLocal = local !== undefined && baseUrl.replace(/\/+$/, '') === local.url
-    const token = authToken(config) ?? (isLocal ? local.token : undefined)
+    const localClient = () => new ControlPlaneClient({baseUrl, token: findLocal()?.token, local: findLocal})
+    if (config.server_url === undefined) return localClient
+    const token = authToken(config)
+    // The address may be that of another control plane by now, which does not get the token.
+    const isLocal = token === undefined && baseUrl.replace(/\/+$/, '') === local?.url && (await isLocalPlane(local))
+    if (isLocal) return localClient
     const proxy = proxyFor(baseUrl, {setting: config.proxy, env: process.env})
     return () => new ControlPlaneClient({baseUrl, token, proxy})
   }

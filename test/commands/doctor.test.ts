@@ -155,8 +155,12 @@ test('an unreachable server: unknown name, closed port, wrong token and another 
   const port = await runDoctor(shop, ['--server', 'http://127.0.0.1:9'])
   expect(finding(port, 'server')).toMatchObject({
     text: expect.stringMatching(/nothing listens there/),
-    fixes: expect.arrayContaining([expect.stringMatching(/curl -I http:\/\/127\.0\.0\.1:9\/v1\/opencode\/status/)]),
+    fixes: expect.arrayContaining([
+      expect.stringMatching(/curl -I http:\/\/127\.0\.0\.1:9\/v1\/opencode\/status/),
+      expect.stringMatching(/^ss -ltn/),
+    ]),
   })
+  expect(finding(port, 'server')?.fixes.join()).not.toContain('iptables')
   await using plane = await startPlane({tokens: [{name: 't', token: 'sesame-sesame', scope: 'admin'}]})
   expect(finding(await runDoctor(shop, ['--server', plane.url]), 'token')?.text).toMatch(/Missing Bearer token/)
   const page = createServer((_, response) => response.setHeader('content-type', 'text/html').end('<html></html>'))

@@ -15,7 +15,8 @@ export type LocalControlContext = {
   ladder: StopLadder
   /** Takes the next step of the stop ladder and emits an event. `by` names the signal or key. */
   step: (by: string) => void
-  server: string
+  /** The address of the control plane. The one of this machine may move to another port. */
+  server: () => string
   version: string
 }
 
@@ -29,7 +30,7 @@ export function socketHandlers({worker, store, bus, ladder, server, version}: Lo
       const facts = {
         pid: process.pid,
         version,
-        server,
+        server: server(),
         worker_id: workerId,
         free: runner.freeSlots,
         disk: diskStatus(worker),

@@ -4,6 +4,7 @@ import {ControlPlaneClient} from '../client/control-plane.ts'
 import {nameOf} from '../client/network-problem.ts'
 import type {Environment} from '../config/file.ts'
 import {globalCodebasePath} from '../config/global-codebase.ts'
+import {readLocalControlPlane} from '../config/local-control-plane.ts'
 import type {Config} from '../config/settings.ts'
 import {proxyFor, proxyPasswords} from '../config/proxy.ts'
 import {authToken} from '../config/token.ts'
@@ -128,7 +129,7 @@ async function runProcess(options: WorkerProcessOptions, ladder: StopLadder): Pr
   await runWorker(
     {...workerOptions, signals: ladder, once: options.once, exitAfterIdleMs: options.exitAfterIdleMs},
     (worker) => {
-      const context: LocalControlContext = {worker, store, bus, ladder, step, server: client.url, version}
+      const context: LocalControlContext = {worker, store, bus, ladder, step, server: () => client.url, version}
       const path = socketPath(options.env, stateDir, name)
       opening.push(
         serveSocket(path, socketMode(options.env), socketHandlers(context)).then((opened) => void (socket = opened)),
@@ -208,7 +209,7 @@ async function connectControlPlane(options: WorkerProcessOptions, bus: EventBus,
   const plane = stack.use(await embedPlane({stateDir, clock: systemClock, log, signal: watching.signal}))
   stack.defer(() => watching.abort())
   log(`Local control plane: ${plane.url} (${plane.isHost() ? 'hosted by this process' : 'hosted by another process'})`)
-  return {baseUrl: plane.url, token: plane.token}
+  return {baseUrl: plane.url, token: plane.token, local: () => readLocalControlPlane(stateDir)}
 }
 
 /** Values that must not leave the machine: all tokens used so far, the passwords of proxies, and the agents' variables with the name of a secret. */

@@ -3,6 +3,7 @@ import {ControlPlaneClient} from '../client/control-plane.ts'
 import {isUnauthorized} from '../client/http.ts'
 import {nameOf} from '../client/network-problem.ts'
 import {ExpectedError, messageOf} from '../core/errors.ts'
+import {isLoopback} from '../core/loopback.ts'
 import {tlsProblem, trustSystemStore} from '../core/tls.ts'
 import {ok, problem, skipped, warning, type Finding, type MachineContext, type ControlPlaneContext} from './finding.ts'
 
@@ -62,19 +63,14 @@ async function findNameProblem(server: string): Promise<Finding | undefined> {
 function unreachable(server: string, error: unknown): Finding {
   const message = messageOf(error)
   const fixes = error instanceof ExpectedError ? error.suggestions : []
-  if (
-    tlsProblem((error as Error).cause) !== undefined ||
-    (error instanceof ExpectedError && error.code.startsWith('PROXY_'))
-  )
+  const code = error instanceof ExpectedError ? error.code : ''
+  if (tlsProblem((error as Error).cause) !== undefined || code.startsWith('PROXY_') || code === 'LOCAL_PLANE_ENDED')
     return problem('server', message, ...fixes)
-  const port = new URL(server).port || (server.startsWith('https') ? '443' : '80')
-  return problem(
-    'server',
-    message,
-    ...fixes,
-    `curl -I ${server}/v1/opencode/status`,
-    `sudo iptables -L -n | grep ${port}`,
-  )
+  const url = new URL(server)
+  const port = url.port || (url.protocol === 'https:' ? '443' : '80')
+  // No firewall is between a machine and itself.
+  const look = isLoopback(url.hostname) ? `ss -ltn | grep :${port}` : `sudo iptables -L -n | grep ${port}`
+  return problem('server', message, ...fixes, `curl -I ${server}/v1/opencode/status`, look)
 }
 
 function checkClock(date: string | undefined, begun: number): Finding[] {

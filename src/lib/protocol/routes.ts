@@ -6,6 +6,7 @@ export const routes = {
   livez: '/livez',
   readyz: '/readyz',
   openapi: '/openapi.json',
+  localProof: '/v1/local/proof',
   status: '/v1/opencode/status',
   workers: '/v1/opencode/workers',
   registerWorker: '/v1/opencode/workers/register',

@@ -56,6 +56,8 @@ export type ControlPlaneOptions = CredentialSources & {
   brokerUrl?: string
   /** The same Redis as workers reach it. Registration announces it to them. */
   brokerPublicUrl?: string
+  /** The token of the control plane of a machine: see `localProof`. */
+  localToken?: string
   /** Lock the database file while this process lives. Default: yes. */
   exclusive?: boolean
 }
@@ -176,6 +178,7 @@ function assemble(
     log,
     version,
     asksForTokens,
+    localToken: options.localToken,
     brokerUrl: options.brokerPublicUrl,
   }
   restoreLeases(parts)

@@ -67,6 +67,7 @@ async function tryHost({stateDir, log, clock}: EmbeddedOptions): Promise<Hosted 
         port,
         database: join(stateDir, 'control-plane.db'),
         tokens: [{name: 'local', token, scope: 'admin'}],
+        localToken: token,
         exclusive: true,
         log,
         clock,

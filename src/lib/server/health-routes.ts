@@ -1,13 +1,15 @@
 import type {Hono} from 'hono'
 import {isoTime} from '../core/clock.ts'
+import {isNonce, localProof, proofHeader} from '../protocol/local-proof.ts'
 import {routes} from '../protocol/routes.ts'
 import {openPaths} from './http/auth.ts'
 import {agentCard} from './http/agent-card.ts'
 import type {AppEnv} from './http/app-env.ts'
+import {HttpError, notFound} from './http/http-error.ts'
 import type {Parts} from './dispatch/parts.ts'
 
 /** Routes for health checks, and descriptions of the control plane. */
-export function healthRoutes(app: Hono<AppEnv>, {store, disk, clock, version, asksForTokens}: Parts): void {
+export function healthRoutes(app: Hono<AppEnv>, {store, disk, clock, version, asksForTokens, localToken}: Parts): void {
   const timestamp = () => isoTime(clock.now())
   app.get(routes.health, (c) => {
     const problem = disk.isFull ? 'the disk of the control plane is full: it drops output' : null
@@ -19,6 +21,13 @@ export function healthRoutes(app: Hono<AppEnv>, {store, disk, clock, version, as
   app.get(routes.readyz, (c) =>
     c.json({status: 'ready', workers: store.registry.counts().workers, timestamp: timestamp()}),
   )
+  app.get(routes.localProof, (c) => {
+    const nonce = c.req.query('nonce')
+    if (localToken === undefined) throw notFound('This is not the control plane of a machine')
+    if (!isNonce(nonce)) throw new HttpError(400, 'nonce must be 20 to 100 letters, digits, - or _')
+    c.header(proofHeader, localProof({token: localToken, port: c.env.incoming.socket.localPort ?? 0, nonce}))
+    return c.json({success: true})
+  })
   app.get(routes.agentCard, (c) => {
     const url = new URL('/', c.req.url).href
     return c.json(agentCard({url, version: version ?? 'unknown', asksForTokens}))

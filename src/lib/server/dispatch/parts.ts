@@ -43,6 +43,8 @@ export type Parts = {
   /** Version of the program, if known. */
   version: string | undefined
   asksForTokens: boolean
+  /** Set in the control plane of a machine, which proves to clients that it knows this token. */
+  localToken: string | undefined
   /** The Redis URL that is announced to workers, if any. */
   brokerUrl: string | undefined
 }

@@ -39,9 +39,10 @@ export const parameters = {
   include_duplicates: 'Include duplicates of a directory that no worker serves any more',
   attempt: 'For a raw body: the attempt that the output belongs to',
   length: 'For a raw body: its length in the source, in bytes',
+  nonce: 'A challenge: 20 to 100 letters, digits, - or _',
 } as const
 /** Parameters without which a request is refused. */
-export const requiredParameters: readonly string[] = ['q']
+export const requiredParameters: readonly string[] = ['q', 'nonce']
 type Parameter = keyof typeof parameters
 
 export const headers = {
@@ -69,6 +70,13 @@ export const operations: Record<Route, Partial<Record<Verb, Operation>>> = {
   readyz: {get: {summary: 'Readiness: the database can be read', answer: wire.healthSchema}},
   openapi: {get: {summary: 'This document'}},
   agentCard: {get: {summary: 'Agent card for A2A clients'}},
+  localProof: {
+    get: {
+      summary: 'Proof, in a header, that this is the control plane of this machine',
+      query: ['nonce'],
+      answer: success,
+    },
+  },
   status: {get: {summary: 'Numbers of codebases and tasks'}},
 
   workers: {get: {summary: 'All registered workers', ...paged, answer: wire.workerListSchema}},
