@@ -14,20 +14,20 @@ export default class Serve extends BaseCommand {
     'A2A_AUTH_TOKENS=me:secret <%= config.bin %> <%= command.id %> --host 0.0.0.0 --tls-cert plane.crt --tls-key plane.key',
   ]
   static override flags = {
-    host: Flags.string({summary: 'Address to listen on (A2A_HOST)', env: 'A2A_HOST', default: '127.0.0.1'}),
+    host: Flags.string({summary: 'Address to listen on', env: 'A2A_HOST', default: '127.0.0.1'}),
     port: Flags.string({
-      summary: 'Port; 0 takes any free port (A2A_PORT)',
+      summary: 'Port; 0 takes any free port',
       env: 'A2A_PORT',
       default: '7420',
       helpValue: 'N',
     }),
     db: Flags.string({
-      summary: 'Database file (OPENCODE_DB_PATH; default: in the state directory)',
+      summary: 'Database file (default: in the state directory)',
       env: 'OPENCODE_DB_PATH',
       helpValue: 'FILE',
     }),
     'max-task-output': Flags.integer({
-      summary: 'Stored output of one task, in MiB; of more, the oldest is dropped (A2A_MAX_TASK_OUTPUT)',
+      summary: 'Stored output of one task, in MiB; of more, the oldest is dropped',
       env: 'A2A_MAX_TASK_OUTPUT',
       default: 256,
       min: 1,
@@ -44,17 +44,17 @@ export default class Serve extends BaseCommand {
       dependsOn: ['tls-cert'],
     }),
     'auth-tokens-file': Flags.string({
-      summary: 'File with further tokens, one per line; mode 0600 (A2A_AUTH_TOKENS_FILE)',
+      summary: 'File with further tokens, one per line; mode 0600',
       env: 'A2A_AUTH_TOKENS_FILE',
       helpValue: 'FILE',
     }),
     'redis-url': Flags.string({
-      summary: 'Redis on which tasks are announced (A2A_REDIS_URL)',
+      summary: 'Redis on which tasks are announced',
       env: 'A2A_REDIS_URL',
       helpValue: 'URL',
     }),
     'redis-public-url': Flags.string({
-      summary: 'Address of that Redis for workers; the server passes it on to them (A2A_REDIS_PUBLIC_URL)',
+      summary: 'Address of that Redis for workers; the server passes it on to them',
       env: 'A2A_REDIS_PUBLIC_URL',
       helpValue: 'URL',
     }),

@@ -98,6 +98,33 @@ test('a missing, empty, duplicate, too long or non-text prompt: exit 2', async (
   }
 })
 
+test.each([
+  ['tasks lst', /no command a2a-worker tasks lst\.\n +→ Did you mean `a2a-worker tasks list`/],
+  ['taks list', /Did you mean `a2a-worker tasks list`\?/],
+  ['strat', /Did you mean `a2a-worker start`\?\n +→ All commands: a2a-worker --help/],
+  ['xyzzy', /no command a2a-worker xyzzy\.\n +→ All commands/],
+])('a mistyped command (%s): exit 127 with the nearest names, without a terminal too', async (line, message) => {
+  const {code, stdout, stderr} = await run(line.split(' '))
+  expect({code, stdout}).toEqual({code: 127, stdout: ''})
+  expect(stderr).toMatch(message)
+  const json = await run([...line.split(' '), '--json'])
+  expect(json).toMatchObject({code: 127, stderr: ''})
+  expect(JSON.parse(json.stdout)).toMatchObject({error: {code: 'UNKNOWN_COMMAND', exit: 127}})
+})
+
+test.each([
+  [
+    'tasks create x --follw',
+    /Nonexistent flag: --follw\n +→ Did you mean --follow\?\n +→ All flags: a2a-worker tasks create --help\n/,
+  ],
+  ['start --nodashboard', /Did you mean --no-dashboard\?/],
+  ['status --jsno', /Did you mean --json\?/],
+  ['serve --ports 3 --hots x', /Did you mean --port or --host\?/],
+  ['status --qqqqqq', /Nonexistent flag: --qqqqqq\n +→ All flags/],
+])('a mistyped flag (%s): exit 2 with the nearest names', async (line, message) => {
+  expect(await run(line.split(' '))).toMatchObject({code: 2, stderr: expect.stringMatching(message)})
+})
+
 test('a path that is not a directory cannot be registered: exit 2', async () => {
   expect(await withPlane(['register', '/nowhere'])).toMatchObject({
     code: 2,

@@ -1,7 +1,7 @@
 import {randomBytes} from 'node:crypto'
 import {connect, type Socket} from 'node:net'
 import type {buildConnector} from 'undici'
-import {messageOf} from '../core/errors.ts'
+import {errorCode, messageOf} from '../core/errors.ts'
 import {isSameProof, localProof, proofHeader} from '../protocol/local-proof.ts'
 import {pathTo} from '../protocol/routes.ts'
 
@@ -78,7 +78,11 @@ function exchange(socket: Socket, request: string): Promise<string> {
         answer += chunk.toString('latin1')
       if (answer.includes('\r\n\r\n') || answer.length > maxAnswer) finish()
     }
-    const fail = (error: Error) => finish(new LocalPlaneEndedError(`${ended} (${messageOf(error)})`, {cause: error}))
+    const fail = (error: Error) => {
+      const isFree = errorCode(error) === 'ECONNREFUSED'
+      const why = isFree ? 'nothing listens on its port (connection refused)' : messageOf(error)
+      finish(new LocalPlaneEndedError(`${ended}, and ${why}`, {cause: error}))
+    }
     const close = () => finish(new LocalPlaneEndedError(`${ended}, and another program uses its port`))
     const timer = setTimeout(() => finish(new LocalPlaneEndedError('whatever listens there does not answer')), proofMs)
     socket.on('readable', read).on('error', fail).on('close', close)

@@ -2,6 +2,7 @@ import {lookup} from 'node:dns/promises'
 import {ControlPlaneClient} from '../client/control-plane.ts'
 import {isUnauthorized} from '../client/http.ts'
 import {nameOf} from '../client/network-problem.ts'
+import {counted} from '../core/counted.ts'
 import {ExpectedError, messageOf} from '../core/errors.ts'
 import {isLoopback} from '../core/loopback.ts'
 import {tlsProblem, trustSystemStore} from '../core/tls.ts'
@@ -175,5 +176,3 @@ export async function checkBroker({config}: MachineContext): Promise<Finding[]> 
     redis.disconnect()
   }
 }
-
-const counted = (count: number, noun: string) => `${count} ${noun}${count === 1 ? '' : 's'}`

@@ -1,3 +1,4 @@
+import {counted} from '../core/counted.ts'
 import {aborted} from '../core/request-signal.ts'
 import type {Registration} from './registration/registration.ts'
 import type {ActiveTask} from './run/active-task.ts'
@@ -132,9 +133,7 @@ export async function shutDown(options: WorkerOptions, runner: TaskRunner, giveU
 }
 
 const detachText = (tasks: number) =>
-  tasks === 0
-    ? 'Leaving at once; no task is active'
-    : `Leaving ${tasks} task${tasks === 1 ? '' : 's'} to the next start`
+  tasks === 0 ? 'Leaving at once; no task is active' : `Leaving ${counted(tasks, 'task')} to the next start`
 
 /** Reads active tasks from the control plane now and then. Not every server pushes cancellations, and a push may be lost. */
 async function recheckActiveTasks(

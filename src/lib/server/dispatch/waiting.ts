@@ -7,7 +7,8 @@ import type {StoredTask} from '../store/store.ts'
 const recentMs = 45_000
 
 /** The reason, for people, why a pending task is not taken yet, or why the agent of a running task waits. */
-export function waitingReason(task: StoredTask, {store, roster, dispatch, leases, clock}: Parts): string | null {
+export function waitingReason(task: StoredTask, parts: Parts): string | null {
+  const {store, roster, dispatch, leases, clock} = parts
   if (task.status === 'running') return leases.get(task.id)?.waiting ?? null
   if (task.status !== 'pending') return null
   const offer = dispatch.offers.get(task.id)
@@ -28,8 +29,7 @@ export function waitingReason(task: StoredTask, {store, roster, dispatch, leases
     return workers.length === 1 ? `worker ${nameOf(only)} has no free slot` : 'no worker has a free slot'
   if (refusals.some((refusal) => refusal !== undefined))
     return `worker ${nameOf(only)} did not take it; asked again soon`
-  if (task.required?.length) return `no worker connected has the capabilities ${task.required.join(', ')}`
-  return null
+  return task.required?.length ? capabilityReason(task.required, parts) : null
 
   function noStreamReason(): string | null {
     if (task.codebase_id === globalCodebase || task.codebase_id === pendingCodebase) return 'no worker is connected'
@@ -40,4 +40,14 @@ export function waitingReason(task: StoredTask, {store, roster, dispatch, leases
       return `worker ${worker.name} has no open stream; it will see the task when it polls`
     return `worker ${worker.name} is offline since ${worker.last_seen}`
   }
+}
+
+/** No worker of the codebase has the capabilities. Perhaps a worker has them that serves other codebases. */
+function capabilityReason(required: readonly string[], {hub, roster, store}: Parts): string {
+  const what = `${required.length === 1 ? 'the capability' : 'the capabilities'} ${required.join(', ')}`
+  const able = [...hub.streams()].find(({capabilities}) => required.every((one) => capabilities.includes(one)))
+  if (!able) return `no worker connected has ${what}`
+  const served = store.registry.codebasesOf(able.workerId).map(({name}) => name)
+  const elsewhere = served.length > 0 ? `, but serves only ${served.slice(0, 3).join(', ')}` : ' and serves no codebase'
+  return `no worker of this codebase has ${what}; worker ${roster.profile(able.workerId).name} has${required.length === 1 ? ' it' : ' them'}${elsewhere}`
 }
