@@ -2,7 +2,12 @@ import {Flags} from '@oclif/core'
 import {BaseCommand} from '../base-command.ts'
 import type {ExpectedError} from '../lib/core/errors.ts'
 import {usageError} from '../lib/core/errors.ts'
+import type {Config} from '../lib/config/settings.ts'
+import {isLoopback} from '../lib/core/loopback.ts'
 import type {ControlPlane} from '../lib/server/control-plane.ts'
+import type {Log} from '../lib/server/streams/activity-lines.ts'
+import type {ServeFacts} from '../lib/ui/text/serve-guide.ts'
+import {settingFlags} from '../flags.ts'
 
 export default class Serve extends BaseCommand {
   static override summary = 'Run the control plane'
@@ -58,6 +63,12 @@ export default class Serve extends BaseCommand {
       env: 'A2A_REDIS_PUBLIC_URL',
       helpValue: 'URL',
     }),
+    'public-url': Flags.string({
+      summary: 'Address by which workers and clients reach the server, for example that of a proxy in front of it',
+      env: 'A2A_PUBLIC_URL',
+      helpValue: 'URL',
+    }),
+    ...settingFlags('log_level', 'log_format'),
     auth: Flags.string({
       summary: 'Which routes need a token (default: all, if there are tokens)',
       options: ['required', 'stream-only', 'off'],
@@ -69,6 +80,9 @@ export default class Serve extends BaseCommand {
     const port = Number(flags.port)
     if (!/^\d+$/.test(flags.port) || port > 65_535)
       throw usageError(`--port must be a number from 0 to 65535, not ${flags.port}.`)
+    const publicUrl = flags['public-url']?.replace(/\/+$/, '')
+    if (publicUrl !== undefined && !/^https?:/.test(URL.canParse(publicUrl) ? publicUrl : ''))
+      throw usageError(`--public-url must be an address like https://plane.example, not ${publicUrl}.`)
     const [{startControlPlane}, {parseTokens}, {makePrivateDirectory}, {onHangup, onTermination}, {join}] =
       await Promise.all([
         import('../lib/server/control-plane.ts'),
@@ -78,12 +92,14 @@ export default class Serve extends BaseCommand {
         import('node:path'),
       ])
     const {'tls-cert': cert, 'tls-key': key, 'auth-tokens-file': tokensFile} = flags
-    const {stateDir} = await this.loadContext(flags)
+    const {stateDir, config} = await this.loadContext(flags)
+    const log = await this.#openLog(config)
+    const database = flags.db ?? join(makePrivateDirectory(stateDir), 'server.db')
     const tokens = parseTokens(process.env['A2A_AUTH_TOKENS'] ?? '')
     const plane = await startControlPlane({
       host: flags.host,
       port,
-      database: flags.db ?? join(makePrivateDirectory(stateDir), 'server.db'),
+      database,
       tokens,
       ...(tokensFile === undefined ? {} : {tokensFile}),
       ...(cert !== undefined && key !== undefined ? {tls: {certFile: cert, keyFile: key}} : {}),
@@ -93,33 +109,64 @@ export default class Serve extends BaseCommand {
       maxTaskOutput: flags['max-task-output'] * 1024 ** 2,
       exclusive: true,
       version: this.config.version,
-      log: (line) => this.logToStderr(line),
+      ...(publicUrl === undefined ? {} : {publicUrl}),
+      log,
     })
-    if ((tokens.length === 0 && tokensFile === undefined) || flags.auth === 'off')
-      this.logToStderr(
+    const isOpen = plane.tokens.length === 0 || flags.auth === 'off'
+    if (config.log_level === 'debug' || config.log_level === 'info')
+      await this.#guide(config.log_format, log, {
+        version: this.config.version,
+        addresses: plane.addresses,
+        isLocalOnly: isLoopback(flags.host) && publicUrl === undefined,
+        database,
+        tokens: isOpen ? [] : plane.tokens,
+        tokensFile,
+      })
+    if (isOpen)
+      log(
         'No token is required. Any program on this machine can make the workers run any task. Set A2A_AUTH_TOKENS=name:token to require a token.',
+        'warn',
       )
     this.log(plane.url)
     const files = [cert, key, tokensFile].filter((file) => file !== undefined)
     await new Promise<void>((resolve) => {
       onTermination(() => resolve())
-      onHangup({reload: () => this.#reload(plane, files), leave: () => resolve()})
+      onHangup({reload: () => this.#reload(plane, files, log), leave: () => resolve()})
     })
     await plane.close()
   }
 
-  #reload(plane: ControlPlane, files: string[]): void {
+  async #openLog({log_level: level, log_format: format}: Config): Promise<Log> {
+    const {logFormat, logWriter} = await import('../lib/events/log-writer.ts')
+    const write = (text: string) => void process.stderr.write(text)
+    const put = await logWriter({format: logFormat(format, process.env), level, write})
+    return (text, lineLevel = 'warn', about = {}) => {
+      const {taskId} = about
+      put({level: lineLevel, text, ...(taskId === undefined ? {} : {taskId})}, Date.now(), about)
+    }
+  }
+
+  /** Prints what to give to workers and clients: for people as lines, else as one entry of the log. */
+  async #guide(format: Config['log_format'], log: Log, facts: ServeFacts): Promise<void> {
+    if (format === 'json')
+      return log(`Control plane at ${facts.addresses.join(', ')}, database ${facts.database}`, 'info')
+    const {serveGuide} = await import('../lib/ui/text/serve-guide.ts')
+    this.logToStderr(serveGuide(facts))
+  }
+
+  #reload(plane: ControlPlane, files: string[], log: Log): void {
     try {
       plane.reload()
-      this.logToStderr(
+      log(
         files.length > 0
           ? `Read again: ${files.join(', ')}.`
           : 'Nothing to read again: no --tls-cert and no --auth-tokens-file was given.',
+        'info',
       )
     } catch (error) {
       const {message, suggestions} = error as ExpectedError
       const text = ['The reload failed, and certificate and tokens stay as they were.', message, ...(suggestions ?? [])]
-      this.logToStderr(text.join(' '))
+      log(text.join(' '), 'error')
     }
   }
 }

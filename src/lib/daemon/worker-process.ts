@@ -1,4 +1,3 @@
-import {fstatSync} from 'node:fs'
 import {homedir} from 'node:os'
 import {ControlPlaneClient} from '../client/control-plane.ts'
 import {nameOf} from '../client/network-problem.ts'
@@ -17,7 +16,8 @@ import {exitCodes} from '../core/errors.ts'
 import {isLoopback} from '../core/loopback.ts'
 import {onHangup, onTermination, StopLadder, type StopStep} from '../core/signals.ts'
 import {EventBus} from '../events/bus.ts'
-import {logReporter, type LogOptions} from '../events/log-reporter.ts'
+import {logReporter} from '../events/log-reporter.ts'
+import {logFormat, type LogOptions} from '../events/log-writer.ts'
 import {initFix, initProblem} from '../executor/init-process.ts'
 import {isNotifyService, reportToManager} from '../service/manager.ts'
 import type {OpenDashboard} from '../ui/dashboard/controls.ts'
@@ -86,8 +86,7 @@ async function runProcess(options: WorkerProcessOptions, ladder: StopLadder): Pr
   const bus = new EventBus(clock)
   const store = createViewStore(config, name, clock.now())
   const display = new WorkerDisplay(options, store)
-  const format = config.log_format === 'text' && writesToJournal(options.env) ? 'journal' : config.log_format
-  bus.on(await logReporter(logOptions(config, format, display.write)))
+  bus.on(await logReporter(logOptions(config, logFormat(config.log_format, options.env), display.write)))
   bus.on(store.push)
   await using _manager = reportToManager(bus, {env: options.env, pid: process.pid})
   const {step, detach, drain} = createStopHandlers(ladder, bus)
@@ -158,12 +157,6 @@ const logOptions = (config: Config, format: LogOptions['format'], write: LogOpti
   },
   write,
 })
-
-/** Whether stderr is systemd's journal: JOURNAL_STREAM holds its device and inode (sd_journal(3)). */
-function writesToJournal(env: Environment): boolean {
-  const {dev, ino} = fstatSync(process.stderr.fd)
-  return env['JOURNAL_STREAM'] === `${dev}:${ino}`
-}
 
 /** Handlers that take steps of the stop ladder and emit an event with a hint. */
 function createStopHandlers(ladder: StopLadder, bus: EventBus) {

@@ -2,6 +2,7 @@
  * All paths of the CodeTether worker API, for client and server. Segments that begin with a colon are parameters.
  */
 export const routes = {
+  root: '/',
   health: '/health',
   livez: '/livez',
   readyz: '/readyz',

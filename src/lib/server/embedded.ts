@@ -69,7 +69,8 @@ async function tryHost({stateDir, log, clock}: EmbeddedOptions): Promise<Hosted 
         tokens: [{name: 'local', token, scope: 'admin'}],
         localToken: token,
         exclusive: true,
-        log,
+        // the worker logs itself what happens to tasks and workers
+        log: (line, _level, about) => (about ? undefined : log(line)),
         clock,
       })
       const address = {url: plane.url, port: plane.port, token}

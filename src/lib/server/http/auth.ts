@@ -48,6 +48,7 @@ const digest = (token: string) => createHash('sha256').update(token).digest()
 
 /** Paths that never need a token: for health checks, for A2A clients, and for clients that do not show theirs to anyone. */
 export const openPaths: ReadonlySet<string> = new Set([
+  routes.root,
   routes.health,
   routes.livez,
   routes.readyz,

@@ -66,6 +66,7 @@ const synced = v.object({...success.entries, synced: v.number()})
 /** The documentation of each route. A route without an entry is a compile error. */
 export const operations: Record<Route, Partial<Record<Verb, Operation>>> = {
   health: {get: {summary: 'Health of the control plane', answer: wire.healthSchema}},
+  root: {get: {summary: 'A line for people who open the address in a browser', media: 'text/html'}},
   livez: {get: {summary: 'Liveness: the process answers', answer: wire.healthSchema}},
   readyz: {get: {summary: 'Readiness: the database can be read', answer: wire.healthSchema}},
   openapi: {get: {summary: 'This document'}},

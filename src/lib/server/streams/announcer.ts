@@ -3,6 +3,7 @@ import {configError, messageOf} from '../../core/errors.ts'
 import {fullJitter} from '../../core/loop.ts'
 import {tlsProblem, trustSystemStore} from '../../core/tls.ts'
 import {brokerChannels, brokerTypes, brokerUrlProblem} from '../../protocol/broker.ts'
+import type {Log} from './activity-lines.ts'
 import type {StoredTask} from '../store/store.ts'
 import {taskFrame} from './task-view.ts'
 
@@ -22,7 +23,7 @@ const retry = fullJitter(200, 10_000)
  * Publishes on Redis without waiting for it. While Redis is down nothing is announced, and workers get their tasks by
  * stream or polling. Each change of the connection is logged once. Throws ExpectedError (78) for a malformed URL.
  */
-export async function redisAnnouncer(url: string, clock: Clock, log: (line: string) => void): Promise<Announcer> {
+export async function redisAnnouncer(url: string, clock: Clock, log: Log): Promise<Announcer> {
   const problem = brokerUrlProblem(url)
   if (problem) throw configError(`The broker's address ${problem}.`, 'Correct --redis-url or A2A_REDIS_URL.')
   if (url.startsWith('rediss:')) trustSystemStore()
@@ -37,7 +38,7 @@ export async function redisAnnouncer(url: string, clock: Clock, log: (line: stri
   })
   let wasUp: boolean | undefined
   const change = (isUp: boolean, line: string) => {
-    if (wasUp !== isUp) log(line)
+    if (wasUp !== isUp) log(line, isUp ? 'info' : 'warn')
     wasUp = isUp
   }
   redis.on('ready', () => change(true, 'Broker connected: tasks are announced on it'))
