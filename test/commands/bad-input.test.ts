@@ -324,15 +324,16 @@ test('an older Node gets a message with the required version: exit 78', async ()
     const {status, stdout, stderr} = spawnSync(old, [program, 'tasks', 'list'], {encoding: 'utf8'})
     expect({status, stdout}).toEqual({status: 78, stdout: ''})
     expect(stderr).toMatch(
-      /^a2a-worker needs Node\.js 22\.19 or newer; this is \d+\.\d+\.\d+ \(.*\)\.\n {2}→ Try: .*\n$/,
+      /^a2a-worker needs Node\.js 22\.19 or newer; this is \d+\.\d+\.\d+ \(.*\)\.\n {2}→ Try: npx -p node-\S+@24 node .*\n$/,
     )
+    expect(stderr).toContain(`node ${program} …`)
   }
 
   // A static import of another module may fail on that Node before the message.
   const text = readFileSync(program, 'utf8')
   expect(text).toMatch(/needs Node\.js 22\.19/)
   const imported = [...text.matchAll(/^import .* from '(.*)'$/gm)].map(([, name]) => name)
-  expect(imported).toEqual(['node:module', 'node:fs', 'node:os'])
+  expect(imported).toEqual(['node:module', 'node:fs', 'node:os', 'node:url'])
 })
 
 function isOlder(node: string): boolean {

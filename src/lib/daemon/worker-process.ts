@@ -104,6 +104,8 @@ async function runProcess(options: WorkerProcessOptions, ladder: StopLadder): Pr
   const tokens = new Set(server.token === undefined ? [] : [server.token])
   const secrets = () => collectSecrets(options, tokens)
   const globalPath = globalCodebasePath(config, options.env, options.isLocal)
+  if (globalPath !== undefined && config.global_codebase === undefined)
+    bus.emit({type: 'notice', level: 'info', text: globalText(globalPath)})
   const storage = {env: options.env, home: options.env['HOME'] || homedir(), commands}
   const workerOptions = {
     config,
@@ -142,6 +144,9 @@ async function runProcess(options: WorkerProcessOptions, ladder: StopLadder): Pr
   )
   await Promise.all(opening)
 }
+
+const globalText = (path: string) =>
+  `Tasks and sessions without a codebase belong to the codebase global, ${path}. To turn this off: A2A_GLOBAL_CODEBASE=none, or global_codebase in the configuration`
 
 const createViewStore = (
   {server_url: server = '', log_level: logLevel, max_concurrent_tasks: slots}: Config,

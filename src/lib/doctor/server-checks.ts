@@ -105,8 +105,10 @@ export async function checkLists(
   createClient: () => ControlPlaneClient,
 ): Promise<Finding[]> {
   const check = 'workers'
-  const workers = await sampleList(createClient, async (client) => (await client.workers()).map((one) => one.worker_id))
-  const codebases = await sampleList(createClient, async (client) => (await client.codebases()).map(({id}) => id))
+  const [workers, codebases] = await Promise.all([
+    sampleList(createClient, async (client) => (await client.workers()).map((one) => one.worker_id)),
+    sampleList(createClient, async (client) => (await client.codebases()).map(({id}) => id)),
+  ])
   if (!isConsistent(workers) || !isConsistent(codebases))
     return [
       problem(
@@ -144,13 +146,11 @@ async function sampleList(
   createClient: () => ControlPlaneClient,
   list: (client: ControlPlaneClient) => Promise<string[]>,
 ): Promise<string[][]> {
-  const samples: string[][] = []
-  for (let i = 0; i < sampleCount; i++) {
+  const sample = async () => {
     await using client = createClient()
-    samples.push((await list(client)).sort())
+    return (await list(client)).sort()
   }
-
-  return samples
+  return Promise.all(Array.from({length: sampleCount}, sample))
 }
 
 const isConsistent = (samples: readonly string[][]) => new Set(samples.map((sample) => sample.join(' '))).size === 1
