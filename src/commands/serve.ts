@@ -128,6 +128,11 @@ export default class Serve extends BaseCommand {
         'warn',
       )
     this.log(plane.url)
+    if (hasSameLogin(flags['redis-url'], flags['redis-public-url']))
+      log(
+        '--redis-public-url has the login of --redis-url, so every worker can change what is in Redis. Give workers a Redis user that may only subscribe: see Redis in the README.',
+        'warn',
+      )
     const files = [cert, key, tokensFile].filter((file) => file !== undefined)
     await new Promise<void>((resolve) => {
       onTermination(() => resolve())
@@ -169,4 +174,10 @@ export default class Serve extends BaseCommand {
       log(text.join(' '), 'error')
     }
   }
+}
+
+/** Whether the address for workers shows them the login of the server. */
+function hasSameLogin(own: string | undefined, announced: string | undefined): boolean {
+  const loginOf = (url = '') => (URL.canParse(url) ? `${new URL(url).username}:${new URL(url).password}` : ':')
+  return loginOf(own) !== ':' && loginOf(own) === loginOf(announced)
 }

@@ -162,7 +162,12 @@ export async function checkBroker({config}: MachineContext): Promise<Finding[]> 
   if (config.redis_url === undefined) return [skipped(check, 'not configured; tasks arrive by stream or polling')]
   if (config.redis_url.startsWith('rediss:')) trustSystemStore()
   const {Redis} = await import('ioredis')
-  const redis = new Redis(config.redis_url, {lazyConnect: true, retryStrategy: null, connectTimeout: 5000})
+  const redis = new Redis(config.redis_url, {
+    lazyConnect: true,
+    enableReadyCheck: false, // it needs INFO, and the user may only be allowed to subscribe
+    retryStrategy: null,
+    connectTimeout: 5000,
+  })
   let reason = ''
   redis.on('error', (error) => (reason = tlsProblem(error) ?? messageOf(error)))
   try {

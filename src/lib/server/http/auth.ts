@@ -46,13 +46,14 @@ function parseToken(pair: string): Token {
 const isScope = (word: string | undefined): word is Scope => (scopes as readonly (string | undefined)[]).includes(word)
 const digest = (token: string) => createHash('sha256').update(token).digest()
 
-/** Paths that never need a token: for health checks, for A2A clients, and for clients that do not show theirs to anyone. */
+/** Paths that never need a token: for health checks (`status` has only counts), for A2A clients, and for clients that do not show theirs to anyone. */
 export const openPaths: ReadonlySet<string> = new Set([
   routes.root,
   routes.health,
   routes.livez,
   routes.readyz,
   routes.agentCard,
+  routes.status,
   routes.localProof,
 ])
 

@@ -37,8 +37,9 @@ export async function redisAnnouncer(url: string, clock: Clock, log: Log): Promi
     retryStrategy: (times) => retry(times),
   })
   let wasUp: boolean | undefined
+  let isClosed = false
   const change = (isUp: boolean, line: string) => {
-    if (wasUp !== isUp) log(line, isUp ? 'info' : 'warn')
+    if (wasUp !== isUp && !isClosed) log(line, isUp ? 'info' : 'warn')
     wasUp = isUp
   }
   redis.on('ready', () => change(true, 'Broker connected: tasks are announced on it'))
@@ -64,6 +65,9 @@ export async function redisAnnouncer(url: string, clock: Clock, log: Log): Promi
     available: (task) => publish([brokerTypes.available, brokerTypes.created], taskFrame(task)),
     cancelled: ({id, codebase_id, attempt}) =>
       publish([brokerTypes.cancelled], {id, task_id: id, codebase_id, attempt}),
-    close: () => redis.disconnect(),
+    close: () => {
+      isClosed = true
+      redis.disconnect()
+    },
   }
 }
