@@ -36,7 +36,7 @@ test('serve on loopback without tokens says that others cannot reach it, and how
   const plane = await serve(shop, [])
   await says(plane.running, 'No token is required')
   expect(guideOf(plane)).toMatch(
-    /others +only this machine can reach it; for others, give tokens and --host 0\.0\.0\.0\n/,
+    /others +only this machine can reach it; let others in with tokens and --host 0\.0\.0\.0\n/,
   )
   expect(guideOf(plane)).toContain(
     'echo "me:$(openssl rand -hex 24)" > tokens) && a2a-worker serve --auth-tokens-file tokens',

@@ -31,7 +31,7 @@ const connecting = [
 
 /** What to do when the control plane of this machine has ended. */
 export const startLocalPlane =
-  'It ends with the last worker of this machine. Start both again: run `a2a-worker start` in the directory of a project. Its tasks are kept.'
+  'It ends with the last worker of this machine. Start both again: run `a2a-worker start` in the directory of a project. Its tasks are kept. To use another control plane, name it with --server.'
 
 export const checkServer =
   'Is the server running and the address right? Check --server, A2A_SERVER_URL and `a2a-worker status`.'

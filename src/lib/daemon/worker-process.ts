@@ -186,7 +186,7 @@ const usesLocalControlPlane = ({isLocal, config}: WorkerProcessOptions) => isLoc
 
 /** Address and token of the control plane. Starts a local one if no server is configured and none runs. */
 async function connectControlPlane(options: WorkerProcessOptions, bus: EventBus, stack: Cleanup) {
-  const {config, stateDir} = options
+  const {config, stateDir, version} = options
   if (!usesLocalControlPlane(options) && config.server_url !== undefined) {
     const url = new URL(config.server_url)
     const isUnencrypted = url.protocol === 'http:' && !isLoopback(url.hostname)
@@ -204,7 +204,7 @@ async function connectControlPlane(options: WorkerProcessOptions, bus: EventBus,
   const {embedPlane} = await import('../server/embedded.ts')
   const log = (text: string) => bus.emit({type: 'notice', level: 'info', text})
   const watching = new AbortController()
-  const plane = stack.use(await embedPlane({stateDir, clock: systemClock, log, signal: watching.signal}))
+  const plane = stack.use(await embedPlane({stateDir, version, clock: systemClock, log, signal: watching.signal}))
   stack.defer(() => watching.abort())
   log(`Local control plane: ${plane.url} (${plane.isHost() ? 'hosted by this process' : 'hosted by another process'})`)
   return {baseUrl: plane.url, token: plane.token, local: () => readLocalControlPlane(stateDir)}

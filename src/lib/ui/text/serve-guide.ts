@@ -25,7 +25,7 @@ export function serveGuide(facts: ServeFacts): string {
     `  workers  a2a-worker start --server ${best} --codebase PATH`,
     `  clients  a2a-worker tasks create "…" --server ${best}`,
     ...(others.length > 0 ? [`  also at  ${others.join(', ')}`] : []),
-    ...(isLocalOnly ? ['  others   only this machine can reach it; for others, give tokens and --host 0.0.0.0'] : []),
+    ...(isLocalOnly ? ['  others   only this machine can reach it; let others in with tokens and --host 0.0.0.0'] : []),
     ...tokenLines(facts),
   ].join('\n')
 }
