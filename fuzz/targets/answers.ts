@@ -42,7 +42,10 @@ const calls: readonly (readonly [keyof typeof samples, Call])[] = [
   ['health', (client) => client.release('w', {task_id: 't', status: 'completed'})],
   ['health', (client) => client.decline('t', 'w', {reason: 'no'})],
   ['next', (client) => client.postRawOutput('t', Buffer.from('x'), outputPosition)],
-  ['next', (client) => client.postOutput('t', {worker_id: 'w', output: 'x'})],
+  [
+    'next',
+    (client) => client.postOutput('t', {worker_id: 'w'}, {bytes: Buffer.from('x'), memory: {buffer: Buffer.alloc(0)}}),
+  ],
   ['output', (client) => client.outputPage('t', 0)],
   [
     'health',

@@ -38,6 +38,13 @@ export default class Serve extends BaseCommand {
       min: 1,
       helpValue: 'MIB',
     }),
+    'parallel-tasks': Flags.string({
+      summary:
+        'Tasks at once in the working tree of a codebase (its id, name or path, or * for all), of workers that have no locks: Python workers. May be repeated (A2A_PARALLEL_TASKS, separated by commas; default: 1)',
+      env: 'A2A_PARALLEL_TASKS',
+      multiple: true,
+      helpValue: 'CODEBASE=N',
+    }),
     'tls-cert': Flags.string({
       summary: 'Serve HTTPS with this certificate and its chain (PEM)',
       helpValue: 'FILE',
@@ -83,14 +90,21 @@ export default class Serve extends BaseCommand {
     const publicUrl = flags['public-url']?.replace(/\/+$/, '')
     if (publicUrl !== undefined && !/^https?:/.test(URL.canParse(publicUrl) ? publicUrl : ''))
       throw usageError(`--public-url must be an address like https://plane.example, not ${publicUrl}.`)
-    const [{startControlPlane}, {parseTokens}, {makePrivateDirectory}, {onHangup, onTermination}, {join}] =
-      await Promise.all([
-        import('../lib/server/control-plane.ts'),
-        import('../lib/server/http/auth.ts'),
-        import('../lib/config/state-directory.ts'),
-        import('../lib/core/signals.ts'),
-        import('node:path'),
-      ])
+    const [
+      {startControlPlane},
+      {parseParallelTasks},
+      {parseTokens},
+      {makePrivateDirectory},
+      {onHangup, onTermination},
+      {join},
+    ] = await Promise.all([
+      import('../lib/server/control-plane.ts'),
+      import('../lib/server/dispatch/parallel-tasks.ts'),
+      import('../lib/server/http/auth.ts'),
+      import('../lib/config/state-directory.ts'),
+      import('../lib/core/signals.ts'),
+      import('node:path'),
+    ])
     const {'tls-cert': cert, 'tls-key': key, 'auth-tokens-file': tokensFile} = flags
     const {stateDir, config} = await this.loadContext(flags)
     const log = await this.#openLog(config)
@@ -106,6 +120,7 @@ export default class Serve extends BaseCommand {
       ...(flags.auth ? {auth: flags.auth as 'required'} : {}),
       ...(flags['redis-url'] ? {brokerUrl: flags['redis-url']} : {}),
       ...(flags['redis-public-url'] ? {brokerPublicUrl: flags['redis-public-url']} : {}),
+      parallelTasks: parseParallelTasks(flags['parallel-tasks'] ?? []),
       maxTaskOutput: flags['max-task-output'] * 1024 ** 2,
       exclusive: true,
       version: this.config.version,

@@ -1,7 +1,7 @@
-import {mkdirSync, writeFileSync} from 'node:fs'
+import {mkdirSync, readFileSync, writeFileSync} from 'node:fs'
 import {join} from 'node:path'
 import {expect, test} from 'vitest'
-import {descendantsOf, isAlive, writesTo} from '../../src/lib/executor/processes.ts'
+import {descendantsOf, identify, isAlive, writesTo} from '../../src/lib/executor/processes.ts'
 import {processesOf} from '../support/agent-run.ts'
 import {scratchFolder} from '../support/scratch.ts'
 import {shell} from '../support/shell.ts'
@@ -25,6 +25,24 @@ test('ends orphans of an agent that has ended itself', async () => {
   expect(processesOf(script.marker)).toHaveLength(1)
   expect(await script.end()).toEqual([])
   expect(processesOf(script.marker)).toEqual([])
+})
+
+test('ends an orphan that is just starting another program, and has no environment at that moment', async () => {
+  using scratch = scratchFolder()
+  const loop = join(scratch.path, 'loop.sh')
+  writeFileSync(loop, '[ -s "$1" ] || echo $$ > "$1"; exec sh "$0" "$1"')
+  // About one scan in twenty meets such a moment.
+  const orphan = async (round: number, i: number) => {
+    const file = join(scratch.path, `pid-${round}-${i}`)
+    await using script = shell(`setsid sh ${loop} ${file} & until [ -s ${file} ]; do sleep 0.01; done`)
+    await script.exited
+    const identity = identify(Number(readFileSync(file, 'utf8')))
+    expect(await script.end()).toEqual([])
+    return isAlive(identity)
+  }
+  for (let round = 0; round < 30; round += 1) {
+    expect(await Promise.all([orphan(round, 1), orphan(round, 2)])).toEqual([false, false])
+  }
 })
 
 test('ends a known process that has left its marker, group and parent', async () => {

@@ -1,4 +1,4 @@
-import {copyFileSync, mkdirSync, symlinkSync} from 'node:fs'
+import {copyFileSync, mkdirSync, symlinkSync, writeFileSync} from 'node:fs'
 import {join} from 'node:path'
 import {expect, test} from 'vitest'
 import {
@@ -8,6 +8,7 @@ import {
   identify,
   isAlive,
   listProcesses,
+  markerOf,
   readProcess,
   hasWorkingDirectoryIn,
 } from '../../src/lib/executor/processes.ts'
@@ -53,9 +54,18 @@ function descendantOf(parent: number) {
 
 test('compares the complete marker', async () => {
   await using script = shell('exec sleep 300', {marker: 'one-run'})
-  await waitFor(() => hasMarker(script.root.pid, 'one-run'), 'the marker')
+  await waitFor(() => hasMarker(script.root.pid, 'one-run') === true, 'the marker')
   expect(hasMarker(script.root.pid, 'one')).toBe(false)
   expect(hasMarker(script.root.pid, 'one-run-more')).toBe(false)
+})
+
+test('reads the marker of a process that starts one program after the other', async () => {
+  using scratch = scratchFolder()
+  const loop = join(scratch.path, 'loop.sh')
+  writeFileSync(loop, 'exec sh "$0"')
+  await using script = shell(`exec sh ${loop}`, {marker: 'restless'})
+  const markers = Array.from({length: 2000}, () => markerOf(script.root.pid))
+  expect(new Set(markers)).toEqual(new Set(['restless']))
 })
 
 test('finds descendants in other sessions too', async () => {

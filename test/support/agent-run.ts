@@ -1,7 +1,7 @@
 import {mkdirSync} from 'node:fs'
 import {join} from 'node:path'
 import type {Deadlines, Executor, ProcessIdentity, RunObserver, RunRequest} from '../../src/lib/executor/executor.ts'
-import {hasMarker, listProcesses} from '../../src/lib/executor/processes.ts'
+import {listProcesses, markerOf} from '../../src/lib/executor/processes.ts'
 
 export const relaxed: Deadlines = {
   startup: 60_000,
@@ -66,5 +66,5 @@ export async function runToEnd(executor: Executor, request: RunRequest) {
 /** The live processes with this marker. */
 export const processesOf = (marker: string): number[] =>
   listProcesses()
-    .filter(({pid}) => hasMarker(pid, marker))
+    .filter(({pid}) => markerOf(pid) === marker)
     .map(({pid}) => pid)

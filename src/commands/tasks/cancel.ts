@@ -21,7 +21,7 @@ export default class TasksCancel extends BaseCommand {
     this.log(
       task.status === 'cancelled'
         ? `Task ${task.id} is cancelled.`
-        : `Task ${task.id} is being cancelled. Its worker stops it.`,
+        : `Task ${task.id} is being cancelled: ${task.waiting ?? 'its worker stops it'}.`,
     )
     return task
   }

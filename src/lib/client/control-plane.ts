@@ -1,6 +1,7 @@
 import * as v from 'valibot'
 import {modelListSchema} from '../protocol/model-schemas.ts'
 import {pathTo} from '../protocol/routes.ts'
+import {jsonWithBytes, type BodyMemory} from './json-bytes.ts'
 import * as wire from '../protocol/schemas.ts'
 import {sessionListSchema, type Session} from '../protocol/session-schemas.ts'
 import {HttpClient, isNotFound, RefusedError, type HttpOptions} from './http.ts'
@@ -8,6 +9,9 @@ import {HttpClient, isNotFound, RefusedError, type HttpOptions} from './http.ts'
 type Signal = AbortSignal | undefined
 
 export type OutputPosition = {workerId: string; attempt: number; offset: number; length: number}
+
+/** `memory` is for the body of the request. */
+export type OutputText = {bytes: Buffer; memory: BodyMemory}
 
 /** One method per endpoint. All throw RefusedError if the server refuses, and UnreachableError if it does not answer. */
 export class ControlPlaneClient implements AsyncDisposable {
@@ -353,12 +357,13 @@ export class ControlPlaneClient implements AsyncDisposable {
     })
   }
 
-  postOutput(taskId: string, batch: wire.OutputBatch, signal?: Signal) {
+  /** Sends text in UTF-8. */
+  postOutput(taskId: string, batch: Omit<wire.OutputBatch, 'output'>, text: OutputText, signal?: Signal) {
     return this.http.call(wire.outputAcknowledgementSchema, {
       what: `Cannot send output of task ${taskId}`,
       method: 'POST',
       path: pathTo('taskOutput', {task: taskId}),
-      json: batch,
+      raw: {type: 'application/json', body: jsonWithBytes(batch, 'output', text.bytes, text.memory)},
       signal,
     })
   }

@@ -1,5 +1,6 @@
 import {randomBytes} from 'node:crypto'
 import {connect, type Socket} from 'node:net'
+import {callbackify} from 'node:util'
 import type {buildConnector} from 'undici'
 import {errorCode, messageOf} from '../core/errors.ts'
 import {isSameProof, localProof, proofHeader} from '../protocol/local-proof.ts'
@@ -26,10 +27,7 @@ export const localConnector =
   (_, callback) => {
     const address = read()
     if (address === undefined) return callback(new LocalPlaneEndedError(ended), null)
-    openProven(address).then(
-      (socket) => callback(null, socket),
-      (error: unknown) => callback(error as Error, null),
-    )
+    openWithCallback(address, callback as (error: Error | null, socket: Socket) => void)
   }
 
 /** Whether the control plane of this machine listens at this address. */
@@ -61,6 +59,8 @@ async function openProven({port, token}: LocalAddress): Promise<Socket> {
     throw error
   }
 }
+
+const openWithCallback = callbackify(openProven)
 
 /** Sends a request without a body, and resolves with the head of the answer. An answer to HEAD has no more than that. */
 function exchange(socket: Socket, request: string): Promise<string> {

@@ -125,6 +125,14 @@ export const settings = {
     live: true,
   },
   allowed_agents: {type: 'list', description: 'Agents that tasks may name (default: any)', live: true},
+  unknown_model: {
+    type: 'string',
+    description:
+      'A task names a model that OpenCode does not have: fail the task, or run it with the default model of OpenCode',
+    options: ['fail', 'default'],
+    default: 'fail',
+    live: true,
+  },
   allowed_models: {type: 'list', description: 'Models that tasks may name (default: any)', live: true},
   on_interrupt: {
     type: 'string',

@@ -95,6 +95,9 @@ export async function prepareAgent(options: LocalAgentOptions, bus: EventBus): P
       get permissions() {
         return config.permissions
       },
+      get unknownModel() {
+        return config.unknown_model as 'fail' | 'default'
+      },
       get gitIdentity() {
         return config.git_identity
       },

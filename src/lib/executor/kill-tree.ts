@@ -19,6 +19,8 @@ export type EndOptions = {
   isRecent?: boolean
 }
 
+/** How long to wait for a process that is starting another program to have an environment again. It takes microseconds, or as long as a busy machine lets it wait. */
+const startingMs = 1000
 /** How long to wait after SIGKILL. A process that is still alive then is stuck in the kernel, or belongs to another user. */
 const killMs = 2000
 
@@ -37,9 +39,10 @@ export async function endProcesses(options: EndOptions): Promise<ProcessIdentity
   const terminated = new Set<string>()
   const startedAt = clock.monotonic()
   for (let pause = 2; ; pause = Math.min(pause * 2, 50)) {
-    const alive = members(places, known)
+    const {alive, isCertain} = members(places, known)
     const waited = clock.monotonic() - startedAt
-    if (alive.length === 0 || waited >= graceMs + killMs) return alive
+    const isDone = alive.length === 0 && (isCertain || waited >= startingMs)
+    if (isDone || waited >= graceMs + killMs) return alive
     for (const identity of alive) {
       const key = keyOf(identity)
       // Its parent may end before the next scan, so the process is remembered by itself from now on.
@@ -55,20 +58,42 @@ export async function endProcesses(options: EndOptions): Promise<ProcessIdentity
 
 const keyOf = ({pid, startTime}: ProcessIdentity) => `${pid} ${startTime}`
 
-function members({root, marker, runDir, isRecent}: EndOptions, known: ReadonlyMap<string, unknown>): ProcessIdentity[] {
+type Members = {
+  alive: ProcessIdentity[]
+  /** No other process might belong to the run, too. */
+  isCertain: boolean
+}
+
+function members(options: EndOptions, known: ReadonlyMap<string, unknown>): Members {
+  const youngest = lastPid()
+  const found = scan(options, known, options.isRecent ? options.root.pid : undefined)
+  if (found.alive.length > 0 || lastPid() === youngest) return found
+  // A process that started another one and ended, both during the scan, has left one that the scan did not see.
+  const {alive, isCertain} = scan(options, known, youngest)
+  return {alive, isCertain: isCertain && found.isCertain}
+}
+
+/** Looks at all processes, or at those with a pid from `from` on if pids have not wrapped around since. */
+function scan({root, marker, runDir}: EndOptions, known: ReadonlyMap<string, unknown>, from: number | undefined) {
   const since = Number(root.startTime)
-  const youngest = isRecent ? lastPid() : 0
-  const all = listProcesses(youngest >= root.pid ? {from: root.pid, to: youngest} : undefined)
+  const to = lastPid()
+  const all = listProcesses(from !== undefined && to >= from ? {from, to} : undefined)
   // If the pid was reused, the group of that number belongs to another process.
-  const isGroupOurs = all.every(({pid, startTime}) => pid !== root.pid || startTime === root.startTime)
+  const isGroupOurs = (readProcess(root.pid)?.startTime ?? root.startTime) === root.startTime
   const candidates = all.filter(({pid, startTime}) => Number(startTime) >= since && pid !== process.pid)
+  const starting: number[] = []
+  const isMarked = (pid: number) => {
+    const answer = hasMarker(pid, marker)
+    if (answer === 'unknown') starting.push(pid)
+    return answer === true
+  }
   const found = new Map(
     candidates
       .filter(
         (info) =>
           known.has(keyOf(info)) ||
           (isGroupOurs && info.group === root.pid) ||
-          hasMarker(info.pid, marker) ||
+          isMarked(info.pid) ||
           hasWorkingDirectoryIn(info.pid, join(runDir, runFiles.tmp)) ||
           writesTo(info.pid, runDir),
       )
@@ -79,7 +104,7 @@ function members({root, marker, runDir, isRecent}: EndOptions, known: ReadonlyMa
     for (const {pid, startTime, parent} of candidates) if (found.has(parent)) found.set(pid, {pid, startTime})
   }
 
-  return [...found.values()]
+  return {alive: [...found.values()], isCertain: starting.every((pid) => found.has(pid))}
 }
 
 function send({pid, startTime}: ProcessIdentity, signal: NodeJS.Signals): void {

@@ -10,10 +10,15 @@ export type ProcessInfo = ProcessIdentity & {parent: number; group: number; sess
 export const hasProc = existsSync('/proc/self/stat')
 const hasChildren = existsSync('/proc/thread-self/children')
 
-export function readProcess(pid: number): ProcessInfo | undefined {
+/** The fields of /proc/PID/stat (proc(5)) from the third on. */
+function statFields(pid: number): string[] | undefined {
   const stat = readIfThere(`/proc/${pid}/stat`)
   // The name in the second field may contain spaces and brackets, so fields are counted from the last bracket.
-  const fields = stat?.slice(stat.lastIndexOf(')') + 2).split(' ')
+  return stat?.slice(stat.lastIndexOf(')') + 2).split(' ')
+}
+
+export function readProcess(pid: number): ProcessInfo | undefined {
+  const fields = statFields(pid)
   const startTime = fields?.[19]
   if (!fields || startTime === undefined) return undefined
   const [state = '', parent, group, session] = fields
@@ -70,17 +75,39 @@ function pidsOf(range: {from: number; to: number} | undefined): number[] {
 /** The pid of the newest process in this pid namespace. Pids grow and then wrap around (proc(5), loadavg). */
 export const lastPid = () => Number(readIfThere('/proc/loadavg')?.trim().split(' ').at(-1) ?? 0)
 
-/** Whether the process was started with this marker in its environment. */
-export function hasMarker(pid: number, marker: string): boolean {
-  const environment = readIfThere(`/proc/${pid}/environ`, 'latin1')
-  if (!environment) return false
+/**
+ * Whether the process was started with this marker in its environment. `unknown`: it is just starting another program
+ * (execve), and has no environment for a moment.
+ */
+export function hasMarker(pid: number, marker: string): boolean | 'unknown' {
   const entry = Buffer.from(`${markerVariable}=${marker}`).toString('latin1')
-  return `\0${environment}\0`.includes(`\0${entry}\0`)
+  const environment = environmentOf(pid)
+  return environment === undefined ? 'unknown' : `\0${environment}\0`.includes(`\0${entry}\0`)
 }
 
-/** The marker in the environment of the process, if it has one. */
+/** Undefined: the process is just starting another program. */
+function environmentOf(pid: number): string | undefined {
+  for (let look = 0; look < 10; look += 1) {
+    const environment = readIfThere(`/proc/${pid}/environ`, 'latin1')
+    if (environment !== '') return environment ?? ''
+    const fields = statFields(pid)
+    const [start, end] = [fields?.[47], fields?.[48]]
+    if (end === '0') return fields?.[2] === '0' ? '' : undefined // kernel threads have no environment, and no group
+    if (start === end) return ''
+    // The program has been started since that look.
+  }
+
+  return undefined
+}
+
+/** The marker in the environment of the process, if it has one. Waits up to 50 ms for a process that is just starting another program. */
 export function markerOf(pid: number): string | undefined {
-  const environment = readIfThere(`/proc/${pid}/environ`, 'latin1')
+  let environment = environmentOf(pid)
+  for (let waited = 0; environment === undefined && waited < 50; waited += 1) {
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1)
+    environment = environmentOf(pid)
+  }
+
   const entry = environment?.split('\0').find((line) => line.startsWith(`${markerVariable}=`))
   return entry && Buffer.from(entry.slice(markerVariable.length + 1), 'latin1').toString()
 }

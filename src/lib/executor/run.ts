@@ -1,7 +1,7 @@
 import {statSync} from 'node:fs'
 import {join} from 'node:path'
 import type {Clock} from '../core/clock.ts'
-import {messageOf} from '../core/errors.ts'
+import {errorCode, messageOf} from '../core/errors.ts'
 import type {Catalog} from '../opencode/program/catalog.ts'
 import {agentAuthor} from '../opencode/program/agent-author.ts'
 import {agentArguments, normalizeModel} from '../opencode/program/command.ts'
@@ -25,6 +25,8 @@ export type RunExecutorOptions = {
   readonly allow: readonly string[]
   /** The operator's OpenCode permissions. */
   readonly permissions?: unknown
+  /** What becomes of a task whose model OpenCode does not have. */
+  readonly unknownModel?: 'fail' | 'default' | undefined
   /** Author of commits where git knows none, `NAME <EMAIL>`. */
   readonly gitIdentity?: string | undefined
   clock: Clock
@@ -65,18 +67,35 @@ export function createRunExecutor(options: RunExecutorOptions): Executor {
 /** Refuses what it can before anything is written. Checks with a cached answer cost no time. */
 async function prepare(options: RunExecutorOptions, request: RunRequest): Promise<Prepared> {
   const {catalog, probe} = options
-  const model = normalizeModel(request.model)
-  const args = agentArguments({...request, model}, probe.flags)
+  const wanted = normalizeModel(request.model)
+  agentArguments({...request, model: wanted}, probe.flags) // refuses unsafe names before OpenCode is asked for them
   const agentCheck = catalog.checkAgent(request.agent, request.cwd)
   if (agentCheck) await checked(agentCheck, () => catalog.checkAgent(request.agent, request.cwd), 'agent', request)
-  const modelCheck = model === undefined ? undefined : catalog.checkModel(model, request.cwd)
-  if (model !== undefined && modelCheck)
-    await checked(modelCheck, () => catalog.checkModel(model, request.cwd), 'model', request)
+  const model = await knownModel(wanted, options, request)
+  const args = agentArguments({...request, model}, probe.flags)
   try {
     return {...options, request, args, model, tmpDir: await writeRunFiles(request.runDir, request.prompt)}
   } catch (error) {
     discard(request)
     throw error
+  }
+}
+
+/** The model, if OpenCode has it. Otherwise throws ExpectedError, or returns undefined if the default may be used instead. */
+async function knownModel(
+  model: string | undefined,
+  {catalog, unknownModel}: RunExecutorOptions,
+  request: RunRequest,
+): Promise<string | undefined> {
+  const check = model === undefined ? undefined : catalog.checkModel(model, request.cwd)
+  if (model === undefined || !check) return model
+  try {
+    await checked(check, () => catalog.checkModel(model, request.cwd), 'model', request)
+    return model
+  } catch (error) {
+    if (unknownModel !== 'default' || errorCode(error) !== 'UNKNOWN_MODEL') throw error
+    request.onNotice?.(`OpenCode has no model ${model}: the task runs with its default (unknown_model)`)
+    return undefined
   }
 }
 

@@ -24,8 +24,8 @@ export const limits = {
   codebaseMessages: 128 * MiB,
   /** Maximum size of a result that our worker reports. Of a longer one the end is sent. */
   result: 64 * KiB,
-  /** One `data:` line of the task stream; the existing Python worker breaks above 128 KiB. */
-  frame: 60 * KiB,
+  /** The data of one event of the task stream. The existing worker (aiohttp) breaks at a line of more than 128 KiB. */
+  frame: 127 * KiB,
   /** Interval of keep-alives on every SSE stream. */
   keepAlive: 15_000,
   heartbeat: 15_000,
@@ -36,4 +36,6 @@ export const limits = {
   offer: 10_000,
   /** A worker without leases (the Python one) is lost after this long without a request. */
   silentWorker: 15 * 60_000,
+  /** A cancellation that a worker without leases does not confirm counts after this long: nothing can stop its run. */
+  unstoppable: 30_000,
 } as const

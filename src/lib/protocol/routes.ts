@@ -15,6 +15,7 @@ export const routes = {
   heartbeat: '/v1/opencode/workers/:worker/heartbeat',
   unregister: '/v1/opencode/workers/:worker/unregister',
   models: '/v1/opencode/models',
+  apiKeysSync: '/v1/opencode/api-keys/sync',
   codebases: '/v1/opencode/codebases',
   codebaseList: '/v1/opencode/codebases/list',
   codebase: '/v1/opencode/codebases/:codebase',

@@ -31,6 +31,7 @@ import type {Parts, Timings} from './dispatch/parts.ts'
 import {expireRegistrationTasks} from './tasks/registration-tasks.ts'
 import type {Retention} from './retention.ts'
 import {defaultRetention, startRetention} from './retention.ts'
+import type {ParallelTasks} from './dispatch/parallel-tasks.ts'
 import {Roster} from './dispatch/roster.ts'
 import type {Database} from '../core/sqlite.ts'
 import {explainDatabase, walSync, migrate, openDatabase, shortenLog} from '../core/sqlite.ts'
@@ -56,6 +57,8 @@ export type ControlPlaneOptions = CredentialSources & {
   retention?: Partial<Retention>
   /** Limit on the stored output of one task, in bytes. Default: 256 MiB. */
   maxTaskOutput?: number
+  /** Tasks at once per working tree, of workers without leases. Default: 1. */
+  parallelTasks?: ParallelTasks
   /** URL of the Redis on which tasks are announced. */
   brokerUrl?: string
   /** The same Redis as workers reach it. Registration announces it to them. */
@@ -89,6 +92,7 @@ const defaults: Timings = {
   offerMs: limits.offer,
   silentWorkerMs: limits.silentWorker,
   lostTimeoutMs: 24 * 60 * 60_000,
+  unstoppableMs: limits.unstoppable,
   instanceCheckMs: limits.instanceCheck,
   fullDiskMs: 30_000,
 }
@@ -109,7 +113,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   }
   try {
     const asksForTokens = tokens.length > 0 && auth !== 'off'
-    parts = assemble(database, {...options, asksForTokens}, await announcerOf(options), disk?.sync)
+    const needsTokens = asksForTokens && auth === 'required'
+    parts = assemble(database, {...options, asksForTokens, needsTokens}, await announcerOf(options), disk?.sync)
     let guard = createAuthGuard(tokens, auth)
     const server = createAdaptorServer({
       fetch: createApp(
@@ -150,18 +155,18 @@ const announcerOf = async ({brokerUrl, clock = systemClock, log = () => {}}: Con
 /** Creates the parts, and restores the leases of tasks that ran under an earlier process. */
 function assemble(
   database: Database,
-  options: ControlPlaneOptions & {asksForTokens: boolean},
+  options: ControlPlaneOptions & {asksForTokens: boolean; needsTokens: boolean},
   announcer: Announcer,
   sync: (() => Promise<void>) | undefined,
 ): Parts {
   migrate(database, options.database, migrations)
-  const {clock = systemClock, log = () => {}, version, asksForTokens} = options
+  const {clock = systemClock, log = () => {}, version, asksForTokens, needsTokens} = options
   const timings = {...defaults, ...options.timings}
   const store = sqliteStore(database)
   const hub = new Hub(clock)
   const instances = new Instances(hub, clock, timings.instanceCheckMs)
   const leases = new Leases(clock, timings.leaseMs)
-  const roster = new Roster(store, hub)
+  const roster = new Roster(store, hub, options.parallelTasks ?? new Map())
   const dispatch = new Dispatch({store, hub, leases, roster, clock, offerMs: timings.offerMs})
   const commits = new CommitGroup(database, {
     sync,
@@ -198,6 +203,7 @@ function assemble(
     asksForTokens,
     localToken: options.localToken,
     publicUrl: options.publicUrl,
+    needsTokens,
     brokerUrl: options.brokerPublicUrl,
   }
   restoreLeases(parts)

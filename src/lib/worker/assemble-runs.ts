@@ -105,7 +105,7 @@ type RunTaskParts = Neighbours & {supervise: SuperviseRun; activeTasks: () => Ta
 function createRunTask(
   {config, executor, client, clock, workerId, bus: {emit}}: WorkerOptions,
   {workerDir, journal, storage: {disk, folders}, signal}: WorkerResources,
-  {codebases, registration, stream, findSession, supervise, activeTasks}: RunTaskParts,
+  {codebases, registration, stream, pollSoon, findSession, supervise, activeTasks}: RunTaskParts,
 ): RunTask {
   const prepare = runPreparer({
     ...{config, folders, disk, clock, emit},
@@ -115,6 +115,6 @@ function createRunTask(
   })
   return taskRun({
     ...{prepare, supervise, journal, folders, registration, clock, emit},
-    claim: (offered) => claim(offered, {client, workerId, clock, signal, registration, stream}),
+    claim: (offered) => claim(offered, {client, workerId, clock, signal, registration, stream, pollSoon}),
   })
 }

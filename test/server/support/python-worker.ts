@@ -2,7 +2,9 @@ import {randomUUID} from 'node:crypto'
 import {Api} from './api.ts'
 import {Listener} from './events.ts'
 
-type Options = {token?: string; hangs?: boolean; paths?: string[]}
+const agent = 'Python/3.11 aiohttp/3.8.4'
+
+type Options = {token?: string; hangs?: boolean; paths?: string[]; id?: string; name?: string}
 type Frame = {id: string; codebase_id: string; agent_type: string; prompt: string; metadata: Record<string, unknown>}
 
 /**
@@ -10,13 +12,14 @@ type Frame = {id: string; codebase_id: string; agent_type: string; prompt: strin
  * ignores refusals. Each time a stream has ended, it polls once, without its id. With `hangs` its runs do not end.
  */
 export class PythonWorker implements AsyncDisposable {
-  readonly id = randomUUID().slice(0, 12)
+  readonly id: string
   readonly codebases = new Map<string, string>()
   readonly runs: string[] = []
   readonly refused: string[] = []
   readonly frames: Frame[] = []
   readonly events: string[] = []
   longestLine = 0
+  hangs: boolean
   encoding: string | null = null
   readonly #api: Api
   readonly #options: Options
@@ -28,6 +31,8 @@ export class PythonWorker implements AsyncDisposable {
   private constructor(url: string, options: Options) {
     this.#api = new Api(url)
     this.#options = options
+    this.hangs = options.hangs ?? false
+    this.id = options.id ?? randomUUID().slice(0, 12)
   }
 
   /** Registers the pseudo-codebase first, then the worker, then its codebases. */
@@ -36,13 +41,14 @@ export class PythonWorker implements AsyncDisposable {
     await worker.registerCodebase('global', '/home/py')
     await worker.register()
     await worker.registerCodebase('app', '/srv/app')
+    await worker.#api.send('GET', `/v1/opencode/api-keys/sync?worker_id=${worker.id}`) // it only logs a refusal
     return worker
   }
 
   async register(): Promise<void> {
     await this.#send('POST', '/v1/opencode/workers/register', {
       worker_id: this.id,
-      name: 'py',
+      name: this.#options.name ?? 'py',
       capabilities: ['opencode', 'build', 'deploy', 'test'],
       hostname: 'box',
       models: [{id: 'a/b'}],
@@ -53,6 +59,7 @@ export class PythonWorker implements AsyncDisposable {
   async registerCodebase(name: string, path: string): Promise<string> {
     const body = {name, path, description: '', worker_id: this.id}
     const answer = await this.#send('POST', '/v1/opencode/codebases', body)
+    if (!answer.codebase) return '' // refused
     const id: string = answer.codebase.id
     this.codebases.set(path.replace(/\/$/, ''), id)
     return id
@@ -83,6 +90,7 @@ export class PythonWorker implements AsyncDisposable {
       'x-codebases': ids,
       'x-capabilities': 'opencode,build,deploy,test',
       accept: 'text/event-stream',
+      'user-agent': agent,
       ...(this.#options.token ? {authorization: `Bearer ${this.#options.token}`} : {}),
     }
     const path = `/v1/worker/tasks/stream?agent_name=py&worker_id=${this.id}`
@@ -94,7 +102,8 @@ export class PythonWorker implements AsyncDisposable {
   }
 
   async poll(): Promise<Frame[]> {
-    const tasks: Frame[] = await this.#send('GET', '/v1/opencode/tasks?status=pending')
+    const answer = await this.#send('GET', '/v1/opencode/tasks?status=pending')
+    const tasks: Frame[] = Array.isArray(answer) ? answer : []
     for (const task of tasks) if (this.#isForMe(task)) this.#keep(this.#run(task))
     return tasks
   }
@@ -105,6 +114,13 @@ export class PythonWorker implements AsyncDisposable {
     await this.#stream?.[Symbol.asyncDispose]()
     await Promise.all(this.#work)
     await this.#send('POST', `/v1/opencode/workers/${this.id}/unregister`)
+  }
+
+  /** As `kill -9` does: the stream ends, and nothing is reported. */
+  async kill(): Promise<void> {
+    this.#isStopped = true
+    await this.#stream?.[Symbol.asyncDispose]()
+    await Promise.all(this.#work)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -118,7 +134,7 @@ export class PythonWorker implements AsyncDisposable {
       for (const event of stream.events.slice(at)) {
         at += 1
         this.events.push(event.event)
-        this.longestLine = Math.max(this.longestLine, event.data.length + 6)
+        this.longestLine = Math.max(this.longestLine, Buffer.byteLength(event.data) + 'data: \n'.length)
         if (event.event !== 'task_available') continue
         const task = JSON.parse(event.data) as Frame
         this.frames.push(task)
@@ -130,9 +146,29 @@ export class PythonWorker implements AsyncDisposable {
       if (stream.isEnded && at === stream.events.length) break
       await new Promise((resolve) => setTimeout(resolve, 2))
     }
-    if (this.#isStopped) return
-    await this.poll()
-    await this.connect()
+    await this.#comeBack()
+  }
+
+  /** Polls once and connects again, until the control plane answers. */
+  async #comeBack(): Promise<void> {
+    for (; !this.#isStopped; await new Promise((resolve) => setTimeout(resolve, 20))) {
+      try {
+        await this.poll()
+        return await this.connect()
+      } catch {
+        // it is down
+      }
+    }
+  }
+
+  /** As if its machine had lost its power: it does nothing any more, and its stream stays half open. */
+  freeze(): void {
+    this.#isStopped = true
+  }
+
+  /** As if the network had dropped the connection. */
+  dropStream(): void {
+    void this.#stream?.[Symbol.asyncDispose]()
   }
 
   async #run({id, agent_type, prompt, metadata}: Frame): Promise<void> {
@@ -140,7 +176,7 @@ export class PythonWorker implements AsyncDisposable {
     await this.report(id, 'running')
     if (agent_type === 'register_codebase') return this.#registerPath(id, metadata)
     await this.report(id, 'running', {session_id: 'ses_py'})
-    if (this.#options.hangs) return
+    if (this.hangs) return
     await this.output(id, 'a line\n')
     await this.report(id, 'completed', {result: `ran: ${prompt}`})
   }
@@ -162,7 +198,7 @@ export class PythonWorker implements AsyncDisposable {
 
   // oxlint-disable-next-line typescript/no-explicit-any -- as in api.ts
   async #send(method: string, path: string, body?: unknown): Promise<any> {
-    const answer = await this.#api.send(method, path, body)
+    const answer = await this.#api.send(method, path, body, {'user-agent': agent})
     const isFine = answer.status === 200 && answer.headers.get('content-type')?.startsWith('application/json')
     if (!isFine) this.refused.push(`${method} ${path}: ${answer.status} ${JSON.stringify(answer.body)}`)
     return answer.body

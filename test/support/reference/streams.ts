@@ -15,6 +15,8 @@ export class Streams {
   /** One stream per worker: the newest, unless an older one has ended meanwhile. */
   readonly entries = new Map<string, Stream>()
   readonly claims = new Map<string, string>()
+  /** The ids of the tasks that were pushed, in order. */
+  readonly pushed: string[] = []
   readonly #open = new Set<Stream>()
   readonly #heartbeatMs: number
 
@@ -55,10 +57,12 @@ export class Streams {
   }
 
   /** Pushes to every matching stream that is not busy. A busy one never gets the push. */
-  push(codebaseId: string, data: object): void {
+  push(codebaseId: string, data: {id: string}): void {
     for (const stream of this.entries.values()) {
       const matches = ['global', '__pending__'].includes(codebaseId) || stream.codebases.has(codebaseId)
-      if (matches && stream.currentTask === null) send(stream, 'task_available', data)
+      if (!matches || stream.currentTask !== null) continue
+      send(stream, 'task_available', data)
+      this.pushed.push(data.id)
     }
   }
 

@@ -65,7 +65,9 @@ const suggest = (names: string[]) => (names.length > 0 ? [`Did you mean ${names.
 
 const unknownModel = (model: string, known: readonly string[]) => {
   const close = nearestNames(model, known)
-  return new ExpectedError(`OpenCode has no model ${model}${close.length > 0 ? `; near: ${close.join(', ')}` : ''}`, {
+  const near = close.length > 0 ? `; near: ${close.join(', ')}` : ''
+  const message = `OpenCode has no model ${model}${near}; unknown_model: default would run the task with its default`
+  return new ExpectedError(message, {
     code: 'UNKNOWN_MODEL',
     exit: 'usage',
     suggestions: [...suggest(close), 'Run `opencode models` in the codebase for the models there are'],

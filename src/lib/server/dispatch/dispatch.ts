@@ -1,5 +1,4 @@
 import type {Clock} from '../../core/clock.ts'
-import {limits} from '../../protocol/limits.ts'
 import {pendingCodebase} from '../../protocol/routes.ts'
 import {OfferBackoffs} from './offer-backoffs.ts'
 import type {Hub, TaskStream} from '../streams/hub.ts'
@@ -7,17 +6,19 @@ import type {Leases} from './leases.ts'
 import {Offers} from './offers.ts'
 import type {Roster} from './roster.ts'
 import type {PendingTask, Store, StoredTask} from '../store/store.ts'
-import {taskFrame} from '../streams/task-view.ts'
+import {fitsFrame, taskFrame} from '../streams/task-view.ts'
 import {RoundRobin} from './round-robin.ts'
 
 /** A worker that declined a task is not offered it again for this long, unless it connects or registers again. */
 const declineMs = 1000
+/** A worker that was made to poll for a task that cannot be pushed is not made to poll for it again for this long. */
+const pollAgainMs = 60_000
 
 type Parts = {store: Store; hub: Hub; leases: Leases; roster: Roster; clock: Clock; offerMs: number}
 
 /**
  * Decides which worker is offered which pending task. A task is offered to one worker at a time, a working tree has one
- * offer, and a worker gets no more offers than it has free slots. Offers are kept in memory. No call scans all tasks:
+ * task, offered or running, unless it may have more, and a worker gets no more offers than it has free slots. Offers are kept in memory. No call scans all tasks:
  * each change names the tasks or workers to consider.
  */
 export class Dispatch {
@@ -25,6 +26,10 @@ export class Dispatch {
   readonly offers = new Offers()
   readonly backoffs = new OfferBackoffs()
   readonly #roundRobin = new RoundRobin()
+  /** Until when no worker is made to poll for a task, in monotonic ms. */
+  readonly #polledFor = new Map<string, number>()
+  /** Tasks that were answers to polls, and until when nobody else is offered them, in monotonic ms. */
+  readonly #handedOut = new Map<string, number>()
 
   constructor(parts: Parts) {
     this.#parts = parts
@@ -48,9 +53,10 @@ export class Dispatch {
 
   #findWorker(taskId: string): [StoredTask?, (TaskStream | undefined)?] {
     const task = this.#parts.store.tasks.get(taskId)
-    if (!task || task.status !== 'pending' || this.offers.get(taskId) || this.isTreeBusy(task.codebase_id)) return []
+    if (task?.status !== 'pending' || this.isOffered(taskId) || this.isTreeBusy(task.codebase_id)) return []
     const streams = this.#parts.roster.streamsFor(task.codebase_id).filter((stream) => this.#mayTake(stream, task))
-    return [task, this.#preferred(task.codebase_id, streams)]
+    const able = streams.filter(({workerId}) => this.canPush(task, workerId))
+    return [task, this.#preferred(task.codebase_id, able.length > 0 ? able : streams)]
   }
 
   /** Withdraws offers of tasks that are not pending, for example because a commit failed. */
@@ -83,12 +89,16 @@ export class Dispatch {
   /** The task was claimed. Declines of a registration are remembered, because the claimer may decline too. */
   onClaimed({id, agent_type}: Pick<StoredTask, 'id' | 'agent_type'>): void {
     this.offers.remove(id)
+    this.#polledFor.delete(id)
+    this.#handedOut.delete(id)
     if (agent_type !== 'register_codebase') this.backoffs.forgetTask(id)
   }
 
   /** The task has ended, or was requeued. */
   forgetTask(taskId: string): void {
     this.offers.remove(taskId)
+    this.#polledFor.delete(taskId)
+    this.#handedOut.delete(taskId)
     this.backoffs.forgetTask(taskId)
   }
 
@@ -123,6 +133,12 @@ export class Dispatch {
       this.fillWorker(workerId)
     }
 
+    for (const [taskId, until] of this.#handedOut) {
+      if (until > now) continue
+      this.#handedOut.delete(taskId)
+      this.offer(taskId)
+    }
+
     for (const taskId of this.backoffs.due(now)) this.offer(taskId)
   }
 
@@ -133,20 +149,49 @@ export class Dispatch {
   }
 
   isTreeBusy(codebaseId: string): boolean {
-    return this.occupantOf(codebaseId) !== undefined
+    return this.roomIn(codebaseId) <= 0
   }
 
-  /** The task, running or offered, that occupies the codebase's working tree. */
-  occupantOf(codebaseId: string): string | undefined {
+  /** How many more tasks the codebase's working tree may have. A codebase without a tree has no limit. */
+  roomIn(codebaseId: string): number {
+    const {roster} = this.#parts
+    if (roster.treeOf(codebaseId) === undefined) return Number.POSITIVE_INFINITY
+    return roster.tasksPerTree(codebaseId) - this.#occupants(codebaseId).length
+  }
+
+  /** The task because of which the working tree has no room for this one. */
+  blockerOf({id, codebase_id}: Pick<PendingTask, 'id' | 'codebase_id'>): string | undefined {
+    const others = this.#occupants(codebase_id).filter((taskId) => taskId !== id)
+    return others.length >= this.#parts.roster.tasksPerTree(codebase_id) ? others[0] : undefined
+  }
+
+  /** The tasks in the codebase's working tree, running or offered. */
+  #occupants(codebaseId: string): string[] {
     const tree = this.#parts.roster.treeOf(codebaseId)
-    return tree && (this.#parts.leases.holderOfTree(tree) ?? this.offers.forTree(tree))?.taskId
+    if (tree === undefined) return []
+    return [...this.#parts.leases.onTree(tree), ...this.offers.onTree(tree)].map(({taskId}) => taskId)
+  }
+
+  /** The task was an answer to a poll that did not say whose it is: for a while nobody else is offered it. */
+  handOut(taskId: string): void {
+    this.#handedOut.set(taskId, this.#parts.clock.monotonic() + this.#parts.offerMs)
+  }
+
+  /** Whether the task is offered to somebody, by a push or as an answer to a poll. */
+  isOffered(taskId: string): boolean {
+    return this.offers.get(taskId) !== undefined || this.#handedOut.has(taskId)
   }
 
   #mayTake({workerId, capabilities}: TaskStream, task: PendingTask): boolean {
     if (this.freeSlots(workerId) <= 0) return false
     if ((this.backoffs.get(task.id, workerId)?.until ?? 0) > this.#parts.clock.monotonic()) return false
     if (task.required?.some((wanted) => !capabilities.includes(wanted))) return false
-    return task.frame_size <= limits.frame || this.#parts.roster.profile(workerId).fetches
+    return this.canPush(task, workerId) || (this.#polledFor.get(task.id) ?? 0) <= this.#parts.clock.monotonic()
+  }
+
+  /** Whether a frame with this task can be sent to the worker. */
+  canPush(task: Pick<PendingTask, 'frame_size'>, workerId: string): boolean {
+    return fitsFrame(task) || this.#parts.roster.profile(workerId).fetches
   }
 
   /** The codebase's owner, or otherwise the worker with the least load. */
@@ -171,7 +216,7 @@ export class Dispatch {
       if (this.isTreeBusy(codebaseId)) continue
       for (const task of this.#parts.store.tasks.pendingOf(codebaseId)) {
         if (best && task.priority < best.priority) break
-        if (this.offers.get(task.id) || !this.#mayTake(stream, task)) continue
+        if (this.isOffered(task.id) || !this.#mayTake(stream, task)) continue
         if (!best || this.#isBefore(task, best, stream)) best = task
         break
       }
@@ -189,11 +234,13 @@ export class Dispatch {
   }
 
   /** Returns false if the stream was closed instead. */
-  #push({id}: PendingTask, stream: TaskStream): boolean {
+  #push({id, ...size}: PendingTask, stream: TaskStream): boolean {
     const {store, roster, clock} = this.#parts
     const {workerId, connectionId} = stream
     // the Python worker ignores a task id that it has seen on this stream, but polls when a stream ends
-    if (!roster.profile(workerId).hasLeases && (this.backoffs.get(id, workerId)?.missed ?? 0) > 0) {
+    const isSeen = !roster.profile(workerId).hasLeases && (this.backoffs.get(id, workerId)?.missed ?? 0) > 0
+    if (isSeen || !this.canPush(size, workerId)) {
+      this.#polledFor.set(id, clock.monotonic() + pollAgainMs)
       stream.close()
       return false
     }

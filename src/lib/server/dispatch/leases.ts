@@ -12,12 +12,21 @@ export type Lease = {
   /** When it expires, in monotonic ms. */
   until: number
   isLost: boolean
+  /**
+   * Since when its holder may have missed reporting its end, in monotonic ms: this process was down, or the worker's
+   * stream was replaced, after its last sign. Undefined: a report could not have been missed.
+   */
+  doubtfulSince?: number | undefined
+  /** When a requested cancellation counts without the holder's confirmation, in monotonic ms. */
+  cancelledAt?: number | undefined
   /** Why its agent waits, for people. */
   waiting?: string | undefined
 }
 
 type Presence = {
   lastContact: number
+  /** The network address that it registered from. */
+  address: string | undefined
   syncedAt: number | undefined
   capacity: number | undefined
   pauseReason: string | null
@@ -32,7 +41,7 @@ export class Leases {
   readonly #leaseMs: number
   readonly #leases = new Map<string, Lease>()
   readonly #byWorker = new Map<string, Set<Lease>>()
-  readonly #byTree = new Map<string, Lease>()
+  readonly #byTree = new Map<string, Set<Lease>>()
   readonly #presence = new Map<string, Presence>()
   readonly #startedAt: number
   #tick = 0
@@ -49,7 +58,7 @@ export class Leases {
     this.release(run.taskId)
     this.#leases.set(run.taskId, lease)
     this.#byWorker.set(run.workerId, (this.#byWorker.get(run.workerId) ?? new Set()).add(lease))
-    if (run.tree) this.#byTree.set(run.tree, lease)
+    if (run.tree) this.#byTree.set(run.tree, (this.#byTree.get(run.tree) ?? new Set()).add(lease))
     this.recordContact(run.workerId)
     return lease
   }
@@ -61,7 +70,9 @@ export class Leases {
     const others = this.#byWorker.get(lease.workerId)
     others?.delete(lease)
     if (others?.size === 0) this.#byWorker.delete(lease.workerId)
-    if (lease.tree && this.#byTree.get(lease.tree) === lease) this.#byTree.delete(lease.tree)
+    const onTree = lease.tree === undefined ? undefined : this.#byTree.get(lease.tree)
+    onTree?.delete(lease)
+    if (lease.tree !== undefined && onTree?.size === 0) this.#byTree.delete(lease.tree)
   }
 
   get(taskId: string): Lease | undefined {
@@ -72,8 +83,8 @@ export class Leases {
     return this.#byWorker.get(workerId) ?? new Set()
   }
 
-  holderOfTree(tree: string): Lease | undefined {
-    return this.#byTree.get(tree)
+  onTree(tree: string): ReadonlySet<Lease> {
+    return this.#byTree.get(tree) ?? new Set()
   }
 
   all(): Iterable<Lease> {
@@ -83,12 +94,27 @@ export class Leases {
   renew(lease: Lease): void {
     lease.until = this.#clock.monotonic() + this.#leaseMs
     lease.isLost = false
+    lease.doubtfulSince = undefined
     this.recordContact(lease.workerId)
+  }
+
+  /** The worker may have missed reporting the end of what it holds. A lease that is renewed is no longer in doubt. */
+  doubt(leases: Iterable<Lease>): void {
+    for (const lease of leases) lease.doubtfulSince ??= this.#clock.monotonic()
   }
 
   /** Called for any request that names the worker. */
   recordContact(workerId: string): void {
     this.#of(workerId).lastContact = this.#clock.monotonic()
+  }
+
+  recordAddress(workerId: string, address: string | undefined): void {
+    this.#of(workerId).address = address
+  }
+
+  /** The network address that the worker registered from, to this process. */
+  addressOf(workerId: string): string | undefined {
+    return this.#presence.get(workerId)?.address
   }
 
   /** How long a worker has made no request. For an unknown worker: since the start of this process. */
@@ -133,7 +159,13 @@ export class Leases {
   #of(workerId: string): Presence {
     const known = this.#presence.get(workerId)
     if (known) return known
-    const created = {lastContact: this.#clock.monotonic(), syncedAt: undefined, capacity: undefined, pauseReason: null}
+    const created = {
+      lastContact: this.#clock.monotonic(),
+      address: undefined,
+      syncedAt: undefined,
+      capacity: undefined,
+      pauseReason: null,
+    }
     this.#presence.set(workerId, created)
     return created
   }

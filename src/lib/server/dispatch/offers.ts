@@ -8,15 +8,15 @@ export type Offer = {
   readonly since: number
 }
 
-/** The open offers: at most one per task and one per working tree. */
+/** The open offers: at most one per task. */
 export class Offers {
   readonly #byTask = new Map<string, Offer>()
-  readonly #byTree = new Map<string, Offer>()
+  readonly #byTree = new Map<string, Set<Offer>>()
   readonly #perWorker = new Map<string, number>()
 
   add(offer: Offer): void {
     this.#byTask.set(offer.taskId, offer)
-    if (offer.tree) this.#byTree.set(offer.tree, offer)
+    if (offer.tree) this.#byTree.set(offer.tree, (this.#byTree.get(offer.tree) ?? new Set()).add(offer))
     this.#perWorker.set(offer.workerId, this.countFor(offer.workerId) + 1)
   }
 
@@ -24,7 +24,9 @@ export class Offers {
     const offer = this.#byTask.get(taskId)
     if (!offer) return undefined
     this.#byTask.delete(taskId)
-    if (offer.tree) this.#byTree.delete(offer.tree)
+    const onTree = offer.tree === undefined ? undefined : this.#byTree.get(offer.tree)
+    onTree?.delete(offer)
+    if (offer.tree !== undefined && onTree?.size === 0) this.#byTree.delete(offer.tree)
     const left = this.countFor(offer.workerId) - 1
     if (left > 0) this.#perWorker.set(offer.workerId, left)
     else this.#perWorker.delete(offer.workerId)
@@ -35,8 +37,8 @@ export class Offers {
     return this.#byTask.get(taskId)
   }
 
-  forTree(tree: string): Offer | undefined {
-    return this.#byTree.get(tree)
+  onTree(tree: string): ReadonlySet<Offer> {
+    return this.#byTree.get(tree) ?? new Set()
   }
 
   countFor(workerId: string): number {

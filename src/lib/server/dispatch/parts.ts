@@ -18,6 +18,7 @@ export type Timings = {
   offerMs: number
   silentWorkerMs: number
   lostTimeoutMs: number
+  unstoppableMs: number
   /** How long the process of an open stream has to answer another one with the same worker id. */
   instanceCheckMs: number
   /** How long the disk must be full before old output is dropped. */
@@ -48,6 +49,8 @@ export type Parts = {
   publicUrl: string | undefined
   /** Set in the control plane of a machine, which proves to clients that it knows this token. */
   localToken: string | undefined
+  /** Every request needs a token. The existing worker sends one with its stream only. */
+  needsTokens: boolean
   /** The Redis URL that is announced to workers, if any. */
   brokerUrl: string | undefined
 }

@@ -1,4 +1,5 @@
 import {globalCodebase, pendingCodebase} from '../../protocol/routes.ts'
+import type {ParallelTasks} from './parallel-tasks.ts'
 import type {Hub, TaskStream} from '../streams/hub.ts'
 import type {Store, StoredCodebase} from '../store/store.ts'
 
@@ -22,11 +23,13 @@ const defaultSlots = 2
 export class Roster {
   readonly #store: Store
   readonly #hub: Hub
+  readonly #parallelTasks: ParallelTasks
   readonly #profiles = new Map<string, Profile>()
 
-  constructor(store: Store, hub: Hub) {
+  constructor(store: Store, hub: Hub, parallelTasks: ParallelTasks) {
     this.#store = store
     this.#hub = hub
+    this.#parallelTasks = parallelTasks
   }
 
   profile(workerId: string): Profile {
@@ -94,7 +97,19 @@ export class Roster {
     return this.serves(workerId, globalCodebase) ? ids.add(globalCodebase) : ids
   }
 
-  /** Key of the codebase's working tree. Two tasks of one tree never run at once. */
+  /**
+   * How many tasks may run in the codebase's working tree at once: one, unless the control plane was told otherwise. Our
+   * worker locks a tree for one task, so that applies to others only.
+   */
+  tasksPerTree(codebaseId: string): number {
+    const codebase = this.#store.registry.codebase(codebaseId)
+    if (!codebase || this.profile(codebase.worker_id).hasLeases) return 1
+    const {id, name, path} = codebase
+    const limit = [id, name, path, '*'].map((key) => this.#parallelTasks.get(key)).find((n) => n !== undefined)
+    return limit ?? 1
+  }
+
+  /** Key of the codebase's working tree. */
   treeOf(codebaseId: string): string | undefined {
     const codebase = isPseudoCodebase(codebaseId) ? undefined : this.#store.registry.codebase(codebaseId)
     return codebase && treeKey(codebase)

@@ -6,15 +6,22 @@ import type {StoredTask} from '../store/store.ts'
 /** A worker without a stream counts as polling if it made a request this recently. */
 const recentMs = 45_000
 
+function runningReason({id}: StoredTask, {roster, leases, clock}: Pick<Parts, 'roster' | 'leases' | 'clock'>) {
+  const lease = leases.get(id)
+  if (lease?.cancelledAt === undefined) return lease?.waiting ?? null
+  const seconds = Math.max(0, Math.ceil((lease.cancelledAt - clock.monotonic()) / 1000))
+  return `worker ${roster.profile(lease.workerId).name} cannot be stopped: the task counts as cancelled in ${seconds} s, and its agent may run on`
+}
+
 /** The reason, for people, why a pending task is not taken yet, or why the agent of a running task waits. */
 export function waitingReason(task: StoredTask, parts: Parts): string | null {
   const {store, roster, dispatch, leases, clock} = parts
-  if (task.status === 'running') return leases.get(task.id)?.waiting ?? null
+  if (task.status === 'running') return runningReason(task, parts)
   if (task.status !== 'pending') return null
   const offer = dispatch.offers.get(task.id)
   const nameOf = (workerId: string) => roster.profile(workerId).name
   if (offer) return `offered to ${nameOf(offer.workerId)}`
-  const occupant = dispatch.occupantOf(task.codebase_id)
+  const occupant = dispatch.blockerOf(task)
   if (occupant) return `working tree busy with task ${occupant}`
 
   const workers = roster.streamsFor(task.codebase_id).map(({workerId}) => workerId)
@@ -29,6 +36,9 @@ export function waitingReason(task: StoredTask, parts: Parts): string | null {
     return workers.length === 1 ? `worker ${nameOf(only)} has no free slot` : 'no worker has a free slot'
   if (refusals.some((refusal) => refusal !== undefined))
     return `worker ${nameOf(only)} did not take it; asked again soon`
+  const slow = workers.find((workerId) => !dispatch.canPush(task, workerId))
+  if (slow !== undefined)
+    return `its prompt is too long to be pushed to worker ${nameOf(slow)}, which takes it when it polls`
   return task.required?.length ? capabilityReason(task.required, parts) : null
 
   function noStreamReason(): string | null {

@@ -104,6 +104,12 @@ export const operations: Record<Route, Partial<Record<Verb, Operation>>> = {
     },
   },
   unregister: {post: {summary: 'Unregister a worker', answer: success}},
+  apiKeysSync: {
+    get: {
+      summary: 'API keys for the agent: none. The existing worker asks for them only when it has started',
+      query: ['worker_id'],
+    },
+  },
   models: {
     get: {
       summary: 'The models of all workers',

@@ -32,4 +32,5 @@ function isInactive({hub, leases, timings}: Parts, former: StoredWorker): boolea
   return leases.silentMs(former.worker_id) >= timings.silentWorkerMs
 }
 
-const hasLeases = ({features}: StoredWorker) => features.includes('lease')
+/** Whether the worker's claims are leases. Not so for the existing worker. */
+export const hasLeases = ({features}: StoredWorker) => features.includes('lease')

@@ -1,7 +1,7 @@
 import {randomBytes} from 'node:crypto'
 import {isoTime} from '../../core/clock.ts'
 import {limits} from '../../protocol/limits.ts'
-import {pendingCodebase} from '../../protocol/routes.ts'
+import {globalCodebase, pendingCodebase} from '../../protocol/routes.ts'
 import {conflict, HttpError, notFound} from '../http/http-error.ts'
 import type {Parts} from '../dispatch/parts.ts'
 import type {StoredCodebase, StoredTask, StoredWorker} from '../store/store.ts'
@@ -9,7 +9,8 @@ import type {IdempotencyKey} from '../tasks/task-creation.ts'
 import {createOnce} from '../tasks/task-creation.ts'
 import * as transitions from '../tasks/transitions.ts'
 import {normalizePath} from '../store/normalize-path.ts'
-import {inheritedCodebase} from './inheritance.ts'
+import {hasLeases, inheritedCodebase} from './inheritance.ts'
+import {recordStart, requeueWhere} from './restarts.ts'
 
 type WorkerInput = Omit<
   StoredWorker,
@@ -30,7 +31,7 @@ export function registerWorker(parts: Parts, input: WorkerInput): StoredWorker {
   leases.sync(input.worker_id)
   leases.setCapacity(input.worker_id, undefined)
   // a worker without leases never reports what it ran before it was lost, so those tasks start again
-  if (!features.includes('lease')) requeueLost(parts, input.worker_id, () => true)
+  if (!features.includes('lease')) requeueWhere(parts, input.worker_id, isLost)
   commits.afterCommit(() => dispatch.onReturned(input.worker_id))
   if (!known || known.unregistered_at !== null) logRegistration(parts, input)
   return store.registry.worker(input.worker_id) ?? {...input, features, ...noHistory(now)}
@@ -100,8 +101,11 @@ export function registerCodebase(parts: Parts, workerId: string, input: Codebase
   roster.invalidate(workerId)
   if (known && known.worker_id !== workerId) {
     roster.invalidate(known.worker_id)
-    requeueLost(parts, known.worker_id, (task) => task.codebase_id === known.id)
+    const former = store.registry.worker(known.worker_id)
+    const hasEnded = former !== undefined && !hasLeases(former)
+    requeueWhere(parts, known.worker_id, (task) => task.codebase_id === known.id && (hasEnded || isLost(task)))
   }
+  if (input.name === globalCodebase) recordStart(parts, workerId)
 
   commits.afterCommit(() => {
     dispatch.fillWorker(workerId)
@@ -133,10 +137,7 @@ export function requestRegistration(
   return createOnce(parts, input, key)
 }
 
-function requeueLost(parts: Parts, workerId: string, isConcerned: (task: StoredTask) => boolean): void {
-  for (const task of parts.store.tasks.runningOf(workerId))
-    if (task.lost_since !== null && isConcerned(task)) transitions.requeue(parts, task)
-}
+const isLost = ({lost_since}: StoredTask) => lost_since !== null
 
 function newCodebaseId({store}: Parts): string {
   for (;;) {

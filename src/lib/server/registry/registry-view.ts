@@ -25,7 +25,7 @@ export function wireCodebase(
   const tree = roster.treeOf(codebase.id)
   return {
     ...shown,
-    status: tree !== undefined && leases.holderOfTree(tree) ? 'running' : 'idle',
+    status: tree !== undefined && leases.onTree(tree).size > 0 ? 'running' : 'idle',
     opencode_port: null,
     session_id: null,
     watch_mode: false,

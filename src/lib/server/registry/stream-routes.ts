@@ -7,6 +7,7 @@ import {readBody} from '../http/body.ts'
 import type {AppEnv} from '../http/app-env.ts'
 import {openEventStream} from '../streams/event-stream.ts'
 import {notFound} from '../http/http-error.ts'
+import {isPythonWorker} from '../http/peer.ts'
 import {workerIdOf} from '../http/worker-id.ts'
 import type {TaskStream} from '../streams/hub.ts'
 import {recordContact} from '../tasks/heartbeats.ts'
@@ -16,8 +17,33 @@ import {sendCancel} from '../tasks/transitions.ts'
 
 /** Routes of task streams: a worker opens one, and clients see which are open. */
 export function streamRoutes(app: Hono<AppEnv>, parts: Parts): void {
-  app.get(routes.taskStream, (c) => openTaskStream(c, parts))
+  const warn = warnOfMissingTokens(parts)
+  app.get(routes.taskStream, (c) => {
+    warn(c)
+    return openTaskStream(c, parts)
+  })
   connections(app, parts)
+}
+
+/** How many workers are remembered as warned of. */
+const maxWarned = 1000
+
+/**
+ * Tells the operator why a Python worker stays without tasks. It sends its token with the stream only: where each request
+ * needs one, its stream opens and all else that it sends is refused, which it ignores.
+ */
+function warnOfMissingTokens({needsTokens, store, log}: Parts): (c: Context<AppEnv>) => void {
+  const warned = new Set<string>()
+  return (c) => {
+    if (!needsTokens || !isPythonWorker(c)) return
+    const workerId = workerIdOf(c)
+    if (warned.has(workerId) || warned.size >= maxWarned || store.registry.worker(workerId)) return
+    warned.add(workerId)
+    const name = c.req.query('agent_name') ?? workerId
+    log(
+      `worker ${name} (${workerId}) gets no tasks: it is a Python worker, which sends its token with the task stream only, and all its other requests are refused. Start the control plane with --auth stream-only`,
+    )
+  }
 }
 
 async function openTaskStream(c: Context<AppEnv>, parts: Parts): Promise<Response> {
@@ -43,6 +69,7 @@ async function openTaskStream(c: Context<AppEnv>, parts: Parts): Promise<Respons
       hostname,
       capabilities: capabilities.length > 0 ? capabilities : registered,
     }
+    leases.doubt(leases.heldBy(workerId))
     const stream = hub.connect({...who, codebases: splitList(c.req.header('x-codebases'))}, events, (ended) => {
       if (roster.isKnown(workerId)) leases.recordContact(workerId)
       recordConnection(parts, ended, 'disconnected')

@@ -5,12 +5,14 @@ import {heartbeatSchema, registerWorkerSchema} from '../../protocol/schemas.ts'
 import {mayActAs, mayManageTasks} from '../http/auth.ts'
 import {readBody} from '../http/body.ts'
 import type {AppEnv} from '../http/app-env.ts'
+import {addressOf} from '../http/peer.ts'
 import {notFound} from '../http/http-error.ts'
 import {recordHeartbeat} from '../tasks/heartbeats.ts'
 import {listModels} from './model-list.ts'
 import {pageOf} from '../http/paging.ts'
 import type {Parts} from '../dispatch/parts.ts'
 import {forgetWorker, registerWorker, unregisterWorker} from './registration.ts'
+import {recordStart} from './restarts.ts'
 import {monitorWorker, wireWorker} from './registry-view.ts'
 import type {StoredWorker} from '../store/store.ts'
 
@@ -35,7 +37,9 @@ export function workerRoutes(app: Hono<AppEnv>, parts: Parts): void {
       mayActAs(identity, body.worker_id, registry, {registers: true})
       const max_concurrent_tasks = slots === null ? null : Math.min(slots, maxSlots)
       const token = identity?.scope === 'worker' ? identity.hash : null
-      return registerWorker(parts, {...body, max_concurrent_tasks, token})
+      const registered = registerWorker(parts, {...body, max_concurrent_tasks, token})
+      parts.leases.recordAddress(body.worker_id, addressOf(c))
+      return registered
     })
     if (note === null) modelNotes.delete(body.worker_id)
     else modelNotes.set(body.worker_id, note.slice(0, 300))
@@ -65,6 +69,15 @@ export function workerRoutes(app: Hono<AppEnv>, parts: Parts): void {
     const isKnown = commits.write(() => unregisterWorker(parts, workerId))
     modelNotes.delete(workerId)
     return c.json({success: isKnown, message: isKnown ? 'Worker unregistered' : 'Worker not found'})
+  })
+
+  app.get(routes.apiKeysSync, (c) => {
+    const workerId = c.req.query('worker_id')
+    if (workerId !== undefined) {
+      mayActAs(c.get('identity'), workerId, registry)
+      commits.write(() => recordStart(parts, workerId))
+    }
+    return c.json({auth: {}, providers: {}})
   })
 
   app.get(routes.workers, (c) =>

@@ -6,7 +6,7 @@ export type StoredTask = Omit<Task, 'waiting'> & {
   n: number
   /** Capabilities that a worker must have to run it. */
   required: string[] | null
-  /** Size of the complete stream frame, in bytes. */
+  /** Size of its stream frame with the prompt, in bytes. */
   frame_size: number
   /** Offset of the next output of this attempt in its spool, in bytes. */
   output_next: number

@@ -17,18 +17,25 @@ export function wireTask(task: StoredTask, waiting: string | null = null): Task 
 }
 
 /**
- * The data of a `task_available` event: the complete task, under the names that all kinds of workers read. A frame over
- * the existing worker's line limit omits the texts and is sent only to workers that fetch the task.
+ * The data of a `task_available` event: the complete task, under the names that all kinds of workers read. If the line
+ * would be too long for the existing worker, it omits the copy of the prompt. If it is still too long it omits the
+ * prompt, too, and is sent only to workers that fetch the task.
  */
 export function taskFrame(task: StoredTask): Record<string, unknown> {
-  if (task.frame_size <= limits.frame)
-    return {...wireTask(task), task_id: task.id, description: task.prompt, status: 'pending'}
+  const whole = {...wireTask(task), task_id: task.id, status: 'pending'}
+  if (task.frame_size + sizeOf(task.prompt) <= limits.frame) return {...whole, description: task.prompt}
+  if (fitsFrame(task)) return whole
   const {id, codebase_id, title, agent_type, priority, attempt, created_at} = task
   return {id, task_id: id, codebase_id, title, agent_type, priority, attempt, created_at, status: 'pending'}
 }
 
-/** The size of a new task's complete frame, with a reserve for fields that change later. */
+/** Whether the prompt fits into a line that the existing worker can read. */
+export const fitsFrame = ({frame_size}: {frame_size: number}) => frame_size <= limits.frame
+
+/** The size of a new task's frame, without the copy of the prompt and with a reserve for fields that change later. */
 export function frameSize(task: {title: string; prompt: string; metadata: object}): number {
   const changing = 1024
-  return Buffer.byteLength(JSON.stringify({...task, description: task.prompt})) + changing
+  return sizeOf(task) + changing
 }
+
+const sizeOf = (value: unknown) => Buffer.byteLength(JSON.stringify(value))

@@ -5,13 +5,15 @@ import {createTaskSchema, retrySchema, statusUpdateSchema, triggerSchema} from '
 import {mayActAs, mayManageTasks} from '../http/auth.ts'
 import {readBody} from '../http/body.ts'
 import type {AppEnv} from '../http/app-env.ts'
+import {addressOf, isPythonWorker} from '../http/peer.ts'
 import {notFound} from '../http/http-error.ts'
 import {recordContact} from './heartbeats.ts'
 import {nextCursorHeader} from '../http/paging.ts'
 import type {Parts} from '../dispatch/parts.ts'
 import {isPseudoCodebase} from '../dispatch/roster.ts'
 import type {StoredTask} from '../store/store.ts'
-import {listTasks, claimableTasks} from './task-lists.ts'
+import {anonymousPoll, claimableTasks} from './polls.ts'
+import {listTasks} from './task-lists.ts'
 import {requestTask} from './task-requests.ts'
 import {wireTask} from '../streams/task-view.ts'
 import {cancelTask, requireTask, reportStatus, retryTask} from './tasks.ts'
@@ -53,7 +55,9 @@ function reading(app: Hono<AppEnv>, parts: Parts): void {
   app.get(routes.tasks, (c) => {
     const {status, worker_id, codebase_id, limit, cursor} = c.req.query()
     const isPoll = status === 'pending' && [codebase_id, limit, cursor].every((value) => value === undefined)
-    if (isPoll) return c.json(claimableTasks(parts, worker_id))
+    if (isPoll && worker_id !== undefined) return c.json(claimableTasks(parts, worker_id))
+    const answer = isPoll && isPythonWorker(c) ? anonymousPoll(parts, addressOf(c)) : undefined
+    if (answer) return c.json(answer)
     return page(c, {status, worker_id, codebase_id, limit, cursor})
   })
 
@@ -98,7 +102,9 @@ function changes(app: Hono<AppEnv>, parts: Parts): void {
     const identity = c.get('identity')
     mayManageTasks(identity)
     const task = commits.write(() => cancelTask(parts, c.req.param('task'), identity?.name || 'a client'))
-    const message = task.status === 'cancelled' ? 'Task cancelled' : 'Cancellation requested'
-    return c.json({success: true, message, task: wireTask(task)})
+    const waiting = waitingReason(task, parts)
+    const requested = waiting === null ? 'Cancellation requested' : `Cancellation requested: ${waiting}`
+    const message = task.status === 'cancelled' ? 'Task cancelled' : requested
+    return c.json({success: true, message, task: wireTask(task, waiting)})
   })
 }

@@ -162,7 +162,6 @@ function checkClaim({dispatch, roster}: Parts, task: StoredTask, workerId: strin
     throw conflict(`Worker ${workerId} does not serve codebase ${task.codebase_id} of task ${task.id}`)
   const offer = dispatch.offers.get(task.id)
   if (offer && offer.workerId !== workerId) throw conflict(`Task ${task.id} is offered to worker ${offer.workerId}`)
-  const occupant = dispatch.occupantOf(task.codebase_id)
-  if (occupant !== undefined && occupant !== task.id)
-    throw conflict(`The working tree of task ${task.id} is busy with task ${occupant}`)
+  const occupant = dispatch.blockerOf(task)
+  if (occupant !== undefined) throw conflict(`The working tree of task ${task.id} is busy with task ${occupant}`)
 }

@@ -111,8 +111,19 @@ export function cancel(parts: Parts, task: StoredTask, reason: string): void {
   if (task.cancel_requested_at !== null) return
   const now = isoTime(parts.clock.now())
   parts.store.tasks.update(task.id, {cancel_requested_at: now, updated_at: now})
+  if (!mayStop(parts, task)) limitCancellation(parts, task)
   announce(parts, task, {change: 'cancelling'})
   parts.commits.afterCommit(() => sendCancel(parts, task.worker_id, task, reason))
+}
+
+/** Whether the holder of a task can end its run. The existing worker has no way to. */
+export const mayStop = ({roster}: Parts, {worker_id}: Pick<StoredTask, 'worker_id'>): boolean =>
+  worker_id === null || roster.profile(worker_id).hasLeases
+
+/** The cancellation counts after a while, although nobody confirms it. */
+export function limitCancellation({leases, clock, timings}: Parts, {id}: Pick<StoredTask, 'id'>): void {
+  const lease = leases.get(id)
+  if (lease) lease.cancelledAt = clock.monotonic() + timings.unstoppableMs
 }
 
 /** Sends a worker the request to stop a run. The existing worker ignores the event. */

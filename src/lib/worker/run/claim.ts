@@ -13,6 +13,7 @@ export type ClaimOptions = {
   signal: AbortSignal
   registration: Pick<Registration, 'has'>
   stream: StreamControl
+  pollSoon: () => void
 }
 
 /** The existing server accepts claims only from a worker with an open stream, so a claim must know its state. */
@@ -25,13 +26,46 @@ const maxTries = 6
 const pause = fullJitter(100, 4000)
 
 /**
- * Claims a task, safely with both kinds of control plane. Ours answers the claim with the task and sets it to `running`.
- * With the existing server three steps are needed: claim while the stream is open, read the task again (a push may be
- * old, short or repeated), and report it `running` if it is still pending.
+ * On the existing server a claim marks the whole worker as busy, so that it is pushed nothing. A task that is reported
+ * as `running` needs no claim any more, so the claim is released after this time. It is as long as it is because of
+ * `claimInSteps`.
  */
+const heldMs = 500
+
+/** Claims a task, safely with both kinds of control plane. Ours sets it to `running` and answers with it. */
 export async function claim(offered: Task, options: ClaimOptions): Promise<Claimed> {
-  const {client, workerId, signal, registration, stream} = options
-  if (!registration.has('claim-task') && !stream.isOpen()) return claimByStatus(offered, options)
+  const {registration, stream} = options
+  if (registration.has('claim-task')) return claimAtOnce(offered, options, () => readTask(offered, options))
+  if (stream.isOpen()) return claimInSteps(offered, options)
+  return claimByStatus(offered, options, readTask(offered, options))
+}
+
+/**
+ * With the existing server the task must be read again (a push may be old, short or repeated), and reported as `running`
+ * if it is still pending. It is read while the claim is on its way. If the claim takes long, that reading may be older
+ * than another worker's report and the release after it, so it is repeated.
+ */
+async function claimInSteps(offered: Task, options: ClaimOptions): Promise<Claimed> {
+  const {clock} = options
+  const startedAt = clock.monotonic()
+  const early = readTask(offered, options)
+  early.catch(() => {}) // the claim may be refused first
+  const claimed = await claimAtOnce(offered, options, () =>
+    clock.monotonic() - startedAt < heldMs ? early : readTask(offered, options),
+  )
+  if ('task' in claimed) void releaseSoon(claimed.task.id, options)
+  return claimed
+}
+
+async function releaseSoon(taskId: string, {client, workerId, clock, signal, pollSoon}: ClaimOptions): Promise<void> {
+  await clock.sleep(heldMs, signal)
+  if (signal.aborted) return // the end of the stream releases all claims
+  await client.release(workerId, {task_id: taskId, status: 'running'}, signal).catch(() => {})
+  pollSoon() // pushes to a busy worker are not repeated
+}
+
+async function claimAtOnce(offered: Task, options: ClaimOptions, read: () => Promise<Task>): Promise<Claimed> {
+  const {client, workerId, signal} = options
   try {
     const answer = await withRetries(() => client.claim(offered.id, workerId, signal), options)
     if (answer.task) return {task: {...answer.task, attempt: answer.attempt ?? answer.task.attempt}}
@@ -41,7 +75,7 @@ export async function claim(offered: Task, options: ClaimOptions): Promise<Claim
     if (refusal !== undefined) return {dropped: refusal}
   }
 
-  return claimByStatus(offered, options)
+  return claimByStatus(offered, options, read())
 }
 
 /** The reason of a final refusal. Undefined means: try to claim by status. */
@@ -63,10 +97,10 @@ async function isStreamLost(error: unknown, options: ClaimOptions): Promise<bool
   return connected === false
 }
 
-async function claimByStatus(offered: Task, options: ClaimOptions): Promise<Claimed> {
+async function claimByStatus(offered: Task, options: ClaimOptions, reading: Promise<Task>): Promise<Claimed> {
   const {client, workerId, signal} = options
   try {
-    const task = await readTask(offered, options)
+    const task = await reading
     const isOurs = task.status === 'running' && task.worker_id === workerId
     if (task.status !== 'pending' && !isOurs) return release(task.id, `it is ${task.status}`, options)
     await withRetries(() => client.updateStatus(task.id, {status: 'running', worker_id: workerId}, signal), options)

@@ -1,5 +1,5 @@
 import {join} from 'node:path'
-import type {ControlPlaneClient} from '../../client/control-plane.ts'
+import type {ControlPlaneClient, OutputText} from '../../client/control-plane.ts'
 import {isNotFound, isUnauthorized, RefusedError, messageWithSuggestions} from '../../client/http.ts'
 import {untilAcknowledged} from '../../client/until-acknowledged.ts'
 import {writePrivateFile} from '../../config/state-directory.ts'
@@ -69,6 +69,7 @@ export class RunUploader {
   async #upload(run: UploadedRun, from: number, end: RunEnd, keepsTail: boolean): Promise<Tail | undefined> {
     const {journal, clock, emit, signal, redact} = this.#options
     let savedAt = clock.monotonic()
+    const memory = {buffer: Buffer.alloc(0)}
     try {
       return await uploadSpool({
         ...end,
@@ -79,7 +80,7 @@ export class RunUploader {
           return redact()
         },
         keepsTail,
-        send: (bytes, offset, length) => this.#send(run, bytes, offset, length),
+        send: (bytes, offset, length) => this.#send(run, {bytes, memory}, offset, length),
         onAcknowledged: (cursor) => {
           if (clock.monotonic() - savedAt < cursorMs) return
           savedAt = clock.monotonic()
@@ -95,7 +96,7 @@ export class RunUploader {
 
   /** Sends the report until it is acknowledged or finally refused. Resolves with false if it stays in the journal. */
   async uploadReport(run: UploadedRun, report: StatusUpdate, tail?: Tail): Promise<boolean> {
-    const {client, registration, emit, workerId, signal, journal, clock} = this.#options
+    const {client, registration, emit, signal, journal, clock} = this.#options
     const {task_id: taskId} = run
     await registration.untilRegistered(signal)
     if (signal.aborted) return false
@@ -107,11 +108,6 @@ export class RunUploader {
       if (signal.aborted) return false
       const reason = messageOf(error)
       emit({type: 'task.refused', taskId, reason, kept: saveRefusedReport(run, {reason, report, at: clock.now()})})
-    }
-
-    // Where a claim sets the task to `running`, the final state also releases it.
-    if (!registration.has('claim-task')) {
-      await client.release(workerId, {task_id: taskId, status: report.status}, signal).catch(() => {})
     }
 
     journal.remove(run)
@@ -137,23 +133,17 @@ export class RunUploader {
   }
 
   /** Resolves with the offset at which the control plane continues. */
-  async #send(run: UploadedRun, bytes: Buffer, offset: number, length: number): Promise<number> {
+  async #send(run: UploadedRun, text: OutputText, offset: number, length: number): Promise<number> {
     const {client, registration, workerId, clock, signal} = this.#options
     const {task_id: taskId, attempt} = run
     const position = {workerId, attempt, offset, length}
     const send = registration.has('output-raw')
-      ? () => client.postRawOutput(taskId, bytes, position, signal)
+      ? () => client.postRawOutput(taskId, text.bytes, position, signal)
       : () =>
           client.postOutput(
             taskId,
-            {
-              worker_id: workerId,
-              output: bytes.toString('utf8'),
-              timestamp: new Date(clock.now()).toISOString(),
-              attempt,
-              offset,
-              length,
-            },
+            {worker_id: workerId, timestamp: new Date(clock.now()).toISOString(), attempt, offset, length},
+            text,
             signal,
           )
     return await this.#untilAcknowledged(taskId, async () => {
