@@ -40,7 +40,7 @@ export default class Serve extends BaseCommand {
     }),
     'parallel-tasks': Flags.string({
       summary:
-        'Tasks at once in the working tree of a codebase (its id, name or path, or * for all), of workers that have no locks: Python workers. May be repeated (A2A_PARALLEL_TASKS, separated by commas; default: 1)',
+        'Tasks at once in the working tree of a codebase (its id, name or path, or * for all), of workers that have no locks: Python workers. May be repeated, in the variable separated by commas (default: 1)',
       env: 'A2A_PARALLEL_TASKS',
       multiple: true,
       helpValue: 'CODEBASE=N',

@@ -51,9 +51,11 @@ export default class Status extends BaseCommand {
     const {state, server, error} = report
     this.log(`${server === null ? 'no server' : `server  ${server}: ${state}`}${error ? ` (${error})` : ''}`)
     for (const suggestion of report.suggestions) this.log(`  → ${suggestion}`)
+    const isAnswering = state === 'healthy' || state === 'degraded'
+    if (isAnswering) this.log(`queue   ${report.queue.pending} pending, ${report.queue.running} running`)
     if (report.token_file !== null) this.log(`token   in ${report.token_file}`)
-    if (state === 'healthy' || state === 'degraded') {
-      this.log(`queue   ${report.queue.pending} pending, ${report.queue.running} running\n`)
+    if (isAnswering) {
+      this.log('')
       this.log(workerTable(report.workers, Date.now()))
     }
 

@@ -145,6 +145,7 @@ export class Registration {
     this.#registeredAt = Number.NEGATIVE_INFINITY
     try {
       await this.register(signal)
+      await this.heartbeatNow(signal) // a registration does not tell that the worker is paused
     } catch (error) {
       this.#notice(isUnauthorized(error) ? 'error' : 'warn', messageWithSuggestions(error))
     }
