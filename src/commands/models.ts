@@ -20,9 +20,13 @@ export default class Models extends BaseCommand {
 
   async run(): Promise<readonly ListedModel[]> {
     const {flags} = await this.parse(Models)
-    const {table} = await import('../lib/ui/text/table.ts')
+    const {plainLine, table} = await import('../lib/ui/text/table.ts')
     const {models, reason} = flags.remote ? await this.#remote(flags) : await this.#local(flags)
-    const rows = models.map(({id, name, provider}) => [id, name, provider])
+    // On a terminal the name gives way: tasks need the id.
+    const widest = (key: 'id' | 'provider') => Math.max(0, ...models.map((model) => model[key].length))
+    const columns = process.stdout.isTTY ? process.stdout.columns : Infinity
+    const nameWidth = Math.max(8, columns - widest('id') - widest('provider') - 4)
+    const rows = models.map(({id, name, provider}) => [id, plainLine(name, nameWidth), provider])
     this.log(rows.length > 0 ? table(rows, ['MODEL', 'NAME', 'PROVIDER']) : 'No models.')
     if (rows.length === 0 && reason) this.logToStderr(`Reason: ${reason}.`)
     if (rows.length === 0 && !flags.remote)

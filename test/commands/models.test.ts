@@ -3,6 +3,7 @@ import {expect, test} from 'vitest'
 import {startPlane} from '../support/plane.ts'
 import {repository, scratchFolder, until} from '../support/scratch.ts'
 import {startInProcessWorker} from '../support/in-process-worker.ts'
+import {openTerminal} from '../support/terminal.ts'
 import {openWorkshop} from '../support/workshop.ts'
 
 const capabilities = {reasoning: true, attachment: false, tool_call: true}
@@ -68,4 +69,16 @@ test('an empty list of all models says why: no worker, not asked yet, no login',
     stdout: 'No models.\n',
     stderr: expect.stringMatching(/^Reason: worker python: .*worker here/),
   })
+})
+
+test('on a terminal the table of models fits, and the ids are complete', async () => {
+  await using plane = await startPlane()
+  await using shop = openWorkshop()
+  const id = 'anthropic/claude-opus-with-a-long-name-20260101'
+  const models = [{...model('x'), id, name: 'A name that is as long as that of the model', provider: 'Anthropic'}]
+  await plane.call('POST', '/v1/opencode/workers/register', {worker_id: 'w', name: 'w', models})
+  using terminal = await openTerminal({cwd: shop.path, env: shop.env, columns: 80})
+  terminal.run('models', '--remote', '--server', plane.url)
+  await terminal.shows(/^\S+ +A name .*… +Anthropic \(via w\)$/m)
+  expect(terminal.screen()).toMatch(new RegExp(`^${id}  A name`, 'm'))
 })
