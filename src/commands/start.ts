@@ -2,8 +2,9 @@ import {Flags} from '@oclif/core'
 import {BaseCommand, type Context} from '../base-command.ts'
 import {loadDashboard, hasTerminal, surviveTerminalLoss} from '../terminal-dashboard.ts'
 import {settingFlags} from '../flags.ts'
-import {existing} from '../lib/core/paths/current-directory.ts'
-import {configError, usageError} from '../lib/core/errors.ts'
+import {systemFile} from '../lib/config/file.ts'
+import {configError} from '../lib/core/errors.ts'
+import {isNotifyService} from '../lib/service/manager.ts'
 
 const settings = [
   'server_url',
@@ -25,7 +26,7 @@ const settings = [
 export default class Start extends BaseCommand {
   static override summary = 'Run the worker: take tasks and run them with OpenCode'
   static override description =
-    'Without any configuration it also runs a control plane for this machine, and serves the current directory. The first SIGTERM or Ctrl-C drains: the worker takes no more tasks and lets the running ones finish. The second cancels the running tasks, the third exits at once. SIGHUP reloads the settings. On a terminal it shows a dashboard that includes the log. If stderr is redirected (2> worker.log), it also writes log lines.'
+    'If no server is named, it also runs a control plane for this machine, and serves the current directory besides the registered ones. The first SIGTERM or Ctrl-C drains: the worker takes no more tasks and lets the running ones finish. The second cancels the running tasks, the third exits at once. SIGHUP reloads the settings. On a terminal it shows a dashboard that includes the log. If stderr is redirected (2> worker.log), it also writes log lines.'
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> --server https://plane.example --codebase api:/srv/api --codebase /srv/web',
@@ -50,17 +51,25 @@ export default class Start extends BaseCommand {
   async run(): Promise<void> {
     const {flags} = await this.parse(Start)
     const context = await this.loadContext(flags)
-    const isLocal = Boolean(flags['local']) || this.#isUnconfigured(context)
+    const isLocal = Boolean(flags['local']) || this.#hasNoServer(context, flags['config'] !== undefined)
     const isLogOnly = Boolean(flags['no-dashboard']) || context.config.log_format === 'json'
     const dashboard = hasTerminal() && !isLogOnly ? await loadDashboard(flags) : undefined
     surviveTerminalLoss()
-    const {startWorker} = await import('../lib/daemon/worker-process.ts')
+    const [{startWorker}, {planLocalStart}] = await Promise.all([
+      import('../lib/daemon/worker-process.ts'),
+      import('../lib/daemon/local-start.ts'),
+    ])
+    const place = {env: process.env, stateDir: context.stateDir, directory: this.directory}
+    const local = isLocal ? await planLocalStart(context, place) : undefined
+    const configOf = (settings: Context) => local?.withCodebases(settings) ?? settings.config
     await startWorker({
-      config: this.#withCodebase(context, isLocal),
+      config: configOf(context),
       reload: async () => {
         const fresh = await this.loadSettings(flags)
-        return {config: this.#withCodebase(fresh, isLocal), warnings: fresh.warnings}
+        return {config: configOf(fresh), warnings: fresh.warnings}
       },
+      scope: local?.scope,
+      notices: local?.notices ?? [],
       stateDir: context.stateDir,
       version: this.config.version,
       root: this.config.root,
@@ -76,30 +85,21 @@ export default class Start extends BaseCommand {
   }
 
   /**
-   * Whether there is no configuration at all, so that the worker runs its own control plane. A configuration file
-   * without a server is an error, because the worker must not guess. Throws ExpectedError (78).
+   * Whether no server is named, so that the worker runs its own control plane. A service, a file given with --config and
+   * the file of the system must name one: who wrote them had a server in mind. Throws ExpectedError (78) then.
    */
-  #isUnconfigured({config, configFiles, unreadable}: Context): boolean {
+  #hasNoServer({config, configFiles, unreadable}: Context, isFileGiven: boolean): boolean {
     if (config.server_url !== undefined) return false
-    const file = configFiles[0] ?? unreadable[0]
-    if (file === undefined) return true
+    const [hidden] = unreadable
+    const file = configFiles.find((path) => isFileGiven || path === systemFile) ?? hidden
+    if (file === undefined && !isNotifyService(process.env)) return true
     throw configError(
-      unreadable.length > 0
-        ? `This user may not read the configuration file ${file}, and no server was given.`
-        : `The configuration file ${file} has no server_url.`,
+      file === undefined
+        ? 'This worker is a service, and no server was given.'
+        : file === hidden
+          ? `This user may not read the configuration file ${file}, and no server was given.`
+          : `The configuration file ${file} has no server_url.`,
       'Add "server_url" to the file, give --server URL, or give --local for a control plane on this machine.',
     )
-  }
-
-  /** Adds the current directory as codebase for a local control plane, if none is configured. Throws ExpectedError (2). */
-  #withCodebase({config}: Context, isLocal: boolean): Context['config'] {
-    if (config.codebases.length > 0 || !isLocal) return config
-    const path = existing(this.directory, 'Or give --codebase PATH.')
-    if (path === '/' || path === process.env['HOME'])
-      throw usageError(
-        `Not serving ${path} as a codebase.`,
-        'Change to the directory of a project, or give --codebase PATH.',
-      )
-    return {...config, codebases: [{name: path.split('/').at(-1) || path, path, description: ''}]}
   }
 }

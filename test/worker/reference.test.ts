@@ -470,3 +470,20 @@ function readPid(path: string): number {
     return 0
   }
 }
+
+test('8: what the existing server cannot do is said so: retry a task, forget a worker', async () => {
+  await using server = await ReferenceServer.start()
+  await using shop = openWorkshop({A2A_SERVER_URL: server.url})
+  const path = repository(join(shop.path, 'p'))
+  await shop.worker(server.url, 'w', [path])
+  const task = server.trigger(server.codebaseId(path), {prompt: 'exit 1'})
+  await ended(server, task)
+  for (const args of [
+    ['tasks', 'retry', task.id],
+    ['workers', 'forget', [...server.workers.keys()][0] ?? ''],
+  ]) {
+    const {code, stderr} = await shop.cli(args, {cwd: path})
+    expect(code).toBe(1)
+    expect(stderr).toContain('this server cannot do that: it has no such route (HTTP 40')
+  }
+})

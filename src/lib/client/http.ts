@@ -25,7 +25,7 @@ export class RefusedError extends ExpectedError {
     what: string,
     answer: {status: number; detail: string; retryAfter?: number; next?: number; plain: boolean},
   ) {
-    super(`${what}: ${answer.detail} (HTTP ${answer.status}).`, refusal(answer.status))
+    super(`${what}: ${reasonOf(answer)} (HTTP ${answer.status}).`, refusal(answer))
     this.status = answer.status
     this.detail = answer.detail
     this.retryAfter = answer.retryAfter
@@ -35,14 +35,30 @@ export class RefusedError extends ExpectedError {
 
   /** The route is missing, not the resource: servers answer `Not Found` or 405 then. */
   get hasNoRoute(): boolean {
-    return this.status === 405 || (this.status === 404 && this.detail === 'Not Found')
+    return isMissingRoute(this)
   }
 }
 
 /** The server did not answer, or the answer is not from a control plane. Another try may succeed. */
 export class UnreachableError extends ExpectedError {}
 
-function refusal(status: number): ConstructorParameters<typeof ExpectedError>[1] {
+type Refusal = Pick<RefusedError, 'status' | 'detail'>
+
+const isMissingRoute = ({status, detail}: Refusal) => status === 405 || (status === 404 && detail === 'Not Found')
+
+const reasonOf = (answer: Refusal) =>
+  isMissingRoute(answer) ? 'this server cannot do that: it has no such route' : answer.detail
+
+function refusal(answer: Refusal): ConstructorParameters<typeof ExpectedError>[1] {
+  const {status} = answer
+  if (isMissingRoute(answer))
+    return {
+      code: 'NO_SUCH_ROUTE',
+      exit: 'failed',
+      suggestions: [
+        'The existing CodeTether server lacks some functions. Is it the right server? `status` shows its URL.',
+      ],
+    }
   if (status === 401 || status === 403)
     return {
       code: status === 401 ? 'UNAUTHORIZED' : 'FORBIDDEN',

@@ -24,7 +24,7 @@ const storedSchema = v.object({
   machine: v.exactOptional(v.nullable(v.string())),
   folder: v.exactOptional(v.string()),
   host: v.exactOptional(v.string()),
-  /** Present if the name is a default name: the directory that is part of the name, or null. */
+  /** Present if the name is a default name: the scope that is part of the name, or null. */
   default_for: v.exactOptional(v.nullable(v.string())),
 })
 type Stored = v.InferOutput<typeof storedSchema>
@@ -34,7 +34,7 @@ export type IdentityOptions = {
   name: string
   /** The setting `worker_id`. */
   workerId?: string | undefined
-  /** For a default name: the directory that is part of the name, or null. */
+  /** For a default name: the scope that is part of the name, or null. */
   defaultFor?: string | null
 }
 
@@ -142,9 +142,12 @@ export function formerWorkers(stateDir: string, defaultFor: string | null): {nam
 const isDefaultName = ({machine, default_for: stored}: Stored, defaultFor: string | null) =>
   machine === undefined ? defaultFor === null : stored === defaultFor
 
-/** The default name of a worker: the host name. With `directory`, the only directory it serves, that is appended. */
-export function defaultWorkerName(directory?: string | null): string {
-  const parts = directory ? [hostname(), basename(directory)] : [hostname()]
+/** The scope of the worker of the local control plane. It keeps one identity, whatever it serves. */
+export const localScope = 'local'
+
+/** The default name of a worker: the host name, and the last part of its scope if it has one (see `identifyWorker`). */
+export function defaultWorkerName(scope?: string | null): string {
+  const parts = scope ? [hostname(), basename(scope)] : [hostname()]
   return (
     parts
       .join('-')

@@ -9,8 +9,8 @@ export type WorkerToIdentify = {
   config: Pick<Config, 'worker_name' | 'worker_id'>
   stateDir: string
   env: Environment
-  /** The only directory that the worker serves, if it has no server. It is then part of the default name. */
-  directory?: string | undefined
+  /** For a worker of the local control plane: `localScope`, or the directory of a second one. Part of a default name. */
+  scope?: string | undefined
 }
 
 /**
@@ -21,11 +21,11 @@ export async function identifyWorker({
   config,
   stateDir,
   env,
-  directory,
+  scope,
 }: WorkerToIdentify): Promise<{name: string; workerId: string; notice?: string}> {
   makePrivateDirectory(stateDir)
   const {worker_name: setting, worker_id: workerId} = config
-  const defaultFor = directory ?? null
+  const defaultFor = scope ?? null
   if (setting !== undefined) return {name: setting, ...workerIdentity({stateDir, name: setting, workerId})}
   const {name, copied} = await findDefaultName(env, stateDir, defaultFor)
   const {notice = copied, ...identity} = workerIdentity({stateDir, name, workerId, defaultFor})

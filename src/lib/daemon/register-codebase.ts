@@ -3,6 +3,7 @@ import {hostname} from 'node:os'
 import type {ControlPlaneClient} from '../client/control-plane.ts'
 import type {Environment} from '../config/file.ts'
 import {userFile} from '../config/file.ts'
+import {localScope} from '../config/identity.ts'
 import type {Config, ConfiguredCodebase} from '../config/settings.ts'
 import {findLocalWorkers, type LocalWorker} from '../control/local-workers.ts'
 import {sendRequest} from '../control/socket-client.ts'
@@ -86,7 +87,8 @@ async function registerWithControlPlane(
   {context, env, version, controlPlane, print}: RegisterOptions,
 ): Promise<Codebase> {
   const {config, stateDir} = context
-  const {name, workerId, notice} = await identifyWorker({config, stateDir, env})
+  const scope = config.server_url === undefined ? localScope : undefined
+  const {name, workerId, notice} = await identifyWorker({config, stateDir, env, scope})
   if (notice !== undefined) print(notice)
   await using client = await controlPlane()
   const known = await client.workers()

@@ -3,6 +3,7 @@ import {homedir} from 'node:os'
 import {join} from 'node:path'
 import type {ControlPlaneClient} from '../client/control-plane.ts'
 import type {Environment} from '../config/file.ts'
+import {localScope} from '../config/identity.ts'
 import {globalCodebasePath} from '../config/global-codebase.ts'
 import type {Config} from '../config/settings.ts'
 import {makePrivateDirectory, workerDirectory} from '../config/state-directory.ts'
@@ -63,8 +64,8 @@ async function syncInProcess(options: SyncSessionsOptions): Promise<SyncedWorker
   const {config, stateDir} = context
   const configured = configuredCodebases(options)
   await using client = await controlPlane()
-  const directory = config.server_url === undefined ? configured[0]?.path : undefined
-  const {name, workerId, notice} = await identifyWorker({config, stateDir, env, directory})
+  const scope = config.server_url === undefined ? localScope : undefined
+  const {name, workerId, notice} = await identifyWorker({config, stateDir, env, scope})
   if (notice !== undefined) warn(notice)
   const workerDir = makePrivateDirectory(workerDirectory(stateDir, name))
   using _lock = acquireWorkerLock(workerDir, name)

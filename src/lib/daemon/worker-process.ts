@@ -43,6 +43,10 @@ export type WorkerProcessOptions = {
   env: Environment
   /** Use the local control plane, and host it if no other process does. */
   isLocal: boolean
+  /** Part of its default name: see `identifyWorker`. */
+  scope?: string | undefined
+  /** What to tell the user first. */
+  notices: readonly string[]
   once: boolean
   exitAfterIdleMs: number
   /** Writes a log line. */
@@ -81,8 +85,8 @@ export async function startWorker(options: WorkerProcessOptions): Promise<void> 
 async function runProcess(options: WorkerProcessOptions, ladder: StopLadder): Promise<void> {
   const {config, stateDir, version} = options
   const clock = systemClock
-  const directory = options.isLocal ? config.codebases[0]?.path : undefined
-  const {name, workerId, notice} = await identifyWorker({config, stateDir, env: options.env, directory})
+  const {scope, env} = options
+  const {name, workerId, notice} = await identifyWorker({config, stateDir, env, scope})
   const bus = new EventBus(clock)
   const store = createViewStore(config, name, clock.now())
   const display = new WorkerDisplay(options, store)
@@ -96,6 +100,7 @@ async function runProcess(options: WorkerProcessOptions, ladder: StopLadder): Pr
   const reloader = new Reloader()
   using _hangup = onHangup({reload: reloader.request, leave: drain})
   if (notice !== undefined) bus.emit({type: 'notice', level: 'warn', text: notice})
+  for (const text of options.notices) bus.emit({type: 'notice', level: 'info', text})
   const {commands, ...agent} = await prepareAgent(options, bus)
   await using stack = new Cleanup()
   const server = await connectControlPlane(options, bus, stack)

@@ -90,6 +90,7 @@ export class PythonWorker implements AsyncDisposable {
       'x-codebases': ids,
       'x-capabilities': 'opencode,build,deploy,test',
       accept: 'text/event-stream',
+      'content-type': 'application/json',
       'user-agent': agent,
       ...(this.#options.token ? {authorization: `Bearer ${this.#options.token}`} : {}),
     }

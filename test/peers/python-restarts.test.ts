@@ -1,9 +1,9 @@
 import {setTimeout as sleep} from 'node:timers/promises'
 import {expect, test} from 'vitest'
-import {scratchFolder} from '../../support/scratch.ts'
-import {Api} from '../support/api.ts'
-import {startPlane, until} from '../support/plane.ts'
-import {PythonWorker} from '../support/python-worker.ts'
+import {scratchFolder} from '../support/scratch.ts'
+import {Api} from '../server/support/api.ts'
+import {startPlane, until} from '../server/support/plane.ts'
+import {PythonWorker} from '../server/support/python-worker.ts'
 
 /** A worker that runs the first of two tasks of its codebase, and never ends it. */
 async function busyWorker(url: string, options: {id?: string; name?: string} = {}) {

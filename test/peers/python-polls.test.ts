@@ -1,9 +1,9 @@
 import {expect, test} from 'vitest'
-import {Api} from '../support/api.ts'
-import {openStream} from '../support/events.ts'
-import {startPlane, until} from '../support/plane.ts'
-import {PythonWorker} from '../support/python-worker.ts'
-import {parseParallelTasks} from '../../../src/lib/server/dispatch/parallel-tasks.ts'
+import {Api} from '../server/support/api.ts'
+import {openStream} from '../server/support/events.ts'
+import {startPlane, until} from '../server/support/plane.ts'
+import {PythonWorker} from '../server/support/python-worker.ts'
+import {parseParallelTasks} from '../../src/lib/server/dispatch/parallel-tasks.ts'
 
 const ids = (tasks: {id: string}[]) => tasks.map(({id}) => id)
 

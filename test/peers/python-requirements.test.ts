@@ -1,7 +1,7 @@
 import {expect, test} from 'vitest'
-import {Api} from '../support/api.ts'
-import {PythonWorker} from '../support/python-worker.ts'
-import {startPlane, until} from '../support/plane.ts'
+import {Api} from '../server/support/api.ts'
+import {PythonWorker} from '../server/support/python-worker.ts'
+import {startPlane, until} from '../server/support/plane.ts'
 
 // one test for each requirement of the existing worker on a server
 

@@ -1,8 +1,8 @@
 import {expect, test} from 'vitest'
-import {Api} from '../support/api.ts'
-import {openStream} from '../support/events.ts'
-import {startPlane, until} from '../support/plane.ts'
-import {PythonWorker} from '../support/python-worker.ts'
+import {Api} from '../server/support/api.ts'
+import {openStream} from '../server/support/events.ts'
+import {startPlane, until} from '../server/support/plane.ts'
+import {PythonWorker} from '../server/support/python-worker.ts'
 
 const KiB = 1024
 /** The longest line that aiohttp 3.8 reads from a stream, with its end: `_high_water` of a StreamReader. */
