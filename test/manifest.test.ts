@@ -16,6 +16,8 @@ test('the committed manifest has the commands and flags of the program', async (
     const noted = manifest.commands[command.id]
     expect(Object.keys(noted?.flags ?? {}).sort(), command.id).toEqual(Object.keys(command.flags).sort())
     expect(noted?.summary, command.id).toBe(command.summary)
+    for (const [name, {env, summary = ''}] of Object.entries(command.flags))
+      if (env !== undefined) expect(summary, `--${name}, whose variable the help names anyway`).not.toContain(env)
     expect(command.examples?.length, `examples of ${command.id}`).toBeGreaterThan(0)
   }
 })

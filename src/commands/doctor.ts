@@ -23,24 +23,27 @@ export default class Doctor extends BaseCommand {
       import('../lib/doctor/finding.ts'),
     ])
     const findings: Finding[] = []
+    const report = (found: Finding[]) => {
+      findings.push(...found)
+      if (found.length > 0) this.log(findingLines(found))
+    }
     try {
       const context = await this.loadContext(flags)
-      findings.push(ok('configuration', context.configFiles.join(', ') || 'no file; the defaults apply'))
-      findings.push(...(await this.#runChecks(context, flags.name)))
+      report([ok('configuration', context.configFiles.join(', ') || 'no file; the defaults apply')])
+      for await (const found of await this.#startChecks(context, flags.name)) report(found)
     } catch (error) {
       // The other checks need the settings.
       if (!(error instanceof ExpectedError)) throw error
-      findings.push(problem('configuration', error.message, ...error.suggestions))
+      report([problem('configuration', error.message, ...error.suggestions)])
     }
 
     const has = (state: Finding['state']) => findings.some((finding) => finding.state === state)
     const state = has('problem') ? 'broken' : has('warning') ? 'degraded' : 'healthy'
-    this.log(findingLines(findings))
     process.exitCode = has('problem') ? exitCodes.failed : exitCodes.ok
     return {state, findings}
   }
 
-  async #runChecks(context: Context, name: string | undefined): Promise<Finding[]> {
+  async #startChecks(context: Context, name: string | undefined): Promise<AsyncIterable<Finding[]>> {
     const [{runChecks}, {findLocalWorkers}, {systemClock}, {readLocalControlPlane}] = await Promise.all([
       import('../lib/doctor/doctor.ts'),
       import('../lib/control/local-workers.ts'),

@@ -3,6 +3,7 @@ import {BaseCommand} from '../base-command.ts'
 import {settingFlags} from '../flags.ts'
 
 type ListedModel = {id: string; name: string; provider: string}
+type Listed = {models: readonly ListedModel[]; reason: string | null}
 
 export default class Models extends BaseCommand {
   static override summary = 'List the models that tasks can name'
@@ -19,21 +20,26 @@ export default class Models extends BaseCommand {
 
   async run(): Promise<readonly ListedModel[]> {
     const {flags} = await this.parse(Models)
-    const {table} = await import('../lib/ui/text/table.ts')
-    const models = flags.remote ? await this.#remote(flags) : await this.#local(flags)
-    const rows = models.map(({id, name, provider}) => [id, name, provider])
+    const {plainLine, table} = await import('../lib/ui/text/table.ts')
+    const {models, reason} = flags.remote ? await this.#remote(flags) : await this.#local(flags)
+    // On a terminal the name gives way: tasks need the id.
+    const widest = (key: 'id' | 'provider') => Math.max(0, ...models.map((model) => model[key].length))
+    const columns = process.stdout.isTTY ? process.stdout.columns : Infinity
+    const nameWidth = Math.max(8, columns - widest('id') - widest('provider') - 4)
+    const rows = models.map(({id, name, provider}) => [id, plainLine(name, nameWidth), provider])
     this.log(rows.length > 0 ? table(rows, ['MODEL', 'NAME', 'PROVIDER']) : 'No models.')
+    if (rows.length === 0 && reason) this.logToStderr(`Reason: ${reason}.`)
     if (rows.length === 0 && !flags.remote)
       this.logToStderr("Log in to a provider with `opencode auth login`, or add one to OpenCode's configuration.")
     return models
   }
 
-  async #remote(flags: object): Promise<readonly ListedModel[]> {
+  async #remote(flags: object): Promise<Listed> {
     await using client = await this.controlPlane(await this.loadContext({...flags}))
-    return (await client.models(this.signal)).models
+    return await client.models(this.signal)
   }
 
-  async #local(flags: object): Promise<readonly ListedModel[]> {
+  async #local(flags: object): Promise<Listed> {
     const [{localOpenCode, dataDirectory}, {createModelSource}, {systemClock}] = await Promise.all([
       import('../lib/opencode/program/local-opencode.ts'),
       import('../lib/opencode/program/models.ts'),
@@ -47,6 +53,7 @@ export default class Models extends BaseCommand {
       directory: openCode.scratchDir,
       dataDir: dataDirectory(process.env),
     }
-    return await createModelSource(source).get()
+    const models = createModelSource(source)
+    return {models: await models.get(), reason: models.problem?.() ?? null}
   }
 }

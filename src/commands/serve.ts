@@ -2,7 +2,12 @@ import {Flags} from '@oclif/core'
 import {BaseCommand} from '../base-command.ts'
 import type {ExpectedError} from '../lib/core/errors.ts'
 import {usageError} from '../lib/core/errors.ts'
+import type {Config} from '../lib/config/settings.ts'
+import {isLoopback} from '../lib/core/loopback.ts'
 import type {ControlPlane} from '../lib/server/control-plane.ts'
+import type {Log} from '../lib/server/streams/activity-lines.ts'
+import type {ServeFacts} from '../lib/ui/text/serve-guide.ts'
+import {settingFlags} from '../flags.ts'
 
 export default class Serve extends BaseCommand {
   static override summary = 'Run the control plane'
@@ -14,20 +19,20 @@ export default class Serve extends BaseCommand {
     'A2A_AUTH_TOKENS=me:secret <%= config.bin %> <%= command.id %> --host 0.0.0.0 --tls-cert plane.crt --tls-key plane.key',
   ]
   static override flags = {
-    host: Flags.string({summary: 'Address to listen on (A2A_HOST)', env: 'A2A_HOST', default: '127.0.0.1'}),
+    host: Flags.string({summary: 'Address to listen on', env: 'A2A_HOST', default: '127.0.0.1'}),
     port: Flags.string({
-      summary: 'Port; 0 takes any free port (A2A_PORT)',
+      summary: 'Port; 0 takes any free port',
       env: 'A2A_PORT',
       default: '7420',
       helpValue: 'N',
     }),
     db: Flags.string({
-      summary: 'Database file (OPENCODE_DB_PATH; default: in the state directory)',
+      summary: 'Database file (default: in the state directory)',
       env: 'OPENCODE_DB_PATH',
       helpValue: 'FILE',
     }),
     'max-task-output': Flags.integer({
-      summary: 'Stored output of one task, in MiB; of more, the oldest is dropped (A2A_MAX_TASK_OUTPUT)',
+      summary: 'Stored output of one task, in MiB; of more, the oldest is dropped',
       env: 'A2A_MAX_TASK_OUTPUT',
       default: 256,
       min: 1,
@@ -35,7 +40,7 @@ export default class Serve extends BaseCommand {
     }),
     'parallel-tasks': Flags.string({
       summary:
-        'Tasks at once in the working tree of a codebase (its id, name or path, or * for all), of workers that have no locks: Python workers. May be repeated (A2A_PARALLEL_TASKS, separated by commas; default: 1)',
+        'Tasks at once in the working tree of a codebase (its id, name or path, or * for all), of workers that have no locks: Python workers. May be repeated, in the variable separated by commas (default: 1)',
       env: 'A2A_PARALLEL_TASKS',
       multiple: true,
       helpValue: 'CODEBASE=N',
@@ -51,20 +56,26 @@ export default class Serve extends BaseCommand {
       dependsOn: ['tls-cert'],
     }),
     'auth-tokens-file': Flags.string({
-      summary: 'File with further tokens, one per line; mode 0600 (A2A_AUTH_TOKENS_FILE)',
+      summary: 'File with further tokens, one per line; mode 0600',
       env: 'A2A_AUTH_TOKENS_FILE',
       helpValue: 'FILE',
     }),
     'redis-url': Flags.string({
-      summary: 'Redis on which tasks are announced (A2A_REDIS_URL)',
+      summary: 'Redis on which tasks are announced',
       env: 'A2A_REDIS_URL',
       helpValue: 'URL',
     }),
     'redis-public-url': Flags.string({
-      summary: 'Address of that Redis for workers; the server passes it on to them (A2A_REDIS_PUBLIC_URL)',
+      summary: 'Address of that Redis for workers; the server passes it on to them',
       env: 'A2A_REDIS_PUBLIC_URL',
       helpValue: 'URL',
     }),
+    'public-url': Flags.string({
+      summary: 'Address by which workers and clients reach the server, for example that of a proxy in front of it',
+      env: 'A2A_PUBLIC_URL',
+      helpValue: 'URL',
+    }),
+    ...settingFlags('log_level', 'log_format'),
     auth: Flags.string({
       summary: 'Which routes need a token (default: all, if there are tokens)',
       options: ['required', 'stream-only', 'off'],
@@ -76,6 +87,9 @@ export default class Serve extends BaseCommand {
     const port = Number(flags.port)
     if (!/^\d+$/.test(flags.port) || port > 65_535)
       throw usageError(`--port must be a number from 0 to 65535, not ${flags.port}.`)
+    const publicUrl = flags['public-url']?.replace(/\/+$/, '')
+    if (publicUrl !== undefined && !/^https?:/.test(URL.canParse(publicUrl) ? publicUrl : ''))
+      throw usageError(`--public-url must be an address like https://plane.example, not ${publicUrl}.`)
     const [
       {startControlPlane},
       {parseParallelTasks},
@@ -92,12 +106,14 @@ export default class Serve extends BaseCommand {
       import('node:path'),
     ])
     const {'tls-cert': cert, 'tls-key': key, 'auth-tokens-file': tokensFile} = flags
-    const {stateDir} = await this.loadContext(flags)
+    const {stateDir, config} = await this.loadContext(flags)
+    const log = await this.#openLog(config)
+    const database = flags.db ?? join(makePrivateDirectory(stateDir), 'server.db')
     const tokens = parseTokens(process.env['A2A_AUTH_TOKENS'] ?? '')
     const plane = await startControlPlane({
       host: flags.host,
       port,
-      database: flags.db ?? join(makePrivateDirectory(stateDir), 'server.db'),
+      database,
       tokens,
       ...(tokensFile === undefined ? {} : {tokensFile}),
       ...(cert !== undefined && key !== undefined ? {tls: {certFile: cert, keyFile: key}} : {}),
@@ -108,33 +124,75 @@ export default class Serve extends BaseCommand {
       maxTaskOutput: flags['max-task-output'] * 1024 ** 2,
       exclusive: true,
       version: this.config.version,
-      log: (line) => this.logToStderr(line),
+      ...(publicUrl === undefined ? {} : {publicUrl}),
+      log,
     })
-    if ((tokens.length === 0 && tokensFile === undefined) || flags.auth === 'off')
-      this.logToStderr(
+    const isOpen = plane.tokens.length === 0 || flags.auth === 'off'
+    if (config.log_level === 'debug' || config.log_level === 'info')
+      await this.#guide(config.log_format, log, {
+        version: this.config.version,
+        addresses: plane.addresses,
+        isLocalOnly: isLoopback(flags.host) && publicUrl === undefined,
+        database,
+        tokens: isOpen ? [] : plane.tokens,
+        tokensFile,
+      })
+    if (isOpen)
+      log(
         'No token is required. Any program on this machine can make the workers run any task. Set A2A_AUTH_TOKENS=name:token to require a token.',
+        'warn',
       )
     this.log(plane.url)
+    if (hasSameLogin(flags['redis-url'], flags['redis-public-url']))
+      log(
+        '--redis-public-url has the login of --redis-url, so every worker can change what is in Redis. Give workers a Redis user that may only subscribe: see Redis in the README.',
+        'warn',
+      )
     const files = [cert, key, tokensFile].filter((file) => file !== undefined)
     await new Promise<void>((resolve) => {
       onTermination(() => resolve())
-      onHangup({reload: () => this.#reload(plane, files), leave: () => resolve()})
+      onHangup({reload: () => this.#reload(plane, files, log), leave: () => resolve()})
     })
     await plane.close()
   }
 
-  #reload(plane: ControlPlane, files: string[]): void {
+  async #openLog({log_level: level, log_format: format}: Config): Promise<Log> {
+    const {logFormat, logWriter} = await import('../lib/events/log-writer.ts')
+    const write = (text: string) => void process.stderr.write(text)
+    const put = await logWriter({format: logFormat(format, process.env), level, write})
+    return (text, lineLevel = 'warn', about = {}) => {
+      const {taskId} = about
+      put({level: lineLevel, text, ...(taskId === undefined ? {} : {taskId})}, Date.now(), about)
+    }
+  }
+
+  /** Prints what to give to workers and clients: for people as lines, else as one entry of the log. */
+  async #guide(format: Config['log_format'], log: Log, facts: ServeFacts): Promise<void> {
+    if (format === 'json')
+      return log(`Control plane at ${facts.addresses.join(', ')}, database ${facts.database}`, 'info')
+    const {serveGuide} = await import('../lib/ui/text/serve-guide.ts')
+    this.logToStderr(serveGuide(facts))
+  }
+
+  #reload(plane: ControlPlane, files: string[], log: Log): void {
     try {
       plane.reload()
-      this.logToStderr(
+      log(
         files.length > 0
           ? `Read again: ${files.join(', ')}.`
           : 'Nothing to read again: no --tls-cert and no --auth-tokens-file was given.',
+        'info',
       )
     } catch (error) {
       const {message, suggestions} = error as ExpectedError
       const text = ['The reload failed, and certificate and tokens stay as they were.', message, ...(suggestions ?? [])]
-      this.logToStderr(text.join(' '))
+      log(text.join(' '), 'error')
     }
   }
+}
+
+/** Whether the address for workers shows them the login of the server. */
+function hasSameLogin(own: string | undefined, announced: string | undefined): boolean {
+  const loginOf = (url = '') => (URL.canParse(url) ? `${new URL(url).username}:${new URL(url).password}` : ':')
+  return loginOf(own) !== ':' && loginOf(own) === loginOf(announced)
 }

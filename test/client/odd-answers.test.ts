@@ -32,3 +32,26 @@ test('a refusal body of several megabytes of tag-like text is parsed quickly', a
   await expect(at.client.task('t')).rejects.toMatchObject({status: 503})
   expect(performance.now() - begun).toBeLessThan(1000)
 })
+
+test.each([
+  ['text/plain', 'Forbidden', 'HTTP 403 with text/plain'],
+  ['application/json', '{"error":"forbidden"}', 'HTTP 403 with other JSON'],
+  ['text/html', '<html>', 'HTTP 403 with an HTML page'],
+])('a 403 of another program (%s) asks for the right address, not for a token', async (type, body, what) => {
+  await using at = await answering(403, body, type)
+  const error = await at.client.task('t').catch((refusal: unknown) => refusal)
+  expect(error).toMatchObject({
+    code: 'NOT_A_CONTROL_PLANE',
+    exitCode: 69,
+    message: expect.stringContaining(`answered ${what}, which no control plane does: another program may use its port`),
+    suggestions: [expect.stringMatching(/address right/)],
+  })
+})
+
+test("a control plane's own 403 asks for the right token", async () => {
+  await using at = await answering(403, '{"detail":"Invalid token"}', 'application/json')
+  await expect(at.client.task('t')).rejects.toMatchObject({
+    exitCode: 77,
+    suggestions: [expect.stringContaining('A2A_AUTH_TOKEN')],
+  })
+})

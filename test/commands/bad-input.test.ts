@@ -98,6 +98,39 @@ test('a missing, empty, duplicate, too long or non-text prompt: exit 2', async (
   }
 })
 
+test.each([
+  ['tasks lst', /no command a2a-worker tasks lst\.\n +→ Did you mean `a2a-worker tasks list`/],
+  ['taks list', /Did you mean `a2a-worker tasks list`\?/],
+  ['strat', /Did you mean `a2a-worker start`\?\n +→ All commands: a2a-worker --help/],
+  ['strat --help', /no command a2a-worker strat\.\n +→ Did you mean `a2a-worker start`\?/],
+  ['xyzzy', /no command a2a-worker xyzzy\.\n +→ All commands/],
+])('a mistyped command (%s): exit 127 with the nearest names, without a terminal too', async (line, message) => {
+  const {code, stdout, stderr} = await run(line.split(' '))
+  expect({code, stdout}).toEqual({code: 127, stdout: ''})
+  expect(stderr).toMatch(message)
+  const json = await run([...line.split(' '), '--json'])
+  expect(json).toMatchObject({code: 127, stderr: ''})
+  expect(JSON.parse(json.stdout)).toMatchObject({error: {code: 'UNKNOWN_COMMAND', exit: 127}})
+})
+
+test('help for a mistyped command: exit 127 with the nearest names', async () => {
+  const {code, stderr} = await run(['help', 'tasks', 'lst'])
+  expect({code, stderr}).toEqual({code: 127, stderr: expect.stringMatching(/Did you mean `a2a-worker tasks list`/)})
+})
+
+test.each([
+  [
+    'tasks create x --follw',
+    /Nonexistent flag: --follw\n +→ Did you mean --follow\?\n +→ All flags: a2a-worker tasks create --help\n/,
+  ],
+  ['start --nodashboard', /Did you mean --no-dashboard\?/],
+  ['status --jsno', /Did you mean --json\?/],
+  ['serve --ports 3 --hots x', /Did you mean --port or --host\?/],
+  ['status --qqqqqq', /Nonexistent flag: --qqqqqq\n +→ All flags/],
+])('a mistyped flag (%s): exit 2 with the nearest names', async (line, message) => {
+  expect(await run(line.split(' '))).toMatchObject({code: 2, stderr: expect.stringMatching(message)})
+})
+
 test('a path that is not a directory cannot be registered: exit 2', async () => {
   expect(await withPlane(['register', '/nowhere'])).toMatchObject({
     code: 2,
@@ -297,15 +330,16 @@ test('an older Node gets a message with the required version: exit 78', async ()
     const {status, stdout, stderr} = spawnSync(old, [program, 'tasks', 'list'], {encoding: 'utf8'})
     expect({status, stdout}).toEqual({status: 78, stdout: ''})
     expect(stderr).toMatch(
-      /^a2a-worker needs Node\.js 22\.19 or newer; this is \d+\.\d+\.\d+ \(.*\)\.\n {2}→ Try: .*\n$/,
+      /^a2a-worker needs Node\.js 22\.19 or newer; this is \d+\.\d+\.\d+ \(.*\)\.\n {2}→ Try: npx -p node-\S+@24 node .*\n$/,
     )
+    expect(stderr).toContain(`node ${program} …`)
   }
 
   // A static import of another module may fail on that Node before the message.
   const text = readFileSync(program, 'utf8')
   expect(text).toMatch(/needs Node\.js 22\.19/)
   const imported = [...text.matchAll(/^import .* from '(.*)'$/gm)].map(([, name]) => name)
-  expect(imported).toEqual(['node:module', 'node:fs', 'node:os'])
+  expect(imported).toEqual(['node:module', 'node:fs', 'node:os', 'node:url'])
 })
 
 function isOlder(node: string): boolean {

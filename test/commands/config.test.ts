@@ -1,6 +1,7 @@
 import {mkdirSync, readFileSync, statSync, writeFileSync} from 'node:fs'
 import {dirname, join} from 'node:path'
 import {expect, test} from 'vitest'
+import {openTerminal} from '../support/terminal.ts'
 import {openWorkshop} from '../support/workshop.ts'
 
 const file = (shop: {path: string}) => join(shop.path, 'home/.config/a2a-worker/config.json')
@@ -65,7 +66,7 @@ test('validate reports all problems at once: exit 78; a valid file passes', asyn
   const other = join(shop.path, 'other.json')
   writeFileSync(other, JSON.stringify({server_url: 'https://plane', pol_interval: 3}))
   const good = await shop.cli(['config', 'validate', other])
-  expect(good).toMatchObject({code: 0, stdout: `${other}: valid, with 1 warnings.\n`})
+  expect(good).toMatchObject({code: 0, stdout: `${other}: valid, with 1 warning.\n`})
   expect(good.stderr).toMatch(/did you mean "poll_interval"/)
   expect((await shop.cli(['config', 'path'])).code).toBe(78)
   writeFileSync(path, '{}')
@@ -91,4 +92,20 @@ test('the schema describes each setting, and an example file fits it', async () 
   expect(Object.keys(schema.properties)).toEqual(settings.map(({key}) => key))
   for (const property of Object.values(schema.properties) as {description: string; type: string}[])
     expect(property).toMatchObject({description: expect.stringMatching(/environment: A2A_/), type: expect.any(String)})
+})
+
+test('show fits a terminal of 80 columns, and shows long values complete', async () => {
+  await using shop = openWorkshop()
+  const codebases = ['api', 'web', 'shop'].map((name) => ({name, path: `/srv/projects/of/this/team/${name}`}))
+  write(shop, {codebases, server_url: 'https://plane.example', poll_interval: 7})
+  const env = {...shop.env, A2A_SESSION_MESSAGE_SYNC_MAX_MESSAGES: '50'}
+  using terminal = await openTerminal({cwd: shop.path, env, columns: 80, rows: 120})
+  terminal.run('config', 'show')
+  await terminal.shows('active_session_sync_interval')
+  const lines = terminal.screen().split('\n')
+  expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(80)
+  const text = lines.map((line) => line.trim()).join('')
+  for (const {path} of codebases) expect(text).toContain(path)
+  expect(text).toContain('A2A_SESSION_MESSAGE_SYNC_MAX_MESSAGES')
+  expect(lines).toContainEqual(expect.stringMatching(/^max_attempts +3 +default$/))
 })

@@ -1,4 +1,4 @@
-import {chmodSync, mkdirSync, writeFileSync} from 'node:fs'
+import {chmodSync, existsSync, mkdirSync, writeFileSync} from 'node:fs'
 import {createServer} from 'node:http'
 import {once} from 'node:events'
 import type {AddressInfo} from 'node:net'
@@ -9,7 +9,7 @@ import {startFleet} from '../support/fleet.ts'
 import {subjectToPermissions} from '../support/permissions.ts'
 import {caller, startPlane} from '../support/plane.ts'
 import {ReferenceServer} from '../support/reference-server.ts'
-import {repository} from '../support/scratch.ts'
+import {repository, until} from '../support/scratch.ts'
 import {openWorkshop, type Workshop} from '../support/workshop.ts'
 
 type Finding = {check: string; state: string; text: string; fixes: string[]}
@@ -155,8 +155,12 @@ test('an unreachable server: unknown name, closed port, wrong token and another 
   const port = await runDoctor(shop, ['--server', 'http://127.0.0.1:9'])
   expect(finding(port, 'server')).toMatchObject({
     text: expect.stringMatching(/nothing listens there/),
-    fixes: expect.arrayContaining([expect.stringMatching(/curl -I http:\/\/127\.0\.0\.1:9\/v1\/opencode\/status/)]),
+    fixes: expect.arrayContaining([
+      expect.stringMatching(/curl -I http:\/\/127\.0\.0\.1:9\/v1\/opencode\/status/),
+      expect.stringMatching(/^ss -ltn/),
+    ]),
   })
+  expect(finding(port, 'server')?.fixes.join()).not.toContain('iptables')
   await using plane = await startPlane({tokens: [{name: 't', token: 'sesame-sesame', scope: 'admin'}]})
   expect(finding(await runDoctor(shop, ['--server', plane.url]), 'token')?.text).toMatch(/Missing Bearer token/)
   const page = createServer((_, response) => response.setHeader('content-type', 'text/html').end('<html></html>'))
@@ -228,4 +232,48 @@ test('an unusable broker is only a warning: the worker works without it', async 
   await using shop = openWorkshop()
   const found = await runDoctor(shop, ['--server', plane.url, '--redis-url', 'redis://127.0.0.1:9'])
   expect(finding(found, 'broker')).toMatchObject({state: 'warning', text: expect.stringMatching(/ECONNREFUSED/)})
+})
+
+/** An OpenCode that makes the file `asked` and prints its version only once the file `go` is there. */
+function waitingOpenCode({path}: Workshop): {program: string; asked: string; go: string} {
+  const [program, asked, go] = [join(path, 'opencode'), join(path, 'asked'), join(path, 'go')]
+  const wait = `i=0; while [ ! -e ${go} ] && [ $i -lt 400 ]; do i=$((i+1)); sleep 0.05; done`
+  writeFileSync(
+    program,
+    `#!/bin/sh\ntouch ${asked}; ${wait}\ncase "$1" in --version) echo 1.18.33;; *) echo --format;; esac\n`,
+  )
+  chmodSync(program, 0o755)
+  return {program, asked, go}
+}
+
+test('the first lines appear at once, while OpenCode is still asked for its version', async () => {
+  await using shop = openWorkshop()
+  const {program, asked, go} = waitingOpenCode(shop)
+  const doctor = shop.start(['doctor', '--opencode', program])
+  await until(() => doctor.stdout().includes('server: '), 'the other checks')
+  expect(doctor.stdout()).toMatch(/^✓ configuration: [^]*✓ state: /)
+  expect(doctor.stdout()).not.toContain('OpenCode: ')
+  await until(() => existsSync(asked), 'OpenCode to be asked')
+  writeFileSync(go, '')
+  expect((await doctor.finished).stdout).toMatch(/✓ OpenCode: 1\.18\.33 at .*\n/)
+})
+
+test('the checks run at the same time: a server that answers only after OpenCode was asked is no problem', async () => {
+  await using plane = await startPlane()
+  await using shop = openWorkshop()
+  const {program, asked, go} = waitingOpenCode(shop)
+  const server = createServer((request, response) => {
+    writeFileSync(go, '')
+    void until(() => existsSync(asked), 'OpenCode to be asked')
+      .then(() => plane.call('GET', request.url ?? '/'))
+      .then(({status, body}) => {
+        response.writeHead(status, {'content-type': 'application/json'}).end(JSON.stringify(body))
+      })
+  })
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const found = await runDoctor(shop, ['--server', url, '--opencode', program])
+  for (const check of ['OpenCode', 'server', 'token']) expect(finding(found, check)?.state, check).not.toBe('problem')
+  server.close()
+  server.closeAllConnections()
 })

@@ -4,6 +4,7 @@ import type {StatusReport} from '../../src/commands/status.ts'
 import {stop} from '../support/cli.ts'
 import {startFleet} from '../support/fleet.ts'
 import {repository, until} from '../support/scratch.ts'
+import {openWorkshop} from '../support/workshop.ts'
 
 type Fleet = Awaited<ReturnType<typeof startFleet>>
 
@@ -52,4 +53,38 @@ test('a worker that only polls counts as connected; a stopped worker does not', 
   expect(await report(fleet)).toMatchObject({code: 0, report: {workers: [{connected: false, status: 'active'}]}})
   await call('POST', '/workers/poller/unregister')
   expect(await report(fleet)).toMatchObject({code: 1, report: {state: 'degraded'}})
+})
+
+test('status calls a missing or wrong token refused and exits 77; without any server it says so and exits 69', async () => {
+  await using fleet = await startFleet({tokens: [{name: 't', token: 'sesame-sesame', scope: 'admin'}]})
+  for (const token of ['', 'wrong-token']) {
+    const env = {...fleet.env, ...(token ? {A2A_AUTH_TOKEN: token} : {})}
+    const text = await fleet.run(['status'], {env})
+    expect(text.code).toBe(77)
+    expect(text.stdout).toMatch(
+      /server +http.*: refused \(.*(Missing Bearer|Invalid) token.*\)\n +→ Set the right token: A2A_AUTH_TOKEN/,
+    )
+    const json = await fleet.run(['status', '--json'], {env})
+    expect(json.code).toBe(77)
+    expect(JSON.parse(json.stdout)).toMatchObject({state: 'refused', suggestions: [expect.any(String)]})
+  }
+
+  await using shop = openWorkshop()
+  const {code, stdout} = await shop.cli(['status'])
+  expect(code).toBe(69)
+  expect(stdout).toMatch(/^no server \(No control plane is configured.*\)\n +→ Start one with `a2a-worker start`/m)
+  expect(JSON.parse((await shop.cli(['status', '--json'])).stdout)).toMatchObject({state: 'none', server: null})
+})
+
+test('status counts one of a thing in the singular', async () => {
+  await using fleet = await startFleet()
+  const path = repository(join(fleet.path, 'p'))
+  await fleet.worker('w', [path])
+  const {id} = await fleet.http.task(await fleet.codebaseId(path), {prompt: '@lines=1'})
+  await fleet.ended(id)
+  await until(
+    async () => (await fleet.cli(['status'])).stdout.includes('; 1 ended task uses '),
+    'the disk usage of the ended task',
+  )
+  expect((await fleet.cli(['doctor', '--name', 'w'])).stdout).toMatch(/workers: 1 worker, 1 codebase\n/)
 })

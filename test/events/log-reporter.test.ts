@@ -1,5 +1,6 @@
 import {expect, test} from 'vitest'
-import {logReporter, type LogOptions} from '../../src/lib/events/log-reporter.ts'
+import {logReporter} from '../../src/lib/events/log-reporter.ts'
+import type {LogOptions} from '../../src/lib/events/log-writer.ts'
 import type {EventBody, WorkerEvent} from '../../src/lib/events/worker-event.ts'
 
 const at = Date.UTC(2026, 0, 2, 3, 4, 5, 678)

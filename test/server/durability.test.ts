@@ -133,5 +133,5 @@ test('serve prints its address, and exits with code 0 on a signal', async () => 
   expect((await new Api(serve.line).get('workers')).status).toBe(401)
   expect((await new Api(serve.line, 'secret').get('workers')).body).toEqual([])
   expect(await serve.end('SIGTERM')).toBe(0)
-  expect(serve.stderr()).toBe('')
+  expect(serve.stderr()).not.toMatch(/WARN|ERROR/)
 })

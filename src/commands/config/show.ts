@@ -8,18 +8,12 @@ export default class ConfigShow extends BaseCommand {
 
   async run(): Promise<ListedSetting[]> {
     const {flags} = await this.parse(ConfigShow)
-    const [{listSettings}, {table}] = await Promise.all([
+    const [{listSettings}, {settingsTable}] = await Promise.all([
       import('../../lib/config/show.ts'),
-      import('../../lib/ui/text/table.ts'),
+      import('../../lib/ui/text/settings-table.ts'),
     ])
     const settings = listSettings(await this.loadContext(flags))
-    const text = (value: unknown) => (value === null ? '-' : typeof value === 'string' ? value : JSON.stringify(value))
-    this.log(
-      table(
-        settings.map(({key, value, source}) => [key, text(value), source]),
-        ['SETTING', 'VALUE', 'SOURCE'],
-      ),
-    )
+    this.log(settingsTable(settings, process.stdout.isTTY ? process.stdout.columns : Infinity))
     return settings
   }
 }

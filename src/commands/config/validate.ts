@@ -1,5 +1,6 @@
 import {Args} from '@oclif/core'
 import {BaseCommand} from '../../base-command.ts'
+import {counted} from '../../lib/core/counted.ts'
 
 type Validity = {files: string[]; warnings: string[]}
 
@@ -18,7 +19,7 @@ export default class ConfigValidate extends BaseCommand {
     authToken(context.config)
     const {configFiles: files, warnings} = context
     const what = files.length > 0 ? files.join(', ') : 'No configuration file, only defaults'
-    this.log(`${what}: valid${warnings.length > 0 ? `, with ${warnings.length} warnings` : ''}.`)
+    this.log(`${what}: valid${warnings.length > 0 ? `, with ${counted(warnings.length, 'warning')}` : ''}.`)
     return {files, warnings}
   }
 }

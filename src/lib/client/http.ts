@@ -1,10 +1,12 @@
 import type {Dispatcher} from 'undici'
 import * as v from 'valibot'
 import {ExpectedError, messageOf} from '../core/errors.ts'
+import {isLoopback} from '../core/loopback.ts'
 import {requestSignal} from '../core/request-signal.ts'
 import {trustSystemStore} from '../core/tls.ts'
 import {describeIssues, parseJson} from '../protocol/parse.ts'
 import {errorBodySchema} from '../protocol/schemas.ts'
+import {localConnector, type LocalAddress} from './local-plane.ts'
 import {checkServer, nameOf, networkProblem, type NetworkProblem, type Proxy} from './network-problem.ts'
 import {Agent, createProxyAgent, request} from './undici.ts'
 
@@ -90,7 +92,13 @@ export const messageWithSuggestions = (error: unknown): string =>
 export const isNotFound = (error: unknown): boolean =>
   error instanceof RefusedError && (error.status === 404 || error.status === 405)
 
-export type HttpOptions = {baseUrl: string; token?: string | undefined; proxy?: Proxy | undefined}
+export type HttpOptions = {
+  baseUrl: string
+  token?: string | undefined
+  proxy?: Proxy | undefined
+  /** Reads the address of the control plane of this machine, if that is the server. It proves itself before each use. */
+  local?: (() => LocalAddress | undefined) | undefined
+}
 
 export type Call = {
   /** The start of error messages: `Cannot create the task`. */
@@ -114,7 +122,8 @@ const maxAnswer = 72 * 1024 * 1024
 
 /** HTTP client of one control plane: keep-alive connections, bounded answers, errors with suggestions. */
 export class HttpClient implements AsyncDisposable {
-  readonly baseUrl: string
+  /** Changes only if the control plane of this machine returns on another port. */
+  baseUrl: string
   readonly proxy: Proxy | undefined
   readonly #origin: string
   readonly #prefix: string
@@ -123,15 +132,23 @@ export class HttpClient implements AsyncDisposable {
   readonly #missingRoutes = new Map<string, {refusal: Error; until: number}>()
   readonly #dispatcher: Dispatcher
 
-  constructor({baseUrl, token, proxy}: HttpOptions) {
+  constructor({baseUrl, token, proxy, local}: HttpOptions) {
     if ([baseUrl, proxy?.url].some((url) => url?.startsWith('https:'))) trustSystemStore()
     this.proxy = proxy
-    this.#dispatcher = proxy ? createProxyAgent({...connections, uri: proxy.url}) : new Agent(connections)
+    this.#dispatcher = proxy
+      ? createProxyAgent({...connections, uri: proxy.url})
+      : new Agent({...connections, ...(local ? {connect: localConnector(() => this.#follow(local()))} : {})})
     this.baseUrl = baseUrl.replace(/\/+$/, '')
     const {origin, pathname} = new URL(this.baseUrl)
     this.#origin = origin
     this.#prefix = pathname === '/' ? '' : pathname
     this.#token = token
+  }
+
+  /** Names the server by its newest address. */
+  #follow(address: LocalAddress | undefined): LocalAddress | undefined {
+    if (address) this.baseUrl = address.url
+    return address
   }
 
   /** Changes the token for later requests. Open streams keep theirs. Returns false if the token is the same. */
@@ -164,7 +181,7 @@ export class HttpClient implements AsyncDisposable {
     const type = String(headers['content-type'] ?? '')
     const body = type.includes('json') ? parseJson(text) : undefined
     if (status !== 200) throw this.#recordMissingRoute(call, this.#refused(call, status, headers, body, text))
-    if (body === undefined) throw this.#notOurs(call, type, text)
+    if (body === undefined) throw this.#notOurs(call, status, type, text)
     const parsed = v.safeParse(schema, body)
     if (!parsed.success)
       throw this.#unreachable(call, {
@@ -189,7 +206,7 @@ export class HttpClient implements AsyncDisposable {
       const type = String(response.headers['content-type'] ?? '')
       if (response.statusCode === 200 && type.includes('text/event-stream')) return this.#read(call, response.body)
       const text = await readBounded(response.body, 64 * 1024)
-      if (response.statusCode === 200) throw this.#notOurs(call, type, text)
+      if (response.statusCode === 200) throw this.#notOurs(call, 200, type, text)
       throw this.#refused(
         call,
         response.statusCode,
@@ -274,17 +291,26 @@ export class HttpClient implements AsyncDisposable {
   /** An answer in another form than a control plane's may be of the proxy. */
   #withProxy = (text: string) => (this.proxy ? `${text}; asked through ${nameOf(this.proxy)}` : text)
 
-  #notOurs(call: Call, type: string, text: string): UnreachableError {
+  #notOurs(call: Call, status: number, type: string, text: string): UnreachableError {
     const name = type.split(';')[0] ?? ''
     const kind = isPage(type, text)
       ? 'an HTML page'
       : type.includes('json')
-        ? 'malformed JSON'
+        ? status === 200
+          ? 'malformed JSON'
+          : 'other JSON'
         : name || 'something without a content type'
     const other = /sent to HTTPS port|to an HTTPS server/.test(text)
       ? 'it speaks HTTPS on this port: use https:// in the address'
-      : `answered ${kind}, which no control plane does: ${this.proxy ? nameOf(this.proxy) : 'a proxy'} or another site may be in between`
+      : `answered ${status === 200 ? kind : `HTTP ${status} with ${kind}`}, which no control plane does: ${this.#someoneElse()}`
     return this.#unreachable(call, {reason: other, code: 'NOT_A_CONTROL_PLANE', suggestion: checkServer})
+  }
+
+  #someoneElse(): string {
+    if (this.proxy) return `${nameOf(this.proxy)} or another site may be in between`
+    return isLoopback(new URL(this.baseUrl).hostname)
+      ? 'another program may use its port'
+      : 'a proxy or another site may be in between'
   }
 
   #refused(call: Call, status: number, headers: Record<string, unknown>, body: unknown, text: string): Error {
@@ -296,9 +322,9 @@ export class HttpClient implements AsyncDisposable {
         suggestion: checkServer,
       })
     const type = String(headers['content-type'] ?? '')
-    // A control plane answers 404 in JSON. Another form comes from a proxy that has lost its server.
-    const isOfProxy = (isPage(type, text) && status < 500) || status === 404 || status === 405
-    if (!parsed.success && isOfProxy) return this.#notOurs(call, type, text)
+    // A control plane refuses in JSON with a `detail`. Another form comes from a proxy, or from another program.
+    const isOfProxy = (isPage(type, text) && status < 500) || [401, 403, 404, 405].includes(status)
+    if (!parsed.success && isOfProxy) return this.#notOurs(call, status, type, text)
     const retryAfter = Number(headers['retry-after'])
     return new RefusedError(call.what, {
       status,

@@ -1,5 +1,6 @@
 import {errorCode, messageOf} from '../core/errors.ts'
 import {tlsProblem} from '../core/tls.ts'
+import {LocalPlaneEndedError} from './local-plane.ts'
 
 /** A proxy on the way to the server, and the setting or variable that names it. */
 export type Proxy = {url: string; source: string}
@@ -28,11 +29,17 @@ const connecting = [
   ...['UND_ERR_CONNECT_TIMEOUT', 'UND_ERR_PRX_CONN'],
 ]
 
+/** What to do when the control plane of this machine has ended. */
+export const startLocalPlane =
+  'It ends with the last worker of this machine. Start both again: run `a2a-worker start` in the directory of a project. Its tasks are kept. To use another control plane, name it with --server.'
+
 export const checkServer =
   'Is the server running and the address right? Check --server, A2A_SERVER_URL and `a2a-worker status`.'
 
 /** Explains an error of the connection to a server. */
 export function networkProblem(error: unknown, server: string, proxy: Proxy | undefined): NetworkProblem {
+  if (error instanceof LocalPlaneEndedError)
+    return {reason: error.message, code: 'LOCAL_PLANE_ENDED', suggestion: startLocalPlane}
   const about = proxy && proxyProblem(error, proxy)
   if (about) return about
   const through = proxy ? `, through ${nameOf(proxy)}` : ''

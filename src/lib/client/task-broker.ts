@@ -30,10 +30,12 @@ const maxRetryMs = 10_000
 export async function listenToBroker(options: TaskBrokerOptions): Promise<void> {
   const {url, signal, onState, pingMs = 15_000, answerMs = 5000} = options
   const ioredis = await import('ioredis')
-  const state = stateChanges(onState)
+  // its own end is no news
+  const state = stateChanges((isUp, why) => void (signal.aborted || onState(isUp, why)))
   if (url.startsWith('rediss:')) trustSystemStore()
   const redis = new ioredis.Redis(url, {
     lazyConnect: true,
+    enableReadyCheck: false, // it needs INFO, and the user may only be allowed to subscribe
     autoResubscribe: false, // done below, where a refusal is handled
     maxRetriesPerRequest: null,
     enableOfflineQueue: false,

@@ -12,14 +12,15 @@ const schema = v.object({
 /** Address and token of the control plane that runs beside a worker on this machine. */
 export type LocalControlPlane = v.InferOutput<typeof schema>
 
-const path = (stateDir: string) => join(stateDir, 'local.json')
+/** The file with the address and the token. Only its user may read it. */
+export const localPlaneFile = (stateDir: string) => join(stateDir, 'local.json')
 
 /** Address and token that the last embedded control plane wrote. It may have ended since. */
 export function readLocalControlPlane(stateDir: string): LocalControlPlane | undefined {
-  const parsed = v.safeParse(schema, readStateJson(path(stateDir)))
+  const parsed = v.safeParse(schema, readStateJson(localPlaneFile(stateDir)))
   return parsed.success ? parsed.output : undefined
 }
 
 /** Writes address and token for other processes on this machine. Throws ExpectedError (73). */
 export const writeLocalControlPlane = (stateDir: string, plane: LocalControlPlane) =>
-  writePrivateFile(path(stateDir), `${JSON.stringify(plane)}\n`)
+  writePrivateFile(localPlaneFile(stateDir), `${JSON.stringify(plane)}\n`)

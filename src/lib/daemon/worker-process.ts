@@ -1,9 +1,9 @@
-import {fstatSync} from 'node:fs'
 import {homedir} from 'node:os'
 import {ControlPlaneClient} from '../client/control-plane.ts'
 import {nameOf} from '../client/network-problem.ts'
 import type {Environment} from '../config/file.ts'
 import {globalCodebasePath} from '../config/global-codebase.ts'
+import {readLocalControlPlane} from '../config/local-control-plane.ts'
 import type {Config} from '../config/settings.ts'
 import {proxyFor, proxyPasswords} from '../config/proxy.ts'
 import {authToken} from '../config/token.ts'
@@ -16,7 +16,8 @@ import {exitCodes} from '../core/errors.ts'
 import {isLoopback} from '../core/loopback.ts'
 import {onHangup, onTermination, StopLadder, type StopStep} from '../core/signals.ts'
 import {EventBus} from '../events/bus.ts'
-import {logReporter, type LogOptions} from '../events/log-reporter.ts'
+import {logReporter} from '../events/log-reporter.ts'
+import {logFormat, type LogOptions} from '../events/log-writer.ts'
 import {initFix, initProblem} from '../executor/init-process.ts'
 import {isNotifyService, reportToManager} from '../service/manager.ts'
 import type {OpenDashboard} from '../ui/dashboard/controls.ts'
@@ -89,8 +90,7 @@ async function runProcess(options: WorkerProcessOptions, ladder: StopLadder): Pr
   const bus = new EventBus(clock)
   const store = createViewStore(config, name, clock.now())
   const display = new WorkerDisplay(options, store)
-  const format = config.log_format === 'text' && writesToJournal(options.env) ? 'journal' : config.log_format
-  bus.on(await logReporter(logOptions(config, format, display.write)))
+  bus.on(await logReporter(logOptions(config, logFormat(config.log_format, options.env), display.write)))
   bus.on(store.push)
   await using _manager = reportToManager(bus, {env: options.env, pid: process.pid})
   const {step, detach, drain} = createStopHandlers(ladder, bus)
@@ -120,6 +120,8 @@ async function runProcess(options: WorkerProcessOptions, ladder: StopLadder): Pr
   const tokens = new Set(server.token === undefined ? [] : [server.token])
   const secrets = () => collectSecrets(options, tokens)
   const globalPath = globalCodebasePath(config, options.env, options.isLocal)
+  if (globalPath !== undefined && config.global_codebase === undefined)
+    bus.emit({type: 'notice', level: 'info', text: globalText(globalPath)})
   const storage = {env: options.env, home: options.env['HOME'] || homedir(), commands}
   const workerOptions = {
     config,
@@ -160,6 +162,9 @@ async function runProcess(options: WorkerProcessOptions, ladder: StopLadder): Pr
   await Promise.all(opening)
 }
 
+const globalText = (path: string) =>
+  `Tasks and sessions without a codebase belong to the codebase global, ${path}. To turn this off: A2A_GLOBAL_CODEBASE=none, or global_codebase in the configuration`
+
 const createViewStore = (
   {server_url: server = '', log_level: logLevel, max_concurrent_tasks: slots}: Config,
   name: string,
@@ -174,12 +179,6 @@ const logOptions = (config: Config, format: LogOptions['format'], write: LogOpti
   },
   write,
 })
-
-/** Whether stderr is systemd's journal: JOURNAL_STREAM holds its device and inode (sd_journal(3)). */
-function writesToJournal(env: Environment): boolean {
-  const {dev, ino} = fstatSync(process.stderr.fd)
-  return env['JOURNAL_STREAM'] === `${dev}:${ino}`
-}
 
 /** Handlers that take steps of the stop ladder and emit an event with a hint. */
 function createStopHandlers(ladder: StopLadder, bus: EventBus) {
@@ -204,7 +203,7 @@ const usesLocalControlPlane = ({isLocal, config}: WorkerProcessOptions) => isLoc
 
 /** Address and token of the control plane. Starts a local one if no server is configured and none runs. */
 async function connectControlPlane(options: WorkerProcessOptions, bus: EventBus, stack: Cleanup) {
-  const {config, stateDir} = options
+  const {config, stateDir, version} = options
   if (!usesLocalControlPlane(options) && config.server_url !== undefined) {
     const url = new URL(config.server_url)
     const isUnencrypted = url.protocol === 'http:' && !isLoopback(url.hostname)
@@ -222,10 +221,10 @@ async function connectControlPlane(options: WorkerProcessOptions, bus: EventBus,
   const {embedPlane} = await import('../server/embedded.ts')
   const log = (text: string) => bus.emit({type: 'notice', level: 'info', text})
   const watching = new AbortController()
-  const plane = stack.use(await embedPlane({stateDir, clock: systemClock, log, signal: watching.signal}))
+  const plane = stack.use(await embedPlane({stateDir, version, clock: systemClock, log, signal: watching.signal}))
   stack.defer(() => watching.abort())
   log(`Local control plane: ${plane.url} (${plane.isHost() ? 'hosted by this process' : 'hosted by another process'})`)
-  return {baseUrl: plane.url, token: plane.token}
+  return {baseUrl: plane.url, token: plane.token, local: () => readLocalControlPlane(stateDir)}
 }
 
 /** Values that must not leave the machine: all tokens used so far, the passwords of proxies, and the agents' variables with the name of a secret. */

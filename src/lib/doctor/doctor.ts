@@ -17,29 +17,38 @@ export type DoctorOptions = {
 }
 
 /**
- * Runs all checks, from this machine to the queue of the control plane, and returns what they found. A check changes
- * nothing except that it creates the state directory. Problems are findings, not exceptions.
+ * Runs all checks at the same time and yields what each one found, in a fixed order: from this machine to the queue of
+ * the control plane, and OpenCode last, because it takes longest. A check changes nothing except that it creates the
+ * state directory. Problems are findings, not exceptions.
  */
-export async function runChecks({machine, createClient, clock}: DoctorOptions): Promise<Finding[]> {
-  const findings = [
-    ...(await runCheck('OpenCode', () => checkOpenCode(machine))),
-    ...(await runCheck('environment', () => checkEnvironment(machine))),
-    ...(await runCheck('state', () => checkState(machine))),
-    ...(await runCheck('init', checkInit)),
-    ...(await runCheck('sessions', () => checkStorage(machine))),
-    ...(await runCheck('codebases', () => checkCodebases(machine))),
-    ...(await runCheck('service', () => checkServices(machine))),
-    ...(await runCheck('worker', () => checkWorker(machine))),
-    ...(await runCheck('broker', () => checkBroker(machine))),
+export async function* runChecks(options: DoctorOptions): AsyncGenerator<Finding[]> {
+  const {machine} = options
+  const checks = [
+    runCheck('environment', () => checkEnvironment(machine)),
+    runCheck('state', () => checkState(machine)),
+    runCheck('init', checkInit),
+    runCheck('sessions', () => checkStorage(machine)),
+    runCheck('codebases', () => checkCodebases(machine)),
+    runCheck('service', () => checkServices(machine)),
+    runCheck('worker', () => checkWorker(machine)),
+    runCheck('broker', () => checkBroker(machine)),
+    runCheck('server', () => checkControlPlane(options)),
+    runCheck('OpenCode', () => checkOpenCode(machine)),
   ]
+  for (const check of checks) yield await check
+}
+
+/** The way to the control plane, and what it knows. Without an answer there is nothing more to check. */
+async function checkControlPlane({machine, createClient, clock}: DoctorOptions): Promise<Finding[]> {
   await using client = createClient?.()
   const serverFindings = await runCheck('server', () => checkServer(machine, client))
-  findings.push(...serverFindings)
-  if (!client || !createClient || serverFindings.some(({state}) => state === 'problem')) return findings
+  if (!client || !createClient || serverFindings.some(({state}) => state === 'problem')) return serverFindings
   const context: ControlPlaneContext = {...machine, client, clock}
-  findings.push(...(await runCheck('workers', () => checkLists(context, createClient))))
-  findings.push(...(await runCheck('queue', () => checkQueue(context))))
-  return findings
+  const [lists, queue] = await Promise.all([
+    runCheck('workers', () => checkLists(context, createClient)),
+    runCheck('queue', () => checkQueue(context)),
+  ])
+  return [...serverFindings, ...lists, ...queue]
 }
 
 /** Turns an exception of a check into a finding. */

@@ -1,4 +1,5 @@
 import {parseTime} from '../core/clock.ts'
+import {counted} from '../core/counted.ts'
 import {pendingCodebase} from '../protocol/routes.ts'
 import type {Task} from '../protocol/schemas.ts'
 import {ok, problem, warning, type Finding, type ControlPlaneContext} from './finding.ts'
@@ -14,7 +15,7 @@ export async function checkQueue({client, clock}: ControlPlaneContext): Promise<
   return [
     ...registrations.slice(0, 5).map((task) => stuckRegistration(task)),
     ...stuckTasks(others),
-    ...(old.length === 0 ? [ok('queue', `${tasks.length} tasks wait, none for long`)] : []),
+    ...(old.length === 0 ? [ok('queue', `${counted(tasks.length, 'task waits', 'tasks wait')}, none for long`)] : []),
     ...(await findLostTasks(client)),
   ]
 }
@@ -44,7 +45,7 @@ function stuckTasks(tasks: readonly Task[]): Finding[] {
 
   return [...byReason].map(([reason, stuck]) => {
     const [first] = stuck
-    const text = `${stuck.length} tasks are not executed (first ${first?.id}): ${first?.waiting ?? reason}`
+    const text = `${counted(stuck.length, 'task is', 'tasks are')} not executed (first ${first?.id}): ${first?.waiting ?? reason}`
     const isBusy = /busy|no free slot/.test(reason)
     return isBusy ? warning('queue', text, fixFor(reason)) : problem('queue', text, fixFor(reason))
   })
@@ -62,7 +63,7 @@ const fixes: [pattern: RegExp, fix: string][] = [
   ],
   [/no free slot/, 'Wait, or raise max_concurrent_tasks of the worker.'],
   [/declined/, 'Fix what the worker reports, or let another worker serve the codebase.'],
-  [/capabilities/, 'Add the capabilities to "capabilities" in the configuration of a worker, and restart it.'],
+  [/capabilit/, 'Add the capabilities to "capabilities" in the configuration of a worker, and restart it.'],
 ]
 
 const fixFor = (reason: string) =>
@@ -76,7 +77,7 @@ async function findLostTasks(client: ControlPlaneContext['client']): Promise<Fin
   return [
     problem(
       'queue',
-      `${lost.length} running tasks have lost their worker (first ${lost[0]?.id}, since ${lost[0]?.lost_since})`,
+      `${counted(lost.length, 'running task has lost its worker', 'running tasks have lost their worker')} (first ${lost[0]?.id}, since ${lost[0]?.lost_since})`,
       'Start that worker again. It continues these tasks or returns them to the queue.',
       'If its machine is lost: a2a-worker tasks retry TASK --force',
     ),

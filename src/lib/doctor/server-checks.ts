@@ -2,7 +2,9 @@ import {lookup} from 'node:dns/promises'
 import {ControlPlaneClient} from '../client/control-plane.ts'
 import {isUnauthorized} from '../client/http.ts'
 import {nameOf} from '../client/network-problem.ts'
+import {counted} from '../core/counted.ts'
 import {ExpectedError, messageOf} from '../core/errors.ts'
+import {isLoopback} from '../core/loopback.ts'
 import {tlsProblem, trustSystemStore} from '../core/tls.ts'
 import {ok, problem, skipped, warning, type Finding, type MachineContext, type ControlPlaneContext} from './finding.ts'
 
@@ -62,19 +64,14 @@ async function findNameProblem(server: string): Promise<Finding | undefined> {
 function unreachable(server: string, error: unknown): Finding {
   const message = messageOf(error)
   const fixes = error instanceof ExpectedError ? error.suggestions : []
-  if (
-    tlsProblem((error as Error).cause) !== undefined ||
-    (error instanceof ExpectedError && error.code.startsWith('PROXY_'))
-  )
+  const code = error instanceof ExpectedError ? error.code : ''
+  if (tlsProblem((error as Error).cause) !== undefined || code.startsWith('PROXY_') || code === 'LOCAL_PLANE_ENDED')
     return problem('server', message, ...fixes)
-  const port = new URL(server).port || (server.startsWith('https') ? '443' : '80')
-  return problem(
-    'server',
-    message,
-    ...fixes,
-    `curl -I ${server}/v1/opencode/status`,
-    `sudo iptables -L -n | grep ${port}`,
-  )
+  const url = new URL(server)
+  const port = url.port || (url.protocol === 'https:' ? '443' : '80')
+  // No firewall is between a machine and itself.
+  const look = isLoopback(url.hostname) ? `ss -ltn | grep :${port}` : `sudo iptables -L -n | grep ${port}`
+  return problem('server', message, ...fixes, `curl -I ${server}/v1/opencode/status`, look)
 }
 
 function checkClock(date: string | undefined, begun: number): Finding[] {
@@ -108,8 +105,10 @@ export async function checkLists(
   createClient: () => ControlPlaneClient,
 ): Promise<Finding[]> {
   const check = 'workers'
-  const workers = await sampleList(createClient, async (client) => (await client.workers()).map((one) => one.worker_id))
-  const codebases = await sampleList(createClient, async (client) => (await client.codebases()).map(({id}) => id))
+  const [workers, codebases] = await Promise.all([
+    sampleList(createClient, async (client) => (await client.workers()).map((one) => one.worker_id)),
+    sampleList(createClient, async (client) => (await client.codebases()).map(({id}) => id)),
+  ])
   if (!isConsistent(workers) || !isConsistent(codebases))
     return [
       problem(
@@ -147,13 +146,11 @@ async function sampleList(
   createClient: () => ControlPlaneClient,
   list: (client: ControlPlaneClient) => Promise<string[]>,
 ): Promise<string[][]> {
-  const samples: string[][] = []
-  for (let i = 0; i < sampleCount; i++) {
+  const sample = async () => {
     await using client = createClient()
-    samples.push((await list(client)).sort())
+    return (await list(client)).sort()
   }
-
-  return samples
+  return Promise.all(Array.from({length: sampleCount}, sample))
 }
 
 const isConsistent = (samples: readonly string[][]) => new Set(samples.map((sample) => sample.join(' '))).size === 1
@@ -165,7 +162,12 @@ export async function checkBroker({config}: MachineContext): Promise<Finding[]> 
   if (config.redis_url === undefined) return [skipped(check, 'not configured; tasks arrive by stream or polling')]
   if (config.redis_url.startsWith('rediss:')) trustSystemStore()
   const {Redis} = await import('ioredis')
-  const redis = new Redis(config.redis_url, {lazyConnect: true, retryStrategy: null, connectTimeout: 5000})
+  const redis = new Redis(config.redis_url, {
+    lazyConnect: true,
+    enableReadyCheck: false, // it needs INFO, and the user may only be allowed to subscribe
+    retryStrategy: null,
+    connectTimeout: 5000,
+  })
   let reason = ''
   redis.on('error', (error) => (reason = tlsProblem(error) ?? messageOf(error)))
   try {
@@ -179,5 +181,3 @@ export async function checkBroker({config}: MachineContext): Promise<Finding[]> 
     redis.disconnect()
   }
 }
-
-const counted = (count: number, noun: string) => `${count} ${noun}${count === 1 ? '' : 's'}`

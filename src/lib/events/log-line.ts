@@ -1,4 +1,5 @@
 import {isoTime} from '../core/clock.ts'
+import {counted} from '../core/counted.ts'
 import {formatBytes} from '../core/format-bytes.ts'
 import {assertNever} from '../core/errors.ts'
 import {agentStateText} from '../protocol/agent-state.ts'
@@ -72,7 +73,7 @@ function diskLine({isLow, path, free, freeInodes, minimum, wanted}: DiskEvent): 
   if (isLow && freeInodes !== null)
     return {
       level: 'warn',
-      text: `Only ${freeInodes} more files can be created on the file system of ${path}: it runs out of inodes. The worker takes no tasks until there are more. Remove some files there, or lower keep_runs_days.`,
+      text: `Only ${counted(freeInodes, 'more file')} can be created on the file system of ${path}: it runs out of inodes. The worker takes no tasks until there are more. Remove some files there, or lower keep_runs_days.`,
     }
   if (!isLow) return {level: 'info', text: `${formatBytes(free)} are free for ${path}. The worker takes tasks again.`}
   const setting = `min_free_disk is ${formatBytes(minimum)}`

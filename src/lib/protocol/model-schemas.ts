@@ -26,9 +26,14 @@ export type Model = v.InferOutput<typeof modelSchema>
 
 /** The existing server may also return a bare array. */
 export const modelListSchema = v.union([
-  v.object({models: v.array(modelSchema), default: v.optional(v.nullable(v.string()), null)}),
+  v.object({
+    models: v.array(modelSchema),
+    default: v.optional(v.nullable(v.string()), null),
+    /** Why there are none. Ours. */
+    reason: v.optional(v.nullable(v.string()), null),
+  }),
   v.pipe(
     v.array(modelSchema),
-    v.transform((models) => ({models, default: null})),
+    v.transform((models) => ({models, default: null, reason: null})),
   ),
 ])

@@ -2,10 +2,12 @@
  * All paths of the CodeTether worker API, for client and server. Segments that begin with a colon are parameters.
  */
 export const routes = {
+  root: '/',
   health: '/health',
   livez: '/livez',
   readyz: '/readyz',
   openapi: '/openapi.json',
+  localProof: '/v1/local/proof',
   status: '/v1/opencode/status',
   workers: '/v1/opencode/workers',
   registerWorker: '/v1/opencode/workers/register',

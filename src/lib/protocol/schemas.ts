@@ -135,6 +135,8 @@ export const registerWorkerSchema = v.object({
   capabilities: v.optional(v.array(v.string()), []),
   hostname: maybe,
   models: v.optional(v.array(v.unknown()), []),
+  /** Why `models` is empty, for people. Ours. */
+  models_note: maybe,
   global_codebase_id: maybe,
   version: maybe,
   max_concurrent_tasks: v.optional(v.nullable(v.pipe(v.number(), v.integer(), v.minValue(1))), null),

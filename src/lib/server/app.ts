@@ -55,7 +55,7 @@ export function createApp(
   app.use(async (_, next) => {
     await next()
     await commits.durable().catch((error: unknown) => {
-      log(`commit failed: ${messageOf(error)}`)
+      log(`commit failed: ${messageOf(error)}`, 'error')
       throw cannotWrite
     })
   })
@@ -71,10 +71,10 @@ export function createApp(
   app.onError((error, c) => {
     if (error instanceof HttpError) return c.json(error.body, error.status)
     if (errorCode(error) === 'ERR_SQLITE_ERROR') {
-      log(`database: ${messageOf(error)}, at ${c.req.method} ${c.req.path}`)
+      log(`database: ${messageOf(error)}, at ${c.req.method} ${c.req.path}`, 'error')
       return c.json(cannotWrite.body, cannotWrite.status)
     }
-    log(`bug at ${c.req.method} ${c.req.path}: ${error.stack ?? error.message}`)
+    log(`bug at ${c.req.method} ${c.req.path}: ${error.stack ?? error.message}`, 'error')
     return c.json({detail: 'Internal Server Error'}, 500)
   })
   return app

@@ -11,8 +11,10 @@ import {ExpectedError, messageOf} from '../core/errors.ts'
 import {limits} from '../protocol/limits.ts'
 import {noAnnouncer, redisAnnouncer, type Announcer} from './streams/announcer.ts'
 import {createApp} from './app.ts'
+import {logActivity, type Log} from './streams/activity-lines.ts'
+import {reachableAddresses} from './http/addresses.ts'
 import {readCredentials, type CredentialSources} from './credentials.ts'
-import type {AuthMode} from './http/auth.ts'
+import type {AuthMode, Token} from './http/auth.ts'
 import {createAuthGuard} from './http/auth.ts'
 import {Dispatch} from './dispatch/dispatch.ts'
 import {HttpError} from './http/http-error.ts'
@@ -45,7 +47,9 @@ export type ControlPlaneOptions = CredentialSources & {
   /** Default: required if there are tokens, otherwise off. */
   auth?: AuthMode
   clock?: Clock
-  log?: (line: string) => void
+  log?: Log
+  /** Where workers and clients reach the control plane, for example through a proxy. */
+  publicUrl?: string
   /** Version of the program, for clients. */
   version?: string
   timings?: Partial<Timings>
@@ -59,6 +63,8 @@ export type ControlPlaneOptions = CredentialSources & {
   brokerUrl?: string
   /** The same Redis as workers reach it. Registration announces it to them. */
   brokerPublicUrl?: string
+  /** The token of the control plane of a machine: see `localProof`. */
+  localToken?: string
   /** Lock the database file while this process lives. Default: yes. */
   exclusive?: boolean
 }
@@ -67,6 +73,10 @@ export type ControlPlane = AsyncDisposable & {
   readonly url: string
   readonly host: string
   readonly port: number
+  /** Where workers and clients can reach it, best first. */
+  readonly addresses: readonly string[]
+  /** Who may use it. */
+  readonly tokens: readonly Omit<Token, 'token'>[]
   /**
    * Reads the certificate and the tokens file again. Open connections and streams go on with the old ones. Throws
    * ExpectedError (78) if a file is bad, and changes nothing then.
@@ -123,7 +133,16 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       if (fresh.tls) (server as unknown as SecureServer).setSecureContext(fresh.tls)
       guard = createAuthGuard(fresh.tokens, auth)
     }
-    return {...running(server, {parts, closeStore, retention, host, scheme: tls ? 'https' : 'http'}), reload}
+    const bound = (server.address() as AddressInfo).port
+    const known = reachableAddresses({host, port: bound, certificate: tls?.cert})
+    const addresses = [...new Set(options.publicUrl === undefined ? known : [options.publicUrl, ...known])]
+    const who = tokens.map(({token: _, ...about}) => about)
+    return {
+      ...running(server, {parts, closeStore, retention, host, scheme: tls ? 'https' : 'http'}),
+      reload,
+      addresses,
+      tokens: who,
+    }
   } catch (error) {
     closeStore()
     throw error instanceof ExpectedError ? error : explainDatabase(options.database, error)
@@ -157,9 +176,10 @@ function assemble(
       disk.check()
       rebuildMemory(parts)
     },
-    onBug: (error) => log(`bug after a commit: ${error instanceof Error ? error.stack : String(error)}`),
+    onBug: (error) => log(`bug after a commit: ${error instanceof Error ? error.stack : String(error)}`, 'error'),
   })
-  const monitor = new MonitorLog(clock)
+  const nameOf = (id: string) => store.registry.codebase(id)?.name ?? roster.profile(id).name
+  const monitor = new MonitorLog(clock, (activity) => logActivity(activity, log, nameOf))
   const disk = new DiskGuard({
     ...{database: options.database, reusableBytes: store.reusable, clock, log, patienceMs: timings.fullDiskMs},
     shortenLog: () => shortenLog(database),
@@ -181,6 +201,8 @@ function assemble(
     log,
     version,
     asksForTokens,
+    localToken: options.localToken,
+    publicUrl: options.publicUrl,
     needsTokens,
     brokerUrl: options.brokerPublicUrl,
   }
@@ -204,7 +226,10 @@ function rebuildMemory(parts: Parts): void {
 
 type Running = {parts: Parts; closeStore: () => void; retention: Retention; host: string; scheme: string}
 
-function running(server: Server, {parts, closeStore, retention, host, scheme}: Running): Omit<ControlPlane, 'reload'> {
+function running(
+  server: Server,
+  {parts, closeStore, retention, host, scheme}: Running,
+): Omit<ControlPlane, 'reload' | 'addresses' | 'tokens'> {
   const {hub, commits, dispatch, timings} = parts
   const keepAlive = setInterval(() => hub.heartbeat(), timings.keepAliveMs)
   const tick = Math.max(5, Math.min(timings.leaseMs, timings.offerMs, timings.silentWorkerMs, 5000) / 20)
@@ -214,7 +239,7 @@ function running(server: Server, {parts, closeStore, retention, host, scheme}: R
       expireRegistrationTasks(parts)
       commits.afterCommit(() => dispatch.expireOffers())
     } catch (error) {
-      parts.log(`sweep failed: ${messageOf(error)}`)
+      parts.log(`sweep failed: ${messageOf(error)}`, 'error')
     }
   }, tick)
 

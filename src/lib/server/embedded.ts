@@ -8,6 +8,8 @@ import {startControlPlane, type ControlPlane} from './control-plane.ts'
 
 export type EmbeddedOptions = {
   stateDir: string
+  /** Version of the program, for clients. */
+  version: string
   clock: Clock
   log: (line: string) => void
   /** Ends the wait for a control plane to take over. A hosted one is closed by disposing. */
@@ -56,7 +58,7 @@ async function takeOverWhenFree(options: EmbeddedOptions, onHost: (hosted: Hoste
 }
 
 /** Resolves with undefined if another process is the host. */
-async function tryHost({stateDir, log, clock}: EmbeddedOptions): Promise<Hosted | undefined> {
+async function tryHost({stateDir, version, log, clock}: EmbeddedOptions): Promise<Hosted | undefined> {
   const known = readLocalControlPlane(stateDir)
   const token = known?.token ?? randomBytes(24).toString('base64url')
   for (let offset = 0; ; offset++) {
@@ -67,8 +69,11 @@ async function tryHost({stateDir, log, clock}: EmbeddedOptions): Promise<Hosted 
         port,
         database: join(stateDir, 'control-plane.db'),
         tokens: [{name: 'local', token, scope: 'admin'}],
+        localToken: token,
         exclusive: true,
-        log,
+        version,
+        // the worker logs itself what happens to tasks and workers
+        log: (line, _level, about) => (about ? undefined : log(line)),
         clock,
       })
       const address = {url: plane.url, port: plane.port, token}

@@ -1,14 +1,20 @@
 import type {Hono} from 'hono'
 import {isoTime} from '../core/clock.ts'
+import {isNonce, localProof, proofHeader} from '../protocol/local-proof.ts'
 import {routes} from '../protocol/routes.ts'
 import {openPaths} from './http/auth.ts'
 import {agentCard} from './http/agent-card.ts'
 import type {AppEnv} from './http/app-env.ts'
+import {HttpError, notFound} from './http/http-error.ts'
 import type {Parts} from './dispatch/parts.ts'
 
 /** Routes for health checks, and descriptions of the control plane. */
-export function healthRoutes(app: Hono<AppEnv>, {store, disk, clock, version, asksForTokens}: Parts): void {
+export function healthRoutes(
+  app: Hono<AppEnv>,
+  {store, disk, clock, version, asksForTokens, localToken, publicUrl}: Parts,
+): void {
   const timestamp = () => isoTime(clock.now())
+  app.get(routes.root, (c) => c.html(frontPage))
   app.get(routes.health, (c) => {
     const problem = disk.isFull ? 'the disk of the control plane is full: it drops output' : null
     const status = problem === null ? 'healthy' : 'degraded'
@@ -19,10 +25,14 @@ export function healthRoutes(app: Hono<AppEnv>, {store, disk, clock, version, as
   app.get(routes.readyz, (c) =>
     c.json({status: 'ready', workers: store.registry.counts().workers, timestamp: timestamp()}),
   )
-  app.get(routes.agentCard, (c) => {
-    const url = new URL('/', c.req.url).href
-    return c.json(agentCard({url, version: version ?? 'unknown', asksForTokens}))
+  app.get(routes.localProof, (c) => {
+    const nonce = c.req.query('nonce')
+    if (localToken === undefined) throw notFound('This is not the control plane of a machine')
+    if (!isNonce(nonce)) throw new HttpError(400, 'nonce must be 20 to 100 letters, digits, - or _')
+    c.header(proofHeader, localProof({token: localToken, port: c.env.incoming.socket.localPort ?? 0, nonce}))
+    return c.json({success: true})
   })
+  app.get(routes.agentCard, (c) => c.json(agentCard({publicUrl, version: version ?? 'unknown', asksForTokens})))
   let document: Promise<Record<string, unknown>> | undefined
   app.get(routes.openapi, async (c) => {
     document ??= describeApi({version: version ?? 'unknown', asksForTokens})
@@ -40,6 +50,9 @@ export function healthRoutes(app: Hono<AppEnv>, {store, disk, clock, version, as
     }),
   )
 }
+
+/** Until there is a page: what this address is, and what to use instead of a browser. */
+const frontPage = `<!doctype html><meta charset="utf-8"><title>a2a-worker</title><p>This is a control plane of a2a-worker. Use it with the command <code>a2a-worker</code> (<code>a2a-worker status --server ADDRESS</code>), or with its API: <a href="/openapi.json">/openapi.json</a>.</p>\n`
 
 /** Generated at the first request, so that the start need not wait for it. */
 async function describeApi(facts: {version: string; asksForTokens: boolean}): Promise<Record<string, unknown>> {

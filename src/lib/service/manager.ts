@@ -1,4 +1,5 @@
 import type {Environment} from '../config/file.ts'
+import {counted} from '../core/counted.ts'
 import type {EventBus} from '../events/bus.ts'
 import type {Connection, Phase, WorkerEvent} from '../events/worker-event.ts'
 import {Notifier, systemdNotify} from './notify.ts'
@@ -98,7 +99,7 @@ const links: Record<Connection, string> = {
 }
 
 function statusText({phase, link, tasks}: ServiceView): string {
-  const running = tasks.size === 1 ? '1 task runs' : `${tasks.size} tasks run`
+  const running = counted(tasks.size, 'task runs', 'tasks run')
   if (phase === 'starting') return 'Starting: registering with the server'
   if (phase === 'running') return link === undefined ? running : `${running}; ${links[link]}`
   return phase === 'draining' ? `Draining: ${running}` : `Worker is ${phase}`

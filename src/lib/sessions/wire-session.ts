@@ -1,5 +1,6 @@
 import * as v from 'valibot'
 import {isoTime} from '../core/clock.ts'
+import {counted} from '../core/counted.ts'
 import {maybeNumber, maybeText, type AgentMessage, type AgentSession} from '../opencode/storage/agent-session.ts'
 import {limits} from '../protocol/limits.ts'
 import {parseJson} from '../protocol/parse.ts'
@@ -100,7 +101,7 @@ function modelOf({model, providerID, modelID}: v.InferOutput<typeof infoSchema>)
 
 function shorten(text: string): string {
   if (text.length <= maxTextChars) return text
-  return `${text.slice(0, maxTextChars).replace(/[\uD800-\uDBFF]$/, '')}\n[… ${text.length - maxTextChars} characters omitted]`
+  return `${text.slice(0, maxTextChars).replace(/[\uD800-\uDBFF]$/, '')}\n[… ${counted(text.length - maxTextChars, 'character')} omitted]`
 }
 
 /** Applies `map` to each text in a value, except field names. */

@@ -1,3 +1,4 @@
+import {counted} from '../core/counted.ts'
 import {aborted} from '../core/request-signal.ts'
 import type {Registration} from './registration/registration.ts'
 import type {ActiveTask} from './run/active-task.ts'
@@ -10,7 +11,7 @@ import type {WorkerOptions} from './worker-options.ts'
 const lastReportsMs = 20_000
 const recheckMs = 10_000
 /** When the agent's models are read first, and how often afterwards. */
-const firstModelsMs = 3000
+const firstModelsMs = 1000
 const modelsMs = 60_000
 /** On SIGQUIT: how often a task that is just starting is checked before the worker exits without it. */
 const maxChecks = 20
@@ -132,9 +133,7 @@ export async function shutDown(options: WorkerOptions, runner: TaskRunner, giveU
 }
 
 const detachText = (tasks: number) =>
-  tasks === 0
-    ? 'Leaving at once; no task is active'
-    : `Leaving ${tasks} task${tasks === 1 ? '' : 's'} to the next start`
+  tasks === 0 ? 'Leaving at once; no task is active' : `Leaving ${counted(tasks, 'task')} to the next start`
 
 /** Reads active tasks from the control plane now and then. Not every server pushes cancellations, and a push may be lost. */
 async function recheckActiveTasks(
@@ -150,14 +149,19 @@ async function recheckActiveTasks(
 
 /** Reads the agent's models in the background: that takes seconds, and tasks can be taken meanwhile. */
 async function registerModels(
-  {models, clock}: WorkerOptions,
+  {models, clock, bus}: WorkerOptions,
   registration: Registration,
   signal: AbortSignal,
 ): Promise<void> {
   if (!models) return
   await clock.sleep(firstModelsMs, signal)
   while (!signal.aborted) {
-    registration.setModels(await models.get())
+    const found = await models.get()
+    const problem = models.problem?.()
+    if (registration.setModels(found, problem ?? null)) {
+      if (problem !== undefined) bus.emit({type: 'notice', level: 'info', text: `No models are announced: ${problem}`})
+      await registration.registerNow(signal)
+    }
     await clock.sleep(modelsMs, signal)
   }
 }

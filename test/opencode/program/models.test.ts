@@ -81,3 +81,17 @@ test('OpenCode is asked once an hour, and when the logins have changed', async (
   await models.get()
   expect(calls().match(/models --verbose/g)).toHaveLength(3)
 })
+
+test('an empty list says why: no login of a provider, or OpenCode fails', async () => {
+  using scratch = scratchFolder()
+  const {models} = source(scratch.path, undefined, 'opencode/free\n')
+  expect(await models.get()).toEqual([])
+  expect(models.problem?.()).toMatch(/no login of a provider.*opencode auth login/)
+  writeFileSync(join(scratch.path, 'opencode'), '#!/bin/sh\nexit 3\n')
+  writeFileSync(join(scratch.path, 'data/auth.json'), '{"openai":{"type":"api","key":"k"}}')
+  expect(await models.get()).toEqual([])
+  expect(models.problem?.()).toMatch(/`opencode models` fails/)
+  program(scratch.path, verbose)
+  expect((await models.get()).length).toBeGreaterThan(0)
+  expect(models.problem?.()).toBeUndefined()
+})

@@ -163,6 +163,23 @@ test('a task goes only to a worker with the capabilities that it requires', asyn
   expect(cpu.tasks).toEqual([])
 })
 
+test('a task that needs a capability which only a worker of another codebase has says which worker that is', async () => {
+  await using plane = await startPlane()
+  const api = new Api(plane.url)
+  await api.registerOwn('cpu')
+  await api.registerOwn('box')
+  const here = await api.codebase('cpu', '/src/here')
+  await api.codebase('box', '/src/there')
+  await using cpu = await openStream(api, 'cpu', {'x-capabilities': 'build'})
+  const task = await api.create(here, {metadata: {required_capabilities: ['gpu']}})
+  expect((await api.task(task.id)).waiting).toBe('no worker connected has the capability gpu')
+  await using box = await openStream(api, 'box', {'x-capabilities': 'build,gpu'})
+  expect((await api.task(task.id)).waiting).toMatch(
+    /^no worker of this codebase has the capability gpu; worker box has it, but serves only \S*there$/,
+  )
+  expect([...cpu.tasks, ...box.tasks]).toEqual([])
+})
+
 test('a task with a very long prompt is pushed without the prompt, and only to a worker that fetches it', async () => {
   await using plane = await startPlane()
   const api = new Api(plane.url)

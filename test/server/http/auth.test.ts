@@ -102,3 +102,16 @@ test("a client's token creates, reads and cancels tasks, and does nothing that a
     expect(answer).toMatchObject({status: 403, body: {detail: expect.stringContaining('client')}})
   expect((await client.post('taskCancel', {task: task.id})).body.task.status).toBe('cancelled')
 })
+
+test('the status is open like the health checks, and has only counts', async () => {
+  await using plane = await startPlane({tokens: parseTokens('me:secret')})
+  const owner = new Api(plane.url, 'secret')
+  await owner.registerOwn('box-of-mine')
+  const codebase = await owner.codebase('box-of-mine', '/srv/secret-project')
+  await owner.create(codebase, {title: 'Secret title'})
+  const {status, body} = await new Api(plane.url).get('status')
+  expect(status).toBe(200)
+  expect(body).toMatchObject({available: true, registered_codebases: 1, tasks: {pending: 1}})
+  expect(JSON.stringify(body)).not.toMatch(/secret|mine|\/srv/i)
+  expect((await fetch(`${plane.url}/v1/opencode/status`, {method: 'HEAD'})).status).toBe(200)
+})

@@ -248,15 +248,23 @@ test('the database routes show the content of the database', async () => {
   expect((await api.get('databaseSessions', {}, {query: {offset: '-1'}})).status).toBe(400)
 })
 
-test('the agent card is at the path that A2A defines', async () => {
+test('the agent card names no interface of A2A, and its address only from the configuration', async () => {
   await using plane = await startPlane({version: '1.2.3', tokens: parseTokens('a:t')})
-  expect((await new Api(plane.url).send('GET', '/.well-known/agent-card.json')).body).toMatchObject({
-    protocolVersion: '0.3.0',
-    url: `${plane.url}/`,
+  const cardOf = (url: string) =>
+    new Api(url).send('GET', '/.well-known/agent-card.json', undefined, {host: 'evil.example'})
+  const {body} = await cardOf(plane.url)
+  expect(body).toMatchObject({
     version: '1.2.3',
+    supportedInterfaces: [],
     skills: [{id: 'coding-task'}],
     security: [{bearer: []}],
   })
+  for (const name of ['url', 'preferredTransport', 'additionalInterfaces', 'documentationUrl'])
+    expect(body).not.toHaveProperty(name)
+  await using named = await startPlane({publicUrl: 'https://plane.example'})
+  const card = await cardOf(named.url)
+  expect(card.body.documentationUrl).toBe('https://plane.example/openapi.json')
+  expect(JSON.stringify([body, card.body])).not.toMatch(/evil|127\.0\.0\.1|HTTP\+JSON/)
   expect((await new Api(plane.url).get('health')).body).toMatchObject({status: 'healthy', version: '1.2.3'})
 })
 

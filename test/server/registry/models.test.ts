@@ -15,7 +15,7 @@ const model = (id: string, more: object = {}) => ({
 test('the list has the models of all workers, each once, and the provider names the workers', async () => {
   await using plane = await startPlane()
   const api = new Api(plane.url)
-  expect((await api.get('models')).body).toEqual({models: [], default: null})
+  expect((await api.get('models')).body).toEqual({models: [], default: null, reason: 'no worker is registered'})
   await api.register('w1', {name: 'box', models: [model('a/one'), model('a/two'), {name: 'none'}, 7, null]})
   await api.register('w2', {models: [model('a/two', {default: true}), {id: 'b/three'}]})
   for (let times = 0; times < 2; times++) {

@@ -4,6 +4,7 @@ import {join} from 'node:path'
 import type {ControlPlane, ControlPlaneOptions} from '../../../src/lib/server/control-plane.ts'
 import {startControlPlane} from '../../../src/lib/server/control-plane.ts'
 
+/** `log`: its lines, without those about single workers and tasks. */
 export type TestPlane = ControlPlane & {log: string[]}
 
 /** A control plane on a free port, in memory by default. */
@@ -13,7 +14,7 @@ export async function startPlane(options: Partial<ControlPlaneOptions> = {}): Pr
     host: '127.0.0.1',
     port: 0,
     database: ':memory:',
-    log: (line) => log.push(line),
+    log: (line, _level, about) => void (about ?? log.push(line)),
     ...options,
   })
   return {...plane, log}

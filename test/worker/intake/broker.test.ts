@@ -1,6 +1,8 @@
 import {once} from 'node:events'
+import {readFileSync} from 'node:fs'
 import {createConnection, createServer, type AddressInfo, type Socket} from 'node:net'
 import {join} from 'node:path'
+import {Redis} from 'ioredis'
 import {expect, test} from 'vitest'
 import {listenToBroker} from '../../../src/lib/client/task-broker.ts'
 import {answering} from '../../support/agent-lines.ts'
@@ -10,7 +12,8 @@ import {startRedis} from '../../support/redis.ts'
 import {repository, scratchFolder, until} from '../../support/scratch.ts'
 import {startPlane} from '../../support/plane.ts'
 import {startInProcessWorker, type InProcessWorker} from '../../support/in-process-worker.ts'
-import {says} from '../../support/workshop.ts'
+import {root} from '../../support/cli.ts'
+import {openWorkshop, says} from '../../support/workshop.ts'
 
 const stream = /^\/v1\/worker\/tasks\/stream/
 
@@ -18,9 +21,15 @@ const brokerChanges = ({events}: InProcessWorker) =>
   events.flatMap((event) => (event.type === 'broker.changed' ? [event.isUp] : []))
 
 /** A worker without a stream that polls once an hour, and a control plane that announces tasks on this Redis. */
-async function cutOff(redisUrl: string, settings: Record<string, unknown> = {redis_url: redisUrl}) {
+async function cutOff(
+  redisUrl: string,
+  settings: Record<string, unknown> = {redis_url: redisUrl},
+  announced: string = redisUrl,
+) {
   const scratch = scratchFolder()
-  const plane = await startPlane({brokerUrl: redisUrl, brokerPublicUrl: redisUrl})
+  const planeLog: string[] = []
+  const log = (line: string) => void planeLog.push(line)
+  const plane = await startPlane({brokerUrl: redisUrl, brokerPublicUrl: announced, log})
   const proxy = await startProxy(plane.url)
   proxy.rule = (path) => (stream.test(path) ? 'refuse' : 'pass')
   const path = repository(join(scratch.path, 'p'))
@@ -34,6 +43,7 @@ async function cutOff(redisUrl: string, settings: Record<string, unknown> = {red
   }, 'the codebase')
   return {
     plane,
+    planeLog,
     worker,
     run: async () => {
       const {id} = await plane.task(codebase, {prompt: answering('done')})
@@ -161,4 +171,67 @@ test('start listens to --redis-url, and refuses an invalid URL: exit 78', async 
   })
   const serve = await fleet.run(['serve', '--port', '0', '--redis-url', 'nonsense'], {})
   expect(serve).toMatchObject({code: 78, stderr: expect.stringMatching(/must be an address like redis/)})
+})
+
+/** The Redis user for workers, as the README creates it. */
+async function addWorkerUser(url: string, password: string): Promise<void> {
+  const readme = readFileSync(join(root, 'README.md'), 'utf8')
+  const line = /^redis-cli (ACL SETUSER .*)$/m.exec(readme)?.[1] ?? ''
+  const [command = '', ...args] = line.replaceAll("'", '').replace('PASSWORD', password).split(' ')
+  const admin = new Redis(url)
+  expect(await admin.call(command, ...args)).toBe('OK')
+  admin.disconnect()
+}
+
+test('the Redis user of the README wakes workers, and may do nothing but subscribe', async () => {
+  await using redis = await startRedis({password: 'admin-one'})
+  await addWorkerUser(redis.url, 'worker-one')
+  const announced = `redis://a2a-worker:worker-one@127.0.0.1:${redis.port}`
+  await using shop = await cutOff(redis.url, {}, announced)
+  await until(() => shop.worker.running.intake.connection === 'broker', 'the broker')
+  await shop.run()
+  const user = new Redis(announced, {enableReadyCheck: false})
+  const forbidden = [
+    ['publish', 'events:task_available', '{}'],
+    ['set', 'key', 'value'],
+    ['get', 'key'],
+    ['keys', '*'],
+    ['config', 'get', '*'],
+    ['acl', 'list'],
+    ['subscribe', 'other'],
+    ['psubscribe', '*'],
+  ]
+  for (const [command = '', ...args] of forbidden)
+    await expect(user.call(command, ...args), command).rejects.toThrow(/NOPERM/)
+  user.disconnect()
+  await using workshop = openWorkshop()
+  const doctor = await workshop.cli(['doctor', '--server', shop.plane.url, '--redis-url', announced])
+  expect(doctor.stdout).toContain('✓ broker: Redis answers')
+  expect(doctor.stderr).toBe('')
+})
+
+test("the server's own Redis address is never announced, and an announced one with the same login is warned of", async () => {
+  await using redis = await startRedis({password: 'admin-one'})
+  await using plane = await startPlane({brokerUrl: redis.url})
+  const answer = await plane.call('POST', '/v1/opencode/workers/register', {worker_id: 'w', name: 'w'})
+  expect(answer).toMatchObject({status: 200})
+  expect(JSON.stringify(answer.body)).not.toMatch(/redis/)
+  await using workshop = openWorkshop()
+  const urls = ['--redis-url', redis.url, '--redis-public-url', redis.url]
+  const serve = workshop.start(['serve', '--port', '0', ...urls])
+  await says(serve, /WARN +--redis-public-url has the login of --redis-url/)
+  expect(serve.stderr()).not.toContain('admin-one')
+})
+
+test('a clean stop of worker and control plane logs no lost broker', async () => {
+  await using redis = await startRedis()
+  const shop = await cutOff(redis.url)
+  await until(() => shop.worker.running.intake.connection === 'broker', 'the broker')
+  await shop.run()
+  await shop[Symbol.asyncDispose]()
+  expect(brokerChanges(shop.worker)).toEqual([true])
+  expect(shop.worker.log()).not.toMatch(/out of reach|Broker lost/)
+  expect(shop.planeLog.filter((line) => line.startsWith('Broker'))).toEqual([
+    'Broker connected: tasks are announced on it',
+  ])
 })

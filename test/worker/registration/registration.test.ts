@@ -141,3 +141,18 @@ test('prod and dev are two workers on one machine, each with its own configurati
       (await fleet.ended((await fleet.http.task(await fleet.codebaseId(path), {prompt: '@lines=1'})).id)).status,
     ).toBe('completed')
 })
+
+test('start says what the codebase global is for and how to turn it off, unless it was chosen', async () => {
+  await using fleet = await startFleet({env: {A2A_GLOBAL_CODEBASE: ''}})
+  const path = repository(join(fleet.path, 'p'))
+  const worker = await fleet.worker('w', [path])
+  expect(worker.stderr()).toMatch(
+    /INFO +Tasks and sessions without a codebase belong to the codebase global, \/.*\/home\. To turn this off: A2A_GLOBAL_CODEBASE=none/,
+  )
+  for (const chosen of ['none', path]) {
+    const env = {...fleet.env, A2A_GLOBAL_CODEBASE: chosen}
+    const other = fleet.startAs(['start', '--name', `w-${chosen === path}`, '--codebase', path], {env})
+    await says(other, 'Task stream connected')
+    expect(other.stderr()).not.toContain('To turn this off')
+  }
+})

@@ -27,6 +27,8 @@ const keySchema = v.looseObject({
 /** A longer list would make registrations large and is of no use to people. */
 const maxModels = 2000
 const freshMs = 60 * 60_000
+/** The first start of OpenCode on a machine takes long. */
+const queryMs = 60_000
 /** OpenCode always lists its own free models, even without a login. */
 const hosted = 'opencode'
 
@@ -36,6 +38,8 @@ export type AgentModel = Pick<Model, 'id' | 'name' | 'provider' | 'provider_id' 
 export type ModelSource = {
   /** The models that the agent can use. The previous list if OpenCode cannot be queried now. */
   get(): Promise<readonly AgentModel[]>
+  /** Why the last list is empty, for people. */
+  problem?(): string | undefined
 }
 
 export type ModelSourceOptions = QueryOptions & {
@@ -55,13 +59,16 @@ export function createModelSource(options: ModelSourceOptions): ModelSource {
   const authFile = join(dataDir, 'auth.json')
   let known: {models: readonly AgentModel[]; at: number; logins: string} | undefined
   let running: Promise<readonly AgentModel[]> | undefined
+  let problem: string | undefined
 
   const query = async (logins: string) => {
-    const verbose = await queryOpenCode(['models', '--verbose'], directory, options)
-    const text = verbose ?? (await queryOpenCode(['models'], directory, options)) // older versions do not know --verbose
+    const ask = (...args: string[]) => queryOpenCode(['models', ...args], directory, {timeoutMs: queryMs, ...options})
+    const text = (await ask('--verbose')) ?? (await ask()) // older versions do not know --verbose
     running = undefined
+    problem = text === undefined ? noAnswer : undefined
     if (text === undefined) return known?.models ?? []
     known = {models: usable(readModels(text), readLogins(authFile)), at: clock.monotonic(), logins}
+    if (known.models.length === 0) problem = noLogin
     return known.models
   }
   return {
@@ -70,8 +77,12 @@ export function createModelSource(options: ModelSourceOptions): ModelSource {
       if (known?.logins === logins && clock.monotonic() - known.at < freshMs) return known.models
       return await (running ??= query(logins))
     },
+    problem: () => problem,
   }
 }
+
+const noAnswer = '`opencode models` fails or does not answer'
+const noLogin = 'OpenCode has no login of a provider: run `opencode auth login` as the user of the worker'
 
 /** Parses lines with names, each optionally followed by an object. */
 export function readModels(text: string): AgentModel[] {

@@ -2,6 +2,7 @@ import type {Clock} from '../../core/clock.ts'
 import type {CommitGroup} from '../../core/commit-group.ts'
 import type {Announcer} from '../streams/announcer.ts'
 import type {Dispatch} from './dispatch.ts'
+import type {Log} from '../streams/activity-lines.ts'
 import type {Hub} from '../streams/hub.ts'
 import type {Instances} from '../streams/instances.ts'
 import type {Leases} from './leases.ts'
@@ -40,10 +41,14 @@ export type Parts = {
   dispatch: Dispatch
   monitor: MonitorLog
   announcer: Announcer
-  log: (line: string) => void
+  log: Log
   /** Version of the program, if known. */
   version: string | undefined
   asksForTokens: boolean
+  /** Where workers and clients reach the control plane, if that is configured. */
+  publicUrl: string | undefined
+  /** Set in the control plane of a machine, which proves to clients that it knows this token. */
+  localToken: string | undefined
   /** Every request needs a token. The existing worker sends one with its stream only. */
   needsTokens: boolean
   /** The Redis URL that is announced to workers, if any. */

@@ -21,8 +21,9 @@ export function agentStateOf({id, status}: StoredTask, {leases, clock}: Parts): 
 }
 
 /** The reason, for people, why a pending task is not taken yet, or why the agent of a running task waits. */
-export function waitingReason(task: StoredTask, {store, roster, dispatch, leases, clock}: Parts): string | null {
-  if (task.status === 'running') return runningReason(task, {roster, leases, clock})
+export function waitingReason(task: StoredTask, parts: Parts): string | null {
+  const {store, roster, dispatch, leases, clock} = parts
+  if (task.status === 'running') return runningReason(task, parts)
   if (task.status !== 'pending') return null
   const offer = dispatch.offers.get(task.id)
   const nameOf = (workerId: string) => roster.profile(workerId).name
@@ -45,8 +46,7 @@ export function waitingReason(task: StoredTask, {store, roster, dispatch, leases
   const slow = workers.find((workerId) => !dispatch.canPush(task, workerId))
   if (slow !== undefined)
     return `its prompt is too long to be pushed to worker ${nameOf(slow)}, which takes it when it polls`
-  if (task.required?.length) return `no worker connected has the capabilities ${task.required.join(', ')}`
-  return null
+  return task.required?.length ? capabilityReason(task.required, parts) : null
 
   function noStreamReason(): string | null {
     if (task.codebase_id === globalCodebase || task.codebase_id === pendingCodebase) return 'no worker is connected'
@@ -57,4 +57,14 @@ export function waitingReason(task: StoredTask, {store, roster, dispatch, leases
       return `worker ${worker.name} has no open stream; it will see the task when it polls`
     return `worker ${worker.name} is offline since ${worker.last_seen}`
   }
+}
+
+/** No worker of the codebase has the capabilities. Perhaps a worker has them that serves other codebases. */
+function capabilityReason(required: readonly string[], {hub, roster, store}: Parts): string {
+  const what = `${required.length === 1 ? 'the capability' : 'the capabilities'} ${required.join(', ')}`
+  const able = [...hub.streams()].find(({capabilities}) => required.every((one) => capabilities.includes(one)))
+  if (!able) return `no worker connected has ${what}`
+  const served = store.registry.codebasesOf(able.workerId).map(({name}) => name)
+  const elsewhere = served.length > 0 ? `, but serves only ${served.slice(0, 3).join(', ')}` : ' and serves no codebase'
+  return `no worker of this codebase has ${what}; worker ${roster.profile(able.workerId).name} has${required.length === 1 ? ' it' : ' them'}${elsewhere}`
 }

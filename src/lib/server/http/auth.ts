@@ -46,8 +46,16 @@ function parseToken(pair: string): Token {
 const isScope = (word: string | undefined): word is Scope => (scopes as readonly (string | undefined)[]).includes(word)
 const digest = (token: string) => createHash('sha256').update(token).digest()
 
-/** Paths that never need a token, for health checks and for A2A clients. */
-export const openPaths: ReadonlySet<string> = new Set([routes.health, routes.livez, routes.readyz, routes.agentCard])
+/** Paths that never need a token: for health checks (`status` has only counts), for A2A clients, and for clients that do not show theirs to anyone. */
+export const openPaths: ReadonlySet<string> = new Set([
+  routes.root,
+  routes.health,
+  routes.livez,
+  routes.readyz,
+  routes.agentCard,
+  routes.status,
+  routes.localProof,
+])
 
 /** Returns the identity of a request, or undefined if it has none and needs none. Throws 401 or 403. */
 export type AuthGuard = (authorization: string | undefined, path: string) => Identity | undefined

@@ -41,9 +41,10 @@ export const parameters = {
   include_duplicates: 'Include duplicates of a directory that no worker serves any more',
   attempt: 'For a raw body: the attempt that the output belongs to',
   length: 'For a raw body: its length in the source, in bytes',
+  nonce: 'A challenge: 20 to 100 letters, digits, - or _',
 } as const
 /** Parameters without which a request is refused. */
-export const requiredParameters: readonly string[] = ['q']
+export const requiredParameters: readonly string[] = ['q', 'nonce']
 type Parameter = keyof typeof parameters
 
 export const headers = {
@@ -67,10 +68,18 @@ const synced = v.object({...success.entries, synced: v.number()})
 /** The documentation of each route. A route without an entry is a compile error. */
 export const operations: Record<Route, Partial<Record<Verb, Operation>>> = {
   health: {get: {summary: 'Health of the control plane', answer: wire.healthSchema}},
+  root: {get: {summary: 'A line for people who open the address in a browser', media: 'text/html'}},
   livez: {get: {summary: 'Liveness: the process answers', answer: wire.healthSchema}},
   readyz: {get: {summary: 'Readiness: the database can be read', answer: wire.healthSchema}},
   openapi: {get: {summary: 'This document'}},
   agentCard: {get: {summary: 'Agent card for A2A clients'}},
+  localProof: {
+    get: {
+      summary: 'Proof, in a header, that this is the control plane of this machine',
+      query: ['nonce'],
+      answer: success,
+    },
+  },
   status: {get: {summary: 'Numbers of codebases and tasks'}},
 
   workers: {get: {summary: 'All registered workers', ...paged, answer: wire.workerListSchema}},

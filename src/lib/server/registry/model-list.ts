@@ -5,9 +5,12 @@ import type {StoredWorker} from '../store/store.ts'
 
 /**
  * The models of all workers, each once. `provider` names the worker too. `default` is a model that some worker's agent
- * uses for tasks without a model.
+ * uses for tasks without a model. `reason` says why there are none; `noteOf` is what a worker says about that.
  */
-export function listModels(workers: readonly StoredWorker[]): {models: Model[]; default: string | null} {
+export function listModels(
+  workers: readonly StoredWorker[],
+  noteOf: (workerId: string) => string | undefined,
+): {models: Model[]; default: string | null; reason: string | null} {
   const models = new Map<string, Model>()
   for (const {worker_id, name, models: announced} of workers)
     for (const item of announced) {
@@ -20,7 +23,16 @@ export function listModels(workers: readonly StoredWorker[]): {models: Model[]; 
     }
 
   const all = [...models.values()]
-  return {models: all, default: all.find((model) => model.default)?.id ?? null}
+  const reason = all.length > 0 ? null : reasonForNone(workers, noteOf)
+  return {models: all, default: all.find((model) => model.default)?.id ?? null, reason}
+}
+
+function reasonForNone(workers: readonly StoredWorker[], noteOf: (workerId: string) => string | undefined): string {
+  if (workers.length === 0) return 'no worker is registered'
+  return workers
+    .slice(0, 5)
+    .map(({worker_id, name}) => `worker ${name}: ${noteOf(worker_id) ?? 'it has announced none yet'}`)
+    .join('; ')
 }
 
 const providerOf = ({provider, provider_id, id}: Model) => provider || provider_id || (id.split('/')[0] ?? id)

@@ -33,7 +33,13 @@ export function registerWorker(parts: Parts, input: WorkerInput): StoredWorker {
   // a worker without leases never reports what it ran before it was lost, so those tasks start again
   if (!features.includes('lease')) requeueWhere(parts, input.worker_id, isLost)
   commits.afterCommit(() => dispatch.onReturned(input.worker_id))
+  if (!known || known.unregistered_at !== null) logRegistration(parts, input)
   return store.registry.worker(input.worker_id) ?? {...input, features, ...noHistory(now)}
+}
+
+function logRegistration({commits, log}: Parts, {worker_id: workerId, name, hostname, version}: WorkerInput): void {
+  const from = `${hostname ? `, host ${hostname}` : ''}${version ? `, version ${version}` : ''}`
+  commits.afterCommit(() => log(`Worker ${name} (${workerId}) registered${from}`, 'info', {workerId}))
 }
 
 const noHistory = (now: string) => ({
@@ -101,7 +107,15 @@ export function registerCodebase(parts: Parts, workerId: string, input: Codebase
   }
   if (input.name === globalCodebase) recordStart(parts, workerId)
 
-  commits.afterCommit(() => dispatch.fillWorker(workerId))
+  commits.afterCommit(() => {
+    dispatch.fillWorker(workerId)
+    if (known?.worker_id === workerId) return
+    parts.log(
+      `Codebase ${codebase.name} (${codebase.id}) registered by ${roster.profile(workerId).name}: ${path}`,
+      'info',
+      {workerId},
+    )
+  })
   return codebase
 }
 

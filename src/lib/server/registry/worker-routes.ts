@@ -25,9 +25,11 @@ const keyOf = ({registered_at, worker_id}: StoredWorker) => [registered_at, work
 export function workerRoutes(app: Hono<AppEnv>, parts: Parts): void {
   const {store, commits} = parts
   const {registry} = store
+  /** Why workers announce no models. They repeat it with each registration, so it is not stored. */
+  const modelNotes = new Map<string, string>()
 
   app.post(routes.registerWorker, async (c) => {
-    const {max_concurrent_tasks: slots, instance, ...body} = await readBody(c, registerWorkerSchema)
+    const {max_concurrent_tasks: slots, instance, models_note: note, ...body} = await readBody(c, registerWorkerSchema)
     const identity = c.get('identity')
     mayActAs(identity, body.worker_id, registry, {registers: 'check'})
     await parts.instances.admit({workerId: body.worker_id, instance, hostname: body.hostname})
@@ -39,6 +41,8 @@ export function workerRoutes(app: Hono<AppEnv>, parts: Parts): void {
       parts.leases.recordAddress(body.worker_id, addressOf(c))
       return registered
     })
+    if (note === null) modelNotes.delete(body.worker_id)
+    else modelNotes.set(body.worker_id, note.slice(0, 300))
     return c.json({
       success: true,
       worker: wireWorker(parts, worker),
@@ -63,6 +67,7 @@ export function workerRoutes(app: Hono<AppEnv>, parts: Parts): void {
     const workerId = c.req.param('worker')
     mayActAs(c.get('identity'), workerId, registry)
     const isKnown = commits.write(() => unregisterWorker(parts, workerId))
+    modelNotes.delete(workerId)
     return c.json({success: isKnown, message: isKnown ? 'Worker unregistered' : 'Worker not found'})
   })
 
@@ -92,7 +97,7 @@ export function workerRoutes(app: Hono<AppEnv>, parts: Parts): void {
     return c.json({success: true, message: `Worker ${workerId} forgotten`, requeued})
   })
 
-  app.get(routes.models, (c) => c.json(listModels(registry.workers())))
+  app.get(routes.models, (c) => c.json(listModels(registry.workers(), (id) => modelNotes.get(id))))
 
   app.get(routes.monitorWorkers, (c) =>
     c.json({

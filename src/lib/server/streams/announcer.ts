@@ -3,6 +3,7 @@ import {configError, messageOf} from '../../core/errors.ts'
 import {fullJitter} from '../../core/loop.ts'
 import {tlsProblem, trustSystemStore} from '../../core/tls.ts'
 import {brokerChannels, brokerTypes, brokerUrlProblem} from '../../protocol/broker.ts'
+import type {Log} from './activity-lines.ts'
 import type {StoredTask} from '../store/store.ts'
 import {taskFrame} from './task-view.ts'
 
@@ -22,7 +23,7 @@ const retry = fullJitter(200, 10_000)
  * Publishes on Redis without waiting for it. While Redis is down nothing is announced, and workers get their tasks by
  * stream or polling. Each change of the connection is logged once. Throws ExpectedError (78) for a malformed URL.
  */
-export async function redisAnnouncer(url: string, clock: Clock, log: (line: string) => void): Promise<Announcer> {
+export async function redisAnnouncer(url: string, clock: Clock, log: Log): Promise<Announcer> {
   const problem = brokerUrlProblem(url)
   if (problem) throw configError(`The broker's address ${problem}.`, 'Correct --redis-url or A2A_REDIS_URL.')
   if (url.startsWith('rediss:')) trustSystemStore()
@@ -36,8 +37,9 @@ export async function redisAnnouncer(url: string, clock: Clock, log: (line: stri
     retryStrategy: (times) => retry(times),
   })
   let wasUp: boolean | undefined
+  let isClosed = false
   const change = (isUp: boolean, line: string) => {
-    if (wasUp !== isUp) log(line)
+    if (wasUp !== isUp && !isClosed) log(line, isUp ? 'info' : 'warn')
     wasUp = isUp
   }
   redis.on('ready', () => change(true, 'Broker connected: tasks are announced on it'))
@@ -63,6 +65,9 @@ export async function redisAnnouncer(url: string, clock: Clock, log: (line: stri
     available: (task) => publish([brokerTypes.available, brokerTypes.created], taskFrame(task)),
     cancelled: ({id, codebase_id, attempt}) =>
       publish([brokerTypes.cancelled], {id, task_id: id, codebase_id, attempt}),
-    close: () => redis.disconnect(),
+    close: () => {
+      isClosed = true
+      redis.disconnect()
+    },
   }
 }

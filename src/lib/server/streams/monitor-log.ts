@@ -35,6 +35,7 @@ export type AgentActivity = {messages: number; lastSeen: string}
  */
 export class MonitorLog {
   readonly #clock: Clock
+  readonly #onActivity: (activity: Activity) => void
   #waiting: Waiting[] = []
   #timer: NodeJS.Timeout | undefined
   #entries: Entry[] = []
@@ -45,8 +46,10 @@ export class MonitorLog {
   readonly #agents = new Map<string, AgentActivity>()
   readonly #counted: Counted = {messages: 0, toolCalls: 0, errors: 0, tokens: 0, ended: 0, totalMs: 0, interventions: 0}
 
-  constructor(clock: Clock) {
+  /** `onActivity` gets each activity a moment after it was recorded. */
+  constructor(clock: Clock, onActivity: (activity: Activity) => void = () => {}) {
     this.#clock = clock
+    this.#onActivity = onActivity
     this.#last = clock.now() * 1000
   }
 
@@ -86,7 +89,7 @@ export class MonitorLog {
   }
 
   close(): void {
-    clearTimeout(this.#timer)
+    this.#flush()
     this.#listeners.clear()
   }
 
@@ -94,7 +97,11 @@ export class MonitorLog {
     clearTimeout(this.#timer)
     this.#timer = undefined
     if (this.#waiting.length === 0) return
-    for (const waiting of this.#waiting.splice(0)) this.#add(waiting)
+    for (const waiting of this.#waiting.splice(0)) {
+      this.#add(waiting)
+      this.#onActivity(waiting.activity)
+    }
+
     this.#trim()
     for (const onMore of this.#listeners) onMore()
   }

@@ -1,5 +1,6 @@
 import type {WorkerStatus} from '../../control/messages.ts'
 import {formatBytes} from '../../core/format-bytes.ts'
+import {counted} from '../../core/counted.ts'
 import {parseTime} from '../../core/clock.ts'
 import type {MonitorWorker} from '../../protocol/schemas.ts'
 import {fittedTable, type Cell, type Column, type Screen} from './fitted-table.ts'
@@ -57,11 +58,11 @@ function describeDisk({
   free_inodes: inodes,
   runs,
 }: NonNullable<WorkerStatus['disk']>): string {
-  const history = `${runs.tasks} ended tasks use ${formatBytes(runs.bytes)}`
+  const history = `${counted(runs.tasks, 'ended task uses', 'ended tasks use')} ${formatBytes(runs.bytes)}`
   const isShortOfSpace = free < minimum * 1.1
   const cause = isShortOfSpace
     ? `, less than min_free_disk (${formatBytes(minimum)})`
-    : `, but only ${inodes} more files can be created (inodes)`
+    : `, but only ${counted(inodes ?? 0, 'more file')} can be created (inodes)`
   const why = isLow ? `${cause}: the worker takes no tasks` : ''
   return `${formatBytes(free)} free for ${path}${why}; ${history}`
 }

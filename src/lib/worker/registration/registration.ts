@@ -69,6 +69,7 @@ export class Registration {
   #features: ReadonlySet<string> = new Set()
   #brokerUrl: string | undefined
   #models: readonly AgentModel[] = []
+  #modelsNote: string | null = null
   #registered = false
   #registeredAt = 0
   #lastHeartbeatAt = 0
@@ -144,6 +145,7 @@ export class Registration {
     this.#registeredAt = Number.NEGATIVE_INFINITY
     try {
       await this.register(signal)
+      await this.heartbeatNow(signal) // a registration does not tell that the worker is paused
     } catch (error) {
       this.#notice(isUnauthorized(error) ? 'error' : 'warn', messageWithSuggestions(error))
     }
@@ -169,6 +171,7 @@ export class Registration {
           max_concurrent_tasks: slots,
           features: [...workerFeatures],
           models: [...this.#models],
+          models_note: this.#modelsNote,
           global_codebase_id: this.#globalId,
         },
         signal,
@@ -178,11 +181,12 @@ export class Registration {
     this.#brokerUrl = brokerOf(answer.redis_url)
   }
 
-  /** Sets the agent's models. They are registered with the next heartbeat. */
-  setModels(models: readonly AgentModel[]): void {
-    if (JSON.stringify(models) === JSON.stringify(this.#models)) return
+  /** Sets the agent's models, and why there are none. Returns whether that is new and must be registered. */
+  setModels(models: readonly AgentModel[], note: string | null): boolean {
+    if (note === this.#modelsNote && JSON.stringify(models) === JSON.stringify(this.#models)) return false
     this.#models = models
-    this.#registeredAt = Number.NEGATIVE_INFINITY
+    this.#modelsNote = note
+    return true
   }
 
   /** Registers with retries. Throws on 401 and 403, which only a person can fix, and if another process has the id. */
