@@ -61,7 +61,10 @@ export default class Start extends BaseCommand {
     ])
     const place = {env: process.env, stateDir: context.stateDir, directory: this.directory}
     const local = isLocal ? await planLocalStart(context, place) : undefined
-    const configOf = (settings: Context) => local?.withCodebases(settings) ?? settings.config
+    const configOf = (settings: Context) => {
+      const config = local?.withCodebases(settings) ?? settings.config
+      return flags['once'] ? {...config, max_concurrent_tasks: 1} : config
+    }
     await startWorker({
       config: configOf(context),
       reload: async () => {

@@ -3,7 +3,7 @@ import {mkdirSync, writeFileSync} from 'node:fs'
 import {join} from 'node:path'
 import {expect, test} from 'vitest'
 import {stop} from '../support/cli.ts'
-import {repository} from '../support/scratch.ts'
+import {repository, until} from '../support/scratch.ts'
 import {openWorkshop, says, type Workshop} from '../support/workshop.ts'
 
 const connected = 'Task stream connected'
@@ -39,7 +39,12 @@ test('the worker of this machine keeps its id and its codebases, whatever the di
   const [{id, worker_id} = {id: '', worker_id: ''}] = await codebases(shop)
   await stop(worker)
   await stop(await startIn(shop, second))
-  expect((await shop.cli(['register', second])).code).toBe(69) // its control plane has ended with it
+  expect(await shop.cli(['register', second])).toMatchObject({
+    code: 0,
+    stdout: expect.stringContaining(
+      `No worker runs on this machine now: the next \`a2a-worker start\` serves ${second}.`,
+    ),
+  })
   const back = await startIn(shop, first)
   const found = await codebases(shop)
   expect(found.find(({path}) => path === first)).toMatchObject({id, worker_id})
@@ -121,4 +126,22 @@ test('a service, and a file given with --config, must name a server: exit 78', a
       code: 78,
       stderr: expect.stringMatching(text),
     })
+})
+
+test('start --once takes one task, although others wait', async () => {
+  await using shop = openWorkshop()
+  const [first = '', second = ''] = ['first', 'second'].map((name) => repository(join(shop.path, name)))
+  const keeper = await startIn(shop, first)
+  const args = ['--name', 'once', '--codebase', second, '--once']
+  expect((await shop.cli(['register', second, '--name', 'once'])).code).toBe(0)
+  const ids: string[] = []
+  for (let n = 0; n < 3; n++)
+    ids.push((await shop.cli(['tasks', 'create', '@lines=1', '--codebase', second])).stdout.trim())
+  const worker = shop.start(['start', '--local', ...args], {cwd: second})
+  await until(() => worker.process.exitCode !== null, 'the worker to end')
+  expect(worker.process.exitCode).toBe(0)
+  const {stdout} = await shop.cli(['tasks', 'list', '--json'])
+  const tasks = JSON.parse(stdout) as {id: string; status: string}[]
+  expect(tasks.filter(({status}) => status === 'completed').map(({id}) => id)).toEqual([ids[0]])
+  await stop(keeper)
 })

@@ -4,7 +4,10 @@ import type {ControlPlaneClient} from '../client/control-plane.ts'
 import type {Environment} from '../config/file.ts'
 import {userFile} from '../config/file.ts'
 import {localScope} from '../config/identity.ts'
+import {machineId} from '../config/machine-id.ts'
 import type {Config, ConfiguredCodebase} from '../config/settings.ts'
+import {readLocalControlPlane} from '../config/local-control-plane.ts'
+import {isLocalPlane} from '../client/local-plane.ts'
 import {findLocalWorkers, type LocalWorker} from '../control/local-workers.ts'
 import {sendRequest} from '../control/socket-client.ts'
 import {ExpectedError} from '../core/errors.ts'
@@ -58,8 +61,12 @@ export async function registerCodebase(
     await sendRequest(worker.socket, {op: 'add-codebase', ...codebase})
     print(`The running worker ${worker.name} (pid ${worker.pid}) now serves ${codebase.path}.`)
   } else {
-    registered = await registerWithControlPlane(codebase, options)
-    print(`Registered codebase '${registered.name}' (ID: ${registered.id}) at ${codebase.path}.`)
+    registered = await registerIfThere(codebase, options)
+    print(
+      registered
+        ? `Registered codebase '${registered.name}' (ID: ${registered.id}) at ${codebase.path}.`
+        : `No worker runs on this machine now: the next \`a2a-worker start\` serves ${codebase.path}.`,
+    )
     if (running.length > 1)
       print(
         `Several workers run here (${running.map(({name}) => name).join(', ')}). Give --name to let one serve it at once.`,
@@ -68,6 +75,17 @@ export async function registerCodebase(
 
   print(userConfig.add(codebase) ? `Written to ${file}.` : `${file} already contains it.`)
   return {path: codebase.path, codebase: registered, file, worker: worker?.name ?? null}
+}
+
+/** Without a server, the control plane of this machine runs only while a worker does. Then there is nothing to do yet. */
+async function registerIfThere(codebase: ConfiguredCodebase, options: RegisterOptions): Promise<Codebase | null> {
+  const {config, stateDir} = options.context
+  if (config.server_url === undefined) {
+    const local = readLocalControlPlane(stateDir)
+    if (!local || !(await isLocalPlane(local))) return null
+  }
+
+  return await registerWithControlPlane(codebase, options)
 }
 
 /** A service sees only the part of the file system that its unit binds, and it has its own configuration. */
@@ -82,12 +100,18 @@ function serviceWorkerError({name}: LocalWorker, codebase: ConfiguredCodebase): 
   })
 }
 
-async function registerWithControlPlane(
+type WithControlPlane = Omit<RegisterOptions, 'isDryRun'> & {
+  /** Of the worker: see `identifyWorker`. Default: that of `start`. */
+  scope?: string
+}
+
+/** Registers a codebase, and its worker if it is new, with the control plane. */
+export async function registerWithControlPlane(
   codebase: ConfiguredCodebase,
-  {context, env, version, controlPlane, print}: RegisterOptions,
+  {context, env, version, controlPlane, print, ...options}: WithControlPlane,
 ): Promise<Codebase> {
   const {config, stateDir} = context
-  const scope = config.server_url === undefined ? localScope : undefined
+  const scope = options.scope ?? (config.server_url === undefined ? localScope : undefined)
   const {name, workerId, notice} = await identifyWorker({config, stateDir, env, scope})
   if (notice !== undefined) print(notice)
   await using client = await controlPlane()
@@ -98,6 +122,7 @@ async function registerWithControlPlane(
       name,
       version,
       hostname: hostname(),
+      machine_id: machineId(),
       capabilities: [...config.capabilities],
       max_concurrent_tasks: config.max_concurrent_tasks,
       features: [...workerFeatures],

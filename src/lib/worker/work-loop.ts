@@ -35,6 +35,8 @@ export async function runWorkLoop(
   const leave = new AbortController()
   const stopTaking = AbortSignal.any([signals.drain, leave.signal])
   const loops = startLoops(options, components, background.signal)
+  // With one slot. The next task would otherwise be taken before this worker has left.
+  if (options.once) options.bus.on(({type}) => type === 'task.claimed' && runner.drain())
   if (options.once || options.exitAfterIdleMs > 0) void leaveWhenIdle(options, runner, leave, background.signal)
   await Promise.race([aborted(stopTaking), loops])
   lifecycle.to('draining')
