@@ -28,7 +28,7 @@ const listed = async (...args: string[]) => {
 }
 
 test('list shows the newest tasks first, --oldest the oldest, and --all all of them', async () => {
-  const newest = [...ids].reverse()
+  const newest = ids.toReversed()
   expect(await listed()).toEqual(newest.slice(0, 100))
   expect(await listed('--limit', '3')).toEqual(newest.slice(0, 3))
   expect(await listed('--oldest', '--limit', '3')).toEqual(ids.slice(0, 3))
@@ -55,7 +55,7 @@ test('on a terminal the table fits its width and has short ids, names and colour
   expect(tasks.map((row) => row.slice(0, 8))).toEqual(
     ids
       .slice(-4)
-      .reverse()
+      .toReversed()
       .map((id) => id.slice(0, 8)),
   )
   expect(tasks.every((row) => / (pending|cancelled) +\/srv\/a-\S*… +- +\d+ s .* Task 12\d/.test(row))).toBe(true)
