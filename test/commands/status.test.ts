@@ -30,7 +30,7 @@ test('status is healthy with a worker connected, degraded without, unreachable w
   expect(code).toBe(0)
   expect(stdout).toMatch(/^worker +w \(\S+\), pid \d+, running\nconnection +stream to http.*\nslots +1 of 2 in use\n/)
   expect(stdout).toContain(`  ${codebase}  ${path}  (p)\n`)
-  expect(stdout).toMatch(new RegExp(`  ${id}  running for \\d+ s  Hanging\n`))
+  expect(stdout).toMatch(new RegExp(`  ${id}  running for \\d+ s  Hanging(  \\(.*, \\d+ s\\))?\n`))
   expect(stdout).toMatch(/: healthy\nqueue +1 pending, 1 running\n[^]*\S+ +w +connected +\d+ s +1 +0 +1 /)
   expect(await report(fleet)).toMatchObject({
     code: 0,

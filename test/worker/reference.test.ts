@@ -328,7 +328,7 @@ test('8: create uses the route that works, says which fields were lost, waits an
   expect(task).toMatchObject({title: '@lines=2', status: 'completed'})
   const listed = await cli('tasks', 'list', '--status', 'completed')
   // The time has no zone. Read as local time it would be nine hours ago, or in the future.
-  expect(listed.stdout).toMatch(new RegExp(`^${task?.id}  completed  \\d+ s  @lines=2$`, 'm'))
+  expect(listed.stdout).toMatch(new RegExp(`^${task?.id}  completed  p +- +\\d+ s .* @lines=2$`, 'm'))
   expect((await cli('tasks', 'get', task?.id ?? '')).stdout).toMatch(/session +ses_stub/)
   expect((await cli('tasks', 'output', task?.id ?? '')).stdout).toMatch(/^line 0\nline 1\nTokens/)
   const failed = await cli('tasks', 'create', '@nofinish', '--wait')

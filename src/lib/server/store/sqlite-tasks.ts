@@ -91,7 +91,8 @@ function* listTasks(database: Database, {after, order: wanted, ...query}: TaskQu
     parameters['worker_id'] = query.worker_id
   }
   if (query.id_prefix !== undefined) {
-    where.push('id >= :id_prefix AND substr(id, 1, length(:id_prefix)) = :id_prefix')
+    // Both bounds make SQLite use the index of the ids.
+    where.push('id BETWEEN :id_prefix AND :id_prefix || char(1114111)')
     parameters['id_prefix'] = query.id_prefix
   }
   const sorting = wanted === undefined ? queueOrder : orders[wanted]
