@@ -142,6 +142,7 @@ export const requests: readonly unknown[] = [
   {op: 'pause'},
   {op: 'resume'},
   {op: 'cancel', task_id: 'task-1'},
+  {op: 'create-task', codebase_id: 'cb1', prompt: 'Fix it'},
   {op: 'sync-sessions', all: true},
   {op: 'add-codebase', name: 'p', path: '/srv/p', description: ''},
 ]

@@ -9,6 +9,7 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)))
 /** Required programs and their Debian packages. */
 const needs = {
   git: 'git',
+  curl: 'curl',
   openssl: 'openssl',
   rg: 'ripgrep',
   'redis-server': 'redis-server',

@@ -5,6 +5,7 @@ import {settingKeys, settingDefinition} from './lib/config/settings.ts'
 import {currentDirectory, deletedDirectoryProblem} from './lib/core/paths/current-directory.ts'
 import {ExpectedError, exitCodes, usageError} from './lib/core/errors.ts'
 import {nearestNames} from './lib/core/nearest.ts'
+import type {Screen} from './lib/ui/text/fitted-table.ts'
 import {commonFlags, flagsBySetting} from './flags.ts'
 
 export type Context = Resolved & {
@@ -102,6 +103,13 @@ export abstract class BaseCommand extends Command {
     if (isLocal) return localClient
     const proxy = proxyFor(baseUrl, {setting: config.proxy, env: process.env})
     return () => new ControlPlaneClient({baseUrl, token, proxy})
+  }
+
+  /** How tables are shown: on a terminal they fit it, and have colours. */
+  protected async screen(flags: FlagValues): Promise<Screen> {
+    const {paintFor, unpainted} = await import('./lib/ui/text/paint.ts')
+    const width = process.stdout.isTTY ? process.stdout.columns : undefined
+    return {width, paint: flags['no-color'] ? unpainted : paintFor(process.stdout)}
   }
 
   override async catch(error: Error & {exitCode?: number}): Promise<unknown> {

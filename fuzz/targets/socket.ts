@@ -15,7 +15,10 @@ const handlers: ControlHandlers = {
   drain: () => {},
   detach: () => {},
   setPaused: () => {},
-  cancel: (taskId) => taskId.length > 5,
+  cancel: async (taskId) => {
+    if (taskId.length <= 5) throw new ExpectedError('no', {code: 'NO', exit: 'failed'})
+  },
+  createTask: async (codebaseId) => codebaseId,
   syncSessions: () => Promise.resolve([]),
   addCodebase: ({path}) =>
     path.startsWith('/') ? Promise.resolve() : Promise.reject(new ExpectedError('no', {code: 'NO', exit: 'failed'})),

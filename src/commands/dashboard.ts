@@ -13,15 +13,17 @@ export default class Dashboard extends BaseCommand {
     '<%= config.bin %> <%= command.id %> --name build-host',
   ]
   static override enableJsonFlag = false
-  static override flags = {name: Flags.string({char: 'n', summary: 'Name of the worker, if several run'})}
+  static override flags = {
+    name: Flags.string({char: 'n', summary: 'Name or id of the worker, or its beginning, if several run'}),
+  }
 
   async run(): Promise<void> {
     const {flags} = await this.parse(Dashboard)
     if (!hasTerminal())
       throw usageError('The dashboard needs a terminal.', 'Run `a2a-worker status` for the same information as text.')
     const {stateDir} = await this.loadContext(flags)
-    const {findLocalWorkers, areServicesInaccessible} = await import('../lib/control/local-workers.ts')
-    const found = await findLocalWorkers(process.env, stateDir, flags.name)
+    const {findNamedWorkers, areServicesInaccessible} = await import('../lib/control/local-workers.ts')
+    const found = await findNamedWorkers(process.env, stateDir, flags.name)
     const [first, ...others] = found
     if (!first) throw noWorker(flags.name, areServicesInaccessible())
     const worker = others.length === 0 ? first : await this.#ask(found)

@@ -33,16 +33,18 @@ export default class Status extends BaseCommand {
   static override description =
     'Exits 0 if all is well, 1 if no worker is connected or a worker here takes no tasks because of a problem, 69 if there is no control plane or it cannot be reached, 77 if it refuses the token.'
   static override examples = ['<%= config.bin %> <%= command.id %>', '<%= config.bin %> <%= command.id %> --json']
-  static override flags = {name: Flags.string({char: 'n', summary: 'Show only this worker of this machine'})}
+  static override flags = {
+    name: Flags.string({char: 'n', summary: 'Show only this worker of this machine: name or id, or its beginning'}),
+  }
 
   async run(): Promise<StatusReport> {
     const {flags} = await this.parse(Status)
-    const [{findLocalWorkers, areServicesInaccessible}, {workerDetails, workerTable}] = await Promise.all([
+    const [{findNamedWorkers, areServicesInaccessible}, {workerDetails, workerTable}] = await Promise.all([
       import('../lib/control/local-workers.ts'),
       import('../lib/ui/text/worker-view.ts'),
     ])
     const context = await this.loadContext(flags)
-    const local = await findLocalWorkers(process.env, context.stateDir, flags.name)
+    const local = await findNamedWorkers(process.env, context.stateDir, flags.name)
     const report = await this.#buildReport(context, local)
     for (const worker of local) this.log(`${workerDetails(worker, Date.now())}\n`)
     if (local.length === 0) this.log('No worker runs on this machine for this user.\n')
@@ -56,7 +58,7 @@ export default class Status extends BaseCommand {
     if (report.token_file !== null) this.log(`token   in ${report.token_file}`)
     if (isAnswering) {
       this.log('')
-      this.log(workerTable(report.workers, Date.now()))
+      this.log(workerTable(report.workers, Date.now(), await this.screen(flags)))
     }
 
     process.exitCode = exits[state]

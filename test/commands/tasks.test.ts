@@ -3,6 +3,7 @@ import {afterAll, beforeAll, expect, test} from 'vitest'
 import type {Running} from '../support/cli.ts'
 import {startFleet} from '../support/fleet.ts'
 import {repository, until} from '../support/scratch.ts'
+import {openTerminal} from '../support/terminal.ts'
 import {says} from '../support/workshop.ts'
 
 /** A control plane and a worker, with one served and one unserved codebase. */
@@ -38,6 +39,22 @@ test('create prints the id; with --wait it prints the result and exits by the ou
     code: 1,
     stderr: expect.stringMatching(/^failed: .*exited with code 0/m),
   })
+})
+
+test('on a terminal create prints the next steps on stderr, and stdout stays the bare id', async () => {
+  using terminal = await openTerminal({cwd: fleet.path, env: fleet.env, columns: 160})
+  const run = (...more: string[]) =>
+    terminal.run(...['tasks', 'create', 'x', '--codebase', idle, '--server', fleet.url], ...more)
+  run()
+  await terminal.shows(
+    /^([0-9a-f]{8})-\S+\n {2}→ Follow it: a2a-worker tasks output \1 --follow\n {2}→ Cancel it: a2a-worker tasks cancel \1$/m,
+  )
+  for (const captured of ['| cat', '2>/dev/null']) {
+    terminal.type('clear')
+    terminal.press('Enter')
+    run(captured)
+    await terminal.shows(/^[0-9a-f]{8}-[0-9a-f-]{27}\n\$/m)
+  }
 })
 
 test('create --follow shows what the agent does as it happens', async () => {
@@ -167,7 +184,9 @@ test('list reads all pages up to its limit, filtered by status, codebase and wor
   const mine = await fleet.http.task(many, {title: 'urgent', priority: 9})
   expect(await ids('--worker', 'absent', '--status', 'pending', '--limit', '1')).toEqual([mine.id])
   const text = await fleet.cli(['tasks', 'list', '--codebase', many, '--limit', '2'])
-  expect(text.stdout).toMatch(/^ID +STATUS +AGE +TITLE\n\S+ +pending +\d+ s +urgent.*\n\S+ +pending +\d+ s +n \d+.*\n$/)
+  expect(text.stdout).toMatch(
+    /^ID +STATUS +CODEBASE .* TITLE\n\S+ +pending +\S+many .* urgent.*\n\S+ +pending .* n \d+.*\n$/,
+  )
   expect(await fleet.cli(['tasks', 'list', '--codebase', 'manny'])).toMatchObject({code: 2})
   expect((await fleet.cli(['tasks', 'list', '--status', 'done'])).code).toBe(2)
 })

@@ -28,7 +28,10 @@ async function openSocket(path: string, view = connected()) {
     detach: () => void done.push('detach'),
     syncSessions: async () => [],
     setPaused: (isPaused) => void done.push(`paused ${isPaused}`),
-    cancel: (taskId) => taskId === 'here',
+    cancel: async (taskId) => {
+      if (taskId !== 'here') throw new Error(`task ${taskId} does not run here`)
+    },
+    createTask: async (codebaseId, prompt) => `${codebaseId} ${prompt}`,
     addCodebase: async () => {},
     watch: (listener) => {
       counts.watchers += 1
@@ -45,7 +48,7 @@ async function openSocket(path: string, view = connected()) {
   return {bus, store, done, counts, [Symbol.asyncDispose]: () => server[Symbol.asyncDispose]()}
 }
 
-test('pause, resume, drain and cancel work over the socket', async () => {
+test('pause, resume, drain, cancel and creating a task work over the socket', async () => {
   using scratch = scratchFolder()
   const path = join(scratch.path, 'worker.sock')
   await using socket = await openSocket(path)
@@ -53,6 +56,8 @@ test('pause, resume, drain and cancel work over the socket', async () => {
   expect(socket.done).toEqual(['paused true', 'paused false', 'drain', 'detach'])
   expect(await sendRequest(path, {op: 'cancel', task_id: 'here'})).toEqual({value: undefined})
   await expect(sendRequest(path, {op: 'cancel', task_id: 'x'})).rejects.toThrow('task x does not run here')
+  const created = await sendRequest(path, {op: 'create-task', codebase_id: 'cb1', prompt: 'Fix it'})
+  expect(created).toEqual({value: 'cb1 Fix it'})
   expect(await sendRequest(join(scratch.path, 'none.sock'), {op: 'status'})).toBeUndefined()
 })
 

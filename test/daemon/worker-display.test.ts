@@ -27,8 +27,13 @@ function displayOf({isLogRedirected = false} = {}) {
   )
   bus.on((event) => event.type === 'notice' && display.write(`${event.text}\n`))
   const nothing = async () => {}
-  const controls = {cancel: nothing, setPaused: nothing, drain: nothing, leave: () => {}, isDetachable: false}
-  return {display, lines, end, watchers, open: () => display.open(controls, {watch, emit: bus.emit})}
+  const create = async () => ''
+  const controls = {cancel: nothing, create, setPaused: nothing, drain: nothing, leave: () => {}, isDetachable: false}
+  const open = () => {
+    display.open(controls, bus.emit)
+    display.watchQueue(watch)
+  }
+  return {display, lines, end, watchers, open}
 }
 
 test('log lines are written until the dashboard opens, and a summary line is written when it closes', async () => {

@@ -39,7 +39,12 @@ async function bark(deadlines: Partial<Deadlines>, agent: Agent) {
       const isWaiting = waits !== undefined && now >= waits.from && now < waits.to
       const until = waits?.isKnown ? waits.to : undefined
       const wait = isWaiting ? {provider: 'fake', message: 'Slow down.', since: waits.from, until} : undefined
-      return {workedAt: undefined, isToolRunning: now < hasToolUntil, wait}
+      return {
+        workedAt: undefined,
+        isToolRunning: now < hasToolUntil,
+        wait,
+        state: {state: 'waiting', what: '', since: 0},
+      }
     },
     isFinished: () => doneAt !== undefined && clock.monotonic() >= doneAt,
     awaitedPermission: () => {
@@ -48,6 +53,7 @@ async function bark(deadlines: Partial<Deadlines>, agent: Agent) {
       return {what: 'bash (rm)', isRejected: asks.isRejected ?? false}
     },
     describe: () => '',
+    onState: () => {},
     onWait: (wait) => noted.push(wait?.message),
   })
   const reason = await watchdog.watch(left.signal)

@@ -20,10 +20,13 @@ export type RunObservations = {
   texts: string[]
   warnings: string[]
   waits: (string | undefined)[]
+  states: string[]
 }
 
 export function recordingObserver(): {observed: RunObservations; observer: RunObserver} {
-  const observed: RunObservations = {spawned: [], sessions: [], activities: [], texts: [], warnings: [], waits: []}
+  const observed: RunObservations = {
+    ...{spawned: [], sessions: [], activities: [], texts: [], warnings: [], waits: [], states: []},
+  }
   const observer: RunObserver = {
     onSpawned: (identity) => observed.spawned.push(identity),
     onExited: () => {},
@@ -33,6 +36,7 @@ export function recordingObserver(): {observed: RunObservations; observer: RunOb
       if (text !== undefined) observed.texts.push(text)
     },
     onWarning: (text) => observed.warnings.push(text),
+    onState: ({state, what}) => observed.states.push([state, what].filter(Boolean).join(' ')),
     onProviderWait: (wait) => observed.waits.push(wait?.message),
   }
   return {observed, observer}

@@ -23,6 +23,10 @@ export function draw(view: View, size: {columns?: number; rows?: number; control
   const done: string[] = []
   const controls: Controls = {
     cancel: async (taskId) => void done.push(`cancel ${taskId}`),
+    create: async (codebaseId, prompt) => {
+      done.push(`create ${codebaseId} ${prompt}`)
+      return 'eeeeeeee-5'
+    },
     setPaused: async (isPaused) => void done.push(isPaused ? 'pause' : 'resume'),
     drain: async () => void done.push('drain'),
     leave: () => void done.push('leave'),

@@ -10,7 +10,7 @@ export default class CodebasesList extends BaseCommand {
     const {codebaseTable} = await import('../../lib/ui/text/task-view.ts')
     await using client = await this.controlPlane(await this.loadContext(flags))
     const codebases = await client.codebases()
-    this.log(codebaseTable(codebases))
+    this.log(codebaseTable(codebases, await this.screen(flags)))
     return codebases
   }
 }

@@ -7,7 +7,7 @@ export default class CodebasesRemove extends BaseCommand {
   static override description =
     'Cancels its waiting tasks and removes its synced sessions. The directory itself is not touched. A worker that still serves the codebase registers it again: remove it from the configuration of that worker first.'
   static override examples = ['<%= config.bin %> <%= command.id %> api']
-  static override args = {codebase: Args.string({description: 'Id, name or path', required: true})}
+  static override args = {codebase: Args.string({description: 'Id or its beginning, name or path', required: true})}
 
   async run(): Promise<Codebase> {
     const {args, flags} = await this.parse(CodebasesRemove)

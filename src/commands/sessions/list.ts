@@ -30,8 +30,12 @@ export default class SessionsList extends BaseCommand {
     const {flags} = await this.parse(SessionsList)
     const {sessionTable} = await import('../../lib/ui/text/session-view.ts')
     const context = await this.loadContext({...flags, codebase: undefined})
-    const sessions = flags.remote ? await this.#remote(context, flags) : await this.#local(context, flags)
-    this.log(sessionTable(sessions, Date.now()))
+    const {codebase, limit} = flags
+    const wanted = {codebase, limit: limit + 1} // one more shows whether there are more
+    const found = flags.remote ? await this.#remote(context, wanted) : await this.#local(context, wanted)
+    const sessions = found.slice(0, limit)
+    this.log(sessionTable(sessions, Date.now(), await this.screen(flags)))
+    if (found.length > limit) this.logToStderr(`More sessions exist. Show more with --limit ${limit * 5}.`)
     return sessions
   }
 

@@ -10,14 +10,17 @@ export default class TasksCancel extends BaseCommand {
     '<%= config.bin %> <%= command.id %> TASK',
     '<%= config.bin %> <%= command.id %> TASK --wait',
   ]
-  static override args = {task: Args.string({description: 'Task id', required: true})}
+  static override args = {task: Args.string({description: 'Task id, or its beginning', required: true})}
   static override flags = {wait: Flags.boolean({char: 'w', summary: 'Wait until all processes of the task have ended'})}
 
   async run(): Promise<Task> {
     const {args, flags} = await this.parse(TasksCancel)
-    const {cancelTask} = await import('../../lib/client/cancel-task.ts')
+    const [{cancelTask}, {withTaskId}] = await Promise.all([
+      import('../../lib/client/cancel-task.ts'),
+      import('../../lib/client/short-id.ts'),
+    ])
     await using client = await this.controlPlane(await this.loadContext(flags))
-    const task = await cancelTask(client, args.task, flags.wait, this.signal)
+    const task = await withTaskId(client, args.task, (id) => cancelTask(client, id, flags.wait, this.signal))
     this.log(
       task.status === 'cancelled'
         ? `Task ${task.id} is cancelled.`

@@ -24,7 +24,7 @@ export default class TasksCreate extends BaseCommand {
     agent: Flags.string({char: 'a', summary: 'OpenCode agent', default: 'build'}),
     model: Flags.string({char: 'm', summary: 'Model, provider/name'}),
     resume: Flags.string({
-      summary: 'OpenCode session to continue; it must belong to the codebase and not be in use',
+      summary: 'OpenCode session to continue, by id or its beginning; it must belong to the codebase and not be in use',
       helpValue: 'SESSION',
     }),
     priority: Flags.integer({summary: 'Priority; higher runs first', default: 0}),
@@ -42,10 +42,11 @@ export default class TasksCreate extends BaseCommand {
 
   async run(): Promise<Task> {
     const {args, flags} = await this.parse(TasksCreate)
-    const [{readPrompt, titleOf}, {findCodebase}, {createTask}] = await Promise.all([
+    const [{readPrompt, titleOf}, {findCodebase}, {createTask}, {findSessionId}] = await Promise.all([
       import('../../lib/client/prompt.ts'),
       import('../../lib/client/find-codebase.ts'),
       import('../../lib/client/create-task.ts'),
+      import('../../lib/client/short-id.ts'),
     ])
     const metadata = readMetadata(flags.metadata ?? [])
     if (flags.resume !== undefined && !/^[A-Za-z0-9_-]{1,255}$/.test(flags.resume))
@@ -53,7 +54,8 @@ export default class TasksCreate extends BaseCommand {
     const prompt = await readPrompt({argument: args.prompt, file: flags.file, stdin: process.stdin})
     await using client = await this.controlPlane(await this.loadContext(flags))
     const codebase = findCodebase(await client.codebases(this.signal), flags.codebase, this.directory)
-    const {agent, model, priority, resume} = flags
+    const {agent, model, priority} = flags
+    const resume = flags.resume === undefined ? undefined : await findSessionId(client, codebase.id, flags.resume)
     const request = {
       title: flags.title ?? titleOf(prompt),
       prompt,
@@ -70,6 +72,12 @@ export default class TasksCreate extends BaseCommand {
       this.logToStderr(`No worker serves ${codebase.name} now. The task waits until one does.`)
     if (!isWaiting) {
       this.log(task.id)
+      if (process.stdout.isTTY && process.stderr.isTTY && !this.jsonEnabled())
+        this.logToStderr(
+          hints(task.id.slice(0, 8))
+            .map((hint) => `  → ${hint}`)
+            .join('\n'),
+        )
       return task
     }
 
@@ -99,6 +107,7 @@ export default class TasksCreate extends BaseCommand {
       timeoutMs: (flags.timeout ?? 0) * 1000,
       print: isOutputShown ? (text) => this.log(text) : undefined,
       notify: (text) => this.logToStderr(text),
+      status: process.stderr,
     })
     if (end.type === 'interrupted') return this.#interrupted(client, created.id, flags['cancel-on-interrupt'])
     if (end.type === 'timeout')

@@ -8,13 +8,16 @@ export default class TasksGet extends BaseCommand {
     '<%= config.bin %> <%= command.id %> TASK',
     '<%= config.bin %> <%= command.id %> TASK --json',
   ]
-  static override args = {task: Args.string({description: 'Task id', required: true})}
+  static override args = {task: Args.string({description: 'Task id, or its beginning', required: true})}
 
   async run(): Promise<Task> {
     const {args, flags} = await this.parse(TasksGet)
-    const {taskDetails} = await import('../../lib/ui/text/task-view.ts')
+    const [{taskDetails}, {withTaskId}] = await Promise.all([
+      import('../../lib/ui/text/task-view.ts'),
+      import('../../lib/client/short-id.ts'),
+    ])
     await using client = await this.controlPlane(await this.loadContext(flags))
-    const task = await client.task(args.task)
+    const task = await withTaskId(client, args.task, (id) => client.task(id, this.signal))
     this.log(taskDetails(task))
     return task
   }

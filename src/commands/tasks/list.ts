@@ -3,43 +3,56 @@ import {BaseCommand} from '../../base-command.ts'
 import {taskStatuses} from '../../lib/protocol/statuses.ts'
 import type {Task} from '../../lib/protocol/schemas.ts'
 
+const defaultLimit = 100
+
 export default class TasksList extends BaseCommand {
-  static override summary = 'List tasks, by priority and age'
+  static override summary = 'List tasks, newest first'
+  static override description =
+    'On a terminal the table fits its width, and ids are shortened: all commands accept the beginning of an id. Otherwise the ids are complete.'
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
-    '<%= config.bin %> <%= command.id %> --status running --json',
+    '<%= config.bin %> <%= command.id %> --status failed --limit 10',
+    '<%= config.bin %> <%= command.id %> --all --json',
   ]
   static override flags = {
     status: Flags.string({summary: 'Only tasks with this status', options: [...taskStatuses]}),
     codebase: Flags.string({char: 'b', summary: 'Only tasks of this codebase: id, name or path'}),
-    worker: Flags.string({summary: 'Only tasks of the codebases of this worker: worker id'}),
-    limit: Flags.integer({summary: 'Maximum number of tasks', default: 100, min: 1, max: 10_000}),
+    worker: Flags.string({summary: 'Only tasks of the codebases of this worker: id or name'}),
+    limit: Flags.integer({
+      summary: `Maximum number of tasks (default ${defaultLimit})`,
+      min: 1,
+      max: 10_000,
+      exclusive: ['all'],
+    }),
+    all: Flags.boolean({summary: 'All tasks'}),
+    oldest: Flags.boolean({summary: 'Oldest first'}),
   }
 
   async run(): Promise<Task[]> {
     const {flags} = await this.parse(TasksList)
-    const [{findCodebase}, {taskTable}] = await Promise.all([
+    const [{findCodebase}, {listTasks, nameTasks}, {taskTable}] = await Promise.all([
       import('../../lib/client/find-codebase.ts'),
+      import('../../lib/client/list-tasks.ts'),
       import('../../lib/ui/text/task-view.ts'),
     ])
     await using client = await this.controlPlane(await this.loadContext(flags))
     const codebase =
       flags.codebase === undefined ? undefined : findCodebase(await client.codebases(), flags.codebase, this.directory)
-    const tasks: Task[] = []
-    for (let cursor: string | undefined; ;) {
-      const page = await client.tasks({
-        limit: Math.min(flags.limit - tasks.length, 500),
-        ...(flags.status ? {status: flags.status} : {}),
-        ...(codebase ? {codebase_id: codebase.id} : {}),
-        ...(flags.worker ? {worker_id: flags.worker} : {}),
-        ...(cursor ? {cursor} : {}),
-      })
-      tasks.push(...page.tasks)
-      cursor = page.next
-      if (cursor === undefined || tasks.length >= flags.limit) break
+    const filter = {
+      order: flags.oldest ? ('oldest' as const) : ('newest' as const),
+      ...(flags.status ? {status: flags.status} : {}),
+      ...(codebase ? {codebase_id: codebase.id} : {}),
+      ...(flags.worker ? {worker_id: flags.worker} : {}),
     }
-
-    this.log(taskTable(tasks.slice(0, flags.limit), Date.now()))
-    return tasks.slice(0, flags.limit)
+    const limit = flags.all ? Infinity : (flags.limit ?? defaultLimit)
+    const {tasks, hasMore, isCapped} = await listTasks(client, filter, limit)
+    if (this.jsonEnabled()) return tasks
+    this.log(taskTable(tasks, await nameTasks(client), Date.now(), await this.screen(flags)))
+    if (hasMore) this.logToStderr(`More tasks exist. Show all with --all, or more with --limit ${limit * 5}.`)
+    if (isCapped)
+      this.logToStderr(
+        `This server lists at most ${tasks.length} tasks, the oldest first, so newer ones may be missing. Narrow the list with --status or --codebase.`,
+      )
+    return tasks
   }
 }

@@ -11,7 +11,7 @@ export default class TasksOutput extends BaseCommand {
     '<%= config.bin %> <%= command.id %> TASK --follow',
     '<%= config.bin %> <%= command.id %> TASK --raw > events.ndjson',
   ]
-  static override args = {task: Args.string({description: 'Task id', required: true})}
+  static override args = {task: Args.string({description: 'Task id, or its beginning', required: true})}
   static override flags = {
     follow: Flags.boolean({summary: 'Continue until the task ends, and exit by its outcome'}),
     raw: Flags.boolean({summary: "Print OpenCode's events unchanged"}),
@@ -19,9 +19,10 @@ export default class TasksOutput extends BaseCommand {
 
   async run(): Promise<{outputs: OutputChunk[]}> {
     const {args, flags} = await this.parse(TasksOutput)
-    const [{OutputView}, {readOutput}] = await Promise.all([
+    const [{OutputView}, {readOutput}, {withTaskId}] = await Promise.all([
       import('../../lib/ui/text/output-view.ts'),
       import('../../lib/client/read-output.ts'),
+      import('../../lib/client/short-id.ts'),
     ])
     await using client = await this.controlPlane(await this.loadContext(flags))
     const outputs: OutputChunk[] = []
@@ -31,41 +32,36 @@ export default class TasksOutput extends BaseCommand {
       else if (flags.raw) process.stdout.write(chunk.output)
       else view.add(chunk)
     }
-    const task = await client.task(args.task)
-    if (flags.follow) await this.#follow(task.id, client, take)
+    const task = await withTaskId(client, args.task, (id) => client.task(id))
+    if (flags.follow) await this.#follow(client, task.id, take, flags.raw)
     else await readOutput(client, task.id, take)
     if (!this.jsonEnabled() && !flags.raw) view.end()
     return {outputs}
   }
 
   async #follow(
-    id: string,
     client: Awaited<ReturnType<TasksOutput['controlPlane']>>,
+    id: string,
     onOutput: (chunk: OutputChunk) => void,
+    isRaw: boolean,
   ) {
-    const [{watchTask}, {outcomeCode}, {systemClock}, {onTermination}, {droppedText}] = await Promise.all([
-      import('../../lib/client/watch-task.ts'),
+    const [{waitForTask}, {outcomeCode}, {onTermination}] = await Promise.all([
+      import('../../lib/ui/text/wait-for-task.ts'),
       import('../../lib/client/outcome.ts'),
-      import('../../lib/core/clock.ts'),
       import('../../lib/core/signals.ts'),
-      import('../../lib/ui/text/output-view.ts'),
     ])
     const stop = new AbortController()
     using _signals = onTermination(() => stop.abort())
-    try {
-      const task = await watchTask(id, {
-        client,
-        clock: systemClock,
-        signal: stop.signal,
-        onOutput,
-        onDropped: (bytes) => this.logToStderr(droppedText(bytes)),
-        onTrouble: (reason) => this.logToStderr(`${reason} Trying again.`),
-      })
-      if (task.error) this.logToStderr(`${task.status}: ${task.error}`)
-      process.exitCode = outcomeCode(task)
-    } catch (error) {
-      if (!stop.signal.aborted) throw error
-      this.exit(exitCodes.interrupted)
-    }
+    const end = await waitForTask(id, {
+      client,
+      signal: stop.signal,
+      timeoutMs: 0,
+      onOutput,
+      notify: (text) => this.logToStderr(text),
+      status: isRaw ? undefined : process.stderr, // raw output may end within a line
+    })
+    if (end.type !== 'ended') return this.exit(exitCodes.interrupted)
+    if (end.task.error) this.logToStderr(`${end.task.status}: ${end.task.error}`)
+    process.exitCode = outcomeCode(end.task)
   }
 }

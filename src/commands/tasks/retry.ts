@@ -10,13 +10,14 @@ export default class TasksRetry extends BaseCommand {
     '<%= config.bin %> <%= command.id %> TASK',
     '<%= config.bin %> <%= command.id %> TASK --force',
   ]
-  static override args = {task: Args.string({description: 'Task id', required: true})}
+  static override args = {task: Args.string({description: 'Task id, or its beginning', required: true})}
   static override flags = {force: Flags.boolean({summary: 'Retry a running task whose worker is lost'})}
 
   async run(): Promise<Task> {
     const {args, flags} = await this.parse(TasksRetry)
+    const {withTaskId} = await import('../../lib/client/short-id.ts')
     await using client = await this.controlPlane(await this.loadContext(flags))
-    const task = await client.retryTask(args.task, flags.force, this.signal)
+    const task = await withTaskId(client, args.task, (id) => client.retryTask(id, flags.force, this.signal))
     this.log(`Task ${task.id} is pending again, as attempt ${task.attempt}.`)
     return task
   }

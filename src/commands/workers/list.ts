@@ -13,7 +13,7 @@ export default class WorkersList extends BaseCommand {
     ])
     await using client = await this.controlPlane(await this.loadContext(flags))
     const workers = await listWorkers(client, Date.now())
-    this.log(workerTable(workers, Date.now()))
+    this.log(workerTable(workers, Date.now(), await this.screen(flags)))
     return workers
   }
 }

@@ -244,16 +244,28 @@ export class ControlPlaneClient implements AsyncDisposable {
   }
 
   async tasks(
-    query: {status?: string; worker_id?: string; codebase_id?: string; limit?: number; cursor?: string} = {},
+    query: {
+      status?: string
+      worker_id?: string
+      codebase_id?: string
+      id_prefix?: string
+      order?: string
+      limit?: number
+      cursor?: string
+    } = {},
     signal?: Signal,
-  ): Promise<{tasks: wire.Task[]; next: string | undefined}> {
+  ): Promise<{tasks: wire.Task[]; next: string | undefined; /** The order, if the server can sort. */ order?: string}> {
     const {value, headers} = await this.http.callWithHeaders(wire.taskListSchema, {
       what: 'Cannot list tasks',
       path: pathTo('tasks', {}, query),
       signal,
     })
-    const next = headers['x-next-cursor']
-    return {tasks: value, next: typeof next === 'string' ? next : undefined}
+    const {'x-next-cursor': next, 'x-order': order} = headers
+    return {
+      tasks: value,
+      next: typeof next === 'string' ? next : undefined,
+      ...(typeof order === 'string' ? {order} : {}),
+    }
   }
 
   async updateStatus(taskId: string, update: wire.StatusUpdate, signal?: Signal): Promise<void> {

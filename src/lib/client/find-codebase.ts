@@ -5,9 +5,10 @@ import {ExpectedError, usageError} from '../core/errors.ts'
 import {nearestNames} from '../core/nearest.ts'
 import {realPathOf} from '../core/paths/real-path.ts'
 import type {Codebase} from '../protocol/schemas.ts'
+import {matchId} from './short-id.ts'
 
 /**
- * Finds a codebase by id, name or path. Without any, the one that contains the current directory on this host. A path
+ * Finds a codebase by id or the beginning of one, name or path. Without any, the one that contains the current directory on this host. A path
  * through symbolic links counts as the directory that it leads to. Throws ExpectedError (2) that suggests the nearest
  * names or lists the choices.
  */
@@ -31,12 +32,19 @@ export function findCodebase(all: readonly Codebase[], wanted: string | undefine
   })
 }
 
-/** The codebases with this id; else with this name or path; else with another path of the same directory. */
+/** The codebases with this id; else with this name or path, or another path of the same directory; else with the beginning of an id. */
 function matching(all: readonly Codebase[], wanted: string, cwd: string | undefined): readonly Codebase[] {
   const path = wanted.length > 1 ? wanted.replace(/\/+$/, '') : wanted
   const exact = all.filter(({id, aliases}) => id === wanted || aliases?.includes(wanted))
   const found = exact.length > 0 ? exact : all.filter((codebase) => codebase.name === wanted || codebase.path === path)
-  return preferred(found.length > 0 ? found : sameDirectory(all, path, cwd))
+  const named = found.length > 0 ? found : sameDirectory(all, path, cwd)
+  return named.length > 0 ? preferred(named) : beginningWith(all, wanted)
+}
+
+function beginningWith(all: readonly Codebase[], wanted: string): readonly Codebase[] {
+  const candidates = all.map(({id, name, path}) => ({id, about: `${name}  ${path}`}))
+  const id = matchId('codebase', wanted, candidates)
+  return all.filter((codebase) => codebase.id === id)
 }
 
 function sameDirectory(all: readonly Codebase[], path: string, cwd: string | undefined): readonly Codebase[] {

@@ -41,6 +41,14 @@ export async function findLocalWorkers(
   return workers.filter((answer) => answer !== undefined)
 }
 
+/** The running workers with this name. Without one, those whose name or id begins with it. */
+export async function findNamedWorkers(env: Environment, stateDir: string, given?: string): Promise<LocalWorker[]> {
+  const named = await findLocalWorkers(env, stateDir, given)
+  if (given === undefined || given === '' || named.length > 0) return named
+  const all = await findLocalWorkers(env, stateDir)
+  return all.filter(({name, worker_id: id}) => name.startsWith(given) || id.startsWith(given))
+}
+
 /** Whether services run on this machine that this user may not query. */
 export function areServicesInaccessible(services = serviceSocketDir): boolean {
   try {

@@ -1,5 +1,6 @@
 import * as v from 'valibot'
 import {levelSchema, connectionSchema, phaseSchema, troubleKindSchema} from '../events/worker-event.ts'
+import {agentStateSchema} from '../protocol/agent-state.ts'
 import {finalStatuses} from '../protocol/statuses.ts'
 
 /** The requests of local commands to a running worker. Each is one line of JSON. */
@@ -11,6 +12,7 @@ export const requestSchema = v.variant('op', [
   v.object({op: v.literal('pause')}),
   v.object({op: v.literal('resume')}),
   v.object({op: v.literal('cancel'), task_id: v.string()}),
+  v.object({op: v.literal('create-task'), codebase_id: v.string(), prompt: v.string()}),
   v.object({op: v.literal('sync-sessions'), all: v.boolean()}),
   v.object({op: v.literal('add-codebase'), name: v.string(), path: v.string(), description: v.string()}),
 ])
@@ -32,6 +34,8 @@ const taskSchema = v.object({
   pid: v.optional(v.nullable(v.number()), null),
   /** Why its agent waits for the provider. */
   waiting: v.optional(v.nullable(v.string()), null),
+  /** What its agent does now. */
+  agent_state: v.optional(v.nullable(agentStateSchema), null),
   lines: v.optional(linesSchema, noLines),
 })
 
@@ -51,6 +55,7 @@ const endedSchema = v.object({
 const waitingSchema = v.object({
   id: v.string(),
   title: v.string(),
+  path: v.optional(v.string(), ''),
   reason: v.string(),
   since: v.number(),
   at: v.number(),
@@ -86,6 +91,8 @@ export const workerStatusSchema = v.object({
   pid: v.number(),
   version: v.string(),
   phase: phaseSchema,
+  /** What the start waits for. */
+  startup: v.optional(v.nullable(v.object({step: v.string(), since: v.number()})), null),
   paused: v.optional(v.boolean(), false),
   /** Why the worker takes no tasks, or none of a provider (`name`). */
   troubles: v.optional(

@@ -16,8 +16,10 @@ export type ControlHandlers = {
   /** Exits at once. Agents keep running. */
   detach: () => void
   setPaused: (isPaused: boolean) => void
-  /** Returns false if the task does not run here. */
-  cancel: (taskId: string) => boolean
+  /** Stops a task that runs here, or cancels one that waits. */
+  cancel: (taskId: string) => Promise<void>
+  /** Creates a task and resolves with its id. */
+  createTask: (codebaseId: string, prompt: string) => Promise<string>
   /** `all`: send everything again. */
   syncSessions: (all: boolean) => Promise<SyncReport>
   addCodebase: (codebase: {name: string; path: string; description: string}) => Promise<void>
@@ -110,9 +112,10 @@ async function handleRequest(request: Exclude<ControlRequest, {op: 'events'}>, h
         handlers.setPaused(request.op === 'pause')
         return {ok: true}
       case 'cancel':
-        return handlers.cancel(request.task_id)
-          ? {ok: true}
-          : {ok: false, error: `task ${request.task_id} does not run here`}
+        await handlers.cancel(request.task_id)
+        return {ok: true}
+      case 'create-task':
+        return {ok: true, value: await handlers.createTask(request.codebase_id, request.prompt)}
       case 'sync-sessions':
         return {ok: true, value: await handlers.syncSessions(request.all)}
       case 'add-codebase':

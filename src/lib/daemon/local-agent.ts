@@ -45,17 +45,18 @@ function tryInstallReporter(folder: string): string | undefined {
 /**
  * Finds and probes OpenCode at the start, so that problems show there and not in each task. Both are done again after a
  * run could not begin, because the program may have been removed, moved or updated. Throws ExpectedError: OpenCode is
- * missing or unusable (78), or does not answer (75).
+ * missing or unusable (78), or does not answer (75), or `stop` was aborted before it answered (130).
  */
-export async function prepareAgent(options: LocalAgentOptions, bus: EventBus): Promise<LocalAgent> {
+export async function prepareAgent(options: LocalAgentOptions, bus: EventBus, stop: AbortSignal): Promise<LocalAgent> {
   const {config, env, stateDir} = options
   const note = (level: 'info' | 'warn', text: string) => bus.emit({type: 'notice', level, text})
-  const find = async () => {
+  const find = async (signal?: AbortSignal) => {
     const found = localOpenCode(options)
     const known = {file: join(stateDir, 'opencode.json'), onSlow: (text: string) => note('warn', text)}
-    return {found, probe: await probeOpenCode(found.binary, found.env(found.scratchDir), known)}
+    const env = found.env(found.scratchDir)
+    return {found, probe: await probeOpenCode(found.binary, env, {...known, ...(signal ? {signal} : {})})}
   }
-  let current = await find()
+  let current = await find(stop)
   const describe = ({found, probe}: typeof current) => {
     note('info', `OpenCode ${probe.version} at ${found.binary} (${found.source})`)
     for (const text of probe.warnings) note('warn', text)

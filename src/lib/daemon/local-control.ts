@@ -1,6 +1,9 @@
+import {cancelTask} from '../client/cancel-task.ts'
+import type {ControlPlaneClient} from '../client/control-plane.ts'
+import {createTask} from '../client/create-task.ts'
+import {titleOf} from '../client/prompt.ts'
 import type {WorkerStatus} from '../control/messages.ts'
 import type {ControlHandlers} from '../control/socket-server.ts'
-import {ExpectedError} from '../core/errors.ts'
 import type {StopLadder} from '../core/signals.ts'
 import type {EventBus} from '../events/bus.ts'
 import type {Controls} from '../ui/dashboard/controls.ts'
@@ -15,22 +18,37 @@ export type LocalControlContext = {
   ladder: StopLadder
   /** Takes the next step of the stop ladder and emits an event. `by` names the signal or key. */
   step: (by: string) => void
-  /** The address of the control plane. The one of this machine may move to another port. */
-  server: () => string
+  client: ControlPlaneClient
   version: string
 }
 
 const cancelledLocally = {status: 'cancelled', error: 'cancelled on this machine'} as const
 
+const requestMs = 20_000
+
+/** What socket and dashboard can do with tasks. Both show the reason if it fails. */
+const taskControls = ({worker, client}: LocalControlContext) => ({
+  async cancel(taskId: string): Promise<void> {
+    if (worker.runner.stop(taskId, cancelledLocally)) return
+    await cancelTask(client, taskId, false, AbortSignal.timeout(requestMs))
+  },
+  async create(codebaseId: string, prompt: string): Promise<string> {
+    const request = {title: titleOf(prompt), prompt, agent_type: 'build', priority: 0, metadata: {}}
+    return (await createTask(client, codebaseId, request, AbortSignal.timeout(requestMs))).task.id
+  },
+})
+
 /** The handlers of the local socket. */
-export function socketHandlers({worker, store, bus, ladder, server, version}: LocalControlContext): ControlHandlers {
+export function socketHandlers(context: LocalControlContext): ControlHandlers {
+  const {worker, store, bus, ladder, client, version} = context
   const {runner, registration, workerId} = worker
+  const {cancel, create: createTask} = taskControls(context)
   return {
     status: () => {
       const facts = {
         pid: process.pid,
         version,
-        server: server(),
+        server: client.url,
         worker_id: workerId,
         free: runner.freeSlots,
         disk: diskStatus(worker),
@@ -40,10 +58,11 @@ export function socketHandlers({worker, store, bus, ladder, server, version}: Lo
     drain: () => ladder.drainNow(),
     detach: () => ladder.detachNow(),
     setPaused: (isPaused) => worker.setPaused(isPaused),
-    cancel: (taskId) => runner.stop(taskId, cancelledLocally),
+    cancel,
+    createTask,
     syncSessions: async (all) => (await worker.sessions?.syncNow(new AbortController().signal, {all})) ?? [],
     addCodebase: async (codebase) => {
-      await registration.addCodebase(codebase, {isPersistent: false, signal: AbortSignal.timeout(20_000)})
+      await registration.addCodebase(codebase, {isPersistent: false, signal: AbortSignal.timeout(requestMs)})
     },
     watch: (listener) => {
       const watching = worker.queue.watch()
@@ -63,18 +82,26 @@ function diskStatus({disk, retention}: RunningWorker): WorkerStatus['disk'] {
   return {path, free, minimum, is_low: isLow, free_inodes: freeInodes, runs: retention.usage}
 }
 
-/** The controls for the dashboard of this process. */
-export function dashboardControls({worker, ladder, step}: LocalControlContext): Controls {
+/** The controls of the dashboard while the worker starts: it can only be left. */
+export function startingControls(step: LocalControlContext['step']): Controls {
+  const notYet = async () => {
+    throw new Error('The worker is still starting.')
+  }
   return {
-    cancel: async (taskId) => {
-      if (!worker.runner.stop(taskId, cancelledLocally)) throw notRunningError(taskId)
-    },
+    ...{cancel: notYet, create: notYet, setPaused: notYet, drain: notYet},
+    leave: () => step('Ctrl-C'),
+    isDetachable: false,
+  }
+}
+
+/** The controls for the dashboard of this process. */
+export function dashboardControls(context: LocalControlContext): Controls {
+  const {worker, ladder, step} = context
+  return {
+    ...taskControls(context),
     setPaused: async (isPaused) => worker.setPaused(isPaused),
     drain: async () => ladder.drainNow(),
     leave: () => step('Ctrl-C'),
     isDetachable: false,
   }
 }
-
-const notRunningError = (taskId: string) =>
-  new ExpectedError(`task ${taskId} does not run here`, {code: 'NOT_HERE', exit: 'failed'})

@@ -2,6 +2,7 @@ import {messageOf} from '../core/errors.ts'
 import type {Emit} from '../events/bus.ts'
 import type {Controls, OpenDashboard, OpenedDashboard} from '../ui/dashboard/controls.ts'
 import type {ViewStore} from '../ui/view/view-store.ts'
+import type {View} from '../ui/view/view.ts'
 
 export type WorkerDisplayOptions = {
   /** Undefined: only log lines are shown. */
@@ -16,6 +17,7 @@ export class WorkerDisplay {
   readonly #options: WorkerDisplayOptions
   readonly #store: ViewStore
   #dashboard: OpenedDashboard | undefined
+  #watching: Disposable | undefined
 
   constructor(options: WorkerDisplayOptions, store: ViewStore) {
     this.#options = options
@@ -28,15 +30,14 @@ export class WorkerDisplay {
   }
 
   /** Opens the dashboard, if there is one. If it fails, the worker continues with log lines. */
-  open(controls: Controls, {watch, emit}: {watch: () => Disposable; emit: Emit}): void {
+  open(controls: Controls, emit: Emit): void {
     const {dashboard} = this.#options
     if (!dashboard) return
-    const watching = watch()
     const opened = dashboard({store: this.#store, controls})
     this.#dashboard = opened
     const onClosed = () => {
       this.#dashboard = undefined
-      watching[Symbol.dispose]()
+      this.#watching?.[Symbol.dispose]()
     }
     opened.closed.then(onClosed, (error: unknown) => {
       onClosed()
@@ -45,13 +46,27 @@ export class WorkerDisplay {
     })
   }
 
-  /** Closes the dashboard, restores the terminal and writes a summary line. */
+  /** Watches the queue while the dashboard is open. */
+  watchQueue(watch: () => Disposable): void {
+    if (this.#dashboard) this.#watching = watch()
+  }
+
+  /** Closes the dashboard, restores the terminal and writes what is left to say. */
   async close(): Promise<void> {
     const dashboard = this.#dashboard
     if (!dashboard) return
     await dashboard.close()
     this.#dashboard = undefined
-    const {name, phase, totals} = this.#store.get()
+    this.#writeSummary(this.#store.get())
+  }
+
+  /** The totals, or, if the start has failed, the warnings that the dashboard has shown. */
+  #writeSummary({name, phase, totals, log}: View): void {
+    if (phase === 'idle') {
+      const warnings = log.items.filter(({level}) => level === 'warn' || level === 'error')
+      for (const {level, text} of warnings) this.write(`${level.toUpperCase()} ${text}\n`)
+      return
+    }
     const {completed, failed, cancelled} = totals
     const end = phase === 'failed' ? 'failed' : 'stopped'
     const tasks = `${completed} completed, ${failed} failed, ${cancelled} cancelled`

@@ -27,7 +27,7 @@ import {runWorker} from '../worker/worker.ts'
 import {compactWhenIdle} from './compact-when-idle.ts'
 import {identifyWorker} from './identify-worker.ts'
 import {prepareAgent} from './local-agent.ts'
-import {dashboardControls, socketHandlers, type LocalControlContext} from './local-control.ts'
+import {dashboardControls, socketHandlers, startingControls, type LocalControlContext} from './local-control.ts'
 import {Reloader, type ReadSettings} from './reload.ts'
 import {WorkerDisplay} from './worker-display.ts'
 
@@ -101,8 +101,19 @@ async function runProcess(options: WorkerProcessOptions, ladder: StopLadder): Pr
   using _hangup = onHangup({reload: reloader.request, leave: drain})
   if (notice !== undefined) bus.emit({type: 'notice', level: 'warn', text: notice})
   for (const text of options.notices) bus.emit({type: 'notice', level: 'info', text})
-  const {commands, ...agent} = await prepareAgent(options, bus)
   await using stack = new Cleanup()
+  stack.defer(() => display.close())
+  // At once, so that the terminal shows what the start waits for.
+  const controls = startingControls(step)
+  display.open(controls, bus.emit)
+  const waitFor = (what: string) => bus.emit({type: 'startup.changed', step: what})
+  waitFor('asking OpenCode for its version')
+  const prepared = await prepareAgent(options, bus, ladder.drain).catch((error: unknown) => {
+    if (!ladder.drain.aborted) throw error
+  })
+  if (!prepared) return
+  const {commands, ...agent} = prepared
+  waitFor(`reaching the control plane ${config.server_url ?? 'of this machine'}`)
   const server = await connectControlPlane(options, bus, stack)
   const client = stack.use(new ControlPlaneClient(server))
   process.title = `a2a-worker ${name}`
@@ -128,14 +139,14 @@ async function runProcess(options: WorkerProcessOptions, ladder: StopLadder): Pr
   }
   let socket: AsyncDisposable | undefined
   stack.defer(() => socket?.[Symbol.asyncDispose]())
-  stack.defer(() => display.close())
   const opening: Promise<void>[] = []
   compactHeap()
   using _rest = compactWhenIdle(bus, store.get)
+  waitFor(`registering with ${client.url}`)
   await runWorker(
     {...workerOptions, signals: ladder, once: options.once, exitAfterIdleMs: options.exitAfterIdleMs},
     (worker) => {
-      const context: LocalControlContext = {worker, store, bus, ladder, step, server: () => client.url, version}
+      const context: LocalControlContext = {worker, store, bus, ladder, step, client, version}
       const path = socketPath(options.env, stateDir, name)
       opening.push(
         serveSocket(path, socketMode(options.env), socketHandlers(context)).then((opened) => void (socket = opened)),
@@ -144,7 +155,8 @@ async function runProcess(options: WorkerProcessOptions, ladder: StopLadder): Pr
         ...{read: options.reload, config, client, worker, bus},
         tokens: usesLocalControlPlane(options) ? undefined : tokens,
       })
-      display.open(dashboardControls(context), {watch: () => worker.queue.watch(), emit: bus.emit})
+      Object.assign(controls, dashboardControls(context))
+      display.watchQueue(() => worker.queue.watch())
     },
   )
   await Promise.all(opening)

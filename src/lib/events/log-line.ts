@@ -2,6 +2,7 @@ import {isoTime} from '../core/clock.ts'
 import {counted} from '../core/counted.ts'
 import {formatBytes} from '../core/format-bytes.ts'
 import {assertNever} from '../core/errors.ts'
+import {agentStateText} from '../protocol/agent-state.ts'
 import type {WorkerEvent} from './worker-event.ts'
 
 export const logLevels = ['debug', 'info', 'warn', 'error'] as const
@@ -17,6 +18,8 @@ export function logLine(event: WorkerEvent): LogLine {
   switch (event.type) {
     case 'phase.changed':
       return {level: event.to === 'failed' ? 'error' : 'info', text: `Worker is ${event.to}`}
+    case 'startup.changed':
+      return {level: 'debug', text: `Starting: ${event.step}`}
     case 'link.changed':
       return connectionLine(event)
     case 'broker.changed':
@@ -123,6 +126,8 @@ function taskLine(event: TaskEvent): LogLine {
       return event.message === null
         ? {level: 'info', taskId, text: 'Task goes on: the provider is asked again'}
         : {level: 'warn', taskId, text: `Task waits: ${providerWaitText(event)}`}
+    case 'task.state':
+      return {level: 'debug', taskId, text: `Agent: ${agentStateText(event)}`}
     case 'task.stopping':
       return {level: 'info', taskId, text: `Stopping task: ${event.reason}`}
     case 'task.finished': {

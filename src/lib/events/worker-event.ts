@@ -1,4 +1,5 @@
 import * as v from 'valibot'
+import {agentStateSchema} from '../protocol/agent-state.ts'
 import {finalStatuses} from '../protocol/statuses.ts'
 
 const phases = ['idle', 'starting', 'running', 'draining', 'stopping', 'stopped', 'failed'] as const
@@ -34,6 +35,8 @@ const taskId = v.string()
  */
 export const workerEventSchema = v.variant('type', [
   event('phase.changed', {from: phaseSchema, to: phaseSchema}),
+  /** What the start waits for. */
+  event('startup.changed', {step: text}),
   event('link.changed', {link: connectionSchema, reason: text}),
   event('broker.changed', {isUp: v.boolean(), reason: text}),
   event('worker.registered', {workerId: text, name: text, server: text, first: v.boolean()}),
@@ -54,7 +57,7 @@ export const workerEventSchema = v.variant('type', [
   }),
   /** This worker has claimed the task. */
   event('task.claimed', {taskId, attempt: v.number()}),
-  event('task.waiting', {taskId, title: text, reason: text}),
+  event('task.waiting', {taskId, title: text, reason: text, path: v.exactOptional(text)}),
   event('task.dropped', {taskId, reason: text}),
   event('task.started', {
     taskId,
@@ -74,6 +77,8 @@ export const workerEventSchema = v.variant('type', [
     message: v.nullable(text),
     until: v.nullable(v.number()),
   }),
+  /** What the agent does now. Emitted about once a second at most. */
+  event('task.state', {taskId, ...agentStateSchema.entries}),
   event('task.stopping', {taskId, reason: text}),
   event('task.finished', {
     taskId,
@@ -87,7 +92,15 @@ export const workerEventSchema = v.variant('type', [
   event('task.refused', {taskId, reason: text, kept: v.optional(v.nullable(text), null)}),
   /** The waiting tasks of this worker's codebases. Emitted only while somebody watches. `more`: number of unlisted tasks. */
   event('queue.changed', {
-    tasks: v.array(v.object({id: taskId, title: text, reason: v.nullable(text), since: v.nullable(v.number())})),
+    tasks: v.array(
+      v.object({
+        id: taskId,
+        title: text,
+        reason: v.nullable(text),
+        since: v.nullable(v.number()),
+        path: v.exactOptional(text),
+      }),
+    ),
     more: v.number(),
   }),
   event('pause.changed', {isPaused: v.boolean()}),

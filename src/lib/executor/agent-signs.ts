@@ -4,6 +4,8 @@ import type {Clock} from '../core/clock.ts'
 import {AgentReport, type ProviderWait} from '../opencode/output/agent-report.ts'
 import {OpenCodeLog} from '../opencode/output/opencode-log.ts'
 import {removeStaleLocks} from '../opencode/program/stale-locks.ts'
+import type {AgentState} from '../protocol/agent-state.ts'
+import {agentState} from './agent-state.ts'
 import {type ProcessIdentity, type RunRequest, runFiles} from './executor.ts'
 import {growingFile, type GrowingFile} from './spool/growing-file.ts'
 import {ageMs, descendantsOf, isAlive, linkOf} from './processes.ts'
@@ -16,6 +18,7 @@ export type AgentSigns = {
   /** Whether a process works for an open tool call. */
   isToolRunning: boolean
   wait: ProviderWait | undefined
+  state: AgentState
 }
 
 export type AgentSignsOptions = {
@@ -42,6 +45,7 @@ export function createAgentSigns({request, root, clock, locks}: AgentSignsOption
   let log: OpenCodeLog | undefined
   let logFile: GrowingFile | undefined
   let members: ProcessIdentity[] = []
+  let stepStartedAt: number | undefined
   let stepEndedAt: number | undefined
   let workedAt: number | undefined
   const hasWorked = createWorkMeter(clock)
@@ -76,6 +80,9 @@ export function createAgentSigns({request, root, clock, locks}: AgentSignsOption
     return members.filter((member) => clock.now() - ageMs(member) >= since - inexactMs)
   }
 
+  /** Lines without a time have just been printed. */
+  const timeOf = (at: number) => (at >= startedAt - inexactMs ? at : clock.now())
+
   return {
     /** `hasPrinted`: there was an event. Before that, any work of any process counts. */
     read({hasPrinted, sessionId}: {hasPrinted: boolean; sessionId: string | null}): AgentSigns {
@@ -86,14 +93,23 @@ export function createAgentSigns({request, root, clock, locks}: AgentSignsOption
       const isWorking = !hasPrinted && hasWorked([root, ...members])
       if (isReporting || isLogging || isWorking) workedAt = clock.monotonic()
       const wait = report.isPresent ? report.wait : log?.wait
-      return {workedAt, isToolRunning: workers().length > 0, wait}
+      const working = workers()
+      const processes = working.slice(0, 1).map((member) => ({
+        command: commandOf(member.pid),
+        since: Math.round(clock.now() - ageMs(member)),
+      }))
+      const state = agentState({report, startedAt, hasPrinted, stepStartedAt, stepEndedAt, processes})
+      return {workedAt, isToolRunning: working.length > 0, wait, state}
     },
     updateMembers,
     /** All processes that were descendants of the agent. */
     members: () => members,
+    onStepStart(at: number) {
+      stepStartedAt = timeOf(at)
+    },
     /** A step of the agent has ended at this time (Unix ms), and with it all its tool calls. */
     onStepEnd(at: number) {
-      stepEndedAt = at >= startedAt - inexactMs ? at : clock.now() // lines without a time have just been printed
+      stepEndedAt = timeOf(at)
     },
     /** What the agent waits for, for people. */
     describe(): string {

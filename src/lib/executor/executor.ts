@@ -1,4 +1,5 @@
 import type {ProviderTrouble} from '../opencode/output/provider-trouble.ts'
+import type {AgentState} from '../protocol/agent-state.ts'
 import type {FinalStatus, Usage} from '../protocol/schemas.ts'
 
 /** A request to run an agent. All paths are absolute. */
@@ -66,6 +67,8 @@ export type RunObserver = {
   onWarning: (text: string) => void
   /** The agent waits for its provider, or no longer. */
   onProviderWait: (wait: ProviderTrouble | undefined) => void
+  /** The agent does something else now. Looked at about once a second, so short states are not seen. */
+  onState: (state: AgentState) => void
 }
 
 export type RunOutcome = {

@@ -13,7 +13,8 @@ export type ReadEventsOptions = {
   record: RunRecord
   observer: RunObserver
   onOutput: () => void
-  /** A step of the agent has ended, at this time (Unix ms). */
+  /** A step of the agent has begun, or ended, at this time (Unix ms; 0 if unknown). */
+  onStepStart: (at: number) => void
   onStepEnd: (at: number) => void
 }
 
@@ -29,12 +30,14 @@ export async function readEvents({
   record,
   observer,
   onOutput,
+  onStepStart,
   onStepEnd,
 }: ReadEventsOptions): Promise<undefined> {
   const lines = lineSplitter((line) => {
     const fact = readFact(line)
     const session = record.sessionId
     record.add(fact)
+    if (fact.type === 'step-start') onStepStart(fact.at)
     if (fact.type === 'step-finish') onStepEnd(fact.at)
     if (record.sessionId !== null && record.sessionId !== session) observer.onSession(record.sessionId)
     const activity = describe(fact)

@@ -70,6 +70,7 @@ export async function superviseAgent(options: SuperviseOptions): Promise<Supervi
     awaitedPermission: () => awaitedPermission(request.runDir, options.stderrFrom),
     describe: signs.describe,
     onWait: observer.onProviderWait,
+    onState: observer.onState,
   })
   const reading = readEvents({
     path: join(request.runDir, runFiles.stdout),
@@ -78,6 +79,7 @@ export async function superviseAgent(options: SuperviseOptions): Promise<Supervi
     record,
     observer,
     onOutput: () => watchdog.recordOutput(),
+    onStepStart: signs.onStepStart,
     onStepEnd: signs.onStepEnd,
   }).catch((error: unknown) => `the output of OpenCode could not be read: ${messageOf(error)}`)
   const end = () =>

@@ -2,6 +2,7 @@ import type {Clock} from '../core/clock.ts'
 import type {ProviderWait} from '../opencode/output/agent-report.ts'
 import {explainPermission, type PermissionRequest} from '../opencode/output/permission-request.ts'
 import {providerRefusal, type ProviderTrouble} from '../opencode/output/provider-trouble.ts'
+import type {AgentState} from '../protocol/agent-state.ts'
 import type {AgentSigns} from './agent-signs.ts'
 import type {Deadlines, StopReason} from './executor.ts'
 
@@ -22,6 +23,8 @@ export type WatchdogOptions = {
   describe: () => string
   /** The agent waits for its provider, or no longer. Called for each change. */
   onWait: (wait: ProviderTrouble | undefined) => void
+  /** The agent does something else now. Called for each change. */
+  onState: (state: AgentState) => void
 }
 
 export type Watchdog = {
@@ -46,11 +49,13 @@ export function createWatchdog(options: WatchdogOptions): Watchdog {
   let waitedAt = startedAt
   let askedAt: number | undefined
   const noteWait = waitNotifier(options.onWait)
+  const noteState = stateNotifier(options.onState)
 
   /** The deadline that has passed, or the ms until the next check. */
   const check = (): StopReason | number => {
     const now = clock.monotonic()
-    const {workedAt = startedAt, isToolRunning: hasTool, wait} = signs(outputAt !== undefined)
+    const {workedAt = startedAt, isToolRunning: hasTool, wait, state} = signs(outputAt !== undefined)
+    noteState(state)
     const isWaiting = wait !== undefined && (wait.until === undefined || clock.now() < wait.until)
     noteWait(isWaiting ? wait : undefined)
     if (isWaiting) {
@@ -124,6 +129,17 @@ function waitNotifier(onWait: WatchdogOptions['onWait']) {
     if (key === noted) return
     noted = key
     onWait(wait && providerRefusal(wait))
+  }
+}
+
+/** Passes on each state once. */
+function stateNotifier(onState: WatchdogOptions['onState']) {
+  let noted = ''
+  return (state: AgentState) => {
+    const key = `${state.state} ${state.what} ${state.since}`
+    if (key === noted) return
+    noted = key
+    onState(state)
   }
 }
 

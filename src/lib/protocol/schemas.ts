@@ -1,4 +1,5 @@
 import * as v from 'valibot'
+import {wireAgentStateSchema} from './agent-state.ts'
 import {taskStatuses} from './statuses.ts'
 
 /**
@@ -28,6 +29,9 @@ export const usageSchema = v.object({
   duration_ms: v.optional(v.nullable(v.number()), null),
 })
 export type Usage = v.InferOutput<typeof usageSchema>
+
+/** A state that only another version knows is as good as none. */
+const knownState = v.fallback(v.optional(v.nullable(wireAgentStateSchema), null), null)
 
 export const taskSchema = v.object({
   id: v.pipe(v.string(), v.minLength(1)),
@@ -60,6 +64,8 @@ export const taskSchema = v.object({
   usage: v.optional(v.nullable(usageSchema), null),
   /** Why a pending task waits, or why its agent waits for a provider, for people. Ours; absent if unknown. */
   waiting: v.optional(v.nullable(v.string()), null),
+  /** What the agent of a running task does now. Ours; only in the answer to a request for one task. */
+  agent_state: v.optional(knownState),
 })
 export type Task = v.InferOutput<typeof taskSchema>
 
@@ -154,7 +160,12 @@ export const registerCodebaseSchema = v.object({
 export type RegisterCodebase = v.InferInput<typeof registerCodebaseSchema>
 
 /** An active run: its identity, and why its agent waits, for people. A task that runs again is another run. */
-const runSchema = v.object({id: required, attempt: v.optional(count, 0), waiting: maybe})
+const runSchema = v.object({
+  id: required,
+  attempt: v.optional(count, 0),
+  waiting: maybe,
+  state: knownState,
+})
 
 /** The body may be empty, as the existing worker's is. */
 export const heartbeatSchema = v.object({

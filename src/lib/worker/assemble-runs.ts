@@ -24,6 +24,7 @@ import type {SuperviseRun} from './run/run-setup.ts'
 import {taskRun, type RunTask} from './run/run-task.ts'
 import {RunUploader} from './run/run-uploader.ts'
 import {sessionReporter} from './run/session-report.ts'
+import {stateReports} from './run/state-reports.ts'
 import {runSupervisor} from './run/supervise-run.ts'
 import {TaskRunner} from './run/task-runner.ts'
 import type {WorkerOptions} from './worker-options.ts'
@@ -70,6 +71,11 @@ export function assembleRuns(
   const supervise = runSupervisor({
     ...{journal, uploader, clock, emit, workerId, folders, disk, reportSession, health, providers, clearLeftLocks},
     reportWaits: () => void registration.heartbeatNow(signal),
+    reportStates: stateReports({
+      ...{clock, signal},
+      active: () => runner.active,
+      heartbeat: () => void registration.heartbeatNow(signal),
+    }),
     redact: (text) => redaction.current()?.(text) ?? text,
     withheld: () => withheldVariables(options.storage?.env ?? {}, config.env_allow),
   })

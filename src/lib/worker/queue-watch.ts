@@ -52,9 +52,10 @@ export class QueueWatch {
     const {codebases, emit} = this.#options
     const found = await this.#pending(signal)
     const ours = found.filter(({status, codebase_id: id}) => status === 'pending' && codebases.pathOf(id) !== undefined)
-    const tasks = ours.slice(0, pageRows).map(({id, title, waiting, created_at: created}) => ({
+    const tasks = ours.slice(0, pageRows).map(({id, title, waiting, created_at: created, codebase_id: codebase}) => ({
       id,
       title,
+      path: codebases.pathOf(codebase) ?? '',
       reason: waiting,
       since: parseTime(created) ?? null,
     }))

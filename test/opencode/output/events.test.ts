@@ -4,7 +4,7 @@ import {lineSplitter} from '../../../src/lib/opencode/output/line-splitter.ts'
 import * as lines from '../../support/agent-lines.ts'
 
 test('reads each kind of line', () => {
-  expect(readFact(lines.stepStart())).toEqual({type: 'step-start', sessionId: 'ses_1'})
+  expect(readFact(lines.stepStart())).toEqual({type: 'step-start', at: 1, sessionId: 'ses_1'})
   expect(readFact(lines.text('hi', 'msg_2'))).toMatchObject({
     type: 'text',
     text: 'hi',

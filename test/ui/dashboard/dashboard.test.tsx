@@ -18,7 +18,7 @@ test('the header shows the worker, its connection with time, and its tasks', asy
   await screen.shows('Fix the login page')
   expect(screen.lines()[0]).toMatch(new RegExp(`^ box-api running +● stream since ${timeOfDay(noon + 5000)}$`))
   expect(screen.lines()[1]).toMatch(/^ http:\/\/plane\.test +slots 2\/4 · 1 waiting · 0 done$/)
-  expect(screen.lines()[2]).toBe('[1 Tasks 2] 2 Output  3 Log  4 Codebases  5 History')
+  expect(screen.lines()[2]).toBe('[1 Tasks 3] 2 Output  3 Log  4 Codebases  5 History')
   screen.emit(
     {type: 'link.changed', link: 'down', reason: 'nothing listens there'},
     {type: 'pause.changed', isPaused: true},
@@ -29,7 +29,9 @@ test('the header shows the worker, its connection with time, and its tasks', asy
 test('tasks: active tasks, waiting tasks with reasons, and below them the latest output of the selected task', async () => {
   using screen = draw(busy())
   await screen.shows(/❯ aaaaaaaa running +[\ddh: ]+ +api +Fix the login page/)
-  expect(screen.lines().join('\n')).toMatch(/── 1 waiting ─+\n {2}cccccccc waits +[\ddh: ]+ +Later +no slot is free/)
+  expect(screen.lines().join('\n')).toMatch(
+    / {2}bbbbbbbb running +[\ddh: ]+ +api +Write the manual +write MANUAL\.md\n {2}cccccccc waits +[\ddh: ]+ +Later +no slot is free/,
+  )
   await screen.shows(
     /── aaaaaaaa Fix the login page ─+\nrunning {2}build {2}pid 4711 {2}\/srv\/api\nread src\/login\.ts/,
   )
@@ -50,6 +52,27 @@ test('a selected task stays selected when others change; when it disappears, the
   screen.emit({type: 'task.reported', taskId: 'bbbbbbbb-2', status: 'completed'})
   await screen.hides('bbbbbbbb')
   expect(screen.lines().join('\n')).toMatch(/❯ (cccccccc|dddddddd)/)
+})
+
+test('what an agent does now is shown with a clock, in the list and with its output', async () => {
+  const now = Date.now()
+  const doing = {
+    type: 'task.state',
+    taskId: 'aaaaaaaa-1',
+    state: 'tool',
+    what: 'bash npm test',
+    since: now - 62_000,
+  } as const
+  using screen = draw(after(connected(), ...running('aaaaaaaa-1', 'Fix it')), {columns: 120})
+  await screen.shows('No output yet.')
+  screen.emit({...doing, state: 'starting', what: '', since: now - 5000})
+  await screen.shows(/❯ aaaaaaaa running .* Fix it +OpenCode is starting, 5 s/)
+  await screen.hides('No output yet.')
+  screen.emit(doing)
+  await screen.shows(/❯ aaaaaaaa running .* Fix it +running bash npm test, 1:02/)
+  await screen.shows(/── aaaaaaaa Fix it ─+\nrunning .*\n▸ running bash npm test, 1:02/)
+  screen.emit({type: 'task.stopping', taskId: 'aaaaaaaa-1', reason: 'cancelled'})
+  await screen.hides('npm test')
 })
 
 test('output: all retained lines of a task, followed until the user scrolls up, also after its end', async () => {
@@ -106,7 +129,7 @@ test('history: outcomes, newest first, with duration and the error of the select
 
 test('tab and the arrow keys cycle through the panes', async () => {
   using screen = draw(busy())
-  for (const pane of ['2 Output', '3 Log', '4 Codebases', '5 History', '1 Tasks 2']) {
+  for (const pane of ['2 Output', '3 Log', '4 Codebases', '5 History', '1 Tasks 3']) {
     await screen.press('\t')
     await screen.shows(`[${pane}]`)
   }
@@ -114,10 +137,10 @@ test('tab and the arrow keys cycle through the panes', async () => {
   await screen.press(keys.left)
   await screen.shows('[5 History]')
   await screen.press(keys.right, '\u001b[Z', keys.escape)
-  await screen.shows('[1 Tasks 2]')
+  await screen.shows('[1 Tasks 3]')
 })
 
-test('cancelling asks first, and for a waiting task it prints the command', async () => {
+test('cancelling asks first, for a running and for a waiting task', async () => {
   using screen = draw(busy())
   await screen.press('c')
   await screen.shows(/Cancel task aaaaaaaa \(Fix the login page\)\? +y\/n/)
@@ -126,12 +149,44 @@ test('cancelling asks first, and for a waiting task it prints the command', asyn
   await screen.press('c', 'x', 'y')
   await expect.poll(() => screen.done).toEqual(['cancel aaaaaaaa-1'])
   await screen.press('j', 'j', 'c')
-  await screen.shows('To cancel a waiting task: a2a-worker tasks cancel cccccccc-3')
-  await screen.press('j')
-  await screen.hides('To cancel a waiting task')
+  await screen.shows('Cancel task cccccccc (Later)?')
+  await screen.press('y')
+  await expect.poll(() => screen.done).toEqual(['cancel aaaaaaaa-1', 'cancel cccccccc-3'])
 })
 
-test('pause, resume, drain and leave reach the worker, the last two after a question', async () => {
+test('the empty list says how to create a task, and n creates one for a codebase that tab chooses', async () => {
+  using screen = draw(
+    after(connected(), {type: 'codebase.registered', codebaseId: 'cb2', name: 'web', path: '/srv/web'}),
+  )
+  await screen.shows('Press n to create one, or run: a2a-worker tasks create "Fix the failing test"')
+  await screen.press('n', 'F', 'ix', ' it!', '\u007f')
+  await screen.shows(/ New task for api \(tab: next codebase\): Fix it▏$/)
+  await screen.press('\t', ' quickly and do not stop', '\r')
+  await screen.shows('Created task eeeeeeee.')
+  await screen.press('n', keys.escape, 'n', 'one line\nanother', '\r', 'n', 'typed\r', 'n', 'x', '\u0003')
+  await expect
+    .poll(() => screen.done)
+    .toEqual(['create cb2 Fix it quickly and do not stop', 'create cb1 one line\nanother', 'create cb1 typed'])
+  await screen.hides('New task')
+})
+
+test('a worker without a codebase creates no task', async () => {
+  using screen = draw(newView())
+  await screen.press('n')
+  await screen.shows('No codebase is served.')
+})
+
+test('leaving asks only if a task is active', async () => {
+  using idle = draw(connected())
+  await idle.press('q')
+  await expect.poll(() => idle.done).toEqual(['leave'])
+  using screen = draw(busy())
+  await screen.press('q')
+  await screen.shows('Quit? The worker takes no more tasks and finishes the 2 active.')
+  expect(screen.done).toEqual([])
+})
+
+test('pause, resume, drain and leave reach the worker, draining after a question', async () => {
   using screen = draw(connected())
   await screen.press('p')
   await expect.poll(() => screen.done).toEqual(['pause'])
@@ -139,9 +194,7 @@ test('pause, resume, drain and leave reach the worker, the last two after a ques
   await screen.shows(/Paused: the worker takes no tasks[^]*p resume/)
   await screen.press('p', 'd')
   await screen.shows(/Take no more tasks, and stop the worker/)
-  await screen.press('y', 'q')
-  await screen.shows('Quit? The worker takes no more tasks.')
-  await screen.press('y', '\u0003')
+  await screen.press('y', 'q', '\u0003')
   await expect.poll(() => screen.done).toEqual(['pause', 'resume', 'drain', 'leave', 'leave'])
   await screen.press('\u000c', '\u001a')
   await expect.poll(() => screen.done.slice(5)).toEqual(['repaint', 'stop'])
@@ -258,8 +311,10 @@ test('a thousand events a second are drawn about ten times a second; without eve
 test('an empty task list says why it is empty', async () => {
   using screen = draw(after(newView(), {type: 'phase.changed', from: 'idle', to: 'starting'}))
   await screen.shows('Starting.')
+  screen.emit({type: 'startup.changed', step: 'asking OpenCode for its version', at: Date.now()} as never)
+  await screen.shows(/History\n\n {2}Starting: asking OpenCode for its version, \d s/)
   screen.emit({type: 'notice', level: 'warn', text: 'nothing listens there. Trying again.'})
-  await screen.shows(/History\n\n {2}nothing listens there\. Trying again\./)
+  await screen.shows(/ {2}Starting: asking .*\n {2}nothing listens there\. Trying again\./)
   screen.emit({type: 'phase.changed', from: 'starting', to: 'running'})
   await screen.shows('No codebase is served')
   screen.emit({type: 'codebase.registered', codebaseId: 'cb1', name: 'api', path: '/srv/api'})

@@ -1,8 +1,9 @@
 import {existsSync, readFileSync, writeFileSync} from 'node:fs'
 import {join} from 'node:path'
 import {expect, test} from 'vitest'
-import {root} from '../../support/cli.ts'
+import {root, stubAgent} from '../../support/cli.ts'
 import {startFleet} from '../../support/fleet.ts'
+import {startProxy} from '../../support/proxy.ts'
 import {repository, until} from '../../support/scratch.ts'
 import {openTerminal, type Terminal} from '../../support/terminal.ts'
 
@@ -140,7 +141,7 @@ test('SIGHUP reloads under the dashboard too, and the dashboard shows the new sl
   await terminal.shows('slots 0/7')
   terminal.press('3')
   await terminal.shows('Settings reloaded: max_concurrent_tasks')
-  terminal.press('q', 'y')
+  terminal.press('q')
   await isEnded(terminal)
 })
 
@@ -186,7 +187,7 @@ test('Ctrl-Z returns the terminal and fg takes it again, also after SIGSTOP', as
   await terminal.hides('Stopped')
   terminal.press('4')
   await terminal.shows('[4 Codebases]')
-  terminal.press('q', 'y')
+  terminal.press('q')
   await isEnded(terminal)
 })
 
@@ -264,4 +265,87 @@ test('without the dashboard log lines are printed; with stderr redirected there 
   terminal.press('C-c')
   await isEnded(terminal)
   expect(readFileSync(join(fleet.path, 'log'), 'utf8')).toContain('Worker is stopped')
+})
+
+test('n creates a task and c cancels a waiting one, in the dashboard of the worker and in an attached one', async () => {
+  await using fleet = await startFleet()
+  const [path = ''] = twoCodebases(fleet)
+  using terminal = await startHere(fleet, {codebases: [path]})
+  using attached = await openTerminal({cwd: fleet.path, env: fleet.env})
+  await terminal.shows('Press n to create one')
+  terminal.press('n')
+  await terminal.shows('New task for a:')
+  terminal.type('@hang @lines=1')
+  terminal.press('Enter')
+  await terminal.shows(/Created task [0-9a-f]{8}\.|❯ .* running .* @hang/)
+  attached.run('dashboard')
+  await attached.shows(/❯ .* running .* @hang/)
+  for (const [i, screen] of [terminal, attached].entries()) {
+    screen.press('n')
+    await screen.shows('New task for a:')
+    screen.type(`Later ${i}`)
+    screen.press('Enter')
+    await screen.shows(new RegExp(`waits .* Later ${i}`))
+    screen.press('j', 'c')
+    await screen.shows(/Cancel task .* \(Later \d\)\?/)
+    screen.press('y')
+    await screen.hides(`Later ${i}`)
+  }
+  const tasks = (await fleet.http.call('GET', '/v1/opencode/tasks?limit=9&order=oldest')).body
+  expect(tasks.map(({title, status}: Record<string, string>) => `${title} ${status}`)).toEqual([
+    '@hang @lines=1 running',
+    'Later 0 cancelled',
+    'Later 1 cancelled',
+  ])
+  attached.press('q')
+  await isEnded(attached)
+})
+
+/** An OpenCode that prints its version when this file exists. */
+function slowOpenCode(folder: string) {
+  const [binary, isReady] = [join(folder, 'slow-opencode'), join(folder, 'is-ready')]
+  const wait = `if [ "$1" = --version ]; then until [ -e ${isReady} ]; do sleep 0.1; done; fi`
+  writeFileSync(binary, `#!/bin/sh\n${wait}\nexec ${stubAgent} "$@"\n`, {mode: 0o755})
+  return {binary, ready: () => writeFileSync(isReady, '')}
+}
+
+test('the dashboard of a start is drawn before anything is waited for, and says what it waits for', async () => {
+  await using fleet = await startFleet()
+  const [path = ''] = twoCodebases(fleet)
+  const {binary, ready} = slowOpenCode(fleet.path)
+  await using proxy = await startProxy(fleet.url)
+  proxy.rule = () => 'silence'
+  using terminal = await openTerminal({cwd: fleet.path, env: {...fleet.env, OPENCODE_BIN_PATH: binary}})
+  terminal.run('start', '--server', proxy.url, '--name', 'w', '--codebase', path)
+  await terminal.shows(/w idle[^]*Starting: asking OpenCode for its version, \d+ s/)
+  ready()
+  await terminal.shows(new RegExp(`w starting[^]*Starting: registering with ${proxy.url}, \\d+ s`))
+  terminal.press('n')
+  await terminal.shows('No codebase is served.')
+  proxy.rule = () => 'pass'
+  proxy.cut(/./)
+  await terminal.shows(/w running[^]*Press n to create one/)
+  terminal.press('q')
+  await isEnded(terminal)
+})
+
+test('q leaves a start at once, and a start that fails restores the terminal and says why', async () => {
+  await using fleet = await startFleet()
+  const [path = ''] = twoCodebases(fleet)
+  const {binary} = slowOpenCode(fleet.path)
+  using terminal = await openTerminal({cwd: fleet.path, env: {...fleet.env, OPENCODE_BIN_PATH: binary}})
+  terminal.type(`clear; echo ${before}`)
+  terminal.press('Enter')
+  await terminal.shows(new RegExp(`^${before}$`, 'm'))
+  const start = ['start', '--server', fleet.url, '--name', 'w', '--codebase', path]
+  terminal.run(...start)
+  await terminal.shows('Starting: asking OpenCode')
+  terminal.press('q')
+  await isEnded(terminal)
+  await terminal.isRestored(before)
+  writeFileSync(binary, '#!/bin/sh\nsleep 0.5\necho no version\n')
+  terminal.run(...start)
+  await terminal.shows(/Error: .*\n? +→/)
+  await isEnded(terminal)
+  await terminal.isRestored('')
 })

@@ -3,7 +3,7 @@ import {expect, test} from 'vitest'
 import {workerStatusSchema} from '../../../src/lib/control/messages.ts'
 import {statusFromView, viewFromStatus} from '../../../src/lib/ui/view/snapshot.ts'
 import {workerDetails} from '../../../src/lib/ui/text/worker-view.ts'
-import {after, connected, finished, noon, running, said} from '../../support/views.ts'
+import {after, connected, finished, newView, noon, running, said} from '../../support/views.ts'
 
 const facts = {pid: 1, version: '1', free: 3, worker_id: 'w1', server: 'http://plane.test', disk: null}
 /** The status as the socket transfers it. */
@@ -15,15 +15,17 @@ test('a view restored from the status equals the view of the worker', () => {
     ...running('a'),
     ...running('b'),
     said('a', 'one'),
+    {type: 'task.state', taskId: 'a', state: 'tool', what: 'bash npm test', since: noon - 3000},
     finished('b', 'failed', 'no'),
     {type: 'task.refused', taskId: 'b', reason: 'Task b not found', kept: null},
     {type: 'codebase.refused', name: 'web', path: '/srv/web', reason: 'gone'},
-    {type: 'task.waiting', taskId: 'c', title: 'C', reason: 'no slot is free'},
+    {type: 'task.waiting', taskId: 'c', title: 'C', reason: 'no slot is free', path: '/srv/api'},
     {type: 'pause.changed', isPaused: true},
     {type: 'stop.requested', step: 'drain', by: 'SIGTERM', hint: 'bye'},
   )
   const status = sent(statusFromView(view, facts, noon + 10_000))
   expect(viewFromStatus(status, 0)).toEqual(view)
+  expect(workerDetails(status, noon)).toContain('(running bash npm test, 3 s)')
   expect(workerDetails(status, noon)).toContain('reports refused by the server\n  b  failed  Task b not found')
 })
 
@@ -99,4 +101,11 @@ test('fields that an older worker does not send get defaults', () => {
     tasks: [{id: 'a', lines: {dropped: 0, items: []}}],
     totals: {completed: 0, cost: 0},
   })
+})
+
+test('an attached dashboard too shows what a start waits for', () => {
+  const view = after(newView(), {type: 'startup.changed', step: 'asking OpenCode for its version'})
+  expect(viewFromStatus(sent(statusFromView(view, facts, noon)), 0).startup).toEqual(view.startup)
+  expect(after(view, {type: 'phase.changed', from: 'idle', to: 'starting'}).startup).toEqual(view.startup)
+  expect(after(view, {type: 'phase.changed', from: 'starting', to: 'running'}).startup).toBeNull()
 })

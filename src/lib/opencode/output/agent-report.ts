@@ -10,6 +10,8 @@ const lineSchema = v.variant('type', [
     session: v.string(),
     call: v.string(),
     tool: v.string(),
+    /** What it does: a command, a path, … Empty until its input is complete. */
+    title: v.optional(v.string(), ''),
     isOpen: v.boolean(),
   }),
   v.object({type: v.literal('idle'), at: v.number(), session: v.string()}),
@@ -35,7 +37,7 @@ export type ProviderWait = {
   until: number | undefined
 }
 
-type OpenCall = {session: string; tool: string; since: number}
+type OpenCall = {session: string; tool: string; title: string; since: number}
 
 /** A tool whose call is open while another session works. */
 const subagent = 'task'
@@ -45,6 +47,8 @@ const maxMessageChars = 2000
 export class AgentReport {
   /** Whether the plugin was loaded. Otherwise nothing is known. */
   isPresent = false
+  /** When the model was asked last, or a tool call ended last. Undefined before the first request. In Unix ms. */
+  busySince: number | undefined
   readonly #calls = new Map<string, OpenCall>()
   readonly #waits = new Map<string, ProviderWait>()
   readonly #series = new Map<string, number>()
@@ -56,13 +60,14 @@ export class AgentReport {
     switch (fact.type) {
       case 'started': // calls of an earlier process of the run are over
         this.isPresent = true
+        this.busySince = undefined
         this.#calls.clear()
         this.#waits.clear()
         break
       case 'tool':
+        this.busySince = fact.at
         if (!fact.isOpen) this.#calls.delete(fact.call)
-        else if (!this.#calls.has(fact.call))
-          this.#calls.set(fact.call, {session: fact.session, tool: fact.tool, since: fact.at})
+        else this.#open(fact)
         break
       case 'retry': {
         if (fact.attempt <= 1) this.#series.set(fact.session, fact.at)
@@ -72,6 +77,7 @@ export class AgentReport {
         break
       }
       case 'busy':
+        this.busySince ??= fact.at
         this.#waits.delete(fact.session)
         break
       case 'idle':
@@ -84,6 +90,28 @@ export class AgentReport {
   /** The longest wait for the provider, of the session or of its subagents. */
   get wait(): ProviderWait | undefined {
     return [...this.#waits.values()].sort((a, b) => (b.until ?? 0) - (a.until ?? 0))[0]
+  }
+
+  #open({
+    call,
+    session,
+    tool,
+    title,
+    at,
+  }: {
+    call: string
+    session: string
+    tool: string
+    title: string
+    at: number
+  }): void {
+    const {since = at} = this.#calls.get(call) ?? {}
+    this.#calls.set(call, {session, tool, title, since})
+  }
+
+  /** The open call that began last. A subagent's own calls begin after the call that started it. */
+  get newestTool(): {tool: string; title: string; since: number} | undefined {
+    return [...this.#calls.values()].at(-1)
   }
 
   /** The names of the tools whose calls are open. */

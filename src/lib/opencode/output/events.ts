@@ -6,7 +6,7 @@ export type StepTokens = {input: number; output: number; reasoning: number; cach
 /** A parsed line of `opencode run --format json`. Any line may name the session. */
 export type AgentFact = {sessionId?: string | undefined} & (
   | {type: 'session'}
-  | {type: 'step-start'}
+  | {type: 'step-start'; at: number}
   | {type: 'tool'; tool: string; status: string; title: string; error: string}
   | {type: 'text'; messageId: string; text: string; synthetic: boolean}
   | {type: 'step-finish'; at: number; reason: string; tokens: StepTokens; cost: number}
@@ -52,7 +52,7 @@ function factOf(event: Fields): AgentFact {
   const part = fieldsOf(event['part'])
   switch (event['type']) {
     case 'step_start':
-      return {type: 'step-start'}
+      return {type: 'step-start', at: numberOf(event['timestamp'])}
     case 'tool_use':
       return toolFact(part)
     case 'text': {

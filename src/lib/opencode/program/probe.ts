@@ -4,6 +4,7 @@ import {delimiter, join} from 'node:path'
 import * as v from 'valibot'
 import {readStateJson, writePrivateFile} from '../../config/state-directory.ts'
 import {ExpectedError} from '../../core/errors.ts'
+import {aborted} from '../../core/request-signal.ts'
 import {isExecutableFile} from './locate.ts'
 
 /** What is known about an OpenCode program. */
@@ -20,6 +21,8 @@ export type ProbeOptions = {
   file?: string
   onSlow?: (text: string) => void
   patience?: Patience
+  /** Ends the wait. */
+  signal?: AbortSignal
 }
 
 /** In ms. After `known`, an earlier answer is used; after `slow`, the wait is reported; after `most`, it is given up. */
@@ -41,14 +44,17 @@ const supported = [1, 1, 65] as const
 export async function probeOpenCode(
   binary: string,
   env: NodeJS.ProcessEnv,
-  {file, onSlow = () => {}, patience = defaultPatience}: ProbeOptions = {},
+  {file, onSlow = () => {}, patience = defaultPatience, signal}: ProbeOptions = {},
 ): Promise<OpenCodeProbe> {
   const known = file === undefined ? undefined : readKnown(file, binary)
   using asked = askProgram(binary, env, patience.most)
   using slow = timer(patience.slow)
   using enough = timer(patience.known)
   void slow.elapsed.then(() => onSlow(`OpenCode at ${binary} is slow to print its version. Waiting for it.`))
-  await Promise.race([asked.answer, ...(known ? [enough.elapsed] : [])])
+  const givenUp = signal ? [aborted(signal)] : []
+  await Promise.race([asked.answer, ...givenUp, ...(known ? [enough.elapsed] : [])])
+  if (signal?.aborted && !asked.hasAnswered())
+    throw new ExpectedError('Stopped while OpenCode was asked for its version.', {code: 'STOPPED', exit: 'interrupted'})
   if (known && !asked.hasAnswered()) {
     onSlow(`OpenCode at ${binary} is slow to print its version. The one seen before is used: ${known.version}.`)
     return withWarnings(known.version, new Set(known.flags), env)

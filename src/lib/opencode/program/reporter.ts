@@ -29,10 +29,13 @@ const touch = () => {
   } catch {}
 }
 
+const titleOf = ({command, filePath, pattern, url, description} = {}) =>
+  String(command ?? filePath ?? pattern ?? url ?? description ?? '').slice(0, 200)
+
 export const A2AReporter = async () => {
   if (!file) return {}
   const providers = new Map()
-  const open = new Set()
+  const open = new Map()
   let touchedAt = 0
   write({type: 'started'})
   return {
@@ -41,11 +44,14 @@ export const A2AReporter = async () => {
       if (type === 'session.status' && status)
         write({...status, session, provider: providers.get(session)}) // its type is busy, retry or idle
       if (part?.type === 'tool') {
-        const isOpen = part.state?.status === 'pending' || part.state?.status === 'running'
-        if (isOpen !== open.has(part.callID)) {
-          if (isOpen) open.add(part.callID)
+        // The input is complete once the call runs. Before that, only the name of the tool is known.
+        const status = part.state?.status
+        const isOpen = status === 'pending' || status === 'running'
+        if (status !== open.get(part.callID) && (isOpen || open.has(part.callID))) {
+          if (isOpen) open.set(part.callID, status)
           else open.delete(part.callID)
-          write({type: 'tool', session: part.sessionID, call: part.callID, tool: part.tool, isOpen})
+          const title = status === 'running' ? titleOf(part.state.input) : ''
+          write({type: 'tool', session: part.sessionID, call: part.callID, tool: part.tool, title, isOpen})
         }
       }
       if (/^(message|session)\\./.test(type) && Date.now() - touchedAt > 500) {

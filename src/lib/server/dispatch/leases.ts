@@ -1,4 +1,5 @@
 import type {Clock} from '../../core/clock.ts'
+import type {AgentState} from '../../protocol/agent-state.ts'
 
 /** The lease of a running task. */
 export type Lease = {
@@ -21,6 +22,8 @@ export type Lease = {
   cancelledAt?: number | undefined
   /** Why its agent waits, for people. */
   waiting?: string | undefined
+  /** What its agent does, since this monotonic time. */
+  state?: {state: AgentState['state']; what: string; since: number} | undefined
 }
 
 type Presence = {

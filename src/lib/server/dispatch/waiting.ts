@@ -1,4 +1,5 @@
 import {parseTime} from '../../core/clock.ts'
+import type {WireAgentState} from '../../protocol/agent-state.ts'
 import {globalCodebase, pendingCodebase} from '../../protocol/routes.ts'
 import type {Parts} from './parts.ts'
 import type {StoredTask} from '../store/store.ts'
@@ -11,6 +12,12 @@ function runningReason({id}: StoredTask, {roster, leases, clock}: Pick<Parts, 'r
   if (lease?.cancelledAt === undefined) return lease?.waiting ?? null
   const seconds = Math.max(0, Math.ceil((lease.cancelledAt - clock.monotonic()) / 1000))
   return `worker ${roster.profile(lease.workerId).name} cannot be stopped: the task counts as cancelled in ${seconds} s, and its agent may run on`
+}
+
+/** What the agent of a running task does now, as its worker has reported. */
+export function agentStateOf({id, status}: StoredTask, {leases, clock}: Parts): WireAgentState | null {
+  const known = status === 'running' ? leases.get(id)?.state : undefined
+  return known ? {state: known.state, what: known.what, for_ms: Math.round(clock.monotonic() - known.since)} : null
 }
 
 /** The reason, for people, why a pending task is not taken yet, or why the agent of a running task waits. */

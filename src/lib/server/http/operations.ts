@@ -32,6 +32,8 @@ export const parameters = {
   status: 'Only tasks with this status',
   worker_id: 'The worker',
   codebase_id: 'Only tasks of this codebase',
+  id_prefix: 'Only tasks whose id begins with this',
+  order: 'newest or oldest first; without it by priority, then oldest first. The answer repeats it in X-Order',
   agent_name: 'Name of the worker',
   since: 'Start: `next` of the previous page, or the id of an event',
   type: 'Only messages of this type',
@@ -197,7 +199,7 @@ export const operations: Record<Route, Partial<Record<Verb, Operation>>> = {
   tasks: {
     get: {
       summary: 'Tasks; with status=pending and no limit, those that a polling worker may take',
-      query: ['status', 'worker_id', 'codebase_id', 'limit', 'cursor'],
+      query: ['status', 'worker_id', 'codebase_id', 'id_prefix', 'order', 'limit', 'cursor'],
       answer: v.array(wire.taskSchema),
     },
   },

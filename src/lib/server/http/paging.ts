@@ -7,6 +7,9 @@ import {HttpError} from './http-error.ts'
 /** The header with the cursor of the next page. Absent on the last page. */
 export const nextCursorHeader = 'X-Next-Cursor'
 
+/** The header that says that a list has the requested order. A server that cannot sort does not send it. */
+export const orderHeader = 'X-Order'
+
 const maxLimit = 1000
 
 /** Reads the query's `limit`, capped to the maximum page size. */

@@ -1,6 +1,6 @@
 import {limits} from '../../protocol/limits.ts'
 import type {Database} from '../../core/sqlite.ts'
-import type {PendingTask, StoredTask, TaskPatch, TaskQuery, TaskStore} from './store.ts'
+import type {PendingTask, StoredTask, TaskOrder, TaskPatch, TaskQuery, TaskStore} from './store.ts'
 
 type Row = Record<string, unknown>
 type Parameters = Record<string, string | number | null>
@@ -70,7 +70,14 @@ export function sqliteTasks(database: Database): TaskStore {
   }
 }
 
-function* listTasks(database: Database, {after, ...query}: TaskQuery): Generator<StoredTask> {
+/** How a list is sorted, and which tasks come after a position in it. */
+const orders: Record<TaskOrder, {by: string; after: string}> = {
+  newest: {by: 'ORDER BY n DESC', after: 'n < :n'},
+  oldest: {by: 'ORDER BY n', after: 'n > :n'},
+}
+const queueOrder = {by: order, after: '(priority < :priority OR priority = :priority AND n > :n)'}
+
+function* listTasks(database: Database, {after, order: wanted, ...query}: TaskQuery): Generator<StoredTask> {
   const where = ['1']
   const parameters: Parameters = {}
   for (const key of ['status', 'codebase_id'] as const)
@@ -83,12 +90,17 @@ function* listTasks(database: Database, {after, ...query}: TaskQuery): Generator
       AND codebase_id IN (SELECT id FROM codebases WHERE worker_id = :worker_id))`)
     parameters['worker_id'] = query.worker_id
   }
+  if (query.id_prefix !== undefined) {
+    where.push('id >= :id_prefix AND substr(id, 1, length(:id_prefix)) = :id_prefix')
+    parameters['id_prefix'] = query.id_prefix
+  }
+  const sorting = wanted === undefined ? queueOrder : orders[wanted]
   if (after) {
-    where.push('(priority < :priority OR priority = :priority AND n > :n)')
-    Object.assign(parameters, after)
+    where.push(sorting.after)
+    Object.assign(parameters, wanted === undefined ? after : {n: after.n})
   }
 
-  const sql = `SELECT ${listed} FROM tasks WHERE ${where.join(' AND ')} ${order}`
+  const sql = `SELECT ${listed} FROM tasks WHERE ${where.join(' AND ')} ${sorting.by}`
   for (const row of database.prepare(sql).iterate(parameters)) yield toTask(row)
 }
 

@@ -46,9 +46,16 @@ export type TaskQuery = {
   codebase_id?: string | undefined
   /** Tasks that this worker holds or held, and unassigned ones of its codebases. */
   worker_id?: string | undefined
-  /** Only tasks after this position in the order (highest priority first, then oldest). */
+  /** Only tasks whose id begins with this. */
+  id_prefix?: string | undefined
+  /** Default: highest priority first, then oldest. */
+  order?: TaskOrder | undefined
+  /** Only tasks after this position in the order. */
   after?: {priority: number; n: number} | undefined
 }
+
+export const taskOrders = ['newest', 'oldest'] as const
+export type TaskOrder = (typeof taskOrders)[number]
 
 export interface TaskStore {
   insert(task: NewTask): void

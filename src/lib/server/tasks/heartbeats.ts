@@ -1,4 +1,5 @@
 import {isoTime} from '../../core/clock.ts'
+import type {WireAgentState} from '../../protocol/agent-state.ts'
 import {notFound} from '../http/http-error.ts'
 import type {Parts} from '../dispatch/parts.ts'
 import * as transitions from './transitions.ts'
@@ -6,7 +7,7 @@ import * as transitions from './transitions.ts'
 const maxWaitingChars = 500
 
 export type HeartbeatInput = {
-  running: {id: string; attempt: number; waiting?: string | null}[] | null
+  running: {id: string; attempt: number; waiting?: string | null; state?: WireAgentState | null}[] | null
   free: number | null
   paused: string | null
 }
@@ -33,15 +34,19 @@ export function recordHeartbeat(parts: Parts, workerId: string, {running, free, 
 }
 
 function reconcile(parts: Parts, workerId: string, running: NonNullable<HeartbeatInput['running']>): void {
-  const {store, leases, commits} = parts
+  const {store, leases, commits, clock} = parts
   const listed = new Map(running.map(({id, attempt}) => [id, attempt]))
-  const waits = new Map(running.map(({id, waiting}) => [id, waiting]))
+  const runs = new Map(running.map((run) => [run.id, run]))
   const isListed = (id: string, attempt: number) => [0, attempt].includes(listed.get(id) ?? -1)
   const mustBeListed = leases.sync(workerId)
   for (const lease of leases.heldBy(workerId)) {
     if (!isListed(lease.taskId, lease.attempt)) continue
     leases.renew(lease)
-    lease.waiting = waits.get(lease.taskId)?.slice(0, maxWaitingChars)
+    const {waiting, state} = runs.get(lease.taskId) ?? {}
+    lease.waiting = waiting?.slice(0, maxWaitingChars)
+    lease.state = state
+      ? {state: state.state, what: state.what.slice(0, maxWaitingChars), since: clock.monotonic() - state.for_ms}
+      : undefined
     const task = store.tasks.get(lease.taskId)
     if (task?.lost_since) transitions.renew(parts, task)
   }

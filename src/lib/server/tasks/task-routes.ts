@@ -6,18 +6,18 @@ import {mayActAs, mayManageTasks} from '../http/auth.ts'
 import {readBody} from '../http/body.ts'
 import type {AppEnv} from '../http/app-env.ts'
 import {addressOf, isPythonWorker} from '../http/peer.ts'
-import {notFound} from '../http/http-error.ts'
+import {HttpError, notFound} from '../http/http-error.ts'
 import {recordContact} from './heartbeats.ts'
-import {nextCursorHeader} from '../http/paging.ts'
+import {nextCursorHeader, orderHeader} from '../http/paging.ts'
 import type {Parts} from '../dispatch/parts.ts'
 import {isPseudoCodebase} from '../dispatch/roster.ts'
-import type {StoredTask} from '../store/store.ts'
+import {taskOrders, type StoredTask, type TaskOrder} from '../store/store.ts'
 import {anonymousPoll, claimableTasks} from './polls.ts'
 import {listTasks} from './task-lists.ts'
 import {requestTask} from './task-requests.ts'
 import {wireTask} from '../streams/task-view.ts'
 import {cancelTask, requireTask, reportStatus, retryTask} from './tasks.ts'
-import {waitingReason} from '../dispatch/waiting.ts'
+import {agentStateOf, waitingReason} from '../dispatch/waiting.ts'
 
 /** Routes of tasks: clients create and cancel them, workers report on them, both read them. */
 export function taskRoutes(app: Hono<AppEnv>, parts: Parts): void {
@@ -50,15 +50,19 @@ function creation(app: Hono<AppEnv>, parts: Parts): void {
 }
 
 function reading(app: Hono<AppEnv>, parts: Parts): void {
-  const shown = (task: StoredTask) => wireTask(task, waitingReason(task, parts))
+  const shown = (task: StoredTask) => ({
+    ...wireTask(task, waitingReason(task, parts)),
+    agent_state: agentStateOf(task, parts),
+  })
 
   app.get(routes.tasks, (c) => {
-    const {status, worker_id, codebase_id, limit, cursor} = c.req.query()
-    const isPoll = status === 'pending' && [codebase_id, limit, cursor].every((value) => value === undefined)
+    const {status, worker_id, codebase_id, id_prefix, order, limit, cursor} = c.req.query()
+    const isPoll =
+      status === 'pending' && [codebase_id, id_prefix, order, limit, cursor].every((value) => value === undefined)
     if (isPoll && worker_id !== undefined) return c.json(claimableTasks(parts, worker_id))
     const answer = isPoll && isPythonWorker(c) ? anonymousPoll(parts, addressOf(c)) : undefined
     if (answer) return c.json(answer)
-    return page(c, {status, worker_id, codebase_id, limit, cursor})
+    return page(c, {status, worker_id, codebase_id, id_prefix, order: readOrder(order), limit, cursor})
   })
 
   app.get(routes.codebaseTasks, (c) => {
@@ -74,8 +78,15 @@ function reading(app: Hono<AppEnv>, parts: Parts): void {
   function page(c: Context<AppEnv>, query: Parameters<typeof listTasks>[1]) {
     const {tasks, next} = listTasks(parts, query)
     if (next) c.header(nextCursorHeader, next)
+    if (query.order) c.header(orderHeader, query.order)
     return c.json(tasks)
   }
+}
+
+function readOrder(text: string | undefined): TaskOrder | undefined {
+  const order = taskOrders.find((known) => known === text)
+  if (text !== undefined && order === undefined) throw new HttpError(400, `order must be ${taskOrders.join(' or ')}`)
+  return order
 }
 
 function changes(app: Hono<AppEnv>, parts: Parts): void {

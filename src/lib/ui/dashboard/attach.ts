@@ -32,6 +32,7 @@ const isStoppedFor = ({phase, link}: View, reason: string) => phase === 'stopped
 const stoppedView = (view: View, reason: string, now: number): View => ({
   ...view,
   phase: 'stopped',
+  startup: null,
   farewell: null,
   isPaused: false,
   tasks: [],
@@ -42,13 +43,16 @@ const stoppedView = (view: View, reason: string, now: number): View => ({
 
 /** Controls for an attached dashboard. They send requests over the socket; `close` closes the dashboard. */
 export function socketControls(socket: string, close: () => void): Controls {
-  const send = async (request: ControlRequest) => {
-    if (!(await sendRequest(socket, request))) throw new Error('The worker does not run.')
+  const send = async (request: ControlRequest): Promise<unknown> => {
+    const answer = await sendRequest(socket, request)
+    if (!answer) throw new Error('The worker does not run.')
+    return answer.value
   }
   return {
-    cancel: (taskId) => send({op: 'cancel', task_id: taskId}),
-    setPaused: (isPaused) => send({op: isPaused ? 'pause' : 'resume'}),
-    drain: () => send({op: 'drain'}),
+    cancel: async (taskId) => void (await send({op: 'cancel', task_id: taskId})),
+    create: async (codebaseId, prompt) => String(await send({op: 'create-task', codebase_id: codebaseId, prompt})),
+    setPaused: async (isPaused) => void (await send({op: isPaused ? 'pause' : 'resume'})),
+    drain: async () => void (await send({op: 'drain'})),
     leave: close,
     isDetachable: true,
   }

@@ -2,7 +2,10 @@ import type {ViewStore} from '../view/view-store.ts'
 
 /** The actions of the dashboard. Each promise rejects with the reason if the action fails. */
 export type Controls = {
+  /** Stops an active task, or cancels a waiting one. */
   cancel: (taskId: string) => Promise<void>
+  /** Creates a task and resolves with its id. */
+  create: (codebaseId: string, prompt: string) => Promise<string>
   setPaused: (isPaused: boolean) => Promise<void>
   /** Takes no more tasks and exits when the running ones have finished. */
   drain: () => Promise<void>

@@ -25,7 +25,7 @@ export function Dashboard({store, controls, isColoured, onReady, onStop, onRepai
   const view = useSyncExternalStore(store.subscribe, store.get)
   const {columns, rows} = useWindowSize()
   const [screen, setScreen] = useScreen()
-  useTicker(view.tasks.length + view.waiting.length > 0)
+  useTicker(view.tasks.length + view.waiting.length > 0 || view.startup !== null)
   const {isDetachable} = controls
   // The last column stays free, so that a character that a terminal draws too wide does not wrap.
   const area = {width: columns - 1, height: rows, now: Date.now()}
@@ -33,7 +33,7 @@ export function Dashboard({store, controls, isColoured, onReady, onStop, onRepai
   useEffect(() => onReady(suspendTerminal), [onReady, suspendTerminal])
 
   useInput((input, inkKey) => {
-    for (const key of parseKeys(input, inkKey)) {
+    for (const key of parseKeys(input, inkKey, screen.current.draft !== undefined)) {
       const context = {view: store.get(), area: paneArea(area), isDetachable}
       const result = handleKey(screen.current, key, context)
       setScreen(result.screen)
@@ -44,8 +44,8 @@ export function Dashboard({store, controls, isColoured, onReady, onStop, onRepai
   function act(action: Action): void {
     if (action.type === 'suspend') return onStop()
     if (action.type === 'repaint') return onRepaint()
-    const failed = (error: unknown) => setScreen({...screen.current, notice: messageOf(error)})
-    runAction(action, controls).catch(failed)
+    const notify = (notice: string | void) => notice && setScreen({...screen.current, notice})
+    runAction(action, controls).then(notify, (error: unknown) => notify(messageOf(error)))
   }
 
   return (
@@ -57,8 +57,11 @@ export function Dashboard({store, controls, isColoured, onReady, onStop, onRepai
   )
 }
 
-async function runAction(action: Action, controls: Controls): Promise<void> {
+/** Resolves with a notice for the user, or with nothing. */
+async function runAction(action: Action, controls: Controls): Promise<string | void> {
   switch (action.type) {
+    case 'create':
+      return `Created task ${(await controls.create(action.codebaseId, action.prompt)).slice(0, 8)}.`
     case 'cancel':
       return controls.cancel(action.taskId)
     case 'pause':
@@ -95,7 +98,7 @@ function useTicker(isCounting: boolean): void {
 /** Longer input that arrives at once was pasted, and is ignored. */
 const maxTypedChars = 8
 
-function parseKeys(input: string, key: InkKey): Key[] {
+function parseKeys(input: string, key: InkKey, isTyping: boolean): Key[] {
   if (key.upArrow) return ['up']
   if (key.downArrow) return ['down']
   if (key.leftArrow) return ['left']
@@ -106,9 +109,19 @@ function parseKeys(input: string, key: InkKey): Key[] {
   if (key.end) return ['end']
   if (key.return) return ['enter']
   if (key.escape) return ['escape']
+  if (key.backspace || key.delete) return ['backspace']
   if (key.tab) return [key.shift ? 'shift-tab' : 'tab']
   if (key.ctrl) return [`ctrl-${input}`]
-  return key.meta || input.length > maxTypedChars ? [] : [...input]
+  if (key.meta) return []
+  if (isTyping) return typedKeys(input)
+  return input.length > maxTypedChars ? [] : [...input]
+}
+
+/** Text that arrives at once. A newline at its end is the enter key; newlines within belong to a pasted text. */
+function typedKeys(input: string): Key[] {
+  const text = input.replaceAll(/\r\n?/g, '\n')
+  const hasEnter = text.indexOf('\n') === text.length - 1 && text !== ''
+  return hasEnter ? [...text.slice(0, -1), 'enter'] : [...text]
 }
 
 const coloured: Record<Tone, TextProps> = {

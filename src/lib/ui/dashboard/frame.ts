@@ -1,6 +1,7 @@
 import type {Connection, Phase} from '../../events/worker-event.ts'
 import {cell, emptyRow, row, spread, type Area, type Cell, type Row, type Tone} from './cells.ts'
 import {codebasesPane} from './pane-codebases.ts'
+import {draftRow} from './draft.ts'
 import {historyPane} from './pane-history.ts'
 import {logPane} from './pane-log.ts'
 import {outputRows} from './pane-output.ts'
@@ -90,8 +91,9 @@ const titles: Record<Pane, string> = {
   history: 'History',
 }
 
-function tabsRow({tasks, ended}: View, {pane, isHelp}: Screen, width: number): Row {
-  const counts: Partial<Record<Pane, number>> = {tasks: tasks.length, history: ended.length}
+function tabsRow({tasks, waiting, waitingMore, ended}: View, {pane, isHelp}: Screen, width: number): Row {
+  const open = tasks.length + waiting.length + waitingMore
+  const counts: Partial<Record<Pane, number>> = {tasks: open, history: ended.length}
   const labels = panes.map((name, i) => `${i + 1} ${titles[name]}${counts[name] ? ` ${counts[name]}` : ''}`)
   const isRoomy = labels.join('').length + 2 * labels.length <= width
   const tab = (name: Pane, i: number): Cell => {
@@ -103,10 +105,11 @@ function tabsRow({tasks, ended}: View, {pane, isHelp}: Screen, width: number): R
 
 function footerRow({view, screen, width, isDetachable}: Scene): Row {
   if (screen.question) return spread(width, [cell(` ${screen.question.text}`, 'warn')], [cell('y/n', 'strong')])
+  if (screen.draft) return draftRow(screen, view, width)
   if (screen.notice) return row(width, cell(` ${screen.notice}`, 'warn'))
   if (view.farewell !== null && view.phase !== 'running') return row(width, cell(` ${view.farewell}`, 'warn'))
   const quit = isDetachable ? 'q close' : 'q quit'
-  const keys = ` ? help · ${quit} · tab pane · ↑↓ move · ⏎ output · c cancel · p ${view.isPaused ? 'resume' : 'pause'} · d drain`
+  const keys = ` ? help · ${quit} · n new · tab pane · ⏎ output · c cancel · p ${view.isPaused ? 'resume' : 'pause'} · d drain`
   return row(width, cell(keys, 'dim'))
 }
 
@@ -116,7 +119,8 @@ function helpRows({width, isDetachable}: Scene): Row[] {
     ['PgUp PgDn', 'scroll a page; Home and End (g, G): first and last'],
     ['tab ← → 1-5', 'switch the pane'],
     ['enter', 'show the output of the selected task, and back'],
-    ['c', 'cancel the selected task; confirm with y'],
+    ['n', 'create a task: type its prompt, then enter; escape leaves it'],
+    ['c', 'cancel the selected task, active or waiting; confirm with y'],
     ['p', 'pause and resume taking tasks'],
     ['d', 'drain: take no more tasks, exit after the running ones'],
     ['q', isDetachable ? 'close; the worker keeps running' : 'quit: drain, again: cancel tasks, again: exit at once'],

@@ -3,13 +3,22 @@ import {scrollableLog} from './pane-log.ts'
 import {scrollableOutput} from './pane-output.ts'
 import {endPosition} from './scrolling.ts'
 import {plainLine} from '../text/table.ts'
-import {isActive, listedTasks, panes, selectedRow, shownTask, type Action, type Pane, type Screen} from './screen.ts'
+import {draftKey, startDraft} from './draft.ts'
+import {
+  isActive,
+  listedTasks,
+  panes,
+  selectedRow,
+  shownTask,
+  type Action,
+  type KeyResult,
+  type Pane,
+  type Screen,
+} from './screen.ts'
 import type {View} from '../view/view.ts'
 
 /** The name of a key, or the character that it types. */
 export type Key = string
-
-export type KeyResult = {screen: Screen; action?: Action}
 
 export type KeyContext = {
   view: View
@@ -22,10 +31,12 @@ export type KeyContext = {
 /** The new screen after a key, and the action to run, if any. Pure. */
 export function handleKey(before: Screen, key: Key, context: KeyContext): KeyResult {
   const screen = {...before, notice: ''}
+  if (key === 'ctrl-c' && screen.draft) return {screen: {...screen, draft: undefined}}
   if (key === 'ctrl-c') return {screen: {...screen, question: undefined}, action: {type: 'leave'}}
   if (key === 'ctrl-z') return {screen, action: {type: 'suspend'}}
   if (key === 'ctrl-l') return {screen, action: {type: 'repaint'}}
   if (screen.question) return answerQuestion(screen, key)
+  if (screen.draft) return draftKey({...screen, draft: screen.draft}, key, context.view)
   if (screen.isHelp) return {screen: {...screen, isHelp: false}}
   return handleCommand(screen, key, context) ?? {screen: move(screen, key, context)}
 }
@@ -43,6 +54,8 @@ function handleCommand(screen: Screen, key: Key, {view, isDetachable}: KeyContex
       return {screen: {...screen, isHelp: true}}
     case 'c':
       return askToCancel(screen, view)
+    case 'n':
+      return {screen: startDraft(screen, view)}
     case 'p':
       return {screen, action: {type: view.isPaused ? 'resume' : 'pause'}}
     case 'd':
@@ -50,7 +63,9 @@ function handleCommand(screen: Screen, key: Key, {view, isDetachable}: KeyContex
         type: 'drain',
       })
     case 'q':
-      return isDetachable ? {screen, action: {type: 'leave'}} : askQuestion(screen, leaveText(view), {type: 'leave'})
+      return isDetachable || view.tasks.length === 0
+        ? {screen, action: {type: 'leave'}}
+        : askQuestion(screen, leaveText(view), {type: 'leave'})
     default:
       return undefined
   }
@@ -62,22 +77,18 @@ const askQuestion = (screen: Screen, text: string, action: Action): KeyResult =>
 
 function leaveText({phase, farewell, tasks}: View): string {
   if (farewell === null && phase !== 'draining' && phase !== 'stopping')
-    return `Quit? The worker takes no more tasks${tasks.length === 0 ? '' : ` and finishes the ${tasks.length} active`}.`
+    return `Quit? The worker takes no more tasks and finishes the ${tasks.length} active.`
   return 'Quit sooner? The active tasks are cancelled.'
 }
 
 function askToCancel(screen: Screen, view: View): KeyResult {
   const task = shownTask(view, screen)
-  if (isActive(task))
-    return askQuestion(screen, `Cancel task ${task.id.slice(0, 8)} (${plainLine(task.title, 40)})?`, {
-      type: 'cancel',
-      taskId: task.id,
-    })
-  const isWaiting = view.waiting.some(({id}) => id === task?.id)
-  const notice = isWaiting
-    ? `To cancel a waiting task: a2a-worker tasks cancel ${task?.id}`
-    : 'No active task is selected.'
-  return {screen: {...screen, notice}}
+  if (!isActive(task) && !view.waiting.some(({id}) => id === task?.id))
+    return {screen: {...screen, notice: 'No active or waiting task is selected.'}}
+  return askQuestion(screen, `Cancel task ${task?.id.slice(0, 8)} (${plainLine(task?.title ?? '', 40)})?`, {
+    type: 'cancel',
+    taskId: task?.id ?? '',
+  })
 }
 
 const steps: Record<string, (rows: number) => number> = {

@@ -1,15 +1,17 @@
 import {cell, emptyRow, row, rule, type Area, type Cell, type Row} from './cells.ts'
 import {wrap} from '../text/plain-text.ts'
 import {scrollable, visibleRows, type ScrollableTail} from './scrolling.ts'
-import {formatElapsed} from '../text/times.ts'
-import type {AnyTask} from '../view/view.ts'
+import {agentStateText} from '../../protocol/agent-state.ts'
+import {formatClock, formatElapsed} from '../text/times.ts'
+import type {AnyTask, TaskView} from '../view/view.ts'
 
 /** A task with the output of its agent: the newest lines, or lines from position `first` on. */
 export function outputRows(task: AnyTask | undefined, first: number | undefined, area: Area): Row[] {
   if (!task) return [emptyRow, row(area.width, cell('  No task to show.', 'dim'))]
   const head = outputHeader(task, area)
   const lines = scrollableOutput(task, area)
-  if (lines?.tail.items.length === 0) return [...head, row(area.width, cell('No output yet.', 'dim'))]
+  const isDoing = 'agentState' in task && task.agentState !== null
+  if (lines?.tail.items.length === 0 && !isDoing) return [...head, row(area.width, cell('No output yet.', 'dim'))]
   return [...head, ...(lines ? visibleRows(lines, first) : [])]
 }
 
@@ -25,6 +27,7 @@ const outputHeader = (task: AnyTask, area: Area): Row[] => [
   rule(area.width, `${task.id.slice(0, 8)} ${task.title}`),
   row(area.width, ...describeTask(task)),
   ...waitRows(task, area),
+  ...stateRows(task, area),
   ...errorRows(task, area),
 ]
 
@@ -45,6 +48,17 @@ function describeTask(task: AnyTask): Cell[] {
     ...part(task.path),
     ...part(task.sessionId),
   ]
+}
+
+/** What the agent of an active task does, and for how long. Undefined if that is unknown. */
+export function agentStateLine({phase, agentState}: TaskView, now: number): string | undefined {
+  if (agentState === null || phase !== 'running') return undefined
+  return `${agentStateText(agentState)}, ${formatClock(now - agentState.since)}`
+}
+
+function stateRows(task: AnyTask, {width, now}: Area): Row[] {
+  const line = 'agentState' in task && task.waiting === null ? agentStateLine(task, now) : undefined
+  return line === undefined ? [] : [row(width, cell(`▸ ${line}`, 'accent'))]
 }
 
 /** Why the agent waits for its provider. */

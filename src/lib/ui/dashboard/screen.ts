@@ -5,7 +5,9 @@ export type Pane = (typeof panes)[number]
 
 /** What a key triggers, apart from a change of the screen. */
 export type Action =
-  {type: 'cancel'; taskId: string} | {type: 'pause' | 'resume' | 'drain' | 'leave' | 'suspend' | 'repaint'}
+  | {type: 'cancel'; taskId: string}
+  | {type: 'create'; codebaseId: string; prompt: string}
+  | {type: 'pause' | 'resume' | 'drain' | 'leave' | 'suspend' | 'repaint'}
 
 export type Question = {readonly text: string; readonly action: Action}
 
@@ -20,9 +22,14 @@ export type Screen = {
   readonly scroll: number | undefined
   readonly isHelp: boolean
   readonly question: Question | undefined
+  /** The prompt of a new task while it is typed, and the codebase that it is for. */
+  readonly draft: {readonly codebaseId: string; readonly text: string} | undefined
   /** A message about the last key. The next key clears it. */
   readonly notice: string
 }
+
+/** The screen after a key, and the action to run, if any. */
+export type KeyResult = {screen: Screen; action?: Action}
 
 export const initialScreen: Screen = {
   pane: 'tasks',
@@ -31,6 +38,7 @@ export const initialScreen: Screen = {
   scroll: undefined,
   isHelp: false,
   question: undefined,
+  draft: undefined,
   notice: '',
 }
 

@@ -1,4 +1,6 @@
 import {parseTime} from '../../core/clock.ts'
+import {fittedTable, type Column, type Screen} from './fitted-table.ts'
+import {shortIds} from './short-ids.ts'
 import {age, plainLine, table} from './table.ts'
 
 export type ShownSession = {
@@ -9,16 +11,26 @@ export type ShownSession = {
   directory: string | null
 }
 
-/** Sessions as a table. `now` is in ms. */
-export function sessionTable(sessions: readonly ShownSession[], now: number): string {
+const columns: readonly Column[] = [
+  {heading: 'ID'},
+  {heading: 'TITLE', min: 16},
+  {heading: 'UPDATED'},
+  {heading: 'MESSAGES', omit: 1},
+  {heading: 'DIRECTORY', min: 12, keepsEnd: true, omit: 2},
+]
+
+/** Sessions as a table. On a terminal with short ids. `now` is in ms. */
+export function sessionTable(sessions: readonly ShownSession[], now: number, screen: Screen): string {
+  if (sessions.length === 0) return 'No sessions.'
+  const shorten = screen.width === undefined ? (id: string) => id : shortIds(sessions.map(({id}) => id))
   const rows = sessions.map(({id, title, updated, messageCount, directory}) => [
-    id,
+    shorten(id),
     plainLine(title, 50),
     age(parseTime(updated), now),
     messageCount === null ? '?' : String(messageCount),
     plainLine(directory ?? '-', 200),
   ])
-  return rows.length === 0 ? 'No sessions.' : table(rows, ['ID', 'TITLE', 'UPDATED', 'MESSAGES', 'DIRECTORY'])
+  return fittedTable(columns, rows, screen)
 }
 
 type Synced = {directory: string; sessions: number; changed: number; removed: number; messages: number}

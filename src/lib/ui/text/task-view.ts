@@ -1,38 +1,90 @@
 import {parseTime} from '../../core/clock.ts'
-import type {Codebase, Task} from '../../protocol/schemas.ts'
+import {agentStateText} from '../../protocol/agent-state.ts'
+import type {Codebase, Task, TaskStatus} from '../../protocol/schemas.ts'
+import {fittedTable, type Cell, type Column, type Screen} from './fitted-table.ts'
+import type {TextTone} from './paint.ts'
+import {shortIds} from './short-ids.ts'
 import {age, plainLine, table} from './table.ts'
+import {formatClock, formatElapsed} from './times.ts'
 
-/** Tasks as a table. `now` is in ms. */
-export function taskTable(tasks: readonly Task[], now: number): string {
-  const rows = tasks.map((task) => [
-    task.id,
-    task.status,
-    age(parseTime(task.created_at), now),
-    `${plainLine(task.title, 50)}${task.waiting ? ` (${plainLine(task.waiting, 80)})` : ''}`,
-  ])
-  return rows.length === 0 ? 'No tasks.' : table(rows, ['ID', 'STATUS', 'AGE', 'TITLE'])
+const statusTones: Record<TaskStatus, TextTone> = {
+  pending: 'warn',
+  assigned: 'warn',
+  running: 'good',
+  completed: 'dim',
+  failed: 'bad',
+  cancelled: 'dim',
 }
 
+const taskColumns: readonly Column[] = [
+  {heading: 'ID'},
+  {heading: 'STATUS'},
+  {heading: 'CODEBASE', min: 8, omit: 2},
+  {heading: 'WORKER', min: 6, omit: 4},
+  {heading: 'AGE', omit: 1},
+  {heading: 'DURATION', omit: 3},
+  {heading: 'COST', omit: 5},
+  {heading: 'TITLE', min: 16},
+]
+
+/** Names by id. */
+export type Names = {codebases: ReadonlyMap<string, string>; workers: ReadonlyMap<string, string>}
+
+/** Tasks as a table. On a terminal with short ids. `now` is in ms. */
+export function taskTable(tasks: readonly Task[], {codebases, workers}: Names, now: number, screen: Screen): string {
+  if (tasks.length === 0) return 'No tasks.'
+  const shorten = screen.width === undefined ? (id: string) => id : shortIds(tasks.map(({id}) => id))
+  const rows = tasks.map((task): Cell[] => [
+    shorten(task.id),
+    {text: task.status, tone: statusTones[task.status]},
+    plainLine(codebases.get(task.codebase_id) ?? task.codebase_id, 30),
+    task.worker_id === null ? '-' : plainLine(workers.get(task.worker_id) ?? task.worker_id, 30),
+    age(parseTime(task.created_at), now),
+    durationOf(task, now),
+    task.usage?.cost ? `$${task.usage.cost.toFixed(4)}` : '-',
+    `${plainLine(task.title, 80)}${task.waiting ? ` (${plainLine(task.waiting, 80)})` : ''}`,
+  ])
+  return fittedTable(taskColumns, rows, screen)
+}
+
+/** How long a task has run, or runs already. */
+function durationOf({usage, started_at: started, completed_at: completed, status}: Task, now: number): string {
+  if (usage?.duration_ms != null) return formatElapsed(usage.duration_ms)
+  const from = parseTime(started)
+  const to = status === 'running' ? now : parseTime(completed)
+  return from === undefined || to === undefined ? '-' : formatElapsed(Math.max(0, to - from))
+}
+
+const codebaseColumns: readonly Column[] = [
+  {heading: 'ID'},
+  {heading: 'NAME', min: 8},
+  {heading: 'SERVED'},
+  {heading: 'HOST', min: 6, omit: 1},
+  {heading: 'PATH', min: 16, keepsEnd: true},
+]
+
 /** Codebases as a table. */
-export function codebaseTable(codebases: readonly Codebase[]): string {
-  const rows = codebases.map(({id, name, served, hostname, path}) => [
+export function codebaseTable(codebases: readonly Codebase[], screen: Screen): string {
+  if (codebases.length === 0) return 'No codebases.'
+  const rows = codebases.map(({id, name, served, hostname, path}): Cell[] => [
     id,
     plainLine(name, 30),
-    served === null ? '?' : served ? 'yes' : 'no',
+    served === null ? '?' : served ? {text: 'yes', tone: 'good'} : {text: 'no', tone: 'warn'},
     hostname ?? '-',
     path,
   ])
-  return rows.length === 0 ? 'No codebases.' : table(rows, ['ID', 'NAME', 'SERVED', 'HOST', 'PATH'])
+  return fittedTable(codebaseColumns, rows, screen)
 }
 
 /** All known details of a task, with the result at the end. */
 export function taskDetails(task: Task): string {
-  const {usage} = task
+  const {usage, agent_state: state} = task
   const rows = [
     ['id', task.id],
     ['title', plainLine(task.title, 200)],
     ['status', task.lost_since ? `${task.status} (worker lost since ${task.lost_since})` : task.status],
     ['waiting', task.waiting],
+    ['doing', state ? `${agentStateText(state)}, ${formatClock(state.for_ms)}` : null],
     ['codebase', task.codebase_id],
     ['worker', task.worker_id],
     ['agent', task.agent_type],

@@ -9,6 +9,10 @@ export function timeOfDay(ms: number): string {
 /** An elapsed time: `0.5 s`, and from one minute on `1:30`. */
 export const formatElapsed = (ms: number) => (ms < 60_000 ? `${(ms / 1000).toFixed(1)} s` : formatDuration(ms))
 
+/** A running clock: `6 s`, and from one minute on `1:30`. */
+export const formatClock = (ms: number) =>
+  ms < 60_000 ? `${Math.floor(Math.max(0, ms) / 1000)} s` : formatDuration(ms)
+
 /** A duration: `0:07`, `12:34`, `3:25:09`, and from 100 hours on `4d 4h`. At most 8 characters for 27 years. */
 export function formatDuration(ms: number): string {
   const seconds = Math.max(0, Math.floor(ms / 1000))

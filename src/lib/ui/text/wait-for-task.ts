@@ -1,7 +1,9 @@
 import {systemClock} from '../../core/clock.ts'
 import {requestSignal} from '../../core/request-signal.ts'
-import type {Task} from '../../protocol/schemas.ts'
+import type {OutputChunk, Task} from '../../protocol/schemas.ts'
 import {droppedText, OutputView} from './output-view.ts'
+import {StatusLine, type StatusLineOptions} from './status-line.ts'
+import {taskProgress} from './task-progress.ts'
 import type {ControlPlaneClient} from '../../client/control-plane.ts'
 import {watchTask} from '../../client/watch-task.ts'
 
@@ -11,36 +13,40 @@ export type WaitOptions = {
   signal: AbortSignal
   /** Limit of the wait. 0: no limit. */
   timeoutMs: number
-  /** Prints each line of output as it arrives. */
-  print: ((text: string) => void) | undefined
-  /** Prints why the task still waits, and problems with the connection. */
+  /** Prints each line of output for people as it arrives. */
+  print?: ((text: string) => void) | undefined
+  /** Instead of `print`: called with the output as it arrives. */
+  onOutput?: (chunk: OutputChunk) => void
+  /** Prints problems with the connection. */
   notify: (text: string) => void
+  /** Where to show what the task waits for. Undefined: not at all. */
+  status: StatusLineOptions['stream'] | undefined
 }
 
 export type WaitEnd = {type: 'ended'; task: Task} | {type: 'interrupted'} | {type: 'timeout'}
 
 /** Waits until the task ends, the signal aborts, or the time limit is reached. */
 export async function waitForTask(taskId: string, options: WaitOptions): Promise<WaitEnd> {
-  const {client, signal, timeoutMs, print, notify} = options
+  const {client, signal, timeoutMs, print} = options
   using limit = timeoutMs > 0 ? requestSignal(signal, timeoutMs) : undefined
   const stop = limit?.signal ?? signal
+  using line = options.status && new StatusLine({stream: options.status, clock: systemClock})
+  const above = (write: () => void) => (line ? line.print(write) : write())
   const view = print && new OutputView(print)
-  let lastReason = ''
+  const onOutput = view ? (chunk: OutputChunk) => view.add(chunk) : options.onOutput
+  const notify = (text: string) => above(() => options.notify(text))
   try {
     stop.throwIfAborted()
     const task = await watchTask(taskId, {
       client,
       clock: systemClock,
       signal: stop,
-      onOutput: view && ((chunk) => view.add(chunk)),
-      onTask: ({waiting}) => {
-        if (waiting && waiting !== lastReason && !waiting.startsWith('offered')) notify(`Waiting: ${waiting}`)
-        lastReason = waiting ?? lastReason
-      },
+      onOutput: onOutput && ((chunk) => above(() => onOutput(chunk))),
+      ...(line ? {onTask: taskProgress(line, client)} : {}),
       onDropped: (bytes) => notify(droppedText(bytes)),
       onTrouble: (reason) => notify(`${reason} Trying again.`),
     })
-    view?.end()
+    above(() => view?.end())
     return {type: 'ended', task}
   } catch (error) {
     if (signal.aborted) return {type: 'interrupted'}

@@ -3,14 +3,31 @@ import {formatBytes} from '../../core/format-bytes.ts'
 import {counted} from '../../core/counted.ts'
 import {parseTime} from '../../core/clock.ts'
 import type {MonitorWorker} from '../../protocol/schemas.ts'
+import {fittedTable, type Cell, type Column, type Screen} from './fitted-table.ts'
 import {age, plainLine, table} from './table.ts'
+import {formatClock} from './times.ts'
+import {agentStateText} from '../../protocol/agent-state.ts'
+
+const columns: readonly Column[] = [
+  {heading: 'ID'},
+  {heading: 'NAME', min: 8},
+  {heading: 'STATE'},
+  {heading: 'SEEN', omit: 1},
+  {heading: 'RUNNING', omit: 2},
+  {heading: 'DONE', omit: 3},
+  {heading: 'CODEBASES', omit: 4},
+  {heading: 'HOST', min: 6, omit: 5},
+]
 
 /** Workers of the control plane as a table. `now` is in ms. */
-export function workerTable(workers: readonly MonitorWorker[], now: number): string {
-  const rows = workers.map((worker) => [
+export function workerTable(workers: readonly MonitorWorker[], now: number, screen: Screen): string {
+  const rows = workers.map((worker): Cell[] => [
     worker.id,
     plainLine(worker.name, 30),
-    `${worker.connected ? 'connected' : worker.status}${worker.paused === null ? '' : ', paused'}`,
+    {
+      text: `${worker.connected ? 'connected' : worker.status}${worker.paused === null ? '' : ', paused'}`,
+      tone: worker.paused !== null ? 'warn' : worker.connected || worker.status === 'active' ? 'good' : 'dim',
+    },
     age(parseTime(worker.last_heartbeat), now),
     String(worker.running),
     worker.tasks_completed === null ? '?' : String(worker.tasks_completed),
@@ -21,7 +38,7 @@ export function workerTable(workers: readonly MonitorWorker[], now: number): str
     paused === null ? [] : [`${plainLine(name, 30)} takes no tasks: ${plainLine(paused, 300)}`],
   )
   if (rows.length === 0) return 'No workers.'
-  return [table(rows, ['ID', 'NAME', 'STATE', 'SEEN', 'RUNNING', 'DONE', 'CODEBASES', 'HOST']), ...pauses].join('\n')
+  return [fittedTable(columns, rows, screen), ...pauses].join('\n')
 }
 
 /** Trouble with a provider concerns only its tasks. */
@@ -75,10 +92,11 @@ export function workerDetails(worker: WorkerStatus, now: number): string {
   const codebases = worker.codebases.map(
     ({id, name, path}) => `  ${id}  ${path}${name && name !== path ? `  (${plainLine(name, 30)})` : ''}`,
   )
-  const tasks = worker.tasks.map(
-    ({id, phase, since, title, waiting}) =>
-      `  ${id}  ${phase} for ${age(since, now)}  ${plainLine(title, 60)}${waiting === null ? '' : `  (${plainLine(waiting, 200)})`}`,
-  )
+  const tasks = worker.tasks.map(({id, phase, since, title, waiting, agent_state: state}) => {
+    const doing = state && phase === 'running' ? `${agentStateText(state)}, ${formatClock(now - state.since)}` : null
+    const detail = waiting ?? doing
+    return `  ${id}  ${phase} for ${age(since, now)}  ${plainLine(title, 60)}${detail === null ? '' : `  (${plainLine(detail, 200)})`}`
+  })
   return [
     head,
     'codebases',

@@ -29,6 +29,10 @@ export function reduceTask(view: View, event: TaskEvent): View {
       return updateTask(view, taskId, () => ({
         waiting: event.message === null ? null : truncate(providerWaitText(event)),
       }))
+    case 'task.state':
+      return updateTask(view, taskId, () => ({
+        agentState: {state: event.state, what: truncate(event.what), since: event.since},
+      }))
     case 'task.stopping':
       return updateTask(view, taskId, ({phase}) => (phase === 'reporting' ? {} : {phase: 'stopping'}))
     case 'task.finished':
@@ -66,6 +70,7 @@ function addTask(view: View, event: Extract<TaskEvent, {type: 'task.received'}>)
     phase: 'claiming',
     since,
     waiting: null,
+    agentState: null,
     lines: emptyTail,
   }
   const {tasks, waiting} = removeTask(view, id)
@@ -126,12 +131,14 @@ function recordRefusal(view: View, {taskId, reason}: Extract<TaskEvent, {type: '
 const dropOldLines = (task: EndedTask, index: number): EndedTask =>
   index < viewLimits.endedWithLines || task.lines === emptyTail ? task : {...task, lines: emptyTail}
 
-function addWaiting(view: View, {taskId: id, title, reason, at}: Extract<TaskEvent, {type: 'task.waiting'}>): View {
+function addWaiting(view: View, event: Extract<TaskEvent, {type: 'task.waiting'}>): View {
+  const {taskId: id, title, reason, path = '', at} = event
   const known = view.waiting.findIndex((task) => task.id === id)
   const task: WaitingTask = {
     id,
     title: truncate(title),
     reason: truncate(reason),
+    path,
     since: view.waiting[known]?.since ?? at,
     at,
   }

@@ -42,7 +42,9 @@ function takeActivities(events: readonly WorkerEvent[], from: number): ActivityE
 function reduceEvent(view: View, event: WorkerEvent): View {
   switch (event.type) {
     case 'phase.changed':
-      return {...view, phase: event.to}
+      return {...view, phase: event.to, startup: event.to === 'starting' ? view.startup : null}
+    case 'startup.changed':
+      return {...view, startup: {step: truncate(event.step), since: event.at}}
     case 'pause.changed':
       return {...view, isPaused: event.isPaused}
     case 'disk.changed':
@@ -97,9 +99,10 @@ function setQueue(view: View, {tasks, more, at}: Extract<WorkerEvent, {type: 'qu
   const waiting = tasks
     .filter(({id}) => !activeIds.has(id))
     .slice(0, viewLimits.waiting)
-    .map(({id, title, reason, since}) => ({
+    .map(({id, title, reason, since, path = ''}) => ({
       id,
       title: truncate(title),
+      path,
       reason: truncate(reason ?? known.get(id)?.reason ?? ''),
       since: since ?? known.get(id)?.since ?? at,
       at,

@@ -11,12 +11,13 @@ const staleMs = 60_000
 
 /** The status for the local socket, built from the view. It is limited in size, so that it is sent in one write. */
 export function statusFromView(view: View, facts: ProcessFacts, now: number): WorkerStatus {
-  const {name, phase, isPaused: paused, troubles, farewell, link, slots, codebases, totals, log} = view
+  const {name, phase, startup, isPaused: paused, troubles, farewell, link, slots, codebases, totals, log} = view
   const maxChars = statusLimits.lineChars / Math.max(1, view.tasks.length)
   return {
     ...facts,
     name,
     phase,
+    startup,
     paused,
     troubles: [...troubles],
     farewell,
@@ -26,10 +27,11 @@ export function statusFromView(view: View, facts: ProcessFacts, now: number): Wo
     slots,
     codebases: codebases.flatMap(({id, name, path}) => (id === null ? [] : [{id, name, path}])),
     refused: codebases.flatMap(({name, path, problem}) => (problem === null ? [] : [{name, path, reason: problem}])),
-    tasks: view.tasks.map(({path, sessionId, lines, ...task}) => ({
+    tasks: view.tasks.map(({path, sessionId, agentState, lines, ...task}) => ({
       ...task,
       codebase: path,
       session_id: sessionId,
+      agent_state: agentState,
       lines: takeNewest(lines, statusLimits.lines, maxChars),
     })),
     waiting: view.waiting.filter(({at}) => now - at < staleMs),
@@ -55,13 +57,16 @@ export function viewFromStatus(status: WorkerStatus, now: number): View {
     workerId: status.worker_id,
     server: status.server,
     phase: status.phase,
+    startup: status.startup,
     isPaused: status.paused,
     isDiskLow: status.disk?.is_low ?? false,
     troubles: status.troubles,
     farewell: status.farewell,
     link: {value: status.link, since: status.link_since ?? now, reason: status.link_reason},
     slots: status.slots,
-    tasks: status.tasks.map(({codebase, session_id: sessionId, ...task}) => ({...task, path: codebase, sessionId})),
+    tasks: status.tasks.map(({codebase, session_id: sessionId, agent_state: agentState, ...task}) => ({
+      ...{...task, path: codebase, sessionId, agentState},
+    })),
     waiting: status.waiting,
     waitingMore: status.waiting_more,
     ended: status.ended.map(({codebase, ...task}) => ({...task, path: codebase, lines: emptyTail})),

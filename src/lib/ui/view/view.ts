@@ -1,5 +1,6 @@
 import type {LogLevel} from '../../events/log-line.ts'
 import type {Connection, Phase, TroubleKind} from '../../events/worker-event.ts'
+import type {AgentState} from '../../protocol/agent-state.ts'
 import type {FinalStatus} from '../../protocol/statuses.ts'
 import {emptyTail, type Tail} from './tail.ts'
 
@@ -18,6 +19,8 @@ export type TaskView = {
   readonly since: number
   /** Why its agent waits for the provider. Null if it does not. */
   readonly waiting: string | null
+  /** What its agent does now. Null if unknown. */
+  readonly agentState: AgentState | null
   readonly lines: Tail<string>
 }
 
@@ -25,6 +28,8 @@ export type TaskView = {
 export type WaitingTask = {
   readonly id: string
   readonly title: string
+  /** Path of its codebase. Empty if unknown. */
+  readonly path: string
   readonly reason: string
   readonly since: number
   readonly at: number
@@ -79,6 +84,8 @@ export type View = {
   readonly workerId: string
   readonly server: string
   readonly phase: Phase
+  /** What the start waits for. Null if the worker does not start, or if that is unknown. */
+  readonly startup: {readonly step: string; readonly since: number} | null
   readonly isPaused: boolean
   /** The worker takes no tasks, because too little disk space is free. */
   readonly isDiskLow: boolean
@@ -125,6 +132,7 @@ export const emptyView = ({now, ...about}: InitialView): View => ({
   ...about,
   workerId: '',
   phase: 'idle',
+  startup: null,
   isPaused: false,
   isDiskLow: false,
   troubles: [],

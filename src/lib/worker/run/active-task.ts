@@ -1,4 +1,5 @@
 import type {RunningAgent, StopReason} from '../../executor/executor.ts'
+import type {AgentState} from '../../protocol/agent-state.ts'
 
 /** A task that this worker has taken and not yet reported. */
 export type ActiveTask = {
@@ -20,6 +21,8 @@ export type ActiveTask = {
   stop?: StopReason
   /** Why the agent waits for its provider now, for people. */
   waiting?: string | undefined
+  /** What its agent does now. */
+  state?: AgentState
   /** Settles when the session was reported, or could not be. */
   sessionReported?: Promise<void>
   /** Settles when the task is no longer active. */

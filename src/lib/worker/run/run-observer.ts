@@ -22,6 +22,8 @@ export type RunObserverOptions = {
   reportSession: ReportSession
   /** Tells the control plane which active tasks wait for their provider. */
   reportWaits: () => void
+  /** Tells the control plane what agents do, if they still do it a moment later. */
+  reportStates: () => void
   redact: (text: string) => string
 }
 
@@ -30,7 +32,7 @@ export function createRunObserver(
   run: Run,
   active: ActiveTask,
   {treeLock, agentState, ended, startUpload}: Observed,
-  {journal, emit, reportSession, reportWaits, redact}: RunObserverOptions,
+  {journal, emit, reportSession, reportWaits, reportStates, redact}: RunObserverOptions,
 ): RunObserver {
   const {task_id: taskId, title, agent, attempt} = run
   const warn = (text: string) => emit({type: 'notice', level: 'warn', taskId, text})
@@ -58,6 +60,11 @@ export function createRunObserver(
       active.waiting = wait && providerWaitText(event)
       emit({type: 'task.provider', taskId, ...event})
       reportWaits()
+    },
+    onState: (state) => {
+      active.state = {...state, what: redact(state.what)}
+      emit({type: 'task.state', taskId, ...active.state})
+      reportStates()
     },
   }
 }

@@ -5,7 +5,7 @@ import type {Emit} from '../../events/bus.ts'
 import type {TaskSource, TroubleKind} from '../../events/worker-event.ts'
 import type {StopReason} from '../../executor/executor.ts'
 import {globalCodebase} from '../../protocol/routes.ts'
-import type {Task} from '../../protocol/schemas.ts'
+import type {Heartbeat, Task} from '../../protocol/schemas.ts'
 import {isSafeId} from '../disk/run-folders.ts'
 import type {ProviderHealth, ProviderUse} from '../health/provider-health.ts'
 import type {Lock} from '../locks/lock-file.ts'
@@ -78,8 +78,14 @@ export class TaskRunner implements ActiveTasks {
   }
 
   /** The active runs, as a heartbeat lists them. */
-  get activeRuns(): {id: string; attempt: number; waiting?: string}[] {
-    return this.active.map(({id, attempt, waiting}) => ({id, attempt, ...(waiting ? {waiting} : {})}))
+  get activeRuns(): NonNullable<Heartbeat['running']> {
+    const now = this.#options.clock.now()
+    return this.active.map(({id, attempt, waiting, state}) => ({
+      id,
+      attempt,
+      ...(waiting ? {waiting} : {}),
+      ...(state ? {state: {state: state.state, what: state.what, for_ms: Math.max(0, now - state.since)}} : {}),
+    }))
   }
 
   /** Takes no more tasks. Active ones go on. */
@@ -233,7 +239,8 @@ export class TaskRunner implements ActiveTasks {
       this.#waiting.set(task.id, task)
     }
 
-    this.#options.emit({type: 'task.waiting', taskId: task.id, title: task.title, reason})
+    const path = this.#options.codebases.pathOf(task.codebase_id) ?? ''
+    this.#options.emit({type: 'task.waiting', taskId: task.id, title: task.title, reason, path})
   }
 
   #begin(offered: Task, treeLock: Lock | undefined): void {
