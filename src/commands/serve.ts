@@ -6,7 +6,6 @@ import type {Config} from '../lib/config/settings.ts'
 import {isLoopback} from '../lib/core/loopback.ts'
 import type {ControlPlane} from '../lib/server/control-plane.ts'
 import type {Log} from '../lib/server/streams/activity-lines.ts'
-import type {ServeFacts} from '../lib/ui/text/serve-guide.ts'
 import {settingFlags} from '../flags.ts'
 
 export default class Serve extends BaseCommand {
@@ -127,27 +126,9 @@ export default class Serve extends BaseCommand {
       ...(publicUrl === undefined ? {} : {publicUrl}),
       log,
     })
-    const isOpen = plane.tokens.length === 0 || flags.auth === 'off'
-    if (config.log_level === 'debug' || config.log_level === 'info')
-      await this.#guide(config.log_format, log, {
-        version: this.config.version,
-        addresses: plane.addresses,
-        isLocalOnly: isLoopback(flags.host) && publicUrl === undefined,
-        database,
-        tokens: isOpen ? [] : plane.tokens,
-        tokensFile,
-      })
-    if (isOpen)
-      log(
-        'No token is required. Any program on this machine can make the workers run any task. Set A2A_AUTH_TOKENS=name:token to require a token.',
-        'warn',
-      )
-    this.log(plane.url)
-    if (hasSameLogin(flags['redis-url'], flags['redis-public-url']))
-      log(
-        '--redis-public-url has the login of --redis-url, so every worker can change what is in Redis. Give workers a Redis user that may only subscribe: see Redis in the README.',
-        'warn',
-      )
+    const isLocalOnly = isLoopback(flags.host) && publicUrl === undefined
+    await this.#greet(plane, {log, config, database, tokensFile, isOff: flags.auth === 'off', isLocalOnly})
+    if (hasSameLogin(flags['redis-url'], flags['redis-public-url'])) log(sharedLogin, 'warn')
     const files = [cert, key, tokensFile].filter((file) => file !== undefined)
     await new Promise<void>((resolve) => {
       onTermination(() => resolve())
@@ -166,12 +147,19 @@ export default class Serve extends BaseCommand {
     }
   }
 
-  /** Prints what to give to workers and clients: for people as lines, else as one entry of the log. */
-  async #guide(format: Config['log_format'], log: Log, facts: ServeFacts): Promise<void> {
-    if (format === 'json')
-      return log(`Control plane at ${facts.addresses.join(', ')}, database ${facts.database}`, 'info')
-    const {serveGuide} = await import('../lib/ui/text/serve-guide.ts')
-    this.logToStderr(serveGuide(facts))
+  /** Prints the address to stdout. To stderr, what to give to workers and clients: lines for people, or a log entry. */
+  async #greet(plane: ControlPlane, {log, config, database, tokensFile, isOff, isLocalOnly}: Greeting): Promise<void> {
+    const {addresses} = plane
+    const tokens = isOff ? [] : plane.tokens
+    if (config.log_format === 'json') log(`Control plane at ${addresses.join(', ')}, database ${database}`, 'info')
+    else if (config.log_level === 'debug' || config.log_level === 'info') {
+      const {serveGuide} = await import('../lib/ui/text/serve-guide.ts')
+      const {version} = this.config
+      this.logToStderr(serveGuide({version, addresses, isLocalOnly, database, tokens, tokensFile}))
+    }
+
+    if (tokens.length === 0) log(noToken, 'warn')
+    this.log(plane.url)
   }
 
   #reload(plane: ControlPlane, files: string[], log: Log): void {
@@ -190,6 +178,21 @@ export default class Serve extends BaseCommand {
     }
   }
 }
+
+type Greeting = {
+  log: Log
+  config: Config
+  database: string
+  tokensFile: string | undefined
+  /** No token is asked for, although there may be some. */
+  isOff: boolean
+  isLocalOnly: boolean
+}
+
+const noToken =
+  'No token is required. Any program on this machine can make the workers run any task. Set A2A_AUTH_TOKENS=name:token to require a token.'
+const sharedLogin =
+  '--redis-public-url has the login of --redis-url, so every worker can change what is in Redis. Give workers a Redis user that may only subscribe: see Redis in the README.'
 
 /** Whether the address for workers shows them the login of the server. */
 function hasSameLogin(own: string | undefined, announced: string | undefined): boolean {

@@ -78,6 +78,10 @@ export const isTransient = (error: unknown): boolean =>
   error.status === 429 ||
   error.status >= 500
 
+/** Nobody answers at the server's address. The connection of a worker reports that already. */
+export const isSilence = (error: unknown): boolean =>
+  error instanceof UnreachableError && ['SERVER_UNREACHABLE', 'LOCAL_PLANE_ENDED'].includes(error.code)
+
 /** 401 and 403: only a person can fix it. */
 export const isUnauthorized = (error: unknown): boolean =>
   error instanceof RefusedError && (error.status === 401 || error.status === 403)

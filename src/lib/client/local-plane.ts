@@ -85,6 +85,7 @@ function exchange(socket: Socket, request: string): Promise<string> {
     }
     const close = () => finish(new LocalPlaneEndedError(`${ended}, and another program uses its port`))
     const timer = setTimeout(() => finish(new LocalPlaneEndedError('whatever listens there does not answer')), proofMs)
+    socket.on('error', () => {}) // also after the exchange, until the socket has its next reader
     socket.on('readable', read).on('error', fail).on('close', close)
     socket.write(request)
   })

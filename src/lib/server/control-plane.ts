@@ -136,6 +136,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     const bound = (server.address() as AddressInfo).port
     const known = reachableAddresses({host, port: bound, certificate: tls?.cert})
     const addresses = [...new Set(options.publicUrl === undefined ? known : [options.publicUrl, ...known])]
+    parts.publicUrl ??= addresses[0]
     const who = tokens.map(({token: _, ...about}) => about)
     return {
       ...running(server, {parts, closeStore, retention, host, scheme: tls ? 'https' : 'http'}),

@@ -9,10 +9,8 @@ import {HttpError, notFound} from './http/http-error.ts'
 import type {Parts} from './dispatch/parts.ts'
 
 /** Routes for health checks, and descriptions of the control plane. */
-export function healthRoutes(
-  app: Hono<AppEnv>,
-  {store, disk, clock, version, asksForTokens, localToken, publicUrl}: Parts,
-): void {
+export function healthRoutes(app: Hono<AppEnv>, parts: Parts): void {
+  const {store, disk, clock, version, asksForTokens, localToken} = parts
   const timestamp = () => isoTime(clock.now())
   app.get(routes.root, (c) => c.html(frontPage))
   app.get(routes.health, (c) => {
@@ -32,7 +30,10 @@ export function healthRoutes(
     c.header(proofHeader, localProof({token: localToken, port: c.env.incoming.socket.localPort ?? 0, nonce}))
     return c.json({success: true})
   })
-  app.get(routes.agentCard, (c) => c.json(agentCard({publicUrl, version: version ?? 'unknown', asksForTokens})))
+  // the address is known only once the server listens
+  app.get(routes.agentCard, (c) =>
+    c.json(agentCard({url: parts.publicUrl ?? '', version: version ?? 'unknown', asksForTokens})),
+  )
   let document: Promise<Record<string, unknown>> | undefined
   app.get(routes.openapi, async (c) => {
     document ??= describeApi({version: version ?? 'unknown', asksForTokens})

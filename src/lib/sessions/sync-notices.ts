@@ -1,4 +1,4 @@
-import {RefusedError, UnreachableError} from '../client/http.ts'
+import {isSilence, RefusedError} from '../client/http.ts'
 import type {Clock} from '../core/clock.ts'
 import {messageOf} from '../core/errors.ts'
 import type {Emit} from '../events/bus.ts'
@@ -54,9 +54,7 @@ export class SyncNotices {
   onFailed(error: unknown): void {
     if (error instanceof StorageProblem) return this.#report(error)
     // An unreachable server and a wrong token are reported elsewhere.
-    const isKnown =
-      (error instanceof UnreachableError && error.code === 'SERVER_UNREACHABLE') ||
-      (error instanceof RefusedError && error.status === 401)
+    const isKnown = isSilence(error) || (error instanceof RefusedError && error.status === 401)
     this.#log(this.#isFailing || isKnown ? 'debug' : 'warn', `Sessions are not synced: ${messageOf(error)}`)
     this.#isFailing = true
   }

@@ -254,17 +254,21 @@ test('the agent card names no interface of A2A, and its address only from the co
     new Api(url).send('GET', '/.well-known/agent-card.json', undefined, {host: 'evil.example'})
   const {body} = await cardOf(plane.url)
   expect(body).toMatchObject({
+    url: plane.url,
     version: '1.2.3',
     supportedInterfaces: [],
     skills: [{id: 'coding-task'}],
     security: [{bearer: []}],
   })
-  for (const name of ['url', 'preferredTransport', 'additionalInterfaces', 'documentationUrl'])
+  for (const name of ['preferredTransport', 'additionalInterfaces', 'protocolVersion'])
     expect(body).not.toHaveProperty(name)
   await using named = await startPlane({publicUrl: 'https://plane.example'})
   const card = await cardOf(named.url)
-  expect(card.body.documentationUrl).toBe('https://plane.example/openapi.json')
-  expect(JSON.stringify([body, card.body])).not.toMatch(/evil|127\.0\.0\.1|HTTP\+JSON/)
+  expect(card.body).toMatchObject({
+    url: 'https://plane.example',
+    documentationUrl: 'https://plane.example/openapi.json',
+  })
+  expect(JSON.stringify([body, card.body])).not.toMatch(/evil|HTTP\+JSON/)
   expect((await new Api(plane.url).get('health')).body).toMatchObject({status: 'healthy', version: '1.2.3'})
 })
 

@@ -45,7 +45,7 @@ export type Parts = {
   /** Version of the program, if known. */
   version: string | undefined
   asksForTokens: boolean
-  /** Where workers and clients reach the control plane, if that is configured. */
+  /** Where workers and clients reach the control plane: as configured, or where it listens, once it does. */
   publicUrl: string | undefined
   /** Set in the control plane of a machine, which proves to clients that it knows this token. */
   localToken: string | undefined

@@ -2,10 +2,10 @@ import {hostname} from 'node:os'
 import type {ControlPlaneClient} from '../../client/control-plane.ts'
 import {
   isNotFound,
+  isSilence,
   isTransient,
   isUnauthorized,
   RefusedError,
-  UnreachableError,
   messageWithSuggestions,
 } from '../../client/http.ts'
 import {machineId} from '../../config/machine-id.ts'
@@ -237,9 +237,10 @@ export class Registration {
         onFailure: ({error, failures}) => {
           if (error instanceof WorkerIdTakenError) this.#options.onIdTaken(error.message)
           if (failures > 1) return
-          // The connection reports an unreachable server already.
-          const isSilence = error instanceof UnreachableError && error.code === 'SERVER_UNREACHABLE'
-          this.#notice(isUnauthorized(error) ? 'error' : isSilence ? 'debug' : 'warn', messageWithSuggestions(error))
+          this.#notice(
+            isUnauthorized(error) ? 'error' : isSilence(error) ? 'debug' : 'warn',
+            messageWithSuggestions(error),
+          )
         },
       },
     )
