@@ -54,7 +54,7 @@ export default class Run extends BaseCommand {
         agent_type: flags.agent,
         metadata: flags.model ? {model: flags.model} : {},
       },
-      wait: (client, created) => this.#wait(client, created, isShown),
+      wait: (client, created, pending) => this.#wait(client, created, {isShown, pending}),
       notify: (text) => this.logToStderr(text),
       write: (text) => void process.stderr.write(process.stderr.isTTY ? `\r\u001b[2K${text}` : text),
       signal: this.signal,
@@ -66,10 +66,15 @@ export default class Run extends BaseCommand {
     return task
   }
 
-  async #wait(client: ControlPlaneClient, {id}: Task, isShown: boolean): Promise<Task> {
+  async #wait(
+    client: ControlPlaneClient,
+    {id}: Task,
+    {isShown, pending}: {isShown: boolean; pending: () => string | undefined},
+  ): Promise<Task> {
     const {waitForTask} = await import('../lib/ui/text/wait-for-task.ts')
     const end = await waitForTask(id, {
       client,
+      pending,
       signal: new AbortController().signal, // Ctrl-C cancels the task, and its end is awaited
       timeoutMs: 0,
       print: isShown ? (text) => this.log(text) : undefined,

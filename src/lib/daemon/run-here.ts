@@ -23,8 +23,8 @@ export type RunHereOptions = Pick<
   /** Where the agent works. Undefined: the current directory was deleted. */
   directory: string | undefined
   task: Omit<CreateTask, 'priority'>
-  /** Waits for the end of the task, and shows it. */
-  wait: (client: ControlPlaneClient, task: Task) => Promise<Task>
+  /** Waits for the end of the task, and shows it. `startup`: what the worker of this process waits for. */
+  wait: (client: ControlPlaneClient, task: Task, startup: () => string | undefined) => Promise<Task>
   /** For the user. */
   notify: (text: string) => void
   /** Aborted by Ctrl-C: the task is cancelled. */
@@ -89,6 +89,7 @@ async function runInProcess(directory: string, options: RunHereOptions): Promise
   stack.defer(() => watching.abort())
   const client = stack.use(localClient(options))
   const scope = runScope(directory)
+  let step: string | undefined
   const {id} = await registerWithControlPlane(codebase, {
     ...{context: {config, stateDir}, env, version, scope, print: options.notify},
     controlPlane: async () => localClient(options),
@@ -96,20 +97,28 @@ async function runInProcess(directory: string, options: RunHereOptions): Promise
   let working: Promise<void> = Promise.resolve()
   return await createAndWait(client, id, options, {
     begin: (task, fail) => {
-      working = work(client, task, {...options, config}, scope).catch(fail)
+      const onStartup = (text: string) => void (step = `this worker starts: ${text}`)
+      working = work(client, task, {...options, config, scope, onStartup}).catch(fail)
     },
     end: () => working,
+    startup: () => step,
   })
 }
 
-type Work = {begin: (task: Task, fail: (error: unknown) => void) => void; end: () => Promise<void>}
+type Work = {
+  begin: (task: Task, fail: (error: unknown) => void) => void
+  end: () => Promise<void>
+  startup: () => string | undefined
+}
+
+const noWork: Work = {begin: () => {}, end: async () => {}, startup: () => undefined}
 
 /** Creates the task, and waits for it and for the worker. If the worker fails, so does the wait, and the task is cancelled. */
 async function createAndWait(
   client: ControlPlaneClient,
   codebaseId: string,
   {task: wanted, wait, signal}: RunHereOptions,
-  {begin, end}: Work = {begin: () => {}, end: async () => {}},
+  {begin, end, startup} = noWork,
 ): Promise<Task> {
   const {task} = await createTask(client, codebaseId, {...wanted, priority}, new AbortController().signal)
   const cancel = () => void cancelTask(client, task.id, false, AbortSignal.timeout(30_000)).catch(() => {})
@@ -119,7 +128,7 @@ async function createAndWait(
   failed.promise.catch(() => {})
   begin(task, failed.reject)
   try {
-    return await Promise.race([wait(client, task), failed.promise])
+    return await Promise.race([wait(client, task, startup), failed.promise])
   } catch (error) {
     cancel()
     throw error
@@ -141,13 +150,15 @@ async function isOpen(client: ControlPlaneClient, id: string, signal: AbortSigna
   }
 }
 
+type WorkOptions = RunHereOptions & Pick<WorkerProcessOptions, 'scope' | 'onStartup'>
+
 /** Works until the task has ended: a worker that was killed here before may have left another run to finish first. */
-async function work(client: ControlPlaneClient, {id}: Task, options: RunHereOptions, scope: string): Promise<void> {
-  const {config, stateDir, version, root, env, write, notify, signal} = options
+async function work(client: ControlPlaneClient, {id}: Task, options: WorkOptions): Promise<void> {
+  const {config, stateDir, version, root, env, scope, onStartup, write, notify, signal} = options
   for (let isToldOf = false; !signal.aborted && (await isOpen(client, id, signal));) {
     try {
       await startWorker({
-        ...{config, stateDir, version, root, env, scope, write},
+        ...{config, stateDir, version, root, env, scope, onStartup, write},
         ...{isLocal: true, once: true, exitAfterIdleMs: 0, notices: [], isLogRedirected: false},
         reload: async () => ({config, warnings: []}),
         exit: (code) => {

@@ -47,6 +47,8 @@ export type WorkerProcessOptions = {
   scope?: string | undefined
   /** What to tell the user first. */
   notices: readonly string[]
+  /** Called with what the start waits for. */
+  onStartup?: ((step: string) => void) | undefined
   once: boolean
   exitAfterIdleMs: number
   /** Writes a log line. */
@@ -106,7 +108,10 @@ async function runProcess(options: WorkerProcessOptions, ladder: StopLadder): Pr
   // At once, so that the terminal shows what the start waits for.
   const controls = startingControls(step)
   display.open(controls, bus.emit)
-  const waitFor = (what: string) => bus.emit({type: 'startup.changed', step: what})
+  const waitFor = (what: string) => {
+    bus.emit({type: 'startup.changed', step: what})
+    options.onStartup?.(what)
+  }
   waitFor('asking OpenCode for its version')
   const prepared = await prepareAgent(options, bus, ladder.drain).catch((error: unknown) => {
     if (!ladder.drain.aborted) throw error

@@ -3,8 +3,15 @@ import {agentStateText} from '../../protocol/agent-state.ts'
 import {isFinal, type Task} from '../../protocol/schemas.ts'
 import type {Progress, StatusLine} from './status-line.ts'
 
-/** Shows on a status line what happens with a task. Returns the function to call with each news about the task. */
-export function taskProgress(line: StatusLine, client: ControlPlaneClient): (task: Task) => void {
+/**
+ * Shows on a status line what happens with a task. Returns the function to call with each news about the task.
+ * `pending`: what a task waits for that is not taken yet, if the caller knows better than the control plane.
+ */
+export function taskProgress(
+  line: StatusLine,
+  client: ControlPlaneClient,
+  pending: () => string | undefined = () => undefined,
+): (task: Task) => void {
   const names = new Map<string, string | undefined>()
   return function show(task) {
     const {worker_id: id, status} = task
@@ -20,7 +27,8 @@ export function taskProgress(line: StatusLine, client: ControlPlaneClient): (tas
     }
     const name = id === null ? 'a worker' : names.get(id)
     if (status === 'running' && name === undefined) return
-    const progress = status === 'running' ? {by: `taken by ${name}`, ...runningText(task)} : pendingText(task)
+    const progress =
+      status === 'running' ? {by: `taken by ${name}`, ...runningText(task)} : pendingText(task, pending())
     if (progress) line.show(progress)
   }
 }
@@ -31,7 +39,8 @@ async function nameOf(client: ControlPlaneClient, workerId: string): Promise<str
 }
 
 /** An offer lasts for a moment only, so it is not shown. */
-function pendingText({waiting}: Task): Progress | undefined {
+function pendingText({waiting}: Task, known: string | undefined): Progress | undefined {
+  if (known !== undefined) return {text: known}
   if (waiting?.startsWith('offered')) return undefined
   return {text: waiting === null ? 'waiting for a worker' : `waiting: ${waiting}`}
 }

@@ -19,6 +19,8 @@ export type WaitOptions = {
   onOutput?: (chunk: OutputChunk) => void
   /** Prints problems with the connection. */
   notify: (text: string) => void
+  /** What the task waits for until it is taken, if the caller knows. */
+  pending?: (() => string | undefined) | undefined
   /** Where to show what the task waits for. Undefined: not at all. */
   status: StatusLineOptions['stream'] | undefined
 }
@@ -42,7 +44,7 @@ export async function waitForTask(taskId: string, options: WaitOptions): Promise
       clock: systemClock,
       signal: stop,
       onOutput: onOutput && ((chunk) => above(() => onOutput(chunk))),
-      ...(line ? {onTask: taskProgress(line, client)} : {}),
+      ...(line ? {onTask: taskProgress(line, client, options.pending)} : {}),
       onDropped: (bytes) => notify(droppedText(bytes)),
       onTrouble: (reason) => notify(`${reason} Trying again.`),
     })
