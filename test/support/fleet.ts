@@ -17,6 +17,9 @@ export type FleetOptions = {
   tokens?: Token[]
 }
 
+/** How long a task may take. On a busy machine OpenCode alone needs half a minute to start. */
+const endMs = 55_000
+
 /** A control plane, and workers in processes of their own, in a scratch folder. All end when it is disposed. */
 export async function startFleet({env, isPlaneProcess = false, tokens = []}: FleetOptions = {}) {
   const workshop = openWorkshop(env)
@@ -59,10 +62,14 @@ export async function startFleet({env, isPlaneProcess = false, tokens = []}: Fle
       return all.find((codebase) => codebase.path === path)?.id ?? ''
     },
     ended: (task: string) =>
-      until(async () => {
-        const now = await fleet.http.get(task).catch(() => undefined)
-        return now && isFinal(now.status) ? now : undefined
-      }, `task ${task} to end`),
+      until(
+        async () => {
+          const now = await fleet.http.get(task).catch(() => undefined)
+          return now && isFinal(now.status) ? now : undefined
+        },
+        `task ${task} to end`,
+        endMs,
+      ),
     output: async (task: string): Promise<string> => {
       const page = await fleet.http.call('GET', `/v1/opencode/tasks/${task}/output?since=0`)
       return page.body.outputs.map(({output}: {output: string}) => output).join('')
