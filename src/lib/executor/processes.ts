@@ -100,10 +100,10 @@ function environmentOf(pid: number): string | undefined {
   return undefined
 }
 
-/** The marker in the environment of the process, if it has one. Waits up to 50 ms for a process that is just starting another program. */
+/** The marker in the environment of the process, if it has one. Waits up to a second for a process that is just starting another program: on a busy machine it may have to wait itself. */
 export function markerOf(pid: number): string | undefined {
   let environment = environmentOf(pid)
-  for (let waited = 0; environment === undefined && waited < 50; waited += 1) {
+  for (let waited = 0; environment === undefined && waited < 1000; waited += 1) {
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1)
     environment = environmentOf(pid)
   }
