@@ -5,6 +5,7 @@ import {configFiles} from './targets/config.ts'
 import {journal} from './targets/journal.ts'
 import {opencode} from './targets/opencode.ts'
 import {plane} from './targets/plane.ts'
+import {redact} from './targets/redact.ts'
 import {self} from './targets/self.ts'
 import {socket} from './targets/socket.ts'
 import {sse} from './targets/sse.ts'
@@ -20,5 +21,6 @@ export const targets: readonly Target[] = [
   state,
   socket,
   broker,
+  redact,
   self,
 ]

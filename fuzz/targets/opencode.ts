@@ -1,5 +1,5 @@
 import * as v from 'valibot'
-import {createRedactor} from '../../src/lib/core/redact.ts'
+import {createRedactor} from '../../src/lib/core/redaction/redact.ts'
 import {readFact} from '../../src/lib/opencode/output/events.ts'
 import {lineSplitter} from '../../src/lib/opencode/output/line-splitter.ts'
 import {RunRecord} from '../../src/lib/opencode/output/record.ts'

@@ -36,6 +36,7 @@ export function recordingObserver(): {observed: RunObservations; observer: RunOb
       if (text !== undefined) observed.texts.push(text)
     },
     onWarning: (text) => observed.warnings.push(text),
+    redact: (text) => text,
     onState: ({state, what}) => observed.states.push([state, what].filter(Boolean).join(' ')),
     onProviderWait: (wait) => observed.waits.push(wait?.message),
   }

@@ -5,7 +5,7 @@ import type {Environment} from '../config/file.ts'
 import {globalCodebasePath} from '../config/global-codebase.ts'
 import {readLocalControlPlane} from '../config/local-control-plane.ts'
 import type {Config} from '../config/settings.ts'
-import {proxyFor, proxyPasswords} from '../config/proxy.ts'
+import {proxyFor} from '../config/proxy.ts'
 import {authToken} from '../config/token.ts'
 import {socketMode, socketPath} from '../control/socket-path.ts'
 import {serveSocket} from '../control/socket-server.ts'
@@ -29,6 +29,7 @@ import {identifyWorker} from './identify-worker.ts'
 import {prepareAgent} from './local-agent.ts'
 import {dashboardControls, socketHandlers, startingControls, type LocalControlContext} from './local-control.ts'
 import {Reloader, type ReadSettings} from './reload.ts'
+import {collectSecrets} from './secrets.ts'
 import {WorkerDisplay} from './worker-display.ts'
 
 export type WorkerProcessOptions = {
@@ -123,7 +124,7 @@ async function runProcess(options: WorkerProcessOptions, ladder: StopLadder): Pr
   const client = stack.use(new ControlPlaneClient(server))
   process.title = `a2a-worker ${name}`
   const tokens = new Set(server.token === undefined ? [] : [server.token])
-  const secrets = () => collectSecrets(options, tokens)
+  const secrets = () => collectSecrets({env: options.env, config, tokens})
   const globalPath = globalCodebasePath(config, options.env, options.isLocal)
   if (globalPath !== undefined && config.global_codebase === undefined)
     bus.emit({type: 'notice', level: 'info', text: globalText(globalPath)})
@@ -230,17 +231,4 @@ async function connectControlPlane(options: WorkerProcessOptions, bus: EventBus,
   stack.defer(() => watching.abort())
   log(`Local control plane: ${plane.url} (${plane.isHost() ? 'hosted by this process' : 'hosted by another process'})`)
   return {baseUrl: plane.url, token: plane.token, local: () => readLocalControlPlane(stateDir)}
-}
-
-/** Values that must not leave the machine: all tokens used so far, the passwords of proxies, and the agents' variables with the name of a secret. */
-function collectSecrets({env, config}: WorkerProcessOptions, tokens: ReadonlySet<string>): string[] {
-  const secretName = /(KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL)/i
-  const allowed = Object.entries(env).filter(([name]) =>
-    config.env_allow.some((allow) => allow === name || (allow.endsWith('*') && name.startsWith(allow.slice(0, -1)))),
-  )
-  return [
-    ...tokens,
-    ...proxyPasswords(config.proxy, env),
-    ...allowed.flatMap(([name, value]) => (secretName.test(name) && value ? [value] : [])),
-  ]
 }

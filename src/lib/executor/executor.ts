@@ -67,6 +67,8 @@ export type RunObserver = {
   onWarning: (text: string) => void
   /** The agent waits for its provider, or no longer. */
   onProviderWait: (wait: ProviderTrouble | undefined) => void
+  /** Removes secrets from what the agent says. */
+  redact: (text: string) => string
   /** The agent does something else now. Looked at about once a second, so short states are not seen. */
   onState: (state: AgentState) => void
 }

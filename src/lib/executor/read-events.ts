@@ -1,5 +1,5 @@
 import {assertNever} from '../core/errors.ts'
-import {type AgentFact, readFact} from '../opencode/output/events.ts'
+import {type AgentFact, readFact, redactFact} from '../opencode/output/events.ts'
 import {lineSplitter} from '../opencode/output/line-splitter.ts'
 import type {RunRecord} from '../opencode/output/record.ts'
 import type {RunObserver} from './executor.ts'
@@ -34,7 +34,7 @@ export async function readEvents({
   onStepEnd,
 }: ReadEventsOptions): Promise<undefined> {
   const lines = lineSplitter((line) => {
-    const fact = readFact(line)
+    const fact = redactFact(readFact(line), observer.redact)
     const session = record.sessionId
     record.add(fact)
     if (fact.type === 'step-start') onStepStart(fact.at)

@@ -1,6 +1,6 @@
 import {setPriority} from 'node:os'
 import {parentPort, workerData} from 'node:worker_threads'
-import {createRedactor} from '../core/redact.ts'
+import {createRedactor} from '../core/redaction/redact.ts'
 import {isAgentId, type AgentSession, type SessionScope, type SessionSource} from '../opencode/storage/agent-session.ts'
 import {sessionCommands, type CommandOptions} from '../opencode/storage/session-commands.ts'
 import {sessionDatabase} from '../opencode/storage/session-database.ts'

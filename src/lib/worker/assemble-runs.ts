@@ -61,6 +61,7 @@ export function assembleRuns(
   const {codebases, registration, health, providers, pollSoon} = neighbours
   const {emit} = options.bus
   const {disk, folders} = storage
+  const redact = (text: string) => redaction.current()?.(text) ?? text
   const uploader = new RunUploader({
     ...{client, registration, journal, clock, emit, workerId, signal},
     redact: redaction.current,
@@ -76,7 +77,7 @@ export function assembleRuns(
       active: () => runner.active,
       heartbeat: () => void registration.heartbeatNow(signal),
     }),
-    redact: (text) => redaction.current()?.(text) ?? text,
+    redact,
     withheld: () => withheldVariables(options.storage?.env ?? {}, config.env_allow),
   })
   const treeLocks = new WorkingTreeLocks(stateDir)
@@ -96,7 +97,7 @@ export function assembleRuns(
   const recoverRun = runRecoverer({
     ...{runner, treeLocks, clock, emit, supervise, orphans, clearLeftLocks},
     agents: agentContinuation({journal, emit, clock, config, executor: options.executor, disk}),
-    plan: recoveryPlanner({config, treeLocks}),
+    plan: recoveryPlanner({config, treeLocks, redact}),
     close: runCloser({journal, uploader, emit, folders, workerId}),
     untilRegistered: async () => {
       await registration.untilRegistered(signal)

@@ -1,10 +1,10 @@
-import {createRedactor} from '../core/redact.ts'
+import {createRedactor, type Redactor} from '../core/redaction/redact.ts'
 import type {WorkerOptions} from './worker-options.ts'
 
 /** Removes secrets from the output of runs. */
 export type Redaction = {
   /** The current redactor, or undefined if there is nothing to redact: output is then sent byte by byte. */
-  current: () => ((text: string) => string) | undefined
+  current: () => Redactor | undefined
   secrets: () => readonly string[]
   /** Builds the redactor again after the token or the patterns have changed. */
   renew: () => void

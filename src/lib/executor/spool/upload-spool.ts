@@ -1,3 +1,4 @@
+import type {Redactor} from '../../core/redaction/redact.ts'
 import {limits} from '../../protocol/limits.ts'
 import {follow} from './follow.ts'
 
@@ -12,7 +13,7 @@ export type UploadOptions = {
   /** Aborted to give up. What was not sent stays in the spool. */
   signal: AbortSignal
   /** Read for each batch. */
-  readonly redact: ((text: string) => string) | undefined
+  readonly redact: Redactor | undefined
   /**
    * Sends bytes that represent `length` bytes of the spool at `offset`. Resolves with the offset at which the control
    * plane continues: behind them, or elsewhere if it has more or less of the output than we remember.
@@ -79,7 +80,7 @@ async function uploadFrom(from: number, options: UploadOptions): Promise<Result>
       at += copied
       const lines = batch.lastIndexOf(newline, filled - 1) + 1
       if (keepsTail && isClosing() && filled < batch.length) continue
-      const cut = lines > 0 ? lines : filled === batch.length ? characterEnd(batch) : 0
+      const cut = lines > 0 ? lines : filled === batch.length ? cutWithinLine(batch, options) : 0
       const elsewhere = cut > 0 ? await flush(cut) : undefined
       if (elsewhere) return elsewhere
     }
@@ -88,6 +89,16 @@ async function uploadFrom(from: number, options: UploadOptions): Promise<Result>
   if (filled === 0 || signal.aborted) return {tail: undefined}
   if (keepsTail) return {tail: {bytes: wireForm(batch.subarray(0, filled), options), offset: cursor, length: filled}}
   return (await flush(filled)) ?? {tail: undefined}
+}
+
+/** Where to cut a line that is longer than a batch: neither within a character nor within a secret. */
+function cutWithinLine(bytes: Buffer, {redact}: UploadOptions): number {
+  const end = characterEnd(bytes)
+  if (!redact) return end
+  const text = bytes.toString('utf8', 0, end)
+  const length = redact.safeLength(text)
+  const isWithinPair = /[\uD800-\uDBFF]/.test(text.charAt(length - 1))
+  return Math.min(Buffer.byteLength(text.slice(0, isWithinPair ? length - 1 : length)) || end, end)
 }
 
 /** The end of the last complete UTF-8 character, so that a line over a batch is not split within one. */

@@ -36,6 +36,13 @@ export function readFact(line: string | undefined): AgentFact {
   return {...factOf(event), sessionId}
 }
 
+/** The fact with its texts redacted: before anything is cut, stored, shown or reported. */
+export function redactFact(fact: AgentFact, redact: (text: string) => string): AgentFact {
+  if (fact.type === 'tool') return {...fact, title: redact(fact.title), error: redact(fact.error)}
+  if (fact.type === 'text') return {...fact, text: redact(fact.text)}
+  return fact.type === 'error' ? {...fact, message: redact(fact.message)} : fact
+}
+
 // oxlint-disable-next-line no-control-regex -- ESC and BEL are the point
 const terminalCodes = /[\u001b\u0007\r]/
 

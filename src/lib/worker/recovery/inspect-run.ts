@@ -6,7 +6,7 @@ import {isFullNow} from '../../core/disk-full.ts'
 import {runFiles, type RunOutcome} from '../../executor/executor.ts'
 import {readTail} from '../../executor/spool/read-tail.ts'
 import type {JournalledRun} from '../../journal/journalled-run.ts'
-import {readFact} from '../../opencode/output/events.ts'
+import {readFact, redactFact} from '../../opencode/output/events.ts'
 import {lineSplitter} from '../../opencode/output/line-splitter.ts'
 import {RunRecord} from '../../opencode/output/record.ts'
 import {judge} from '../../opencode/output/verdict.ts'
@@ -24,9 +24,12 @@ export function savedReport({report}: Pick<JournalledRun, 'report'>): StatusUpda
 }
 
 /** Reads what the run printed. A spool may have gigabytes, so each piece is followed by a turn of the event loop. */
-export async function readSpool({run_dir: folder}: JournalledRun): Promise<RunRecord> {
+export async function readSpool(
+  {run_dir: folder}: JournalledRun,
+  redact: (text: string) => string = (text) => text,
+): Promise<RunRecord> {
   const record = new RunRecord()
-  const lines = lineSplitter((line) => record.add(readFact(line)))
+  const lines = lineSplitter((line) => record.add(redactFact(readFact(line), redact)))
   const file = openSpool(join(folder, runFiles.stdout))
   if (file === undefined) return record
   try {

@@ -15,14 +15,14 @@ export type Plan =
 
 export type PlanRun = (run: JournalledRun) => Promise<Plan>
 
-type PlanOptions = {config: Config; treeLocks: WorkingTreeLocks}
+type PlanOptions = {config: Config; treeLocks: WorkingTreeLocks; redact: (text: string) => string}
 
 export const recoveryPlanner =
   (options: PlanOptions): PlanRun =>
   async (run) => {
     const report = savedReport(run)
     if (report) return {do: 'report', report}
-    const record = await readSpool(run)
+    const record = await readSpool(run, options.redact)
     if (record.finished) return {do: 'judge', record, error: ''}
     return planForDeadAgent(run, record, options)
   }

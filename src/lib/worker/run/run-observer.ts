@@ -53,6 +53,7 @@ export function createRunObserver(
       active.sessionReported = reportSession(run, active, id, ended).catch(() => {})
     },
     onActivity: (line, text) => emit({type: 'task.activity', taskId, line, ...(text === undefined ? {} : {text})}),
+    redact,
     onWarning: (text) => warn(redact(text)),
     onProviderWait: (wait) => {
       const {id: provider = null, until = null} = wait ?? {}

@@ -1,3 +1,4 @@
+import type {Redactor} from '../../core/redaction/redact.ts'
 import {join} from 'node:path'
 import type {ControlPlaneClient, OutputText} from '../../client/control-plane.ts'
 import {isNotFound, isUnauthorized, RefusedError, messageWithSuggestions} from '../../client/http.ts'
@@ -20,7 +21,7 @@ export type RunUploaderOptions = {
   emit: Emit
   workerId: string
   /** Returns the current redactor, or undefined if nothing is redacted: output is then sent byte by byte. */
-  redact: () => ((text: string) => string) | undefined
+  redact: () => Redactor | undefined
   /** Aborted when sending is given up. The journal keeps the rest for the next start. */
   signal: AbortSignal
 }
