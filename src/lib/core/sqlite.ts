@@ -1,4 +1,4 @@
-import {closeSync, fdatasync as fdatasyncCallback, mkdirSync, openSync} from 'node:fs'
+import {chmodSync, closeSync, fdatasync as fdatasyncCallback, mkdirSync, openSync, statSync} from 'node:fs'
 import {dirname} from 'node:path'
 import {promisify} from 'node:util'
 import type {DatabaseSync as Database} from 'node:sqlite'
@@ -29,7 +29,11 @@ export async function openDatabase(file: string, {exclusive}: OpenOptions): Prom
   const {DatabaseSync} = await importQuietly()
   let database: Database | undefined
   try {
-    if (file !== ':memory:') mkdirSync(dirname(file), {recursive: true, mode: 0o700})
+    if (file !== ':memory:') {
+      mkdirSync(dirname(file), {recursive: true, mode: 0o700})
+      makePrivate(file)
+    }
+
     database = new DatabaseSync(file, {timeout: exclusive ? 0 : 5000})
     if (exclusive) database.exec('PRAGMA locking_mode = EXCLUSIVE')
     database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA temp_store = MEMORY')
@@ -38,6 +42,23 @@ export async function openDatabase(file: string, {exclusive}: OpenOptions): Prom
   } catch (error) {
     database?.close()
     throw explainDatabase(file, error)
+  }
+}
+
+/**
+ * Lets only this user read the database and its log: they contain prompts, output and sessions. SQLite would create them
+ * with the umask. It gives its log the mode of the database. A file of an earlier version is repaired.
+ */
+function makePrivate(file: string): void {
+  closeSync(openSync(file, 'a', 0o600))
+  for (const path of [file, `${file}-wal`, `${file}-shm`]) {
+    const mode = statSync(path, {throwIfNoEntry: false})?.mode ?? 0
+    if ((mode & 0o077) === 0) continue
+    try {
+      chmodSync(path, mode & 0o700)
+    } catch {
+      // it belongs to another user, who lets this one write to it
+    }
   }
 }
 
