@@ -109,3 +109,31 @@ test('show fits a terminal of 80 columns, and shows long values complete', async
   expect(text).toContain('A2A_SESSION_MESSAGE_SYNC_MAX_MESSAGES')
   expect(lines).toContainEqual(expect.stringMatching(/^max_attempts +3 +default$/))
 })
+
+test('a secret is read from stdin and shown nowhere; on the command line it is warned of', async () => {
+  await using shop = openWorkshop()
+  const piped = await shop.cli(['config', 'set', 'auth_token'], {input: 'sesame-sesame\n'})
+  expect(piped).toMatchObject({code: 0, stdout: expect.not.stringContaining('sesame'), stderr: ''})
+  expect(JSON.parse(readFileSync(file(shop), 'utf8'))).toEqual({auth_token: 'sesame-sesame'})
+  expect((await shop.cli(['config', 'set', 'auth_token'], {input: ' \n'})).stderr).toContain(
+    'There is no value for auth_token.',
+  )
+  const visible = await shop.cli(['config', 'set', 'auth_token', 'open-sesame'])
+  expect(visible).toMatchObject({
+    code: 0,
+    stderr: expect.stringMatching(/^Other users of this machine could see auth_token on the command line/),
+  })
+  expect(await shop.cli(['config', 'set', 'poll_interval'])).toMatchObject({code: 2})
+})
+
+test('on a terminal a secret is asked for, and not shown', async () => {
+  await using shop = openWorkshop()
+  using terminal = await openTerminal({cwd: shop.path, env: shop.env})
+  terminal.run('config', 'set', 'auth_token')
+  await terminal.shows('auth_token (not shown):')
+  terminal.type('hidden-sesame')
+  terminal.press('Enter')
+  await terminal.shows('Wrote auth_token to')
+  expect(terminal.screen()).not.toContain('hidden-sesame')
+  expect(JSON.parse(readFileSync(file(shop), 'utf8'))).toEqual({auth_token: 'hidden-sesame'})
+})
