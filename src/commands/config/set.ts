@@ -21,7 +21,7 @@ export default class ConfigSet extends BaseCommand {
   ]
   static override args = {
     key: Args.string({description: 'Name of the setting', required: true}),
-    value: Args.string({description: 'Its value; leave it out for a secret'}),
+    value: Args.string({description: 'Its value; leave it out for a secret', ignoreStdin: true}),
   }
   static override flags = {unset: Flags.boolean({summary: 'Remove the setting from the file'})}
 
