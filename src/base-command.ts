@@ -113,12 +113,13 @@ export abstract class BaseCommand extends Command {
   }
 
   override async catch(error: Error & {exitCode?: number}): Promise<unknown> {
+    // A command that has said what there is to say.
+    if (error instanceof Errors.ExitError) throw error
     if (this.#interrupt.signal.aborted && !(error instanceof ExpectedError))
       return this.fail(error, exitCodes.interrupted, 'Interrupted.')
     const expected = error instanceof ExpectedError ? error : deletedDirectoryProblem(error)
     if (expected) return this.fail(expected, expected.exitCode, expected.message, expected.suggestions)
-    // Errors of oclif: a missing or unknown flag, an extra argument, or a plain exit.
-    if (error instanceof Errors.ExitError) throw error
+    // Errors of oclif: a missing or unknown flag, or an extra argument.
     if (error instanceof Errors.CLIError)
       return this.fail(
         usageError(withoutHint(error.message)),

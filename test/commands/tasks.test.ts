@@ -93,6 +93,7 @@ test('Ctrl-C while waiting leaves the task running, prints follow-up commands, a
   → Follow it: a2a-worker tasks output ${id} --follow
   → Cancel it: a2a-worker tasks cancel ${id}\n`,
   )
+  expect(waiting.stderr()).not.toContain('Error:')
   expect((await fleet.ended(id)).status).toBe('completed')
 })
 

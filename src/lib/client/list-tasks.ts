@@ -1,4 +1,5 @@
 import type {ControlPlaneClient} from './control-plane.ts'
+import {listWorkers} from './list-workers.ts'
 import {readTasks, type TaskFilter, type TaskListing} from './read-tasks.ts'
 import {findWorkerId} from './short-id.ts'
 
@@ -13,9 +14,12 @@ export async function listTasks(client: ControlPlaneClient, filter: TaskFilter, 
 
 /** The names of codebases and workers by id. Empty if they cannot be read: the ids are shown then. */
 export async function nameTasks(client: ControlPlaneClient) {
-  const [codebases, workers] = await Promise.all([client.codebases().catch(() => []), client.workers().catch(() => [])])
+  const [codebases, workers] = await Promise.all([
+    client.codebases().catch(() => []),
+    listWorkers(client, Date.now()).catch(() => []), // also those that have ended
+  ])
   return {
     codebases: new Map(codebases.flatMap(({id, aliases = [], name}) => [id, ...aliases].map((key) => [key, name]))),
-    workers: new Map(workers.map(({worker_id: id, name}) => [id, name])),
+    workers: new Map(workers.map(({id, name}) => [id, name])),
   }
 }
