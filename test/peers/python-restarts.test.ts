@@ -53,6 +53,17 @@ test('a worker that starts leaves the tasks of a connected worker with its name 
   expect(await api.task(held.id)).toMatchObject({status: 'running', attempt: 1, worker_id: worker.id})
 })
 
+test('a worker that registers `global` again because it was removed has not started again', async () => {
+  await using plane = await startPlane()
+  const {api, worker, held} = await busyWorker(plane.url, {id: 'w1'})
+  await using _ = worker
+  const home = worker.codebases.get('/home/py') ?? ''
+  expect((await api.send('DELETE', `/v1/opencode/codebases/${home}`)).status).toBe(200)
+  await worker.syncSessions(home, [{id: 'ses_g'}]) // 404, and the worker registers it again
+  await worker.registerCodebase('global', '/home/py')
+  expect(await api.task(held.id)).toMatchObject({status: 'running', attempt: 1})
+})
+
 test('a worker with leases tells by its heartbeats what it runs: a request for API keys means nothing', async () => {
   await using plane = await startPlane()
   const api = new Api(plane.url)

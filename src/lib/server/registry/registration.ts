@@ -88,7 +88,8 @@ export function forgetWorker(parts: Parts, workerId: string): number {
 export function registerCodebase(parts: Parts, workerId: string, input: CodebaseInput): StoredCodebase {
   const {store, roster, commits, dispatch, clock} = parts
   const path = normalizePath(input.path)
-  const known = store.registry.codebaseAt(workerId, path) ?? inheritedCodebase(parts, workerId, path)
+  const own = store.registry.codebaseAt(workerId, path)
+  const known = own ?? inheritedCodebase(parts, workerId, path)
   const codebase: StoredCodebase = {
     ...input,
     path,
@@ -105,7 +106,8 @@ export function registerCodebase(parts: Parts, workerId: string, input: Codebase
     const hasEnded = former !== undefined && !hasLeases(former)
     requeueWhere(parts, known.worker_id, (task) => task.codebase_id === known.id && (hasEnded || isLost(task)))
   }
-  if (input.name === globalCodebase) recordStart(parts, workerId)
+  // a process that has registered it does so again only if it is told that the codebase is unknown
+  if (own && input.name === globalCodebase) recordStart(parts, workerId)
 
   commits.afterCommit(() => {
     dispatch.fillWorker(workerId)

@@ -5,8 +5,8 @@ import {hasLeases, mayInherit} from './inheritance.ts'
 
 /**
  * The process of a worker without leases has just started: what it held before has ended without a report, and so has
- * what it held under an earlier id. Only a process that has just started asks for API keys or registers the codebase
- * `global`; everything else it repeats each minute. A worker with leases tells by its heartbeats what it runs.
+ * what it held under an earlier id. Only a process that has just started asks for API keys, or registers the codebase
+ * `global` although it is registered; everything else it repeats each minute. A worker with leases tells by its heartbeats what it runs.
  */
 export function recordStart(parts: Parts, workerId: string): void {
   const {store, hub} = parts
