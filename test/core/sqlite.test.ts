@@ -1,3 +1,4 @@
+import {spawnSync} from 'node:child_process'
 import {chmodSync, statSync, writeFileSync} from 'node:fs'
 import {join} from 'node:path'
 import {expect, test} from 'vitest'
@@ -26,4 +27,19 @@ test('only its user can read a database and its log, whatever the umask, and one
   } finally {
     process.umask(before)
   }
+})
+
+test('a lock on a database outlives a second attempt of its process to open it', async () => {
+  using scratch = scratchFolder()
+  const file = join(scratch.path, 'locked.db')
+  const database = await openDatabase(file, {exclusive: true})
+  await expect(openDatabase(file, {exclusive: true})).rejects.toMatchObject({code: 'DATABASE_LOCKED'})
+  const module = new URL('../../src/lib/core/sqlite.ts', import.meta.url).href
+  const other = spawnSync(process.execPath, [
+    '--input-type=module',
+    '--eval',
+    `import {openDatabase} from ${JSON.stringify(module)}; await openDatabase(${JSON.stringify(file)}, {exclusive: true}).then(() => console.log('opened'), ({code}) => console.log(code))`,
+  ])
+  expect(other.stdout.toString().trim()).toBe('DATABASE_LOCKED')
+  database.close()
 })

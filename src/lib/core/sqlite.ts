@@ -3,7 +3,7 @@ import {dirname} from 'node:path'
 import {promisify} from 'node:util'
 import type {DatabaseSync as Database} from 'node:sqlite'
 import {diskFullError, isDiskFull} from './disk-full.ts'
-import {configError, ExpectedError, messageOf} from './errors.ts'
+import {configError, errorCode, ExpectedError, messageOf} from './errors.ts'
 
 export type {Database}
 
@@ -45,12 +45,21 @@ export async function openDatabase(file: string, {exclusive}: OpenOptions): Prom
   }
 }
 
+function createIfMissing(file: string): void {
+  try {
+    closeSync(openSync(file, 'wx', 0o600))
+  } catch (error) {
+    if (errorCode(error) !== 'EEXIST') throw error
+  }
+}
+
 /**
  * Lets only this user read the database and its log: they contain prompts, output and sessions. SQLite would create them
- * with the umask. It gives its log the mode of the database. A file of an earlier version is repaired.
+ * with the umask. It gives its log the mode of the database. A file of an earlier version is repaired. An existing file is
+ * never opened here: closing it would release the locks that this process already has on it (fcntl(2)).
  */
 function makePrivate(file: string): void {
-  closeSync(openSync(file, 'a', 0o600))
+  createIfMissing(file)
   for (const path of [file, `${file}-wal`, `${file}-shm`]) {
     const mode = statSync(path, {throwIfNoEntry: false})?.mode ?? 0
     if ((mode & 0o077) === 0) continue
