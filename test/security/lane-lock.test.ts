@@ -3,7 +3,6 @@ import {
   existsSync,
   lstatSync,
   mkdirSync,
-  readdirSync,
   readFileSync,
   renameSync,
   symlinkSync,
@@ -50,14 +49,6 @@ test('links at every name that a lock could have had leave the files behind them
   expect(lstatSync(lock).isFile()).toBe(true)
   if (typeof held === 'object') held.transferTo(identify(process.pid))
   expect(readFileSync(precious, 'utf8')).toBe('mine\n')
-})
-
-test('names beside the lock differ each time, and are gone when the lock is held', () => {
-  const {tree, lock} = victim()
-  const first = acquireLock(lock, 'a')
-  expect(readdirSync(join(tree, '.git')).filter((name) => name.startsWith('a2a-worker.lock.'))).toEqual([])
-  if (isLock(first)) first[Symbol.dispose]()
-  expect(existsSync(lock)).toBe(false)
 })
 
 test.each(['a pipe', 'a directory', 'a link to nothing'])(

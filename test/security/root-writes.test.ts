@@ -61,6 +61,10 @@ describe.skipIf(isSkipped)('root against a hostile user of the service', {timeou
       `cd ${state}; rm -rf home; ln -s /home/precious home; ln -s /home/precious workers; ln -s /home/precious tmp`,
     )
     expect((await install()).code).toBe(0)
+    // systemd, which makes these folders, refuses the links as well.
+    await place.systemctl('start', unit)
+    expect(await place.property('ExecMainStatus')).toBe('238') // EXIT_STATE_DIRECTORY
+    await expectUntouched()
     expect((await place.program('uninstall-service')).code).toBe(0)
     await expectUntouched()
     await asRoot(`rm ${state}/home ${state}/workers ${state}/tmp`)

@@ -12,6 +12,8 @@ import type {Walk} from './safe-files.ts'
  */
 export type Owner = 'root' | 'shared' | 'service' | 'self'
 
+export type RunOptions = {cwd?: string; input?: string}
+
 export type CommandResult = {code: number; stdout: string; stderr: string}
 
 /** The machine that a service is installed on, or a folder with its file system (`--root`). */
@@ -83,9 +85,9 @@ export class Machine {
   }
 
   /** Runs a command and returns its result, also if it fails. */
-  async run(command: readonly string[], {cwd = '/'}: {cwd?: string} = {}): Promise<CommandResult> {
+  async run(command: readonly string[], {cwd = '/', input = ''}: RunOptions = {}): Promise<CommandResult> {
     const [program = '', ...args] = command
-    const result = await execa(program, args, {env: {...this.#env}, extendEnv: false, reject: false, cwd})
+    const result = await execa(program, args, {env: {...this.#env}, extendEnv: false, reject: false, cwd, input})
     return {code: result.exitCode ?? 127, stdout: result.stdout, stderr: result.stderr || (result.shortMessage ?? '')}
   }
 
