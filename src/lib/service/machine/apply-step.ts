@@ -5,7 +5,8 @@ import {ExpectedError, messageOf} from '../../core/errors.ts'
 import {grantTree} from './grant-tree.ts'
 import type {Machine} from './machine.ts'
 import {installProgram, isInstalled, type ProgramPlace} from './program.ts'
-import {makeFolder, moveFile, openParent, removeEmptyFolder, removeTree, replaceFile} from './safe-files.ts'
+import {openParent} from './open-folder.ts'
+import {makeFolder, moveFile, removeEmptyFolder, removeTree, replaceFile} from './safe-files.ts'
 import {describeStep, type Step} from './steps.ts'
 
 /** Whether the step has nothing to do. Commands always run, because the planner adds them only if needed. */

@@ -2,7 +2,7 @@ import {closeSync, constants, fstatSync, openSync, readdirSync, type Stats} from
 import {errorCode} from '../../core/errors.ts'
 import {fileEntries, folderEntries, type Grant} from './acl.ts'
 import type {Machine} from './machine.ts'
-import {openFolder, openFolderIn, type Folder} from './safe-files.ts'
+import {openFolder, openFolderIn, type Folder} from './open-folder.ts'
 
 /** Opens an entry itself, whatever it is, without reading it (open(2)). Node has no name for it. */
 const O_PATH = 0o10000000

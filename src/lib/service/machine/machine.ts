@@ -4,7 +4,7 @@ import {join} from 'node:path'
 import type {Environment} from '../../config/file.ts'
 import {ExpectedError, errorCode, messageOf} from '../../core/errors.ts'
 import {serviceUser} from './layout.ts'
-import type {Walk} from './safe-files.ts'
+import type {Walk} from './open-folder.ts'
 
 /**
  * Owner of a file: root, root with the group of the service, which may read it (`shared`), the service's user, or the
