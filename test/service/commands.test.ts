@@ -86,7 +86,7 @@ test('with --root the whole program is written below that folder, and it runs', 
   const [node, run] = ['bin/node', 'app/bin/run.js'].map((path) => join(root, 'opt/a2a-worker', path))
   const help = execFileSync(node ?? '', [run ?? '', 'tasks', 'create', '--help'], {cwd: '/', encoding: 'utf8', env: {}})
   expect(help).toContain('Create a task')
-  expect(readdirSync(root).sort()).toEqual(['etc', 'opt', 'var'])
+  expect(readdirSync(root).sort()).toEqual(['etc', 'opt'])
   expect((await work.run(['install-service', '--root', root])).stdout).toBe(
     'a2a-agent-worker is up to date. Nothing was changed.\n',
   )

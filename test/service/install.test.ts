@@ -41,10 +41,11 @@ test('an installation writes program, configuration and units to their places, w
     codebases: [{name: 'api', path: '/srv/api'}],
   })
   expect(machine.read('/etc/a2a-worker/env')).toMatch(/\nA2A_AUTH_TOKEN=s3cret\n$/)
-  for (const name of ['config.json', 'env'])
-    expect(statSync(machine.path(`/etc/a2a-worker/${name}`)).mode & 0o777).toBe(0o600)
+  const modes = ['config.json', 'env'].map((name) => statSync(machine.path(`/etc/a2a-worker/${name}`)).mode & 0o777)
+  expect(modes).toEqual([0o640, 0o600])
   expect(machine.read('/etc/sysusers.d/a2a-worker.conf')).toContain('\nu a2a-worker ')
-  expect(machine.read('/var/lib/a2a-worker/home/.gitconfig')).toContain('directory = *')
+  expect(machine.read('/etc/a2a-worker/gitconfig')).toContain('directory = *')
+  expect(existsSync(machine.path('/var'))).toBe(false)
 })
 
 test('a second installation changes nothing and says so; a new version copies only the program', async () => {

@@ -98,8 +98,8 @@ describe.skipIf(isSkipped)('the service under a real systemd', {timeout: 2 * tim
     expect(shown.stdout).toBe(`Environment=A2A_SERVER_URL=${place.fleet.url}\n`)
     expect(await place.systemctl('is-enabled', unit)).toBe('enabled')
     const rights = ['config.json', 'env'].map((name) => statSync(place.systemd.outside(`/etc/a2a-worker/${name}`)))
-    expect(rights.map(({mode}) => mode & 0o777)).toEqual([0o600, 0o600])
-    expect(rights.map(({uid}) => uid === 0)).toEqual([false, true])
+    expect(rights.map(({mode}) => mode & 0o777)).toEqual([0o640, 0o600])
+    expect(rights.map(({uid}) => uid)).toEqual([0, 0])
   })
 
   test('a second installation changes nothing and says so', async () => {

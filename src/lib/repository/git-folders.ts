@@ -1,4 +1,4 @@
-import {statSync} from 'node:fs'
+import {lstatSync, statSync} from 'node:fs'
 import {dirname, join, resolve} from 'node:path'
 import {isInside, realPathOf} from '../core/paths/real-path.ts'
 import {readIfThere} from '../core/paths/read-if-there.ts'
@@ -61,7 +61,8 @@ export function belongTogether({top, own, common}: GitFolders): boolean {
 
 function namesBack({top, own, common}: Omit<GitFolders, 'alternates'>): boolean {
   const marker = join(realPathOf(top), '.git')
-  if (realPathOf(own) === marker) return true
+  // A `commondir` in it names another folder, which anybody who can write there can do.
+  if (realPathOf(own) === marker && realPathOf(common) === marker) return true
   // A linked worktree has its folder in the common one, with the path of its `.git` file. A submodule has a setting.
   if (own !== common)
     return (
@@ -73,6 +74,10 @@ function namesBack({top, own, common}: Omit<GitFolders, 'alternates'>): boolean 
 
 const namesPath = (text: string | undefined, base: string, wanted: string) =>
   text !== undefined && realPathOf(resolve(base, text)) === wanted
+
+/** Whether the git folder of a working tree is a directory in it, so that nothing there chooses its place. */
+export const hasOwnFolder = ({top, own}: GitFolders): boolean =>
+  own === join(top, '.git') && lstatSync(own, {throwIfNoEntry: false})?.isDirectory() === true
 
 /** Whether a folder has the form of git's object store, and belongs to the owner of the working tree. */
 export const isObjectStoreOf = (folder: string, {top}: GitFolders): boolean =>

@@ -1,6 +1,7 @@
 import {join} from 'node:path'
 import type {Environment} from '../config/file.ts'
 import type {Config} from '../config/settings.ts'
+import {readIfThere} from '../core/paths/read-if-there.ts'
 import {realPathOf} from '../core/paths/real-path.ts'
 import {withheldVariables} from '../opencode/program/withheld.ts'
 import {identityQuestion, lacksIdentity} from '../repository/ask-git.ts'
@@ -58,7 +59,9 @@ async function authorProblem({config, env, layout, machine}: ServiceNeeds): Prom
 async function namesAuthor(path: string, machine: Machine): Promise<boolean | undefined> {
   const git = findGitFolders(realPathOf(path))
   if (!git) return undefined
-  return (await machine.run(['git', 'config', '--file', join(git.common, 'config'), 'user.email'])).code === 0
+  // An agent may have put a pipe in place of the file, for which git would wait.
+  const input = readIfThere(join(git.common, 'config')) ?? ''
+  return (await machine.run(['git', 'config', '--file', '-', 'user.email'], {input})).code === 0
 }
 
 async function toolProblems({env, person, machine, layout}: ServiceNeeds): Promise<ServiceProblem[]> {

@@ -1,5 +1,6 @@
 import {outsideFolders} from '../repository/outside-folders.ts'
-import {ownerOf, type Rights, lockedOutOwner} from './file-rights.ts'
+import {ownerOf, lockedOutOwner} from './file-rights.ts'
+import {grantCommand, type Grant, type Rights} from './machine/acl.ts'
 import {serviceUser} from './machine/layout.ts'
 import type {Machine} from './machine/machine.ts'
 import {isHidden} from './units/drop-in.ts'
@@ -9,8 +10,8 @@ export type ServiceProblem = {
   text: string
   /** What to do, the most likely first. */
   fixes: string[]
-  /** The command that `--grant` runs. */
-  grant?: string[]
+  /** What `--grant` does. */
+  grant?: Grant
   /** Agents work without it, but perhaps not as well. */
   isMinor?: true
 }
@@ -49,8 +50,8 @@ async function problemWith(
   machine: Machine,
 ): Promise<ServiceProblem | undefined> {
   const {path, rights} = need
-  const grant = grantCommand(need, await ownerOf(path, machine))
-  const fixes = [shellText(grant)]
+  const grant = {...need, owner: await ownerOf(path, machine)}
+  const fixes = [shellText(grantCommand(grant))]
   if (!(await isUsable(need, machine))) {
     const verb = rights === 'rwX' ? 'write to' : 'read'
     const text = `the user ${serviceUser} cannot ${verb} ${path}`
@@ -68,20 +69,6 @@ async function isUsable({path, rights}: {path: string; rights: Rights}, machine:
   const {cwd, name} = isHidden(path) ? {cwd: path, name: '.'} : {cwd: '/', name: path}
   const test = ['test', rights === 'rwX' ? '-w' : '-r', name]
   return (await machine.run(['runuser', '-u', serviceUser, '--', ...test], {cwd})).code === 0
-}
-
-/**
- * Gives the user of the service rights on a folder, and on what is created there later. The owner gets the same: files
- * that agents create belong to the user of the service, so without this the owner could not change or remove them.
- */
-export function grantCommand({path, rights}: {path: string; rights: Rights}, owner: string | undefined): string[] {
-  const users = owner === undefined || rights !== 'rwX' ? [serviceUser] : [serviceUser, owner]
-  return [
-    'setfacl',
-    '-R',
-    ...users.flatMap((user) => ['-m', `u:${user}:${rights}`, '-m', `d:u:${user}:${rights}`]),
-    path,
-  ]
 }
 
 /** A command as it can be typed. */

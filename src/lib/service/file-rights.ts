@@ -1,8 +1,6 @@
 import {statSync} from 'node:fs'
 import type {Machine} from './machine/machine.ts'
 
-export type Rights = 'rwX' | 'rX'
-
 const setgid = 0o2000
 const groupWrite = 0o020
 

@@ -4,14 +4,14 @@ import type {Inspection} from './inspect-machine.ts'
 import type {Machine} from './machine/machine.ts'
 import type {Step} from './machine/steps.ts'
 
-/** Commands that give the user of the service the rights it lacks. Throws ExpectedError (78) without setfacl. */
+/** Steps that give the user of the service the rights it lacks. Throws ExpectedError (78) without setfacl. */
 export async function grantSteps({settings}: Pick<Inspection, 'settings'>, machine: Machine): Promise<Step[]> {
   const {codebases} = settings.config
   const problems = (await Promise.all(codebases.map(({path}) => accessProblems(path, machine)))).flat()
-  const commands = problems.flatMap(({grant}) => (grant ? [grant] : []))
-  if (commands.length > 0 && (await machine.run(['setfacl', '--version'])).code !== 0)
+  const grants = problems.flatMap(({grant}) => (grant ? [grant] : []))
+  if (grants.length > 0 && (await machine.run(['setfacl', '--version'])).code !== 0)
     throw configError('setfacl is not installed.', 'apt-get install acl')
-  return commands.map((command): Step => ({kind: 'run', command}))
+  return grants.map((grant): Step => ({kind: 'grant', grant}))
 }
 
 /** A problem as one line of a warning. */

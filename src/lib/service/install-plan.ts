@@ -9,7 +9,7 @@ import {pendingSteps} from './machine/apply-steps.ts'
 import type {Program} from './machine/program.ts'
 import type {Step} from './machine/steps.ts'
 import {isEnabled, systemctl} from './machine/systemd.ts'
-import {agentsUnit, gitConfig, fileHeader, sysusers, tmpfiles, workerUnit} from './units/units.ts'
+import {agentsUnit, gitConfig, gitConfigFile, sysusers, tmpfiles, workerUnit} from './units/units.ts'
 
 export const sysusersFile = '/etc/sysusers.d/a2a-worker.conf'
 export const tmpfilesFile = '/etc/tmpfiles.d/a2a-worker.conf'
@@ -32,7 +32,7 @@ export async function planInstall(inspection: Inspection, options: PlanOptions):
     ...(await pendingSteps(programSteps(options), machine)),
     ...live(...(isChanged ? [verifyStep(units, layout)] : [])),
     ...moveSteps,
-    ...(await pendingSteps([...configSteps(inspection, layout), ...homeSteps(inspection, options)], machine)),
+    ...(await pendingSteps(configSteps(inspection, layout), machine)),
     ...pendingUnits,
     ...live(...(isChanged ? [run(systemctl(layout, 'daemon-reload'))] : [])),
     ...live(
@@ -50,10 +50,7 @@ const isInstalledAndEnabled = async ({existing}: Inspection, {machine, layout}: 
 
 async function userSteps({scope}: Layout, machine: Machine): Promise<Step[]> {
   if (scope === 'user') return []
-  const file = await pendingSteps(
-    [{kind: 'file', path: sysusersFile, text: sysusers, mode: 0o644, owner: 'root'}],
-    machine,
-  )
+  const file = await pendingSteps([publicFile(sysusersFile, sysusers)], machine)
   const isThere = !machine.isLive || (await machine.run(['id', '-u', serviceUser])).code === 0
   return [...file, ...(isThere ? [] : [run(['systemd-sysusers', sysusersFile])])]
 }
@@ -73,27 +70,16 @@ function configSteps({configText: text, envText}: Inspection, layout: Layout): S
   const isSystem = scope === 'system'
   return [
     {kind: 'folder', path: configDir, mode: isSystem ? 0o755 : 0o700, owner: isSystem ? 'root' : 'self'},
-    {kind: 'file', path: configFile, text, mode: 0o600, owner: isSystem ? 'service' : 'self'},
+    // Agents have the user of the service, so they must not write what root reads here at the next installation.
+    {kind: 'file', path: configFile, text, mode: isSystem ? 0o640 : 0o600, owner: isSystem ? 'shared' : 'self'},
     {kind: 'file', path: envFile, text: envText, mode: 0o600, owner: isSystem ? 'root' : 'self'},
-    ...(isSystem
-      ? [{kind: 'file' as const, path: tmpfilesFile, text: tmpfiles, mode: 0o644, owner: 'root' as const}]
-      : []),
-  ]
-}
-
-/** Creates the home of the service, unless it uses another one. A .gitconfig written by others stays. */
-function homeSteps({envText}: Inspection, {machine, layout: {scope, stateDir, home}}: PlanOptions): Step[] {
-  const path = join(home, '.gitconfig')
-  const isOurs = machine.read(path)?.startsWith(fileHeader) ?? true
-  if (scope === 'user' || (parseEnvFile(envText)['HOME'] ?? home) !== home || !isOurs) return []
-  return [
-    {kind: 'folder', path: stateDir, mode: 0o700, owner: 'service'},
-    {kind: 'folder', path: home, mode: 0o700, owner: 'service'},
-    {kind: 'file', path, text: gitConfig, mode: 0o600, owner: 'service'},
+    ...(isSystem ? [publicFile(gitConfigFile, gitConfig), publicFile(tmpfilesFile, tmpfiles)] : []),
   ]
 }
 
 type FileStep = Extract<Step, {kind: 'file'}>
+
+const publicFile = (path: string, text: string): FileStep => ({kind: 'file', path, text, mode: 0o644, owner: 'root'})
 
 function unitSteps({server, settings, envText, openCode, git}: Inspection, layout: Layout): FileStep[] {
   const file = (path: string, text: string): FileStep => ({

@@ -1,4 +1,4 @@
-import {dirname, join} from 'node:path'
+import {basename, dirname, join} from 'node:path'
 import {serviceSocketDir} from '../control/socket-path.ts'
 import {ExpectedError} from '../core/errors.ts'
 import {findExistingUnit} from './units/existing-unit.ts'
@@ -10,7 +10,7 @@ import {pendingSteps, applySteps} from './machine/apply-steps.ts'
 import {readConfig} from './units/service-config.ts'
 import {describeStep, type Step} from './machine/steps.ts'
 import {checkSystemd, systemctl} from './machine/systemd.ts'
-import {fileHeader} from './units/units.ts'
+import {fileHeader, gitConfigFile} from './units/units.ts'
 
 export type UninstallOptions = {
   machine: Machine
@@ -107,16 +107,20 @@ const sharedFiles = (layout: Layout): OwnedPaths => ({
   files: [
     appDir(layout),
     nodeFile(layout),
-    ...(layout.scope === 'system' ? [sysusersFile, tmpfilesFile, serviceSocketDir] : []),
+    ...(layout.scope === 'system' ? [sysusersFile, tmpfilesFile, gitConfigFile, serviceSocketDir] : []),
   ],
   folders: [dirname(nodeFile(layout)), layout.programDir],
 })
+
+/** A name that leads nowhere else: the file may come from a time in which agents could write it. */
+const isName = (value: unknown): value is string =>
+  typeof value === 'string' && basename(value) === value && !['', '.', '..'].includes(value)
 
 /** Removes the state of this service. The last service of the machine removes all state and the user. */
 async function purgeSteps({machine, layout, hostname}: UninstallOptions, isLast: boolean): Promise<Step[]> {
   const {instance, stateDir, tmp, scope, configFile, envFile, configDir} = layout
   const configured = readConfig(machine, configFile)?.content['worker_name']
-  const name = instance ?? (typeof configured === 'string' ? configured : hostname)
+  const name = instance ?? (isName(configured) ? configured : hostname)
   const isAll = isLast && scope === 'system'
   const ownState = [join(stateDir, 'workers', name), ...(scope === 'system' ? [join(dirname(stateDir), tmp)] : [])]
   const files = [configFile, envFile, ...(isAll ? [stateDir] : ownState)]

@@ -25,7 +25,8 @@ export type EnvironmentOptions = {
 const passed = (
   'PATH HOME USER LOGNAME SHELL TZ LANG LANGUAGE LC_* XDG_* ' +
   'HTTP_PROXY HTTPS_PROXY ALL_PROXY NO_PROXY http_proxy https_proxy all_proxy no_proxy ' +
-  'SSL_CERT_FILE SSL_CERT_DIR NODE_EXTRA_CA_CERTS OPENCODE_* RUSTUP_HOME npm_config_offline'
+  'SSL_CERT_FILE SSL_CERT_DIR NODE_EXTRA_CA_CERTS OPENCODE_* RUSTUP_HOME npm_config_offline ' +
+  'GIT_CONFIG_SYSTEM GIT_CONFIG_GLOBAL'
 ).split(' ')
 
 /** Never passed, even if allowed: our own settings, which include the token, and the password of OpenCode's server. */

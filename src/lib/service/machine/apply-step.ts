@@ -1,20 +1,12 @@
-import {randomUUID} from 'node:crypto'
-import {
-  chmodSync,
-  chownSync,
-  lstatSync,
-  mkdirSync,
-  mkdtempSync,
-  renameSync,
-  rmdirSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs'
+import {lstatSync, mkdirSync, mkdtempSync, rmSync, writeFileSync} from 'node:fs'
 import {tmpdir} from 'node:os'
-import {basename, dirname, join} from 'node:path'
+import {basename, dirname, join, relative} from 'node:path'
 import {ExpectedError, messageOf} from '../../core/errors.ts'
-import type {Machine, Owner} from './machine.ts'
+import {grantTree} from './grant-tree.ts'
+import type {Machine} from './machine.ts'
 import {installProgram, isInstalled, type ProgramPlace} from './program.ts'
+import {openParent} from './open-folder.ts'
+import {makeFolder, moveFile, removeEmptyFolder, removeTree, replaceFile} from './safe-files.ts'
 import {describeStep, type Step} from './steps.ts'
 
 /** Whether the step has nothing to do. Commands always run, because the planner adds them only if needed. */
@@ -33,6 +25,7 @@ export async function isApplied(step: Step, machine: Machine): Promise<boolean> 
       return isInstalled(step.program, realPlace(step.place, machine))
     case 'verify':
     case 'run':
+    case 'grant':
       return false
   }
 }
@@ -71,48 +64,31 @@ export async function applyStep(step: Step, machine: Machine): Promise<void> {
 }
 
 async function write(step: Exclude<Step, {kind: 'verify' | 'run'}>, machine: Machine): Promise<void> {
+  const {walk} = machine
   switch (step.kind) {
     case 'folder':
-      mkdirSync(machine.realPath(step.path), {recursive: true})
-      // Never follow a symlink to another place.
-      if (!lstatSync(machine.realPath(step.path)).isDirectory()) throw new Error('it is not a directory')
-      return setOwnership(step, machine, machine.realPath(step.path))
+      return makeFolder(step.path, {mode: step.mode, ids: await machine.ids(step.owner)}, walk)
     case 'file':
-      return replaceFile(step, machine)
+      return replaceFile(step.path, step.text, {mode: step.mode, ids: await machine.ids(step.owner)}, walk)
     case 'move':
-      return renameSync(machine.realPath(step.from), machine.realPath(step.to))
+      return moveFile(step.from, step.to, walk)
     case 'remove':
-      return rmSync(machine.realPath(step.path), {recursive: true, force: true})
+      return removeTree(step.path, walk)
     case 'remove-empty':
-      return rmdirSync(machine.realPath(step.path))
+      return removeEmptyFolder(step.path, walk)
+    case 'grant':
+      return grantTree(step.grant, machine)
     case 'program':
-      mkdirSync(dirname(machine.realPath(step.place.app)), {recursive: true})
-      return installProgram(step.program, realPlace(step.place, machine))
+      return placeProgram(step, machine)
   }
 }
 
-/** Replaces a file atomically, and never writes through a symlink. */
-async function replaceFile(step: Extract<Step, {kind: 'file'}>, machine: Machine): Promise<void> {
-  const path = machine.realPath(step.path)
-  const temporary = `${path}.${randomUUID()}`
-  mkdirSync(dirname(path), {recursive: true})
-  try {
-    writeFileSync(temporary, step.text, {mode: 0o600, flag: 'wx', flush: true})
-    await setOwnership(step, machine, temporary)
-    renameSync(temporary, path)
-  } finally {
-    rmSync(temporary, {force: true})
-  }
-}
-
-async function setOwnership(
-  {mode, owner}: {mode: number; owner: Owner},
-  machine: Machine,
-  path: string,
-): Promise<void> {
-  const ids = await machine.ids(owner)
-  if (ids) chownSync(path, ids.uid, ids.gid)
-  chmodSync(path, mode)
+/** An earlier step has given the folder to root, so nobody else can swap anything in it. */
+function placeProgram({program, place}: Extract<Step, {kind: 'program'}>, {walk}: Machine): void {
+  const folder = dirname(place.app)
+  using opened = openParent(place.app, {...walk, creates: true})
+  const within = (path: string) => opened.entry(relative(folder, path))
+  installProgram(program, {app: within(place.app), node: within(place.node)})
 }
 
 /** Lets systemd check the units before they are installed. Throws ExpectedError (78) with its message. */

@@ -4,9 +4,15 @@ import {join} from 'node:path'
 import type {Environment} from '../../config/file.ts'
 import {ExpectedError, errorCode, messageOf} from '../../core/errors.ts'
 import {serviceUser} from './layout.ts'
+import type {Walk} from './open-folder.ts'
 
-/** Owner of a file: root, the service's user, or the installing user (`self`). */
-export type Owner = 'root' | 'service' | 'self'
+/**
+ * Owner of a file: root, root with the group of the service, which may read it (`shared`), the service's user, or the
+ * installing user (`self`).
+ */
+export type Owner = 'root' | 'shared' | 'service' | 'self'
+
+export type RunOptions = {cwd?: string; input?: string}
 
 export type CommandResult = {code: number; stdout: string; stderr: string}
 
@@ -23,6 +29,11 @@ export class Machine {
     this.#root = root ?? ''
     this.#env = env
     this.isLive = root === undefined
+  }
+
+  /** How files are written here. */
+  get walk(): Walk {
+    return {root: this.#root, isRoot: process.getuid?.() === 0}
   }
 
   /** The real path of a file of the machine. */
@@ -64,7 +75,8 @@ export class Machine {
     if (owner === 'root') return {uid: 0, gid: 0}
     this.#service ??= await this.#lookUp(serviceUser)
     // The user does not exist yet, so no file belongs to it.
-    return this.#service ?? {uid: -1, gid: -1}
+    const ids = this.#service ?? {uid: -1, gid: -1}
+    return owner === 'shared' ? {uid: 0, gid: ids.gid} : ids
   }
 
   async #lookUp(user: string): Promise<{uid: number; gid: number} | undefined> {
@@ -73,9 +85,9 @@ export class Machine {
   }
 
   /** Runs a command and returns its result, also if it fails. */
-  async run(command: readonly string[], {cwd = '/'}: {cwd?: string} = {}): Promise<CommandResult> {
+  async run(command: readonly string[], {cwd = '/', input = ''}: RunOptions = {}): Promise<CommandResult> {
     const [program = '', ...args] = command
-    const result = await execa(program, args, {env: {...this.#env}, extendEnv: false, reject: false, cwd})
+    const result = await execa(program, args, {env: {...this.#env}, extendEnv: false, reject: false, cwd, input})
     return {code: result.exitCode ?? 127, stdout: result.stdout, stderr: result.stderr || (result.shortMessage ?? '')}
   }
 

@@ -3,6 +3,7 @@ import {
   closeSync,
   constants,
   copyFileSync,
+  lstatSync,
   mkdirSync,
   mkdtempSync,
   openSync,
@@ -14,6 +15,7 @@ import {
 } from 'node:fs'
 import {dirname, join} from 'node:path'
 import {programFiles} from './program-files.ts'
+import {removeTree} from './safe-files.ts'
 
 /** The running program: the folder of its package, and its Node. */
 export type Program = {root: string; node: string}
@@ -41,7 +43,7 @@ export function installProgram({root, node}: Program, place: ProgramPlace): void
     for (const [to, from] of programFiles(root)) copy(from, join(app, to))
     copy(node, join(staging, 'node'))
     chmodFolders(app)
-    rmSync(place.app, {recursive: true, force: true})
+    removeTree(place.app, {root: '', isRoot: false})
     renameSync(app, place.app)
     mkdirSync(dirname(place.node), {recursive: true})
     chmodSync(dirname(place.node), 0o755)
@@ -77,8 +79,9 @@ function filesBelow(folder: string): string[] {
 const chunk = 1024 * 1024
 
 function isSameFile(a: string, b: string): boolean {
-  const stat = statSync(b, {throwIfNoEntry: false})
-  if (stat?.size !== statSync(a).size) return false
+  const stat = lstatSync(b, {throwIfNoEntry: false})
+  // Another owner could change the copy later, and a link or a pipe is none.
+  if (!stat?.isFile() || stat.uid !== process.getuid?.() || stat.size !== statSync(a).size) return false
   const [first, second] = [openSync(a, 'r'), openSync(b, 'r')]
   try {
     const [one, other] = [Buffer.alloc(Math.min(chunk, stat.size)), Buffer.alloc(Math.min(chunk, stat.size))]

@@ -1,4 +1,5 @@
 import {basename} from 'node:path'
+import {grantCommand, type Grant} from './acl.ts'
 import type {Owner} from './machine.ts'
 import type {Program, ProgramPlace} from './program.ts'
 
@@ -12,6 +13,7 @@ export type Step =
   | {kind: 'remove-empty'; path: string}
   | {kind: 'program'; program: Program; place: ProgramPlace}
   | {kind: 'verify'; files: {path: string; text: string}[]; scope: 'system' | 'user'}
+  | {kind: 'grant'; grant: Grant}
   /** `mayFail`: the command also fails if it has nothing to do. */
   | {kind: 'run'; command: string[]; mayFail?: true}
 
@@ -31,6 +33,8 @@ export function describeStep(step: Step): string {
       return `copy ${step.program.root} to ${step.place.app}, ${step.program.node} to ${step.place.node}`
     case 'verify':
       return `run systemd-analyze verify ${step.files.map(({path}) => basename(path)).join(' ')}`
+    case 'grant':
+      return `run ${grantCommand(step.grant).join(' ')}`
     case 'run':
       return `run ${step.command.join(' ')}`
   }
@@ -38,9 +42,9 @@ export function describeStep(step: Step): string {
 
 const octal = (mode: number) => mode.toString(8).padStart(4, '0')
 
-/** The text of a file for a dry run. Secrets in a private file (0600) are masked. */
+/** The text of a file for a dry run. Secrets in a file that not everybody may read are masked. */
 export function maskedText({text, mode}: {text: string; mode: number}): string {
-  return mode !== 0o600 ? text : text.replaceAll(secretInText, (_, start: string) => `${start}***`)
+  return (mode & 0o004) !== 0 ? text : text.replaceAll(secretInText, (_, start: string) => `${start}***`)
 }
 
 /** `"auth_token": "…"`, `A2A_AUTH_TOKEN=…`, and other names of secrets. */

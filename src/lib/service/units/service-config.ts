@@ -45,7 +45,7 @@ export function serviceSettings(layout: Layout, content: ConfigContent, envText:
   return resolveConfig({
     flags: {},
     env: {HOME: home, ...parseEnvFile(envText)},
-    files: [{path: configFile, directory: configDir, content, isPublic: false}], // the installation writes it with mode 0600
+    files: [{path: configFile, directory: configDir, content, isPublic: false}], // the installation closes it to others
     cwd: home,
   })
 }

@@ -62,7 +62,7 @@ WantedBy=${isSystem ? 'multi-user' : 'default'}.target
 
 const identity = ({home}: Layout) => `User=${serviceUser}
 Group=${serviceUser}
-Environment=HOME=${home}
+Environment=HOME=${home} GIT_CONFIG_SYSTEM=${gitConfigFile}
 WorkingDirectory=${home}
 SyslogIdentifier=a2a-worker
 `
@@ -138,12 +138,20 @@ u ${serviceUser} - "a2a-worker" /var/lib/a2a-worker/home /usr/sbin/nologin
 
 /** Sets the owner of the configuration, and cleans the /tmp of the services after ten days (tmpfiles.d). */
 export const tmpfiles = `${fileHeader}
-z /etc/a2a-worker/*.json 0600 ${serviceUser} ${serviceUser} -
+z /etc/a2a-worker/*.json 0640 root ${serviceUser} -
 e /var/lib/a2a-worker/tmp* 0700 ${serviceUser} ${serviceUser} 10d
 `
 
-/** git configuration of the service. git refuses a working tree of another owner, such as a codebase, without it. */
+/** It is root's, beside the other configuration: in the home of the service, an agent could have a link in its place. */
+export const gitConfigFile = '/etc/a2a-worker/gitconfig'
+
+/**
+ * git configuration of the service, which takes the place of the machine's and includes it. git refuses a working tree
+ * of another owner, such as a codebase, without it. Agents can still use `git config --global` in their home.
+ */
 export const gitConfig = `${fileHeader}
+[include]
+\tpath = /etc/gitconfig
 [safe]
 \tdirectory = *
 `

@@ -1,8 +1,8 @@
-import {rmSync, statSync} from 'node:fs'
-import {join} from 'node:path'
+import {lstatSync, rmSync, statSync} from 'node:fs'
+import {dirname, join} from 'node:path'
 import {isInside, realPathOf} from '../../core/paths/real-path.ts'
 import {linkOf, listProcesses, nameOfProcess, openFilesOf} from '../../executor/processes.ts'
-import {findGitFolders, type GitFolders} from '../../repository/git-folders.ts'
+import {belongTogether, findGitFolders, hasOwnFolder, type GitFolders} from '../../repository/git-folders.ts'
 import {namesIn, readIfThere} from '../../core/paths/read-if-there.ts'
 
 /** A lock file of git. While it exists, git refuses to write there. */
@@ -21,7 +21,7 @@ export function findGitLocks({path, dataDir}: Place): GitLock[] {
   if (!git) return []
   const files = [...repositoryLocks(git), ...snapshotLocks(git.top, dataDir)]
   return [...new Set(files)].flatMap((file) => {
-    const stat = statSync(file, {throwIfNoEntry: false})
+    const stat = lstatSync(file, {throwIfNoEntry: false})
     return stat ? [{path: file, changedAt: stat.mtimeMs, uid: stat.uid}] : []
   })
 }
@@ -44,12 +44,19 @@ export function clearGitLocks({since, ...place}: Place & {since: number}): {remo
 /** File systems use a clock that is some ms behind. */
 const clockToleranceMs = 20
 
-/** Only locks of this working tree: others in the common folder may belong to an agent in a linked worktree. */
-function repositoryLocks({own, common}: GitFolders): string[] {
-  const branch = /^ref: (\S+)/.exec(readIfThere(join(own, 'HEAD')) ?? '')?.[1]
+/**
+ * Only locks of this working tree: others in the common folder may belong to an agent in a linked worktree. Whoever can
+ * write there can name any folder and any branch, so no path leads out of the git folders that belong to the tree.
+ */
+function repositoryLocks(git: GitFolders): string[] {
+  const {own, common} = git
+  const isCommon = belongTogether(git)
+  const branch = /^ref: (refs\/\S+)/.exec(readIfThere(join(own, 'HEAD')) ?? '')?.[1]
+  const branchLock = branch !== undefined && isCommon ? join(common, `${branch}.lock`) : undefined
+  const isWithin = branchLock !== undefined && isInside(realPathOf(dirname(branchLock)), realPathOf(common))
   return [
-    ...['index.lock', 'HEAD.lock'].map((name) => join(own, name)),
-    ...(branch === undefined ? [] : [join(common, `${branch}.lock`)]),
+    ...(isCommon || hasOwnFolder(git) ? ['index.lock', 'HEAD.lock'].map((name) => join(own, name)) : []),
+    ...(isWithin ? [branchLock] : []),
   ]
 }
 

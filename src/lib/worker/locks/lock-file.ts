@@ -1,64 +1,57 @@
+import {randomUUID} from 'node:crypto'
 import {
   closeSync,
+  constants,
+  fstatSync,
   ftruncateSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  statSync,
-  writeSync,
   linkSync,
+  lstatSync,
+  openSync,
+  renameSync,
+  unlinkSync,
+  writeSync,
 } from 'node:fs'
-import * as v from 'valibot'
-import {isoTime} from '../../core/clock.ts'
 import {errorCode} from '../../core/errors.ts'
-import {bootId, identify, isAlive} from '../../executor/processes.ts'
+import {identify} from '../../executor/processes.ts'
 import type {ProcessIdentity} from '../../executor/executor.ts'
-import {parseJson} from '../../protocol/parse.ts'
-
-const holderSchema = v.object({
-  pid: v.number(),
-  start_time: v.string(),
-  boot_id: v.string(),
-  since: v.string(),
-  what: v.string(),
-})
-export type LockHolder = v.InferOutput<typeof holderSchema>
+import {describeHolder, holderBytes, holderIn, type HolderCheck, type LockHolder} from './lock-holder.ts'
 
 export type Lock = Disposable & {
   /** Makes another process (the agent) the holder. The lock then outlives this process. */
   transferTo(process: ProcessIdentity): void
 }
 
-/** A lock file without a holder comes from another program. For this long, it counts as being written. */
-const unwrittenMs = 5000
-/** All records have the same size, so that one write replaces a record and no reader finds half of one. */
-const holderBytes = 512
+/** Others may write in the folder of a lock, so no name there is followed, and nothing but a file is waited for. */
+const unfollowed = constants.O_NOFOLLOW | constants.O_NONBLOCK
 const unknownHolder: LockHolder = {pid: 0, start_time: '', boot_id: '', since: '', what: 'another process'}
 
 /**
- * Acquires a lock file, or returns its holder. The file names a process and is valid only while that process lives, so
- * the file of a killed holder blocks nobody. Throws what the file system throws.
+ * Acquires a lock file, or returns its holder. The file names a process and is valid only while that process lives and
+ * `isOurs` says that it can hold the lock. So the file of a killed holder blocks nobody. Throws what the file system
+ * throws.
  */
-export function acquireLock(path: string, what: string): Lock | LockHolder {
+export function acquireLock(path: string, what: string, isOurs: HolderCheck = () => true): Lock | LockHolder {
   for (let tries = 0; tries < 5; tries++) {
     try {
       return createLock(path, createFile(path, what), what)
     } catch (error) {
       if (errorCode(error) !== 'EEXIST') throw error
-      const holder = holderOf(path)
+      const holder = holderOf(path, isOurs)
       if (holder) return holder
-      clearStale(path)
+      clearStale(path, isOurs)
     }
   }
 
-  return holderOf(path) ?? unknownHolder
+  return holderOf(path, isOurs) ?? unknownHolder
 }
+
+/** A name beside the lock that nobody can know before. */
+const besideName = (path: string) => `${path}.${randomUUID()}`
 
 /** Creates the file atomically: it is written under another name, then linked. Throws EEXIST if it exists. */
 function createFile(path: string, what: string): number {
-  const draft = `${path}.${process.pid}`
-  const file = openSync(draft, 'w', 0o600)
+  const draft = besideName(path)
+  const file = openSync(draft, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL | unfollowed, 0o600)
   try {
     writeHolder(file, identify(process.pid), what)
     linkSync(draft, path)
@@ -67,62 +60,81 @@ function createFile(path: string, what: string): number {
     closeSync(file)
     throw error
   } finally {
-    rmSync(draft, {force: true})
+    removeName(draft)
   }
 }
 
 /** Takes over a lock that an earlier process of ours transferred to `agent`. Undefined if `agent` does not hold it. */
 export function reacquireLock(path: string, {pid, startTime}: ProcessIdentity, what: string): Lock | undefined {
-  const holder = holderOf(path)
-  if (holder?.pid !== pid || holder.start_time !== startTime) return undefined
-  return createLock(path, openSync(path, 'r+'), what)
+  const file = openLock(path, constants.O_RDWR)
+  if (file === undefined) return undefined
+  const holder = holderIn(file, () => true)
+  // A second name of the file would be a file of somebody else.
+  if (holder?.pid === pid && holder.start_time === startTime && fstatSync(file).nlink === 1)
+    return createLock(path, file, what)
+  closeSync(file)
+  return undefined
 }
 
 export const isLock = (result: Lock | LockHolder): result is Lock => 'transferTo' in result
 
-function writeHolder(file: number, {pid, startTime}: ProcessIdentity, what: string): void {
-  const holder: LockHolder = {pid, start_time: startTime, boot_id: bootId() ?? '', since: isoTime(Date.now()), what}
-  const text = `${JSON.stringify(holder).padEnd(holderBytes)}\n`
+function writeHolder(file: number, process: ProcessIdentity, what: string): void {
+  const text = `${JSON.stringify(describeHolder(process, what)).padEnd(holderBytes)}\n`
   writeSync(file, text, 0)
   ftruncateSync(file, Buffer.byteLength(text))
 }
 
-/** The current holder, or undefined. */
-function holderOf(path: string): LockHolder | undefined {
+/** Opens a lock file that is there. Undefined if it is missing, a link, or not ours to open. */
+function openLock(path: string, access: number): number | undefined {
   try {
-    const parsed = v.safeParse(holderSchema, parseJson(readFileSync(path, 'utf8')))
-    if (parsed.success) return isHeld(parsed.output) ? parsed.output : undefined
-    // A time in the future means that the clock was set back. That does not prove a live writer either.
-    return Math.abs(Date.now() - statSync(path).mtimeMs) < unwrittenMs ? unknownHolder : undefined
+    return openSync(path, access | unfollowed)
   } catch {
     return undefined
   }
 }
 
-const isHeld = (holder: LockHolder) =>
-  (holder.boot_id === '' || holder.boot_id === (bootId() ?? '')) &&
-  isAlive({pid: holder.pid, startTime: holder.start_time})
+/** The current holder, or undefined. A directory at that place is somebody's, and stays. */
+function holderOf(path: string, isOurs: HolderCheck): LockHolder | undefined {
+  const file = openLock(path, constants.O_RDONLY)
+  if (file === undefined) return undefined
+  try {
+    if (fstatSync(file).isDirectory()) return unknownHolder
+    return holderIn(file, isOurs)
+  } finally {
+    closeSync(file)
+  }
+}
 
 /**
  * Removes a stale file. It is renamed first: if two processes find it stale, the second cannot remove the lock that the
  * first has acquired meanwhile.
  */
-function clearStale(path: string): void {
-  const aside = `${path}.stale.${process.pid}`
+function clearStale(path: string, isOurs: HolderCheck): void {
+  const aside = besideName(path)
   try {
     renameSync(path, aside)
-    if (holderOf(aside)) linkSync(aside, path)
+    if (holderOf(aside, isOurs)) linkSync(aside, path)
   } catch {
     // Another process was faster.
   } finally {
-    rmSync(aside, {force: true})
+    removeName(aside)
+  }
+}
+
+/** Removes a name, and never what it leads to. */
+function removeName(path: string): void {
+  try {
+    unlinkSync(path)
+  } catch {
+    // It is gone, or a directory that somebody else has put there.
   }
 }
 
 const createLock = (path: string, file: number, what: string): Lock => ({
   transferTo: (holder) => writeHolder(file, holder, what),
   [Symbol.dispose]() {
+    const [own, there] = [fstatSync(file), lstatSync(path, {throwIfNoEntry: false})]
     closeSync(file)
-    rmSync(path, {force: true})
+    if (there?.ino === own.ino && there.dev === own.dev) removeName(path)
   },
 })

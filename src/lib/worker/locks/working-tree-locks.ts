@@ -2,7 +2,8 @@ import {mkdirSync} from 'node:fs'
 import {dirname} from 'node:path'
 import {errorCode} from '../../core/errors.ts'
 import type {ProcessIdentity} from '../../executor/executor.ts'
-import {acquireLock, isLock, reacquireLock, type Lock, type LockHolder} from './lock-file.ts'
+import {acquireLock, isLock, reacquireLock, type Lock} from './lock-file.ts'
+import {isWorkerOrAgent, type LockHolder} from './lock-holder.ts'
 import {workingTreeOf} from './working-tree.ts'
 
 /** This worker's locks on working trees. A tree is locked inside this process first, then by its lock file. */
@@ -54,11 +55,11 @@ export class WorkingTreeLocks {
 /** Creates the folder for lock files outside git when it is first needed. */
 function acquire(file: string, what: string): Lock | LockHolder {
   try {
-    return acquireLock(file, what)
+    return acquireLock(file, what, isWorkerOrAgent)
   } catch (error) {
     if (errorCode(error) !== 'ENOENT') throw error
     mkdirSync(dirname(file), {recursive: true, mode: 0o700})
-    return acquireLock(file, what)
+    return acquireLock(file, what, isWorkerOrAgent)
   }
 }
 
