@@ -6,6 +6,18 @@ export const limits = {
   /** Maximum size of a prompt. */
   prompt: MiB,
   title: 1000,
+  /** Maximum length of other fields of requests, in UTF-16 units. */
+  id: 200,
+  name: 200,
+  path: 4096,
+  /** A text for people: a description, a reason. */
+  note: 4096,
+  /** Metadata of a task, settings of a codebase: as JSON. */
+  object: 256 * KiB,
+  /** Maximum number of entries of a list: capabilities, features, models, codebases. */
+  listed: 1000,
+  /** A value of JSON may be nested this deep. */
+  depth: 100,
   /** Maximum output per request. */
   outputBatch: 64 * KiB,
   /** Maximum stored output of one task, unless the control plane is told otherwise. */
@@ -28,6 +40,8 @@ export const limits = {
   frame: 127 * KiB,
   /** Interval of keep-alives on every SSE stream. */
   keepAlive: 15_000,
+  /** Within this time a client must have sent its headers. */
+  headers: 10_000,
   heartbeat: 15_000,
   lease: 60_000,
   /** A worker answers in this time when another process announces itself with its id. Shorter than a heartbeat. */

@@ -1,5 +1,6 @@
 import * as v from 'valibot'
 import {wireAgentStateSchema} from './agent-state.ts'
+import {limits} from './limits.ts'
 import {taskStatuses} from './statuses.ts'
 
 /**
@@ -129,39 +130,55 @@ export type Codebase = v.InferOutput<typeof codebaseSchema>
 const required = v.pipe(v.string(), v.minLength(1))
 const maybe = v.optional(v.nullable(v.string()), null)
 
+/** A text of a limited length. Every field of a request has a limit: others are shown what one client sends. */
+const atMost = (length: number) => v.pipe(v.string(), v.maxLength(length))
+const requiredUpTo = (length: number) => v.pipe(atMost(length), v.minLength(1))
+const maybeUpTo = (length: number) => v.optional(v.nullable(atMost(length)), null)
+const id = requiredUpTo(limits.id)
+const maybeId = maybeUpTo(limits.id)
+const smallObject = v.pipe(
+  anyObject,
+  v.check(
+    (value) => JSON.stringify(value).length <= limits.object,
+    `Invalid length: Expected at most ${limits.object} characters of JSON`,
+  ),
+)
+const names = v.pipe(v.array(atMost(limits.name)), v.maxLength(limits.listed))
+const ids = v.pipe(v.array(atMost(limits.id)), v.maxLength(limits.listed))
+
 export const registerWorkerSchema = v.object({
-  worker_id: required,
-  name: required,
-  capabilities: v.optional(v.array(v.string()), []),
-  hostname: maybe,
-  models: v.optional(v.array(v.unknown()), []),
+  worker_id: id,
+  name: requiredUpTo(limits.name),
+  capabilities: v.optional(names, []),
+  hostname: maybeUpTo(limits.name),
+  models: v.optional(v.pipe(v.array(v.unknown()), v.maxLength(10 * limits.listed)), []),
   /** Why `models` is empty, for people. Ours. */
-  models_note: maybe,
-  global_codebase_id: maybe,
-  version: maybe,
+  models_note: maybeUpTo(limits.note),
+  global_codebase_id: maybeId,
+  version: maybeUpTo(limits.name),
   max_concurrent_tasks: v.optional(v.nullable(v.pipe(v.number(), v.integer(), v.minValue(1))), null),
-  features: v.optional(v.nullable(v.array(v.string())), null),
+  features: v.optional(v.nullable(names), null),
   /** Identifies the machine, as a hash. Ours. */
-  machine_id: maybe,
+  machine_id: maybeId,
   /** Identifies the process of the worker. Ours. */
-  instance: maybe,
+  instance: maybeId,
 })
 export type RegisterWorker = v.InferInput<typeof registerWorkerSchema>
 
 export const registerCodebaseSchema = v.object({
-  name: required,
-  path: required,
-  description: v.optional(v.string(), ''),
-  agent_config: v.optional(anyObject, {}),
-  worker_id: maybe,
+  name: requiredUpTo(limits.name),
+  path: requiredUpTo(limits.path),
+  description: v.optional(atMost(limits.note), ''),
+  agent_config: v.optional(smallObject, {}),
+  worker_id: maybeId,
   /** The working tree as `device:inode`. Two codebases of one tree never run at once. Ours. */
-  tree: maybe,
+  tree: maybeUpTo(limits.path),
 })
 export type RegisterCodebase = v.InferInput<typeof registerCodebaseSchema>
 
 /** An active run: its identity, and why its agent waits, for people. A task that runs again is another run. */
 const runSchema = v.object({
-  id: required,
+  id,
   attempt: v.optional(count, 0),
   waiting: maybe,
   state: knownState,
@@ -169,10 +186,10 @@ const runSchema = v.object({
 
 /** The body may be empty, as the existing worker's is. */
 export const heartbeatSchema = v.object({
-  running: v.optional(v.nullable(v.array(runSchema)), null),
+  running: v.optional(v.nullable(v.pipe(v.array(runSchema), v.maxLength(limits.listed))), null),
   free: v.optional(v.nullable(count), null),
   /** The process of the worker, as it is registered. */
-  instance: maybe,
+  instance: maybeId,
   /** Why the worker takes no tasks now, for people. */
   paused: maybe,
 })
@@ -181,26 +198,26 @@ export type Heartbeat = v.InferInput<typeof heartbeatSchema>
 export const createTaskSchema = v.object({
   title: required,
   prompt: required,
-  agent_type: v.optional(required, 'build'),
+  agent_type: v.optional(requiredUpTo(limits.name), 'build'),
   priority: v.optional(v.pipe(v.number(), v.integer()), 0),
-  metadata: v.optional(anyObject, {}),
-  model: maybe,
+  metadata: v.optional(smallObject, {}),
+  model: maybeUpTo(limits.name),
 })
 export type CreateTask = v.InferInput<typeof createTaskSchema>
 
 /** The other way to create a task. In its answer, `session_id` is the id of the task. */
 export const triggerSchema = v.object({
   prompt: required,
-  agent: v.optional(required, 'build'),
-  model: maybe,
-  files: v.optional(v.array(v.string()), []),
-  metadata: v.optional(anyObject, {}),
+  agent: v.optional(requiredUpTo(limits.name), 'build'),
+  model: maybeUpTo(limits.name),
+  files: v.optional(v.pipe(v.array(atMost(limits.path)), v.maxLength(limits.listed)), []),
+  metadata: v.optional(smallObject, {}),
 })
 
 export const statusUpdateSchema = v.object({
   status: required,
-  worker_id: required,
-  session_id: maybe,
+  worker_id: id,
+  session_id: maybeId,
   result: maybe,
   error: maybe,
   attempt: v.optional(v.nullable(count), null),
@@ -213,9 +230,9 @@ export const statusUpdateSchema = v.object({
 export type StatusUpdate = v.InferInput<typeof statusUpdateSchema>
 
 export const outputSchema = v.object({
-  worker_id: required,
+  worker_id: id,
   output: v.string(),
-  timestamp: maybe,
+  timestamp: maybeId,
   attempt: v.optional(v.nullable(count), null),
   /** Position and length in the source spool, in bytes before redaction. Ours. */
   offset: v.optional(v.nullable(count), null),
@@ -226,22 +243,22 @@ export type OutputBatch = v.InferInput<typeof outputSchema>
 /** For output as a raw body (`application/x-ndjson`): the other fields are in the query. Ours. */
 const numeric = v.pipe(v.string(), v.regex(/^\d+$/), v.transform(Number), count)
 export const rawOutputQuerySchema = v.object({
-  worker_id: required,
+  worker_id: id,
   attempt: numeric,
   offset: numeric,
   length: numeric,
 })
 
-export const claimSchema = v.object({task_id: required})
+export const claimSchema = v.object({task_id: id})
 export const releaseSchema = v.object({
-  task_id: required,
+  task_id: id,
   status: v.optional(v.string(), 'completed'),
   result: maybe,
   error: maybe,
   attempt: v.optional(v.nullable(count), null),
 })
 export const declineSchema = v.object({
-  task_id: required,
+  task_id: id,
   reason: v.optional(v.string(), ''),
   /** When the worker wants to be offered the task again, in ms from now. */
   retry_ms: v.optional(v.nullable(count), null),
@@ -250,7 +267,7 @@ export const declineSchema = v.object({
 /** `force`: also a running task, if its worker is lost. Ours. */
 export const retrySchema = v.object({force: v.optional(v.boolean(), false)})
 
-export const workerCodebasesSchema = v.object({codebases: v.array(v.string())})
+export const workerCodebasesSchema = v.object({codebases: ids})
 
 // ----------------------------------------------------------------------------------------------------- answers
 

@@ -74,6 +74,8 @@ export function createApp(
       log(`database: ${messageOf(error)}, at ${c.req.method} ${c.req.path}`, 'error')
       return c.json(cannotWrite.body, cannotWrite.status)
     }
+    // the client has hung up while it sent its request: nobody waits for an answer
+    if (c.env.incoming.destroyed && errorCode(error) === 'ECONNRESET') return c.body(null, 400)
     log(`bug at ${c.req.method} ${c.req.path}: ${error.stack ?? error.message}`, 'error')
     return c.json({detail: 'Internal Server Error'}, 500)
   })

@@ -123,7 +123,9 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
         createCrossSiteGuard(host, {anyName: options.auth === 'off'}),
       ).fetch,
       overrideGlobalObjects: false, // the control plane may run inside a worker, whose `fetch` must not change
-      ...(tls ? {createServer: createSecureServer, serverOptions: tls} : {}),
+      // a client that sends its headers slowly, or never, holds a connection
+      serverOptions: {headersTimeout: limits.headers, connectionsCheckingInterval: limits.headers / 4, ...tls},
+      ...(tls ? {createServer: createSecureServer} : {}),
     }) as Server
     server.keepAliveTimeout = 75_000 // longer than clients keep idle connections, so that clients close them
     await listen(server, host, port)

@@ -1,11 +1,9 @@
 import type {Context} from 'hono'
 import * as v from 'valibot'
 import {limits} from '../../protocol/limits.ts'
-import {isDeeper} from '../../protocol/parse.ts'
+import {isDeeperText} from '../../protocol/parse.ts'
 import type {AppEnv} from './app-env.ts'
 import {HttpError} from './http-error.ts'
-
-const maxDepth = 100
 
 type BodyOptions = {maxBytes?: number; mayBeEmpty?: boolean}
 
@@ -45,9 +43,8 @@ export async function readBytes(c: Context<AppEnv>, maxBytes: number): Promise<B
 
 function parse(bytes: Buffer): unknown {
   try {
-    const value = JSON.parse(bytes.toString('utf8')) as unknown
-    if (isDeeper(value, maxDepth)) throw new Error(`nested deeper than ${maxDepth} levels`)
-    return value
+    if (isDeeperText(bytes, limits.depth)) throw new Error(`nested deeper than ${limits.depth} levels`)
+    return JSON.parse(bytes.toString('utf8')) as unknown
   } catch (error) {
     const ctx = {error: error instanceof Error ? error.message : String(error)}
     throw invalid([{type: 'json_invalid', loc: ['body', 0], msg: 'JSON decode error', input: {}, ctx}])
