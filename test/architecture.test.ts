@@ -63,7 +63,7 @@ test('no files of src/lib import each other in a circle, type imports included',
 
 test('the tests of a room are in the folder of the same name', () => {
   const folders = new Set(globSync('test/**/*.test.{ts,tsx}', {cwd: root}).map((file) => dirname(file).slice(5)))
-  const others = ['', 'commands', 'e2e', 'field', 'peers']
+  const others = ['', 'commands', 'e2e', 'field', 'peers', 'security']
   expect([...folders].filter((folder) => !rooms.includes(folder) && !others.includes(folder))).toEqual([])
 })
 
