@@ -1,4 +1,5 @@
 import {expect, test} from 'vitest'
+import {ControlPlaneClient} from '../../src/lib/client/control-plane.ts'
 import {pathTo} from '../../src/lib/protocol/routes.ts'
 import {parseTokens} from '../../src/lib/server/http/auth.ts'
 import type {ControlPlaneOptions} from '../../src/lib/server/control-plane.ts'
@@ -91,7 +92,8 @@ test("a worker's token ends nothing that its worker does not hold, also not unde
   expect((await a.post('release', {}, {task_id: running.id, status: 'failed'}, {query: {worker_id: 'A'}})).status).toBe(
     404,
   )
-  expect((await a.output(running.id, 'A', 'x')).body).toMatchObject({next: expect.any(Number)})
+  const sent = await a.output(running.id, 'A', 'x')
+  expect([sent.status, sent.body]).toEqual([409, {detail: `Task ${running.id} is not held by worker A`}])
   expect((await a.claim(running.id, 'A')).status).toBe(409)
   expect((await a.claim(waiting.id, 'A')).status).toBe(409)
   expect(await admin.task(running.id)).toMatchObject({status: 'running', worker_id: 'B', cancel_requested_at: null})
@@ -197,6 +199,21 @@ test('rights are checked before a body is read', async () => {
   expect(await answers('ts', 'PUT', pathTo('taskStatus', onTask))).toBe(403)
   expect((await a.heartbeat('A', [])).status).toBe(200)
   expect((await of('ts').registerOwn('S')).status).toBe(200)
+})
+
+test('our client understands a refusal that comes before it has sent a long body', async () => {
+  await using at = await twoWorkers()
+  await using client = new ControlPlaneClient({baseUrl: at.plane.url, token: 'ta'})
+  const bytes = Buffer.alloc(3_500_000, 'x')
+  for (let tries = 0; tries < 20; tries++) {
+    const sent = client.postRawOutput(at.running.id, bytes, {
+      workerId: 'A',
+      attempt: 1,
+      offset: 0,
+      length: bytes.length,
+    })
+    await expect(sent).rejects.toMatchObject({status: 409, next: undefined})
+  }
 })
 
 test("a worker with an admin's token works as before, and the log warns of it once", async () => {

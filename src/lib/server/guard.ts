@@ -69,8 +69,7 @@ const checks: Partial<Record<Own, (request: Request) => void>> = {
     if (parts.leases.get(id)?.workerId === only) return // spares reading a long prompt
     const task = parts.store.tasks.get(id)
     // a worker gives up a report that is answered so; after a 403 it would repeat it
-    if (task && !mayRead(parts, only, task))
-      throw conflict(`Task ${id} is not held by worker ${only}`, {next: task.output_next})
+    if (task && !mayRead(parts, only, task)) throw conflict(`Task ${id} is not held by worker ${only}`)
   },
 }
 

@@ -139,7 +139,7 @@ function mayBind(identity: Identity, workerId: string, bindings: Bindings, machi
   if (worker.machine_id === null || worker.machine_id !== machineId)
     throw new HttpError(
       403,
-      `Worker ${workerId} was registered on another machine, without a worker's token. If it is gone for good: a2a-worker workers forget ${workerId}`,
+      `Worker ${workerId} was registered without a worker's token, and not by this machine. If it is gone for good: a2a-worker workers forget ${workerId}`,
     )
 }
 
