@@ -201,6 +201,22 @@ test('rights are checked before a body is read', async () => {
   expect((await of('ts').registerOwn('S')).status).toBe(200)
 })
 
+test("an existing worker's poll, which names no worker, is answered with what its token's worker may take", async () => {
+  await using at = await twoWorkers()
+  const {admin, a, b, mine, running, waiting} = at
+  await a.register('A') // without leases
+  await b.register('B')
+  await admin.report(running.id, 'B', 'completed')
+  const poll = async (api: Api) => {
+    const query = {status: 'pending'}
+    const {body} = await api.get('tasks', {}, {query, headers: {'user-agent': 'Python/3.11 aiohttp/3.8.4'}})
+    return body.map(({id}: {id: string}) => id)
+  }
+  expect(await poll(a)).toEqual([mine.id])
+  expect(await poll(b)).toEqual([waiting.id])
+  expect((await poll(admin)).toSorted()).toEqual([mine.id, waiting.id].toSorted())
+})
+
 test('our client understands a refusal that comes before it has sent a long body', async () => {
   await using at = await twoWorkers()
   await using client = new ControlPlaneClient({baseUrl: at.plane.url, token: 'ta'})
