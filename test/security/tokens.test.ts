@@ -214,6 +214,10 @@ test("an existing worker's poll, which names no worker, is answered with what it
   }
   expect(await poll(a)).toEqual([mine.id])
   expect(await poll(b)).toEqual([waiting.id])
+  const path = '/v1/opencode/tasks?status=pending&worker%5Fid=B'
+  expect((await admin.send('GET', path)).body).toMatchObject([{id: waiting.id}])
+  expect((await a.send('GET', path)).status).toBe(403)
+  expect((await a.send('GET', `${path}&worker_id=A`)).status).toBe(403)
   expect((await poll(admin)).toSorted()).toEqual([mine.id, waiting.id].toSorted())
 })
 

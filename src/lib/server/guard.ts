@@ -51,7 +51,7 @@ type Request = {c: Context<AppEnv>; parts: Parts; identity: Identity; only: stri
 /** How it is checked that a request concerns only what is the worker's own. Lists are cut by their handlers. */
 const checks: Partial<Record<Own, (request: Request) => void>> = {
   list({c, only}) {
-    const asked = c.req.query('worker_id')
+    const {worker_id: asked} = c.req.query() // as the handlers read it: a name may be there twice, once escaped
     if (asked !== undefined && asked !== only) throw foreign(`Worker ${asked}`)
   },
   worker: ({c, parts, identity}) => mayActAs(identity, c.req.param('worker') ?? '', parts.store.registry),

@@ -60,7 +60,7 @@ function reading(app: Hono<AppEnv>, parts: Parts): void {
     const {status, worker_id, codebase_id, id_prefix, order, limit, cursor} = c.req.query()
     const isPoll =
       status === 'pending' && [codebase_id, id_prefix, order, limit, cursor].every((value) => value === undefined)
-    if (isPoll && worker_id !== undefined) return c.json(claimableTasks(parts, worker_id))
+    if (isPoll && worker_id !== undefined) return c.json(claimableTasks(parts, c.get('only') ?? worker_id))
     const answer = isPoll && isPythonWorker(c) ? anonymousPoll(parts, addressOf(c), c.get('only')) : undefined
     if (answer) return c.json(answer)
     return page(c, {status, worker_id, codebase_id, id_prefix, order: readOrder(order), limit, cursor})
