@@ -133,7 +133,10 @@ function mayBind(identity: Identity, workerId: string, bindings: Bindings, machi
   const {hash, known} = identity
   const others = bindings.tokensBoundTo(workerId).filter((other) => other !== hash && known.hashes.has(other))
   if (known.workerIds.has(workerId) || others.length > 0)
-    throw new HttpError(403, `Worker ${workerId} belongs to another token than ${named(identity) || 'this one'}`.trim())
+    throw new HttpError(
+      403,
+      `Worker ${workerId} belongs to another token. To replace that one by ${named(identity) || 'this one '}remove it, or let both name the worker: NAME/worker=${workerId}:TOKEN`,
+    )
   const worker = bindings.worker(workerId)
   if (known.mode !== 'required' || !worker || worker.forgotten_at !== null || worker.token !== null) return
   if (worker.machine_id === null || worker.machine_id !== machineId)
