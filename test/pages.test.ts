@@ -26,6 +26,12 @@ test('each line of the compatibility page names an existing test', () => {
   expect(without).toEqual([])
 })
 
+test('each line of the security page names an existing test', () => {
+  const {rows, without} = checkPage('docs/security.md')
+  expect(rows).toBeGreaterThan(15)
+  expect(without).toEqual([])
+})
+
 test('each line of the field page names an existing test', () => {
   expect(checkPage('docs/field.md').without).toEqual([])
 })

@@ -109,11 +109,11 @@ test('a setting that needs a restart is reported, and a live setting takes effec
 })
 
 test('a token replaced in its file is used after SIGHUP, also for reports of running tasks', async () => {
-  const tokens = 'old/worker:old-token,new/worker:new-token,me:secret'
+  const tokens = 'old/worker=rotated:old-token,new/worker=rotated:new-token,me:secret'
   const {fleet, worker} = await configured(
     (path) => {
       writeFileSync(join(path, 'token'), 'old-token\n', {mode: 0o600})
-      return {codebases: repositories(path, ['a', 'b']), auth_token_file: 'token'}
+      return {codebases: repositories(path, ['a', 'b']), auth_token_file: 'token', worker_id: 'rotated'}
     },
     {A2A_AUTH_TOKENS: tokens},
   )

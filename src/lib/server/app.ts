@@ -2,7 +2,9 @@ import {Hono} from 'hono'
 import {getPath} from 'hono/utils/url'
 import {errorCode, messageOf} from '../core/errors.ts'
 import {routes} from '../protocol/routes.ts'
-import {openPaths, type AuthGuard} from './http/auth.ts'
+import type {AuthGuard} from './http/auth.ts'
+import {openPaths} from './http/rights.ts'
+import {guardRoutes} from './guard.ts'
 import {codebaseRoutes} from './registry/codebase-routes.ts'
 import {databaseRoutes} from './sessions/database-routes.ts'
 import type {AppEnv} from './http/app-env.ts'
@@ -44,8 +46,6 @@ export function createApp(
 
   app.use(async (c, next) => {
     const identity = authenticate(c.req.header('authorization'), c.req.path)
-    if (identity?.scope === 'client' && c.req.path.startsWith('/v1/worker/'))
-      throw new HttpError(403, "The token is a client's: /v1/worker is for workers")
     if (!identity && !openPaths.has(c.req.path)) checkSite((name) => c.req.header(name))
     c.set('identity', identity)
     await next()
@@ -60,6 +60,7 @@ export function createApp(
     })
   })
 
+  guardRoutes(app, parts)
   for (const add of allRoutes) add(app, parts)
 
   app.notFound((c) => {

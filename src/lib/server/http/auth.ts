@@ -1,7 +1,7 @@
 import {createHash, timingSafeEqual} from 'node:crypto'
 import {configError} from '../../core/errors.ts'
-import {routes} from '../../protocol/routes.ts'
 import {HttpError} from './http-error.ts'
+import {openPaths} from './rights.ts'
 
 export const scopes = ['admin', 'client', 'worker'] as const
 export type Scope = (typeof scopes)[number]
@@ -16,6 +16,15 @@ export type AuthMode = 'required' | 'stream-only' | 'off'
 export type Identity = Omit<Token, 'token'> & {
   /** The store contains this hash. The token itself is only in memory. */
   hash: string
+  known: KnownTokens
+}
+
+/** What a binding must respect: the other tokens of this control plane. */
+export type KnownTokens = {
+  mode: AuthMode
+  hashes: ReadonlySet<string>
+  /** Ids of workers that have a token of their own in the configuration. */
+  workerIds: ReadonlySet<string>
 }
 
 /**
@@ -46,30 +55,24 @@ function parseToken(pair: string): Token {
 const isScope = (word: string | undefined): word is Scope => (scopes as readonly (string | undefined)[]).includes(word)
 const digest = (token: string) => createHash('sha256').update(token).digest()
 
-/** Paths that never need a token: for health checks (`status` has only counts), for A2A clients, and for clients that do not show theirs to anyone. */
-export const openPaths: ReadonlySet<string> = new Set([
-  routes.root,
-  routes.health,
-  routes.livez,
-  routes.readyz,
-  routes.agentCard,
-  routes.status,
-  routes.localProof,
-])
-
 /** Returns the identity of a request, or undefined if it has none and needs none. Throws 401 or 403. */
 export type AuthGuard = (authorization: string | undefined, path: string) => Identity | undefined
 
 export function createAuthGuard(tokens: readonly Token[], mode: AuthMode): AuthGuard {
-  const known = tokens.map(({token, ...who}) => ({digest: digest(token), who}))
+  const entries = tokens.map(({token, ...who}) => ({digest: digest(token), who}))
+  const known: KnownTokens = {
+    mode,
+    hashes: new Set(entries.map(({digest}) => digest.toString('hex'))),
+    workerIds: new Set(tokens.flatMap(({workerId}) => workerId ?? [])),
+  }
   const guarded = ['/v1/worker/', '/v1/monitor/export/']
 
   const identify = (token: string): Identity | undefined => {
     const given = digest(token)
     let found: Identity | undefined
     // compares all tokens, each in constant time
-    for (const {digest, who} of known)
-      if (timingSafeEqual(digest, given)) found ??= {...who, hash: given.toString('hex')}
+    for (const {digest, who} of entries)
+      if (timingSafeEqual(digest, given)) found ??= {...who, hash: given.toString('hex'), known}
     return found
   }
 
@@ -84,45 +87,71 @@ export function createAuthGuard(tokens: readonly Token[], mode: AuthMode): AuthG
   }
 }
 
-/** Binds a worker token without a worker id to the first worker that registers with it. */
-export type Bindings = {binding(hash: string): string | undefined; bind(hash: string, workerId: string): void}
+/** What the store knows about the tokens of workers. */
+export type Bindings = {
+  /** The worker that the token is bound to. */
+  binding(hash: string): string | undefined
+  bind(hash: string, workerId: string): void
+  /** The tokens that are bound to the worker. */
+  tokensBoundTo(workerId: string): string[]
+  worker(id: string): {token: string | null; machine_id: string | null; forgotten_at: string | null} | undefined
+}
 
-/**
- * Throws 403 if the identity may not act for this worker. `registers`: an unbound token is bound to it; with `check` it
- * only could be.
- */
+type Registering = {
+  /** An unbound token is bound to the worker; with `check` it only could be. */
+  registers?: boolean | 'check'
+  /** Identifies the machine that asks, if the request says so. */
+  machineId?: string | null
+}
+
+/** Throws 403 if the identity may not act for this worker. */
 export function mayActAs(
   identity: Identity | undefined,
   workerId: string,
   bindings: Bindings,
-  {registers = false}: {registers?: boolean | 'check'} = {},
+  {registers = false, machineId = null}: Registering = {},
 ): void {
   if (!identity || identity.scope === 'admin') return
   if (identity.scope === 'client') throw new HttpError(403, `The token ${named(identity)}is a client's, not a worker's`)
-  const bound = identity.workerId ?? bindings.binding(identity.hash)
-  if (bound === undefined && registers === 'check') return
-  if (bound === undefined && registers) return bindings.bind(identity.hash, workerId)
+  const bound = boundWorkerOf(identity, bindings)
+  if (bound === undefined && registers) {
+    mayBind(identity, workerId, bindings, machineId)
+    if (registers !== 'check') bindings.bind(identity.hash, workerId)
+    return
+  }
+
   if (bound === undefined) throw new HttpError(403, `Register worker ${workerId} first: the token belongs to no worker`)
   if (bound !== workerId)
     throw new HttpError(403, `The token ${named(identity)}belongs to another worker, not to ${workerId}`)
 }
 
-/** Throws 403 for workers: an agent must not create more work. */
-export function mayManageTasks(identity: Identity | undefined): void {
-  if (identity?.scope === 'worker')
-    throw new HttpError(403, `The token ${named(identity)}is a worker's: it may not create or cancel tasks`)
+/**
+ * Throws 403 if the worker belongs to somebody else: it has a token of its own, or it was registered without a worker's
+ * token on another machine. The latter says nothing where registering needs no token.
+ */
+function mayBind(identity: Identity, workerId: string, bindings: Bindings, machineId: string | null): void {
+  const {hash, known} = identity
+  const others = bindings.tokensBoundTo(workerId).filter((other) => other !== hash && known.hashes.has(other))
+  if (known.workerIds.has(workerId) || others.length > 0)
+    throw new HttpError(
+      403,
+      `Worker ${workerId} belongs to another token. To replace that one by ${named(identity) || 'this one '}remove it, or let both name the worker: NAME/worker=${workerId}:TOKEN`,
+    )
+  const worker = bindings.worker(workerId)
+  if (known.mode !== 'required' || !worker || worker.forgotten_at !== null || worker.token !== null) return
+  if (worker.machine_id === null || worker.machine_id !== machineId)
+    throw new HttpError(
+      403,
+      `Worker ${workerId} was registered without a worker's token, and not by this machine. If it is gone for good: a2a-worker workers forget ${workerId}`,
+    )
 }
 
-/** Throws 403 for workers: an agent must not read what others do. */
-export function mayWatchAll(identity: Identity | undefined): void {
-  if (identity?.scope === 'worker')
-    throw new HttpError(403, `The token ${named(identity)}is a worker's: it may not read what all others do`)
+/** The worker that a worker's token acts for. Undefined: none yet. Empty: none any more, its worker has another token. */
+export function boundWorkerOf({workerId, hash, known}: Identity, bindings: Bindings): string | undefined {
+  if (workerId !== undefined) return workerId
+  const bound = bindings.binding(hash)
+  return bound !== undefined && known.workerIds.has(bound) ? '' : bound
 }
 
-/** The only worker whose data the identity may see. Undefined: all. */
-export function onlyWorkerOf(identity: Identity | undefined, bindings: Bindings): string | undefined {
-  if (identity?.scope !== 'worker') return undefined
-  return identity.workerId ?? bindings.binding(identity.hash) ?? ''
-}
-
-const named = ({name}: Identity) => (name ? `"${name}" ` : '')
+/** How messages name a token, with a space after it. */
+export const named = ({name}: Pick<Identity, 'name'>) => (name ? `"${name}" ` : '')

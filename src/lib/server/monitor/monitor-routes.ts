@@ -1,7 +1,6 @@
 import type {Context, Hono} from 'hono'
 import {interveneSchema, searchQuerySchema} from '../../protocol/monitor-schemas.ts'
 import {routes} from '../../protocol/routes.ts'
-import {mayManageTasks, mayWatchAll} from '../http/auth.ts'
 import {readBody, readQuery} from '../http/body.ts'
 import type {AppEnv} from '../http/app-env.ts'
 import {openEventStream} from '../streams/event-stream.ts'
@@ -16,12 +15,11 @@ import type {Parts} from '../dispatch/parts.ts'
 export function monitorRoutes(app: Hono<AppEnv>, parts: Parts): void {
   const {monitor, store} = parts
   app.get(routes.monitorStats, (c) => c.json(statsOf(parts)))
-  app.get(routes.monitorAgents, (c) => c.json(pageOf(c, agentsOf(parts), ({id}) => [id])))
+  app.get(routes.monitorAgents, (c) => c.json(pageOf(c, agentsOf(parts, c.get('only')), ({id}) => [id])))
   messages(app, parts)
   exporting(app, parts)
 
   app.get(routes.monitorStream, (c) => {
-    mayWatchAll(c.get('identity'))
     const last = Number(c.req.header('last-event-id') ?? c.req.query('since') ?? Number.NaN)
     return openEventStream(c, (stream) => {
       parts.hub.track(stream)
@@ -34,7 +32,6 @@ export function monitorRoutes(app: Hono<AppEnv>, parts: Parts): void {
 
   // a running agent reads only its prompt, so the answer says that the message was not delivered
   app.post(routes.monitorIntervene, async (c) => {
-    mayManageTasks(c.get('identity'))
     const {agent_id: agentId, message: text, timestamp} = await readBody(c, interveneSchema)
     if (!store.registry.worker(agentId)) throw notFound('Agent not found')
     monitor.record({type: 'intervention', agentId, text})
@@ -50,7 +47,6 @@ export function monitorRoutes(app: Hono<AppEnv>, parts: Parts): void {
 
 function messages(app: Hono<AppEnv>, parts: Parts): void {
   app.get(routes.monitorMessages, (c) => {
-    mayWatchAll(c.get('identity'))
     const {messages, next} = listMessages(parts, c.req.query())
     if (next !== undefined) c.header(nextCursorHeader, next)
     return c.json(messages)
@@ -62,7 +58,6 @@ function messages(app: Hono<AppEnv>, parts: Parts): void {
   })
 
   app.get(routes.monitorSearch, async (c) => {
-    mayWatchAll(c.get('identity'))
     const {q: query, ...rest} = readQuery(c, searchQuerySchema)
     const results = await searchMessages(parts, query, rest)
     return c.json({query, results, count: results.length})
@@ -73,7 +68,6 @@ function messages(app: Hono<AppEnv>, parts: Parts): void {
 function exporting(app: Hono<AppEnv>, {monitor}: Parts): void {
   const all = () => monitor.entries().map(({message}) => message)
   const send = (c: Context<AppEnv>, type: string, pieces: Iterable<string>) => {
-    mayWatchAll(c.get('identity'))
     const name = `messages.${type.includes('csv') ? 'csv' : 'json'}`
     const headers = {'content-type': type, 'content-disposition': `attachment; filename="${name}"`}
     return c.body(ReadableStream.from(withTurns(pieces)) as ReadableStream<Uint8Array>, 200, headers)

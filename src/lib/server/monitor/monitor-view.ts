@@ -57,9 +57,11 @@ export function statsOf(parts: Parts) {
   }
 }
 
-/** The workers, in the form that the monitoring API calls agents. */
-export function agentsOf(parts: Parts) {
-  return parts.store.registry.workers({withModels: false}).map((worker) => {
+/** The workers, in the form that the monitoring API calls agents. `only` restricts them to one. */
+export function agentsOf(parts: Parts, only?: string) {
+  const all = parts.store.registry.workers({withModels: false})
+  const shown = only === undefined ? all : all.filter(({worker_id}) => worker_id === only)
+  return shown.map((worker) => {
     const {worker_id: id, name, status, last_seen} = wireWorker(parts, worker)
     return {id, name, status, messages_count: parts.monitor.activityOf(id)?.messages ?? 0, last_seen}
   })

@@ -42,11 +42,16 @@ function globalCodebaseView({store, roster}: Parts): Codebase {
 /**
  * All codebases, oldest first. Codebases with the same path on the same host are one directory. Unless duplicates are
  * requested, those of inactive workers are merged into one of an active worker, or into the most recently active one.
+ * `only` restricts the list to one worker.
  */
-export function listCodebases(parts: Parts, {includeDuplicates}: {includeDuplicates: boolean}): Codebase[] {
+export function listCodebases(
+  parts: Parts,
+  {includeDuplicates, only}: {includeDuplicates: boolean; only?: string | undefined},
+): Codebase[] {
   const {registry} = parts.store
   const workers = new Map(registry.workers({all: true, withModels: false}).map((worker) => [worker.worker_id, worker]))
-  const entries = registry.codebases().map((codebase): Entry => {
+  const codebases = only === undefined ? registry.codebases() : registry.codebasesOf(only)
+  const entries = codebases.map((codebase): Entry => {
     const owner = workers.get(codebase.worker_id)
     return {shown: wireCodebase(parts, codebase, owner), owner}
   })

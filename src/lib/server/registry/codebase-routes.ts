@@ -1,7 +1,8 @@
 import type {Context, Hono} from 'hono'
 import {routes} from '../../protocol/routes.ts'
 import {registerCodebaseSchema} from '../../protocol/schemas.ts'
-import {mayActAs, mayManageTasks} from '../http/auth.ts'
+import {mayActAs, named} from '../http/auth.ts'
+import {HttpError} from '../http/http-error.ts'
 import {readBody} from '../http/body.ts'
 import type {Position} from './codebase-events.ts'
 import {followCodebase} from './codebase-events.ts'
@@ -24,7 +25,8 @@ export function codebaseRoutes(app: Hono<AppEnv>, parts: Parts): void {
     const {worker_id: workerId, ...body} = await readBody(c, registerCodebaseSchema)
     const identity = c.get('identity')
     if (workerId === null) {
-      mayManageTasks(identity)
+      if (identity?.scope === 'worker')
+        throw new HttpError(403, `The token ${named(identity)}is a worker's: it registers only its own codebases`)
       const task = commits.write(() => requestRegistration(parts, body, idempotencyKeyOf(c)))
       const message = 'A worker that has this path will register it'
       return c.json({success: true, pending: true, task_id: task.id, message})
@@ -40,7 +42,7 @@ export function codebaseRoutes(app: Hono<AppEnv>, parts: Parts): void {
 
   const list = (c: Context<AppEnv>) => {
     const includeDuplicates = isTrue(c.req.query('include_duplicates'))
-    const codebases = listCodebases(parts, {includeDuplicates})
+    const codebases = listCodebases(parts, {includeDuplicates, only: c.get('only')})
     return c.json(pageOf(c, codebases, ({registered_at, id}) => [registered_at ?? '', id]))
   }
   app.get(routes.codebases, list)
@@ -67,7 +69,6 @@ export function codebaseRoutes(app: Hono<AppEnv>, parts: Parts): void {
   })
 
   app.delete(routes.codebase, (c) => {
-    mayManageTasks(c.get('identity'))
     commits.write(() => removeCodebase(parts, c.req.param('codebase')))
     return c.json({success: true})
   })

@@ -12,6 +12,7 @@ import {workerIdOf} from '../http/worker-id.ts'
 import type {TaskStream} from '../streams/hub.ts'
 import {recordContact} from '../tasks/heartbeats.ts'
 import {pageOf} from '../http/paging.ts'
+import {ownsCodebase} from '../dispatch/boundary.ts'
 import type {Parts} from '../dispatch/parts.ts'
 import {sendCancel} from '../tasks/transitions.ts'
 
@@ -70,7 +71,8 @@ async function openTaskStream(c: Context<AppEnv>, parts: Parts): Promise<Respons
       capabilities: capabilities.length > 0 ? capabilities : registered,
     }
     leases.doubt(leases.heldBy(workerId))
-    const stream = hub.connect({...who, codebases: splitList(c.req.header('x-codebases'))}, events, (ended) => {
+    const codebases = ownOf(c, parts, splitList(c.req.header('x-codebases')))
+    const stream = hub.connect({...who, codebases}, events, (ended) => {
       if (roster.isKnown(workerId)) leases.recordContact(workerId)
       recordConnection(parts, ended, 'disconnected')
       commits.afterCommit(() => dispatch.onDisconnected(ended))
@@ -88,6 +90,12 @@ async function openTaskStream(c: Context<AppEnv>, parts: Parts): Promise<Respons
   })
 }
 
+/** Of these codebases those that the worker may name: with a worker's token its own, otherwise all. */
+function ownOf(c: Context<AppEnv>, parts: Parts, codebases: readonly string[]): string[] {
+  const isBounded = c.get('only') !== undefined
+  return codebases.filter((id) => !isBounded || ownsCodebase(parts, workerIdOf(c), id))
+}
+
 function recordConnection({monitor, roster}: Parts, stream: TaskStream, change: 'connected' | 'disconnected'): void {
   const {workerId, agentName: name} = stream
   monitor.record({type: 'worker', change, workerId, name, hostname: roster.profile(workerId).hostname})
@@ -97,7 +105,8 @@ function connections(app: Hono<AppEnv>, parts: Parts): void {
   const {hub, commits, dispatch} = parts
 
   app.get(routes.connected, (c) => {
-    const streams = [...hub.streams()]
+    const only = c.get('only')
+    const streams = [...hub.streams()].filter(({workerId}) => only === undefined || workerId === only)
     const workers = pageOf(c, streams, ({workerId}) => [workerId]).map((stream) => connection(parts, stream))
     return c.json({workers, count: streams.length, timestamp: isoTime(parts.clock.now())})
   })
@@ -110,9 +119,9 @@ function connections(app: Hono<AppEnv>, parts: Parts): void {
   })
 
   app.put(routes.workerCodebases, async (c) => {
-    const {codebases} = await readBody(c, workerCodebasesSchema)
+    const body = await readBody(c, workerCodebasesSchema)
+    const codebases = ownOf(c, parts, body.codebases)
     const worker_id = workerIdOf(c)
-    mayActAs(c.get('identity'), worker_id, parts.store.registry)
     const stream = hub.streamOf(worker_id)
     if (!stream) throw notFound(`Worker ${worker_id} not found (not connected via SSE?)`)
     hub.setCodebases(stream, codebases)

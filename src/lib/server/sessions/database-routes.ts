@@ -1,6 +1,5 @@
 import type {Context, Hono} from 'hono'
 import {routes} from '../../protocol/routes.ts'
-import {mayWatchAll} from '../http/auth.ts'
 import {listCodebases} from '../registry/codebase-list.ts'
 import type {AppEnv} from '../http/app-env.ts'
 import {HttpError} from '../http/http-error.ts'
@@ -22,21 +21,18 @@ export function databaseRoutes(app: Hono<AppEnv>, parts: Parts): void {
   })
 
   app.get(routes.databaseWorkers, (c) => {
-    mayWatchAll(c.get('identity'))
     const all = store.registry.workers({all: true})
     const page = pageOf(c, all, ({registered_at, worker_id}) => [registered_at, worker_id])
     return c.json({workers: page.map((worker) => wireWorker(parts, worker)), total: all.length, source})
   })
 
   app.get(routes.databaseCodebases, (c) => {
-    mayWatchAll(c.get('identity'))
     const all = listCodebases(parts, {includeDuplicates: true})
     const page = pageOf(c, all, ({registered_at, id}) => [registered_at ?? '', id])
     return c.json({codebases: page, total: all.length, source})
   })
 
   app.get(routes.databaseSessions, (c) => {
-    mayWatchAll(c.get('identity'))
     const {page, next} = pageOfSessions(parts, 'all', {...c.req.query(), offset: readOffset(c)})
     if (next !== undefined) c.header(nextCursorHeader, next)
     return c.json({sessions: page.map(wireSession), total: store.sessions.count(), source})

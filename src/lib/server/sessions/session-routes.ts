@@ -2,7 +2,7 @@ import type {Context, Hono} from 'hono'
 import {limits} from '../../protocol/limits.ts'
 import {globalCodebase, routes} from '../../protocol/routes.ts'
 import {resumeSchema, syncMessagesSchema, syncSessionsSchema} from '../../protocol/session-schemas.ts'
-import {mayActAs, onlyWorkerOf} from '../http/auth.ts'
+import {mayActAs} from '../http/auth.ts'
 import {readBody} from '../http/body.ts'
 import type {AppEnv} from '../http/app-env.ts'
 import {recordContact} from '../tasks/heartbeats.ts'
@@ -71,7 +71,7 @@ function syncing(app: Hono<AppEnv>, parts: Parts): void {
 function reading(app: Hono<AppEnv>, parts: Parts): void {
   const reader = (c: Context<AppEnv>): Reader => ({
     codebaseId: c.req.param('codebase') ?? '',
-    only: onlyWorkerOf(c.get('identity'), parts.store.registry),
+    only: c.get('only'),
   })
   const answer = <T extends {next: string | undefined}>(c: Context<AppEnv>, {next, ...page}: T) => {
     if (next !== undefined) c.header(nextCursorHeader, next)

@@ -125,7 +125,14 @@ function codebaseTable(
 
 function smallFacts(
   database: Database,
-): Part<'binding' | 'bind' | 'idempotentRequest' | 'saveIdempotentRequest' | 'deleteIdempotentRequestsBefore'> {
+): Part<
+  | 'binding'
+  | 'bind'
+  | 'tokensBoundTo'
+  | 'idempotentRequest'
+  | 'saveIdempotentRequest'
+  | 'deleteIdempotentRequestsBefore'
+> {
   const sql = statements(database)
   return {
     binding: (token) =>
@@ -133,6 +140,10 @@ function smallFacts(
     bind: (token, workerId) => {
       sql('INSERT INTO token_bindings (token, worker_id) VALUES (?, ?)').run(token, workerId)
     },
+    tokensBoundTo: (workerId) =>
+      sql('SELECT token FROM token_bindings WHERE worker_id = ?')
+        .all(workerId)
+        .map(({token}) => String(token)),
     idempotentRequest: (key) =>
       sql('SELECT request, task_id, created_at FROM idempotency WHERE key = ?').get(key) as ReturnType<
         RegistryStore['idempotentRequest']

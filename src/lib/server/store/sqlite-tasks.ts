@@ -90,6 +90,12 @@ function* listTasks(database: Database, {after, order: wanted, ...query}: TaskQu
       AND codebase_id IN (SELECT id FROM codebases WHERE worker_id = :worker_id))`)
     parameters['worker_id'] = query.worker_id
   }
+  if (query.readable_by !== undefined) {
+    where.push(`(worker_id = :reader OR codebase_id IN (SELECT id FROM codebases WHERE worker_id = :reader)
+      OR status = 'pending' AND codebase_id IN (SELECT value FROM json_each(:shared)))`)
+    parameters['reader'] = query.readable_by.worker_id
+    parameters['shared'] = JSON.stringify(query.readable_by.shared_codebases)
+  }
   if (query.id_prefix !== undefined) {
     // Both bounds make SQLite use the index of the ids.
     where.push('id BETWEEN :id_prefix AND :id_prefix || char(1114111)')

@@ -46,6 +46,8 @@ export type TaskQuery = {
   codebase_id?: string | undefined
   /** Tasks that this worker holds or held, and unassigned ones of its codebases. */
   worker_id?: string | undefined
+  /** Only tasks that this worker may read: it holds or held them, serves their codebase, or may take them. */
+  readable_by?: {worker_id: string; shared_codebases: readonly string[]} | undefined
   /** Only tasks whose id begins with this. */
   id_prefix?: string | undefined
   /** Default: highest priority first, then oldest. */
@@ -140,6 +142,7 @@ export interface RegistryStore {
 
   binding(token: string): string | undefined
   bind(token: string, workerId: string): void
+  tokensBoundTo(workerId: string): string[]
   idempotentRequest(key: string): {request: string; task_id: string; created_at: string} | undefined
   saveIdempotentRequest(entry: {key: string; request: string; task_id: string; created_at: string}): void
   deleteIdempotentRequestsBefore(time: string): void

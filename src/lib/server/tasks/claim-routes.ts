@@ -1,9 +1,9 @@
-import type {Context, Hono} from 'hono'
+import type {Hono} from 'hono'
 import {routes} from '../../protocol/routes.ts'
 import {claimSchema, declineSchema, releaseSchema} from '../../protocol/schemas.ts'
+import {mayRead} from '../dispatch/boundary.ts'
 import type {Parts} from '../dispatch/parts.ts'
 import type {AppEnv} from '../http/app-env.ts'
-import {mayActAs} from '../http/auth.ts'
 import {readBody} from '../http/body.ts'
 import {workerIdOf} from '../http/worker-id.ts'
 import {wireTask} from '../streams/task-view.ts'
@@ -14,15 +14,10 @@ import {claimTask, releaseTask, requireTask} from './tasks.ts'
 /** Routes of workers that claim, release and decline tasks. */
 export function claimRoutes(app: Hono<AppEnv>, parts: Parts): void {
   const {commits, timings} = parts
-  const authorizedWorker = (c: Context<AppEnv>) => {
-    const workerId = workerIdOf(c)
-    mayActAs(c.get('identity'), workerId, parts.store.registry)
-    return workerId
-  }
 
   app.post(routes.claim, async (c) => {
     const {task_id} = await readBody(c, claimSchema)
-    const worker_id = authorizedWorker(c)
+    const worker_id = workerIdOf(c)
     const task = commits.write(() => {
       recordContact(parts, worker_id)
       return claimTask(parts, task_id, worker_id)
@@ -42,7 +37,7 @@ export function claimRoutes(app: Hono<AppEnv>, parts: Parts): void {
 
   app.post(routes.release, async (c) => {
     const body = await readBody(c, releaseSchema)
-    const worker_id = authorizedWorker(c)
+    const worker_id = workerIdOf(c)
     const task = commits.write(() => {
       recordContact(parts, worker_id)
       return releaseTask(parts, {...body, worker_id})
@@ -53,11 +48,12 @@ export function claimRoutes(app: Hono<AppEnv>, parts: Parts): void {
 
   app.post(routes.decline, async (c) => {
     const {task_id, reason, retry_ms} = await readBody(c, declineSchema)
-    const worker_id = authorizedWorker(c)
+    const worker_id = workerIdOf(c)
     commits.write(() => {
       recordContact(parts, worker_id)
       const task = requireTask(parts, task_id)
-      if (task.status === 'pending')
+      const only = c.get('only')
+      if (task.status === 'pending' && (only === undefined || mayRead(parts, only, task)))
         declineTask(parts, task, worker_id, {reason: reason.slice(0, 500), retryMs: retry_ms})
     })
     return c.json({success: true, task_id, worker_id})

@@ -18,12 +18,12 @@ export function claimableTasks(parts: Parts, workerId: string): Task[] {
 /**
  * What the existing worker gets from a poll. It does not say who it is, and it runs everything it gets, so it gets no
  * more than it has free slots, and nothing that is offered. Several workers may come from one address: each ignores the
- * codebases of others, so only tasks without a codebase must fit into the free slots of each. Undefined: no worker of
- * that kind is known, so a person polls.
+ * codebases of others, so only tasks without a codebase must fit into the free slots of each. `only`: the worker that
+ * the token belongs to. Undefined: no worker of that kind is known, so a person polls.
  */
-export function anonymousPoll(parts: Parts, address: string | undefined): Task[] | undefined {
+export function anonymousPoll(parts: Parts, address: string | undefined, only?: string): Task[] | undefined {
   const {dispatch} = parts
-  const pollers = likelyPollers(parts, address)
+  const pollers = likelyPollers(parts, address).filter((workerId) => only === undefined || workerId === only)
   if (pollers.length === 0) return undefined
   const choices = pollers.map((workerId) => {
     const heads = headsOf(parts, workerId, ({id}) => !dispatch.isOffered(id))

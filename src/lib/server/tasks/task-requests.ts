@@ -1,5 +1,4 @@
 import type {Context} from 'hono'
-import {mayManageTasks} from '../http/auth.ts'
 import type {AppEnv} from '../http/app-env.ts'
 import type {Parts} from '../dispatch/parts.ts'
 import type {StoredTask} from '../store/store.ts'
@@ -7,9 +6,8 @@ import type {IdempotencyKey} from './task-creation.ts'
 import {createTaskOnce} from './task-creation.ts'
 import type {TaskInput} from './tasks.ts'
 
-/** Creates a task if the client may. A repeated request with the same Idempotency-Key returns the same task. */
+/** Creates a task. A repeated request with the same Idempotency-Key returns the same task. */
 export function requestTask(c: Context<AppEnv>, parts: Parts, input: TaskInput): StoredTask {
-  mayManageTasks(c.get('identity'))
   return parts.commits.write(() => createTaskOnce(parts, input, idempotencyKeyOf(c)))
 }
 

@@ -2,7 +2,7 @@ import type {Context, Hono} from 'hono'
 import {limits} from '../../protocol/limits.ts'
 import {routes} from '../../protocol/routes.ts'
 import {createTaskSchema, retrySchema, statusUpdateSchema, triggerSchema} from '../../protocol/schemas.ts'
-import {mayActAs, mayManageTasks} from '../http/auth.ts'
+import {mayActAs} from '../http/auth.ts'
 import {readBody} from '../http/body.ts'
 import type {AppEnv} from '../http/app-env.ts'
 import {addressOf, isPythonWorker} from '../http/peer.ts'
@@ -10,6 +10,7 @@ import {HttpError, notFound} from '../http/http-error.ts'
 import {recordContact} from './heartbeats.ts'
 import {nextCursorHeader, orderHeader} from '../http/paging.ts'
 import type {Parts} from '../dispatch/parts.ts'
+import {sharedCodebasesOf} from '../dispatch/boundary.ts'
 import {isPseudoCodebase} from '../dispatch/roster.ts'
 import {taskOrders, type StoredTask, type TaskOrder} from '../store/store.ts'
 import {anonymousPoll, claimableTasks} from './polls.ts'
@@ -59,8 +60,8 @@ function reading(app: Hono<AppEnv>, parts: Parts): void {
     const {status, worker_id, codebase_id, id_prefix, order, limit, cursor} = c.req.query()
     const isPoll =
       status === 'pending' && [codebase_id, id_prefix, order, limit, cursor].every((value) => value === undefined)
-    if (isPoll && worker_id !== undefined) return c.json(claimableTasks(parts, worker_id))
-    const answer = isPoll && isPythonWorker(c) ? anonymousPoll(parts, addressOf(c)) : undefined
+    if (isPoll && worker_id !== undefined) return c.json(claimableTasks(parts, c.get('only') ?? worker_id))
+    const answer = isPoll && isPythonWorker(c) ? anonymousPoll(parts, addressOf(c), c.get('only')) : undefined
     if (answer) return c.json(answer)
     return page(c, {status, worker_id, codebase_id, id_prefix, order: readOrder(order), limit, cursor})
   })
@@ -76,12 +77,19 @@ function reading(app: Hono<AppEnv>, parts: Parts): void {
   app.get(routes.task, (c) => c.json(shown(requireTask(parts, c.req.param('task')))))
 
   function page(c: Context<AppEnv>, query: Parameters<typeof listTasks>[1]) {
-    const {tasks, next} = listTasks(parts, query)
+    const only = c.get('only')
+    const reader = only === undefined ? {} : {readable_by: readerOf(parts, only)}
+    const {tasks, next} = listTasks(parts, {...query, ...reader})
     if (next) c.header(nextCursorHeader, next)
     if (query.order) c.header(orderHeader, query.order)
     return c.json(tasks)
   }
 }
+
+const readerOf = (parts: Parts, workerId: string) => ({
+  worker_id: workerId,
+  shared_codebases: sharedCodebasesOf(parts, workerId),
+})
 
 function readOrder(text: string | undefined): TaskOrder | undefined {
   const order = taskOrders.find((known) => known === text)
@@ -97,13 +105,15 @@ function changes(app: Hono<AppEnv>, parts: Parts): void {
     mayActAs(c.get('identity'), report.worker_id, store.registry)
     const task = commits.write(() => {
       recordContact(parts, report.worker_id)
-      return reportStatus(parts, requireTask(parts, c.req.param('task')), report)
+      return reportStatus(parts, requireTask(parts, c.req.param('task')), {
+        ...report,
+        bounded: c.get('only') !== undefined,
+      })
     })
     return c.json({success: true, task: wireTask(task), task_id: task.id, status: task.status})
   })
 
   app.post(routes.taskRetry, async (c) => {
-    mayManageTasks(c.get('identity'))
     const body = await readBody(c, retrySchema, {mayBeEmpty: true})
     const task = commits.write(() => retryTask(parts, c.req.param('task'), body))
     return c.json({success: true, task: wireTask(task)})
@@ -111,7 +121,6 @@ function changes(app: Hono<AppEnv>, parts: Parts): void {
 
   app.post(routes.taskCancel, (c) => {
     const identity = c.get('identity')
-    mayManageTasks(identity)
     const task = commits.write(() => cancelTask(parts, c.req.param('task'), identity?.name || 'a client'))
     const waiting = waitingReason(task, parts)
     const requested = waiting === null ? 'Cancellation requested' : `Cancellation requested: ${waiting}`

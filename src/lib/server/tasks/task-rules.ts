@@ -2,8 +2,11 @@ import type {FinalStatus, TaskStatus} from '../../protocol/schemas.ts'
 import {isFinal} from '../../protocol/schemas.ts'
 import type {StoredTask} from '../store/store.ts'
 
-/** A report about a task. The existing worker sends no `attempt`. */
-export type Report = {status: TaskStatus; workerId: string; attempt: number | null}
+/**
+ * A report about a task. The existing worker sends no `attempt`. `bounded`: it came with a worker's token, which ends
+ * nothing that its worker does not hold.
+ */
+export type Report = {status: TaskStatus; workerId: string; attempt: number | null; bounded?: boolean}
 
 export type Ruling =
   | {do: 'claim' | 'attach' | 'release' | 'request-cancel' | 'nothing'}
@@ -17,7 +20,6 @@ const claim: Rule = () => ({do: 'claim'})
 const attach: Rule = () => ({do: 'attach'})
 const release: Rule = () => ({do: 'release'})
 const nothing: Rule = () => ({do: 'nothing'})
-const requestCancel: Rule = () => ({do: 'request-cancel'})
 const finish: Rule = (_, {status}) =>
   isFinal(status) ? {do: 'finish', status} : {do: 'refuse', detail: `${status} is no end`}
 const unclaimed: Rule = (task) => ({do: 'refuse', detail: `Task ${task.id} is pending: nobody holds it`})
@@ -25,11 +27,13 @@ const foreign: Rule = (task) => ({
   do: 'refuse',
   detail: `Task ${task.id} is held by worker ${task.worker_id} (attempt ${task.attempt})`,
 })
+const cancelForeign: Rule = (task, report) => (report.bounded ? foreign(task, report) : {do: 'request-cancel'})
 const over: Rule = (task) => ({do: 'refuse', detail: `Task ${task.id} is already ${task.status}`})
 
 /** A worker may refuse a task that it never ran. A late failure of an earlier run must not end the next one. */
 const failUnclaimed: Rule = (task, report) =>
-  report.attempt !== null || task.attempt === 1 ? finish(task, report) : unclaimed(task, report)
+  !report.bounded && (report.attempt !== null || task.attempt === 1) ? finish(task, report) : unclaimed(task, report)
+const cancelUnclaimed: Rule = (task, report) => (report.bounded ? unclaimed(task, report) : finish(task, report))
 /** Accepts a repeated final report: the first answer may have been lost. */
 const again: Rule = (task, report) =>
   task.status === report.status && task.worker_id === report.workerId ? {do: 'nothing'} : over(task, report)
@@ -41,9 +45,9 @@ type Wanted = 'running' | 'completed' | 'failed' | 'cancelled' | 'pending'
  * task with a requested cancellation stays `running` until its holder reports that no process of it is alive.
  */
 const rules: Record<Situation, Record<Wanted, Rule>> = {
-  pending: {running: claim, completed: unclaimed, failed: failUnclaimed, cancelled: finish, pending: nothing},
+  pending: {running: claim, completed: unclaimed, failed: failUnclaimed, cancelled: cancelUnclaimed, pending: nothing},
   held: {running: attach, completed: finish, failed: finish, cancelled: finish, pending: release},
-  foreign: {running: foreign, completed: foreign, failed: foreign, cancelled: requestCancel, pending: foreign},
+  foreign: {running: foreign, completed: foreign, failed: foreign, cancelled: cancelForeign, pending: foreign},
   final: {running: over, completed: again, failed: again, cancelled: again, pending: over},
 }
 

@@ -73,6 +73,8 @@ export type StatusReport = Outcome & {
   status: string
   worker_id: string
   attempt: number | null
+  /** It came with a worker's token: see `Report`. */
+  bounded?: boolean
   /** With `pending`: false if the run never began. */
   began?: boolean | null
   /** The last output of the run. */
@@ -84,7 +86,7 @@ export function reportStatus(parts: Parts, task: StoredTask, report: StatusRepor
   const {worker_id: workerId} = report
   const status = knownStatus(report.status)
   // a worker that was given no attempt sends 0
-  const ruling = rule(task, {status, workerId, attempt: report.attempt || null})
+  const ruling = rule(task, {status, workerId, attempt: report.attempt || null, bounded: report.bounded ?? false})
   switch (ruling.do) {
     case 'refuse':
       throw conflict(ruling.detail)

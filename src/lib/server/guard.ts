@@ -1,0 +1,83 @@
+import type {Context, Handler, Hono} from 'hono'
+import {isPseudoCodebase} from './dispatch/roster.ts'
+import {mayRead, ownsCodebase} from './dispatch/boundary.ts'
+import type {Parts} from './dispatch/parts.ts'
+import type {AppEnv} from './http/app-env.ts'
+import {boundWorkerOf, mayActAs, named, type Identity} from './http/auth.ts'
+import {conflict, HttpError, notFound} from './http/http-error.ts'
+import type {Verb} from './http/operations.ts'
+import {everybody, rightOf, type Own, type Right} from './http/rights.ts'
+import {workerIdOf} from './http/worker-id.ts'
+
+const verbs: readonly Verb[] = ['get', 'post', 'put', 'delete']
+
+/**
+ * Puts a check of rights before each handler that is added from now on, so that nothing of a body is read without them.
+ * Adding an operation without rights throws.
+ */
+export function guardRoutes(app: Hono<AppEnv>, parts: Parts): void {
+  for (const verb of verbs) {
+    const add = app[verb] as (path: string, ...handlers: Handler<AppEnv>[]) => unknown
+    const addGuarded = (path: string, ...handlers: Handler<AppEnv>[]) => {
+      const right = rightOf(verb, path)
+      const guard: Handler<AppEnv> = (c, next) => {
+        if (right !== everybody) checkRight(c, parts, right)
+        return next()
+      }
+      return add(path, guard, ...handlers)
+    }
+    Object.assign(app, {[verb]: addGuarded})
+  }
+}
+
+/** Throws unless the token has this right. Whoever needs no token, and admins, may do all. */
+function checkRight(c: Context<AppEnv>, parts: Parts, right: Right): void {
+  const identity = c.get('identity')
+  if (!identity || identity.scope === 'admin') return
+  if (identity.scope === 'client') {
+    if (!right.client) throw new HttpError(403, `The token ${named(identity)}is a client's, not a worker's`)
+    return
+  }
+
+  if (right.worker === 'nothing')
+    throw new HttpError(403, `The token ${named(identity)}is a worker's: it may not ${right.what}`)
+  const only = boundWorkerOf(identity, parts.store.registry) ?? ''
+  c.set('only', only)
+  checks[right.worker]?.({c, parts, identity, only})
+}
+
+type Request = {c: Context<AppEnv>; parts: Parts; identity: Identity; only: string}
+
+/** How it is checked that a request concerns only what is the worker's own. Lists are cut by their handlers. */
+const checks: Partial<Record<Own, (request: Request) => void>> = {
+  list({c, only}) {
+    const {worker_id: asked} = c.req.query() // as the handlers read it: a name may be there twice, once escaped
+    if (asked !== undefined && asked !== only) throw foreign(`Worker ${asked}`)
+  },
+  worker: ({c, parts, identity}) => mayActAs(identity, c.req.param('worker') ?? '', parts.store.registry),
+  itself: ({c, parts, identity}) => mayActAs(identity, workerIdOf(c), parts.store.registry),
+  codebase: (request) => checkCodebase(request, isPseudoCodebase),
+  'whole-codebase': (request) => checkCodebase(request, () => false),
+  task({c, parts, only}) {
+    const task = parts.store.tasks.get(c.req.param('task') ?? '')
+    // also where it exists: a worker that reads a task which another one holds now stops its own run, as it must
+    if (!task || !mayRead(parts, only, task)) throw notFound('Task not found, or it belongs to another worker')
+  },
+  holder({c, parts, only}) {
+    const id = c.req.param('task') ?? ''
+    if (only === '') throw new HttpError(403, 'Register a worker first: the token belongs to no worker')
+    if (parts.leases.get(id)?.workerId === only) return // spares reading a long prompt
+    const task = parts.store.tasks.get(id)
+    // a worker gives up a report that is answered so; after a 403 it would repeat it
+    if (task && !mayRead(parts, only, task)) throw conflict(`Task ${id} is not held by worker ${only}`)
+  },
+}
+
+/** An unknown codebase is left to the handler, which answers 404. */
+function checkCodebase({c, parts, only}: Request, isShared: (id: string) => boolean): void {
+  const id = c.req.param('codebase') ?? ''
+  if (isShared(id) || ownsCodebase(parts, only, id)) return
+  if (isPseudoCodebase(id) || parts.store.registry.codebase(id)) throw foreign(`Codebase ${id}`)
+}
+
+const foreign = (what: string) => new HttpError(403, `${what} belongs to another worker`)
