@@ -104,7 +104,7 @@ describe('with the real OpenCode', () => {
       status: 'failed',
       error: expect.stringContaining('OpenCode printed nothing for 4 s (idle_timeout)'),
     })
-  }, 90_000)
+  }, 180_000)
 
   test('a subagent and a refusal are seen in the log where our plugin is not loaded', async () => {
     await using fleet = await startOpenCodeFleet({
@@ -124,5 +124,5 @@ describe('with the real OpenCode', () => {
         /^Come back tomorrow\. \(the provider fake has refused since .*max_provider_wait is 3 s\)$/,
       ),
     })
-  }, 90_000)
+  }, 180_000)
 })

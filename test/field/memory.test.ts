@@ -76,17 +76,15 @@ describe.skipIf(isSkipped)('a service that runs out of memory', {timeout: 2 * ti
 
   test('agents and their tools have a higher out-of-memory score than the worker', async () => {
     const task = await begin(`${printing(stepStart())}sleep 60\n`)
-    const pids = await until(
-      () => {
-        const found = processesOf(task)
-        return found.length === 2 ? found : undefined
-      },
-      'the agent and its tool',
-      timeoutMs,
-    )
+    await until(() => processesOf(task).length === 2, 'the agent and its tool', timeoutMs)
     const shown = await place.systemd.run(['cat', `/proc/${await place.property('MainPID')}/oom_score_adj`])
     const worker = Number(shown.stdout)
-    expect(pids.map(scoreOf)).toEqual([worker + 500, worker + 500])
+    // a process has its score a moment after its start
+    const scores = () => processesOf(task).map(scoreOf).join()
+    await until(
+      () => scores() === `${worker + 500},${worker + 500}`,
+      () => `the scores, now ${scores()}`,
+    )
     expect(await place.property('OOMScoreAdjust')).toBe('-200')
     expect((await place.fleet.http.call('POST', `/v1/opencode/tasks/${task}/cancel`)).status).toBe(200)
     expect((await ended(task)).status).toBe('cancelled')

@@ -17,8 +17,8 @@ export type FleetOptions = {
   tokens?: Token[]
 }
 
-/** How long a task may take. On a busy machine OpenCode alone needs half a minute to start. */
-const endMs = 55_000
+/** How long a task may take. OpenCode may wait a minute for a lock of its own that an ended process has left. */
+const endMs = 90_000
 
 /** A control plane, and workers in processes of their own, in a scratch folder. All end when it is disposed. */
 export async function startFleet({env, isPlaneProcess = false, tokens = []}: FleetOptions = {}) {

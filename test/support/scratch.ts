@@ -89,7 +89,7 @@ function newRepository(path: string, files: Record<string, string>): string {
 export async function until<T>(
   look: () => T | Promise<T>,
   what: string | (() => string),
-  limitMs = 30_000,
+  limitMs = 90_000, // OpenCode waits a minute for a lock of its own that an ended process has left
   pauseMs = 20,
 ): Promise<NonNullable<T>> {
   const deadline = Date.now() + limitMs

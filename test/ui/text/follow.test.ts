@@ -30,7 +30,7 @@ test('a running tool is shown while it runs: on the line of --follow, in the das
   writeFileSync(stop, '')
   await terminal.shows(/^✓ bash .*\nFinished\.\nTokens: .*\n\$/m)
   expect(terminal.screen()).not.toContain('taken by')
-}, 90_000)
+}, 180_000)
 
 test('without a terminal --wait prints a line for each change: who took the task, and what the agent does', async () => {
   await using fleet = await startFleet()

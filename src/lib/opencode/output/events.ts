@@ -1,4 +1,5 @@
 import {withoutEscapes} from '../../core/escapes.ts'
+import {limits} from '../../protocol/limits.ts'
 import {parseJson} from '../../protocol/parse.ts'
 
 export type StepTokens = {input: number; output: number; reasoning: number; cacheRead: number; cacheWrite: number}
@@ -32,7 +33,9 @@ export function readFact(line: string | undefined): AgentFact {
   if (line === undefined) return {type: 'other', why: 'too-long'}
   const event = parseEvent(line)
   if (!isFields(event)) return {type: 'other', why: 'not-json'}
-  const sessionId = textOf(event['sessionID']) || undefined
+  const session = textOf(event['sessionID'])
+  // a control plane would refuse a report with a longer one
+  const sessionId = session !== '' && session.length <= limits.id ? session : undefined
   return {...factOf(event), sessionId}
 }
 
