@@ -63,7 +63,7 @@ describe.skipIf(reportSkipped('a control plane whose disk is full', smallDiskPro
       let log = ''
       await using plane = await startPlane({
         database: join(disk.path, 'server.db'),
-        timings: {fullDiskMs: 1000},
+        timings: {fullDiskMs: 6000},
         log: (line) => (log += `${line}\n`),
       })
       const {url} = plane
