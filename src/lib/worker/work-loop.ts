@@ -11,7 +11,7 @@ import type {WorkerOptions} from './worker-options.ts'
 const lastReportsMs = 20_000
 const recheckMs = 10_000
 /** When the agent's models are read first, and how often afterwards. */
-const firstModelsMs = 1000
+const firstModelsMs = 3000
 const modelsMs = 60_000
 /** On SIGQUIT: how often a task that is just starting is checked before the worker exits without it. */
 const maxChecks = 20
