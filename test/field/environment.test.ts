@@ -6,6 +6,7 @@ import {answering, error, printing, stepStart} from '../support/agent-lines.ts'
 import {startFleet} from '../support/fleet.ts'
 import {startOneWorker} from '../support/one-worker.ts'
 import {says, openWorkshop} from '../support/workshop.ts'
+import {asStranger, strangerUid} from '../support/stranger.ts'
 import {repository} from '../support/scratch.ts'
 import {stubBinary} from '../support/stub-executor.ts'
 
@@ -71,14 +72,14 @@ describe('two OpenCode programs', () => {
       chmodSync(shop.path, 0o755)
       const found = async () => (await shop.cli(['doctor'], {env})).stdout
       expect(await found()).toContain(`at ${theirs} (PATH; not used: ${system})`)
-      chownSync(dirname(theirs), 54_321, 54_321)
+      chownSync(dirname(theirs), strangerUid, strangerUid)
       expect(await found()).toContain(`at ${system} (PATH; not used: ${theirs})`)
       chownSync(dirname(theirs), 0, 0)
       chmodSync(theirs, 0o775)
       expect(await found()).toContain(`at ${system} (PATH; not used: ${theirs})`)
       // As a user who owns the first program, once by hand and once as a service.
-      for (const path of [theirs, join(shop.path, 'home'), shop.path]) chownSync(path, 54_321, 54_321)
-      const by = ['setpriv', '--reuid', '54321', '--regid', '54321', '--clear-groups']
+      for (const path of [theirs, join(shop.path, 'home'), shop.path]) chownSync(path, strangerUid, strangerUid)
+      const by = asStranger()
       const asUser = async (more: Record<string, string>) =>
         (await shop.cli(['doctor'], {env: {...env, ...more}, by})).stdout
       rmSync(join(shop.path, 'state'), {recursive: true, force: true})
@@ -94,9 +95,9 @@ describe('git of the agents', () => {
     async () => {
       await using fleet = await startFleet()
       const tree = repository(join(fleet.path, 'p'))
-      for (const path of [tree, join(tree, '.git')]) chownSync(path, 54_321, 54_321)
+      for (const path of [tree, join(tree, '.git')]) chownSync(path, strangerUid, strangerUid)
       const worker = await fleet.worker('w', [tree])
-      const refused = `git refuses to work in ${tree}, because it belongs to another user (uid 54321)`
+      const refused = `git refuses to work in ${tree}, because it belongs to another user (uid ${strangerUid})`
       const fix = `git config --global --add safe.directory ${tree}`
       expect(worker.stderr()).toContain(`${refused}. Run: ${fix}`)
       const doctor = async () => (await fleet.run(['doctor'], {env: {...fleet.env, A2A_CODEBASES: tree}})).stdout

@@ -8,12 +8,10 @@ import {program, start, stop, type Finished} from '../support/cli.ts'
 import {startFleet} from '../support/fleet.ts'
 import {startOneWorker} from '../support/one-worker.ts'
 import {repository, scratchFolder, until} from '../support/scratch.ts'
+import {asStranger, strangerUid} from '../support/stranger.ts'
 import {says} from '../support/workshop.ts'
 
 const isRoot = process.getuid?.() === 0
-/** A user without an entry in passwd. */
-const uid = 54_321
-const asNobody = ['setpriv', '--reuid', String(uid), '--regid', String(uid), '--clear-groups']
 
 /** The program without a shell, without A2A variables and with a user that passwd does not know. */
 function unknownUser() {
@@ -21,7 +19,7 @@ function unknownUser() {
   onTestFinished(() => scratch[Symbol.dispose]())
   const home = join(scratch.path, 'home')
   mkdirSync(home)
-  for (const path of [scratch.path, home]) chownSync(path, uid, uid)
+  for (const path of [scratch.path, home]) chownSync(path, strangerUid, strangerUid)
   chmodSync(scratch.path, 0o755)
   const env = {PATH: process.env['PATH'] ?? '', HOME: home}
   return {path: scratch.path, env}
@@ -32,12 +30,12 @@ test.skipIf(!isRoot)('every command works for a uid that passwd does not know, w
   const {path, env} = unknownUser()
   const tree = repository(join(path, 'p'))
   const run = async (...args: string[]): Promise<Finished> =>
-    start(args, {cwd: tree, env: {...env, A2A_SERVER_URL: fleet.url}, by: asNobody}).finished
+    start(args, {cwd: tree, env: {...env, A2A_SERVER_URL: fleet.url}, by: asStranger()}).finished
   const withAgent = {...env, OPENCODE_BIN_PATH: fleet.env['OPENCODE_BIN_PATH'] ?? ''}
   const worker = start(['start', '--server', fleet.url, '--name', 'w', '--codebase', tree], {
     cwd: path,
     env: withAgent,
-    by: asNobody,
+    by: asStranger(),
   })
   onTestFinished(async () => void (await stop(worker, 'SIGKILL')))
   await says(worker, 'Task stream connected')
@@ -66,7 +64,7 @@ test.skipIf(!isRoot)('every command works for a uid that passwd does not know, w
 
 test.skipIf(!isRoot)('a user without passwd entry and without HOME is told so in one line, exit 78', async () => {
   const {path, env} = unknownUser()
-  const {code, stdout, stderr} = await start(['status'], {cwd: path, env: {PATH: env.PATH}, by: asNobody}).finished
+  const {code, stdout, stderr} = await start(['status'], {cwd: path, env: {PATH: env.PATH}, by: asStranger()}).finished
   expect({code, stdout}).toEqual({code: 78, stdout: ''})
   expect(stderr).toBe(
     'a2a-worker needs a home directory: HOME is not set, and uid 54321 has no entry in passwd. Set HOME=DIRECTORY.\n',

@@ -23,6 +23,7 @@ import {reportSkipped} from '../support/private-systemd/private-machine.ts'
 import {ReferenceServer} from '../support/reference-server.ts'
 import {repository, scratchFolder, until} from '../support/scratch.ts'
 import {smallDisk, smallDiskProblem} from '../support/small-disk.ts'
+import {asStranger, strangerUid} from '../support/stranger.ts'
 import {stubBinary} from '../support/stub-executor.ts'
 import {openWorkshop, says} from '../support/workshop.ts'
 
@@ -122,27 +123,26 @@ const isProcessLimitSkipped = reportSkipped(
 test.skipIf(isProcessLimitSkipped)(
   'a machine without free processes fails no task, and the worker goes on when there are some',
   async () => {
-    const user = 54_321
-    const asUser = [`--reuid=${user}`, `--regid=${user}`, '--clear-groups']
     using scratch = scratchFolder()
     chmodSync(scratch.path, 0o755)
     const home = join(scratch.path, 'home')
     mkdirSync(home)
     const tree = repository(join(scratch.path, 'p'))
-    spawnSync('chown', ['-R', `${user}:${user}`, home, tree])
+    spawnSync('chown', ['-R', `${strangerUid}:${strangerUid}`, home, tree])
     await using fleet = await startFleet({env: {OPENCODE_BIN_PATH: stubBinary}})
     const worker = fleet.startAs(['start', '--name', 'w', '--codebase', tree, '--max-concurrent-tasks', '1'], {
       cwd: tree,
       env: {...fleet.env, HOME: home, A2A_STATE_DIR: join(home, 'state'), SHELL: '/bin/sh'},
-      by: ['setpriv', ...asUser],
+      by: asStranger(),
     })
     await says(worker, 'Task stream connected')
     const codebase = await fleet.codebaseId(tree)
     const begin = async (prompt: string) => (await fleet.http.task(codebase, {prompt})).id
     expect((await fleet.ended(await begin(answering('first')))).status).toBe('completed')
     // Only the user itself may change the limit of its process: root may lack the capability.
+    const [by = '', ...words] = asStranger()
     const limit = (soft: number) =>
-      spawnSync('setpriv', [...asUser, 'prlimit', `--pid=${worker.process.pid}`, `--nproc=${soft}:`])
+      spawnSync(by, [...words, 'prlimit', `--pid=${worker.process.pid}`, `--nproc=${soft}:`])
     expect(limit(1).status).toBe(0)
     const tasks = await Promise.all(Array.from({length: 20}, () => begin(answering('done'))))
     await says(worker, /The worker takes no tasks: .*EAGAIN/)

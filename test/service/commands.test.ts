@@ -3,20 +3,13 @@ import {existsSync, mkdirSync, readdirSync} from 'node:fs'
 import {join} from 'node:path'
 import {expect, test} from 'vitest'
 import type {ServiceReport} from '../../src/lib/service/install.ts'
-import {cli, environment, program} from '../support/cli.ts'
+import {cli, environment} from '../support/cli.ts'
 import {scratchFolder} from '../support/scratch.ts'
+import {asStranger} from '../support/stranger.ts'
 
 const isRoot = process.getuid?.() === 0
 /** Commands that must fail never run as root, because a success would change this machine. */
-const nobody = ['setpriv', '--reuid', 'nobody', '--regid', 'nogroup', '--clear-groups']
-const mayEnter = (by: string[]) => spawnSync(by[0] ?? '', [...by.slice(1), 'test', '-r', program]).status === 0
-/** Grants only the capability to read files, for a checkout below a private folder. */
-const reader = [
-  '--inh-caps=-all,+dac_read_search',
-  '--ambient-caps=-all,+dac_read_search',
-  '--securebits=+no_setuid_fixup',
-]
-const asNobody = isRoot ? [...nobody, ...(mayEnter(nobody) ? [] : reader)] : []
+const by = isRoot ? asStranger() : []
 const hasSystemd = existsSync('/run/systemd/system')
 
 function workplace() {
@@ -31,7 +24,7 @@ const withServer = ['install-service', '--server', 'https://plane.example', '--c
 
 test.each([withServer, ['uninstall-service']])('%s needs systemd and root', async (...args) => {
   using work = workplace()
-  const {code, stderr} = await work.run(args, asNobody)
+  const {code, stderr} = await work.run(args, by)
   expect(code).toBe(hasSystemd ? 77 : 78)
   expect(stderr).toMatch(
     hasSystemd ? /Only root can[^]*→ Run this with sudo/ : /systemd does not run on this machine\.\n/,
@@ -42,7 +35,7 @@ const canHideRun = isRoot && spawnSync('unshare', ['--mount', 'true']).status ==
 
 test.skipIf(!canHideRun)('without systemd it suggests alternatives', async () => {
   using work = workplace()
-  const hidden = ['unshare', '--mount', 'sh', '-c', 'mount -t tmpfs none /run && exec "$@"', 'sh', ...asNobody]
+  const hidden = ['unshare', '--mount', 'sh', '-c', 'mount -t tmpfs none /run && exec "$@"', 'sh', ...by]
   const {code, stderr} = await work.run(withServer, hidden)
   expect(code).toBe(78)
   expect(stderr).toMatch(
@@ -52,7 +45,7 @@ test.skipIf(!canHideRun)('without systemd it suggests alternatives', async () =>
 
 test('a dry run needs neither, shows all changes as text and as JSON, and writes nothing', async () => {
   using work = workplace()
-  const shown = await work.run([...withServer, '--dry-run'], asNobody)
+  const shown = await work.run([...withServer, '--dry-run'], by)
   expect(shown.code).toBe(0)
   expect(shown.stdout).toMatch(
     /would write \/etc\/systemd\/system\/a2a-agent-worker\.service \(0644\)\n[^]*KillMode=process\n/,
@@ -60,7 +53,7 @@ test('a dry run needs neither, shows all changes as text and as JSON, and writes
   expect(shown.stdout).toMatch(
     /\n {4}BindPaths=-\/srv\/api\n[^]*would run systemctl enable a2a-agent-worker\.service\n/,
   )
-  const json = await work.run([...withServer, '--dry-run', '--json'], asNobody)
+  const json = await work.run([...withServer, '--dry-run', '--json'], by)
   const report = JSON.parse(json.stdout) as ServiceReport
   expect(report).toMatchObject({unit: 'a2a-agent-worker.service', dry_run: true})
   expect(report.changes).toContain('run systemctl daemon-reload')
@@ -69,7 +62,7 @@ test('a dry run needs neither, shows all changes as text and as JSON, and writes
 
 test('without a server there is nothing to install', async () => {
   using work = workplace()
-  const {code, stderr} = await work.run(['install-service', '--dry-run'], asNobody)
+  const {code, stderr} = await work.run(['install-service', '--dry-run'], by)
   expect({code, stderr}).toMatchObject({
     code: 78,
     stderr: expect.stringMatching(/No server is configured[^]*Give --server URL/),
