@@ -1,8 +1,8 @@
 import {spawn} from 'node:child_process'
 import {once} from 'node:events'
-import type {ProcessIdentity} from '../../src/lib/executor/executor.ts'
-import {endProcesses} from '../../src/lib/executor/kill-tree.ts'
-import {descendantsOf, identify} from '../../src/lib/executor/processes.ts'
+import type {ProcessIdentity} from '../../src/lib/executor/processes/processes.ts'
+import {endProcesses} from '../../src/lib/executor/processes/kill-tree.ts'
+import {descendantsOf, identify} from '../../src/lib/executor/processes/processes.ts'
 import {systemClock} from '../../src/lib/core/clock.ts'
 
 /** A shell script as the leader of its own process group, like an agent. Its processes are ended after the test. */

@@ -18,7 +18,7 @@ import {onHangup, onTermination, StopLadder, type StopStep} from '../core/signal
 import {EventBus} from '../events/bus.ts'
 import {logReporter} from '../events/log-reporter.ts'
 import {logFormat, type LogOptions} from '../events/log-writer.ts'
-import {initFix, initProblem} from '../executor/init-process.ts'
+import {initFix, initProblem} from '../executor/processes/init-process.ts'
 import {isNotifyService, reportToManager} from '../service/manager.ts'
 import type {OpenDashboard} from '../ui/dashboard/controls.ts'
 import {ViewStore} from '../ui/view/view-store.ts'

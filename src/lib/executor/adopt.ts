@@ -1,8 +1,10 @@
 import {statSync} from 'node:fs'
 import {join} from 'node:path'
 import type {Clock} from '../core/clock.ts'
-import {type ProcessIdentity, type RunObserver, type RunRequest, type RunningAgent, runFiles} from './executor.ts'
-import {ageMs, isAlive} from './processes.ts'
+import type {RunObserver, RunRequest, RunningAgent} from './executor.ts'
+import type {ProcessIdentity} from './processes/processes.ts'
+import {runFiles} from './spool/file-names.ts'
+import {ageMs, isAlive} from './processes/processes.ts'
 import {superviseAgent} from './supervise-agent.ts'
 
 export type AdoptOptions = {

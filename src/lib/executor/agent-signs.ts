@@ -6,10 +6,12 @@ import {OpenCodeLog} from '../opencode/output/opencode-log.ts'
 import {removeStaleLocks} from '../opencode/program/stale-locks.ts'
 import type {AgentState} from '../protocol/agent-state.ts'
 import {agentState} from './agent-state.ts'
-import {type ProcessIdentity, type RunRequest, runFiles} from './executor.ts'
+import type {RunRequest} from './executor.ts'
+import type {ProcessIdentity} from './processes/processes.ts'
+import {runFiles} from './spool/file-names.ts'
 import {growingFile, type GrowingFile} from './spool/growing-file.ts'
-import {ageMs, descendantsOf, isAlive, linkOf} from './processes.ts'
-import {createWorkMeter} from './work-meter.ts'
+import {ageMs, descendantsOf, isAlive, linkOf} from './processes/processes.ts'
+import {createWorkMeter} from './processes/work-meter.ts'
 
 /** What an agent does apart from what it prints. Times in monotonic ms. */
 export type AgentSigns = {

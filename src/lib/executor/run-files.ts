@@ -14,7 +14,7 @@ import {
 import {join} from 'node:path'
 import {promisify} from 'node:util'
 import {ExpectedError, errorCode, messageOf} from '../core/errors.ts'
-import {runFiles} from './executor.ts'
+import {runFiles} from './spool/file-names.ts'
 
 export type OpenRunFiles = Disposable & {stdin: number; stdout: number; stderr: number}
 

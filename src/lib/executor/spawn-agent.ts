@@ -2,9 +2,9 @@ import {spawn, type ChildProcess} from 'node:child_process'
 import {once} from 'node:events'
 import {statSync} from 'node:fs'
 import {ExpectedError, type ExitName, errorCode, messageOf} from '../core/errors.ts'
-import type {ProcessIdentity} from './executor.ts'
-import {preferForMemoryKill} from './out-of-memory.ts'
-import {identify} from './processes.ts'
+import type {ProcessIdentity} from './processes/processes.ts'
+import {preferForMemoryKill} from './processes/out-of-memory.ts'
+import {identify} from './processes/processes.ts'
 
 export type AgentExit = {code: number | null; signal: string | null}
 

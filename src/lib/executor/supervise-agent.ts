@@ -4,17 +4,12 @@ import {isFullNow} from '../core/disk-full.ts'
 import {messageOf} from '../core/errors.ts'
 import {RunRecord} from '../opencode/output/record.ts'
 import {judge} from '../opencode/output/verdict.ts'
-import {
-  type RunObserver,
-  type ProcessIdentity,
-  type RunOutcome,
-  type RunRequest,
-  runFiles,
-  type StopReason,
-} from './executor.ts'
-import {endProcesses} from './kill-tree.ts'
+import type {RunObserver, RunOutcome, RunRequest, StopReason} from './executor.ts'
+import type {ProcessIdentity} from './processes/processes.ts'
+import {runFiles} from './spool/file-names.ts'
+import {endProcesses} from './processes/kill-tree.ts'
 import {awaitedPermission} from './awaited-permission.ts'
-import {countMemoryKills} from './out-of-memory.ts'
+import {countMemoryKills} from './processes/out-of-memory.ts'
 import {createAgentSigns} from './agent-signs.ts'
 import {readEvents} from './read-events.ts'
 import type {AgentExit} from './spawn-agent.ts'

@@ -1,7 +1,7 @@
 import {lstatSync, rmSync, statSync} from 'node:fs'
 import {dirname, join} from 'node:path'
 import {isInside, realPathOf} from '../../core/paths/real-path.ts'
-import {linkOf, listProcesses, nameOfProcess, openFilesOf} from '../../executor/processes.ts'
+import {linkOf, listProcesses, nameOfProcess, openFilesOf} from '../../executor/processes/processes.ts'
 import {belongTogether, findGitFolders, hasOwnFolder, type GitFolders} from '../../repository/git-folders.ts'
 import {namesIn, readIfThere} from '../../core/paths/read-if-there.ts'
 

@@ -1,8 +1,8 @@
 import {fstatSync, readSync, statSync} from 'node:fs'
 import * as v from 'valibot'
 import {isoTime} from '../../core/clock.ts'
-import type {ProcessIdentity} from '../../executor/executor.ts'
-import {bootId, hasProc, isAlive, isWorkerProcess, markerOf} from '../../executor/processes.ts'
+import type {ProcessIdentity} from '../../executor/processes/processes.ts'
+import {bootId, hasProc, isAlive, isWorkerProcess, markerOf} from '../../executor/processes/processes.ts'
 import {parseJson} from '../../protocol/parse.ts'
 
 const holderSchema = v.object({

@@ -1,6 +1,6 @@
 import {join} from 'node:path'
-import {realPathOf} from '../core/paths/real-path.ts'
-import {runFiles} from './executor.ts'
+import {realPathOf} from '../../core/paths/real-path.ts'
+import {runFiles} from '../spool/file-names.ts'
 import {outputFilesOf, hasProc, isBelow, linkOf, listProcesses, markerOf, type ProcessInfo} from './processes.ts'
 
 /** A process with everything that identifies its run. */

@@ -1,6 +1,6 @@
-import type {Clock} from '../core/clock.ts'
-import type {ProcessIdentity} from './executor.ts'
-import {readIfThere} from '../core/paths/read-if-there.ts'
+import type {Clock} from '../../core/clock.ts'
+import type {ProcessIdentity} from './processes.ts'
+import {readIfThere} from '../../core/paths/read-if-there.ts'
 
 /** An agent that waits uses 1 to 2 % of a core and reads 50 bytes a second (OpenCode 1.18.33). */
 const cpuShare = 0.05

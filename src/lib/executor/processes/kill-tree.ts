@@ -1,8 +1,17 @@
 import {join} from 'node:path'
-import type {Clock} from '../core/clock.ts'
-import {realPathOf} from '../core/paths/real-path.ts'
-import {runFiles, type ProcessIdentity} from './executor.ts'
-import {hasMarker, hasProc, lastPid, listProcesses, writesTo, readProcess, hasWorkingDirectoryIn} from './processes.ts'
+import type {Clock} from '../../core/clock.ts'
+import {realPathOf} from '../../core/paths/real-path.ts'
+import {runFiles} from '../spool/file-names.ts'
+import {
+  hasMarker,
+  hasProc,
+  lastPid,
+  listProcesses,
+  writesTo,
+  readProcess,
+  hasWorkingDirectoryIn,
+  type ProcessIdentity,
+} from './processes.ts'
 
 export type EndOptions = {
   /** The agent. It may have ended already. It was started as the leader of a process group. */

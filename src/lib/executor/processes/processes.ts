@@ -1,7 +1,12 @@
 import {existsSync, readlinkSync} from 'node:fs'
-import {markerVariable} from '../opencode/program/environment.ts'
-import type {ProcessIdentity} from './executor.ts'
-import {namesIn, readIfThere} from '../core/paths/read-if-there.ts'
+import {markerVariable} from '../../opencode/program/environment.ts'
+import {namesIn, readIfThere} from '../../core/paths/read-if-there.ts'
+
+/** Distinguishes a process from a later one with the same pid. */
+export type ProcessIdentity = {
+  pid: number
+  /** Clock ticks since boot, field 22 of /proc/PID/stat. */ startTime: string
+}
 
 /** An entry of /proc. Entries that vanish while they are read, or are not readable, count as absent. */
 export type ProcessInfo = ProcessIdentity & {parent: number; group: number; session: number; state: string}
