@@ -96,9 +96,10 @@ function environmentOf(pid: number): string | undefined {
     const environment = readIfThere(`/proc/${pid}/environ`, 'latin1')
     if (environment !== '') return environment ?? ''
     const fields = statFields(pid)
-    const [start, end] = [fields?.[47], fields?.[48]]
-    if (end === '0') return fields?.[2] === '0' ? '' : undefined // kernel threads have no environment, and no group
-    if (start === end) return ''
+    if (fields?.[0] === 'Z' || fields?.[0] === 'X') return ''
+    // While a program is being started, its code has no address yet. Kernel threads have none, and no group either.
+    if (fields?.[23] === '0') return fields[2] === '0' ? '' : undefined
+    if (fields?.[47] === fields?.[48]) return ''
     // The program has been started since that look.
   }
 
