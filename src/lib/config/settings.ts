@@ -134,6 +134,13 @@ export const settings = {
     live: true,
   },
   allowed_models: {type: 'list', description: 'Models that tasks may name (default: any)', live: true},
+  run_containment: {
+    type: 'string',
+    description:
+      'What keeps the processes of a run together: a control group (cgroup), nothing but what they inherit (none), or the best that there is (auto)',
+    options: ['auto', 'cgroup', 'none'],
+    default: 'auto',
+  },
   on_interrupt: {
     type: 'string',
     description:

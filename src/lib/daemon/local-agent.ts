@@ -5,6 +5,7 @@ import {systemClock} from '../core/clock.ts'
 import {isDiskFull} from '../core/disk-full.ts'
 import type {EventBus} from '../events/bus.ts'
 import type {Executor} from '../executor/executor.ts'
+import {chooseContainment, type Contained} from '../executor/processes/containment.ts'
 import {createRunExecutor} from '../executor/run.ts'
 import {createCatalog} from '../opencode/program/catalog.ts'
 import {dataDirectory, localOpenCode} from '../opencode/program/local-opencode.ts'
@@ -27,6 +28,7 @@ export type LocalAgentOptions = {
 
 export type LocalAgent = {
   executor: Executor
+  contained: Contained
   models: ModelSource
   commands: CommandOptions
   program: AgentProgram
@@ -49,6 +51,7 @@ function tryInstallReporter(folder: string): string | undefined {
  */
 export async function prepareAgent(options: LocalAgentOptions, bus: EventBus, stop: AbortSignal): Promise<LocalAgent> {
   const {config, env, stateDir} = options
+  const contained = chooseContainment(config.run_containment)
   const note = (level: 'info' | 'warn', text: string) => bus.emit({type: 'notice', level, text})
   const find = async (signal?: AbortSignal) => {
     const found = localOpenCode(options)
@@ -78,8 +81,9 @@ export async function prepareAgent(options: LocalAgentOptions, bus: EventBus, st
     },
   })
   return {
+    contained,
     executor: createRunExecutor({
-      ...{catalog, env, clock: systemClock},
+      ...{catalog, env, groups: contained.groups, clock: systemClock},
       // Getters, so that each run uses the current program and the current live settings.
       get binary() {
         return current.found.binary

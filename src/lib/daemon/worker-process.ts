@@ -152,7 +152,10 @@ async function runProcess(options: WorkerProcessOptions, ladder: StopLadder): Pr
   await runWorker(
     {...workerOptions, signals: ladder, once: options.once, exitAfterIdleMs: options.exitAfterIdleMs},
     (worker) => {
-      const context: LocalControlContext = {worker, store, bus, ladder, step, client, version}
+      const context: LocalControlContext = {
+        ...{worker, store, bus, ladder, step, client, version},
+        containment: agent.contained.kind,
+      }
       const path = socketPath(options.env, stateDir, name)
       opening.push(
         serveSocket(path, socketMode(options.env), socketHandlers(context)).then((opened) => void (socket = opened)),

@@ -5,6 +5,7 @@ import type {RunObserver, RunRequest, RunningAgent} from './executor.ts'
 import type {ProcessIdentity} from './processes/processes.ts'
 import {runFiles} from './spool/file-names.ts'
 import {ageMs, isAlive} from './processes/processes.ts'
+import {recordedGroup} from './processes/run-groups.ts'
 import {superviseAgent} from './supervise-agent.ts'
 
 export type AdoptOptions = {
@@ -40,6 +41,7 @@ export function adoptRun({request, observer, clock, root}: AdoptOptions): Runnin
     stop: stop.signal,
     spoolFrom: 0,
     stderrFrom: 0,
+    group: recordedGroup(request.marker, request.runDir),
   })
   return {outcome: supervised.then(({outcome}) => outcome), stop: (reason) => stop.abort(reason)}
 }

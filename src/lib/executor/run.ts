@@ -12,6 +12,7 @@ import type {Executor, RunningAgent, RunObserver, RunOutcome, RunRequest, StopRe
 import {runFiles} from './spool/file-names.ts'
 import {cannotWrite, endLine, openRunFiles, removeRunFiles, writeRunFiles} from './run-files.ts'
 import {lockFolder} from '../opencode/program/stale-locks.ts'
+import type {RunGroup, RunGroups} from './processes/run-groups.ts'
 import {type AgentProcess, spawnAgent} from './spawn-agent.ts'
 import {type Supervised, superviseAgent} from './supervise-agent.ts'
 
@@ -32,6 +33,8 @@ export type RunExecutorOptions = {
   clock: Clock
   /** Path of our plugin for OpenCode. Undefined: it is not loaded. */
   readonly reporter?: string | undefined
+  /** Each run gets a control group of its own here. Undefined: there are none on this machine. */
+  readonly groups?: RunGroups | undefined
 }
 
 type Prepared = RunExecutorOptions & {
@@ -143,7 +146,9 @@ function endSpoolLine({runDir}: RunRequest): void {
   }
 }
 
-async function launch({request, observer, args, tmpDir, binary, env, reporter, ...run}: Run): Promise<AgentProcess> {
+type Launched = AgentProcess & {group: RunGroup | undefined}
+
+async function launch({request, observer, args, tmpDir, binary, env, reporter, ...run}: Run): Promise<Launched> {
   const {cwd, marker, runDir} = request
   const {allow, permissions, gitIdentity} = run
   using files = openRunFiles(runDir)
@@ -155,11 +160,28 @@ async function launch({request, observer, args, tmpDir, binary, env, reporter, .
       childEnv,
       reporterVariables({env: childEnv, cwd, plugin: reporter, report: join(runDir, runFiles.report)}),
     )
-  return await spawnAgent({binary, args, cwd, env: childEnv, stdin, stdout, stderr}, observer.onSpawned)
+  const group = createGroup(run.groups, request)
+  const spawned = spawnAgent({binary, args, cwd, env: childEnv, stdin, stdout, stderr, group}, observer.onSpawned)
+  return {...(await spawned.catch(removing(group))), group}
+}
+
+/** Without a group the run is possible too, but less is known about its processes. */
+function createGroup(groups: RunGroups | undefined, {marker, runDir, onNotice}: RunRequest): RunGroup | undefined {
+  try {
+    return groups?.create(marker, runDir)
+  } catch (error) {
+    onNotice?.(`the run gets no control group of its own: ${messageOf(error)}`)
+    return undefined
+  }
+}
+
+const removing = (group: RunGroup | undefined) => (error: unknown) => {
+  group?.remove()
+  throw error
 }
 
 /** Supervises the agent to its outcome. Starts it again if its database was busy, so that it did nothing yet. */
-async function finish(run: Run, first: AgentProcess, position: Position): Promise<RunOutcome> {
+async function finish(run: Run, first: Launched, position: Position): Promise<RunOutcome> {
   const {clock, observer} = run
   const {startedAt, stop} = position
   let ended = await superviseProcess(run, first, position)
@@ -184,8 +206,8 @@ const stoppedOutcome = (outcome: RunOutcome, {status, error}: StopReason): RunOu
 
 type Position = {startedAt: number; stop: AbortSignal; spoolFrom: number; stderrFrom: number}
 
-const superviseProcess = (run: Run, {identity, exited}: AgentProcess, position: Position): Promise<Supervised> =>
-  superviseAgent({...run, ...position, root: identity, exited, locks: lockFolder(run.env)})
+const superviseProcess = (run: Run, {identity, exited, group}: Launched, position: Position): Promise<Supervised> =>
+  superviseAgent({...run, ...position, root: identity, exited, group, locks: lockFolder(run.env)})
 
 const sizeOf = ({request}: Run, name: string) =>
   statSync(join(request.runDir, name), {throwIfNoEntry: false})?.size ?? 0

@@ -1,10 +1,11 @@
 import {spawn, type ChildProcess} from 'node:child_process'
 import {once} from 'node:events'
-import {statSync} from 'node:fs'
+import {accessSync, constants, statSync} from 'node:fs'
 import {ExpectedError, type ExitName, errorCode, messageOf} from '../core/errors.ts'
 import type {ProcessIdentity} from './processes/processes.ts'
 import {preferForMemoryKill} from './processes/out-of-memory.ts'
 import {identify} from './processes/processes.ts'
+import {enterGroup, type RunGroup} from './processes/run-groups.ts'
 
 export type AgentExit = {code: number | null; signal: string | null}
 
@@ -16,6 +17,8 @@ export type SpawnOptions = {
   stdin: number
   stdout: number
   stderr: number
+  /** The agent is started inside of this control group. */
+  group?: RunGroup | undefined
 }
 
 export type AgentProcess = {identity: ProcessIdentity; exited: Promise<AgentExit>}
@@ -46,11 +49,13 @@ export async function spawnAgent(
 
 /** Uses Node's `spawn`: a child with these descriptors is all it takes, and this is the hot path of dispatch. */
 function launch(options: SpawnOptions): ChildProcess {
-  const {binary, args, cwd, env, stdin, stdout, stderr} = options
+  const {binary, args, cwd, env, stdin, stdout, stderr, group} = options
   try {
-    return spawn(binary, args, {cwd, env, detached: true, stdio: [stdin, stdout, stderr]})
+    if (group) accessSync(binary, constants.X_OK) // the shell would only say so on stderr
+    const [program, words] = group ? ['/bin/sh', enterGroup(group.path, [binary, ...args])] : [binary, args]
+    return spawn(program, words, {cwd, env, detached: true, stdio: [stdin, stdout, stderr]})
   } catch (error) {
-    throw cannotStart(options, error) // E2BIG is thrown, other reasons are emitted
+    throw cannotStart(options, error) // reasons of the system are emitted, except for E2BIG
   }
 }
 

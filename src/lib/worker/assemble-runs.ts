@@ -93,7 +93,10 @@ export function assembleRuns(
     // A control plane with leases offers waiting tasks by itself when a slot becomes free.
     onSlotFree: () => registration.has('lease') || pollSoon(),
   })
-  const orphans = orphanReaper({config, clock, emit, markerOwner: markerOwner(workerId, workerDir)})
+  const orphans = orphanReaper({
+    ...{config, clock, emit, groups: options.contained.groups},
+    markerOwner: markerOwner(workerId, workerDir),
+  })
   const recoverRun = runRecoverer({
     ...{runner, treeLocks, clock, emit, supervise, orphans, clearLeftLocks},
     agents: agentContinuation({journal, emit, clock, config, executor: options.executor, disk}),

@@ -2,9 +2,11 @@ import {join} from 'node:path'
 import type {Clock} from '../../core/clock.ts'
 import {realPathOf} from '../../core/paths/real-path.ts'
 import {runFiles} from '../spool/file-names.ts'
+import type {RunGroup} from './run-groups.ts'
 import {
   hasMarker,
   hasProc,
+  identify,
   lastPid,
   listProcesses,
   writesTo,
@@ -24,6 +26,8 @@ export type EndOptions = {
   /** Between SIGTERM and SIGKILL. */
   graceMs: number
   clock: Clock
+  /** The control group of the run, if it has one. */
+  group?: RunGroup | undefined
   /** The agent started so recently that all its processes have higher pids. Default: false. */
   isRecent?: boolean
 }
@@ -36,9 +40,10 @@ const killMs = 2000
 /**
  * Ends all processes of a run and repeats until none is left. Resolves with those that could not be ended.
  *
- * No single sign finds them all: the agent's shells have process groups of their own, orphans lose their parent, and
- * `env -i` loses the marker. A process belongs to the run by any of: group, marker, ancestry (now or when last seen),
- * working directory in the run's temporary folder, output to one of the run's files.
+ * A control group contains them all. Where the run has none, no single sign finds them all: the agent's shells have
+ * process groups of their own, orphans lose their parent, and `env -i` loses the marker. A process belongs to the run by
+ * any of: control group, process group, marker, ancestry (now or when last seen), working directory in the run's
+ * temporary folder, output to one of the run's files.
  */
 export async function endProcesses(options: EndOptions): Promise<ProcessIdentity[]> {
   if (!hasProc) return endGroup(options)
@@ -52,6 +57,7 @@ export async function endProcesses(options: EndOptions): Promise<ProcessIdentity
     const waited = clock.monotonic() - startedAt
     const isDone = alive.length === 0 && (isCertain || waited >= startingMs)
     if (isDone || waited >= graceMs + killMs) return alive
+    if (waited >= graceMs) options.group?.kill()
     for (const identity of alive) {
       const key = keyOf(identity)
       // Its parent may end before the next scan, so the process is remembered by itself from now on.
@@ -83,7 +89,11 @@ function members(options: EndOptions, known: ReadonlyMap<string, unknown>): Memb
 }
 
 /** Looks at all processes, or at those with a pid from `from` on if pids have not wrapped around since. */
-function scan({root, marker, runDir}: EndOptions, known: ReadonlyMap<string, unknown>, from: number | undefined) {
+function scan(
+  {root, marker, runDir, group}: EndOptions,
+  known: ReadonlyMap<string, unknown>,
+  from: number | undefined,
+) {
   const since = Number(root.startTime)
   const to = lastPid()
   const all = listProcesses(from !== undefined && to >= from ? {from, to} : undefined)
@@ -113,7 +123,9 @@ function scan({root, marker, runDir}: EndOptions, known: ReadonlyMap<string, unk
     for (const {pid, startTime, parent} of candidates) if (found.has(parent)) found.set(pid, {pid, startTime})
   }
 
-  return {alive: [...found.values()], isCertain: starting.every((pid) => found.has(pid))}
+  for (const pid of group?.pids() ?? []) if (!found.has(pid)) found.set(pid, identify(pid))
+  // Nothing leaves a control group, so with one no other process is in question.
+  return {alive: [...found.values()], isCertain: group !== undefined || starting.every((pid) => found.has(pid))}
 }
 
 function send({pid, startTime}: ProcessIdentity, signal: NodeJS.Signals): void {

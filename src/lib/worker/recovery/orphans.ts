@@ -5,6 +5,7 @@ import type {ProcessIdentity} from '../../executor/processes/processes.ts'
 import {endProcesses} from '../../executor/processes/kill-tree.ts'
 import {mayHaveOrphans, type ScannedProcess} from '../../executor/processes/process-scan.ts'
 import {bootId, isAlive, isWorkerProcess} from '../../executor/processes/processes.ts'
+import {recordedGroup, type RunGroups} from '../../executor/processes/run-groups.ts'
 import type {JournalledRun} from '../../journal/journalled-run.ts'
 import {isMarkerOf} from '../run/marker.ts'
 
@@ -27,6 +28,12 @@ export function findAgent(run: JournalledRun, processes: readonly ScannedProcess
   return oldest && {pid: oldest.pid, startTime: oldest.startTime}
 }
 
+/** Whether another worker looks after a process, for example one with a copy of this state directory in a container. */
+const hasWorker = ({parent}: ScannedProcess) => isWorkerProcess(parent)
+
+const warn = (emit: Emit, text: string, processes: readonly ScannedProcess[]) =>
+  emit({type: 'notice', level: 'warn', text: `${text}: ${processes.map(({pid}) => pid).join(', ')}`})
+
 export type OrphanReaper = {
   /** Ends processes with a marker of this worker whose run is not in the journal. Nobody else would end them. */
   endUnknown: (runs: readonly JournalledRun[], processes: readonly ScannedProcess[]) => void
@@ -34,19 +41,31 @@ export type OrphanReaper = {
   endOrphansOf: (run: JournalledRun, processes: readonly ScannedProcess[]) => Promise<void>
 }
 
-type OrphanReaperOptions = {config: Config; clock: Clock; emit: Emit; markerOwner: string}
+type OrphanReaperOptions = {
+  config: Config
+  clock: Clock
+  emit: Emit
+  markerOwner: string
+  groups: RunGroups | undefined
+}
 
-export const orphanReaper = ({config, clock, emit, markerOwner}: OrphanReaperOptions): OrphanReaper => ({
+export const orphanReaper = ({config, clock, emit, markerOwner, groups}: OrphanReaperOptions): OrphanReaper => ({
   endUnknown(runs, processes) {
+    const graceMs = config.cancel_grace * 1000
     const known = new Set(runs.map(({marker}) => marker))
     for (const [marker, seen] of Map.groupBy(processes, (process) => process.marker)) {
       if (marker === undefined || !isMarkerOf(markerOwner, marker) || known.has(marker)) continue
-      // Another worker looks after them, for example one with a copy of this state directory in another container.
-      if (seen.some(({parent}) => isWorkerProcess(parent))) continue
-      const pids = seen.map(({pid}) => pid).join(', ')
-      emit({type: 'notice', level: 'warn', text: `Ending processes of an unknown run (${marker}): ${pids}`})
-      const graceMs = config.cancel_grace * 1000
+      if (seen.some(hasWorker)) continue
+      warn(emit, `Ending processes of an unknown run (${marker})`, seen)
       void endProcesses({root: unknownAgent, marker, runDir: '/nowhere', seen, graceMs, clock})
+    }
+    for (const group of groups?.unknown(markerOwner, [...known]) ?? []) {
+      const pids = new Set(group.pids())
+      const seen = processes.filter(({pid}) => pids.has(pid))
+      if (seen.some(hasWorker)) continue
+      if (pids.size > 0) warn(emit, `Ending processes of an unknown run (control group ${group.path})`, seen)
+      const ended = endProcesses({root: unknownAgent, marker: '', runDir: '/nowhere', seen, graceMs, clock, group})
+      void ended.then(() => group.remove())
     }
   },
 
@@ -55,7 +74,9 @@ export const orphanReaper = ({config, clock, emit, markerOwner}: OrphanReaperOpt
     const pid = isOfThisBoot(run) ? run.pid : null
     if (!mayHaveOrphans({pid, marker, runDir}, processes)) return
     const root = pid === null ? unknownAgent : {pid, startTime: run.start_time ?? ''}
-    const left = await endProcesses({root, marker, runDir, seen: [], graceMs: config.cancel_grace * 1000, clock})
+    const group = recordedGroup(marker, runDir)
+    const left = await endProcesses({root, marker, runDir, seen: [], graceMs: config.cancel_grace * 1000, clock, group})
+    group?.remove()
     if (left.length === 0) return
     const pids = left.map((process) => process.pid).join(', ')
     emit({type: 'notice', level: 'warn', taskId: run.task_id, text: `processes that cannot be ended: ${pids}`})
