@@ -3,6 +3,7 @@ import type {Environment} from '../config/file.ts'
 import {proxyPasswords} from '../config/proxy.ts'
 import type {Config} from '../config/settings.ts'
 import {readIfThere} from '../core/paths/read-if-there.ts'
+import {passwordsIn, secretName} from '../core/redaction/secret-names.ts'
 import {isPassed} from '../opencode/program/environment.ts'
 import {dataDirectory} from '../opencode/program/local-opencode.ts'
 import {parseJson} from '../protocol/parse.ts'
@@ -14,7 +15,6 @@ type Source = {
   tokens: Iterable<string>
 }
 
-const secretName = /KEY|TOKEN|SECRET|PASSW|CREDENTIAL/i
 /** Fields of OpenCode's auth.json that hold keys, at any depth. */
 const keyField = /^(?:key|access|refresh|token)$/
 const maxDepth = 5
@@ -32,17 +32,6 @@ export function collectSecrets({env, config, tokens}: Source): string[] {
     ...seen.flatMap(([name, value = '']) => (secretName.test(name) ? [value] : passwordsIn(value))),
     ...keysIn(parseJson(readIfThere(join(dataDirectory(env), 'auth.json')) ?? '')),
   ]
-}
-
-/** The passwords of URLs in a text, as they stand there and decoded. */
-function passwordsIn(text: string): string[] {
-  return [...text.matchAll(/\b[a-z][a-z0-9+.-]*:\/\/[^\s/@:]*:([^\s/@]+)@/gi)].flatMap(([, password = '']) => {
-    try {
-      return [password, decodeURIComponent(password)]
-    } catch {
-      return [password]
-    }
-  })
 }
 
 function keysIn(value: unknown, depth = 0): string[] {
