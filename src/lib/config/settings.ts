@@ -134,6 +134,11 @@ export const settings = {
     live: true,
   },
   allowed_models: {type: 'list', description: 'Models that tasks may name (default: any)', live: true},
+  agent_user: {
+    type: 'string',
+    description:
+      'User that agents run as, so that they read neither state, token nor other runs; needs a control group per run, and root or the service',
+  },
   run_containment: {
     type: 'string',
     description:

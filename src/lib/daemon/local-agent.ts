@@ -1,12 +1,16 @@
+import {chmodSync, existsSync, mkdtempSync} from 'node:fs'
+import {tmpdir} from 'node:os'
 import {join} from 'node:path'
 import type {Config} from '../config/settings.ts'
 import type {Environment} from '../config/file.ts'
 import {systemClock} from '../core/clock.ts'
 import {isDiskFull} from '../core/disk-full.ts'
+import {configError} from '../core/errors.ts'
 import type {EventBus} from '../events/bus.ts'
 import type {Executor} from '../executor/executor.ts'
 import {chooseContainment, type Contained} from '../executor/processes/containment.ts'
 import {createRunExecutor} from '../executor/run.ts'
+import {askAsUser, environmentOfUser, findAgentUser, type AgentUser} from '../opencode/program/agent-user.ts'
 import {createCatalog} from '../opencode/program/catalog.ts'
 import {dataDirectory, localOpenCode} from '../opencode/program/local-opencode.ts'
 import {isExecutableFile} from '../opencode/program/locate.ts'
@@ -29,19 +33,44 @@ export type LocalAgentOptions = {
 export type LocalAgent = {
   executor: Executor
   contained: Contained
+  /** The user that agents run as, if it is another one. */
+  user: AgentUser | undefined
+  /** The environment that the agent's is derived from. */
+  env: Environment
   models: ModelSource
   commands: CommandOptions
   program: AgentProgram
 }
 
-/** Without space for it, runs begin without the plugin: it only sees more of what the agent does. */
-function tryInstallReporter(folder: string): string | undefined {
-  try {
-    return installReporter(folder)
-  } catch (error) {
-    if (isDiskFull(error)) return undefined
-    throw error
+/**
+ * Returns the path of the plugin. Without space for it, runs begin without it: it only sees more of what the agent does.
+ * Another user reads it in a folder that all may enter; that may have been cleaned since.
+ */
+function reporterFor(user: AgentUser | undefined, scratchDir: string): () => string | undefined {
+  let folder = user ? undefined : scratchDir
+  return () => {
+    try {
+      if (folder === undefined || !existsSync(folder)) {
+        folder = mkdtempSync(join(tmpdir(), 'a2a-worker-'))
+        chmodSync(folder, 0o755)
+      }
+      return installReporter(folder, user ? 0o644 : 0o600)
+    } catch (error) {
+      if (isDiskFull(error)) return undefined
+      throw error
+    }
   }
+}
+
+/** The user of the setting `agent_user`, if this process can start agents as that user. Throws ExpectedError (78). */
+function usableAgentUser({agent_user: name}: Config): AgentUser | undefined {
+  const user = findAgentUser(name)
+  if (!user || askAsUser(user, ['true']) !== undefined) return user
+  throw configError(
+    `agent_user is ${user.name}, but this process may not start programs as that user`,
+    `Run it as root, or as a service: sudo a2a-worker install-service --agent-user ${user.name}`,
+    'Programs are started by setpriv (Debian package: util-linux).',
+  )
 }
 
 /**
@@ -50,14 +79,16 @@ function tryInstallReporter(folder: string): string | undefined {
  * missing or unusable (78), or does not answer (75), or `stop` was aborted before it answered (130).
  */
 export async function prepareAgent(options: LocalAgentOptions, bus: EventBus, stop: AbortSignal): Promise<LocalAgent> {
-  const {config, env, stateDir} = options
-  const contained = chooseContainment(config.run_containment)
+  const {config, stateDir} = options
+  const user = usableAgentUser(config)
+  const contained = chooseContainment(user ? 'cgroup' : config.run_containment)
+  const env = environmentOfUser(options.env, user)
   const note = (level: 'info' | 'warn', text: string) => bus.emit({type: 'notice', level, text})
   const find = async (signal?: AbortSignal) => {
     const found = localOpenCode(options)
     const known = {file: join(stateDir, 'opencode.json'), onSlow: (text: string) => note('warn', text)}
-    const env = found.env(found.scratchDir)
-    return {found, probe: await probeOpenCode(found.binary, env, {...known, ...(signal ? {signal} : {})})}
+    const env = found.env(found.directory)
+    return {found, probe: await probeOpenCode(found.binary, env, {...known, user, ...(signal ? {signal} : {})})}
   }
   let current = await find(stop)
   const describe = ({found, probe}: typeof current) => {
@@ -72,18 +103,18 @@ export async function prepareAgent(options: LocalAgentOptions, bus: EventBus, st
       note('warn', `${text}. Run: ${fixes[0]}`)
   const about = ({found, probe}: typeof current) => `${found.binary} ${probe.version}`
 
-  const {scratchDir, env: environment} = current.found
-  const reporter = tryInstallReporter(scratchDir)
+  const {scratchDir, directory, env: environment} = current.found
+  const reporter = reporterFor(user, scratchDir)
   const catalog = createCatalog({
-    ...{scratchDir, env: environment, clock: systemClock},
+    ...{scratchDir, user, env: environment, clock: systemClock},
     get binary() {
       return current.found.binary
     },
   })
   return {
-    contained,
+    ...{contained, user, env},
     executor: createRunExecutor({
-      ...{catalog, env, groups: contained.groups, clock: systemClock},
+      ...{catalog, env, user, groups: contained.groups, clock: systemClock},
       // Getters, so that each run uses the current program and the current live settings.
       get binary() {
         return current.found.binary
@@ -92,7 +123,7 @@ export async function prepareAgent(options: LocalAgentOptions, bus: EventBus, st
         return current.probe
       },
       get reporter() {
-        return current.probe.version.startsWith('1.') ? reporter : undefined
+        return current.probe.version.startsWith('1.') ? reporter() : undefined
       },
       get allow() {
         return config.env_allow
@@ -108,13 +139,13 @@ export async function prepareAgent(options: LocalAgentOptions, bus: EventBus, st
       },
     }),
     models: createModelSource({
-      ...{directory: scratchDir, dataDir: dataDirectory(env), scratchDir, env: environment, clock: systemClock},
+      ...{directory, dataDir: dataDirectory(env), scratchDir, user, env: environment, clock: systemClock},
       get binary() {
         return current.found.binary
       },
     }),
     commands: {
-      ...{env: environment(scratchDir), scratchDir},
+      ...{env: environment(directory), user, scratchDir},
       get binary() {
         return current.found.binary
       },

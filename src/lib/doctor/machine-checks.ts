@@ -20,7 +20,7 @@ export async function checkOpenCode(machine: MachineContext): Promise<Finding[]>
   const check = 'OpenCode'
   try {
     const ask = localOpenCode(machine)
-    const {version, warnings} = await probeOpenCode(ask.binary, ask.env(ask.scratchDir))
+    const {version, warnings} = await probeOpenCode(ask.binary, ask.env(ask.directory), {user: ask.user})
     return [
       ok(check, `${version} at ${ask.binary} (${ask.source})`),
       ...warnings.map((text) => warning(check, text, fixForWarning(text))),

@@ -2,6 +2,8 @@ import {spawn, type ChildProcess} from 'node:child_process'
 import {once} from 'node:events'
 import {accessSync, constants, statSync} from 'node:fs'
 import {ExpectedError, type ExitName, errorCode, messageOf} from '../core/errors.ts'
+import {asAgentUser, type AgentUser} from '../opencode/program/agent-user.ts'
+import type {OpenRunFiles} from './run-files.ts'
 import type {ProcessIdentity} from './processes/processes.ts'
 import {preferForMemoryKill} from './processes/out-of-memory.ts'
 import {identify} from './processes/processes.ts'
@@ -14,11 +16,11 @@ export type SpawnOptions = {
   args: readonly string[]
   cwd: string
   env: Record<string, string>
-  stdin: number
-  stdout: number
-  stderr: number
+  files: OpenRunFiles
   /** The agent is started inside of this control group. */
   group?: RunGroup | undefined
+  /** The user that it runs as, if it is another one. */
+  user?: AgentUser | undefined
 }
 
 export type AgentProcess = {identity: ProcessIdentity; exited: Promise<AgentExit>}
@@ -38,25 +40,40 @@ export async function spawnAgent(
     throw cannotStart(options, cause)
   }
 
-  const identity = identify(child.pid)
+  const {group, user} = options
+  // It is visible for a moment, until it has switched to its user.
+  const identity = group && user ? {pid: child.pid, startTime: '', cgroup: group.path} : identify(child.pid)
   const exited = new Promise<AgentExit>((resolve) => {
     child.once('exit', (code, signal) => resolve({code, signal}))
   })
-  preferForMemoryKill(child.pid)
+  if (!options.user) preferForMemoryKill(child.pid) // else the shell has done it
   onSpawn(identity)
   return {identity, exited}
 }
 
+/** Where the agent of another user finds its report. */
+export const reportFd = 3
+
 /** Uses Node's `spawn`: a child with these descriptors is all it takes, and this is the hot path of dispatch. */
 function launch(options: SpawnOptions): ChildProcess {
-  const {binary, args, cwd, env, stdin, stdout, stderr, group} = options
+  const {binary, args, cwd, env, files, group, user} = options
+  const {stdin, stdout, stderr, report} = files
   try {
     if (group) accessSync(binary, constants.X_OK) // the shell would only say so on stderr
-    const [program, words] = group ? ['/bin/sh', enterGroup(group.path, [binary, ...args])] : [binary, args]
-    return spawn(program, words, {cwd, env, detached: true, stdio: [stdin, stdout, stderr]})
+    const command = user ? asUserInFolder(user, [binary, ...args]) : [binary, ...args]
+    const [program, words] = group ? ['/bin/sh', enterGroup(group.path, command)] : [binary, args]
+    const stdio = user ? [stdin, stdout, stderr, report] : [stdin, stdout, stderr]
+    return spawn(program, words, {cwd: user ? '/' : cwd, env, detached: true, stdio})
   } catch (error) {
     throw cannotStart(options, error) // reasons of the system are emitted, except for E2BIG
   }
+}
+
+/** Switches to the user first: the worker may not be able to enter the codebase. */
+function asUserInFolder(user: AgentUser, command: readonly string[]): string[] {
+  const script = 'mkdir -m 700 -p -- "$TMPDIR" && cd -- "$PWD" && exec "$@"'
+  const [program, words] = asAgentUser(user, ['/bin/sh', '-c', script, 'sh', ...command])
+  return [program, ...words]
 }
 
 function cannotStart({binary, cwd}: SpawnOptions, cause: unknown): ExpectedError {

@@ -7,7 +7,7 @@ const blocks = {cmdline: 45, environ: 47} as const
 /**
  * Overwrites secrets in what /proc/PID/cmdline and /proc/PID/environ show of this process: the values of variables that
  * are named like secrets, and the passwords of URLs. The kernel shows these two to each process of the same user, agents
- * included, as they were when the program was started. `env` is `process.env`, which keeps its values. Does nothing
+ * included, as they were when the program was started. `env` is the live environment of Node, which keeps its values. Does nothing
  * where a process cannot write to its own memory by /proc.
  */
 export function hideFromProc(env: NodeJS.ProcessEnv, args: readonly string[]): void {

@@ -2,11 +2,13 @@ import {join} from 'node:path'
 import type {Clock} from '../../core/clock.ts'
 import {realPathOf} from '../../core/paths/real-path.ts'
 import {runFiles} from '../spool/file-names.ts'
+import {askAsUser, type AgentUser} from '../../opencode/program/agent-user.ts'
 import type {RunGroup} from './run-groups.ts'
 import {
   hasMarker,
   hasProc,
   identify,
+  isAlive,
   lastPid,
   listProcesses,
   writesTo,
@@ -28,6 +30,8 @@ export type EndOptions = {
   clock: Clock
   /** The control group of the run, if it has one. */
   group?: RunGroup | undefined
+  /** The user that its processes run as, if it is another one. */
+  user?: AgentUser | undefined
   /** The agent started so recently that all its processes have higher pids. Default: false. */
   isRecent?: boolean
 }
@@ -58,14 +62,12 @@ export async function endProcesses(options: EndOptions): Promise<ProcessIdentity
     const isDone = alive.length === 0 && (isCertain || waited >= startingMs)
     if (isDone || waited >= graceMs + killMs) return alive
     if (waited >= graceMs) options.group?.kill()
-    for (const identity of alive) {
-      const key = keyOf(identity)
-      // Its parent may end before the next scan, so the process is remembered by itself from now on.
-      known.set(key, identity)
-      if (waited >= graceMs) send(identity, 'SIGKILL')
-      else if (!terminated.has(key)) send(identity, 'SIGTERM')
-      terminated.add(key)
-    }
+    // Their parents may end before the next scan, so the processes are remembered by themselves from now on.
+    for (const identity of alive) known.set(keyOf(identity), identity)
+    const isOver = waited >= graceMs
+    const told = isOver ? alive : alive.filter((identity) => !terminated.has(keyOf(identity)))
+    sendAll(told, isOver ? 'SIGKILL' : 'SIGTERM', options.user)
+    for (const identity of told) terminated.add(keyOf(identity))
 
     await clock.sleep(waited < graceMs ? Math.min(pause, graceMs - waited) : pause)
   }
@@ -123,9 +125,17 @@ function scan(
     for (const {pid, startTime, parent} of candidates) if (found.has(parent)) found.set(pid, {pid, startTime})
   }
 
-  for (const pid of group?.pids() ?? []) if (!found.has(pid)) found.set(pid, identify(pid))
+  for (const pid of group?.pids() ?? []) if (!found.has(pid)) found.set(pid, identify(pid, group?.path))
   // Nothing leaves a control group, so with one no other process is in question.
   return {alive: [...found.values()], isCertain: group !== undefined || starting.every((pid) => found.has(pid))}
+}
+
+/** Those that /proc hides belong to the agent's user, so only that user, or a kill of their group, reaches them. */
+function sendAll(processes: readonly ProcessIdentity[], signal: NodeJS.Signals, user: AgentUser | undefined): void {
+  for (const identity of processes) if (identity.cgroup === undefined) send(identity, signal)
+  const hidden = processes.filter((identity) => identity.cgroup !== undefined && isAlive(identity))
+  if (!user || hidden.length === 0 || signal === 'SIGKILL') return
+  askAsUser(user, ['/bin/sh', '-c', 'kill -TERM "$@"', 'sh', ...hidden.map(({pid}) => String(pid))])
 }
 
 function send({pid, startTime}: ProcessIdentity, signal: NodeJS.Signals): void {

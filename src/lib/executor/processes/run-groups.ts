@@ -1,6 +1,6 @@
 import {spawnSync} from 'node:child_process'
 import {createHash} from 'node:crypto'
-import {existsSync, mkdirSync, readdirSync, rmdirSync, writeFileSync} from 'node:fs'
+import {existsSync, mkdirSync, readdirSync, rmdirSync, statfsSync, writeFileSync} from 'node:fs'
 import {basename, isAbsolute, join, relative} from 'node:path'
 import {namesIn, readIfThere} from '../../core/paths/read-if-there.ts'
 import {runFiles} from '../spool/file-names.ts'
@@ -38,8 +38,17 @@ const nameOf = (marker: string) => `${prefixOf(ownerOf(marker))}${digest(marker,
 const ownerOf = (marker: string) => /^.*?@\d+-\d+(?=:)/.exec(marker)?.[0] ?? ''
 const digest = (text: string, length: number) => createHash('sha256').update(text).digest('hex').slice(0, length)
 
-/** Whether the group belongs to a run of some worker. */
-export const isRunGroup = (path: string): boolean => /^a2a-[0-9a-f]{8}-[0-9a-f]{16}$/.test(basename(path))
+/** Whether this is the control group of a run of some worker, and not a folder that only looks like one. */
+export function isRunGroup(path: string): boolean {
+  try {
+    return /^a2a-[0-9a-f]{8}-[0-9a-f]{16}$/.test(basename(path)) && statfsSync(path).type === cgroup2
+  } catch {
+    return false
+  }
+}
+
+/** CGROUP2_SUPER_MAGIC of statfs(2). */
+const cgroup2 = 0x63677270
 
 /**
  * The groups of runs below the group of this process. Undefined if this process may not create groups there, or move
@@ -70,7 +79,7 @@ export function recordedGroup(marker: string, runDir: string): RunGroup | undefi
   const path = readIfThere(join(runDir, runFiles.group))
   // Only the name that the run must have counts: a record that was changed names no other group.
   if (path === undefined || !isAbsolute(path) || basename(path) !== nameOf(marker)) return undefined
-  return existsSync(join(path, 'cgroup.kill')) ? groupAt(path) : undefined
+  return isRunGroup(path) ? groupAt(path) : undefined
 }
 
 /** The group of this folder, which need not exist. */
