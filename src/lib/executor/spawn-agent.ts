@@ -60,7 +60,7 @@ function launch(options: SpawnOptions): ChildProcess {
   const {stdin, stdout, stderr, report} = files
   try {
     if (group) accessSync(binary, constants.X_OK) // the shell would only say so on stderr
-    const command = user ? asUserInFolder(user, [binary, ...args]) : [binary, ...args]
+    const command = user ? asUserInFolder(user, cwd, [binary, ...args]) : [binary, ...args]
     const [program, words] = group ? ['/bin/sh', enterGroup(group.path, command)] : [binary, args]
     const stdio = user ? [stdin, stdout, stderr, report] : [stdin, stdout, stderr]
     return spawn(program, words, {cwd: user ? '/' : cwd, env, detached: true, stdio})
@@ -70,9 +70,9 @@ function launch(options: SpawnOptions): ChildProcess {
 }
 
 /** Switches to the user first: the worker may not be able to enter the codebase. */
-function asUserInFolder(user: AgentUser, command: readonly string[]): string[] {
-  const script = 'mkdir -m 700 -p -- "$TMPDIR" && cd -- "$PWD" && exec "$@"'
-  const [program, words] = asAgentUser(user, ['/bin/sh', '-c', script, 'sh', ...command])
+function asUserInFolder(user: AgentUser, folder: string, command: readonly string[]): string[] {
+  const script = 'mkdir -m 700 -p -- "$TMPDIR" && cd -- "$0" && unset OLDPWD && exec "$@"'
+  const [program, words] = asAgentUser(user, ['/bin/sh', '-c', script, folder, ...command])
   return [program, ...words]
 }
 
