@@ -138,6 +138,7 @@ export const settings = {
     type: 'string',
     description:
       'User that agents run as, so that they read neither state, token nor other runs; needs a control group per run, and root or the service',
+    flag: 'agent-user',
   },
   run_containment: {
     type: 'string',
