@@ -1,26 +1,21 @@
-import {chmodSync, existsSync, mkdtempSync} from 'node:fs'
-import {tmpdir} from 'node:os'
 import {join} from 'node:path'
 import type {Config} from '../config/settings.ts'
 import type {Environment} from '../config/file.ts'
 import {systemClock} from '../core/clock.ts'
-import {isDiskFull} from '../core/disk-full.ts'
-import {configError} from '../core/errors.ts'
 import type {EventBus} from '../events/bus.ts'
 import type {Executor} from '../executor/executor.ts'
 import {chooseContainment, type Contained} from '../executor/processes/containment.ts'
 import {createRunExecutor} from '../executor/run.ts'
-import {askAsUser, environmentOfUser, findAgentUser, type AgentUser} from '../opencode/program/agent-user.ts'
+import {environmentOfUser, type AgentUser} from '../opencode/program/agent-user.ts'
 import {createCatalog} from '../opencode/program/catalog.ts'
 import {dataDirectory, localOpenCode} from '../opencode/program/local-opencode.ts'
 import {isExecutableFile} from '../opencode/program/locate.ts'
 import {createModelSource, type ModelSource} from '../opencode/program/models.ts'
-import {installReporter} from '../opencode/program/reporter.ts'
 import {probeOpenCode, type OpenCodeProbe} from '../opencode/program/probe.ts'
 import {allowHint, withheldVariables} from '../opencode/program/withheld.ts'
 import type {CommandOptions} from '../opencode/storage/session-commands.ts'
-import {gitProblems} from '../repository/git-problems.ts'
 import type {AgentProgram} from '../worker/health/agent-health.ts'
+import {problemsOf, reporterFor, usableAgentUser} from './agent-account.ts'
 
 export type LocalAgentOptions = {
   config: Config
@@ -40,37 +35,6 @@ export type LocalAgent = {
   models: ModelSource
   commands: CommandOptions
   program: AgentProgram
-}
-
-/**
- * Returns the path of the plugin. Without space for it, runs begin without it: it only sees more of what the agent does.
- * Another user reads it in a folder that all may enter; that may have been cleaned since.
- */
-function reporterFor(user: AgentUser | undefined, scratchDir: string): () => string | undefined {
-  let folder = user ? undefined : scratchDir
-  return () => {
-    try {
-      if (folder === undefined || !existsSync(folder)) {
-        folder = mkdtempSync(join(tmpdir(), 'a2a-worker-'))
-        chmodSync(folder, 0o755)
-      }
-      return installReporter(folder, user ? 0o644 : 0o600)
-    } catch (error) {
-      if (isDiskFull(error)) return undefined
-      throw error
-    }
-  }
-}
-
-/** The user of the setting `agent_user`, if this process can start agents as that user. Throws ExpectedError (78). */
-function usableAgentUser({agent_user: name}: Config): AgentUser | undefined {
-  const user = findAgentUser(name)
-  if (!user || askAsUser(user, ['true']) !== undefined) return user
-  throw configError(
-    `agent_user is ${user.name}, but this process may not start programs as that user`,
-    `Run it as root, or as a service: sudo a2a-worker install-service --agent-user ${user.name}`,
-    'Programs are started by setpriv (Debian package: util-linux).',
-  )
 }
 
 /**
@@ -99,7 +63,7 @@ export async function prepareAgent(options: LocalAgentOptions, bus: EventBus, st
   }
   describe(current)
   for (const {path} of config.codebases)
-    for (const {text, fixes} of await gitProblems(path, current.found.env(path)))
+    for (const {text, fixes} of await problemsOf(path, current.found.env(path), user))
       note('warn', `${text}. Run: ${fixes[0]}`)
   const about = ({found, probe}: typeof current) => `${found.binary} ${probe.version}`
 
