@@ -4,6 +4,7 @@ import type {ExpectedError} from '../lib/core/errors.ts'
 import {usageError} from '../lib/core/errors.ts'
 import type {Config} from '../lib/config/settings.ts'
 import {isLoopback} from '../lib/core/loopback.ts'
+import {limits} from '../lib/protocol/limits.ts'
 import type {ControlPlane} from '../lib/server/control-plane.ts'
 import type {Log} from '../lib/server/streams/activity-lines.ts'
 import {settingFlags} from '../flags.ts'
@@ -36,6 +37,21 @@ export default class Serve extends BaseCommand {
       default: 256,
       min: 1,
       helpValue: 'MIB',
+    }),
+    'max-requests': Flags.integer({
+      summary:
+        'Requests per second of one token, or of one address without a token, over ten seconds; 0 means no limit',
+      env: 'A2A_MAX_REQUESTS',
+      default: limits.requests,
+      min: 0,
+      helpValue: 'N',
+    }),
+    'max-streams': Flags.integer({
+      summary: "Open streams of one token, or of one address without a token; a worker's token has at most 50",
+      env: 'A2A_MAX_STREAMS',
+      default: limits.streams,
+      min: 1,
+      helpValue: 'N',
     }),
     'parallel-tasks': Flags.string({
       summary:
@@ -120,6 +136,8 @@ export default class Serve extends BaseCommand {
       ...(flags['redis-url'] ? {brokerUrl: flags['redis-url']} : {}),
       ...(flags['redis-public-url'] ? {brokerPublicUrl: flags['redis-public-url']} : {}),
       parallelTasks: parseParallelTasks(flags['parallel-tasks'] ?? []),
+      maxRequests: flags['max-requests'],
+      maxStreams: flags['max-streams'],
       maxTaskOutput: flags['max-task-output'] * 1024 ** 2,
       exclusive: true,
       version: this.config.version,

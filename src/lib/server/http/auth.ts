@@ -55,6 +55,13 @@ function parseToken(pair: string): Token {
 const isScope = (word: string | undefined): word is Scope => (scopes as readonly (string | undefined)[]).includes(word)
 const digest = (token: string) => createHash('sha256').update(token).digest()
 
+/** A token is needed, and this one is none of ours. */
+export class WrongTokenError extends HttpError {
+  constructor() {
+    super(403, 'Invalid token', {kind: 'wrong-token'})
+  }
+}
+
 /** Returns the identity of a request, or undefined if it has none and needs none. Throws 401 or 403. */
 export type AuthGuard = (authorization: string | undefined, path: string) => Identity | undefined
 
@@ -82,7 +89,7 @@ export function createAuthGuard(tokens: readonly Token[], mode: AuthMode): AuthG
     const token = authorization?.startsWith('Bearer ') ? authorization.slice('Bearer '.length).trim() : undefined
     const identity = mode === 'off' || token === undefined ? undefined : identify(token)
     if (isNeeded && token === undefined) throw new HttpError(401, 'Missing Bearer token')
-    if (isNeeded && !identity) throw new HttpError(403, 'Invalid token')
+    if (isNeeded && !identity) throw new WrongTokenError()
     return identity
   }
 }

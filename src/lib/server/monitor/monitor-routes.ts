@@ -21,7 +21,7 @@ export function monitorRoutes(app: Hono<AppEnv>, parts: Parts): void {
 
   app.get(routes.monitorStream, (c) => {
     const last = Number(c.req.header('last-event-id') ?? c.req.query('since') ?? Number.NaN)
-    return openEventStream(c, (stream) => {
+    return openEventStream(c, parts.openStreams, (stream) => {
       parts.hub.track(stream)
       followMonitor(parts, stream, Number.isSafeInteger(last) ? last : undefined).catch((error: unknown) => {
         parts.log(`the monitoring stream failed: ${String(error)}`)

@@ -59,7 +59,7 @@ export function codebaseRoutes(app: Hono<AppEnv>, parts: Parts): void {
   app.get(routes.codebaseEvents, (c) => {
     const {id} = shownCodebase(parts, c.req.param('codebase'))
     const resumed = readPosition(c.req.header('last-event-id') ?? c.req.query('since'))
-    return openEventStream(c, (stream) => {
+    return openEventStream(c, parts.openStreams, (stream) => {
       parts.hub.track(stream)
       followCodebase(parts, id, stream, resumed).catch((error: unknown) => {
         parts.log(`following codebase ${id} failed: ${String(error)}`)

@@ -62,7 +62,7 @@ async function openTaskStream(c: Context<AppEnv>, parts: Parts): Promise<Respons
     mayActAs(c.get('identity'), workerId, store.registry, {registers: true})
     recordContact(parts, workerId)
   })
-  return openEventStream(c, (events) => {
+  return openEventStream(c, parts.openStreams, (events) => {
     const who = {
       workerId,
       agentName,
