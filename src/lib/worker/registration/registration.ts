@@ -6,6 +6,7 @@ import {
   isTransient,
   isUnauthorized,
   RefusedError,
+  retryAfterMs,
   messageWithSuggestions,
 } from '../../client/http.ts'
 import {machineId} from '../../config/machine-id.ts'
@@ -46,6 +47,7 @@ export type RegistrationOptions = {
 }
 
 const registerMs = 60_000
+const firstPause = fullJitter(500, 10_000)
 
 /** Another process answers to the id of this worker. Our control plane refuses the process that came later. */
 class WorkerIdTakenError extends ExpectedError {}
@@ -201,7 +203,7 @@ export class Registration {
         signal: AbortSignal.any([signal, done.signal]),
         clock: this.#options.clock,
         interval: 0,
-        delay: fullJitter(500, 10_000),
+        delay: (failures, error) => Math.max(firstPause(failures), retryAfterMs(error)),
         isFatal: (error) => isUnauthorized(error) || error instanceof WorkerIdTakenError,
         onFailure: ({error, failures}) => {
           if (failures === 1) this.#notice('warn', `${messageOf(error)} Trying again.`)
@@ -233,7 +235,8 @@ export class Registration {
         signal,
         clock,
         interval: limits.heartbeat,
-        delay: () => 5000 + Math.random() * 5000,
+        // no longer than a heartbeat, or the leases of the active tasks would expire
+        delay: (_, error) => Math.max(5000 + Math.random() * 5000, Math.min(retryAfterMs(error), limits.heartbeat)),
         onFailure: ({error, failures}) => {
           if (error instanceof WorkerIdTakenError) this.#options.onIdTaken(error.message)
           if (failures > 1) return
