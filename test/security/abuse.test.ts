@@ -6,14 +6,14 @@ import {startPlane, until} from '../server/support/plane.ts'
 const tokens = parseTokens('me:admin-token, ci/client:client-token, mine/worker:worker-token')
 
 test('a token that floods the control plane is answered 429 with Retry-After, and others are not affected', async () => {
-  await using plane = await startPlane({tokens, maxRequests: 20, timings: {refusalLogMs: 1000}})
+  await using plane = await startPlane({tokens, maxRequests: 5, timings: {refusalLogMs: 1000}})
   const [flood, other] = [new Api(plane.url, 'client-token'), new Api(plane.url, 'admin-token')]
   const answers = await Promise.all(Array.from({length: 400}, () => flood.get('tasks')))
   const refused = answers.filter(({status}) => status === 429)
   expect(refused.length).toBeGreaterThan(100)
-  expect(answers.filter(({status}) => status === 200).length).toBeGreaterThanOrEqual(200)
+  expect(answers.filter(({status}) => status === 200).length).toBeGreaterThanOrEqual(50)
   expect(refused[0]?.headers.get('retry-after')).toBe('1')
-  expect(refused[0]?.body.detail).toContain('token ci sends more than 20 requests per second')
+  expect(refused[0]?.body.detail).toContain('token ci sends more than 5 requests per second')
   expect((await other.get('tasks')).status).toBe(200)
   expect((await flood.get('health')).status).toBe(200)
   await until(() =>

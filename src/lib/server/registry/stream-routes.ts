@@ -107,7 +107,12 @@ function connections(app: Hono<AppEnv>, parts: Parts): void {
   app.get(routes.connected, (c) => {
     const only = c.get('only')
     const streams = [...hub.streams()].filter(({workerId}) => only === undefined || workerId === only)
-    const workers = pageOf(c, streams, ({workerId}) => [workerId]).map((stream) => connection(parts, stream))
+    const workers = pageOf(
+      c,
+      streams,
+      ({workerId}) => [workerId],
+      (stream) => connection(parts, stream),
+    )
     return c.json({workers, count: streams.length, timestamp: isoTime(parts.clock.now())})
   })
 
