@@ -124,12 +124,11 @@ export default class Serve extends BaseCommand {
     const {stateDir, config} = await this.loadContext(flags)
     const log = await this.#openLog(config)
     const database = flags.db ?? join(makePrivateDirectory(stateDir), 'server.db')
-    const tokens = parseTokens(process.env['A2A_AUTH_TOKENS'] ?? '')
     const plane = await startControlPlane({
       host: flags.host,
       port,
       database,
-      tokens,
+      tokens: parseTokens(process.env['A2A_AUTH_TOKENS'] ?? ''), // only their hashes are kept
       ...(tokensFile === undefined ? {} : {tokensFile}),
       ...(cert !== undefined && key !== undefined ? {tls: {certFile: cert, keyFile: key}} : {}),
       ...(flags.auth ? {auth: flags.auth as 'required'} : {}),

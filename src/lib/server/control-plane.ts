@@ -20,8 +20,8 @@ import {createGate} from './limits/gate.ts'
 import {openFileLimit} from './limits/open-files.ts'
 import {OpenStreams} from './limits/open-streams.ts'
 import {Refusals} from './limits/refusals.ts'
-import type {AuthMode, Token} from './http/auth.ts'
-import {createAuthGuard} from './http/auth.ts'
+import type {AuthMode, HashedToken, Token} from './http/auth.ts'
+import {createAuthGuard, hashToken, tokenWarnings} from './http/auth.ts'
 import {Dispatch} from './dispatch/dispatch.ts'
 import {HttpError} from './http/http-error.ts'
 import {Hub} from './streams/hub.ts'
@@ -44,7 +44,9 @@ import {explainDatabase, walSync, migrate, openDatabase, shortenLog} from '../co
 import {sqliteStore} from './store/sqlite-store.ts'
 
 /** Without `tls` the control plane serves plain HTTP. */
-export type ControlPlaneOptions = CredentialSources & {
+export type ControlPlaneOptions = Omit<CredentialSources, 'tokens'> & {
+  /** Tokens in addition to those of the file. Only their hashes are kept. */
+  tokens?: readonly Token[]
   host: string
   /** 0 means any free port. */
   port: number
@@ -109,8 +111,9 @@ const defaults: Timings = {
 }
 
 /** Starts a control plane and resolves when it listens. */
-export async function startControlPlane(options: ControlPlaneOptions): Promise<ControlPlane> {
-  const {tokens, tls} = readCredentials(options)
+export async function startControlPlane({tokens: given = [], ...options}: ControlPlaneOptions): Promise<ControlPlane> {
+  const sources = {...options, tokens: given.map(hashToken)}
+  const {tokens, tls} = readCredentials(sources)
   const {host, port, auth = tokens.length > 0 ? 'required' : 'off'} = options
   checkExposure(host, tokens, auth)
   const exclusive = options.exclusive ?? true
@@ -127,6 +130,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     const needsTokens = asksForTokens && auth === 'required'
     parts = assemble(database, {...options, asksForTokens, needsTokens}, await announcerOf(options), disk?.sync)
     let guard = createAuthGuard(tokens, auth)
+    const {log} = parts
+    const warnOf = (all: readonly HashedToken[]) => tokenWarnings(all).forEach((text) => log(text, 'warn'))
     const {refusals} = parts
     const connections = new Connections(connectionLimits(openFileLimit()), (address) =>
       refusals.count('connections', sourceOf(address)),
@@ -150,15 +155,17 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     await listen(server, host, port)
     const retention = {...defaultRetention, ...options.retention}
     const reload = () => {
-      const fresh = readCredentials(options)
+      const fresh = readCredentials(sources)
       if (fresh.tls) (server as unknown as SecureServer).setSecureContext(fresh.tls)
       guard = createAuthGuard(fresh.tokens, auth)
+      warnOf(fresh.tokens)
     }
     const bound = (server.address() as AddressInfo).port
     const known = reachableAddresses({host, port: bound, certificate: tls?.cert})
     const addresses = [...new Set(options.publicUrl === undefined ? known : [options.publicUrl, ...known])]
     parts.publicUrl ??= addresses[0]
-    const who = tokens.map(({token: _, ...about}) => about)
+    const who = tokens.map(({hash: _h, isShort: _s, ...about}) => about)
+    warnOf(tokens)
     return {
       ...running(server, {parts, closeStore, retention, host, scheme: tls ? 'https' : 'http'}),
       reload,
