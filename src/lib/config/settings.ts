@@ -249,6 +249,11 @@ export const settings = {
     flag: 'redis-url',
     secret: true,
   },
+  redis_hosts: {
+    type: 'list',
+    description: 'Hosts whose Redis the server may name to its workers, besides its own host',
+    default: [],
+  },
   opencode_storage_path: {
     type: 'path',
     description:

@@ -17,7 +17,6 @@ import {fullJitter, loop} from '../../core/loop.ts'
 import {aborted} from '../../core/request-signal.ts'
 import type {Emit} from '../../events/bus.ts'
 import type {AgentModel} from '../../opencode/program/models.ts'
-import {brokerUrlProblem} from '../../protocol/broker.ts'
 import {workerFeatures, type ServerFeature} from '../../protocol/features.ts'
 import {limits} from '../../protocol/limits.ts'
 import type {Heartbeat} from '../../protocol/schemas.ts'
@@ -69,7 +68,7 @@ function refuseTakenId(error: unknown): never {
 export class Registration {
   readonly #options: RegistrationOptions
   #features: ReadonlySet<string> = new Set()
-  #brokerUrl: string | undefined
+  #announcedBroker: string | null = null
   #models: readonly AgentModel[] = []
   #modelsNote: string | null = null
   #registered = false
@@ -99,9 +98,9 @@ export class Registration {
     if (!this.#registered) await Promise.race([this.#known.promise, aborted(signal)])
   }
 
-  /** The Redis URL that the control plane announces to its workers. */
-  get brokerUrl(): string | undefined {
-    return this.#brokerUrl
+  /** The Redis URL that the control plane announces to its workers, as it came. */
+  get announcedBroker(): string | null {
+    return this.#announcedBroker
   }
 
   /** Registers the worker, then its codebases. Registers the worker again if the global codebase has a new id. */
@@ -180,7 +179,7 @@ export class Registration {
       )
       .catch(refuseTakenId)
     this.#features = new Set(answer.features)
-    this.#brokerUrl = brokerOf(answer.redis_url)
+    this.#announcedBroker = answer.redis_url
   }
 
   /** Sets the agent's models, and why there are none. Returns whether that is new and must be registered. */
@@ -308,6 +307,3 @@ export class Registration {
     this.#options.emit({type: 'notice', level, text})
   }
 }
-
-/** Ignores a malformed URL. The control plane has sent it, and polling replaces the broker. */
-const brokerOf = (url: string | null) => (url !== null && brokerUrlProblem(url) === undefined ? url : undefined)
