@@ -23,6 +23,7 @@ export abstract class BaseCommand extends Command {
   static override baseFlags = commonFlags
   static override enableJsonFlag = true
 
+  #isWarnedOfPlainHttp = false
   readonly #interrupt = new AbortController()
 
   /** The current directory. Undefined if it has been deleted. */
@@ -75,7 +76,8 @@ export abstract class BaseCommand extends Command {
   }
 
   /** Like `controlPlane`, but returns a factory. Each client has its own connections. */
-  protected async clientFactory({config, stateDir, unreadable}: Context): Promise<() => ControlPlaneClient> {
+  protected async clientFactory(context: Context): Promise<() => ControlPlaneClient> {
+    const {config, stateDir, unreadable} = context
     const [{ControlPlaneClient}, {isLocalPlane}, {authToken}, {readLocalControlPlane}, {proxyFor}] = await Promise.all([
       import('./lib/client/control-plane.ts'),
       import('./lib/client/local-plane.ts'),
@@ -101,8 +103,23 @@ export abstract class BaseCommand extends Command {
     // The address may be that of another control plane by now, which does not get the token.
     const isLocal = token === undefined && baseUrl.replace(/\/+$/, '') === local?.url && (await isLocalPlane(local))
     if (isLocal) return localClient
+    if (token !== undefined) await this.checkPlainHttp(context)
     const proxy = proxyFor(baseUrl, {setting: config.proxy, env: process.env})
     return () => new ControlPlaneClient({baseUrl, token, proxy})
+  }
+
+  /**
+   * Refuses to send a token to a public address without encryption in a new set-up. Otherwise warns of it, once. Throws
+   * ExpectedError (78).
+   */
+  protected async checkPlainHttp(context: Context, {isQuiet = false} = {}): Promise<void> {
+    const {server_url: server, insecure} = context.config
+    if (server === undefined || !server.startsWith('http:')) return
+    const {exposureOf, exposureText, isNewSetup, refusePlainHttp} = await import('./lib/config/plain-http.ts')
+    if (!insecure && isNewSetup(context, process.env, context.stateDir)) refusePlainHttp(server)
+    if (exposureOf(server) === 'none' || this.#isWarnedOfPlainHttp || isQuiet) return
+    this.#isWarnedOfPlainHttp = true
+    this.logToStderr(`Warning: ${exposureText(server)}.`)
   }
 
   /** How tables are shown: on a terminal they fit it, and have colours. */

@@ -3,7 +3,7 @@ import {BaseCommand} from '../base-command.ts'
 import {flagsBySetting, serviceFlags, settingFlags} from '../flags.ts'
 import type {ServiceReport} from '../lib/service/install.ts'
 
-const settings = ['server_url', 'worker_name', 'codebases', 'opencode_bin'] as const
+const settings = ['server_url', 'insecure', 'worker_name', 'codebases', 'opencode_bin'] as const
 
 export default class InstallService extends BaseCommand {
   static override summary = 'Install or update the worker as a systemd service'
@@ -16,7 +16,7 @@ export default class InstallService extends BaseCommand {
     '<%= config.bin %> <%= command.id %> --server https://plane.example --dry-run',
   ]
   static override flags = {
-    ...settingFlags(...settings),
+    ...settingFlags('server_url', 'worker_name', 'codebases', 'opencode_bin'),
     ...serviceFlags,
     start: Flags.boolean({
       summary: 'Start the service, or apply changes to a running one while its agents keep running',
@@ -62,6 +62,7 @@ export default class InstallService extends BaseCommand {
         codebases: config.codebases,
         openCode: config.opencode_bin,
         token: config.auth_token,
+        isInsecure: config.insecure,
         configFile: configFiles[0],
         paths: (flags.path ?? []).map((folder) => resolve(folder)),
       },

@@ -41,6 +41,12 @@ export const settings = {
       'HTTP proxy on the way to the control plane, or none (default: HTTPS_PROXY or HTTP_PROXY, except for NO_PROXY); never used for loopback',
     secret: true,
   },
+  insecure: {
+    type: 'boolean',
+    description: 'Send the token to a public address even without encryption (http://)',
+    flag: 'insecure',
+    default: false,
+  },
   worker_name: {type: 'string', description: 'Name of this worker', flag: 'name', char: 'n'},
   worker_id: {
     type: 'string',

@@ -5,6 +5,7 @@ import type {Environment} from '../config/file.ts'
 import {globalCodebasePath} from '../config/global-codebase.ts'
 import {readLocalControlPlane} from '../config/local-control-plane.ts'
 import type {Config} from '../config/settings.ts'
+import {exposureOf, exposureText} from '../config/plain-http.ts'
 import {proxyFor} from '../config/proxy.ts'
 import {authToken} from '../config/token.ts'
 import {socketMode, socketPath} from '../control/socket-path.ts'
@@ -13,7 +14,6 @@ import {Cleanup} from '../core/cleanup.ts'
 import {systemClock} from '../core/clock.ts'
 import {compactHeap} from '../core/compact-heap.ts'
 import {exitCodes} from '../core/errors.ts'
-import {isLoopback} from '../core/loopback.ts'
 import {onHangup, onTermination, StopLadder, type StopStep} from '../core/signals.ts'
 import {EventBus} from '../events/bus.ts'
 import {logReporter} from '../events/log-reporter.ts'
@@ -211,14 +211,8 @@ const usesLocalControlPlane = ({isLocal, config}: WorkerProcessOptions) => isLoc
 async function connectControlPlane(options: WorkerProcessOptions, bus: EventBus, stack: Cleanup) {
   const {config, stateDir, version} = options
   if (!usesLocalControlPlane(options) && config.server_url !== undefined) {
-    const url = new URL(config.server_url)
-    const isUnencrypted = url.protocol === 'http:' && !isLoopback(url.hostname)
-    if (isUnencrypted)
-      bus.emit({
-        type: 'notice',
-        level: 'warn',
-        text: `${config.server_url} is not encrypted: others on the network can read token, prompts and output`,
-      })
+    if (exposureOf(config.server_url) !== 'none')
+      bus.emit({type: 'notice', level: 'warn', text: exposureText(config.server_url)})
     const proxy = proxyFor(config.server_url, {setting: config.proxy, env: options.env})
     if (proxy) bus.emit({type: 'notice', level: 'info', text: `The server is reached through ${nameOf(proxy)}`})
     return {baseUrl: config.server_url, token: authToken(config), proxy}
