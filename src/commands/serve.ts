@@ -145,6 +145,7 @@ export default class Serve extends BaseCommand {
     })
     const isLocalOnly = isLoopback(flags.host) && publicUrl === undefined
     await this.#greet(plane, {log, config, database, tokensFile, isOff: flags.auth === 'off', isLocalOnly})
+    if (flags.auth === 'stream-only' && !isLocalOnly) log(streamOnly, 'warn')
     if (hasSameLogin(flags['redis-url'], flags['redis-public-url'])) log(sharedLogin, 'warn')
     const files = [cert, key, tokensFile].filter((file) => file !== undefined)
     await new Promise<void>((resolve) => {
@@ -175,7 +176,7 @@ export default class Serve extends BaseCommand {
       this.logToStderr(serveGuide({version, addresses, isLocalOnly, database, tokens, tokensFile}))
     }
 
-    if (tokens.length === 0) log(noToken, 'warn')
+    if (tokens.length === 0) log(isLocalOnly ? noToken : noTokenFromElsewhere, 'warn')
     this.log(plane.url)
   }
 
@@ -208,6 +209,10 @@ type Greeting = {
 
 const noToken =
   'No token is required. Any program on this machine can make the workers run any task. Set A2A_AUTH_TOKENS=name:token to require a token.'
+const noTokenFromElsewhere =
+  'No token is required, and --public-url says that other machines reach this control plane. Whoever reaches it may read all prompts, output and sessions, and make the workers run any task. Set A2A_AUTH_TOKENS=name:token and omit --auth off, unless the proxy in front asks for a login.'
+const streamOnly =
+  'With --auth stream-only a token is required only for the task stream, claims and exports. Whoever reaches this control plane may read all prompts, output and sessions, create and cancel tasks, and so make the workers run any task. Use it in a network that only trusted programs can reach, or give each worker a token of its own and use --auth required.'
 const sharedLogin =
   '--redis-public-url has the login of --redis-url, so every worker can change what is in Redis. Give workers a Redis user that may only subscribe: see Redis in the README.'
 
