@@ -1,9 +1,10 @@
-import {Command, Errors} from '@oclif/core'
+import {Command, Errors, ux} from '@oclif/core'
 import type {ControlPlaneClient} from './lib/client/control-plane.ts'
 import type {Resolved} from './lib/config/resolve.ts'
 import {settingKeys, settingDefinition} from './lib/config/settings.ts'
 import {currentDirectory, deletedDirectoryProblem} from './lib/core/paths/current-directory.ts'
 import {ExpectedError, exitCodes, usageError} from './lib/core/errors.ts'
+import {escapeHidden, showHidden} from './lib/core/hidden-characters.ts'
 import {nearestNames} from './lib/core/nearest.ts'
 import type {Screen} from './lib/ui/text/fitted-table.ts'
 import {commonFlags, flagsBySetting} from './flags.ts'
@@ -129,6 +130,19 @@ export abstract class BaseCommand extends Command {
     return {width, paint: flags['no-color'] ? unpainted : paintFor(process.stdout)}
   }
 
+  /** What a command prints may contain texts of others, so hidden characters are shown as codes. */
+  override log(message = '', ...rest: unknown[]): void {
+    super.log(visible(message), ...rest)
+  }
+
+  override logToStderr(message = '', ...rest: unknown[]): void {
+    super.logToStderr(visible(message), ...rest)
+  }
+
+  protected override logJson(json: unknown): void {
+    ux.stdout(escapeHidden(JSON.stringify(json, null, 2)))
+  }
+
   override async catch(error: Error & {exitCode?: number}): Promise<unknown> {
     // A command that has said what there is to say.
     if (error instanceof Errors.ExitError) throw error
@@ -170,6 +184,8 @@ export abstract class BaseCommand extends Command {
     return this.exit(code)
   }
 }
+
+const visible = (text: string) => showHidden(text, {kept: '\n\t', keepsColours: true})
 
 /** oclif ends its messages with a hint that names no command. */
 const withoutHint = (message: string) => message.replace(/\n?See more help with --help$/, '')
