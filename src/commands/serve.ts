@@ -110,6 +110,7 @@ export default class Serve extends BaseCommand {
       {parseParallelTasks},
       {parseTokens},
       {makePrivateDirectory},
+      {repairModes, repairText},
       {onHangup, onTermination},
       {join},
     ] = await Promise.all([
@@ -117,12 +118,15 @@ export default class Serve extends BaseCommand {
       import('../lib/server/dispatch/parallel-tasks.ts'),
       import('../lib/server/http/auth.ts'),
       import('../lib/config/state-directory.ts'),
+      import('../lib/config/repair-modes.ts'),
       import('../lib/core/signals.ts'),
       import('node:path'),
     ])
     const {'tls-cert': cert, 'tls-key': key, 'auth-tokens-file': tokensFile} = flags
     const {stateDir, config} = await this.loadContext(flags)
     const log = await this.#openLog(config)
+    const repaired = repairModes(stateDir)
+    if (repaired.length > 0) log(repairText(repaired), 'warn')
     const database = flags.db ?? join(makePrivateDirectory(stateDir), 'server.db')
     const plane = await startControlPlane({
       host: flags.host,

@@ -4,6 +4,7 @@ import {nameOf} from '../client/network-problem.ts'
 import type {Environment} from '../config/file.ts'
 import {globalCodebasePath} from '../config/global-codebase.ts'
 import {readLocalControlPlane} from '../config/local-control-plane.ts'
+import {repairModes, repairText} from '../config/repair-modes.ts'
 import type {Config} from '../config/settings.ts'
 import {exposureOf, exposureText} from '../config/plain-http.ts'
 import {proxyFor} from '../config/proxy.ts'
@@ -89,6 +90,7 @@ async function runProcess(options: WorkerProcessOptions, ladder: StopLadder): Pr
   const {config, stateDir, version} = options
   const clock = systemClock
   const {scope, env} = options
+  const repaired = repairModes(stateDir)
   const {name, workerId, notice} = await identifyWorker({config, stateDir, env, scope})
   const bus = new EventBus(clock)
   const store = createViewStore(config, name, clock.now())
@@ -103,6 +105,7 @@ async function runProcess(options: WorkerProcessOptions, ladder: StopLadder): Pr
   const reloader = new Reloader()
   using _hangup = onHangup({reload: reloader.request, leave: drain})
   if (notice !== undefined) bus.emit({type: 'notice', level: 'warn', text: notice})
+  if (repaired.length > 0) bus.emit({type: 'notice', level: 'warn', text: repairText(repaired)})
   for (const text of options.notices) bus.emit({type: 'notice', level: 'info', text})
   await using stack = new Cleanup()
   stack.defer(() => display.close())
