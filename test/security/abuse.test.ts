@@ -1,6 +1,8 @@
 import {expect, test} from 'vitest'
+import {pathTo} from '../../src/lib/protocol/routes.ts'
 import {parseTokens} from '../../src/lib/server/http/auth.ts'
 import {Api} from '../server/support/api.ts'
+import {Listener} from '../server/support/events.ts'
 import {startPlane, until} from '../server/support/plane.ts'
 
 const tokens = parseTokens('me:admin-token, ci/client:client-token, mine/worker:worker-token')
@@ -35,6 +37,25 @@ test('wrong tokens are answered ever later, while the right one is accepted from
   }
   expect(waits.slice(9)).toEqual([null, '1', '2', '4', '8'])
   await until(() => plane.log.join('\n').includes('requests with a wrong token'))
+})
+
+test("an error of megabytes ends nobody else's stream, and its start is stored", async () => {
+  await using plane = await startPlane()
+  const api = new Api(plane.url)
+  await api.registerOwn('w')
+  const codebase = await api.codebase('w', '/srv/app')
+  const follow = await Promise.all(
+    [pathTo('codebaseEvents', {codebase}), pathTo('monitorStream')].map((path) => Listener.open(api, path)),
+  )
+  for (let i = 0; i < 2; i++) {
+    const task = await api.create(codebase, {title: `T${i}`})
+    await api.claim(task.id, 'w')
+    await api.report(task.id, 'w', 'failed', {error: `begin${'x'.repeat(3_500_000)}`})
+    expect((await api.task(task.id)).error).toMatch(/^beginx{1000}/)
+    expect((await api.task(task.id)).error?.length).toBe(64 * 1024)
+    for (const events of follow) await until(() => JSON.stringify(events.events).includes(`T${i}`))
+  }
+  for (const events of follow) await events[Symbol.asyncDispose]()
 })
 
 test("a worker's token has a limit on its open streams, and a closed stream makes room", async () => {

@@ -1,7 +1,7 @@
 import {mkdirSync, readFileSync, writeFileSync} from 'node:fs'
 import {dirname, join} from 'node:path'
 import {expect, test} from 'vitest'
-import {isPrivateHost} from '../../src/lib/core/private-host.ts'
+import {isPrivateHost} from '../../src/lib/core/loopback.ts'
 import {startForwardProxy} from '../support/forward-proxy.ts'
 import {startPlane} from '../support/plane.ts'
 import {repository} from '../support/scratch.ts'

@@ -1,6 +1,5 @@
 import {configError} from '../core/errors.ts'
-import {isLoopback} from '../core/loopback.ts'
-import {isPrivateHost} from '../core/private-host.ts'
+import {isLoopback, isPrivateHost} from '../core/loopback.ts'
 import type {Environment} from './file.ts'
 import {hasServerWorker} from './identity.ts'
 import type {Resolved} from './resolve.ts'

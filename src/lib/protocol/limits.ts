@@ -28,6 +28,8 @@ export const limits = {
   page: 8 * MiB,
   /** A value of JSON may be nested this deep. */
   depth: 100,
+  /** Of a longer error, the start is stored: it is in lists and in events of all who follow the codebase. */
+  error: 64 * KiB,
   /** Maximum output per request. */
   outputBatch: 64 * KiB,
   /** Maximum stored output of one task, unless the control plane is told otherwise. */
