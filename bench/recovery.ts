@@ -3,7 +3,7 @@
 import {mkdirSync, writeFileSync} from 'node:fs'
 import {join} from 'node:path'
 import {Journal} from '../src/lib/journal/journal.ts'
-import {bootId} from '../src/lib/executor/processes.ts'
+import {bootId} from '../src/lib/executor/processes/processes.ts'
 import {
   caller,
   cpuMs,

@@ -1,5 +1,5 @@
-import type {ProcessIdentity} from '../src/lib/executor/executor.ts'
-import {isAlive} from '../src/lib/executor/processes.ts'
+import type {ProcessIdentity} from '../src/lib/executor/processes/processes.ts'
+import {isAlive} from '../src/lib/executor/processes/processes.ts'
 import type {ProxyAction} from './fault-proxy.ts'
 import type {Random} from './random.ts'
 import {fillDisk, liveAgents, type Worker, type World} from './world.ts'

@@ -15,8 +15,8 @@ export default class Serve extends BaseCommand {
     'Workers register here and take tasks. Clients create and follow tasks. Tokens come from A2A_AUTH_TOKENS, separated by commas: name:token, name/client:token, name/worker:token or name/worker=WORKER_ID:token. --auth-tokens-file reads them from a file, one per line. SIGHUP reads that file and the certificate again.'
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
-    'A2A_AUTH_TOKENS=me:secret <%= config.bin %> <%= command.id %> --host 0.0.0.0 --port 8000',
-    'A2A_AUTH_TOKENS=me:secret <%= config.bin %> <%= command.id %> --host 0.0.0.0 --tls-cert plane.crt --tls-key plane.key',
+    'A2A_AUTH_TOKENS=me:TOKEN <%= config.bin %> <%= command.id %> --host 0.0.0.0 --port 8000',
+    'A2A_AUTH_TOKENS=me:TOKEN <%= config.bin %> <%= command.id %> --host 0.0.0.0 --tls-cert plane.crt --tls-key plane.key',
   ]
   static override flags = {
     host: Flags.string({summary: 'Address to listen on', env: 'A2A_HOST', default: '127.0.0.1'}),
@@ -128,11 +128,13 @@ export default class Serve extends BaseCommand {
     const repaired = repairModes(stateDir)
     if (repaired.length > 0) log(repairText(repaired), 'warn')
     const database = flags.db ?? join(makePrivateDirectory(stateDir), 'server.db')
+    const tokensText = process.env['A2A_AUTH_TOKENS'] ?? ''
+    delete process.env['A2A_AUTH_TOKENS'] // only the hashes are kept
     const plane = await startControlPlane({
       host: flags.host,
       port,
       database,
-      tokens: parseTokens(process.env['A2A_AUTH_TOKENS'] ?? ''), // only their hashes are kept
+      tokens: parseTokens(tokensText),
       ...(tokensFile === undefined ? {} : {tokensFile}),
       ...(cert !== undefined && key !== undefined ? {tls: {certFile: cert, keyFile: key}} : {}),
       ...(flags.auth ? {auth: flags.auth as 'required'} : {}),

@@ -2,7 +2,7 @@ import {mkdirSync, readdirSync} from 'node:fs'
 import {join} from 'node:path'
 import {expect, test} from 'vitest'
 import {readIfThere} from '../../src/lib/core/paths/read-if-there.ts'
-import {isAlive, identify} from '../../src/lib/executor/processes.ts'
+import {isAlive, identify} from '../../src/lib/executor/processes/processes.ts'
 import {repository, until} from '../support/scratch.ts'
 import {openWorkshop, says, type Workshop} from '../support/workshop.ts'
 

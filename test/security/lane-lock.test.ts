@@ -3,7 +3,7 @@ import {existsSync, lstatSync, mkdirSync, readFileSync, renameSync, symlinkSync,
 import {join} from 'node:path'
 import {expect, onTestFinished, test} from 'vitest'
 import {markerVariable} from '../../src/lib/opencode/program/environment.ts'
-import {bootId, identify} from '../../src/lib/executor/processes.ts'
+import {bootId, identify} from '../../src/lib/executor/processes/processes.ts'
 import {outsideFolders} from '../../src/lib/repository/outside-folders.ts'
 import {clearGitLocks, findGitLocks} from '../../src/lib/worker/locks/git-locks.ts'
 import {acquireLock, isLock, reacquireLock} from '../../src/lib/worker/locks/lock-file.ts'

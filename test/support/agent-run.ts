@@ -1,7 +1,8 @@
 import {mkdirSync} from 'node:fs'
 import {join} from 'node:path'
-import type {Deadlines, Executor, ProcessIdentity, RunObserver, RunRequest} from '../../src/lib/executor/executor.ts'
-import {listProcesses, markerOf} from '../../src/lib/executor/processes.ts'
+import type {Deadlines, Executor, RunObserver, RunRequest} from '../../src/lib/executor/executor.ts'
+import type {ProcessIdentity} from '../../src/lib/executor/processes/processes.ts'
+import {listProcesses, markerOf} from '../../src/lib/executor/processes/processes.ts'
 
 export const relaxed: Deadlines = {
   startup: 60_000,

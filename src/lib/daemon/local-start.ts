@@ -8,7 +8,7 @@ import {findLocalWorkers} from '../control/local-workers.ts'
 import {usageError} from '../core/errors.ts'
 import {existing} from '../core/paths/current-directory.ts'
 import {realPathOf} from '../core/paths/real-path.ts'
-import {isBelow} from '../executor/processes.ts'
+import {isBelow} from '../executor/processes/processes.ts'
 
 type Place = {
   env: Environment

@@ -19,7 +19,7 @@ import {onHangup, onTermination, StopLadder, type StopStep} from '../core/signal
 import {EventBus} from '../events/bus.ts'
 import {logReporter} from '../events/log-reporter.ts'
 import {logFormat, type LogOptions} from '../events/log-writer.ts'
-import {initFix, initProblem} from '../executor/init-process.ts'
+import {initFix, initProblem} from '../executor/processes/init-process.ts'
 import {isNotifyService, reportToManager} from '../service/manager.ts'
 import type {OpenDashboard} from '../ui/dashboard/controls.ts'
 import {ViewStore} from '../ui/view/view-store.ts'
@@ -121,17 +121,17 @@ async function runProcess(options: WorkerProcessOptions, ladder: StopLadder): Pr
     if (!ladder.drain.aborted) throw error
   })
   if (!prepared) return
-  const {commands, ...agent} = prepared
+  const {commands, env: agentEnv, ...agent} = prepared
   waitFor(`reaching the control plane ${config.server_url ?? 'of this machine'}`)
   const server = await connectControlPlane(options, bus, stack)
   const client = stack.use(new ControlPlaneClient(server))
   process.title = `a2a-worker ${name}`
   const tokens = new Set(server.token === undefined ? [] : [server.token])
-  const secrets = () => collectSecrets({env: options.env, config, tokens})
-  const globalPath = globalCodebasePath(config, options.env, options.isLocal)
+  const secrets = () => collectSecrets({env: agentEnv, config, user: agent.user, tokens})
+  const globalPath = globalCodebasePath(config, agentEnv, options.isLocal)
   if (globalPath !== undefined && config.global_codebase === undefined)
     bus.emit({type: 'notice', level: 'info', text: globalText(globalPath)})
-  const storage = {env: options.env, home: options.env['HOME'] || homedir(), commands}
+  const storage = {env: agentEnv, home: agentEnv['HOME'] || homedir(), commands}
   const workerOptions = {
     config,
     name,
@@ -155,7 +155,10 @@ async function runProcess(options: WorkerProcessOptions, ladder: StopLadder): Pr
   await runWorker(
     {...workerOptions, signals: ladder, once: options.once, exitAfterIdleMs: options.exitAfterIdleMs},
     (worker) => {
-      const context: LocalControlContext = {worker, store, bus, ladder, step, client, version}
+      const context: LocalControlContext = {
+        ...{worker, store, bus, ladder, step, client, version},
+        containment: agent.contained.kind,
+      }
       const path = socketPath(options.env, stateDir, name)
       opening.push(
         serveSocket(path, socketMode(options.env), socketHandlers(context)).then((opened) => void (socket = opened)),

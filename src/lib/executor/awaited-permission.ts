@@ -1,7 +1,7 @@
 import {statSync} from 'node:fs'
 import {join} from 'node:path'
 import {openRequest, type PermissionRequest} from '../opencode/output/permission-request.ts'
-import {runFiles} from './executor.ts'
+import {runFiles} from './spool/file-names.ts'
 import {readTail} from './spool/read-tail.ts'
 
 /** The permission that the agent asks for, if that is the last thing that it printed on either stream. */

@@ -1,6 +1,7 @@
 import {writeFileSync} from 'node:fs'
 import {join} from 'node:path'
-import {type Executor, noUsage, type RunningAgent, type RunRequest, runFiles} from './executor.ts'
+import {type Executor, noUsage, type RunningAgent, type RunRequest} from './executor.ts'
+import {runFiles} from './spool/file-names.ts'
 import {cannotWrite} from './run-files.ts'
 
 /** Completes with the prompt as its result. */

@@ -1,6 +1,7 @@
 import type {ProviderTrouble} from '../opencode/output/provider-trouble.ts'
 import type {AgentState} from '../protocol/agent-state.ts'
 import type {FinalStatus, Usage} from '../protocol/schemas.ts'
+import type {ProcessIdentity} from './processes/processes.ts'
 
 /** A request to run an agent. All paths are absolute. */
 export type RunRequest = {
@@ -43,12 +44,6 @@ export type Deadlines = {
   provider: number
   /** Between SIGTERM and SIGKILL. */
   grace: number
-}
-
-/** Distinguishes a process from a later one with the same pid. */
-export type ProcessIdentity = {
-  pid: number
-  /** Clock ticks since boot, field 22 of /proc/PID/stat. */ startTime: string
 }
 
 /** Callbacks of a run. They must not throw and not block. */
@@ -130,13 +125,3 @@ export interface Executor {
   /** Checks the request and writes its files. Rejects, and leaves nothing behind: unknown model, disk full, … */
   prepare(request: RunRequest): Promise<PreparedRun>
 }
-
-/** File names in a run's folder. `report`: what our plugin for OpenCode reports. `refused`: a report that the control plane refused for good. */
-export const runFiles = {
-  prompt: 'prompt',
-  stdout: 'stdout.ndjson',
-  stderr: 'stderr.log',
-  report: 'report.ndjson',
-  tmp: 'tmp',
-  refused: 'refused.json',
-} as const

@@ -2,7 +2,8 @@ import {statSync} from 'node:fs'
 import {join} from 'node:path'
 import type {Clock} from '../core/clock.ts'
 import {formatBytes} from '../core/format-bytes.ts'
-import {runFiles, type RunRequest, type StopReason} from './executor.ts'
+import type {RunRequest, StopReason} from './executor.ts'
+import {runFiles} from './spool/file-names.ts'
 
 const checkMs = 100
 

@@ -1,7 +1,7 @@
 import {readdirSync, readFileSync, utimesSync, writeFileSync} from 'node:fs'
 import {join} from 'node:path'
 import {expect, test} from 'vitest'
-import {identify} from '../../../src/lib/executor/processes.ts'
+import {identify} from '../../../src/lib/executor/processes/processes.ts'
 import {isLock, acquireLock} from '../../../src/lib/worker/locks/lock-file.ts'
 import {scratchFolder} from '../../support/scratch.ts'
 

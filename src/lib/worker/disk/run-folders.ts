@@ -4,7 +4,7 @@ import {basename, dirname, join} from 'node:path'
 import {cannotWriteError} from '../../config/state-directory.ts'
 import type {Clock} from '../../core/clock.ts'
 import {errorCode} from '../../core/errors.ts'
-import {runFiles} from '../../executor/executor.ts'
+import {runFiles} from '../../executor/spool/file-names.ts'
 import type {RunRetention} from './run-retention.ts'
 
 /** Whether a task id from the control plane is safe as a folder name. */

@@ -12,8 +12,8 @@ import {
   writeSync,
 } from 'node:fs'
 import {errorCode} from '../../core/errors.ts'
-import {identify} from '../../executor/processes.ts'
-import type {ProcessIdentity} from '../../executor/executor.ts'
+import {identify} from '../../executor/processes/processes.ts'
+import type {ProcessIdentity} from '../../executor/processes/processes.ts'
 import {describeHolder, holderBytes, holderIn, type HolderCheck, type LockHolder} from './lock-holder.ts'
 
 export type Lock = Disposable & {

@@ -1,7 +1,7 @@
 import {mkdirSync} from 'node:fs'
 import {dirname} from 'node:path'
 import {errorCode} from '../../core/errors.ts'
-import type {ProcessIdentity} from '../../executor/executor.ts'
+import type {ProcessIdentity} from '../../executor/processes/processes.ts'
 import {acquireLock, isLock, reacquireLock, type Lock} from './lock-file.ts'
 import {isWorkerOrAgent, type LockHolder} from './lock-holder.ts'
 import {workingTreeOf} from './working-tree.ts'

@@ -1,6 +1,6 @@
 import {limiter} from '../../core/limiter.ts'
 import type {Emit} from '../../events/bus.ts'
-import {scanProcesses} from '../../executor/process-scan.ts'
+import {scanProcesses} from '../../executor/processes/process-scan.ts'
 import type {Journal} from '../../journal/journal.ts'
 import type {OrphanReaper} from './orphans.ts'
 import type {RecoverRun} from './recover-run.ts'

@@ -1,7 +1,7 @@
 import type {Clock} from '../../core/clock.ts'
 import type {Emit} from '../../events/bus.ts'
 import type {RunningAgent, RunObserver} from '../../executor/executor.ts'
-import {bootId} from '../../executor/processes.ts'
+import {bootId} from '../../executor/processes/processes.ts'
 import type {Journal} from '../../journal/journal.ts'
 import type {Task} from '../../protocol/schemas.ts'
 import type {RunFolders} from '../disk/run-folders.ts'

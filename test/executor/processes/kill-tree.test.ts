@@ -1,11 +1,11 @@
 import {mkdirSync, readFileSync, writeFileSync} from 'node:fs'
 import {join} from 'node:path'
 import {expect, test} from 'vitest'
-import {descendantsOf, identify, isAlive, writesTo} from '../../src/lib/executor/processes.ts'
-import {processesOf} from '../support/agent-run.ts'
-import {scratchFolder} from '../support/scratch.ts'
-import {shell} from '../support/shell.ts'
-import {waitFor} from '../support/wait-for.ts'
+import {descendantsOf, identify, isAlive, writesTo} from '../../../src/lib/executor/processes/processes.ts'
+import {processesOf} from '../../support/agent-run.ts'
+import {scratchFolder} from '../../support/scratch.ts'
+import {shell} from '../../support/shell.ts'
+import {waitFor} from '../../support/wait-for.ts'
 
 const descendants = async (script: ReturnType<typeof shell>, count: number) => {
   await waitFor(() => descendantsOf([script.root]).length === count, `${count} descendants`)

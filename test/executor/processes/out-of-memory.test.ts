@@ -1,5 +1,5 @@
 import {expect, test} from 'vitest'
-import {memoryCounters} from '../../src/lib/executor/out-of-memory.ts'
+import {memoryCounters} from '../../../src/lib/executor/processes/out-of-memory.ts'
 
 test('kills for memory are counted in the group of the process, of cgroup v1 or v2, or else in the machine', () => {
   const own = '/system.slice/a2a-agent-worker.service'

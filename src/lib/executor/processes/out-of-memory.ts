@@ -1,4 +1,4 @@
-import {readIfThere} from '../core/paths/read-if-there.ts'
+import {readIfThere} from '../../core/paths/read-if-there.ts'
 import {readFileSync, writeFileSync} from 'node:fs'
 
 /**

@@ -11,10 +11,10 @@ import {
   markerOf,
   readProcess,
   hasWorkingDirectoryIn,
-} from '../../src/lib/executor/processes.ts'
-import {scratchFolder} from '../support/scratch.ts'
-import {shell} from '../support/shell.ts'
-import {waitFor} from '../support/wait-for.ts'
+} from '../../../src/lib/executor/processes/processes.ts'
+import {scratchFolder} from '../../support/scratch.ts'
+import {shell} from '../../support/shell.ts'
+import {waitFor} from '../../support/wait-for.ts'
 
 test('distinguishes a process from a later one with the same pid', () => {
   const self = identify(process.pid)
