@@ -1,4 +1,4 @@
-import {closeSync, constants, fchmodSync, fstatSync, openSync, readdirSync} from 'node:fs'
+import {chmodSync, lstatSync, readdirSync} from 'node:fs'
 import {join} from 'node:path'
 import {namesIn} from '../core/paths/read-if-there.ts'
 
@@ -37,20 +37,19 @@ const filesIn = (folder: string): string[] => {
   }
 }
 
-/** Removes the rights of others from a file or folder of this user. Follows no link. Returns whether there were any. */
+/**
+ * Removes the rights of others from a file or folder of this user. Returns whether there were any. A link is left alone.
+ * The file is not opened: closing it would release the locks that this process has on its databases (fcntl(2)).
+ */
 function close(path: string): boolean {
-  let fd: number | undefined
   try {
-    fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
-    const stat = fstatSync(fd)
-    if (stat.uid !== process.geteuid?.() || !(stat.isFile() || stat.isDirectory()) || (stat.mode & 0o077) === 0)
-      return false
-    fchmodSync(fd, stat.mode & 0o700)
+    const stat = lstatSync(path)
+    const isOurs = stat.uid === process.geteuid?.() && (stat.isFile() || stat.isDirectory())
+    if (!isOurs || (stat.mode & 0o077) === 0) return false
+    chmodSync(path, stat.mode & 0o700)
     return true
   } catch {
-    return false // it is gone, a link, or not of this user
-  } finally {
-    if (fd !== undefined) closeSync(fd)
+    return false // it is gone
   }
 }
 
