@@ -4,6 +4,7 @@ import {broker} from './targets/broker.ts'
 import {configFiles} from './targets/config.ts'
 import {journal} from './targets/journal.ts'
 import {opencode} from './targets/opencode.ts'
+import {operations} from './targets/operations.ts'
 import {plane} from './targets/plane.ts'
 import {redact} from './targets/redact.ts'
 import {self} from './targets/self.ts'
@@ -16,6 +17,7 @@ export const targets: readonly Target[] = [
   answers,
   opencode,
   plane,
+  operations,
   configFiles,
   journal,
   state,

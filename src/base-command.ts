@@ -1,9 +1,10 @@
-import {Command, Errors} from '@oclif/core'
+import {Command, Errors, ux} from '@oclif/core'
 import type {ControlPlaneClient} from './lib/client/control-plane.ts'
 import type {Resolved} from './lib/config/resolve.ts'
 import {settingKeys, settingDefinition} from './lib/config/settings.ts'
 import {currentDirectory, deletedDirectoryProblem} from './lib/core/paths/current-directory.ts'
 import {ExpectedError, exitCodes, usageError} from './lib/core/errors.ts'
+import {escapeHidden, showHidden} from './lib/core/hidden-characters.ts'
 import {hideFromProc} from './lib/core/redaction/hide-from-proc.ts'
 import {nearestNames} from './lib/core/nearest.ts'
 import type {Screen} from './lib/ui/text/fitted-table.ts'
@@ -24,6 +25,7 @@ export abstract class BaseCommand extends Command {
   static override baseFlags = commonFlags
   static override enableJsonFlag = true
 
+  #isWarnedOfPlainHttp = false
   readonly #interrupt = new AbortController()
 
   /** The current directory. Undefined if it has been deleted. */
@@ -81,7 +83,8 @@ export abstract class BaseCommand extends Command {
   }
 
   /** Like `controlPlane`, but returns a factory. Each client has its own connections. */
-  protected async clientFactory({config, stateDir, unreadable}: Context): Promise<() => ControlPlaneClient> {
+  protected async clientFactory(context: Context): Promise<() => ControlPlaneClient> {
+    const {config, stateDir, unreadable} = context
     const [{ControlPlaneClient}, {isLocalPlane}, {authToken}, {readLocalControlPlane}, {proxyFor}] = await Promise.all([
       import('./lib/client/control-plane.ts'),
       import('./lib/client/local-plane.ts'),
@@ -107,8 +110,23 @@ export abstract class BaseCommand extends Command {
     // The address may be that of another control plane by now, which does not get the token.
     const isLocal = token === undefined && baseUrl.replace(/\/+$/, '') === local?.url && (await isLocalPlane(local))
     if (isLocal) return localClient
+    if (token !== undefined) await this.checkPlainHttp(context)
     const proxy = proxyFor(baseUrl, {setting: config.proxy, env: process.env})
     return () => new ControlPlaneClient({baseUrl, token, proxy})
+  }
+
+  /**
+   * Refuses to send a token to a public address without encryption in a new set-up. Otherwise warns of it, once. Throws
+   * ExpectedError (78).
+   */
+  protected async checkPlainHttp(context: Context, {isQuiet = false} = {}): Promise<void> {
+    const {server_url: server, insecure} = context.config
+    if (server === undefined || !server.startsWith('http:')) return
+    const {exposureOf, exposureText, isNewSetup, refusePlainHttp} = await import('./lib/config/plain-http.ts')
+    if (!insecure && isNewSetup(context, process.env, context.stateDir)) refusePlainHttp(server)
+    if (exposureOf(server) === 'none' || this.#isWarnedOfPlainHttp || isQuiet) return
+    this.#isWarnedOfPlainHttp = true
+    this.logToStderr(`Warning: ${exposureText(server)}.`)
   }
 
   /** How tables are shown: on a terminal they fit it, and have colours. */
@@ -116,6 +134,19 @@ export abstract class BaseCommand extends Command {
     const {paintFor, unpainted} = await import('./lib/ui/text/paint.ts')
     const width = process.stdout.isTTY ? process.stdout.columns : undefined
     return {width, paint: flags['no-color'] ? unpainted : paintFor(process.stdout)}
+  }
+
+  /** What a command prints may contain texts of others, so hidden characters are shown as codes. */
+  override log(message = '', ...rest: unknown[]): void {
+    super.log(visible(message), ...rest)
+  }
+
+  override logToStderr(message = '', ...rest: unknown[]): void {
+    super.logToStderr(visible(message), ...rest)
+  }
+
+  protected override logJson(json: unknown): void {
+    ux.stdout(escapeHidden(JSON.stringify(json, null, 2)))
   }
 
   override async catch(error: Error & {exitCode?: number}): Promise<unknown> {
@@ -159,6 +190,8 @@ export abstract class BaseCommand extends Command {
     return this.exit(code)
   }
 }
+
+const visible = (text: string) => showHidden(text, {kept: '\n\t', keepsColours: true})
 
 /** oclif ends its messages with a hint that names no command. */
 const withoutHint = (message: string) => message.replace(/\n?See more help with --help$/, '')

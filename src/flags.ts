@@ -35,6 +35,10 @@ export const commonFlags = {
     helpGroup: 'GLOBAL',
   }),
   server: Flags.string({char: 's', summary: 'Control plane (A2A_SERVER_URL)', helpValue: 'URL', helpGroup: 'GLOBAL'}),
+  insecure: Flags.boolean({
+    summary: 'Send the token to a public address even without encryption (A2A_INSECURE)',
+    helpGroup: 'GLOBAL',
+  }),
   'no-color': Flags.boolean({summary: 'No colours (also NO_COLOR)', helpGroup: 'GLOBAL'}),
 }
 

@@ -67,7 +67,7 @@ const types = [
   '',
 ]
 const oddHeaders = {
-  'retry-after': ['-1', '1e999', 'soon', '5'],
+  'retry-after': ['-1', '1e999', 'soon', '0.01', '61'],
   'x-next-cursor': ['', 'a', '%00'],
   location: ['', 'http://['],
 }

@@ -1,48 +1,13 @@
-import {once} from 'node:events'
-import {Agent, request, type IncomingMessage} from 'node:http'
-import {pathTo, routes, type Route} from '../../src/lib/protocol/routes.ts'
+import {pathTo, routes} from '../../src/lib/protocol/routes.ts'
 import {startControlPlane, type ControlPlane} from '../../src/lib/server/control-plane.ts'
 import {mutateBytes} from '../mutate-bytes.ts'
 import {mutateJson} from '../mutate-json.ts'
 import type {Random} from '../random.ts'
-import {report} from '../samples.ts'
+import {samples, send} from '../plane-requests.ts'
 import {check, type Target, type Verdict} from '../target.ts'
-
-type Sample = readonly [method: string, route: Route, body?: unknown]
-
-const position = {worker_id: 'worker-1', output: 'text\n', attempt: 1, offset: 0, length: 5}
-const sync = {worker_id: 'worker-1', partial: true}
-const samples: readonly Sample[] = [
-  ...(Object.keys(routes) as Route[]).map((route) => ['GET', route] as const),
-  ['POST', 'registerWorker', {worker_id: 'worker-1', name: 'here', features: ['lease'], models: [{id: 'm'}]}],
-  ['POST', 'heartbeat', {running: [{id: 'task-1', attempt: 1}], free: 1}],
-  ['POST', 'unregister'],
-  ['POST', 'codebases', {name: 'p', path: '/srv/p', worker_id: 'worker-1', tree: '1:2', agent_config: {a: 1}}],
-  ['POST', 'codebaseTasks', {title: 't', prompt: 'p', agent_type: 'build', priority: 1, metadata: {a: 1}, model: null}],
-  ['POST', 'trigger', {prompt: 'p', agent: 'build', files: ['a'], metadata: {}}],
-  ['POST', 'sessionsSync', {...sync, sessions: [{id: 'ses_1', title: 't', time: {created: 1, updated: 2}}]}],
-  [
-    'POST',
-    'messagesSync',
-    {...sync, messages: [{info: {id: 'msg_1', role: 'user'}, parts: [{type: 'text', text: 'a'}]}]},
-  ],
-  ['POST', 'sessionResume', {prompt: 'go on', agent: 'build'}],
-  ['PUT', 'taskStatus', {...report, output: {output: 'x\n', offset: 0, length: 2}}],
-  ['PUT', 'taskStatus', {...report, status: 'running', session_id: 'ses_1'}],
-  ['POST', 'taskOutput', position],
-  ['POST', 'taskCancel'],
-  ['POST', 'taskRetry', {force: true}],
-  ['POST', 'claim', {task_id: 'task-1'}],
-  ['POST', 'release', {task_id: 'task-1', status: 'completed', attempt: 1}],
-  ['POST', 'decline', {task_id: 'task-1', reason: 'busy'}],
-  ['PUT', 'workerCodebases', {codebases: ['codebase-1']}],
-  ['POST', 'monitorIntervene', {agent_id: 'worker-1', message: 'stop'}],
-  ['DELETE', 'codebase'],
-]
 
 /** The number of cases for one control plane. */
 const batch = 500
-const agent = new Agent({keepAlive: true, maxSockets: 1})
 const methods = ['GET', 'POST', 'PUT', 'DELETE', 'PATCH', 'HEAD', 'OPTIONS']
 
 /** Requests of clients and workers to the control plane. */
@@ -145,34 +110,6 @@ function randomQuery(ids: Ids, random: Random): string {
     'a,b',
   ]
   return `?${Array.from({length: 1 + random.below(4)}, () => `${random.pick(names)}=${random.pick(values)}`).join('&')}`
-}
-
-type FuzzRequest = {method: string; path: string; type: string; body?: Buffer | undefined}
-
-async function send(
-  started: ControlPlane,
-  {method, path, type, body}: FuzzRequest,
-): Promise<{status: number; answer: string}> {
-  const sent = request({
-    host: '127.0.0.1',
-    port: started.port,
-    agent,
-    method,
-    path,
-    headers: type === '' ? {} : {'content-type': type},
-  })
-  sent.end(body)
-  const answer = await Promise.race([once(sent, 'response'), once(sent, 'close').then(() => undefined)])
-  const response = answer?.[0] as IncomingMessage | undefined
-  if (!response) throw new Error(`no answer to ${method} ${path}`)
-  const status = response.statusCode ?? 0
-  if (response.headers['content-type']?.startsWith('text/event-stream')) {
-    response.destroy() // it would never end
-    return {status, answer: ''}
-  }
-  let text = ''
-  for await (const chunk of response.setEncoding('utf8')) text += chunk
-  return {status, answer: text}
 }
 
 async function call(started: ControlPlane, method: string, path: string, body?: unknown): Promise<unknown> {

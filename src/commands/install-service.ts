@@ -3,7 +3,7 @@ import {BaseCommand} from '../base-command.ts'
 import {flagsBySetting, serviceFlags, settingFlags} from '../flags.ts'
 import type {ServiceReport} from '../lib/service/install.ts'
 
-const settings = ['server_url', 'worker_name', 'codebases', 'opencode_bin', 'agent_user'] as const
+const settings = ['server_url', 'insecure', 'worker_name', 'codebases', 'opencode_bin', 'agent_user'] as const
 
 export default class InstallService extends BaseCommand {
   static override summary = 'Install or update the worker as a systemd service'
@@ -16,7 +16,7 @@ export default class InstallService extends BaseCommand {
     '<%= config.bin %> <%= command.id %> --server https://plane.example --dry-run',
   ]
   static override flags = {
-    ...settingFlags(...settings),
+    ...settingFlags('server_url', 'worker_name', 'codebases', 'opencode_bin', 'agent_user'),
     ...serviceFlags,
     start: Flags.boolean({
       summary: 'Start the service, or apply changes to a running one while its agents keep running',
@@ -63,6 +63,7 @@ export default class InstallService extends BaseCommand {
         openCode: config.opencode_bin,
         agentUser: config.agent_user,
         token: config.auth_token,
+        isInsecure: config.insecure,
         configFile: configFiles[0],
         paths: (flags.path ?? []).map((folder) => resolve(folder)),
       },

@@ -2,6 +2,7 @@ import {Args, Flags} from '@oclif/core'
 import {BaseCommand} from '../base-command.ts'
 import {settingFlags} from '../flags.ts'
 import {usageError} from '../lib/core/errors.ts'
+import {authToken} from '../lib/config/token.ts'
 import type {Codebase} from '../lib/protocol/schemas.ts'
 
 export default class Register extends BaseCommand {
@@ -36,6 +37,8 @@ export default class Register extends BaseCommand {
       import('../lib/daemon/register-codebase.ts'),
       this.loadContext(flags),
     ])
+    // before anything of the set-up is written
+    if (authToken(context.config) !== undefined) await this.checkPlainHttp(context)
     return registerCodebase(codebase, {
       context,
       env: process.env,

@@ -4,6 +4,7 @@ import type {ExpectedError} from '../lib/core/errors.ts'
 import {usageError} from '../lib/core/errors.ts'
 import type {Config} from '../lib/config/settings.ts'
 import {isLoopback} from '../lib/core/loopback.ts'
+import {limits} from '../lib/protocol/limits.ts'
 import type {ControlPlane} from '../lib/server/control-plane.ts'
 import type {Log} from '../lib/server/streams/activity-lines.ts'
 import {settingFlags} from '../flags.ts'
@@ -14,8 +15,8 @@ export default class Serve extends BaseCommand {
     'Workers register here and take tasks. Clients create and follow tasks. Tokens come from A2A_AUTH_TOKENS, separated by commas: name:token, name/client:token, name/worker:token or name/worker=WORKER_ID:token. --auth-tokens-file reads them from a file, one per line. SIGHUP reads that file and the certificate again.'
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
-    'A2A_AUTH_TOKENS=me:secret <%= config.bin %> <%= command.id %> --host 0.0.0.0 --port 8000',
-    'A2A_AUTH_TOKENS=me:secret <%= config.bin %> <%= command.id %> --host 0.0.0.0 --tls-cert plane.crt --tls-key plane.key',
+    'A2A_AUTH_TOKENS=me:TOKEN <%= config.bin %> <%= command.id %> --host 0.0.0.0 --port 8000',
+    'A2A_AUTH_TOKENS=me:TOKEN <%= config.bin %> <%= command.id %> --host 0.0.0.0 --tls-cert plane.crt --tls-key plane.key',
   ]
   static override flags = {
     host: Flags.string({summary: 'Address to listen on', env: 'A2A_HOST', default: '127.0.0.1'}),
@@ -36,6 +37,21 @@ export default class Serve extends BaseCommand {
       default: 256,
       min: 1,
       helpValue: 'MIB',
+    }),
+    'max-requests': Flags.integer({
+      summary:
+        'Requests per second of one token, or of one address without a token, over ten seconds; 0 means no limit',
+      env: 'A2A_MAX_REQUESTS',
+      default: limits.requests,
+      min: 0,
+      helpValue: 'N',
+    }),
+    'max-streams': Flags.integer({
+      summary: "Open streams of one token, or of one address without a token; a worker's token has at most 50",
+      env: 'A2A_MAX_STREAMS',
+      default: limits.streams,
+      min: 1,
+      helpValue: 'N',
     }),
     'parallel-tasks': Flags.string({
       summary:
@@ -94,6 +110,7 @@ export default class Serve extends BaseCommand {
       {parseParallelTasks},
       {parseTokens},
       {makePrivateDirectory},
+      {repairModes, repairText},
       {onHangup, onTermination},
       {join},
     ] = await Promise.all([
@@ -101,25 +118,31 @@ export default class Serve extends BaseCommand {
       import('../lib/server/dispatch/parallel-tasks.ts'),
       import('../lib/server/http/auth.ts'),
       import('../lib/config/state-directory.ts'),
+      import('../lib/config/repair-modes.ts'),
       import('../lib/core/signals.ts'),
       import('node:path'),
     ])
     const {'tls-cert': cert, 'tls-key': key, 'auth-tokens-file': tokensFile} = flags
     const {stateDir, config} = await this.loadContext(flags)
     const log = await this.#openLog(config)
+    const repaired = repairModes(stateDir)
+    if (repaired.length > 0) log(repairText(repaired), 'warn')
     const database = flags.db ?? join(makePrivateDirectory(stateDir), 'server.db')
-    const tokens = parseTokens(process.env['A2A_AUTH_TOKENS'] ?? '')
+    const tokensText = process.env['A2A_AUTH_TOKENS'] ?? ''
+    delete process.env['A2A_AUTH_TOKENS'] // only the hashes are kept
     const plane = await startControlPlane({
       host: flags.host,
       port,
       database,
-      tokens,
+      tokens: parseTokens(tokensText),
       ...(tokensFile === undefined ? {} : {tokensFile}),
       ...(cert !== undefined && key !== undefined ? {tls: {certFile: cert, keyFile: key}} : {}),
       ...(flags.auth ? {auth: flags.auth as 'required'} : {}),
       ...(flags['redis-url'] ? {brokerUrl: flags['redis-url']} : {}),
       ...(flags['redis-public-url'] ? {brokerPublicUrl: flags['redis-public-url']} : {}),
       parallelTasks: parseParallelTasks(flags['parallel-tasks'] ?? []),
+      maxRequests: flags['max-requests'],
+      maxStreams: flags['max-streams'],
       maxTaskOutput: flags['max-task-output'] * 1024 ** 2,
       exclusive: true,
       version: this.config.version,
@@ -128,6 +151,7 @@ export default class Serve extends BaseCommand {
     })
     const isLocalOnly = isLoopback(flags.host) && publicUrl === undefined
     await this.#greet(plane, {log, config, database, tokensFile, isOff: flags.auth === 'off', isLocalOnly})
+    if (flags.auth === 'stream-only' && !isLocalOnly) log(streamOnly, 'warn')
     if (hasSameLogin(flags['redis-url'], flags['redis-public-url'])) log(sharedLogin, 'warn')
     const files = [cert, key, tokensFile].filter((file) => file !== undefined)
     await new Promise<void>((resolve) => {
@@ -158,7 +182,7 @@ export default class Serve extends BaseCommand {
       this.logToStderr(serveGuide({version, addresses, isLocalOnly, database, tokens, tokensFile}))
     }
 
-    if (tokens.length === 0) log(noToken, 'warn')
+    if (tokens.length === 0) log(isLocalOnly ? noToken : noTokenFromElsewhere, 'warn')
     this.log(plane.url)
   }
 
@@ -191,6 +215,10 @@ type Greeting = {
 
 const noToken =
   'No token is required. Any program on this machine can make the workers run any task. Set A2A_AUTH_TOKENS=name:token to require a token.'
+const noTokenFromElsewhere =
+  'No token is required, and --public-url says that other machines reach this control plane. Whoever reaches it may read all prompts, output and sessions, and make the workers run any task. Set A2A_AUTH_TOKENS=name:token and omit --auth off, unless the proxy in front asks for a login.'
+const streamOnly =
+  'With --auth stream-only a token is required only for the task stream, claims and exports. Whoever reaches this control plane may read all prompts, output and sessions, create and cancel tasks, and so make the workers run any task. Use it in a network that only trusted programs can reach, or give each worker a token of its own and use --auth required.'
 const sharedLogin =
   '--redis-public-url has the login of --redis-url, so every worker can change what is in Redis. Give workers a Redis user that may only subscribe: see Redis in the README.'
 

@@ -3,6 +3,7 @@ import {BaseCommand, type Context} from '../base-command.ts'
 import {loadDashboard, hasTerminal, surviveTerminalLoss} from '../terminal-dashboard.ts'
 import {settingFlags} from '../flags.ts'
 import {systemFile} from '../lib/config/file.ts'
+import {authToken} from '../lib/config/token.ts'
 import {configError} from '../lib/core/errors.ts'
 import {isNotifyService} from '../lib/service/manager.ts'
 
@@ -61,6 +62,8 @@ export default class Start extends BaseCommand {
       import('../lib/daemon/local-start.ts'),
     ])
     const place = {env: process.env, stateDir: context.stateDir, directory: this.directory}
+    // the worker warns itself, in its log
+    if (!isLocal && authToken(context.config) !== undefined) await this.checkPlainHttp(context, {isQuiet: true})
     const local = isLocal ? await planLocalStart(context, place) : undefined
     const configOf = (settings: Context) => {
       const config = local?.withCodebases(settings) ?? settings.config

@@ -101,6 +101,27 @@ test('serve --log-level warn is silent while all is well, and --log-format json 
   expect((await stop(quiet.running)).stderr).toMatch(/^\S+ WARN +No token is required.*\n$/)
 })
 
+test('--auth stream-only and off say at each start what they leave open to other machines', async () => {
+  await using shop = openWorkshop()
+  const reachable = ['--public-url', 'https://plane.example']
+  const open = await serve(shop, ['--auth', 'off', ...reachable])
+  await says(open.running, /WARN +No token is required, .*Whoever reaches it may read all prompts, output and sessions/)
+  await stop(open.running)
+  const env = {A2A_AUTH_TOKENS: 'me:a-long-enough-secret'}
+  for (let i = 0; i < 2; i++) {
+    const half = await serve(shop, ['--auth', 'stream-only', ...reachable], env)
+    await says(
+      half.running,
+      /WARN +With --auth stream-only .* may read all prompts, output and sessions, create and cancel/,
+    )
+    await stop(half.running)
+  }
+  const local = await serve(shop, ['--auth', 'stream-only'], env)
+  expect((await stop(local.running)).stderr).not.toContain('WARN')
+  const closed = await serve(shop, reachable, env)
+  expect((await stop(closed.running)).stderr).not.toContain('WARN')
+})
+
 test('the control plane of start leaves the log of tasks to the worker', async () => {
   await using shop = openWorkshop()
   const tree = repository(join(shop.path, 'p'))

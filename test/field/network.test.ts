@@ -16,7 +16,7 @@ const password = 'pass@word1'
 const login = `me:${encodeURIComponent(password)}`
 
 /** The address of a control plane by a name that only the proxy can resolve. */
-const behindProxy = (url: string) => url.replace('127.0.0.1', 'plane.test')
+const behindProxy = (url: string) => url.replace('127.0.0.1', 'plane.internal')
 
 /** A scratch folder whose commands have this token and this environment. */
 const openOffice = (env: Record<string, string>) =>
@@ -58,7 +58,7 @@ test('worker, client and doctor reach a server through a proxy with a login, str
 
 test('worker and client reach an HTTPS server through a tunnel of the proxy', async () => {
   await using shop = openOffice({})
-  const {cert, key} = makeCertificate(shop.path, 'plane', {subject: 'DNS:plane.test'})
+  const {cert, key} = makeCertificate(shop.path, 'plane', {subject: 'DNS:plane.internal'})
   await using plane = await startPlane({tokens, tls: {certFile: cert, keyFile: key}})
   await using proxy = await startForwardProxy({login})
   const server = behindProxy(plane.url)
@@ -129,9 +129,12 @@ test('a proxy that wants a login, a dead proxy and a dead server behind a proxy 
   const dead = await freePort()
   const ask = async (scheme: string, url: string) => {
     const env = {...shop.env, A2A_PROXY: url}
-    const {code, stdout} = await shop.cli(['workers', 'list', '--json', '--server', `${scheme}://plane.test:${dead}`], {
-      env,
-    })
+    const {code, stdout} = await shop.cli(
+      ['workers', 'list', '--json', '--server', `${scheme}://plane.internal:${dead}`],
+      {
+        env,
+      },
+    )
     const {error} = JSON.parse(stdout) as {error: {code: string; message: string; suggestions: string[]}}
     return {exit: code, code: error.code, text: [error.message, ...error.suggestions].join(' ')}
   }

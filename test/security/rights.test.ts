@@ -88,7 +88,7 @@ const table: Record<string, string> = {
 
 /** Everything of the other worker that a person could read contains this. */
 const secret = 'of-the-other'
-const tokens = parseTokens('me:adm, ci/client:cli, mine/worker:mine, theirs/worker:theirs, spare/worker:spare')
+const tokens = parseTokens('me:admin, ci/client:client, mine/worker:mine, theirs/worker:theirs, spare/worker:spare')
 
 type Things = {worker: string; codebase: string; task: string; session: string}
 const unknown: Things = {worker: 'nobody', codebase: 'nothing', task: 'nothing', session: 'nothing'}
@@ -96,7 +96,7 @@ const unknown: Things = {worker: 'nobody', codebase: 'nothing', task: 'nothing',
 /** A control plane with two workers. Each has a codebase with a session, a running task with output, and a stream. */
 async function twoWorkers() {
   const plane = await startPlane({tokens})
-  const admin = new Api(plane.url, 'adm')
+  const admin = new Api(plane.url, 'admin')
   const setUp = async (token: string, worker: string, mark: string): Promise<Things> => {
     const api = new Api(plane.url, token)
     await api.registerOwn(worker, {name: mark, models: [{id: `p/${mark}`}]})
@@ -170,8 +170,8 @@ test.each(all)(
     const stranger = await call(undefined, foreign)
     const unbound = [await call('spare', foreign), await call('spare', unknown)]
     const bound = [await call('mine', own), await call('mine', foreign), await call('mine', unknown)]
-    const client = await call('cli', foreign)
-    const admin = await call('adm', foreign)
+    const client = await call('client', foreign)
+    const admin = await call('admin', foreign)
 
     const line = (answers: {answer: string}[]) => answers.map(({answer}) => answer).join(' ')
     const wanted = table[`${verb} ${route}`]

@@ -7,14 +7,16 @@ import {Api} from '../server/support/api.ts'
 import {Listener, openStream} from '../server/support/events.ts'
 import {scratch, startPlane} from '../server/support/plane.ts'
 
-const tokens = parseTokens('me:adm, a/worker=A:ta, b/worker=B:tb, spare/worker:ts, other/worker:to')
+const tokens = parseTokens(
+  'me:token-of-the-admin, a/worker=A:token-of-worker-a, b/worker=B:token-of-worker-b, spare/worker:token-of-worker-s, other/worker:token-of-worker-o',
+)
 const machine = {name: 'same', hostname: 'box'}
 
 /** Workers A and B, each with a token, a codebase and a waiting task. A second task of B runs and has output. */
 async function twoWorkers(options: Partial<ControlPlaneOptions> = {}) {
   const plane = await startPlane({tokens, ...options})
   const of = (token: string) => new Api(plane.url, token)
-  const [admin, a, b] = [of('adm'), of('ta'), of('tb')]
+  const [admin, a, b] = [of('token-of-the-admin'), of('token-of-worker-a'), of('token-of-worker-b')]
   await a.registerOwn('A', {machine_id: 'ma'})
   await b.registerOwn('B', {machine_id: 'mb'})
   const own = await a.codebase('A', '/a')
@@ -120,7 +122,7 @@ test("a stream is offered tasks of the worker's own codebases only, whatever it 
 test("an unused worker's token does not take the id of another worker", async () => {
   await using at = await twoWorkers()
   const {of, admin} = at
-  const spare = of('ts')
+  const spare = of('token-of-worker-s')
   expect((await spare.registerOwn('B')).body.detail).toContain(
     'Worker B belongs to another token. To replace that one by "spare" remove it,',
   )
@@ -128,7 +130,7 @@ test("an unused worker's token does not take the id of another worker", async ()
   await using stream = await openStream(spare, 'B')
   expect(stream.response.status).toBe(403)
 
-  expect((await of('to').registerOwn('C', {machine_id: 'mc'})).status).toBe(200)
+  expect((await of('token-of-worker-o').registerOwn('C', {machine_id: 'mc'})).status).toBe(200)
   expect((await spare.registerOwn('C', {machine_id: 'mc'})).body.detail).toContain(
     'or let both name the worker: NAME/worker=C:TOKEN',
   )
@@ -149,11 +151,11 @@ test('a new token takes the place of a removed one, and a worker that the config
     await using plane = await startPlane({database, tokens: parseTokens(configured)})
     return (await new Api(plane.url, token).registerOwn('W', {machine_id: 'm'})).status
   }
-  expect(await register('box/worker:old', 'old')).toBe(200)
-  expect(await register('box/worker:old,new/worker:new', 'new')).toBe(403)
-  expect(await register('box/worker:new', 'new')).toBe(200)
-  expect(await register('box/worker:new,w/worker=W:own', 'new')).toBe(403)
-  expect(await register('box/worker:new,w/worker=W:own', 'own')).toBe(200)
+  expect(await register('box/worker:old-token', 'old-token')).toBe(200)
+  expect(await register('box/worker:old-token,new/worker:new-token', 'new-token')).toBe(403)
+  expect(await register('box/worker:new-token', 'new-token')).toBe(200)
+  expect(await register('box/worker:new-token,w/worker=W:own-token', 'new-token')).toBe(403)
+  expect(await register('box/worker:new-token,w/worker=W:own-token', 'own-token')).toBe(200)
 })
 
 test("a worker inherits nothing by another's name and host, with a token of its own or without one", async () => {
@@ -163,10 +165,10 @@ test("a worker inherits nothing by another's name and host, with a token of its 
   await b.register('B', {machine_id: 'mb'}) // as the existing worker, whose namesakes inherit from it
   await b.post('unregister', {worker: 'B'})
   await a.register('A', {...machine, name: 'B'})
-  await of('ts').register('S', {...machine, name: 'B', machine_id: 'mb'})
+  await of('token-of-worker-s').register('S', {...machine, name: 'B', machine_id: 'mb'})
   const heirs = [
     [a, 'A'],
-    [of('ts'), 'S'],
+    [of('token-of-worker-s'), 'S'],
   ] as const
   for (const [api, id] of heirs) {
     const taken = await api.codebase(id, '/b')
@@ -192,15 +194,15 @@ test('rights are checked before a body is read', async () => {
     return status
   }
   const onTask = {task: running.id}
-  expect(await answers('ta', 'PUT', pathTo('taskStatus', onTask))).toBe(409)
-  expect(await answers('ta', 'POST', pathTo('taskOutput', onTask))).toBe(409)
-  expect(await answers('ta', 'POST', pathTo('codebaseTasks', {codebase: foreign}))).toBe(403)
-  expect(await answers('ta', 'POST', pathTo('sessionsSync', {codebase: foreign}))).toBe(403)
-  expect(await answers('ta', 'POST', pathTo('heartbeat', {worker: 'B'}))).toBe(403)
-  expect(await answers('ta', 'POST', pathTo('claim', {}, {worker_id: 'B'}))).toBe(403)
-  expect(await answers('ts', 'PUT', pathTo('taskStatus', onTask))).toBe(403)
+  expect(await answers('token-of-worker-a', 'PUT', pathTo('taskStatus', onTask))).toBe(409)
+  expect(await answers('token-of-worker-a', 'POST', pathTo('taskOutput', onTask))).toBe(409)
+  expect(await answers('token-of-worker-a', 'POST', pathTo('codebaseTasks', {codebase: foreign}))).toBe(403)
+  expect(await answers('token-of-worker-a', 'POST', pathTo('sessionsSync', {codebase: foreign}))).toBe(403)
+  expect(await answers('token-of-worker-a', 'POST', pathTo('heartbeat', {worker: 'B'}))).toBe(403)
+  expect(await answers('token-of-worker-a', 'POST', pathTo('claim', {}, {worker_id: 'B'}))).toBe(403)
+  expect(await answers('token-of-worker-s', 'PUT', pathTo('taskStatus', onTask))).toBe(403)
   expect((await a.heartbeat('A', [])).status).toBe(200)
-  expect((await of('ts').registerOwn('S')).status).toBe(200)
+  expect((await of('token-of-worker-s').registerOwn('S')).status).toBe(200)
 })
 
 test("an existing worker's poll, which names no worker, is answered with what its token's worker may take", async () => {
@@ -225,7 +227,7 @@ test("an existing worker's poll, which names no worker, is answered with what it
 
 test('our client understands a refusal that comes before it has sent a long body', async () => {
   await using at = await twoWorkers()
-  await using client = new ControlPlaneClient({baseUrl: at.plane.url, token: 'ta'})
+  await using client = new ControlPlaneClient({baseUrl: at.plane.url, token: 'token-of-worker-a'})
   const bytes = Buffer.alloc(3_500_000, 'x')
   for (let tries = 0; tries < 20; tries++) {
     const sent = client.postRawOutput(at.running.id, bytes, {
@@ -252,6 +254,6 @@ test("a worker with an admin's token works as before, and the log warns of it on
   expect(stream.response.status).toBe(200)
 
   await using open = await startPlane({tokens, auth: 'stream-only', ...note})
-  await new Api(open.url, 'adm').register('py')
+  await new Api(open.url, 'token-of-the-admin').register('py')
   expect(log).toHaveLength(1)
 })

@@ -40,10 +40,20 @@ export default class ConfigSet extends BaseCommand {
       import('../../lib/config/read-setting.ts'),
     ])
     const {key, value} = readSetting(args.key, given, this.directory, process.env)
+    if (key === 'server_url' && typeof value === 'string') await this.#checkServer(value, flags.insecure)
     const config = openUserConfig(process.env)
     const changed = config.set(key, value)
     this.log(changed ? `Wrote ${key} to ${config.file}.${reloadHint(key)}` : `${config.file} is unchanged.`)
     return {key, file: config.file, changed}
+  }
+
+  /** A server that is configured already, or named here with --insecure, is accepted. Throws ExpectedError (78). */
+  async #checkServer(server: string, isInsecure: boolean): Promise<void> {
+    const [{refusePlainHttp}, {config}] = await Promise.all([
+      import('../../lib/config/plain-http.ts'),
+      this.loadSettings({}),
+    ])
+    if (!isInsecure && !config.insecure && config.server_url !== server) refusePlainHttp(server)
   }
 
   async #readSecret(name: string): Promise<string> {

@@ -1,5 +1,6 @@
 import {Args, Flags} from '@oclif/core'
 import {BaseCommand} from '../../base-command.ts'
+import {showHidden} from '../../lib/core/hidden-characters.ts'
 import {exitCodes} from '../../lib/core/errors.ts'
 import type {OutputChunk} from '../../lib/protocol/schemas.ts'
 
@@ -14,7 +15,7 @@ export default class TasksOutput extends BaseCommand {
   static override args = {task: Args.string({description: 'Task id, or its beginning', required: true})}
   static override flags = {
     follow: Flags.boolean({summary: 'Continue until the task ends, and exit by its outcome'}),
-    raw: Flags.boolean({summary: "Print OpenCode's events unchanged"}),
+    raw: Flags.boolean({summary: "Print OpenCode's events unchanged (on a terminal, hidden characters as codes)"}),
   }
 
   async run(): Promise<{outputs: OutputChunk[]}> {
@@ -29,7 +30,8 @@ export default class TasksOutput extends BaseCommand {
     const view = new OutputView((text) => this.log(text))
     const take = (chunk: OutputChunk) => {
       if (this.jsonEnabled()) outputs.push(chunk)
-      else if (flags.raw) process.stdout.write(chunk.output)
+      else if (flags.raw)
+        process.stdout.write(process.stdout.isTTY ? showHidden(chunk.output, {kept: '\n'}) : chunk.output)
       else view.add(chunk)
     }
     const task = await withTaskId(client, args.task, (id) => client.task(id))

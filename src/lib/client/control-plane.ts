@@ -1,6 +1,6 @@
 import * as v from 'valibot'
 import {modelListSchema} from '../protocol/model-schemas.ts'
-import {pathTo} from '../protocol/routes.ts'
+import {pathTo, type Route} from '../protocol/routes.ts'
 import {jsonWithBytes, type BodyMemory} from './json-bytes.ts'
 import * as wire from '../protocol/schemas.ts'
 import {sessionListSchema, type Session} from '../protocol/session-schemas.ts'
@@ -12,6 +12,9 @@ export type OutputPosition = {workerId: string; attempt: number; offset: number;
 
 /** `memory` is for the body of the request. */
 export type OutputText = {bytes: Buffer; memory: BodyMemory}
+
+/** A server must not be able to keep a command reading for ever. */
+const maxPages = 1000
 
 /** One method per endpoint. All throw RefusedError if the server refuses, and UnreachableError if it does not answer. */
 export class ControlPlaneClient implements AsyncDisposable {
@@ -94,16 +97,15 @@ export class ControlPlaneClient implements AsyncDisposable {
     })
   }
 
-  workers(signal?: Signal): Promise<wire.Worker[]> {
-    return this.http.call(wire.workerListSchema, {what: 'Cannot list workers', path: pathTo('workers'), signal})
+  async workers(signal?: Signal): Promise<wire.Worker[]> {
+    const pages = await this.#pages('workers', wire.workerListSchema, 'Cannot list workers', signal)
+    return pages.flat()
   }
 
-  monitorWorkers(signal?: Signal) {
-    return this.http.call(wire.monitorWorkersSchema, {
-      what: 'Cannot list workers',
-      path: pathTo('monitorWorkers'),
-      signal,
-    })
+  /** All workers, unregistered ones included. */
+  async monitorWorkers(signal?: Signal): Promise<wire.MonitorWorker[]> {
+    const pages = await this.#pages('monitorWorkers', wire.monitorWorkersSchema, 'Cannot list workers', signal)
+    return pages.flatMap(({workers}) => workers)
   }
 
   /** Whether the server knows an open stream of this worker. Undefined if the server does not say. */
@@ -126,14 +128,15 @@ export class ControlPlaneClient implements AsyncDisposable {
 
   /** Workers with an open task stream. */
   async connectedWorkers(signal?: Signal) {
-    const what = 'Cannot list open task streams'
-    return (await this.http.call(wire.connectedWorkersSchema, {what, path: pathTo('connected'), signal})).workers
+    const pages = await this.#pages('connected', wire.connectedWorkersSchema, 'Cannot list open task streams', signal)
+    return pages.flatMap(({workers}) => workers)
   }
 
   // ----------------------------------------------------------------------------------------------- codebases
 
-  codebases(signal?: Signal): Promise<wire.Codebase[]> {
-    return this.http.call(wire.codebaseListSchema, {what: 'Cannot list codebases', path: pathTo('codebases'), signal})
+  async codebases(signal?: Signal): Promise<wire.Codebase[]> {
+    const pages = await this.#pages('codebases', wire.codebaseListSchema, 'Cannot list codebases', signal)
+    return pages.flat()
   }
 
   registerCodebase(codebase: wire.RegisterCodebase, signal?: Signal): Promise<wire.Codebase> {
@@ -168,8 +171,33 @@ export class ControlPlaneClient implements AsyncDisposable {
   }
 
   /** The models of all workers, each once. */
-  models(signal?: Signal) {
-    return this.http.call(modelListSchema, {what: 'Cannot list models', path: pathTo('models'), signal})
+  async models(signal?: Signal) {
+    const pages = await this.#pages('models', modelListSchema, 'Cannot list models', signal)
+    const [{default: used = null, reason = null} = {}] = pages
+    return {models: pages.flatMap(({models}) => models), default: used, reason}
+  }
+
+  /** Reads a list to its end. Our control plane divides long ones into pages; the existing server has one page. */
+  async #pages<const S extends v.GenericSchema<unknown, unknown>>(
+    route: Route,
+    schema: S,
+    what: string,
+    signal: Signal,
+  ): Promise<v.InferOutput<S>[]> {
+    const pages: v.InferOutput<S>[] = []
+    for (let cursor: string | undefined; pages.length < maxPages;) {
+      const {value, headers} = await this.http.callWithHeaders(schema, {
+        what,
+        path: pathTo(route, {}, {cursor}),
+        signal,
+      })
+      pages.push(value)
+      const next = headers['x-next-cursor']
+      if (typeof next !== 'string' || next === cursor) break
+      cursor = next
+    }
+
+    return pages
   }
 
   // ------------------------------------------------------------------------------------------------ sessions

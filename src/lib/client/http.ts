@@ -1,3 +1,4 @@
+import {setTimeout as sleep} from 'node:timers/promises'
 import type {Dispatcher} from 'undici'
 import * as v from 'valibot'
 import {ExpectedError, messageOf} from '../core/errors.ts'
@@ -65,10 +66,22 @@ function refusal(answer: Refusal): ConstructorParameters<typeof ExpectedError>[1
       exit: 'refused',
       suggestions: ['Set the right token: A2A_AUTH_TOKEN, or auth_token or auth_token_file in the configuration.'],
     }
-  if (status === 429 || status >= 500)
-    return {code: 'SERVER_ERROR', exit: 'temporary', suggestions: ['Try again later.']}
+  if (status === 429)
+    return {
+      code: 'TOO_MANY_REQUESTS',
+      exit: 'temporary',
+      suggestions: ['Wait and try again. The limits are those of the control plane: see --max-requests of `serve`.'],
+    }
+  if (status >= 500) return {code: 'SERVER_ERROR', exit: 'temporary', suggestions: ['Try again later.']}
   return {code: 'REFUSED', exit: 'failed'}
 }
+
+/** Longer waits are not obeyed: a server must not be able to stop a worker for hours. */
+const maxRetryAfterMs = 60_000
+
+/** How long the server asks to wait before the next try (`Retry-After`), at most a minute. 0 if it does not ask. */
+export const retryAfterMs = (error: unknown): number =>
+  error instanceof RefusedError ? Math.min((error.retryAfter ?? 0) * 1000, maxRetryAfterMs) : 0
 
 /** Whether another try may succeed. Network faults, overload and server errors pass; a bad request does not. */
 export const isTransient = (error: unknown): boolean =>
@@ -179,6 +192,13 @@ export class HttpClient implements AsyncDisposable {
     schema: S,
     call: Call,
   ): Promise<{value: v.InferOutput<S>; headers: Record<string, string | string[] | undefined>}> {
+    return await patiently(call.signal, () => this.#callOnce(schema, call))
+  }
+
+  async #callOnce<const S extends v.GenericSchema<unknown, unknown>>(
+    schema: S,
+    call: Call,
+  ): Promise<{value: v.InferOutput<S>; headers: Record<string, string | string[] | undefined>}> {
     this.#checkMissingRoute(call)
     using op = requestSignal(call.signal, call.timeoutMs ?? 30_000)
     const {status, headers, text} = await this.#exchange(call, op.signal)
@@ -197,7 +217,11 @@ export class HttpClient implements AsyncDisposable {
   }
 
   /** Opens a stream. Resolves with the body once the server answered 200 with events. Throws as `call` does. */
-  async open(call: Call & {silenceMs: number; signal: AbortSignal}): Promise<AsyncIterable<Uint8Array>> {
+  open(call: Call & {silenceMs: number; signal: AbortSignal}): Promise<AsyncIterable<Uint8Array>> {
+    return patiently(call.signal, () => this.#openOnce(call))
+  }
+
+  async #openOnce(call: Call & {silenceMs: number; signal: AbortSignal}): Promise<AsyncIterable<Uint8Array>> {
     try {
       const response = await request(this.#dispatcher, {
         ...this.#target(call),
@@ -337,6 +361,25 @@ export class HttpClient implements AsyncDisposable {
       ...(Number.isFinite(retryAfter) && retryAfter >= 0 ? {retryAfter} : {}),
       ...(parsed.success && parsed.output.next !== undefined ? {next: parsed.output.next} : {}),
     })
+  }
+}
+
+const maxPatienceMs = 5000
+const maxPatientTries = 4
+
+/**
+ * Repeats a request that was refused for its rate (429), if the server asks for a short wait: such a request had no
+ * effect. The jitter keeps clients that were refused together from returning together.
+ */
+async function patiently<T>(signal: AbortSignal | undefined, step: () => Promise<T>): Promise<T> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await step()
+    } catch (error) {
+      const waitMs = error instanceof RefusedError && error.status === 429 ? retryAfterMs(error) : 0
+      if (waitMs === 0 || waitMs > maxPatienceMs || tries >= maxPatientTries) throw error
+      await sleep(waitMs * (1 + Math.random() / 4), undefined, {signal})
+    }
   }
 }
 

@@ -9,7 +9,7 @@ const activeMs = 45_000
 /** Lists workers with their state. On a server without the monitor route (the existing one) it combines other lists. */
 export async function listWorkers(client: ControlPlaneClient, now: number): Promise<MonitorWorker[]> {
   try {
-    return (await client.monitorWorkers()).workers
+    return await client.monitorWorkers()
   } catch (error) {
     if (!isNotFound(error)) throw error
   }

@@ -1,6 +1,6 @@
 import type {Clock} from '../core/clock.ts'
 import {fullJitter} from '../core/loop.ts'
-import {isTransient, isUnauthorized, RefusedError} from './http.ts'
+import {isTransient, isUnauthorized, retryAfterMs} from './http.ts'
 
 export type AcknowledgeOptions = {
   signal: AbortSignal
@@ -25,11 +25,7 @@ export async function untilAcknowledged<T>(step: () => Promise<T>, options: Ackn
       return await step()
     } catch (error) {
       if (options.signal.aborted || (!isTransient(error) && !isUnauthorized(error))) throw error
-      const retryAfter = error instanceof RefusedError ? error.retryAfter : undefined
-      const delay =
-        retryAfter === undefined
-          ? (isUnauthorized(error) ? slow : quick)(failures)
-          : Math.min(retryAfter * 1000, 60_000)
+      const delay = retryAfterMs(error) || (isUnauthorized(error) ? slow : quick)(failures)
       options.onFailure({error, failures, delay})
       const early = isUnauthorized(error) ? AbortSignal.any([options.signal, renewed]) : options.signal
       await options.clock.sleep(delay, early)

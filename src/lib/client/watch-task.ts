@@ -6,7 +6,7 @@ import {parseJson} from '../protocol/parse.ts'
 import {isFinal, outputChunkSchema, type OutputChunk, type Task} from '../protocol/schemas.ts'
 import {readEvents} from '../protocol/sse.ts'
 import type {ControlPlaneClient} from './control-plane.ts'
-import {isTransient} from './http.ts'
+import {isTransient, retryAfterMs} from './http.ts'
 import {readOutput} from './read-output.ts'
 
 export type WatchOptions = {
@@ -49,7 +49,7 @@ export async function watchTask(taskId: string, options: WatchOptions): Promise<
       if (signal.aborted || !isTransient(error)) throw error
       troubles += 1
       if (troubles === 1) onTrouble?.(messageOf(error))
-      await clock.sleep(Math.min(pollMs * troubles, 5000), signal)
+      await clock.sleep(Math.max(Math.min(pollMs * troubles, 5000), retryAfterMs(error)), signal)
       signal.throwIfAborted()
     }
   }

@@ -138,6 +138,13 @@ export function formerWorkers(stateDir: string, defaultFor: string | null): {nam
   return {names, copied}
 }
 
+/** Whether a worker of this state directory has worked for a server, other than the control plane of this machine. */
+export const hasServerWorker = (stateDir: string): boolean =>
+  namesIn(join(stateDir, 'workers')).some((name) => {
+    const stored = readIdentity(stateDir, name)
+    return stored !== undefined && stored.default_for !== localScope
+  })
+
 /** An earlier version did not store where the name came from. With a directory in the name it cannot be told. */
 const isDefaultName = ({machine, default_for: stored}: Stored, defaultFor: string | null) =>
   machine === undefined ? defaultFor === null : stored === defaultFor

@@ -41,6 +41,12 @@ export const settings = {
       'HTTP proxy on the way to the control plane, or none (default: HTTPS_PROXY or HTTP_PROXY, except for NO_PROXY); never used for loopback',
     secret: true,
   },
+  insecure: {
+    type: 'boolean',
+    description: 'Send the token to a public address even without encryption (http://)',
+    flag: 'insecure',
+    default: false,
+  },
   worker_name: {type: 'string', description: 'Name of this worker', flag: 'name', char: 'n'},
   worker_id: {
     type: 'string',
@@ -261,6 +267,11 @@ export const settings = {
     description: 'Redis whose announcements wake the worker (default: the URL that the server announces)',
     flag: 'redis-url',
     secret: true,
+  },
+  redis_hosts: {
+    type: 'list',
+    description: 'Hosts whose Redis the server may name to its workers, besides its own host',
+    default: [],
   },
   opencode_storage_path: {
     type: 'path',

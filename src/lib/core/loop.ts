@@ -6,7 +6,7 @@ export type LoopOptions = {
   /** Pause after a successful step, in ms. A function is called each time. */
   interval: number | (() => number)
   /** Pause after the n-th consecutive failure (n from 1), in ms. */
-  delay: (failures: number) => number
+  delay: (failures: number, error: unknown) => number
   /** Whether a failure ends the loop, which then rejects with it. Default: no failure does. */
   isFatal?: (error: unknown) => boolean
   onFailure?: (failure: {error: unknown; failures: number; delay: number}) => void
@@ -26,7 +26,7 @@ export async function loop(step: (signal: AbortSignal) => Promise<void>, options
       if (signal.aborted) return
       if (options.isFatal?.(error)) throw error
       failures += 1
-      pause = options.delay(failures)
+      pause = options.delay(failures, error)
       options.onFailure?.({error, failures, delay: pause})
     }
 

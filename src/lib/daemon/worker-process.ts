@@ -4,7 +4,9 @@ import {nameOf} from '../client/network-problem.ts'
 import type {Environment} from '../config/file.ts'
 import {globalCodebasePath} from '../config/global-codebase.ts'
 import {readLocalControlPlane} from '../config/local-control-plane.ts'
+import {repairModes, repairText} from '../config/repair-modes.ts'
 import type {Config} from '../config/settings.ts'
+import {exposureOf, exposureText} from '../config/plain-http.ts'
 import {proxyFor} from '../config/proxy.ts'
 import {authToken} from '../config/token.ts'
 import {socketMode, socketPath} from '../control/socket-path.ts'
@@ -13,7 +15,6 @@ import {Cleanup} from '../core/cleanup.ts'
 import {systemClock} from '../core/clock.ts'
 import {compactHeap} from '../core/compact-heap.ts'
 import {exitCodes} from '../core/errors.ts'
-import {isLoopback} from '../core/loopback.ts'
 import {onHangup, onTermination, StopLadder, type StopStep} from '../core/signals.ts'
 import {EventBus} from '../events/bus.ts'
 import {logReporter} from '../events/log-reporter.ts'
@@ -89,6 +90,7 @@ async function runProcess(options: WorkerProcessOptions, ladder: StopLadder): Pr
   const {config, stateDir, version} = options
   const clock = systemClock
   const {scope, env} = options
+  const repaired = repairModes(stateDir)
   const {name, workerId, notice} = await identifyWorker({config, stateDir, env, scope})
   const bus = new EventBus(clock)
   const store = createViewStore(config, name, clock.now())
@@ -103,6 +105,7 @@ async function runProcess(options: WorkerProcessOptions, ladder: StopLadder): Pr
   const reloader = new Reloader()
   using _hangup = onHangup({reload: reloader.request, leave: drain})
   if (notice !== undefined) bus.emit({type: 'notice', level: 'warn', text: notice})
+  if (repaired.length > 0) bus.emit({type: 'notice', level: 'warn', text: repairText(repaired)})
   for (const text of options.notices) bus.emit({type: 'notice', level: 'info', text})
   await using stack = new Cleanup()
   stack.defer(() => display.close())
@@ -214,14 +217,8 @@ const usesLocalControlPlane = ({isLocal, config}: WorkerProcessOptions) => isLoc
 async function connectControlPlane(options: WorkerProcessOptions, bus: EventBus, stack: Cleanup) {
   const {config, stateDir, version} = options
   if (!usesLocalControlPlane(options) && config.server_url !== undefined) {
-    const url = new URL(config.server_url)
-    const isUnencrypted = url.protocol === 'http:' && !isLoopback(url.hostname)
-    if (isUnencrypted)
-      bus.emit({
-        type: 'notice',
-        level: 'warn',
-        text: `${config.server_url} is not encrypted: others on the network can read token, prompts and output`,
-      })
+    if (exposureOf(config.server_url) !== 'none')
+      bus.emit({type: 'notice', level: 'warn', text: exposureText(config.server_url)})
     const proxy = proxyFor(config.server_url, {setting: config.proxy, env: options.env})
     if (proxy) bus.emit({type: 'notice', level: 'info', text: `The server is reached through ${nameOf(proxy)}`})
     return {baseUrl: config.server_url, token: authToken(config), proxy}

@@ -1,5 +1,6 @@
 import {fstatSync} from 'node:fs'
 import {isoTime} from '../core/clock.ts'
+import {escapeHidden, showHidden} from '../core/hidden-characters.ts'
 import {logLevels, type LogLevel, type LogLine} from './log-line.ts'
 
 export type LogOptions = {
@@ -47,7 +48,7 @@ async function jsonWriter(write: LogOptions['write']): Promise<LogWriter> {
   const {pino} = await import('pino')
   const logger = pino(
     {base: null, level: 'trace', timestamp: false, formatters: {level: (label) => ({level: label})}},
-    {write},
+    {write: (json: string) => write(escapeHidden(json))},
   )
   return (line, at, fields) => logger[line.level]({time: isoTime(at), ...fields}, line.text)
 }
@@ -55,6 +56,5 @@ async function jsonWriter(write: LogOptions['write']): Promise<LogWriter> {
 /** Each line of a task begins with the complete task id, so that a search finds it. */
 const prefixed = ({text, taskId}: LogLine) => `${taskId ? `[${taskId}] ` : ''}${plain(text)}`
 
-/** Returns one line without control characters. Output of an agent must not forge log lines or move the cursor. */
-// oxlint-disable-next-line no-control-regex -- control characters are the point
-const plain = (text: string) => text.replaceAll(/\s*\r?\n\s*/g, ' ⏎ ').replaceAll(/[\u0000-\u001f\u007f-\u009f]/g, ' ')
+/** One line with hidden characters as codes. Output of an agent must not forge log lines or move the cursor. */
+const plain = (text: string) => showHidden(text.replaceAll(/\s*\r?\n\s*/g, ' ⏎ ').replaceAll('\t', ' '))

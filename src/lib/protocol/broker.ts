@@ -2,7 +2,8 @@ import * as v from 'valibot'
 
 /**
  * Announcements of control planes over Redis pub/sub: `{type, data, timestamp}` on `events` and on `events:<type>`, as
- * the existing server's message broker sends them. A message only triggers a poll. The store is authoritative.
+ * the existing server's message broker sends them. Ours contain only ids; the existing server may send
+ * whole tasks. A message only triggers a poll. The store is authoritative.
  */
 export const brokerTypes = {available: 'task_available', created: 'task.created', cancelled: 'task.cancelled'} as const
 

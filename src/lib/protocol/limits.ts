@@ -16,8 +16,20 @@ export const limits = {
   object: 256 * KiB,
   /** Maximum number of entries of a list: capabilities, features, models, codebases. */
   listed: 1000,
+  /** Requests per second of a token or an address, unless the control plane is told otherwise. */
+  requests: 2000,
+  /** Open streams of a token or an address, unless the control plane is told otherwise. */
+  streams: 1000,
+  /** Open streams of a worker's token: it needs one, and its people some more. */
+  workerStreams: 50,
+  /** Codebases of one worker. */
+  codebases: 1000,
+  /** An answer with a list ends at about this size. The next page has the rest. */
+  page: 8 * MiB,
   /** A value of JSON may be nested this deep. */
   depth: 100,
+  /** Of a longer error, the start is stored: it is in lists and in events of all who follow the codebase. */
+  error: 64 * KiB,
   /** Maximum output per request. */
   outputBatch: 64 * KiB,
   /** Maximum stored output of one task, unless the control plane is told otherwise. */

@@ -2,13 +2,11 @@ import {Hono} from 'hono'
 import {getPath} from 'hono/utils/url'
 import {errorCode, messageOf} from '../core/errors.ts'
 import {routes} from '../protocol/routes.ts'
-import type {AuthGuard} from './http/auth.ts'
-import {openPaths} from './http/rights.ts'
 import {guardRoutes} from './guard.ts'
 import {codebaseRoutes} from './registry/codebase-routes.ts'
 import {databaseRoutes} from './sessions/database-routes.ts'
 import type {AppEnv} from './http/app-env.ts'
-import type {createCrossSiteGuard} from './http/cross-site.ts'
+import type {createGate} from './limits/gate.ts'
 import {healthRoutes} from './health-routes.ts'
 import {HttpError} from './http/http-error.ts'
 import {monitorRoutes} from './monitor/monitor-routes.ts'
@@ -36,18 +34,12 @@ const allRoutes = [
 ]
 
 /** Creates the HTTP application: guards, routes and error responses. */
-export function createApp(
-  parts: Parts,
-  authenticate: AuthGuard,
-  checkSite: ReturnType<typeof createCrossSiteGuard>,
-): Hono<AppEnv> {
-  const {log, commits} = parts
+export function createApp(parts: Parts, enter: ReturnType<typeof createGate>): Hono<AppEnv> {
+  const {log, commits, refusals} = parts
   const app = new Hono<AppEnv>({getPath: (request) => withoutTrailingSlash(getPath(request))})
 
   app.use(async (c, next) => {
-    const identity = authenticate(c.req.header('authorization'), c.req.path)
-    if (!identity && !openPaths.has(c.req.path)) checkSite((name) => c.req.header(name))
-    c.set('identity', identity)
+    enter(c)
     await next()
   })
 
@@ -70,13 +62,19 @@ export function createApp(
   })
 
   app.onError((error, c) => {
-    if (error instanceof HttpError) return c.json(error.body, error.status)
+    if (error instanceof HttpError) {
+      if (error.kind) refusals.count(error.kind, c.get('client').name)
+      return c.json(error.body, error.status, error.headers)
+    }
     if (errorCode(error) === 'ERR_SQLITE_ERROR') {
       log(`database: ${messageOf(error)}, at ${c.req.method} ${c.req.path}`, 'error')
       return c.json(cannotWrite.body, cannotWrite.status)
     }
     // the client has hung up while it sent its request: nobody waits for an answer
-    if (c.env.incoming.destroyed && errorCode(error) === 'ECONNRESET') return c.body(null, 400)
+    if (c.env.incoming.destroyed && errorCode(error) === 'ECONNRESET') {
+      refusals.count('hang-up', c.get('client').name)
+      return c.body(null, 400)
+    }
     log(`bug at ${c.req.method} ${c.req.path}: ${error.stack ?? error.message}`, 'error')
     return c.json({detail: 'Internal Server Error'}, 500)
   })

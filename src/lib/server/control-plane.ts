@@ -14,8 +14,14 @@ import {createApp} from './app.ts'
 import {logActivity, type Log} from './streams/activity-lines.ts'
 import {reachableAddresses} from './http/addresses.ts'
 import {readCredentials, type CredentialSources} from './credentials.ts'
-import type {AuthMode, Token} from './http/auth.ts'
-import {createAuthGuard} from './http/auth.ts'
+import {Connections, connectionLimits} from './limits/connections.ts'
+import {sourceOf} from './limits/clients.ts'
+import {createGate} from './limits/gate.ts'
+import {openFileLimit} from './limits/open-files.ts'
+import {OpenStreams} from './limits/open-streams.ts'
+import {Refusals} from './limits/refusals.ts'
+import type {AuthMode, HashedToken, Token} from './http/auth.ts'
+import {createAuthGuard, hashToken, tokenWarnings} from './http/auth.ts'
 import {Dispatch} from './dispatch/dispatch.ts'
 import {HttpError} from './http/http-error.ts'
 import {Hub} from './streams/hub.ts'
@@ -38,7 +44,9 @@ import {explainDatabase, walSync, migrate, openDatabase, shortenLog} from '../co
 import {sqliteStore} from './store/sqlite-store.ts'
 
 /** Without `tls` the control plane serves plain HTTP. */
-export type ControlPlaneOptions = CredentialSources & {
+export type ControlPlaneOptions = Omit<CredentialSources, 'tokens'> & {
+  /** Tokens in addition to those of the file. Only their hashes are kept. */
+  tokens?: readonly Token[]
   host: string
   /** 0 means any free port. */
   port: number
@@ -57,6 +65,10 @@ export type ControlPlaneOptions = CredentialSources & {
   retention?: Partial<Retention>
   /** Limit on the stored output of one task, in bytes. Default: 256 MiB. */
   maxTaskOutput?: number
+  /** Requests per second of a token, or of an address without one. 0: no limit. Default: 2000. */
+  maxRequests?: number
+  /** Open streams of a token, or of an address without one. Default: 1000. */
+  maxStreams?: number
   /** Tasks at once per working tree, of workers without leases. Default: 1. */
   parallelTasks?: ParallelTasks
   /** URL of the Redis on which tasks are announced. */
@@ -95,11 +107,13 @@ const defaults: Timings = {
   unstoppableMs: limits.unstoppable,
   instanceCheckMs: limits.instanceCheck,
   fullDiskMs: 30_000,
+  refusalLogMs: 60_000,
 }
 
 /** Starts a control plane and resolves when it listens. */
-export async function startControlPlane(options: ControlPlaneOptions): Promise<ControlPlane> {
-  const {tokens, tls} = readCredentials(options)
+export async function startControlPlane({tokens: given = [], ...options}: ControlPlaneOptions): Promise<ControlPlane> {
+  const sources = {...options, tokens: given.map(hashToken)}
+  const {tokens, tls} = readCredentials(sources)
   const {host, port, auth = tokens.length > 0 ? 'required' : 'off'} = options
   checkExposure(host, tokens, auth)
   const exclusive = options.exclusive ?? true
@@ -116,30 +130,42 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     const needsTokens = asksForTokens && auth === 'required'
     parts = assemble(database, {...options, asksForTokens, needsTokens}, await announcerOf(options), disk?.sync)
     let guard = createAuthGuard(tokens, auth)
+    const {log} = parts
+    const warnOf = (all: readonly HashedToken[]) => tokenWarnings(all).forEach((text) => log(text, 'warn'))
+    const {refusals} = parts
+    const connections = new Connections(connectionLimits(openFileLimit()), (address) =>
+      refusals.count('connections', sourceOf(address)),
+    )
+    const enter = createGate({
+      authenticate: (authorization, path) => guard(authorization, path),
+      checkSite: createCrossSiteGuard(host, {anyName: options.auth === 'off'}),
+      connections,
+      maxRequests: options.maxRequests ?? limits.requests,
+      clock: parts.clock,
+    })
     const server = createAdaptorServer({
-      fetch: createApp(
-        parts,
-        (authorization, path) => guard(authorization, path),
-        createCrossSiteGuard(host, {anyName: options.auth === 'off'}),
-      ).fetch,
+      fetch: createApp(parts, enter).fetch,
       overrideGlobalObjects: false, // the control plane may run inside a worker, whose `fetch` must not change
       // a client that sends its headers slowly, or never, holds a connection
       serverOptions: {headersTimeout: limits.headers, connectionsCheckingInterval: limits.headers / 4, ...tls},
       ...(tls ? {createServer: createSecureServer} : {}),
     }) as Server
+    connections.watch(server)
     server.keepAliveTimeout = 75_000 // longer than clients keep idle connections, so that clients close them
     await listen(server, host, port)
     const retention = {...defaultRetention, ...options.retention}
     const reload = () => {
-      const fresh = readCredentials(options)
+      const fresh = readCredentials(sources)
       if (fresh.tls) (server as unknown as SecureServer).setSecureContext(fresh.tls)
       guard = createAuthGuard(fresh.tokens, auth)
+      warnOf(fresh.tokens)
     }
     const bound = (server.address() as AddressInfo).port
     const known = reachableAddresses({host, port: bound, certificate: tls?.cert})
     const addresses = [...new Set(options.publicUrl === undefined ? known : [options.publicUrl, ...known])]
     parts.publicUrl ??= addresses[0]
-    const who = tokens.map(({token: _, ...about}) => about)
+    const who = tokens.map(({hash: _h, isShort: _s, ...about}) => about)
+    warnOf(tokens)
     return {
       ...running(server, {parts, closeStore, retention, host, scheme: tls ? 'https' : 'http'}),
       reload,
@@ -188,6 +214,8 @@ function assemble(
     shortenLog: () => shortenLog(database),
   })
   const parts: Parts = {
+    openStreams: new OpenStreams(options.maxStreams ?? limits.streams),
+    refusals: new Refusals((text) => log(text, 'warn'), timings.refusalLogMs),
     store,
     disk,
     maxTaskOutput: options.maxTaskOutput ?? limits.taskOutput,
@@ -257,6 +285,7 @@ function running(
     server.close()
     await commits.durable().catch(() => {})
     parts.monitor.close()
+    parts.refusals.close()
     parts.announcer.close()
     hub.closeAll()
     await new Promise(setImmediate) // lets responses to the last commits be sent

@@ -1,22 +1,22 @@
 import {readPrivateText} from '../config/token.ts'
 import {configError, messageOf} from '../core/errors.ts'
-import {parseTokens, type Token} from './http/auth.ts'
+import {hashToken, parseTokens, type HashedToken, type Token} from './http/auth.ts'
 import {readTls, type TlsFiles} from './http/tls.ts'
 
 /** Where the tokens and the certificate of a control plane come from. Files are read again at each reload. */
 export type CredentialSources = {
   /** Tokens in addition to those of the file. */
-  tokens?: readonly Token[]
+  tokens?: readonly HashedToken[]
   /** Contains one token per line, in the form of A2A_AUTH_TOKENS. */
   tokensFile?: string
   tls?: TlsFiles
 }
 
-export type Credentials = {tokens: Token[]; tls: ReturnType<typeof readTls> | undefined}
+export type Credentials = {tokens: HashedToken[]; tls: ReturnType<typeof readTls> | undefined}
 
 /** Reads all files, so that one bad file changes nothing. Throws ExpectedError (78) that names it. */
 export const readCredentials = ({tokens = [], tokensFile, tls}: CredentialSources): Credentials => ({
-  tokens: [...tokens, ...(tokensFile === undefined ? [] : readTokens(tokensFile))],
+  tokens: [...tokens, ...(tokensFile === undefined ? [] : readTokens(tokensFile).map(hashToken))],
   tls: tls && readTls(tls),
 })
 

@@ -70,6 +70,9 @@ async function tryHost({stateDir, version, log, clock}: EmbeddedOptions): Promis
         database: join(stateDir, 'control-plane.db'),
         tokens: [{name: 'local', token, scope: 'admin'}],
         localToken: token,
+        // only this user's programs have the token, and none of them is to be slowed down
+        maxRequests: 0,
+        maxStreams: Number.POSITIVE_INFINITY,
         exclusive: true,
         version,
         // the worker logs itself what happens to tasks and workers

@@ -1,4 +1,5 @@
 import type {ConfigFile, Environment} from '../config/file.ts'
+import {refusePlainHttp} from '../config/plain-http.ts'
 import {readValue} from '../config/read-value.ts'
 import type {Resolved} from '../config/resolve.ts'
 import type {ConfiguredCodebase} from '../config/settings.ts'
@@ -29,6 +30,8 @@ export type InstallRequest = {
   agentUser?: string | undefined
   /** Written to a new environment file. */
   token: string | undefined
+  /** The server may be a public address without encryption. */
+  isInsecure?: boolean
   /** Used as the configuration if there is none yet. */
   configFile: ConfigFile | undefined
   /** Folders to add to the PATH of the service. */
@@ -163,6 +166,8 @@ function resolveServer(
   const words = lines.filter((line) => line.startsWith('Environment=')).flatMap((line) => splitWords(line.slice(12)))
   const ours = words.find((word) => word.startsWith('A2A_SERVER_URL='))?.slice('A2A_SERVER_URL='.length)
   const unit = (typeof flag === 'string' ? flag : undefined) ?? ours ?? python?.env['A2A_SERVER_URL']
+  const known = resolveServerPlace({requested: undefined, unit, envText, content}, layout).url
+  if (request.server !== undefined && request.server !== known && !request.isInsecure) refusePlainHttp(request.server)
   const server = resolveServerPlace({requested: request.server, unit, envText, content}, layout)
   if (server.url === undefined && machine.isLive)
     throw configError(

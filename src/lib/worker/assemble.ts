@@ -85,6 +85,7 @@ export function assembleWorker(
     pollMs: () => config.poll_interval * 1000,
     silenceMs: config.sse_heartbeat_timeout * 1000,
     brokerUrl: config.redis_url,
+    redisHosts: config.redis_hosts,
     onTask: (task, source, seenAt) => runner.offer(task, source, seenAt),
     onCancel: (taskId, attempt, reason) => handleCancel({taskId, attempt, reason}, cancellation),
     onInstanceCheck: () => void registration.heartbeatNow(signal),

@@ -68,6 +68,6 @@ test('a control plane that other machines can reach accepts any host name', () =
 test('only a control plane without tokens warns at the start', async () => {
   await using open = await startFleet({isPlaneProcess: true})
   expect(open.plane().stderr()).toMatch(/WARN +No token is required\. .* Set A2A_AUTH_TOKENS/)
-  await using closed = await startFleet({isPlaneProcess: true, env: {A2A_AUTH_TOKENS: 'me:secret'}})
+  await using closed = await startFleet({isPlaneProcess: true, env: {A2A_AUTH_TOKENS: 'me:a-long-enough-secret'}})
   expect(closed.plane().stderr()).not.toMatch(/WARN|No token is required/)
 })

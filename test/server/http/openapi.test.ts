@@ -93,9 +93,9 @@ test('HEAD answers like GET, without a body', async () => {
 })
 
 test('the document says which routes need a token', async () => {
-  await using plane = await startPlane({tokens: parseTokens('ci/client:cli')})
+  await using plane = await startPlane({tokens: parseTokens('ci/client:client')})
   expect((await new Api(plane.url).get('openapi')).status).toBe(401)
-  const {body} = await new Api(plane.url, 'cli').get('openapi')
+  const {body} = await new Api(plane.url, 'client').get('openapi')
   expect(body).toMatchObject({
     security: [{bearer: []}],
     components: {securitySchemes: {bearer: {scheme: 'bearer'}}},

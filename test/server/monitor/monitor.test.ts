@@ -188,7 +188,7 @@ test('an intervention answers that nobody receives it', async () => {
 })
 
 test("a worker's token does not read the activity of others; a dump needs a token even where reading does not", async () => {
-  const tokens = parseTokens('me:adm,w/worker:wrk,ci/client:cli')
+  const tokens = parseTokens('me:admin,w/worker:worker,ci/client:client')
   const all = [
     'monitorMessages',
     'monitorExportJson',
@@ -201,11 +201,11 @@ test("a worker's token does not read the activity of others; a dump needs a toke
     await using plane = await startPlane({tokens})
     for (const route of all) {
       expect((await new Api(plane.url).get(route)).status).toBe(401)
-      expect((await new Api(plane.url, 'wrk').get(route)).status).toBe(403)
-      for (const token of ['adm', 'cli']) expect((await new Api(plane.url, token).get(route)).status).toBe(200)
+      expect((await new Api(plane.url, 'worker').get(route)).status).toBe(403)
+      for (const token of ['admin', 'client']) expect((await new Api(plane.url, token).get(route)).status).toBe(200)
     }
 
-    const worker = new Api(plane.url, 'wrk')
+    const worker = new Api(plane.url, 'worker')
     expect((await worker.get('monitorSearch', {}, {query: {q: 'x'}})).status).toBe(403)
     expect((await worker.get('monitorStream')).status).toBe(403)
     expect((await worker.post('monitorIntervene', {}, {agent_id: 'w', message: 'x'})).status).toBe(403)
@@ -218,7 +218,7 @@ test("a worker's token does not read the activity of others; a dump needs a toke
   expect((await nobody.get('monitorMessages')).status).toBe(200)
   for (const route of ['monitorExportJson', 'monitorExportCsv'] as const) {
     expect((await nobody.get(route)).status).toBe(401)
-    expect((await new Api(plane.url, 'cli').get(route)).status).toBe(200)
+    expect((await new Api(plane.url, 'client').get(route)).status).toBe(200)
   }
 })
 
@@ -249,7 +249,7 @@ test('the database routes show the content of the database', async () => {
 })
 
 test('the agent card names no interface of A2A, and its address only from the configuration', async () => {
-  await using plane = await startPlane({version: '1.2.3', tokens: parseTokens('a:t')})
+  await using plane = await startPlane({version: '1.2.3', tokens: parseTokens('a:token')})
   const cardOf = (url: string) =>
     new Api(url).send('GET', '/.well-known/agent-card.json', undefined, {host: 'evil.example'})
   const {body} = await cardOf(plane.url)

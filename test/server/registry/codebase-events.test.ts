@@ -122,8 +122,8 @@ test('global tasks have events, too; an unknown codebase is 404', async () => {
 })
 
 test('events require a token if tokens are configured', async () => {
-  await using plane = await startPlane({tokens: parseTokens('ci/client:cli,w/worker:wrk')})
-  const [client, worker] = [new Api(plane.url, 'cli'), new Api(plane.url, 'wrk')]
+  await using plane = await startPlane({tokens: parseTokens('ci/client:client,w/worker:worker')})
+  const [client, worker] = [new Api(plane.url, 'client'), new Api(plane.url, 'worker')]
   await worker.registerOwn('w')
   const codebase = await worker.codebase('w', '/a')
   expect((await new Api(plane.url).get('codebaseEvents', {codebase})).status).toBe(401)

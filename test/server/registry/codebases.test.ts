@@ -46,8 +46,8 @@ test('a codebase with a running task cannot be removed, and neither can the pseu
 })
 
 test('a client may remove a codebase, but a worker may not', async () => {
-  await using plane = await startPlane({tokens: parseTokens('me:adm,w/worker=w:wrk,ci/client:cli')})
-  const [worker, client] = [new Api(plane.url, 'wrk'), new Api(plane.url, 'cli')]
+  await using plane = await startPlane({tokens: parseTokens('me:admin,w/worker=w:worker,ci/client:client')})
+  const [worker, client] = [new Api(plane.url, 'worker'), new Api(plane.url, 'client')]
   await worker.registerOwn('w')
   const codebase = await worker.codebase('w', '/a')
   const path = `/v1/opencode/codebases/${codebase}`

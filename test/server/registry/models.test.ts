@@ -40,7 +40,8 @@ test('the list has the models of all workers, each once, and the provider names 
 })
 
 test('every token may read the models, and a token is required', async () => {
-  await using plane = await startPlane({tokens: parseTokens('me:adm,w/worker=w:wrk,ci/client:cli')})
-  for (const token of ['adm', 'wrk', 'cli']) expect((await new Api(plane.url, token).get('models')).status).toBe(200)
+  await using plane = await startPlane({tokens: parseTokens('me:admin,w/worker=w:worker,ci/client:client')})
+  for (const token of ['admin', 'worker', 'client'])
+    expect((await new Api(plane.url, token).get('models')).status).toBe(200)
   expect((await new Api(plane.url).get('models')).status).toBe(401)
 })

@@ -91,8 +91,12 @@ test('a failure other than a missing path ends the registration at once', async 
 })
 
 test("the same Idempotency-Key creates one registration, and a worker's token may not create any", async () => {
-  await using plane = await startPlane({tokens: parseTokens('me:adm,w/worker=w1:wrk,ci/client:cli')})
-  const [admin, worker, client] = ['adm', 'wrk', 'cli'].map((token) => new Api(plane.url, token)) as [Api, Api, Api]
+  await using plane = await startPlane({tokens: parseTokens('me:admin,w/worker=w1:worker,ci/client:client')})
+  const [admin, worker, client] = ['admin', 'worker', 'client'].map((token) => new Api(plane.url, token)) as [
+    Api,
+    Api,
+    Api,
+  ]
   await admin.registerOwn('w1')
   const headers = {'idempotency-key': 'k'}
   const ids = [1, 2].map(() => client.post('codebases', {}, wanted, {headers}))

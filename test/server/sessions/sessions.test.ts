@@ -231,13 +231,12 @@ test('bad input is refused with the usual errors', async () => {
 })
 
 test("only the codebase's own worker syncs it, and a worker reads only its own sessions", async () => {
-  await using plane = await startPlane({tokens: parseTokens('me:adm,1/worker=w1:t1,2/worker=w2:t2,ci/client:cli')})
-  const [admin, one, two, client] = ['adm', 't1', 't2', 'cli'].map((token) => new Api(plane.url, token)) as [
-    Api,
-    Api,
-    Api,
-    Api,
-  ]
+  await using plane = await startPlane({
+    tokens: parseTokens('me:admin,1/worker=w1:token-1,2/worker=w2:token-2,ci/client:client'),
+  })
+  const [admin, one, two, client] = ['admin', 'token-1', 'token-2', 'client'].map(
+    (token) => new Api(plane.url, token),
+  ) as [Api, Api, Api, Api]
   await one.registerOwn('w1')
   await two.registerOwn('w2')
   const codebase = await one.codebase('w1', '/a')
@@ -258,8 +257,8 @@ test("only the codebase's own worker syncs it, and a worker reads only its own s
 })
 
 test("`global` stands for each worker's own global sessions", async () => {
-  await using plane = await startPlane({tokens: parseTokens('me:adm,1/worker=w1:t1,2/worker=w2:t2')})
-  const [admin, one, two] = ['adm', 't1', 't2'].map((token) => new Api(plane.url, token)) as [Api, Api, Api]
+  await using plane = await startPlane({tokens: parseTokens('me:admin,1/worker=w1:token-1,2/worker=w2:token-2')})
+  const [admin, one, two] = ['admin', 'token-1', 'token-2'].map((token) => new Api(plane.url, token)) as [Api, Api, Api]
   expect((await admin.get('sessions', {codebase: 'global'})).status).toBe(404)
   await one.registerOwn('w1')
   const home = await one.codebase('w1', '/home/one', {name: 'global'})
@@ -308,8 +307,8 @@ test('resume creates a task that names the session', async () => {
 })
 
 test("a worker's token cannot resume sessions", async () => {
-  await using plane = await startPlane({tokens: parseTokens('w/worker=w:wrk,ci/client:cli')})
-  const [worker, client] = [new Api(plane.url, 'wrk'), new Api(plane.url, 'cli')]
+  await using plane = await startPlane({tokens: parseTokens('w/worker=w:worker,ci/client:client')})
+  const [worker, client] = [new Api(plane.url, 'worker'), new Api(plane.url, 'client')]
   await worker.registerOwn('w')
   const params = {codebase: await worker.codebase('w', '/a'), session: 's'}
   expect((await worker.post('sessionResume', params, {})).status).toBe(403)

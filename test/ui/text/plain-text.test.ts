@@ -1,10 +1,10 @@
 import {expect, test} from 'vitest'
 import {padToWidth, truncateToWidth, toPlain, textWidth, wrap} from '../../../src/lib/ui/text/plain-text.ts'
 
-test('control characters and colour sequences are removed', () => {
+test('escape sequences are removed, and hidden characters are codes', () => {
   expect(toPlain('a\u001b[31mred\u001b[0m\u001b]0;title\u0007\u001b[2Jb')).toBe('aredb')
-  expect(toPlain('one\ntwo\rthree\tfour\u0007\u009bfive')).toBe('one two three four five')
-  expect(toPlain('left \u202eright\u2066 \ufeffjoined\u200d')).toBe('left right joined')
+  expect(toPlain('one\ntwo\rthree\tfour\u0007\u009bfive')).toBe('one two three four<U+0007><U+009B>five')
+  expect(toPlain('left \u202eright\u2066 \ufeffjoined\u200d')).toBe('left <U+202E>right<U+2066> <U+FEFF>joined<U+200D>')
 })
 
 test('characters of ambiguous width are replaced by characters of known width', () => {

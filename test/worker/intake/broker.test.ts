@@ -5,6 +5,7 @@ import {join} from 'node:path'
 import {Redis} from 'ioredis'
 import {expect, test} from 'vitest'
 import {listenToBroker} from '../../../src/lib/client/task-broker.ts'
+import {announcedBroker} from '../../../src/lib/worker/intake/announced-broker.ts'
 import {answering} from '../../support/agent-lines.ts'
 import {startFleet} from '../../support/fleet.ts'
 import {startProxy} from '../../support/proxy.ts'
@@ -31,7 +32,11 @@ async function cutOff(
   const log = (line: string) => void planeLog.push(line)
   const plane = await startPlane({brokerUrl: redisUrl, brokerPublicUrl: announced, log})
   const proxy = await startProxy(plane.url)
-  proxy.rule = (path) => (stream.test(path) ? 'refuse' : 'pass')
+  let polls = 0
+  proxy.rule = (path) => {
+    if (path.startsWith('/v1/opencode/tasks?')) polls += 1
+    return stream.test(path) ? 'refuse' : 'pass'
+  }
   const path = repository(join(scratch.path, 'p'))
   const worker = await startInProcessWorker(proxy.url, [path], {
     factor: 1,
@@ -44,6 +49,7 @@ async function cutOff(
   return {
     plane,
     planeLog,
+    polls: () => polls,
     worker,
     run: async () => {
       const {id} = await plane.task(codebase, {prompt: answering('done')})
@@ -72,6 +78,71 @@ test('a worker without a configured broker listens to the one that its server an
   await using shop = await cutOff(redis.url, {})
   await until(() => shop.worker.running.intake.connection === 'broker', 'the broker')
   await shop.run()
+})
+
+test('an announcement has the ids of its task, and neither prompt nor title', async () => {
+  await using redis = await startRedis()
+  const heard: string[] = []
+  const listener = new Redis(redis.url)
+  listener.on('pmessage', (_pattern, _channel, text: string) => heard.push(text))
+  await listener.psubscribe('*')
+  await using shop = await cutOff(redis.url)
+  await until(() => shop.planeLog.some((line) => line.startsWith('Broker connected')), 'the broker')
+  const codebase = await shop.plane.codebase('other', '/srv/other')
+  const {id} = await shop.plane.task(codebase, {
+    title: 'hidden-title',
+    prompt: 'hidden-prompt',
+    metadata: {a: 'hidden-too'},
+  })
+  await shop.plane.call('POST', `/v1/opencode/tasks/${id}/cancel`)
+  await until(() => heard.length >= 5, 'the announcements')
+  for (const text of heard) {
+    expect(text).not.toContain('hidden')
+    expect(JSON.parse(text).data).toEqual({id, task_id: id, codebase_id: codebase, attempt: expect.any(Number)})
+  }
+  listener.disconnect()
+})
+
+test('a whole task on the broker, as another server may send it, wakes the worker as well', async () => {
+  await using redis = await startRedis()
+  await using shop = await cutOff(redis.url, {redis_url: redis.url}, undefined)
+  await until(() => shop.worker.running.intake.connection === 'broker', 'the broker')
+  const [codebase] = (await shop.plane.call('GET', '/v1/opencode/codebases')).body as {id: string}[]
+  const publisher = new Redis(redis.url)
+  const data = {
+    id: 'of-another-server',
+    codebase_id: codebase?.id,
+    title: 't',
+    prompt: 'p',
+    metadata: {},
+    status: 'pending',
+  }
+  const polls = shop.polls()
+  await publisher.publish('events:task_available', JSON.stringify({type: 'task_available', data}))
+  await until(() => shop.polls() > polls, 'a poll')
+  publisher.disconnect()
+})
+
+test("a server's Redis is followed to the server's own host, or to one that redis_hosts allows; otherwise one line says so", async () => {
+  const follow = (url: string | null, server: string, allowed: string[] = []) => announcedBroker(url, server, allowed)
+  const elsewhere = 'redis://redis.example:6379'
+  expect(follow('redis://plane.example', 'https://Plane.example:8443/a')).toEqual({url: 'redis://plane.example'})
+  expect(follow('redis://[::1]:6379', 'http://127.0.0.1:7420')).toEqual({url: 'redis://[::1]:6379'})
+  expect(follow(elsewhere, 'https://plane.example', ['Redis.example'])).toEqual({url: elsewhere})
+  expect(follow('redis://10.0.0.1', 'https://plane.example')).toEqual({
+    refused: expect.stringContaining('add 10.0.0.1 to redis_hosts'),
+  })
+  expect([null, 'nonsense', 'http://plane.example'].map((url) => follow(url, 'https://plane.example'))).toEqual(
+    Array(3).fill(undefined),
+  )
+
+  await using redis = await startRedis()
+  await using shop = await cutOff(redis.url, {}, 'redis://user:secret-of-redis@10.0.0.1:6379')
+  const lines = () => shop.worker.log().match(/redis_hosts/g)?.length ?? 0
+  await until(() => lines() > 0, 'the line')
+  expect(lines()).toBe(1)
+  expect(shop.worker.log()).not.toContain('secret-of-redis')
+  expect(brokerChanges(shop.worker)).toEqual([])
 })
 
 test('a broker that is killed and restarted is subscribed to again, with one log line per change', async () => {

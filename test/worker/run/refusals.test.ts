@@ -54,18 +54,41 @@ function refuse(proxy: FaultProxy, kinds: RegExp[], action: ProxyAction) {
   return refused
 }
 
-test.each([output, report])('Retry-After is respected, and no request is sent earlier: %s', async (kind) => {
+test.each([
+  ['output', output, 1],
+  ['report', report, 2], // that of the session, and that of the end
+] as const)('Retry-After is respected, and no request is sent earlier: %s', async (_name, kind, atOnce) => {
   await using at = await setUp(1)
   const refused = refuse(at.proxy, [kind], refusal(429, 'slow down', {'retry-after': '1'}))
-  // The first report may be that of the session, which is not retried.
   refused.times = 3
   const id = await at.begin(`${answering('done')}sleep 0.3`)
   expect(await at.ended(id)).toMatchObject({status: 'completed', attempt: 1, result: 'done'})
-  const [first = 0, second = 0, third = 0] = refused
-    .seen(kind)
-    .map(({at}) => at)
-    .slice(-3)
-  expect(Math.min(second - first, third - second)).toBeGreaterThan(980)
+  const times = refused.seen(kind).map(({at}) => at)
+  expect(times.length).toBeGreaterThan(atOnce + 1)
+  for (const [i, time] of times.slice(0, 4 - atOnce).entries())
+    expect((times[i + atOnce] ?? 0) - time).toBeGreaterThan(980)
+})
+
+const stream = /^GET \/v1\/worker\/tasks\/stream/
+const poll = /^GET \/v1\/opencode\/tasks\?/
+const claim = /^POST \/v1\/worker\/tasks\/claim/
+
+test.each([
+  ['stream', stream],
+  ['poll', poll],
+  ['heartbeat', heartbeat],
+  ['claim', claim],
+])('a longer Retry-After is respected as well: %s', async (name, kind) => {
+  const factor = 20
+  await using at = await setUp(factor)
+  const refused = refuse(at.proxy, [kind], refusal(429, 'slow down', {'retry-after': '12'}))
+  refused.times = 2
+  if (name === 'stream') at.worker.running.intake.reconnect('the test asks for it')
+  const id = await at.begin(answering('done'))
+  await until(() => refused.seen(kind).length > 2, `the third request of the ${name}`)
+  expect(await at.ended(id)).toMatchObject({status: 'completed', attempt: 1, result: 'done'})
+  const times = refused.seen(kind).map(({at}) => at)
+  expect(Math.min(...[1, 2].map((i) => (times[i] ?? 0) - (times[i - 1] ?? 0)))).toBeGreaterThan(12_000 / factor - 20)
 })
 
 test('a refused token is logged as an error that names the setting, and reports are retried slowly until they are accepted', async () => {

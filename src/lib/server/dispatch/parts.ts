@@ -2,6 +2,8 @@ import type {Clock} from '../../core/clock.ts'
 import type {CommitGroup} from '../../core/commit-group.ts'
 import type {Announcer} from '../streams/announcer.ts'
 import type {Dispatch} from './dispatch.ts'
+import type {OpenStreams} from '../limits/open-streams.ts'
+import type {Refusals} from '../limits/refusals.ts'
 import type {Log} from '../streams/activity-lines.ts'
 import type {Hub} from '../streams/hub.ts'
 import type {Instances} from '../streams/instances.ts'
@@ -23,6 +25,8 @@ export type Timings = {
   instanceCheckMs: number
   /** How long the disk must be full before old output is dropped. */
   fullDiskMs: number
+  /** How often counted refusals are logged. */
+  refusalLogMs: number
 }
 
 /** The components of the control plane, as handlers get them. */
@@ -35,6 +39,8 @@ export type Parts = {
   clock: Clock
   timings: Timings
   hub: Hub
+  openStreams: OpenStreams
+  refusals: Refusals
   instances: Instances
   leases: Leases
   roster: Roster

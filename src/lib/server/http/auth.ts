@@ -9,13 +9,14 @@ export type Scope = (typeof scopes)[number]
 /** One entry of A2A_AUTH_TOKENS. `workerId`: the only worker that a worker's token may act for. */
 export type Token = {name: string; scope: Scope; workerId?: string | undefined; token: string}
 
+/** What the control plane keeps of a token: it recognizes the token, and cannot tell it. */
+export type HashedToken = Omit<Token, 'token'> & {hash: string; /** It could be guessed. */ isShort?: boolean}
+
 /** `stream-only` asks for a token only where the existing worker can send one, and for exports. */
 export type AuthMode = 'required' | 'stream-only' | 'off'
 
-/** Who sent a request. */
-export type Identity = Omit<Token, 'token'> & {
-  /** The store contains this hash. The token itself is only in memory. */
-  hash: string
+/** Who sent a request. The store contains the hash of its token, too. */
+export type Identity = Omit<HashedToken, 'isShort'> & {
   known: KnownTokens
 }
 
@@ -27,42 +28,88 @@ export type KnownTokens = {
   workerIds: ReadonlySet<string>
 }
 
+/** Shorter tokens are refused, because they are guessed in a moment. */
+const minLength = 4
+/** Shorter tokens are warned of. */
+const goodLength = 16
+const form = 'A2A_AUTH_TOKENS takes name:token, name/client:token, name/worker=ID:token, separated by commas'
+const better = '`openssl rand -hex 24` makes a good token'
+
 /**
- * Parses `name:token,name/scope:token,name/worker=ID:token`. An entry without a colon is an admin's token without a
- * name, as on the existing server. Throws ExpectedError (78) for an empty token or an unknown scope.
+ * Parses `name:token,name/scope:token,name/worker=ID:token`. Entries without a colon are admin's tokens without a name,
+ * as on the existing server, if none has a name: beside a named one, such an entry is the rest of a token with a comma.
+ * Throws ExpectedError (78) for those, for an empty or very short token, or an unknown scope.
  */
 export function parseTokens(text: string): Token[] {
-  return text
+  const pairs = text
     .split(',')
     .map((pair) => pair.trim())
     .filter((pair) => pair !== '')
-    .map(parseToken)
+  const bare = pairs.findIndex((pair) => !pair.includes(':'))
+  if (bare >= 0 && pairs.some((pair) => pair.includes(':')))
+    throw configError(
+      `entry ${bare + 1} of the tokens has no name, but others have one (a token contains no comma)`,
+      form,
+    )
+  return pairs.map(parseToken)
 }
 
 function parseToken(pair: string): Token {
   const colon = pair.indexOf(':')
-  if (colon < 0) return {name: '', scope: 'admin', token: pair}
+  if (colon < 0) return {name: '', scope: 'admin', token: checkLength('', pair)}
   const [name = '', scope = 'admin'] = pair.slice(0, colon).split(/\/(.*)/s)
   const token = pair.slice(colon + 1)
   const [kind, workerId] = scope.split(/=(.*)/s)
-  const form = 'A2A_AUTH_TOKENS takes name:token, name/client:token, name/worker=ID:token, separated by commas'
   if (token === '') throw configError(`the token named ${JSON.stringify(name)} is empty`, form)
   if (!isScope(kind) || (workerId !== undefined && (kind !== 'worker' || workerId === '')))
     throw configError(`the token named ${JSON.stringify(name)} has an unknown scope: ${scope}`, form)
-  return {name, scope: kind, workerId, token}
+  return {name, scope: kind, workerId, token: checkLength(name, token)}
+}
+
+function checkLength(name: string, token: string): string {
+  if (token.length >= minLength) return token
+  throw configError(`the token ${nameText(name)} has fewer than ${minLength} characters`, better)
+}
+
+const nameText = (name: string) => (name === '' ? 'without a name' : JSON.stringify(name))
+
+export const hashToken = ({token, ...who}: Token): HashedToken => ({
+  ...who,
+  hash: digest(token).toString('hex'),
+  isShort: token.length < goodLength,
+})
+
+/** What the operator should know about these tokens. */
+export function tokenWarnings(tokens: readonly HashedToken[]): string[] {
+  const short = tokens.filter(({isShort}) => isShort).map(({name}) => nameText(name))
+  return [
+    ...(short.length > 0
+      ? [`Tokens of fewer than ${goodLength} characters can be guessed: ${short.join(', ')}. ${better}.`]
+      : []),
+    ...(tokens.some(({name}) => name === '')
+      ? ["A token without a name is an admin's, and the log cannot name who used it. Write name:token."]
+      : []),
+  ]
 }
 
 const isScope = (word: string | undefined): word is Scope => (scopes as readonly (string | undefined)[]).includes(word)
 const digest = (token: string) => createHash('sha256').update(token).digest()
 
+/** A token is needed, and this one is none of ours. */
+export class WrongTokenError extends HttpError {
+  constructor() {
+    super(403, 'Invalid token', {kind: 'wrong-token'})
+  }
+}
+
 /** Returns the identity of a request, or undefined if it has none and needs none. Throws 401 or 403. */
 export type AuthGuard = (authorization: string | undefined, path: string) => Identity | undefined
 
-export function createAuthGuard(tokens: readonly Token[], mode: AuthMode): AuthGuard {
-  const entries = tokens.map(({token, ...who}) => ({digest: digest(token), who}))
+export function createAuthGuard(tokens: readonly HashedToken[], mode: AuthMode): AuthGuard {
+  const entries = tokens.map(({isShort: _, ...who}) => ({digest: Buffer.from(who.hash, 'hex'), who}))
   const known: KnownTokens = {
     mode,
-    hashes: new Set(entries.map(({digest}) => digest.toString('hex'))),
+    hashes: new Set(entries.map(({who}) => who.hash)),
     workerIds: new Set(tokens.flatMap(({workerId}) => workerId ?? [])),
   }
   const guarded = ['/v1/worker/', '/v1/monitor/export/']
@@ -71,8 +118,7 @@ export function createAuthGuard(tokens: readonly Token[], mode: AuthMode): AuthG
     const given = digest(token)
     let found: Identity | undefined
     // compares all tokens, each in constant time
-    for (const {digest, who} of entries)
-      if (timingSafeEqual(digest, given)) found ??= {...who, hash: given.toString('hex'), known}
+    for (const {digest, who} of entries) if (timingSafeEqual(digest, given)) found ??= {...who, known}
     return found
   }
 
@@ -82,7 +128,7 @@ export function createAuthGuard(tokens: readonly Token[], mode: AuthMode): AuthG
     const token = authorization?.startsWith('Bearer ') ? authorization.slice('Bearer '.length).trim() : undefined
     const identity = mode === 'off' || token === undefined ? undefined : identify(token)
     if (isNeeded && token === undefined) throw new HttpError(401, 'Missing Bearer token')
-    if (isNeeded && !identity) throw new HttpError(403, 'Invalid token')
+    if (isNeeded && !identity) throw new WrongTokenError()
     return identity
   }
 }

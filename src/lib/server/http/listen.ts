@@ -2,10 +2,10 @@ import {once} from 'node:events'
 import type {Server} from 'node:http'
 import {configError, errorCode, ExpectedError, messageOf} from '../../core/errors.ts'
 import {isLoopback} from '../../core/loopback.ts'
-import type {AuthMode, Token} from './auth.ts'
+import type {AuthMode} from './auth.ts'
 
 /** Anyone who can reach the control plane can run code on the workers' machines. Throws ExpectedError (78). */
-export function checkExposure(host: string, tokens: readonly Token[], auth: AuthMode): void {
+export function checkExposure(host: string, tokens: readonly unknown[], auth: AuthMode): void {
   const suggestion = 'Set A2A_AUTH_TOKENS=name:token (`openssl rand -hex 24` makes a token), or listen on 127.0.0.1'
   if (auth !== 'off' && tokens.length === 0)
     throw configError(`authentication is ${auth}, but there are no tokens`, suggestion)

@@ -115,6 +115,7 @@ export const operations: Record<Route, Partial<Record<Verb, Operation>>> = {
   models: {
     get: {
       summary: 'The models of all workers',
+      ...paged,
       answer: v.object({models: v.array(modelSchema), default: v.nullable(v.string())}),
     },
   },

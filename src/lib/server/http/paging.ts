@@ -1,5 +1,6 @@
 import type {Context} from 'hono'
 import * as v from 'valibot'
+import {limits} from '../../protocol/limits.ts'
 import {parseJson} from '../../protocol/parse.ts'
 import type {AppEnv} from './app-env.ts'
 import {HttpError} from './http-error.ts'
@@ -35,20 +36,51 @@ export function readCursor<const S extends v.GenericSchema<unknown, unknown>>(
 
 const textKey = v.array(v.string())
 
+/** A page, the last item that is in it, and whether more follow. */
+export type Page<T, S> = {shown: S[]; last: T | undefined; hasMore: boolean}
+
 /**
- * A page of a list in memory, sorted by key. Without a `limit` it is the complete list.
+ * Shows items until the page has `max` of them, or so many that their JSON is longer than `limits.page`. It has at least
+ * one, so that the next page always gets further.
  */
-export function pageOf<T>(c: Context<AppEnv>, items: readonly T[], keyOf: (item: T) => string[]): T[] {
+export function fillPage<T, S>(items: Iterable<T>, max: number, show: (item: T) => S): Page<T, S> {
+  const shown: S[] = []
+  let last: T | undefined
+  let bytes = 0
+  for (const item of items) {
+    if (shown.length >= max) return {shown, last, hasMore: true}
+    const next = show(item)
+    bytes += Buffer.byteLength(JSON.stringify(next))
+    if (shown.length > 0 && bytes > limits.page) return {shown, last, hasMore: true}
+    shown.push(next)
+    last = item
+  }
+
+  return {shown, last, hasMore: false}
+}
+
+/**
+ * A page of a list in memory, sorted by key. Without a `limit` it is the complete list, unless that is too long: then it
+ * has a next page, too.
+ */
+export function pageOf<T, S>(
+  c: Context<AppEnv>,
+  items: readonly T[],
+  keyOf: (item: T) => string[],
+  show: (item: T) => S,
+): S[] {
   const {limit, cursor} = c.req.query()
   const after = readCursor(cursor, textKey)
   const max = readLimit(limit, Number.POSITIVE_INFINITY)
   const keyed = items.map((item) => ({item, key: keyOf(item)})).sort((a, b) => compare(a.key, b.key))
   const rest = after ? keyed.filter(({key}) => compare(key, after) > 0) : keyed
-  const page = rest.slice(0, max)
-  const last = page.at(-1)
-  if (last && page.length < rest.length) c.header(nextCursorHeader, toCursor(last.key))
-  return page.map(({item}) => item)
+  const {shown, last, hasMore} = fillPage(rest, max, ({item}) => show(item))
+  if (last && hasMore) c.header(nextCursorHeader, toCursor(last.key))
+  return shown
 }
+
+/** For lists whose items are shown as they are. */
+export const asIs = <T>(item: T): T => item
 
 function compare(a: readonly string[], b: readonly string[]): number {
   for (const [index, word] of a.entries()) {

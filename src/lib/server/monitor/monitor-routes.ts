@@ -8,20 +8,20 @@ import {notFound} from '../http/http-error.ts'
 import {toCsv, toJson} from './monitor-export.ts'
 import {followMonitor} from './monitor-stream.ts'
 import {agentsOf, countMessages, listMessages, searchMessages, statsOf} from './monitor-view.ts'
-import {nextCursorHeader, pageOf} from '../http/paging.ts'
+import {asIs, nextCursorHeader, pageOf} from '../http/paging.ts'
 import type {Parts} from '../dispatch/parts.ts'
 
 /** Routes of the monitoring log and its statistics. They must never delay dispatch. */
 export function monitorRoutes(app: Hono<AppEnv>, parts: Parts): void {
   const {monitor, store} = parts
   app.get(routes.monitorStats, (c) => c.json(statsOf(parts)))
-  app.get(routes.monitorAgents, (c) => c.json(pageOf(c, agentsOf(parts, c.get('only')), ({id}) => [id])))
+  app.get(routes.monitorAgents, (c) => c.json(pageOf(c, agentsOf(parts, c.get('only')), ({id}) => [id], asIs)))
   messages(app, parts)
   exporting(app, parts)
 
   app.get(routes.monitorStream, (c) => {
     const last = Number(c.req.header('last-event-id') ?? c.req.query('since') ?? Number.NaN)
-    return openEventStream(c, (stream) => {
+    return openEventStream(c, parts.openStreams, (stream) => {
       parts.hub.track(stream)
       followMonitor(parts, stream, Number.isSafeInteger(last) ? last : undefined).catch((error: unknown) => {
         parts.log(`the monitoring stream failed: ${String(error)}`)

@@ -41,6 +41,10 @@ export async function followMonitor(parts: Parts, stream: EventStream, after: nu
 
 const isAboutWorkers = ({message}: Entry) => message.type === 'system' && !('task_id' in message.metadata)
 
+/** How many workers one event shows, those that were seen last. A list of all could be too long for the stream. */
+const maxAgents = 1000
+
 function sendAgents(parts: Parts, stream: EventStream): void {
-  stream.send({event: 'agent_status', data: JSON.stringify({agents: agentsOf(parts)})})
+  const newest = agentsOf(parts).toSorted((a, b) => ((a.last_seen ?? '') < (b.last_seen ?? '') ? 1 : -1))
+  stream.send({event: 'agent_status', data: JSON.stringify({agents: newest.slice(0, maxAgents)})})
 }

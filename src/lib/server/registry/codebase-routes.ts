@@ -11,7 +11,7 @@ import {removeCodebase} from './codebase-removal.ts'
 import type {AppEnv} from '../http/app-env.ts'
 import {openEventStream} from '../streams/event-stream.ts'
 import {recordContact} from '../tasks/heartbeats.ts'
-import {pageOf} from '../http/paging.ts'
+import {asIs, pageOf} from '../http/paging.ts'
 import type {Parts} from '../dispatch/parts.ts'
 import {registerCodebase, requestRegistration} from './registration.ts'
 import {wireCodebase} from './registry-view.ts'
@@ -43,7 +43,7 @@ export function codebaseRoutes(app: Hono<AppEnv>, parts: Parts): void {
   const list = (c: Context<AppEnv>) => {
     const includeDuplicates = isTrue(c.req.query('include_duplicates'))
     const codebases = listCodebases(parts, {includeDuplicates, only: c.get('only')})
-    return c.json(pageOf(c, codebases, ({registered_at, id}) => [registered_at ?? '', id]))
+    return c.json(pageOf(c, codebases, ({registered_at, id}) => [registered_at ?? '', id], asIs))
   }
   app.get(routes.codebases, list)
   app.get(routes.codebaseList, list)
@@ -59,7 +59,7 @@ export function codebaseRoutes(app: Hono<AppEnv>, parts: Parts): void {
   app.get(routes.codebaseEvents, (c) => {
     const {id} = shownCodebase(parts, c.req.param('codebase'))
     const resumed = readPosition(c.req.header('last-event-id') ?? c.req.query('since'))
-    return openEventStream(c, (stream) => {
+    return openEventStream(c, parts.openStreams, (stream) => {
       parts.hub.track(stream)
       followCodebase(parts, id, stream, resumed).catch((error: unknown) => {
         parts.log(`following codebase ${id} failed: ${String(error)}`)

@@ -90,6 +90,8 @@ export function registerCodebase(parts: Parts, workerId: string, input: Codebase
   const path = normalizePath(input.path)
   const own = store.registry.codebaseAt(workerId, path)
   const known = own ?? inheritedCodebase(parts, workerId, path)
+  if (!own && store.registry.codebasesOf(workerId).length >= limits.codebases)
+    throw conflict(`Worker ${workerId} has ${limits.codebases} codebases, which is the limit`)
   const codebase: StoredCodebase = {
     ...input,
     path,

@@ -62,7 +62,7 @@ async function openTaskStream(c: Context<AppEnv>, parts: Parts): Promise<Respons
     mayActAs(c.get('identity'), workerId, store.registry, {registers: true})
     recordContact(parts, workerId)
   })
-  return openEventStream(c, (events) => {
+  return openEventStream(c, parts.openStreams, (events) => {
     const who = {
       workerId,
       agentName,
@@ -107,7 +107,12 @@ function connections(app: Hono<AppEnv>, parts: Parts): void {
   app.get(routes.connected, (c) => {
     const only = c.get('only')
     const streams = [...hub.streams()].filter(({workerId}) => only === undefined || workerId === only)
-    const workers = pageOf(c, streams, ({workerId}) => [workerId]).map((stream) => connection(parts, stream))
+    const workers = pageOf(
+      c,
+      streams,
+      ({workerId}) => [workerId],
+      (stream) => connection(parts, stream),
+    )
     return c.json({workers, count: streams.length, timestamp: isoTime(parts.clock.now())})
   })
 

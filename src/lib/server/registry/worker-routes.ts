@@ -9,7 +9,7 @@ import {addressOf} from '../http/peer.ts'
 import {notFound} from '../http/http-error.ts'
 import {recordHeartbeat} from '../tasks/heartbeats.ts'
 import {listModels} from './model-list.ts'
-import {pageOf} from '../http/paging.ts'
+import {asIs, pageOf} from '../http/paging.ts'
 import type {Parts} from '../dispatch/parts.ts'
 import {forgetWorker, registerWorker, unregisterWorker} from './registration.ts'
 import {recordStart} from './restarts.ts'
@@ -85,7 +85,7 @@ export function workerRoutes(app: Hono<AppEnv>, parts: Parts): void {
   })
 
   app.get(routes.workers, (c) =>
-    c.json(pageOf(c, registry.workers().filter(isShown(c)), keyOf).map((worker) => wireWorker(parts, worker))),
+    c.json(pageOf(c, registry.workers().filter(isShown(c)), keyOf, (worker) => wireWorker(parts, worker))),
   )
 
   app.get(routes.worker, (c) => {
@@ -100,11 +100,14 @@ export function workerRoutes(app: Hono<AppEnv>, parts: Parts): void {
     return c.json({success: true, message: `Worker ${workerId} forgotten`, requeued})
   })
 
-  app.get(routes.models, (c) => c.json(listModels(registry.workers().filter(isShown(c)), (id) => modelNotes.get(id))))
+  app.get(routes.models, (c) => {
+    const {models, ...rest} = listModels(registry.workers().filter(isShown(c)), (id) => modelNotes.get(id))
+    return c.json({models: pageOf(c, models, ({id}) => [id], asIs), ...rest})
+  })
 
   app.get(routes.monitorWorkers, (c) =>
     c.json({
-      workers: pageOf(c, registry.workers({all: true, withModels: false}).filter(isShown(c)), keyOf).map((worker) =>
+      workers: pageOf(c, registry.workers({all: true, withModels: false}).filter(isShown(c)), keyOf, (worker) =>
         monitorWorker(parts, worker),
       ),
     }),

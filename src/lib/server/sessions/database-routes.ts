@@ -3,10 +3,11 @@ import {routes} from '../../protocol/routes.ts'
 import {listCodebases} from '../registry/codebase-list.ts'
 import type {AppEnv} from '../http/app-env.ts'
 import {HttpError} from '../http/http-error.ts'
-import {nextCursorHeader, pageOf} from '../http/paging.ts'
+import {asIs, nextCursorHeader, pageOf} from '../http/paging.ts'
 import type {Parts} from '../dispatch/parts.ts'
+import type {StoredWorker} from '../store/store.ts'
 import {wireWorker} from '../registry/registry-view.ts'
-import {pageOfSessions, wireSession} from './session-view.ts'
+import {pageOfSessions} from './session-view.ts'
 
 const source = 'sqlite'
 
@@ -22,20 +23,21 @@ export function databaseRoutes(app: Hono<AppEnv>, parts: Parts): void {
 
   app.get(routes.databaseWorkers, (c) => {
     const all = store.registry.workers({all: true})
-    const page = pageOf(c, all, ({registered_at, worker_id}) => [registered_at, worker_id])
-    return c.json({workers: page.map((worker) => wireWorker(parts, worker)), total: all.length, source})
+    const show = (worker: StoredWorker) => wireWorker(parts, worker)
+    const workers = pageOf(c, all, ({registered_at, worker_id}) => [registered_at, worker_id], show)
+    return c.json({workers, total: all.length, source})
   })
 
   app.get(routes.databaseCodebases, (c) => {
     const all = listCodebases(parts, {includeDuplicates: true})
-    const page = pageOf(c, all, ({registered_at, id}) => [registered_at ?? '', id])
-    return c.json({codebases: page, total: all.length, source})
+    const codebases = pageOf(c, all, ({registered_at, id}) => [registered_at ?? '', id], asIs)
+    return c.json({codebases, total: all.length, source})
   })
 
   app.get(routes.databaseSessions, (c) => {
     const {page, next} = pageOfSessions(parts, 'all', {...c.req.query(), offset: readOffset(c)})
     if (next !== undefined) c.header(nextCursorHeader, next)
-    return c.json({sessions: page.map(wireSession), total: store.sessions.count(), source})
+    return c.json({sessions: page, total: store.sessions.count(), source})
   })
 }
 

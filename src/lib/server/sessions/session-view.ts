@@ -2,14 +2,12 @@ import * as v from 'valibot'
 import {parseJson} from '../../protocol/parse.ts'
 import type {Message} from '../../protocol/session-schemas.ts'
 import {notFound} from '../http/http-error.ts'
-import {readCursor, readLimit, toCursor} from '../http/paging.ts'
+import {fillPage, readCursor, readLimit, toCursor} from '../http/paging.ts'
 import type {Parts} from '../dispatch/parts.ts'
 import {codebaseOfOwner, sessionOwnersOf} from './session-owners.ts'
 import type {StoredMessage, StoredSession} from '../store/store.ts'
 
 const defaultLimit = 100
-/** A page ends early at this total length of its messages. */
-const maxPageChars = 8 * 1024 * 1024
 
 /** `only`: the one worker whose sessions the reader may see. Undefined: all. */
 export type Reader = {codebaseId: string; only: string | undefined}
@@ -40,7 +38,7 @@ const messagePlace = v.pipe(
 export function listSessions(parts: Parts, {codebaseId, only}: Reader, {limit, cursor}: PageQuery) {
   const owners = sessionOwnersOf(parts, codebaseId, only)
   const {page, next} = pageOfSessions(parts, owners, {limit, cursor})
-  return {next, sessions: page.map(wireSession), synced_at: parts.store.sessions.lastSyncAt(owners)}
+  return {next, sessions: page, synced_at: parts.store.sessions.lastSyncAt(owners)}
 }
 
 /** A page of the sessions of these owners, or of all. */
@@ -49,16 +47,9 @@ export function pageOfSessions(
   owners: readonly string[] | 'all',
   {limit, cursor, offset = 0}: PageQuery,
 ) {
-  const after = readCursor(cursor, sessionPlace)
-  const max = readLimit(limit, defaultLimit)
-  const page: StoredSession[] = []
-  for (const session of store.sessions.list(owners, {after, offset})) {
-    const last = page.at(-1)
-    if (last && page.length >= max) return {page, next: toCursor([last.updated_at, last.id, last.owner])}
-    page.push(session)
-  }
-
-  return {page, next: undefined}
+  const found = store.sessions.list(owners, {after: readCursor(cursor, sessionPlace), offset})
+  const {shown, last, hasMore} = fillPage(found, readLimit(limit, defaultLimit), wireSession)
+  return {page: shown, next: last && hasMore ? toCursor([last.updated_at, last.id, last.owner]) : undefined}
 }
 
 /** One session. Throws 404 if there is none. */
@@ -76,22 +67,9 @@ export function listMessages(parts: Parts, {codebaseId, only}: Reader, sessionId
   const {sessions} = parts.store
   const owners = sessionOwnersOf(parts, codebaseId, only)
   const owner = sessions.get(owners, sessionId)?.owner
-  const before = readCursor(cursor, messagePlace)
-  const max = readLimit(limit, defaultLimit)
-  const newestFirst: Message[] = []
-  let chars = 0
-  let last: StoredMessage | undefined
-  let next: string | undefined
-  for (const message of owner === undefined ? [] : sessions.messages(owner, sessionId, before)) {
-    if (last && (newestFirst.length >= max || chars > maxPageChars)) {
-      next = toCursor([last.at, last.n])
-      break
-    }
-
-    newestFirst.push(parseJson(message.data) as Message)
-    chars += message.data.length
-    last = message
-  }
-
-  return {messages: newestFirst.toReversed(), next, synced_at: sessions.lastSyncAt(owners)}
+  const found = owner === undefined ? [] : sessions.messages(owner, sessionId, readCursor(cursor, messagePlace))
+  const show = ({data}: StoredMessage) => parseJson(data) as Message
+  const {shown, last, hasMore} = fillPage(found, readLimit(limit, defaultLimit), show)
+  const next = last && hasMore ? toCursor([last.at, last.n]) : undefined
+  return {messages: shown.toReversed(), next, synced_at: sessions.lastSyncAt(owners)}
 }

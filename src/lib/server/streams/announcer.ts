@@ -5,7 +5,6 @@ import {tlsProblem, trustSystemStore} from '../../core/tls.ts'
 import {brokerChannels, brokerTypes, brokerUrlProblem} from '../../protocol/broker.ts'
 import type {Log} from './activity-lines.ts'
 import type {StoredTask} from '../store/store.ts'
-import {taskFrame} from './task-view.ts'
 
 /** Announces tasks outside this process. Best effort: the store is authoritative. */
 export type Announcer = {
@@ -49,7 +48,9 @@ export async function redisAnnouncer(url: string, clock: Clock, log: Log): Promi
   redis.on('close', () => change(false, 'Broker lost: tasks are not announced'))
   redis.connect().catch(() => {}) // reported by `error`; ioredis retries
 
-  const publish = (types: string[], data: Record<string, unknown>) => {
+  // ids only: whoever may subscribe reads them, and a worker reads the task from the control plane
+  const publish = (types: string[], {id, codebase_id, attempt}: StoredTask) => {
+    const data = {id, task_id: id, codebase_id, attempt}
     if (redis.status !== 'ready') return
     const timestamp = isoTime(clock.now())
     const batch = redis.pipeline()
@@ -62,9 +63,8 @@ export async function redisAnnouncer(url: string, clock: Clock, log: Log): Promi
     batch.exec().catch(() => {})
   }
   return {
-    available: (task) => publish([brokerTypes.available, brokerTypes.created], taskFrame(task)),
-    cancelled: ({id, codebase_id, attempt}) =>
-      publish([brokerTypes.cancelled], {id, task_id: id, codebase_id, attempt}),
+    available: (task) => publish([brokerTypes.available, brokerTypes.created], task),
+    cancelled: (task) => publish([brokerTypes.cancelled], task),
     close: () => {
       isClosed = true
       redis.disconnect()

@@ -4,6 +4,7 @@ import type {Context} from 'hono'
 import type {SseEvent} from '../../protocol/sse.ts'
 import {encodeComment, encodeEvent} from '../../protocol/sse.ts'
 import type {AppEnv} from '../http/app-env.ts'
+import type {OpenStreams} from '../limits/open-streams.ts'
 
 /** A reader with this many unread bytes is disconnected to save memory. It can reconnect. */
 const maxQueued = 1024 * 1024
@@ -82,9 +83,20 @@ export class EventStream {
   }
 }
 
-/** Turns the answer into an event stream. A HEAD request gets the headers only. */
-export function openEventStream(c: Context<AppEnv>, serve: (stream: EventStream) => void): Response {
+/**
+ * Turns the answer into an event stream. A HEAD request gets the headers only. Throws 429 if the client has too many open
+ * streams.
+ */
+export function openEventStream(
+  c: Context<AppEnv>,
+  openStreams: OpenStreams,
+  serve: (stream: EventStream) => void,
+): Response {
   if (c.req.method === 'HEAD') return c.body(null, 200, headers)
-  serve(new EventStream(c.env.outgoing))
+  if (c.env.outgoing.destroyed) return c.body(null) // the reader has gone away meanwhile
+  const release = openStreams.open(c.get('client'), c.get('identity'))
+  const stream = new EventStream(c.env.outgoing)
+  stream.closed.addEventListener('abort', release)
+  serve(stream)
   return RESPONSE_ALREADY_SENT
 }

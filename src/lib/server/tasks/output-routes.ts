@@ -47,7 +47,7 @@ export function outputRoutes(app: Hono<AppEnv>, parts: Parts): void {
   app.get(routes.taskOutputStream, (c) => {
     const task = requireTask(parts, c.req.param('task'))
     const since = position(c.req.header('last-event-id') ?? c.req.query('since'))
-    return openEventStream(c, (stream) => {
+    return openEventStream(c, parts.openStreams, (stream) => {
       hub.track(stream)
       followOutput(parts, task.id, since, stream).catch((error: unknown) => {
         parts.log(`following the output of task ${task.id} failed: ${String(error)}`)

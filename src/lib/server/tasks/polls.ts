@@ -3,6 +3,7 @@ import type {Parts} from '../dispatch/parts.ts'
 import {isPseudoCodebase} from '../dispatch/roster.ts'
 import {waitingReason} from '../dispatch/waiting.ts'
 import type {PendingTask, StoredTask} from '../store/store.ts'
+import {fillPage} from '../http/paging.ts'
 import {wireTask} from '../streams/task-view.ts'
 import {defaultLimit} from './task-lists.ts'
 
@@ -32,12 +33,13 @@ export function anonymousPoll(parts: Parts, address: string | undefined, only?: 
   const isForAll = ({id}: PendingTask) => choices.every((tasks) => tasks.some((task) => task.id === id))
   const chosen = new Map<string, PendingTask>()
   for (const task of choices.flat()) if (!isShared(task) || isForAll(task)) chosen.set(task.id, task)
-  for (const task of chosen.values()) if (isShared(task)) dispatch.handOut(task.id)
-  return shown(parts, [...chosen.values()].toSorted(byUrgency))
+  const answer = shown(parts, [...chosen.values()].toSorted(byUrgency))
+  for (const task of answer) if (isShared(task)) dispatch.handOut(task.id)
+  return answer
 }
 
 /** Whether any worker may take it. */
-const isShared = ({codebase_id}: PendingTask) => isPseudoCodebase(codebase_id)
+const isShared = ({codebase_id}: {codebase_id: string}) => isPseudoCodebase(codebase_id)
 
 /** The workers without leases that may have sent a request from this address, if possible those without a stream. */
 function likelyPollers({store, leases, hub, roster}: Parts, address: string | undefined): string[] {
@@ -87,7 +89,16 @@ function offersIn({dispatch, roster, store}: Parts, codebaseId: string, workerId
     .filter(({codebase_id}) => codebase_id === codebaseId)
 }
 
-const shown = (parts: Parts, tasks: PendingTask[]): Task[] =>
-  tasks
-    .flatMap(({id}) => parts.store.tasks.get(id) ?? [])
-    .map((task: StoredTask) => wireTask(task, waitingReason(task, parts)))
+/** As many of the first tasks as fit in an answer. The worker polls again when it has taken them. */
+function shown(parts: Parts, tasks: readonly PendingTask[]): Task[] {
+  const show = (task: StoredTask) => wireTask(task, waitingReason(task, parts))
+  return fillPage(storedTasks(parts, tasks), defaultLimit, show).shown
+}
+
+/** Reads one task after the other: their prompts need not all be in memory. */
+function* storedTasks({store}: Parts, tasks: readonly PendingTask[]): Generator<StoredTask> {
+  for (const {id} of tasks) {
+    const task = store.tasks.get(id)
+    if (task) yield task
+  }
+}

@@ -1,3 +1,4 @@
+import {limits} from '../../protocol/limits.ts'
 import {isoTime, parseTime} from '../../core/clock.ts'
 import type {FinalStatus, Usage} from '../../protocol/schemas.ts'
 import type {Activity} from '../streams/activity.ts'
@@ -46,19 +47,20 @@ export function renew({store, leases, clock}: Parts, task: StoredTask, sessionId
 export function finish(parts: Parts, task: StoredTask, status: FinalStatus, outcome: Outcome = {}): void {
   const {store, clock} = parts
   const now = isoTime(clock.now())
+  const error = outcome.error?.slice(0, limits.error)
   store.tasks.update(task.id, {
     status,
     completed_at: now,
     updated_at: now,
     lost_since: null,
     ...(outcome.result ? {result: outcome.result, output_chars: task.output_chars + outcome.result.length} : {}),
-    ...(outcome.error ? {error: outcome.error} : {}),
+    ...(error ? {error} : {}),
     ...(outcome.session_id ? {session_id: outcome.session_id} : {}),
     ...(outcome.usage ? {usage: outcome.usage} : {}),
     ...(outcome.metadata ? {metadata: outcome.metadata} : {}),
   })
   if (status === 'completed' && task.worker_id) store.registry.countCompleted(task.worker_id)
-  const {error, usage} = outcome
+  const {usage} = outcome
   const started = parseTime(task.started_at)
   freeResources(parts, task, {
     change: status,

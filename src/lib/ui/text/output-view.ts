@@ -3,6 +3,7 @@ import {readFact, type AgentFact} from '../../opencode/output/events.ts'
 import {lineSplitter} from '../../opencode/output/line-splitter.ts'
 import {RunRecord} from '../../opencode/output/record.ts'
 import {withoutEscapes} from '../../core/escapes.ts'
+import {showHidden} from '../../core/hidden-characters.ts'
 import type {OutputChunk} from '../../protocol/schemas.ts'
 import {plainLine} from './table.ts'
 
@@ -53,7 +54,7 @@ export class OutputView {
       const fact = readFact(line)
       this.#record.add(fact)
       const shown = fact.type === 'other' && fact.why === 'not-json' ? line : describeFact(fact)
-      if (shown !== undefined && shown !== '') this.#print(stripControls(shown))
+      if (shown !== undefined && shown !== '') this.#print(visible(shown))
     })
   }
 }
@@ -71,11 +72,8 @@ function describeFact(fact: AgentFact): string | undefined {
   }
 }
 
-// oxlint-disable-next-line no-control-regex -- control characters are the point
-const controlCharacters = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g
-
-/** Removes escape sequences and control characters of the agent's output. Newlines and tabs stay. */
-const stripControls = (text: string) => withoutEscapes(text).replaceAll(controlCharacters, '')
+/** The agent's output without escape sequences, and with hidden characters as codes. Newlines and tabs stay. */
+const visible = (text: string) => showHidden(withoutEscapes(text).replaceAll('\r\n', '\n'), {kept: '\n\t'})
 
 /** What to tell a reader whose task has lost output on the control plane. */
 export const droppedText = (bytes: number) =>

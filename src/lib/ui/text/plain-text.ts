@@ -1,9 +1,9 @@
 import {eastAsianWidth} from 'get-east-asian-width'
 import {withoutEscapes} from '../../core/escapes.ts'
+import {showHidden} from '../../core/hidden-characters.ts'
 
 const printableAscii = /^[ -~]*$/
-// oxlint-disable-next-line no-control-regex -- control characters are the point
-const controls = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g
+const blanks = /[\t\n\v\f\r]+/g
 /** Characters without their own width, or that change the width of neighbours in some terminals: joiners, selectors, … */
 const invisible = /[\p{Default_Ignorable_Code_Point}\p{Cf}\p{Emoji_Modifier}\u20e3]/gu
 const unknown = /[\p{Cs}\p{Cn}\p{Co}\u1160-\u11ff\ud7b0-\ud7ff]/gu
@@ -12,13 +12,12 @@ const piledMarks = /([\p{Mn}\p{Me}]{2})[\p{Mn}\p{Me}]+/gu
 const widthless = /^[\p{Mn}\p{Me}]$/u
 
 /**
- * Converts text to one line that has the same width in every terminal. It has no control characters or escape sequences,
- * and each character is one or two cells wide. Foreign text must not move the cursor or shift the text beside it.
+ * Converts text to one line that has the same width in every terminal. It has no escape sequences, hidden characters are
+ * codes, and each character is one or two cells wide. Foreign text must not move the cursor or shift the text beside it.
  */
 export function toPlain(text: string): string {
   if (printableAscii.test(text)) return text
-  return withoutEscapes(text)
-    .replaceAll(controls, ' ')
+  return showHidden(withoutEscapes(text).replaceAll(blanks, ' '))
     .normalize('NFC')
     .replaceAll(flagLetters, (letter) => String.fromCodePoint((letter.codePointAt(0) ?? 0) - 0x1f1e6 + 0x41))
     .replaceAll(invisible, '')

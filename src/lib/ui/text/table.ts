@@ -1,3 +1,6 @@
+import {withoutEscapes} from '../../core/escapes.ts'
+import {showHidden} from '../../core/hidden-characters.ts'
+
 /** Formats rows as columns separated by two spaces. The last column is not padded. No rows give an empty text. */
 export function table(rows: readonly (readonly string[])[], headings?: readonly string[]): string {
   const all = headings && rows.length > 0 ? [headings, ...rows] : rows
@@ -22,9 +25,12 @@ export function age(from: number | undefined, now: number): string {
   return `${Math.floor(seconds / 86_400)} d`
 }
 
-/** Foreign text as one line of at most `maxChars`, without control characters that could move the cursor. */
+/** Foreign text as one line of at most `maxChars`, without escape sequences, and with hidden characters as codes. */
 export function plainLine(text: string, maxChars = 80): string {
-  // oxlint-disable-next-line no-control-regex -- control characters are the point
-  const line = text.replaceAll(/[\u0000-\u001f\u007f-\u009f]+/g, ' ').trim()
+  const line = showHidden(
+    withoutEscapes(text)
+      .replaceAll(/[\t\n\v\f\r]+/g, ' ')
+      .trim(),
+  )
   return line.length > maxChars ? `${line.slice(0, maxChars - 1)}…` : line
 }

@@ -1,15 +1,20 @@
+import type {ControlPlaneClient} from '../../client/control-plane.ts'
 import {listenToBroker, type BrokerNotice} from '../../client/task-broker.ts'
 import type {Clock} from '../../core/clock.ts'
 import type {Emit} from '../../events/bus.ts'
 import {pendingCodebase} from '../../protocol/routes.ts'
 import type {Codebases} from '../registration/codebases.ts'
 import type {Registration} from '../registration/registration.ts'
+import {announcedBroker} from './announced-broker.ts'
 import type {ConnectionState} from './connection.ts'
 
 export type BrokerLoopOptions = {
   /** The configured Redis URL. Without one, the URL that the control plane announces is used. */
   brokerUrl: string | undefined
-  registration: Pick<Registration, 'brokerUrl'>
+  /** Hosts whose Redis the control plane may announce, besides its own. */
+  redisHosts: readonly string[]
+  client: Pick<ControlPlaneClient, 'url'>
+  registration: Pick<Registration, 'announcedBroker'>
   codebases: Codebases
   clock: Clock
   emit: Emit
@@ -27,6 +32,7 @@ const streamHeadStartMs = 500
 /** Listens to Redis announcements of tasks. An announcement only triggers a poll: the control plane hands out tasks. */
 export class BrokerLoop {
   readonly #options: BrokerLoopOptions
+  #refused: string | undefined
 
   constructor(options: BrokerLoopOptions) {
     this.#options = options
@@ -34,9 +40,9 @@ export class BrokerLoop {
 
   /** Runs until aborted. */
   async run(signal: AbortSignal): Promise<void> {
-    const {brokerUrl, registration, clock, emit, connection, pollSoon} = this.#options
+    const {brokerUrl, clock, emit, connection, pollSoon} = this.#options
     while (!signal.aborted) {
-      const url = brokerUrl ?? registration.brokerUrl
+      const url = brokerUrl ?? this.#announced()
       if (url === undefined) {
         await clock.sleep(checkMs, signal)
         continue
@@ -53,6 +59,16 @@ export class BrokerLoop {
         },
       })
     }
+  }
+
+  /** The announced URL, if it may be followed. Otherwise one line says why not. */
+  #announced(): string | undefined {
+    const {registration, client, redisHosts, emit} = this.#options
+    const broker = announcedBroker(registration.announcedBroker, client.url, redisHosts)
+    if (broker?.refused !== undefined && broker.refused !== this.#refused)
+      emit({type: 'notice', level: 'warn', text: broker.refused})
+    this.#refused = broker?.refused
+    return broker?.url
   }
 
   async #handle({type, taskId, codebaseId}: BrokerNotice, signal: AbortSignal): Promise<void> {

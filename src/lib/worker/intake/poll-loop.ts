@@ -1,4 +1,5 @@
 import type {ControlPlaneClient} from '../../client/control-plane.ts'
+import {retryAfterMs} from '../../client/http.ts'
 import type {Clock} from '../../core/clock.ts'
 import {messageOf} from '../../core/errors.ts'
 import type {Emit} from '../../events/bus.ts'
@@ -58,6 +59,7 @@ export class PollLoop {
       } catch (error) {
         if (signal.aborted) return
         this.#reportFailure(messageOf(error))
+        await this.#options.clock.sleep(retryAfterMs(error), signal)
       }
     }
   }

@@ -1,4 +1,5 @@
 import type {ControlPlaneClient} from '../../client/control-plane.ts'
+import {retryAfterMs} from '../../client/http.ts'
 import {taskStream, type StreamMessage} from '../../client/task-stream.ts'
 import type {Clock} from '../../core/clock.ts'
 import {messageOf} from '../../core/errors.ts'
@@ -67,7 +68,7 @@ export class StreamLoop {
     const {clock, connection, pollSoon} = this.#options
     for (let failures = 0; !signal.aborted;) {
       const startedAt = clock.monotonic()
-      const reason = await this.#stream(signal)
+      const {reason, retryAfter} = await this.#stream(signal)
       if (signal.aborted) return
       const wasSteady = connection.isStreaming && clock.monotonic() - startedAt >= steadyMs
       // Polling counts as working until a poll fails, so that the emitted reason is the stream's. Only the first
@@ -76,7 +77,8 @@ export class StreamLoop {
       connection.set({stream: false, ...(isNews ? {polls: true} : {})}, reason)
       pollSoon()
       failures = wasSteady ? 1 : failures + 1
-      if (await this.#pause(reconnectPauseMs + this.#backoff(failures), signal)) failures = 0
+      const pause = Math.max(reconnectPauseMs + this.#backoff(failures), retryAfter)
+      if (await this.#pause(pause, signal)) failures = 0
     }
   }
 
@@ -91,8 +93,8 @@ export class StreamLoop {
     return wake.signal.aborted
   }
 
-  /** Reads one stream until it ends. Resolves with the reason why it ended. */
-  async #stream(signal: AbortSignal): Promise<string> {
+  /** Reads one stream until it ends. Resolves with the reason why it ended, and how long the server asks to wait. */
+  async #stream(signal: AbortSignal): Promise<{reason: string; retryAfter: number}> {
     const {client, workerId, instance, name, capabilities, silenceMs, connection, pollSoon} = this.#options
     const own = new AbortController()
     const stop = () => own.abort(signal.reason)
@@ -116,9 +118,9 @@ export class StreamLoop {
         } else this.#handle(message)
       }
 
-      return 'the server ended the stream'
+      return {reason: 'the server ended the stream', retryAfter: 0}
     } catch (error) {
-      return interruption || messageOf(error)
+      return {reason: interruption || messageOf(error), retryAfter: retryAfterMs(error)}
     } finally {
       signal.removeEventListener('abort', stop)
       own.abort()

@@ -6,6 +6,7 @@ import {
   isTransient,
   isUnauthorized,
   RefusedError,
+  retryAfterMs,
   messageWithSuggestions,
 } from '../../client/http.ts'
 import {machineId} from '../../config/machine-id.ts'
@@ -16,7 +17,6 @@ import {fullJitter, loop} from '../../core/loop.ts'
 import {aborted} from '../../core/request-signal.ts'
 import type {Emit} from '../../events/bus.ts'
 import type {AgentModel} from '../../opencode/program/models.ts'
-import {brokerUrlProblem} from '../../protocol/broker.ts'
 import {workerFeatures, type ServerFeature} from '../../protocol/features.ts'
 import {limits} from '../../protocol/limits.ts'
 import type {Heartbeat} from '../../protocol/schemas.ts'
@@ -46,6 +46,7 @@ export type RegistrationOptions = {
 }
 
 const registerMs = 60_000
+const firstPause = fullJitter(500, 10_000)
 
 /** Another process answers to the id of this worker. Our control plane refuses the process that came later. */
 class WorkerIdTakenError extends ExpectedError {}
@@ -67,7 +68,7 @@ function refuseTakenId(error: unknown): never {
 export class Registration {
   readonly #options: RegistrationOptions
   #features: ReadonlySet<string> = new Set()
-  #brokerUrl: string | undefined
+  #announcedBroker: string | null = null
   #models: readonly AgentModel[] = []
   #modelsNote: string | null = null
   #registered = false
@@ -97,9 +98,9 @@ export class Registration {
     if (!this.#registered) await Promise.race([this.#known.promise, aborted(signal)])
   }
 
-  /** The Redis URL that the control plane announces to its workers. */
-  get brokerUrl(): string | undefined {
-    return this.#brokerUrl
+  /** The Redis URL that the control plane announces to its workers, as it came. */
+  get announcedBroker(): string | null {
+    return this.#announcedBroker
   }
 
   /** Registers the worker, then its codebases. Registers the worker again if the global codebase has a new id. */
@@ -178,7 +179,7 @@ export class Registration {
       )
       .catch(refuseTakenId)
     this.#features = new Set(answer.features)
-    this.#brokerUrl = brokerOf(answer.redis_url)
+    this.#announcedBroker = answer.redis_url
   }
 
   /** Sets the agent's models, and why there are none. Returns whether that is new and must be registered. */
@@ -201,7 +202,7 @@ export class Registration {
         signal: AbortSignal.any([signal, done.signal]),
         clock: this.#options.clock,
         interval: 0,
-        delay: fullJitter(500, 10_000),
+        delay: (failures, error) => Math.max(firstPause(failures), retryAfterMs(error)),
         isFatal: (error) => isUnauthorized(error) || error instanceof WorkerIdTakenError,
         onFailure: ({error, failures}) => {
           if (failures === 1) this.#notice('warn', `${messageOf(error)} Trying again.`)
@@ -233,7 +234,8 @@ export class Registration {
         signal,
         clock,
         interval: limits.heartbeat,
-        delay: () => 5000 + Math.random() * 5000,
+        // no longer than a heartbeat, or the leases of the active tasks would expire
+        delay: (_, error) => Math.max(5000 + Math.random() * 5000, Math.min(retryAfterMs(error), limits.heartbeat)),
         onFailure: ({error, failures}) => {
           if (error instanceof WorkerIdTakenError) this.#options.onIdTaken(error.message)
           if (failures > 1) return
@@ -305,6 +307,3 @@ export class Registration {
     this.#options.emit({type: 'notice', level, text})
   }
 }
-
-/** Ignores a malformed URL. The control plane has sent it, and polling replaces the broker. */
-const brokerOf = (url: string | null) => (url !== null && brokerUrlProblem(url) === undefined ? url : undefined)

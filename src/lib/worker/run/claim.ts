@@ -1,5 +1,5 @@
 import type {ControlPlaneClient} from '../../client/control-plane.ts'
-import {isNotFound, isTransient, isUnauthorized, RefusedError} from '../../client/http.ts'
+import {isNotFound, isTransient, isUnauthorized, RefusedError, retryAfterMs} from '../../client/http.ts'
 import type {Clock} from '../../core/clock.ts'
 import {messageOf} from '../../core/errors.ts'
 import {fullJitter} from '../../core/loop.ts'
@@ -132,7 +132,7 @@ async function withRetries<T>(step: () => Promise<T>, {clock, signal}: ClaimOpti
       return await step()
     } catch (error) {
       if (signal.aborted || !isTransient(error) || failures >= maxTries) throw error
-      await clock.sleep(pause(failures), signal)
+      await clock.sleep(Math.max(pause(failures), retryAfterMs(error)), signal)
     }
   }
 }
