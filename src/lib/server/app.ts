@@ -4,7 +4,8 @@ import {errorCode, messageOf} from '../core/errors.ts'
 import {routes} from '../protocol/routes.ts'
 import type {AuthGuard} from './http/auth.ts'
 import {openPaths} from './http/rights.ts'
-import {guardRoutes} from './guard.ts'
+import {auditRoutes} from './audit-routes.ts'
+import {guardRoutes, recordRefusal} from './guard.ts'
 import {codebaseRoutes} from './registry/codebase-routes.ts'
 import {databaseRoutes} from './sessions/database-routes.ts'
 import type {AppEnv} from './http/app-env.ts'
@@ -33,6 +34,7 @@ const allRoutes = [
   streamRoutes,
   monitorRoutes,
   databaseRoutes,
+  auditRoutes,
 ]
 
 /** Creates the HTTP application: guards, routes and error responses. */
@@ -48,6 +50,7 @@ export function createApp(
     const identity = authenticate(c.req.header('authorization'), c.req.path)
     if (!identity && !openPaths.has(c.req.path)) checkSite((name) => c.req.header(name))
     c.set('identity', identity)
+    if (identity) parts.audit.recordUse(identity)
     await next()
   })
 
@@ -70,6 +73,7 @@ export function createApp(
   })
 
   app.onError((error, c) => {
+    if (error instanceof HttpError && [401, 403].includes(error.status)) recordRefusal(c, parts, error)
     if (error instanceof HttpError) return c.json(error.body, error.status)
     if (errorCode(error) === 'ERR_SQLITE_ERROR') {
       log(`database: ${messageOf(error)}, at ${c.req.method} ${c.req.path}`, 'error')
