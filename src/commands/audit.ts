@@ -67,12 +67,13 @@ export default class Audit extends BaseCommand {
   }
 }
 
-const units: Record<string, number> = {s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000}
-
 async function readSince(text: string): Promise<string> {
-  const {isoTime, parseTime} = await import('../lib/core/clock.ts')
-  const [, count, unit = ''] = /^(\d{1,6})([smhd])$/.exec(text) ?? []
-  const ms = count === undefined ? parseTime(text) : Date.now() - Number(count) * (units[unit] ?? 0)
+  const [{isoTime, parseTime}, {parseDuration}] = await Promise.all([
+    import('../lib/core/clock.ts'),
+    import('../lib/core/duration.ts'),
+  ])
+  const age = parseDuration(text)
+  const ms = age === undefined ? parseTime(text) : Date.now() - age
   if (ms === undefined)
     throw usageError(`--since needs an age like 2h, or a time like 2026-01-31T12:00:00Z, not ${JSON.stringify(text)}.`)
   return isoTime(ms)

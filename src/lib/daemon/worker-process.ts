@@ -20,6 +20,7 @@ import {logReporter} from '../events/log-reporter.ts'
 import {logFormat, type LogOptions} from '../events/log-writer.ts'
 import {initFix, initProblem} from '../executor/processes/init-process.ts'
 import {isNotifyService, reportToManager} from '../service/manager.ts'
+import {checkTrustedKeys} from '../signing/key-files.ts'
 import type {OpenDashboard} from '../ui/dashboard/controls.ts'
 import {ViewStore} from '../ui/view/view-store.ts'
 import {emptyView} from '../ui/view/view.ts'
@@ -89,6 +90,7 @@ async function runProcess(options: WorkerProcessOptions, ladder: StopLadder): Pr
   const {config, stateDir, version} = options
   const clock = systemClock
   const {scope, env} = options
+  checkTrustedKeys(config)
   const {name, workerId, notice} = await identifyWorker({config, stateDir, env, scope})
   const bus = new EventBus(clock)
   const store = createViewStore(config, name, clock.now())
@@ -152,7 +154,7 @@ async function runProcess(options: WorkerProcessOptions, ladder: StopLadder): Pr
   await runWorker(
     {...workerOptions, signals: ladder, once: options.once, exitAfterIdleMs: options.exitAfterIdleMs},
     (worker) => {
-      const context: LocalControlContext = {worker, store, bus, ladder, step, client, version}
+      const context: LocalControlContext = {config, worker, store, bus, ladder, step, client, version}
       const path = socketPath(options.env, stateDir, name)
       opening.push(
         serveSocket(path, socketMode(options.env), socketHandlers(context)).then((opened) => void (socket = opened)),

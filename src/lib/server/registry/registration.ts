@@ -8,7 +8,7 @@ import type {StoredCodebase, StoredTask, StoredWorker} from '../store/store.ts'
 import type {IdempotencyKey} from '../tasks/task-creation.ts'
 import {createOnce} from '../tasks/task-creation.ts'
 import * as transitions from '../tasks/transitions.ts'
-import {normalizePath} from '../store/normalize-path.ts'
+import {normalizePath} from '../../protocol/normalize-path.ts'
 import {hasLeases, inheritedCodebase} from './inheritance.ts'
 import {recordStart, requeueWhere} from './restarts.ts'
 
