@@ -12,7 +12,7 @@ import {serveSocket} from '../control/socket-server.ts'
 import {Cleanup} from '../core/cleanup.ts'
 import {systemClock} from '../core/clock.ts'
 import {compactHeap} from '../core/compact-heap.ts'
-import {exitCodes} from '../core/errors.ts'
+import {exitCodes, ExpectedError, messageOf} from '../core/errors.ts'
 import {isLoopback} from '../core/loopback.ts'
 import {onHangup, onTermination, StopLadder, type StopStep} from '../core/signals.ts'
 import {EventBus} from '../events/bus.ts'
@@ -157,7 +157,11 @@ async function runProcess(options: WorkerProcessOptions, ladder: StopLadder): Pr
       const context: LocalControlContext = {config, worker, store, bus, ladder, step, client, version}
       const path = socketPath(options.env, stateDir, name)
       opening.push(
-        serveSocket(path, socketMode(options.env), socketHandlers(context)).then((opened) => void (socket = opened)),
+        serveSocket(path, socketMode(options.env), socketHandlers(context)).then(
+          (opened) => void (socket = opened),
+          // the work does not depend on it
+          (error: unknown) => bus.emit({type: 'notice', level: 'warn', text: noSocketText(error)}),
+        ),
       )
       reloader.start({
         ...{read: options.reload, config, client, worker, bus},
@@ -169,6 +173,13 @@ async function runProcess(options: WorkerProcessOptions, ladder: StopLadder): Pr
   )
   await Promise.all(opening)
 }
+
+const noSocketText = (error: unknown) =>
+  [
+    'This worker has no local socket: status and dashboard do not find it.',
+    messageOf(error),
+    ...(error instanceof ExpectedError ? error.suggestions : []),
+  ].join(' ')
 
 const globalText = (path: string) =>
   `Tasks and sessions without a codebase belong to the codebase global, ${path}. To turn this off: A2A_GLOBAL_CODEBASE=none, or global_codebase in the configuration`
