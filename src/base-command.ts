@@ -4,6 +4,7 @@ import type {Resolved} from './lib/config/resolve.ts'
 import {settingKeys, settingDefinition} from './lib/config/settings.ts'
 import {currentDirectory, deletedDirectoryProblem} from './lib/core/paths/current-directory.ts'
 import {ExpectedError, exitCodes, usageError} from './lib/core/errors.ts'
+import {hideFromProc} from './lib/core/redaction/hide-from-proc.ts'
 import {nearestNames} from './lib/core/nearest.ts'
 import type {Screen} from './lib/ui/text/fitted-table.ts'
 import {commonFlags, flagsBySetting} from './flags.ts'
@@ -35,6 +36,11 @@ export abstract class BaseCommand extends Command {
 
   protected interrupt(): void {
     this.#interrupt.abort()
+  }
+
+  override async init(): Promise<void> {
+    hideFromProc(process.env, process.argv)
+    await super.init()
   }
 
   /** Resolves settings from flags, environment and files. Prints warnings to stderr. Throws ExpectedError (78). */

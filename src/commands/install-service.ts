@@ -3,12 +3,12 @@ import {BaseCommand} from '../base-command.ts'
 import {flagsBySetting, serviceFlags, settingFlags} from '../flags.ts'
 import type {ServiceReport} from '../lib/service/install.ts'
 
-const settings = ['server_url', 'worker_name', 'codebases', 'opencode_bin'] as const
+const settings = ['server_url', 'worker_name', 'codebases', 'opencode_bin', 'agent_user'] as const
 
 export default class InstallService extends BaseCommand {
   static override summary = 'Install or update the worker as a systemd service'
   static override description =
-    'As root it installs a service of the machine: a user a2a-worker, the program and its Node in /opt/a2a-worker, the configuration in /etc/a2a-worker, and a sandboxed unit that sees its codebases but no home directories. With --user it installs a service of the current user. Existing configuration is kept. Run it again to update: it changes only what differs. A worker with another name gets its own unit and configuration. If the unit of a Python worker exists, it is replaced and its settings are taken over. The command then prints how to restore the old unit.'
+    'As root it installs a service of the machine: a user a2a-worker, the program and its Node in /opt/a2a-worker, the configuration in /etc/a2a-worker, and a sandboxed unit that sees its codebases but no home directories. With --user it installs a service of the current user. Existing configuration is kept. Run it again to update: it changes only what differs. With --agent-user a2a-agent, agents run as a user of their own, who can read neither state nor token. A worker with another name gets its own unit and configuration. If the unit of a Python worker exists, it is replaced and its settings are taken over. The command then prints how to restore the old unit.'
   static override examples = [
     'sudo <%= config.bin %> <%= command.id %> --server https://plane.example --codebase api:/srv/api --start',
     'sudo <%= config.bin %> <%= command.id %> --name prod --server https://plane.example --codebase /srv/web',
@@ -61,6 +61,7 @@ export default class InstallService extends BaseCommand {
         server: config.server_url,
         codebases: config.codebases,
         openCode: config.opencode_bin,
+        agentUser: config.agent_user,
         token: config.auth_token,
         configFile: configFiles[0],
         paths: (flags.path ?? []).map((folder) => resolve(folder)),

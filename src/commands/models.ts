@@ -50,8 +50,7 @@ export default class Models extends BaseCommand {
     const source = {
       ...openCode,
       clock: systemClock,
-      directory: openCode.scratchDir,
-      dataDir: dataDirectory(process.env),
+      dataDir: dataDirectory(openCode.env(openCode.directory)),
     }
     const models = createModelSource(source)
     return {models: await models.get(), reason: models.problem?.() ?? null}

@@ -16,6 +16,7 @@ const settings = [
   'sse_heartbeat_timeout',
   'redis_url',
   'opencode_bin',
+  'agent_user',
   'opencode_storage_path',
   'session_message_sync_max_sessions',
   'session_message_sync_max_messages',

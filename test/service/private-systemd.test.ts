@@ -76,8 +76,8 @@ describe.skipIf(isSkipped)('the service under a real systemd', {timeout: 2 * tim
     return (await place.systemd.run(['systemctl', 'start', 'filter-probe'])).code !== 0
   }
   /** A task whose agent waits until `letGo` is called. */
-  const startHeldTask = async (name: string, path = codebase) => {
-    const cmd = `touch ${name}.begun; while [ ! -e ${name}.go ]; do sleep 0.05; done`
+  const startHeldTask = async (name: string, path = codebase, before = '') => {
+    const cmd = `${before}touch ${name}.begun; while [ ! -e ${name}.go ]; do sleep 0.05; done`
     const prompt = `${printing(stepStart())}${cmd}\n${answering(name)}`
     const {id} = await place.fleet.http.task(await place.codebaseId(path), {prompt})
     const file = (end: string) => join(place.systemd.outside(path), `${name}.${end}`)
@@ -205,6 +205,22 @@ describe.skipIf(isSkipped)('the service under a real systemd', {timeout: 2 * tim
     letGo()
     expect(await ended(id)).toMatchObject({status: 'completed', result: 'crash', attempt: 1})
     expect(processesOf(id)).toEqual([])
+  })
+
+  test('a process that has shed all signs of its run is ended with it, also after a kill -9 of the worker', async () => {
+    const before = await place.property('MainPID')
+    const stray = '(cd / && env -i setsid /bin/sh -c "/bin/sleep 98765 & exit" </dev/null >/dev/null 2>&1)\n'
+    const {id, letGo} = await startHeldTask('stray', codebase, stray)
+    const strays = async () =>
+      (await place.systemd.run(['pgrep', '-fx', '/bin/sleep 98765'])).stdout.split('\n').length - 1
+    expect(await strays()).toBe(1)
+    await place.systemd.run(['kill', '-KILL', before])
+    await place.started(before)
+    expect(await strays()).toBe(1)
+    letGo()
+    expect(await ended(id)).toMatchObject({status: 'completed', result: 'stray', attempt: 1})
+    expect(await strays()).toBe(0)
+    expect((await place.program('status')).stdout).toContain('each run has a control group')
   })
 
   test('a reload applies a changed file, and running tasks continue under the same worker', async () => {

@@ -37,7 +37,9 @@ describe.skipIf(isSkipped)('under a real systemd', {timeout: 2 * timeoutMs}, () 
     expect(stdout).toContain('Warning: the service ends when you log out, unless you run: loginctl enable-linger dev.')
     await dev.started('')
     expect(await dev.property('StatusText')).toMatch(/^0 tasks run/)
-    expect((await dev.program('status', '--server', place.fleet.url)).stdout).toMatch(/^worker .* running\n/)
+    expect((await dev.program('status', '--server', place.fleet.url)).stdout).toMatch(
+      /^worker .* running\n[^]*\nruns {8}each run has a control group/,
+    )
     const before = await dev.property('MainPID')
     await place.systemd.run(['kill', '-KILL', before])
     await dev.started(before)

@@ -62,6 +62,7 @@ export async function startInProcessWorker(
       globalPath,
       client,
       executor: stubExecutor(scratch.path),
+      contained: {kind: 'none', groups: undefined},
       program: {problem: () => undefined, check: async () => {}},
       models,
       secrets: () => [],

@@ -1,5 +1,6 @@
-import {mkdirSync} from 'node:fs'
+import {globSync, mkdirSync, readFileSync} from 'node:fs'
 import {join} from 'node:path'
+import {groupAt} from '../../src/lib/executor/processes/run-groups.ts'
 import {cli, environment, start, stop, stubAgent, type Finished, type Running} from './cli.ts'
 import {scratchFolder, until} from './scratch.ts'
 
@@ -45,8 +46,19 @@ export function openWorkshop(more: Record<string, string> = {}): Workshop {
     },
     async [Symbol.asyncDispose]() {
       for (const process of running) if (process.process.exitCode === null) await stop(process, 'SIGKILL')
+      await endGroups(scratch.path)
       scratch[Symbol.dispose]()
     },
+  }
+}
+
+/** Ends the agents of killed workers, and removes their control groups. */
+async function endGroups(folder: string): Promise<void> {
+  for (const record of globSync('**/runs/*/*/cgroup', {cwd: folder})) {
+    const group = groupAt(readFileSync(join(folder, record), 'utf8'))
+    group.kill()
+    await until(() => group.pids().length === 0, `the control group ${group.path} to be empty`)
+    group.remove()
   }
 }
 

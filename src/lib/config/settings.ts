@@ -164,6 +164,19 @@ export const settings = {
     description: 'Private key that signs the tasks that this client creates',
     flag: 'key',
   },
+  agent_user: {
+    type: 'string',
+    description:
+      'User that agents run as, so that they read neither state, token nor other runs; needs a control group per run, and root or the service',
+    flag: 'agent-user',
+  },
+  run_containment: {
+    type: 'string',
+    description:
+      'What keeps the processes of a run together: a control group (cgroup), nothing but what they inherit (none), or the best that there is (auto)',
+    options: ['auto', 'cgroup', 'none'],
+    default: 'auto',
+  },
   on_interrupt: {
     type: 'string',
     description:

@@ -1,5 +1,6 @@
 import * as v from 'valibot'
 import {levelSchema, connectionSchema, phaseSchema, troubleKindSchema} from '../events/worker-event.ts'
+import {containments} from '../protocol/containment.ts'
 import {agentStateSchema} from '../protocol/agent-state.ts'
 import {finalStatuses} from '../protocol/statuses.ts'
 
@@ -100,6 +101,8 @@ export const workerStatusSchema = v.object({
     [],
   ),
   disk: v.optional(v.nullable(diskSchema), null),
+  /** What keeps the processes of its runs together. */
+  containment: v.optional(v.nullable(v.picklist(containments)), null),
   farewell: v.optional(v.nullable(v.string()), null),
   link: connectionSchema,
   link_since: v.optional(v.nullable(v.number()), null),

@@ -2,20 +2,20 @@ import {join} from 'node:path'
 import type {Config} from '../config/settings.ts'
 import type {Environment} from '../config/file.ts'
 import {systemClock} from '../core/clock.ts'
-import {isDiskFull} from '../core/disk-full.ts'
 import type {EventBus} from '../events/bus.ts'
 import type {Executor} from '../executor/executor.ts'
+import {chooseContainment, type Contained} from '../executor/processes/containment.ts'
 import {createRunExecutor} from '../executor/run.ts'
+import {environmentOfUser, type AgentUser} from '../opencode/program/agent-user.ts'
 import {createCatalog} from '../opencode/program/catalog.ts'
 import {dataDirectory, localOpenCode} from '../opencode/program/local-opencode.ts'
 import {isExecutableFile} from '../opencode/program/locate.ts'
 import {createModelSource, type ModelSource} from '../opencode/program/models.ts'
-import {installReporter} from '../opencode/program/reporter.ts'
 import {probeOpenCode, type OpenCodeProbe} from '../opencode/program/probe.ts'
 import {allowHint, withheldVariables} from '../opencode/program/withheld.ts'
 import type {CommandOptions} from '../opencode/storage/session-commands.ts'
-import {gitProblems} from '../repository/git-problems.ts'
 import type {AgentProgram} from '../worker/health/agent-health.ts'
+import {problemsOf, reporterFor, usableAgentUser} from './agent-account.ts'
 
 export type LocalAgentOptions = {
   config: Config
@@ -27,19 +27,14 @@ export type LocalAgentOptions = {
 
 export type LocalAgent = {
   executor: Executor
+  contained: Contained
+  /** The user that agents run as, if it is another one. */
+  user: AgentUser | undefined
+  /** The environment that the agent's is derived from. */
+  env: Environment
   models: ModelSource
   commands: CommandOptions
   program: AgentProgram
-}
-
-/** Without space for it, runs begin without the plugin: it only sees more of what the agent does. */
-function tryInstallReporter(folder: string): string | undefined {
-  try {
-    return installReporter(folder)
-  } catch (error) {
-    if (isDiskFull(error)) return undefined
-    throw error
-  }
 }
 
 /**
@@ -48,13 +43,16 @@ function tryInstallReporter(folder: string): string | undefined {
  * missing or unusable (78), or does not answer (75), or `stop` was aborted before it answered (130).
  */
 export async function prepareAgent(options: LocalAgentOptions, bus: EventBus, stop: AbortSignal): Promise<LocalAgent> {
-  const {config, env, stateDir} = options
+  const {config, stateDir} = options
+  const user = usableAgentUser(config)
+  const contained = chooseContainment(user ? 'cgroup' : config.run_containment)
+  const env = environmentOfUser(options.env, user)
   const note = (level: 'info' | 'warn', text: string) => bus.emit({type: 'notice', level, text})
   const find = async (signal?: AbortSignal) => {
     const found = localOpenCode(options)
     const known = {file: join(stateDir, 'opencode.json'), onSlow: (text: string) => note('warn', text)}
-    const env = found.env(found.scratchDir)
-    return {found, probe: await probeOpenCode(found.binary, env, {...known, ...(signal ? {signal} : {})})}
+    const env = found.env(found.directory)
+    return {found, probe: await probeOpenCode(found.binary, env, {...known, user, ...(signal ? {signal} : {})})}
   }
   let current = await find(stop)
   const describe = ({found, probe}: typeof current) => {
@@ -65,21 +63,22 @@ export async function prepareAgent(options: LocalAgentOptions, bus: EventBus, st
   }
   describe(current)
   for (const {path} of config.codebases)
-    for (const {text, fixes} of await gitProblems(path, current.found.env(path)))
+    for (const {text, fixes} of await problemsOf(path, current.found.env(path), user))
       note('warn', `${text}. Run: ${fixes[0]}`)
   const about = ({found, probe}: typeof current) => `${found.binary} ${probe.version}`
 
-  const {scratchDir, env: environment} = current.found
-  const reporter = tryInstallReporter(scratchDir)
+  const {scratchDir, directory, env: environment} = current.found
+  const reporter = reporterFor(user, scratchDir)
   const catalog = createCatalog({
-    ...{scratchDir, env: environment, clock: systemClock},
+    ...{scratchDir, user, env: environment, clock: systemClock},
     get binary() {
       return current.found.binary
     },
   })
   return {
+    ...{contained, user, env},
     executor: createRunExecutor({
-      ...{catalog, env, clock: systemClock},
+      ...{catalog, env, user, groups: contained.groups, clock: systemClock},
       // Getters, so that each run uses the current program and the current live settings.
       get binary() {
         return current.found.binary
@@ -88,7 +87,7 @@ export async function prepareAgent(options: LocalAgentOptions, bus: EventBus, st
         return current.probe
       },
       get reporter() {
-        return current.probe.version.startsWith('1.') ? reporter : undefined
+        return current.probe.version.startsWith('1.') ? reporter() : undefined
       },
       get allow() {
         return config.env_allow
@@ -104,13 +103,13 @@ export async function prepareAgent(options: LocalAgentOptions, bus: EventBus, st
       },
     }),
     models: createModelSource({
-      ...{directory: scratchDir, dataDir: dataDirectory(env), scratchDir, env: environment, clock: systemClock},
+      ...{directory, dataDir: dataDirectory(env), scratchDir, user, env: environment, clock: systemClock},
       get binary() {
         return current.found.binary
       },
     }),
     commands: {
-      ...{env: environment(scratchDir), scratchDir},
+      ...{env: environment(directory), user, scratchDir},
       get binary() {
         return current.found.binary
       },

@@ -9,6 +9,7 @@ import {ExpectedError} from '../core/errors.ts'
 import type {StopLadder} from '../core/signals.ts'
 import type {EventBus} from '../events/bus.ts'
 import type {Controls} from '../ui/dashboard/controls.ts'
+import type {Containment} from '../protocol/containment.ts'
 import {statusFromView} from '../ui/view/snapshot.ts'
 import type {ViewStore} from '../ui/view/view-store.ts'
 import type {RunningWorker} from '../worker/running-worker.ts'
@@ -23,6 +24,7 @@ export type LocalControlContext = {
   step: (by: string) => void
   client: ControlPlaneClient
   version: string
+  containment: Containment
 }
 
 const cancelledLocally = {status: 'cancelled', error: 'cancelled on this machine'} as const
@@ -51,7 +53,7 @@ const taskControls = ({config, worker, client}: LocalControlContext) => ({
 
 /** The handlers of the local socket. */
 export function socketHandlers(context: LocalControlContext): ControlHandlers {
-  const {worker, store, bus, ladder, client, version} = context
+  const {worker, store, bus, ladder, client, version, containment} = context
   const {runner, registration, workerId} = worker
   const {cancel, create: createTask} = taskControls(context)
   return {
@@ -63,6 +65,7 @@ export function socketHandlers(context: LocalControlContext): ControlHandlers {
         worker_id: workerId,
         free: runner.freeSlots,
         disk: diskStatus(worker),
+        containment,
       }
       return statusFromView(store.get(), facts, Date.now())
     },

@@ -2,7 +2,8 @@ import {join} from 'node:path'
 import type {Environment} from '../config/file.ts'
 import {proxyPasswords} from '../config/proxy.ts'
 import type {Config} from '../config/settings.ts'
-import {readIfThere} from '../core/paths/read-if-there.ts'
+import {passwordsIn, secretName} from '../core/redaction/secret-names.ts'
+import {readAsUser, type AgentUser} from '../opencode/program/agent-user.ts'
 import {isPassed} from '../opencode/program/environment.ts'
 import {dataDirectory} from '../opencode/program/local-opencode.ts'
 import {parseJson} from '../protocol/parse.ts'
@@ -10,11 +11,12 @@ import {parseJson} from '../protocol/parse.ts'
 type Source = {
   env: Environment
   config: Pick<Config, 'env_allow' | 'proxy'>
+  /** The user that agents run as, if it is another one. `env` is the environment that it has. */
+  user?: AgentUser | undefined
   /** All tokens for the control plane used so far. */
   tokens: Iterable<string>
 }
 
-const secretName = /KEY|TOKEN|SECRET|PASSW|CREDENTIAL/i
 /** Fields of OpenCode's auth.json that hold keys, at any depth. */
 const keyField = /^(?:key|access|refresh|token)$/
 const maxDepth = 5
@@ -24,25 +26,14 @@ const maxDepth = 5
  * agents get and that are named like secrets, and the logins of OpenCode. Agents can read most of them, and may print
  * them. Read again at each reload.
  */
-export function collectSecrets({env, config, tokens}: Source): string[] {
+export function collectSecrets({env, config, user, tokens}: Source): string[] {
   const seen = Object.entries(env).filter(([name, value]) => Boolean(value) && isPassed(name, config.env_allow))
   return [
     ...tokens,
     ...proxyPasswords(config.proxy, env),
     ...seen.flatMap(([name, value = '']) => (secretName.test(name) ? [value] : passwordsIn(value))),
-    ...keysIn(parseJson(readIfThere(join(dataDirectory(env), 'auth.json')) ?? '')),
+    ...keysIn(parseJson(readAsUser(user, join(dataDirectory(env), 'auth.json')) ?? '')),
   ]
-}
-
-/** The passwords of URLs in a text, as they stand there and decoded. */
-function passwordsIn(text: string): string[] {
-  return [...text.matchAll(/\b[a-z][a-z0-9+.-]*:\/\/[^\s/@:]*:([^\s/@]+)@/gi)].flatMap(([, password = '']) => {
-    try {
-      return [password, decodeURIComponent(password)]
-    } catch {
-      return [password]
-    }
-  })
 }
 
 function keysIn(value: unknown, depth = 0): string[] {

@@ -126,7 +126,7 @@ function configuredCodebases({context, cwd: given, env}: SyncSessionsOptions): C
 function sessionCommands({context, env, root}: SyncSessionsOptions): CommandOptions | undefined {
   try {
     const ask = localOpenCode({...context, env, root})
-    return {...ask, env: ask.env(ask.scratchDir)}
+    return {...ask, env: ask.env(ask.directory)}
   } catch {
     return undefined
   }

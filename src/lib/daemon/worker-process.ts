@@ -120,17 +120,17 @@ async function runProcess(options: WorkerProcessOptions, ladder: StopLadder): Pr
     if (!ladder.drain.aborted) throw error
   })
   if (!prepared) return
-  const {commands, ...agent} = prepared
+  const {commands, env: agentEnv, ...agent} = prepared
   waitFor(`reaching the control plane ${config.server_url ?? 'of this machine'}`)
   const server = await connectControlPlane(options, bus, stack)
   const client = stack.use(new ControlPlaneClient(server))
   process.title = `a2a-worker ${name}`
   const tokens = new Set(server.token === undefined ? [] : [server.token])
-  const secrets = () => collectSecrets({env: options.env, config, tokens})
-  const globalPath = globalCodebasePath(config, options.env, options.isLocal)
+  const secrets = () => collectSecrets({env: agentEnv, config, user: agent.user, tokens})
+  const globalPath = globalCodebasePath(config, agentEnv, options.isLocal)
   if (globalPath !== undefined && config.global_codebase === undefined)
     bus.emit({type: 'notice', level: 'info', text: globalText(globalPath)})
-  const storage = {env: options.env, home: options.env['HOME'] || homedir(), commands}
+  const storage = {env: agentEnv, home: agentEnv['HOME'] || homedir(), commands}
   const workerOptions = {
     config,
     name,
@@ -154,7 +154,10 @@ async function runProcess(options: WorkerProcessOptions, ladder: StopLadder): Pr
   await runWorker(
     {...workerOptions, signals: ladder, once: options.once, exitAfterIdleMs: options.exitAfterIdleMs},
     (worker) => {
-      const context: LocalControlContext = {config, worker, store, bus, ladder, step, client, version}
+      const context: LocalControlContext = {
+        ...{config, worker, store, bus, ladder, step, client, version},
+        containment: agent.contained.kind,
+      }
       const path = socketPath(options.env, stateDir, name)
       opening.push(
         serveSocket(path, socketMode(options.env), socketHandlers(context)).then(

@@ -3,7 +3,14 @@ import {messageOf} from '../core/errors.ts'
 import type {Clock} from '../core/clock.ts'
 import {problem, type Finding, type MachineContext, type ControlPlaneContext} from './finding.ts'
 import {checkCodebases} from './codebase-checks.ts'
-import {checkEnvironment, checkInit, checkOpenCode, checkState, checkWorker} from './machine-checks.ts'
+import {
+  checkContainment,
+  checkEnvironment,
+  checkInit,
+  checkOpenCode,
+  checkState,
+  checkWorker,
+} from './machine-checks.ts'
 import {checkQueue} from './queue-checks.ts'
 import {checkStorage} from './storage-check.ts'
 import {checkServices} from './service-checks.ts'
@@ -27,6 +34,7 @@ export async function* runChecks(options: DoctorOptions): AsyncGenerator<Finding
     runCheck('environment', () => checkEnvironment(machine)),
     runCheck('state', () => checkState(machine)),
     runCheck('init', checkInit),
+    runCheck('runs', () => checkContainment(machine)),
     runCheck('sessions', () => checkStorage(machine)),
     runCheck('codebases', () => checkCodebases(machine)),
     runCheck('service', () => checkServices(machine)),

@@ -4,6 +4,8 @@ import {formatBytes} from '../core/format-bytes.ts'
 import {freeBytes} from '../core/disk/free-space.ts'
 import {ExpectedError, messageOf} from '../core/errors.ts'
 import {makePrivateDirectory} from '../config/state-directory.ts'
+import {chooseContainment} from '../executor/processes/containment.ts'
+import {containmentTexts} from '../protocol/containment.ts'
 import {initFix, initProblem} from '../executor/processes/init-process.ts'
 import {localOpenCode} from '../opencode/program/local-opencode.ts'
 import {probeOpenCode} from '../opencode/program/probe.ts'
@@ -18,7 +20,7 @@ export async function checkOpenCode(machine: MachineContext): Promise<Finding[]>
   const check = 'OpenCode'
   try {
     const ask = localOpenCode(machine)
-    const {version, warnings} = await probeOpenCode(ask.binary, ask.env(ask.scratchDir))
+    const {version, warnings} = await probeOpenCode(ask.binary, ask.env(ask.directory), {user: ask.user})
     return [
       ok(check, `${version} at ${ask.binary} (${ask.source})`),
       ...warnings.map((text) => warning(check, text, fixForWarning(text))),
@@ -95,6 +97,16 @@ export async function checkWorker({local, server}: MachineContext): Promise<Find
       ? ok(check, where)
       : problem(check, `${where}: it serves no codebase`, 'a2a-worker register /path/to/code')
   })
+}
+
+/** Says what keeps the processes of a run together: for the workers of this machine, or for one that would start here. */
+export async function checkContainment({local, config}: MachineContext): Promise<Finding[]> {
+  const check = 'runs'
+  const known = local.flatMap(({name, containment}) =>
+    containment ? [`${name}: ${containmentTexts[containment]}`] : [],
+  )
+  if (known.length > 0) return known.map((text) => ok(check, text))
+  return [ok(check, containmentTexts[chooseContainment(config.run_containment).kind])]
 }
 
 /** Checks that process 1 reaps the processes that agents leave behind. */

@@ -1,16 +1,21 @@
 import {statSync} from 'node:fs'
 import {join} from 'node:path'
+import type {AgentUser} from '../opencode/program/agent-user.ts'
 import type {Clock} from '../core/clock.ts'
 import type {RunObserver, RunRequest, RunningAgent} from './executor.ts'
 import type {ProcessIdentity} from './processes/processes.ts'
+import {agentAgeMs} from './agent-age.ts'
 import {runFiles} from './spool/file-names.ts'
-import {ageMs, isAlive} from './processes/processes.ts'
+import {isAlive} from './processes/processes.ts'
+import {recordedGroup} from './processes/run-groups.ts'
 import {superviseAgent} from './supervise-agent.ts'
 
 export type AdoptOptions = {
   request: RunRequest
   observer: RunObserver
   clock: Clock
+  /** The user that its processes run as, if it is another one. */
+  user?: AgentUser | undefined
   /** The agent's process, as `onSpawned` reported it. */
   root: ProcessIdentity
 }
@@ -22,7 +27,7 @@ const pollMs = 100
  * Adopts an agent that an earlier worker process started since the last boot of this machine. If the agent has ended
  * meanwhile, it is judged by its output. Its deadlines count from its start.
  */
-export function adoptRun({request, observer, clock, root}: AdoptOptions): RunningAgent {
+export function adoptRun({request, observer, clock, root, user}: AdoptOptions): RunningAgent {
   const stop = new AbortController()
   const exited = (async () => {
     while (isAlive(root)) await clock.sleep(pollMs)
@@ -34,12 +39,13 @@ export function adoptRun({request, observer, clock, root}: AdoptOptions): Runnin
     clock,
     root,
     exited,
-    startedAt: clock.monotonic() - ageMs(root),
+    startedAt: clock.monotonic() - agentAgeMs(root, request.runDir, clock),
     printedAt: hasPrinted(request.runDir) ? clock.monotonic() : undefined,
     model: request.model,
     stop: stop.signal,
     spoolFrom: 0,
     stderrFrom: 0,
+    ...{group: recordedGroup(request.marker, request.runDir), user},
   })
   return {outcome: supervised.then(({outcome}) => outcome), stop: (reason) => stop.abort(reason)}
 }

@@ -11,6 +11,8 @@ import type {ProcessIdentity} from './processes/processes.ts'
 import {runFiles} from './spool/file-names.ts'
 import {growingFile, type GrowingFile} from './spool/growing-file.ts'
 import {ageMs, descendantsOf, isAlive, linkOf} from './processes/processes.ts'
+import {agentAgeMs} from './agent-age.ts'
+import {pidsBelow} from './processes/run-groups.ts'
 import {createWorkMeter} from './processes/work-meter.ts'
 
 /** What an agent does apart from what it prints. Times in monotonic ms. */
@@ -43,7 +45,7 @@ export type AgentSignsReader = ReturnType<typeof createAgentSigns>
 export function createAgentSigns({request, root, clock, locks}: AgentSignsOptions) {
   const report = new AgentReport()
   const reportFile = growingFile(join(request.runDir, runFiles.report), (line) => report.add(line))
-  const startedAt = clock.now() - ageMs(root)
+  const startedAt = clock.now() - agentAgeMs(root, request.runDir, clock)
   let log: OpenCodeLog | undefined
   let logFile: GrowingFile | undefined
   let members: ProcessIdentity[] = []
@@ -51,6 +53,7 @@ export function createAgentSigns({request, root, clock, locks}: AgentSignsOption
   let stepEndedAt: number | undefined
   let workedAt: number | undefined
   const hasWorked = createWorkMeter(clock)
+  const seenAt = new Map<number, number>()
 
   const readLog = (sessionId: string | null) => {
     if (!log) {
@@ -69,17 +72,25 @@ export function createAgentSigns({request, root, clock, locks}: AgentSignsOption
 
   /** Scans again. Descendants that were reparented still count. */
   const updateMembers = () => {
+    if (root.cgroup !== undefined) {
+      members = membersOf(root)
+      for (const {pid} of members) if (!seenAt.has(pid)) seenAt.set(pid, clock.now())
+      return
+    }
     const before = members.filter((member) => isAlive(member))
     const below = descendantsOf([root, ...before])
     const known = new Set(below.map(({pid}) => pid))
     members = [...below, ...before.filter(({pid}) => !known.has(pid))]
   }
 
+  /** When a process was started, or was seen first if /proc hides it. Unix ms. */
+  const startOf = (member: ProcessIdentity) => seenAt.get(member.pid) ?? clock.now() - ageMs(member)
+
   /** Processes that an ended call has left in the background are older than all open calls. */
   const workers = () => {
     const since = report.isPresent ? report.processesSince : (stepEndedAt ?? 0)
     if (since === undefined) return []
-    return members.filter((member) => clock.now() - ageMs(member) >= since - inexactMs)
+    return members.filter((member) => startOf(member) >= since - inexactMs)
   }
 
   /** Lines without a time have just been printed. */
@@ -92,13 +103,13 @@ export function createAgentSigns({request, root, clock, locks}: AgentSignsOption
       if (!hasPrinted && locks !== undefined) removeStaleLocks(locks)
       const isReporting = reportFile.read()
       const isLogging = readLog(sessionId)
-      const isWorking = !hasPrinted && hasWorked([root, ...members])
+      const isWorking = !hasPrinted && hasWorked(root.cgroup === undefined ? [root, ...members] : [root])
       if (isReporting || isLogging || isWorking) workedAt = clock.monotonic()
       const wait = report.isPresent ? report.wait : log?.wait
       const working = workers()
       const processes = working.slice(0, 1).map((member) => ({
         command: commandOf(member.pid),
-        since: Math.round(clock.now() - ageMs(member)),
+        since: Math.round(startOf(member)),
       }))
       const state = agentState({report, startedAt, hasPrinted, stepStartedAt, stepEndedAt, processes})
       return {workedAt, isToolRunning: working.length > 0, wait, state}
@@ -137,6 +148,12 @@ function logOf(pid: number): string | undefined {
     return undefined
   }
 }
+
+/** The other processes in the control group of an agent that /proc hides. */
+const membersOf = ({pid, cgroup = ''}: ProcessIdentity): ProcessIdentity[] =>
+  pidsBelow(cgroup)
+    .filter((other) => other !== pid)
+    .map((other) => ({pid: other, startTime: '', cgroup}))
 
 const maxCommandChars = 80
 

@@ -16,7 +16,7 @@ import {promisify} from 'node:util'
 import {ExpectedError, errorCode, messageOf} from '../core/errors.ts'
 import {runFiles} from './spool/file-names.ts'
 
-export type OpenRunFiles = Disposable & {stdin: number; stdout: number; stderr: number}
+export type OpenRunFiles = Disposable & {stdin: number; stdout: number; stderr: number; report: number}
 
 const append = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT
 const sync = promisify(fsync)
@@ -41,7 +41,7 @@ export async function writeRunFiles(runDir: string, prompt: string): Promise<str
   }
 }
 
-/** Opens the agent's three standard streams. Dispose of them once the child runs: it has its own copies. */
+/** Opens the agent's three standard streams, and the file for its report. Dispose of them once the child runs: it has its own copies. */
 export function openRunFiles(runDir: string): OpenRunFiles {
   const opened: number[] = []
   const openFile = (name: string, flags: number) => {
@@ -56,7 +56,8 @@ export function openRunFiles(runDir: string): OpenRunFiles {
     const stdin = openFile(runFiles.prompt, constants.O_RDONLY)
     const stdout = openFile(runFiles.stdout, append)
     const stderr = openFile(runFiles.stderr, append)
-    return {stdin, stdout, stderr, [Symbol.dispose]: close}
+    const report = openFile(runFiles.report, append)
+    return {stdin, stdout, stderr, report, [Symbol.dispose]: close}
   } catch (error) {
     close()
     throw cannotWrite(runDir, error)

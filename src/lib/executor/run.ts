@@ -2,17 +2,20 @@ import {statSync} from 'node:fs'
 import {join} from 'node:path'
 import type {Clock} from '../core/clock.ts'
 import {errorCode, messageOf} from '../core/errors.ts'
+import type {AgentUser} from '../opencode/program/agent-user.ts'
 import type {Catalog} from '../opencode/program/catalog.ts'
 import {agentAuthor} from '../opencode/program/agent-author.ts'
 import {agentArguments, normalizeModel} from '../opencode/program/command.ts'
 import {agentEnvironment} from '../opencode/program/environment.ts'
-import {reporterVariables} from '../opencode/program/reporter.ts'
+import {openedReport, reporterVariables} from '../opencode/program/reporter.ts'
 import type {OpenCodeProbe} from '../opencode/program/probe.ts'
 import type {Executor, RunningAgent, RunObserver, RunOutcome, RunRequest, StopReason} from './executor.ts'
 import {runFiles} from './spool/file-names.ts'
-import {cannotWrite, endLine, openRunFiles, removeRunFiles, writeRunFiles} from './run-files.ts'
+import {cannotWrite, endLine, openRunFiles, removeRunFiles, writeRunFiles, type OpenRunFiles} from './run-files.ts'
+import {folderOfUser} from './processes/user-folder.ts'
 import {lockFolder} from '../opencode/program/stale-locks.ts'
-import {type AgentProcess, spawnAgent} from './spawn-agent.ts'
+import type {RunGroup, RunGroups} from './processes/run-groups.ts'
+import {type AgentProcess, reportFd, spawnAgent} from './spawn-agent.ts'
 import {type Supervised, superviseAgent} from './supervise-agent.ts'
 
 export type RunExecutorOptions = {
@@ -32,6 +35,10 @@ export type RunExecutorOptions = {
   clock: Clock
   /** Path of our plugin for OpenCode. Undefined: it is not loaded. */
   readonly reporter?: string | undefined
+  /** The user that agents run as, if it is another one. Needs `groups`. */
+  readonly user?: AgentUser | undefined
+  /** Each run gets a control group of its own here. Undefined: there are none on this machine. */
+  readonly groups?: RunGroups | undefined
 }
 
 type Prepared = RunExecutorOptions & {
@@ -74,7 +81,8 @@ async function prepare(options: RunExecutorOptions, request: RunRequest): Promis
   const model = await knownModel(wanted, options, request)
   const args = agentArguments({...request, model}, probe.flags)
   try {
-    return {...options, request, args, model, tmpDir: await writeRunFiles(request.runDir, request.prompt)}
+    const own = await writeRunFiles(request.runDir, request.prompt)
+    return {...options, request, args, model, tmpDir: options.user ? folderOfUser(request.marker) : own}
   } catch (error) {
     discard(request)
     throw error
@@ -143,23 +151,46 @@ function endSpoolLine({runDir}: RunRequest): void {
   }
 }
 
-async function launch({request, observer, args, tmpDir, binary, env, reporter, ...run}: Run): Promise<AgentProcess> {
+type Launched = AgentProcess & {group: RunGroup | undefined}
+
+async function launch({request, observer, args, tmpDir, binary, env, reporter, ...run}: Run): Promise<Launched> {
   const {cwd, marker, runDir} = request
   const {allow, permissions, gitIdentity} = run
   using files = openRunFiles(runDir)
-  const {stdin, stdout, stderr} = files
+  const {user} = run
   const agentEnv = agentEnvironment({base: env, cwd, tmpDir, marker, allow, permissions})
   const childEnv = {...(await agentAuthor(gitIdentity, {cwd, env: agentEnv})), ...agentEnv}
   if (reporter !== undefined)
     Object.assign(
       childEnv,
-      reporterVariables({env: childEnv, cwd, plugin: reporter, report: join(runDir, runFiles.report)}),
+      reporterVariables({env: childEnv, cwd, plugin: reporter, user, report: reportOf(files, runDir, user)}),
     )
-  return await spawnAgent({binary, args, cwd, env: childEnv, stdin, stdout, stderr}, observer.onSpawned)
+  const group = createGroup(run.groups, request)
+  const spawned = spawnAgent({binary, args, cwd, env: childEnv, files, group, user}, observer.onSpawned)
+  return {...(await spawned.catch(removing(group))), group}
+}
+
+/** An agent of another user cannot open the file in the run's folder, so it gets it opened. */
+const reportOf = (files: OpenRunFiles, runDir: string, user: AgentUser | undefined) =>
+  user ? openedReport(reportFd, files.report) : join(runDir, runFiles.report)
+
+/** Without a group the run is possible too, but less is known about its processes. */
+function createGroup(groups: RunGroups | undefined, {marker, runDir, onNotice}: RunRequest): RunGroup | undefined {
+  try {
+    return groups?.create(marker, runDir)
+  } catch (error) {
+    onNotice?.(`the run gets no control group of its own: ${messageOf(error)}`)
+    return undefined
+  }
+}
+
+const removing = (group: RunGroup | undefined) => (error: unknown) => {
+  group?.remove()
+  throw error
 }
 
 /** Supervises the agent to its outcome. Starts it again if its database was busy, so that it did nothing yet. */
-async function finish(run: Run, first: AgentProcess, position: Position): Promise<RunOutcome> {
+async function finish(run: Run, first: Launched, position: Position): Promise<RunOutcome> {
   const {clock, observer} = run
   const {startedAt, stop} = position
   let ended = await superviseProcess(run, first, position)
@@ -184,8 +215,8 @@ const stoppedOutcome = (outcome: RunOutcome, {status, error}: StopReason): RunOu
 
 type Position = {startedAt: number; stop: AbortSignal; spoolFrom: number; stderrFrom: number}
 
-const superviseProcess = (run: Run, {identity, exited}: AgentProcess, position: Position): Promise<Supervised> =>
-  superviseAgent({...run, ...position, root: identity, exited, locks: lockFolder(run.env)})
+const superviseProcess = (run: Run, {identity, exited, group}: Launched, position: Position): Promise<Supervised> =>
+  superviseAgent({...run, ...position, root: identity, exited, group, locks: lockFolder(run.env)})
 
 const sizeOf = ({request}: Run, name: string) =>
   statSync(join(request.runDir, name), {throwIfNoEntry: false})?.size ?? 0

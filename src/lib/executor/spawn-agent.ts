@@ -1,10 +1,13 @@
 import {spawn, type ChildProcess} from 'node:child_process'
 import {once} from 'node:events'
-import {statSync} from 'node:fs'
+import {accessSync, constants, statSync} from 'node:fs'
 import {ExpectedError, type ExitName, errorCode, messageOf} from '../core/errors.ts'
+import {asAgentUser, type AgentUser} from '../opencode/program/agent-user.ts'
+import type {OpenRunFiles} from './run-files.ts'
 import type {ProcessIdentity} from './processes/processes.ts'
 import {preferForMemoryKill} from './processes/out-of-memory.ts'
 import {identify} from './processes/processes.ts'
+import {enterGroup, type RunGroup} from './processes/run-groups.ts'
 
 export type AgentExit = {code: number | null; signal: string | null}
 
@@ -13,9 +16,11 @@ export type SpawnOptions = {
   args: readonly string[]
   cwd: string
   env: Record<string, string>
-  stdin: number
-  stdout: number
-  stderr: number
+  files: OpenRunFiles
+  /** The agent is started inside of this control group. */
+  group?: RunGroup | undefined
+  /** The user that it runs as, if it is another one. */
+  user?: AgentUser | undefined
 }
 
 export type AgentProcess = {identity: ProcessIdentity; exited: Promise<AgentExit>}
@@ -35,23 +40,40 @@ export async function spawnAgent(
     throw cannotStart(options, cause)
   }
 
-  const identity = identify(child.pid)
+  const {group, user} = options
+  // It is visible for a moment, until it has switched to its user.
+  const identity = group && user ? {pid: child.pid, startTime: '', cgroup: group.path} : identify(child.pid)
   const exited = new Promise<AgentExit>((resolve) => {
     child.once('exit', (code, signal) => resolve({code, signal}))
   })
-  preferForMemoryKill(child.pid)
+  if (!options.user) preferForMemoryKill(child.pid) // else the shell has done it
   onSpawn(identity)
   return {identity, exited}
 }
 
+/** Where the agent of another user finds its report. */
+export const reportFd = 3
+
 /** Uses Node's `spawn`: a child with these descriptors is all it takes, and this is the hot path of dispatch. */
 function launch(options: SpawnOptions): ChildProcess {
-  const {binary, args, cwd, env, stdin, stdout, stderr} = options
+  const {binary, args, cwd, env, files, group, user} = options
+  const {stdin, stdout, stderr, report} = files
   try {
-    return spawn(binary, args, {cwd, env, detached: true, stdio: [stdin, stdout, stderr]})
+    if (group) accessSync(binary, constants.X_OK) // the shell would only say so on stderr
+    const command = user ? asUserInFolder(user, cwd, [binary, ...args]) : [binary, ...args]
+    const [program, words] = group ? ['/bin/sh', enterGroup(group.path, command)] : [binary, args]
+    const stdio = user ? [stdin, stdout, stderr, report] : [stdin, stdout, stderr]
+    return spawn(program, words, {cwd: user ? '/' : cwd, env, detached: true, stdio})
   } catch (error) {
-    throw cannotStart(options, error) // E2BIG is thrown, other reasons are emitted
+    throw cannotStart(options, error) // reasons of the system are emitted, except for E2BIG
   }
+}
+
+/** Switches to the user first: the worker may not be able to enter the codebase. */
+function asUserInFolder(user: AgentUser, folder: string, command: readonly string[]): string[] {
+  const script = 'mkdir -m 700 -p -- "$TMPDIR" && cd -- "$0" && unset OLDPWD && exec "$@"'
+  const [program, words] = asAgentUser(user, ['/bin/sh', '-c', script, folder, ...command])
+  return [program, ...words]
 }
 
 function cannotStart({binary, cwd}: SpawnOptions, cause: unknown): ExpectedError {

@@ -11,6 +11,9 @@ import {endProcesses} from './processes/kill-tree.ts'
 import {awaitedPermission} from './awaited-permission.ts'
 import {countMemoryKills} from './processes/out-of-memory.ts'
 import {createAgentSigns} from './agent-signs.ts'
+import type {AgentUser} from '../opencode/program/agent-user.ts'
+import {removeFolderOfUser} from './processes/user-folder.ts'
+import type {RunGroup} from './processes/run-groups.ts'
 import {readEvents} from './read-events.ts'
 import type {AgentExit} from './spawn-agent.ts'
 import {readTail} from './spool/read-tail.ts'
@@ -37,6 +40,10 @@ export type SuperviseOptions = {
   stderrFrom: number
   /** OpenCode's folder of locks. */
   locks?: string | undefined
+  /** The control group of the run, if it has one. It is removed at the end. */
+  group?: RunGroup | undefined
+  /** The user that its processes run as, if it is another one. */
+  user?: AgentUser | undefined
 }
 
 /** Within this time no system starts so many processes that pids wrap around. */
@@ -108,6 +115,8 @@ export async function superviseAgent(options: SuperviseOptions): Promise<Supervi
   // A process that cannot be ended does not hold up the report.
   const exit = await Promise.race([exited, clock.sleep(exitMs, exitSeen.signal).then(() => undefined)])
   const left = await end() // before the last read: remaining processes may still write
+  options.group?.remove()
+  if (options.user) removeFolderOfUser(options.user, request.marker)
   exitSeen.abort('exited')
   const unreadable = await reading
   if (unreadable) stop ??= {status: 'failed', error: unreadable}

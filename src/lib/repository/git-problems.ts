@@ -1,13 +1,20 @@
 import {statSync} from 'node:fs'
 import {realPathOf} from '../core/paths/real-path.ts'
 import {askGit, identityFixes, identityQuestion, lacksIdentity} from './ask-git.ts'
-import {folderProblems, type RepositoryProblem} from './folder-problems.ts'
+import {folderProblems, type OtherUser, type RepositoryProblem} from './folder-problems.ts'
 import {findGitFolders, type GitFolders} from './git-folders.ts'
 
-/** What keeps git of this user, and of its agents, from working in a codebase. `env` is the agent's environment. */
-export async function gitProblems(path: string, env: NodeJS.ProcessEnv): Promise<RepositoryProblem[]> {
+/**
+ * What keeps git of agents from working in a codebase. `env` is the agent's environment. `user` is their user, if it is
+ * another than that of this process.
+ */
+export async function gitProblems(
+  path: string,
+  env: NodeJS.ProcessEnv,
+  user?: OtherUser,
+): Promise<RepositoryProblem[]> {
   if (!statSync(path, {throwIfNoEntry: false})?.isDirectory()) return []
-  return [...folderProblems(path), ...(await ownershipProblem(path, env))]
+  return [...folderProblems(path, user), ...(await ownershipProblem(path, env))]
 }
 
 /** Git works only in a repository of its own user, unless it is named in its configuration. */

@@ -6,8 +6,9 @@ import {realPathOf} from '../core/paths/real-path.ts'
 import {withheldVariables} from '../opencode/program/withheld.ts'
 import {identityQuestion, lacksIdentity} from '../repository/ask-git.ts'
 import {findGitFolders} from '../repository/git-folders.ts'
-import type {ServiceProblem} from './codebase-access.ts'
-import {serviceUser, type Layout} from './machine/layout.ts'
+import {userOfAgents, type ServiceProblem} from './codebase-access.ts'
+import {homeOfAgents} from './units/agent-account.ts'
+import type {Layout} from './machine/layout.ts'
 import type {Machine} from './machine/machine.ts'
 import {missingTools} from './tool-folders.ts'
 import {servicePath} from './units/env-file.ts'
@@ -35,20 +36,22 @@ function withheldProblem({config, env, layout}: ServiceNeeds): ServiceProblem[] 
   return [{text, fixes: [`name it in env_allow in ${layout.configFile}`], isMinor: true}]
 }
 
-/** Asks git as the user of the service, outside of the codebases, as a home may be closed to that user there. */
+/** Asks git as the user of the agents, outside of the codebases, as a home may be closed to that user there. */
 async function authorProblem({config, env, layout, machine}: ServiceNeeds): Promise<ServiceProblem[]> {
   if (config.git_identity !== undefined) return []
-  const ask = ['runuser', '-u', serviceUser, '--', 'env', `HOME=${env['HOME'] ?? layout.home}`, 'git']
+  const user = userOfAgents(config)
+  const home = config.agent_user === undefined ? (env['HOME'] ?? layout.home) : homeOfAgents(config.agent_user)
+  const ask = ['runuser', '-u', user, '--', 'env', `HOME=${home}`, 'git']
   if (!lacksIdentity(await machine.run([...ask, ...identityQuestion]))) return []
   const own = await Promise.all(config.codebases.map(({path}) => namesAuthor(path, machine)))
   const without = config.codebases.map(({path}) => path).filter((_, i) => own[i] === false)
   if (without.length === 0) return []
   return [
     {
-      text: `git knows no author for the user ${serviceUser}, so agents cannot commit in ${without.join(', ')}`,
+      text: `git knows no author for the user ${user}, so agents cannot commit in ${without.join(', ')}`,
       fixes: [
         `add "git_identity": "NAME <EMAIL>" to ${layout.configFile}`,
-        `sudo -u ${serviceUser} -H git config --global user.name NAME, and the same for user.email`,
+        `sudo -u ${user} -H git config --global user.name NAME, and the same for user.email`,
       ],
       isMinor: true,
     },

@@ -1,3 +1,4 @@
+import type {Config} from '../config/settings.ts'
 import {outsideFolders} from '../repository/outside-folders.ts'
 import {ownerOf, lockedOutOwner} from './file-rights.ts'
 import {grantCommand, type Grant, type Rights} from './machine/acl.ts'
@@ -16,15 +17,23 @@ export type ServiceProblem = {
   isMinor?: true
 }
 
-/** What keeps the user of the service from working in a codebase, and its owner from using the results. */
-export async function accessProblems(path: string, machine: Machine): Promise<ServiceProblem[]> {
+/** The user that the agents of a service of the machine run as. */
+export const userOfAgents = ({agent_user: user}: Pick<Config, 'agent_user'>): string => user ?? serviceUser
+
+/**
+ * What keeps agents from working in a codebase as this user, its owner from using the results, and the worker, if it has
+ * another user, from entering it.
+ */
+export async function accessProblems(path: string, user: string, machine: Machine): Promise<ServiceProblem[]> {
   if (!machine.exists(path))
     return [{text: `the codebase ${path} does not exist`, fixes: ['correct its path in the configuration']}]
   const {top, writable, readable, foreign} = outsideFolders(path)
-  const needs = [
-    {path, rights: 'rwX' as const},
-    ...writable.map((folder) => ({path: folder, rights: 'rwX' as const})),
-    ...readable.map((folder) => ({path: folder, rights: 'rX' as const})),
+  const needs: Need[] = [
+    {path, rights: 'rwX', user, isGranted: true},
+    ...writable.map((folder): Need => ({path: folder, rights: 'rwX', user, isGranted: true})),
+    // An agent may have named this repository to read it, so only a person decides about that.
+    ...readable.map((folder): Need => ({path: folder, rights: 'rX', user, isGranted: false})),
+    ...(user === serviceUser ? [] : [{path, rights: 'rX', user: serviceUser, isGranted: true} as const]),
   ]
   const found = await Promise.all(needs.map((need) => problemWith(need, machine)))
   return [
@@ -45,30 +54,28 @@ const partOf = (path: string, top: string): ServiceProblem => ({
   fixes: [`serve ${top} instead`],
 })
 
-async function problemWith(
-  need: {path: string; rights: Rights},
-  machine: Machine,
-): Promise<ServiceProblem | undefined> {
-  const {path, rights} = need
-  const grant = {...need, owner: await ownerOf(path, machine)}
+type Need = {path: string; rights: Rights; user: string; isGranted: boolean}
+
+async function problemWith(need: Need, machine: Machine): Promise<ServiceProblem | undefined> {
+  const {path, rights, user} = need
+  const grant = {path, rights, user, owner: await ownerOf(path, machine)}
   const fixes = [shellText(grantCommand(grant))]
   if (!(await isUsable(need, machine))) {
     const verb = rights === 'rwX' ? 'write to' : 'read'
-    const text = `the user ${serviceUser} cannot ${verb} ${path}`
-    // An agent may have named this repository to read it, so only a person decides about that.
-    return rights === 'rwX' ? {text, fixes, grant} : {text, fixes}
+    const text = `the user ${user} cannot ${verb} ${path}`
+    return need.isGranted ? {text, fixes, grant} : {text, fixes}
   }
 
-  const owner = rights === 'rwX' ? await lockedOutOwner(path, machine) : undefined
+  const owner = rights === 'rwX' ? await lockedOutOwner(path, user, machine) : undefined
   if (owner === undefined) return undefined
   return {text: `${owner}, the owner of ${path}, cannot change files that agents create there`, fixes, grant}
 }
 
 /** The sandbox opens the way through a home directory, so only the rights on the folder itself count there. */
-async function isUsable({path, rights}: {path: string; rights: Rights}, machine: Machine): Promise<boolean> {
+async function isUsable({path, rights, user}: Need, machine: Machine): Promise<boolean> {
   const {cwd, name} = isHidden(path) ? {cwd: path, name: '.'} : {cwd: '/', name: path}
   const test = ['test', rights === 'rwX' ? '-w' : '-r', name]
-  return (await machine.run(['runuser', '-u', serviceUser, '--', ...test], {cwd})).code === 0
+  return (await machine.run(['runuser', '-u', user, '--', ...test], {cwd})).code === 0
 }
 
 /** A command as it can be typed. */

@@ -13,14 +13,14 @@ export async function ownerOf(path: string, machine: Machine): Promise<string | 
 }
 
 /**
- * The owner of a folder, if files that the user of the service creates there would be closed to that owner. Neither a
+ * The owner of a folder, if files that the user of the agents creates there would be closed to that owner. Neither a
  * default entry (setfacl) nor an inherited group lets the owner in then.
  */
-export async function lockedOutOwner(path: string, machine: Machine): Promise<string | undefined> {
+export async function lockedOutOwner(path: string, user: string, machine: Machine): Promise<string | undefined> {
   const {uid, mode} = statSync(path)
   const owner = await ownerOf(path, machine)
-  const service = await machine.ids('service')
-  if (owner === undefined || service?.uid === uid) return undefined
+  const agents = await machine.lookUp(user)
+  if (owner === undefined || agents?.uid === uid) return undefined
   if ((mode & setgid) !== 0 && (mode & groupWrite) !== 0) return undefined
   const {code, stdout} = await machine.run(['getfacl', '-cnp', path])
   const hasEntry = stdout.split('\n').some((line) => line.startsWith(`default:user:${uid}:rw`))

@@ -1,5 +1,5 @@
 import {configError} from '../core/errors.ts'
-import {accessProblems, type ServiceProblem} from './codebase-access.ts'
+import {accessProblems, userOfAgents, type ServiceProblem} from './codebase-access.ts'
 import type {Inspection} from './inspect-machine.ts'
 import type {Machine} from './machine/machine.ts'
 import type {Step} from './machine/steps.ts'
@@ -7,7 +7,8 @@ import type {Step} from './machine/steps.ts'
 /** Steps that give the user of the service the rights it lacks. Throws ExpectedError (78) without setfacl. */
 export async function grantSteps({settings}: Pick<Inspection, 'settings'>, machine: Machine): Promise<Step[]> {
   const {codebases} = settings.config
-  const problems = (await Promise.all(codebases.map(({path}) => accessProblems(path, machine)))).flat()
+  const user = userOfAgents(settings.config)
+  const problems = (await Promise.all(codebases.map(({path}) => accessProblems(path, user, machine)))).flat()
   const grants = problems.flatMap(({grant}) => (grant ? [grant] : []))
   if (grants.length > 0 && (await machine.run(['setfacl', '--version'])).code !== 0)
     throw configError('setfacl is not installed.', 'apt-get install acl')

@@ -25,6 +25,8 @@ export type InstallRequest = {
   server: string | undefined
   codebases: readonly ConfiguredCodebase[]
   openCode: string | undefined
+  /** The user that agents run as. */
+  agentUser?: string | undefined
   /** Written to a new environment file. */
   token: string | undefined
   /** Used as the configuration if there is none yet. */
@@ -72,6 +74,7 @@ export function inspectMachine(options: InspectOptions): Inspection {
   const withRequestedFlags = applyFlags(existingConfig?.content ?? initialConfig(options, python), request, python)
   const withAllCodebases = addCodebases(withRequestedFlags, [...request.codebases, ...pythonCodebases(python)], layout)
   const openCode = findOpenCode(serviceSettings(layout, withAllCodebases, envText).config.opencode_bin, options)
+  refuseAgentUser(layout, withAllCodebases)
   const content = openCode.configure ? {...withAllCodebases, opencode_bin: openCode.configure} : withAllCodebases
   const settings = serviceSettings(layout, content, envText)
   const isKept =
@@ -91,6 +94,15 @@ export function inspectMachine(options: InspectOptions): Inspection {
       ...(isKept ? [`${layout.configFile} was kept; ${request.configFile?.path} was not copied`] : []),
     ],
   }
+}
+
+/** A systemd of a user may start nothing as another one. */
+function refuseAgentUser({scope}: Layout, {agent_user: user}: Record<string, unknown>): void {
+  if (scope === 'user' && user !== undefined)
+    throw configError(
+      'agent_user needs a service of the machine.',
+      'Install it as root: sudo a2a-worker install-service',
+    )
 }
 
 const foreignUnitError = (path: string, {unit}: Layout) =>
@@ -132,7 +144,9 @@ function initialConfig(
 /** Applies flags, except the server, which has its own place, and codebases, which are added later. */
 function applyFlags(content: Record<string, unknown>, request: InstallRequest, python: PythonSettings | undefined) {
   const {server_url: _server, codebases: _codebases, ...flags} = python?.flags ?? {}
-  return {...content, ...flags, ...(request.openCode === undefined ? {} : {opencode_bin: request.openCode})}
+  const requested = {opencode_bin: request.openCode, agent_user: request.agentUser}
+  const given = Object.entries(requested).filter(([, value]) => value !== undefined)
+  return {...content, ...flags, ...Object.fromEntries(given)}
 }
 
 const pythonCodebases = (python: PythonSettings | undefined) =>

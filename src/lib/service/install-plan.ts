@@ -3,7 +3,18 @@ import {parseEnvFile} from './units/env-file.ts'
 import {machineDropIn} from './units/drop-in.ts'
 import type {ExistingUnit} from './units/existing-unit.ts'
 import type {Inspection} from './inspect-machine.ts'
-import {agentsFile, appDir, dropInFile, nodeFile, serviceUser, unitFile, type Layout} from './machine/layout.ts'
+import {agentSysusers, agentTmpfiles} from './units/agent-account.ts'
+import type {Config} from '../config/settings.ts'
+import {
+  agentsFile,
+  appDir,
+  dropInFile,
+  nodeFile,
+  ownAgentUser,
+  serviceUser,
+  unitFile,
+  type Layout,
+} from './machine/layout.ts'
 import type {Machine} from './machine/machine.ts'
 import {pendingSteps} from './machine/apply-steps.ts'
 import type {Program} from './machine/program.ts'
@@ -13,6 +24,9 @@ import {agentsUnit, gitConfig, gitConfigFile, sysusers, tmpfiles, workerUnit} fr
 
 export const sysusersFile = '/etc/sysusers.d/a2a-worker.conf'
 export const tmpfilesFile = '/etc/tmpfiles.d/a2a-worker.conf'
+/** The same for agents with a user of their own. */
+export const agentSysusersFile = '/etc/sysusers.d/a2a-worker-agents.conf'
+export const agentTmpfilesFile = '/etc/tmpfiles.d/a2a-worker-agents.conf'
 
 export type PlanOptions = {machine: Machine; layout: Layout; program: Program}
 
@@ -29,6 +43,7 @@ export async function planInstall(inspection: Inspection, options: PlanOptions):
   const live = (...steps: Step[]) => (machine.isLive ? steps : [])
   return [
     ...(await userSteps(layout, machine)),
+    ...(await agentUserSteps(inspection.settings.config, machine)),
     ...(await pendingSteps(programSteps(options), machine)),
     ...live(...(isChanged ? [verifyStep(units, layout)] : [])),
     ...moveSteps,
@@ -53,6 +68,23 @@ async function userSteps({scope}: Layout, machine: Machine): Promise<Step[]> {
   const file = await pendingSteps([publicFile(sysusersFile, sysusers)], machine)
   const isThere = !machine.isLive || (await machine.run(['id', '-u', serviceUser])).code === 0
   return [...file, ...(isThere ? [] : [run(['systemd-sysusers', sysusersFile])])]
+}
+
+/** The user of the agents, the worker's membership in its group, and the folders of the agents. */
+async function agentUserSteps({agent_user: user}: Pick<Config, 'agent_user'>, machine: Machine): Promise<Step[]> {
+  if (user === undefined) return []
+  const group = user === ownAgentUser || !machine.isLive ? user : await machine.mustRun(['id', '-gn', user])
+  const files = [
+    publicFile(agentSysusersFile, agentSysusers(user, group)),
+    publicFile(agentTmpfilesFile, agentTmpfiles(user)),
+  ]
+  const pending = await pendingSteps(files, machine)
+  if (pending.length === 0 || !machine.isLive) return pending
+  return [
+    ...pending,
+    run(['systemd-sysusers', agentSysusersFile]),
+    run(['systemd-tmpfiles', '--create', agentTmpfilesFile]),
+  ]
 }
 
 /** The folder belongs to root before files are copied, because an earlier installation may have given it to the service. */

@@ -2,7 +2,7 @@ import type {Environment} from '../config/file.ts'
 import {ExpectedError} from '../core/errors.ts'
 import {outsideFolders} from '../repository/outside-folders.ts'
 import {agentProblems, type ServiceNeeds} from './agent-needs.ts'
-import {accessProblems, type ServiceProblem} from './codebase-access.ts'
+import {accessProblems, userOfAgents, type ServiceProblem} from './codebase-access.ts'
 import {dropInFile, systemLayout, type Layout} from './machine/layout.ts'
 import type {Machine} from './machine/machine.ts'
 import {bindLines} from './units/drop-in.ts'
@@ -61,7 +61,9 @@ export async function serviceProblems(
 /** What keeps agents from working, whatever the unit says. */
 export async function workProblems(needs: ServiceNeeds): Promise<ServiceProblem[]> {
   const {config, machine} = needs
-  const access = await Promise.all(config.codebases.map(({path}) => accessProblems(path, machine)))
+  const access = await Promise.all(
+    config.codebases.map(({path}) => accessProblems(path, userOfAgents(config), machine)),
+  )
   return [...access.flat(), ...(await agentProblems(needs))]
 }
 

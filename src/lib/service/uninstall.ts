@@ -3,8 +3,18 @@ import {serviceSocketDir} from '../control/socket-path.ts'
 import {ExpectedError} from '../core/errors.ts'
 import {findExistingUnit} from './units/existing-unit.ts'
 import type {ServiceReport} from './install.ts'
-import {sysusersFile, tmpfilesFile} from './install-plan.ts'
-import {agentsFile, appDir, dropInFile, nodeFile, serviceUser, unitFile, type Layout} from './machine/layout.ts'
+import {agentSysusersFile, agentTmpfilesFile, sysusersFile, tmpfilesFile} from './install-plan.ts'
+import {
+  agentsDir,
+  agentsFile,
+  ownAgentUser,
+  appDir,
+  dropInFile,
+  nodeFile,
+  serviceUser,
+  unitFile,
+  type Layout,
+} from './machine/layout.ts'
 import type {Machine} from './machine/machine.ts'
 import {pendingSteps, applySteps} from './machine/apply-steps.ts'
 import {readConfig} from './units/service-config.ts'
@@ -107,7 +117,9 @@ const sharedFiles = (layout: Layout): OwnedPaths => ({
   files: [
     appDir(layout),
     nodeFile(layout),
-    ...(layout.scope === 'system' ? [sysusersFile, tmpfilesFile, gitConfigFile, serviceSocketDir] : []),
+    ...(layout.scope === 'system'
+      ? [sysusersFile, tmpfilesFile, agentSysusersFile, agentTmpfilesFile, gitConfigFile, serviceSocketDir]
+      : []),
   ],
   folders: [dirname(nodeFile(layout)), layout.programDir],
 })
@@ -123,10 +135,11 @@ async function purgeSteps({machine, layout, hostname}: UninstallOptions, isLast:
   const name = instance ?? (isName(configured) ? configured : hostname)
   const isAll = isLast && scope === 'system'
   const ownState = [join(stateDir, 'workers', name), ...(scope === 'system' ? [join(dirname(stateDir), tmp)] : [])]
-  const files = [configFile, envFile, ...(isAll ? [stateDir] : ownState)]
-  const hasUser = machine.isLive && isAll && (await machine.ids('service'))?.uid !== -1
+  const files = [configFile, envFile, ...(isAll ? [stateDir, agentsDir] : ownState)]
+  const created = machine.isLive && isAll ? [serviceUser, ownAgentUser] : []
+  const users = await Promise.all(created.map(async (user) => ((await machine.lookUp(user)) ? [user] : [])))
   return [
     ...(await removeSteps({files, folders: [configDir]}, machine)),
-    ...(hasUser ? [run(['userdel', serviceUser])] : []),
+    ...users.flat().map((user) => run(['userdel', user])),
   ]
 }

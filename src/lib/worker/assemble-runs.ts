@@ -68,7 +68,7 @@ export function assembleRuns(
     redact: redaction.current,
   })
   const dataDir = dataDirectory(options.storage?.env ?? {})
-  const clearLeftLocks = leftLockCleaner({dataDir, emit})
+  const clearLeftLocks = leftLockCleaner({dataDir, emit, user: options.user})
   const reportSession = sessionReporter({client, clock, workerId, signal})
   const supervise = runSupervisor({
     ...{journal, uploader, clock, emit, workerId, folders, disk, reportSession, health, providers, clearLeftLocks},
@@ -94,10 +94,13 @@ export function assembleRuns(
     // A control plane with leases offers waiting tasks by itself when a slot becomes free.
     onSlotFree: () => registration.has('lease') || pollSoon(),
   })
-  const orphans = orphanReaper({config, clock, emit, markerOwner: markerOwner(workerId, workerDir)})
+  const orphans = orphanReaper({
+    ...{config, clock, emit, groups: options.contained.groups, user: options.user},
+    markerOwner: markerOwner(workerId, workerDir),
+  })
   const recoverRun = runRecoverer({
     ...{runner, treeLocks, clock, emit, supervise, orphans, clearLeftLocks},
-    agents: agentContinuation({journal, emit, clock, config, executor: options.executor, disk}),
+    agents: agentContinuation({journal, emit, clock, config, executor: options.executor, disk, user: options.user}),
     plan: recoveryPlanner({config, treeLocks, redact}),
     close: runCloser({journal, uploader, emit, folders, workerId}),
     untilRegistered: async () => {

@@ -4,6 +4,8 @@ import type {Clock} from '../core/clock.ts'
 import type {StopSignals} from '../core/signals.ts'
 import type {EventBus} from '../events/bus.ts'
 import type {Executor} from '../executor/executor.ts'
+import type {Contained} from '../executor/processes/containment.ts'
+import type {AgentUser} from '../opencode/program/agent-user.ts'
 import type {ModelSource} from '../opencode/program/models.ts'
 import type {CommandOptions} from '../opencode/storage/session-commands.ts'
 import type {AgentProgram} from './health/agent-health.ts'
@@ -19,6 +21,10 @@ export type WorkerOptions = {
   globalPath: string | undefined
   client: ControlPlaneClient
   executor: Executor
+  /** The user that agents run as, if it is another than the worker's. */
+  user?: AgentUser | undefined
+  /** What keeps the processes of runs together. */
+  contained: Contained
   program: AgentProgram
   /** Undefined: no models are registered. */
   models: ModelSource | undefined

@@ -2,9 +2,13 @@ import {join} from 'node:path'
 import type {Clock} from '../../core/clock.ts'
 import {realPathOf} from '../../core/paths/real-path.ts'
 import {runFiles} from '../spool/file-names.ts'
+import {askAsUser, type AgentUser} from '../../opencode/program/agent-user.ts'
+import type {RunGroup} from './run-groups.ts'
 import {
   hasMarker,
   hasProc,
+  identify,
+  isAlive,
   lastPid,
   listProcesses,
   writesTo,
@@ -24,6 +28,10 @@ export type EndOptions = {
   /** Between SIGTERM and SIGKILL. */
   graceMs: number
   clock: Clock
+  /** The control group of the run, if it has one. */
+  group?: RunGroup | undefined
+  /** The user that its processes run as, if it is another one. */
+  user?: AgentUser | undefined
   /** The agent started so recently that all its processes have higher pids. Default: false. */
   isRecent?: boolean
 }
@@ -36,9 +44,10 @@ const killMs = 2000
 /**
  * Ends all processes of a run and repeats until none is left. Resolves with those that could not be ended.
  *
- * No single sign finds them all: the agent's shells have process groups of their own, orphans lose their parent, and
- * `env -i` loses the marker. A process belongs to the run by any of: group, marker, ancestry (now or when last seen),
- * working directory in the run's temporary folder, output to one of the run's files.
+ * A control group contains them all. Where the run has none, no single sign finds them all: the agent's shells have
+ * process groups of their own, orphans lose their parent, and `env -i` loses the marker. A process belongs to the run by
+ * any of: control group, process group, marker, ancestry (now or when last seen), working directory in the run's
+ * temporary folder, output to one of the run's files.
  */
 export async function endProcesses(options: EndOptions): Promise<ProcessIdentity[]> {
   if (!hasProc) return endGroup(options)
@@ -52,14 +61,13 @@ export async function endProcesses(options: EndOptions): Promise<ProcessIdentity
     const waited = clock.monotonic() - startedAt
     const isDone = alive.length === 0 && (isCertain || waited >= startingMs)
     if (isDone || waited >= graceMs + killMs) return alive
-    for (const identity of alive) {
-      const key = keyOf(identity)
-      // Its parent may end before the next scan, so the process is remembered by itself from now on.
-      known.set(key, identity)
-      if (waited >= graceMs) send(identity, 'SIGKILL')
-      else if (!terminated.has(key)) send(identity, 'SIGTERM')
-      terminated.add(key)
-    }
+    if (waited >= graceMs) options.group?.kill()
+    // Their parents may end before the next scan, so the processes are remembered by themselves from now on.
+    for (const identity of alive) known.set(keyOf(identity), identity)
+    const isOver = waited >= graceMs
+    const told = isOver ? alive : alive.filter((identity) => !terminated.has(keyOf(identity)))
+    sendAll(told, isOver ? 'SIGKILL' : 'SIGTERM', options.user)
+    for (const identity of told) terminated.add(keyOf(identity))
 
     await clock.sleep(waited < graceMs ? Math.min(pause, graceMs - waited) : pause)
   }
@@ -83,7 +91,11 @@ function members(options: EndOptions, known: ReadonlyMap<string, unknown>): Memb
 }
 
 /** Looks at all processes, or at those with a pid from `from` on if pids have not wrapped around since. */
-function scan({root, marker, runDir}: EndOptions, known: ReadonlyMap<string, unknown>, from: number | undefined) {
+function scan(
+  {root, marker, runDir, group}: EndOptions,
+  known: ReadonlyMap<string, unknown>,
+  from: number | undefined,
+) {
   const since = Number(root.startTime)
   const to = lastPid()
   const all = listProcesses(from !== undefined && to >= from ? {from, to} : undefined)
@@ -113,7 +125,17 @@ function scan({root, marker, runDir}: EndOptions, known: ReadonlyMap<string, unk
     for (const {pid, startTime, parent} of candidates) if (found.has(parent)) found.set(pid, {pid, startTime})
   }
 
-  return {alive: [...found.values()], isCertain: starting.every((pid) => found.has(pid))}
+  for (const pid of group?.pids() ?? []) if (!found.has(pid)) found.set(pid, identify(pid, group?.path))
+  // Nothing leaves a control group, so with one no other process is in question.
+  return {alive: [...found.values()], isCertain: group !== undefined || starting.every((pid) => found.has(pid))}
+}
+
+/** Those that /proc hides belong to the agent's user, so only that user, or a kill of their group, reaches them. */
+function sendAll(processes: readonly ProcessIdentity[], signal: NodeJS.Signals, user: AgentUser | undefined): void {
+  for (const identity of processes) if (identity.cgroup === undefined) send(identity, signal)
+  const hidden = processes.filter((identity) => identity.cgroup !== undefined && isAlive(identity))
+  if (!user || hidden.length === 0 || signal === 'SIGKILL') return
+  askAsUser(user, ['/bin/sh', '-c', 'kill -TERM "$@"', 'sh', ...hidden.map(({pid}) => String(pid))])
 }
 
 function send({pid, startTime}: ProcessIdentity, signal: NodeJS.Signals): void {

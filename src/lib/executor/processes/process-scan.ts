@@ -2,6 +2,7 @@ import {join} from 'node:path'
 import {realPathOf} from '../../core/paths/real-path.ts'
 import {runFiles} from '../spool/file-names.ts'
 import {outputFilesOf, hasProc, isBelow, linkOf, listProcesses, markerOf, type ProcessInfo} from './processes.ts'
+import {recordedGroup} from './run-groups.ts'
 
 /** A process with everything that identifies its run. */
 export type ScannedProcess = ProcessInfo & {marker: string | undefined; cwd: string; outputFiles: string[]}
@@ -23,6 +24,7 @@ type DeadRun = {pid: number | null; marker: string; runDir: string}
  */
 export function mayHaveOrphans({pid, marker, runDir}: DeadRun, processes: readonly ScannedProcess[]): boolean {
   if (!hasProc) return true
+  if ((recordedGroup(marker, runDir)?.pids() ?? []).length > 0) return true
   const folder = realPathOf(runDir)
   return processes.some(
     (process) =>

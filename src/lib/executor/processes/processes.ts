@@ -1,11 +1,15 @@
 import {existsSync, readlinkSync} from 'node:fs'
 import {markerVariable} from '../../opencode/program/environment.ts'
+import {pidsBelow} from './run-groups.ts'
 import {namesIn, readIfThere} from '../../core/paths/read-if-there.ts'
 
 /** Distinguishes a process from a later one with the same pid. */
 export type ProcessIdentity = {
   pid: number
-  /** Clock ticks since boot, field 22 of /proc/PID/stat. */ startTime: string
+  /** Clock ticks since boot, field 22 of /proc/PID/stat. Empty if /proc hides the process, which another user has. */
+  startTime: string
+  /** Folder of the control group that it is in, if /proc hides it. */
+  cgroup?: string
 }
 
 /** An entry of /proc. Entries that vanish while they are read, or are not readable, count as absent. */
@@ -30,12 +34,20 @@ export function readProcess(pid: number): ProcessInfo | undefined {
   return {pid, startTime, state, parent: Number(parent), group: Number(group), session: Number(session)}
 }
 
-/** The identity of a process, which distinguishes it from a later one with the same pid. */
-export const identify = (pid: number): ProcessIdentity => ({pid, startTime: readProcess(pid)?.startTime ?? ''})
+/**
+ * The identity of a process, which distinguishes it from a later one with the same pid. `cgroup` is the folder of the
+ * control group of its run. Nothing else enters that, so there the pid alone is enough.
+ */
+export function identify(pid: number, cgroup?: string): ProcessIdentity {
+  const startTime = readProcess(pid)?.startTime
+  if (startTime !== undefined || cgroup === undefined) return {pid, startTime: startTime ?? ''}
+  return {pid, startTime: '', cgroup}
+}
 
 /** Whether exactly this process still runs. A zombie does not, even if nobody reaps it. */
-export function isAlive({pid, startTime}: ProcessIdentity): boolean {
+export function isAlive({pid, startTime, cgroup}: ProcessIdentity): boolean {
   if (!hasProc) return canSignal(pid)
+  if (cgroup !== undefined) return pidsBelow(cgroup).includes(pid)
   const info = readProcess(pid)
   return info !== undefined && info.startTime === startTime && hasNotEnded(info)
 }
@@ -45,6 +57,7 @@ const ticksPerSecond = 100
 
 /** The age of a process in ms, by the kernel's monotonic count. 0 where there is none. */
 export function ageMs({startTime}: ProcessIdentity): number {
+  if (startTime === '') return 0
   const [uptime] = readIfThere('/proc/uptime')?.split(' ') ?? []
   const age = Number(uptime) * 1000 - (Number(startTime) * 1000) / ticksPerSecond
   return Number.isFinite(age) ? Math.max(0, age) : 0
@@ -96,9 +109,10 @@ function environmentOf(pid: number): string | undefined {
     const environment = readIfThere(`/proc/${pid}/environ`, 'latin1')
     if (environment !== '') return environment ?? ''
     const fields = statFields(pid)
-    const [start, end] = [fields?.[47], fields?.[48]]
-    if (end === '0') return fields?.[2] === '0' ? '' : undefined // kernel threads have no environment, and no group
-    if (start === end) return ''
+    if (fields?.[0] === 'Z' || fields?.[0] === 'X') return ''
+    // While a program is being started, its code has no address yet. Kernel threads have none, and no group either.
+    if (fields?.[23] === '0') return fields[2] === '0' ? '' : undefined
+    if (fields?.[47] === fields?.[48]) return ''
     // The program has been started since that look.
   }
 

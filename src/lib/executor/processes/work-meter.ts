@@ -18,7 +18,7 @@ export function createWorkMeter(clock: Clock): (processes: readonly ProcessIdent
   let sampledAt = 0
   return (processes) => {
     const now = clock.monotonic()
-    const samples = new Map(processes.map((process) => [`${process.pid} ${process.startTime}`, sample(process.pid)]))
+    const samples = new Map(processes.map((process) => [`${process.pid} ${process.startTime}`, sample(process)]))
     const seconds = (now - sampledAt) / 1000
     const previous = before
     before = samples
@@ -36,7 +36,8 @@ export function createWorkMeter(clock: Clock): (processes: readonly ProcessIdent
   }
 }
 
-function sample(pid: number): Sample {
+function sample({pid, cgroup}: ProcessIdentity): Sample {
+  if (cgroup !== undefined) return {cpuMs: cpuMsOf(cgroup), bytes: 0}
   const stat = readIfThere(`/proc/${pid}/stat`) ?? ''
   // Fields 14 to 17 of proc(5), counted from the end of the name: CPU time of the process and of its ended children.
   const ticks = stat
@@ -48,3 +49,7 @@ function sample(pid: number): Sample {
   const bytes = [...io.matchAll(/^[rw]char: (\d+)$/gm)].reduce((sum, [, count]) => sum + Number(count), 0)
   return {cpuMs, bytes}
 }
+
+/** CPU time of a control group, where /proc hides its processes. */
+const cpuMsOf = (cgroup: string): number =>
+  Number(/^usage_usec (\d+)$/m.exec(readIfThere(`${cgroup}/cpu.stat`) ?? '')?.[1] ?? 0) / 1000

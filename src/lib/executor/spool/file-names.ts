@@ -1,9 +1,13 @@
-/** File names in a run's folder. `report`: what our plugin for OpenCode reports. `refused`: a report that the control plane refused for good. */
+/**
+ * File names in a run's folder. `report`: what our plugin for OpenCode reports. `group`: the path of the run's control
+ * group. `refused`: a report that the control plane refused for good.
+ */
 export const runFiles = {
   prompt: 'prompt',
   stdout: 'stdout.ndjson',
   stderr: 'stderr.log',
   report: 'report.ndjson',
   tmp: 'tmp',
+  group: 'cgroup',
   refused: 'refused.json',
 } as const

@@ -1,9 +1,10 @@
-import {readFileSync, statSync} from 'node:fs'
+import {statSync} from 'node:fs'
 import {join} from 'node:path'
 import * as v from 'valibot'
 import type {Clock} from '../../core/clock.ts'
 import {parseJson} from '../../protocol/parse.ts'
 import type {Model} from '../../protocol/model-schemas.ts'
+import {readAsUser, type AgentUser} from './agent-user.ts'
 import {queryOpenCode, type QueryOptions} from './query.ts'
 
 /** The details that `opencode models --verbose` prints after each name. */
@@ -67,7 +68,7 @@ export function createModelSource(options: ModelSourceOptions): ModelSource {
     running = undefined
     problem = text === undefined ? noAnswer : undefined
     if (text === undefined) return known?.models ?? []
-    known = {models: usable(readModels(text), readLogins(authFile)), at: clock.monotonic(), logins}
+    known = {models: usable(readModels(text), readLogins(authFile, options.user)), at: clock.monotonic(), logins}
     if (known.models.length === 0) problem = noLogin
     return known.models
   }
@@ -107,14 +108,10 @@ export function readModels(text: string): AgentModel[] {
 }
 
 /** Whether each provider has a login with a key. */
-function readLogins(authFile: string): ReadonlyMap<string, boolean> {
-  try {
-    const parsed = v.safeParse(authSchema, parseJson(readFileSync(authFile, 'utf8')))
-    if (!parsed.success) return new Map()
-    return new Map(Object.entries(parsed.output).map(([provider, entry]) => [provider, hasKey(entry)]))
-  } catch {
-    return new Map()
-  }
+function readLogins(authFile: string, user: AgentUser | undefined): ReadonlyMap<string, boolean> {
+  const parsed = v.safeParse(authSchema, parseJson(readAsUser(user, authFile) ?? ''))
+  if (!parsed.success) return new Map()
+  return new Map(Object.entries(parsed.output).map(([provider, entry]) => [provider, hasKey(entry)]))
 }
 
 function hasKey(entry: unknown): boolean {

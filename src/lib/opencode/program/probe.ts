@@ -5,6 +5,7 @@ import * as v from 'valibot'
 import {readStateJson, writePrivateFile} from '../../config/state-directory.ts'
 import {ExpectedError} from '../../core/errors.ts'
 import {aborted} from '../../core/request-signal.ts'
+import {asAgentUser, type AgentUser} from './agent-user.ts'
 import {isExecutableFile} from './locate.ts'
 
 /** What is known about an OpenCode program. */
@@ -21,6 +22,8 @@ export type ProbeOptions = {
   file?: string
   onSlow?: (text: string) => void
   patience?: Patience
+  /** The user that OpenCode runs as, if it is another one. */
+  user?: AgentUser | undefined
   /** Ends the wait. */
   signal?: AbortSignal
 }
@@ -44,10 +47,10 @@ const supported = [1, 1, 65] as const
 export async function probeOpenCode(
   binary: string,
   env: NodeJS.ProcessEnv,
-  {file, onSlow = () => {}, patience = defaultPatience, signal}: ProbeOptions = {},
+  {file, onSlow = () => {}, patience = defaultPatience, user, signal}: ProbeOptions = {},
 ): Promise<OpenCodeProbe> {
   const known = file === undefined ? undefined : readKnown(file, binary)
-  using asked = askProgram(binary, env, patience.most)
+  using asked = askProgram(binary, {env, user, timeoutMs: patience.most})
   using slow = timer(patience.slow)
   using enough = timer(patience.known)
   void slow.elapsed.then(() => onSlow(`OpenCode at ${binary} is slow to print its version. Waiting for it.`))
@@ -80,9 +83,9 @@ function withWarnings(version: string, flags: ReadonlySet<string>, env: NodeJS.P
 type Answer = {text: string; problem: string; isTimeout: boolean}
 
 /** Runs the two commands. Disposing ends those that still run. */
-function askProgram(binary: string, env: NodeJS.ProcessEnv, timeoutMs: number) {
+function askProgram(binary: string, options: Omit<Ask, 'signal'>) {
   const stop = new AbortController()
-  const ask = (args: string[]) => outputOf(binary, args, {env, timeoutMs, signal: stop.signal})
+  const ask = (args: string[]) => outputOf(binary, args, {...options, signal: stop.signal})
   let hasAnswered = false
   const answer = Promise.all([ask(['--version']), ask(['run', '--help'])]).then(([version, help]) => {
     hasAnswered = true
@@ -98,13 +101,14 @@ function timer(ms: number) {
   return {elapsed, [Symbol.dispose]: () => clearTimeout(timeout)}
 }
 
-type Ask = {env: NodeJS.ProcessEnv; timeoutMs: number; signal: AbortSignal}
+type Ask = {env: NodeJS.ProcessEnv; user: AgentUser | undefined; timeoutMs: number; signal: AbortSignal}
 
 /** Returns both streams: depending on the version, the help is on stdout or stderr. */
-const outputOf = (binary: string, args: string[], {env, timeoutMs, signal}: Ask) =>
+const outputOf = (binary: string, args: string[], {env, user, timeoutMs, signal}: Ask) =>
   new Promise<Answer>((resolve) => {
     const limits = {timeout: timeoutMs, killSignal: 'SIGKILL', maxBuffer: 1_000_000} as const
-    const child = execFile(binary, args, {env, signal, cwd: '/', ...limits}, (error, stdout, stderr) =>
+    const [program, words] = asAgentUser(user, [binary, ...args])
+    const child = execFile(program, words, {env, signal, cwd: '/', ...limits}, (error, stdout, stderr) =>
       resolve({
         text: stdout + stderr,
         problem: error ? failure(error, timeoutMs) : 'it printed no version',

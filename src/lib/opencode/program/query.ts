@@ -2,10 +2,13 @@ import {spawn} from 'node:child_process'
 import {once} from 'node:events'
 import {closeSync, mkdtempSync, openSync, readFileSync, rmSync} from 'node:fs'
 import {join} from 'node:path'
+import {asAgentUser, type AgentUser} from './agent-user.ts'
 import {withoutEscapes} from '../../core/escapes.ts'
 
 export type QueryOptions = {
   binary: string
+  /** The user that OpenCode runs as, if it is another one. */
+  user?: AgentUser | undefined
   /** The agent's environment in a directory. */
   env: (directory: string) => NodeJS.ProcessEnv
   /** An existing folder for short-lived files. */
@@ -20,7 +23,7 @@ export type QueryOptions = {
 export async function queryOpenCode(
   args: readonly string[],
   directory: string,
-  {binary, env, scratchDir, timeoutMs = 20_000}: QueryOptions,
+  {binary, user, env, scratchDir, timeoutMs = 20_000}: QueryOptions,
 ): Promise<string | undefined> {
   let folder: string | undefined
   let fd: number | undefined
@@ -29,7 +32,8 @@ export async function queryOpenCode(
     const file = join(folder, 'answer')
     fd = openSync(file, 'w', 0o600)
     // Node's spawn: a library for this would make the worker a quarter larger.
-    const child = spawn(binary, args, {
+    const [program, words] = asAgentUser(user, [binary, ...args])
+    const child = spawn(program, words, {
       cwd: directory,
       env: env(directory),
       stdio: ['ignore', fd, 'ignore'],

@@ -1,10 +1,11 @@
-import {existsSync, mkdirSync, readFileSync, renameSync, writeFileSync} from 'node:fs'
+import {chmodSync, existsSync, fstatSync, mkdirSync, readFileSync, renameSync, statSync, writeFileSync} from 'node:fs'
 import {dirname, join} from 'node:path'
 import {homedir} from 'node:os'
 import {isWritable} from '../../config/state-directory.ts'
+import type {AgentUser} from './agent-user.ts'
 import {parseJson} from '../../protocol/parse.ts'
 
-/** Names the file that the plugin writes to. It is not passed on to tools. */
+/** Names the file that the plugin writes to, or its descriptor. It is not passed on to tools. */
 const reportVariable = 'A2A_REPORT'
 
 /**
@@ -12,20 +13,26 @@ const reportVariable = 'A2A_REPORT'
  * what a subagent does. The plugin appends the first two to a file, and touches the file when anything happens.
  */
 const pluginText = `// Written by a2a-worker. Reports to its worker what OpenCode does not print.
-import {appendFileSync, utimesSync} from 'node:fs'
+import {appendFileSync, fstatSync, utimesSync, writeSync} from 'node:fs'
 import {env} from 'node:process'
 
 const file = env.${reportVariable}
 delete env.${reportVariable} // an OpenCode that a tool starts must not report here
-const write = (line) => {
+// An agent of another user than its worker cannot open the file. It gets it opened, as FD:DEVICE:INODE.
+const opened = /^(\\d+):(\\d+:\\d+)$/.exec(file ?? '')
+const isThere = ({dev, ino}) => dev + ':' + ino === opened[2]
+const append = (text) => {
   try {
-    appendFileSync(file, JSON.stringify({at: Date.now(), ...line}) + '\\n', {mode: 0o600})
+    if (!opened) appendFileSync(file, text, {mode: 0o600})
+    else if (isThere(fstatSync(Number(opened[1]), {bigint: true}))) writeSync(Number(opened[1]), text)
   } catch {}
 }
+const write = (line) => append(JSON.stringify({at: Date.now(), ...line}) + '\\n')
 const touch = () => {
   try {
     const now = new Date()
-    utimesSync(file, now, now)
+    if (opened) append('\\n')
+    else utimesSync(file, now, now)
   } catch {}
 }
 
@@ -64,12 +71,13 @@ export const A2AReporter = async () => {
 `
 
 /** Writes the plugin to a folder that the agent can read, and returns its path. */
-export function installReporter(folder: string): string {
+export function installReporter(folder: string, mode = 0o600): string {
   const path = join(folder, 'reporter.mjs')
   mkdirSync(folder, {recursive: true, mode: 0o700})
   // Written only if it differs: agents may read it right now.
   if (!existsSync(path) || readFileSync(path, 'utf8') !== pluginText) {
-    writeFileSync(`${path}.${process.pid}`, pluginText, {mode: 0o600})
+    writeFileSync(`${path}.${process.pid}`, pluginText, {mode})
+    chmodSync(`${path}.${process.pid}`, mode) // whatever the umask is
     renameSync(`${path}.${process.pid}`, path)
   }
   return path
@@ -81,13 +89,21 @@ export type ReporterOptions = {
   cwd: string
   /** Path of the plugin. */
   plugin: string
-  /** The file for its report. */
+  /** The file for its report, or its descriptor in the agent: `openedReport`. */
   report: string
+  /** The user that the agent runs as, if it is another one. */
+  user?: AgentUser | undefined
+}
+
+/** How the agent is told that descriptor `fd` is the file that is open here as `file`. */
+export function openedReport(fd: number, file: number): string {
+  const {dev, ino} = fstatSync(file, {bigint: true})
+  return `${fd}:${dev}:${ino}`
 }
 
 /** The variables that load the plugin. None if OpenCode would start later because of it, or if the user's configuration cannot be extended. */
-export function reporterVariables({env, cwd, plugin, report}: ReporterOptions): Record<string, string> {
-  if (env['OPENCODE_PURE'] || !isFree(env, cwd)) return {}
+export function reporterVariables({env, cwd, plugin, report, user}: ReporterOptions): Record<string, string> {
+  if (env['OPENCODE_PURE'] || !isFree(env, cwd, user)) return {}
   const content = env['OPENCODE_CONFIG_CONTENT'] ? parseJson(env['OPENCODE_CONFIG_CONTENT']) : {}
   if (typeof content !== 'object' || content === null || Array.isArray(content)) return {}
   const {plugin: others} = content as {plugin?: unknown}
@@ -99,11 +115,14 @@ export function reporterVariables({env, cwd, plugin, report}: ReporterOptions): 
  * Whether a plugin costs no time. Before OpenCode loads one, it waits until it has installed a package of its own in each
  * of its configuration folders. Without a plugin it does so beside the run. Without a network this fails after minutes.
  */
-const isFree = (env: ReporterOptions['env'], cwd: string): boolean =>
-  env['npm_config_offline'] === 'true' || configFolders(env, cwd).every(isPrepared)
+const isFree = (env: ReporterOptions['env'], cwd: string, user: AgentUser | undefined): boolean =>
+  env['npm_config_offline'] === 'true' || configFolders(env, cwd).every((folder) => isPrepared(folder, user))
 
-const isPrepared = (folder: string) =>
-  existsSync(join(folder, 'node_modules/@opencode-ai/plugin')) || (existsSync(folder) && !isWritable(folder))
+const isPrepared = (folder: string, user: AgentUser | undefined) =>
+  existsSync(join(folder, 'node_modules/@opencode-ai/plugin')) || (existsSync(folder) && !mayWrite(folder, user))
+
+const mayWrite = (folder: string, user: AgentUser | undefined) =>
+  user ? statSync(folder).uid === user.uid : isWritable(folder)
 
 function configFolders(env: ReporterOptions['env'], cwd: string): string[] {
   const home = env['HOME'] || homedir()

@@ -14,11 +14,14 @@ import {
   type AgentSession,
   type SessionSource,
 } from './agent-session.ts'
+import {asAgentUser, type AgentUser} from '../program/agent-user.ts'
 import {lastLines} from '../output/tail.ts'
 import {StorageProblem} from './session-storage.ts'
 
 export type CommandOptions = {
   binary: string
+  /** The user that OpenCode runs as, if it is another one. */
+  user?: AgentUser | undefined
   /** The agent's environment without PWD. */
   env: Readonly<Record<string, string | undefined>>
   /** An existing folder for short-lived files. */
@@ -74,12 +77,13 @@ export function sessionCommands(options: CommandOptions): SessionSource {
 }
 
 /** The output goes to a file, because OpenCode exits without draining a pipe. */
-function runCommand(args: string[], cwd: string, {binary, env, scratchDir}: CommandOptions): string {
+function runCommand(args: string[], cwd: string, {binary, user, env, scratchDir}: CommandOptions): string {
   const folder = mkdtempSync(join(scratchDir, 'sessions-'))
   const file = join(folder, 'answer')
   const fd = openSync(file, 'w', 0o600)
   try {
-    const {status, stderr, error} = spawnSync(binary, args, {
+    const [program, words] = asAgentUser(user, [binary, ...args])
+    const {status, stderr, error} = spawnSync(program, words, {
       cwd,
       env: {...env, PWD: cwd},
       stdio: ['ignore', fd, 'pipe'],

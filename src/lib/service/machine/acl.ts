@@ -1,16 +1,13 @@
-import {serviceUser} from './layout.ts'
-
 export type Rights = 'rwX' | 'rX'
 
-/** Rights on a folder and all that it contains, for the user of the service and perhaps the owner. */
-export type Grant = {path: string; rights: Rights; owner: string | undefined}
+/** Rights on a folder and all that it contains, for a user of the service and perhaps the owner. */
+export type Grant = {path: string; rights: Rights; user: string; owner: string | undefined}
 
 /**
- * The owner gets the same rights as the user of the service: files that agents create belong to the latter, so without
+ * The owner gets the same rights as the user of the agents: files that agents create belong to the latter, so without
  * this the owner could not change or remove them.
  */
-const usersOf = ({rights, owner}: Grant) =>
-  owner === undefined || rights !== 'rwX' ? [serviceUser] : [serviceUser, owner]
+const usersOf = ({rights, user, owner}: Grant) => (owner === undefined || rights !== 'rwX' ? [user] : [user, owner])
 
 /** Arguments of setfacl for folders: what is created there later gets the same rights. */
 export const folderEntries = (grant: Grant): string[] =>

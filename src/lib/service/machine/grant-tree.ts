@@ -15,9 +15,9 @@ const batchSize = 256
  * open entry. Links are skipped, and so are files of somebody else that also have a name elsewhere.
  */
 export async function grantTree(grant: Grant, machine: Machine): Promise<void> {
-  const service = await machine.ids('service')
+  const user = await machine.lookUp(grant.user)
   using top = openFolder(grant.path, machine.walk)
-  const owners = new Set([top.stat.uid, service?.uid])
+  const owners = new Set([top.stat.uid, user?.uid])
   const isGranted = (stat: Stats) => stat.isFile() && (stat.nlink === 1 || owners.has(stat.uid))
   await grantFolder(top, {isGranted, set: setter(grant, machine)})
 }

@@ -6,6 +6,13 @@ import {usageError} from '../../core/errors.ts'
 /** Name of the user and group of the machine's services. */
 export const serviceUser = 'a2a-worker'
 
+/** The user that `install-service --agent-user` creates. Another name must be that of an existing user. */
+export const ownAgentUser = 'a2a-agent'
+
+/** What agents with a user of their own have: a home, and a /tmp that the worker sees too. Root owns the folder. */
+export const agentsDir = '/var/lib/a2a-agents'
+export const agentsTmp = `${agentsDir}/tmp`
+
 /** The paths and names of one service. A machine may have several; all but the first have an instance name. */
 export type Layout = {
   scope: 'system' | 'user'

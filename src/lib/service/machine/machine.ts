@@ -73,13 +73,14 @@ export class Machine {
   async ids(owner: Owner): Promise<{uid: number; gid: number} | undefined> {
     if (!this.isLive || owner === 'self') return undefined
     if (owner === 'root') return {uid: 0, gid: 0}
-    this.#service ??= await this.#lookUp(serviceUser)
+    this.#service ??= await this.lookUp(serviceUser)
     // The user does not exist yet, so no file belongs to it.
     const ids = this.#service ?? {uid: -1, gid: -1}
     return owner === 'shared' ? {uid: 0, gid: ids.gid} : ids
   }
 
-  async #lookUp(user: string): Promise<{uid: number; gid: number} | undefined> {
+  /** uid and gid of a user; undefined if there is none. */
+  async lookUp(user: string): Promise<{uid: number; gid: number} | undefined> {
     const [uid, gid] = await Promise.all([this.run(['id', '-u', user]), this.run(['id', '-g', user])])
     return uid.code === 0 && gid.code === 0 ? {uid: Number(uid.stdout), gid: Number(gid.stdout)} : undefined
   }

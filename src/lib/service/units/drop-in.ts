@@ -5,6 +5,7 @@ import type {Config} from '../../config/settings.ts'
 import type {Layout} from '../machine/layout.ts'
 import type {ServerPlace} from './service-config.ts'
 import {quotePath, quoteWord} from './unit-quoting.ts'
+import {agentUserLines, homeOfAgents} from './agent-account.ts'
 import {defaultDrain, fileHeader, stopTimeout} from './units.ts'
 
 export type BindOptions = {
@@ -36,6 +37,7 @@ export function machineDropIn(options: DropInOptions): string {
     '[Service]',
     serverLine(options),
     ...(drain === defaultDrain ? [] : [`TimeoutStopSec=${stopTimeout(drain)}`]),
+    ...(isSystem && config.agent_user !== undefined ? agentUserLines(config.agent_user) : []),
     ...(isSystem ? bindLines(options) : []),
     '',
   ].join('\n')
@@ -50,8 +52,8 @@ function serverLine({server: {place, url}, layout}: DropInOptions): string {
 
 /** Bind lines for codebases and for folders that the environment names. The dash lets systemd skip a missing path. */
 function writablePaths({config, env, layout, git = []}: BindOptions): string[] {
-  const home = env['HOME']
-  const folders = home && home !== layout.home ? ['.local', '.config', '.cache'].map((name) => join(home, name)) : []
+  const home = config.agent_user === undefined ? env['HOME'] : homeOfAgents(config.agent_user)
+  const folders = home && home !== layout.home ? partsOf(home) : []
   const xdg = ['XDG_DATA_HOME', 'XDG_CONFIG_HOME', 'XDG_STATE_HOME', 'XDG_CACHE_HOME'].flatMap(
     (name) => env[name] || [],
   )
@@ -60,6 +62,10 @@ function writablePaths({config, env, layout, git = []}: BindOptions): string[] {
   const paths = [...places, ...git.flatMap(boundGitFolders), ...folders, ...xdg]
   return paths.map((path) => `BindPaths=-${quotePath(path)}`)
 }
+
+/** Of a person's home only what OpenCode needs. */
+const partsOf = (home: string): string[] =>
+  isHidden(home) ? ['.local', '.config', '.cache'].map((name) => join(home, name)) : [home]
 
 /**
  * The git folder of a repository of which the codebase is a part is not bound if the rest of the working tree is hidden:

@@ -44,6 +44,9 @@ RestartSec=2
 # Bad usage, refused by the server, bad configuration: a restart would not help.
 RestartPreventExitStatus=2 77 78
 KillMode=process
+# Each run gets a control group below that of the service. No controllers are enabled there: with them, the service could
+# not start beside living agents.
+Delegate=yes
 # drain_timeout, plus time to unregister.
 TimeoutStopSec=${stopTimeout(defaultDrain)}
 WatchdogSec=60
@@ -91,7 +94,9 @@ DevicePolicy=closed
 PrivateMounts=yes
 ProtectProc=invisible
 ProtectClock=yes
+# Only the control group of the service itself is writable.
 ProtectControlGroups=yes
+ReadWritePaths=-/sys/fs/cgroup/system.slice/%n -/sys/fs/cgroup/unified/system.slice/%n
 ProtectHostname=yes
 ProtectKernelLogs=yes
 ProtectKernelModules=yes

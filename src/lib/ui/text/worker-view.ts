@@ -6,6 +6,7 @@ import type {MonitorWorker} from '../../protocol/schemas.ts'
 import {fittedTable, type Cell, type Column, type Screen} from './fitted-table.ts'
 import {age, plainLine, table} from './table.ts'
 import {formatClock} from './times.ts'
+import {containmentTexts} from '../../protocol/containment.ts'
 import {agentStateText} from '../../protocol/agent-state.ts'
 
 const columns: readonly Column[] = [
@@ -88,6 +89,7 @@ export function workerDetails(worker: WorkerStatus, now: number): string {
       `takes no tasks${trouble.kind === 'provider' ? ` of provider ${trouble.name}` : ''}, for ${age(trouble.since, now)}: ${plainLine(trouble.reason, 300)}`,
     ]),
     ...(worker.disk ? [['disk', describeDisk(worker.disk)]] : []),
+    ...(worker.containment ? [['runs', containmentTexts[worker.containment]]] : []),
   ])
   const codebases = worker.codebases.map(
     ({id, name, path}) => `  ${id}  ${path}${name && name !== path ? `  (${plainLine(name, 30)})` : ''}`,

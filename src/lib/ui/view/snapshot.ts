@@ -3,7 +3,10 @@ import {emptyTail, type Tail} from './tail.ts'
 import type {CodebaseView, View} from './view.ts'
 
 /** Status fields that are not in the view. */
-export type ProcessFacts = Pick<WorkerStatus, 'pid' | 'version' | 'free' | 'worker_id' | 'server' | 'disk'>
+export type ProcessFacts = Pick<
+  WorkerStatus,
+  'pid' | 'version' | 'free' | 'worker_id' | 'server' | 'disk' | 'containment'
+>
 
 const statusLimits = {lines: 50, lineChars: 200_000, ended: 30, log: 100}
 /** A waiting task without news for this time has probably gone to another worker. */

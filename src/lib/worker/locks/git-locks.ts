@@ -2,6 +2,7 @@ import {lstatSync, rmSync, statSync} from 'node:fs'
 import {dirname, join} from 'node:path'
 import {isInside, realPathOf} from '../../core/paths/real-path.ts'
 import {linkOf, listProcesses, nameOfProcess, openFilesOf} from '../../executor/processes/processes.ts'
+import {askAsUser, type AgentUser} from '../../opencode/program/agent-user.ts'
 import {belongTogether, findGitFolders, hasOwnFolder, type GitFolders} from '../../repository/git-folders.ts'
 import {namesIn, readIfThere} from '../../core/paths/read-if-there.ts'
 
@@ -13,6 +14,12 @@ type Place = {
   path: string
   /** OpenCode's data folder. It has a repository with snapshots of each working tree. */
   dataDir: string
+}
+
+type EndedRunPlace = Place & {
+  since: number
+  /** The user that the agent ran as, if it was another one. */
+  user?: AgentUser | undefined
 }
 
 /** The lock files of git in the repository of a codebase, and in OpenCode's snapshots of it. */
@@ -31,14 +38,23 @@ export function findGitLocks({path, dataDir}: Place): GitLock[] {
  * `since`, and that all its processes have ended. So a lock of this user from that time was made by the run, unless a
  * git of somebody else is at work there. Returns all locks that it found.
  */
-export function clearGitLocks({since, ...place}: Place & {since: number}): {removed: GitLock[]; left: GitLock[]} {
+export function clearGitLocks({since, user, ...place}: EndedRunPlace): {removed: GitLock[]; left: GitLock[]} {
   const found = findGitLocks(place)
   if (found.length === 0) return {removed: [], left: []}
   const top = findGitFolders(realPathOf(place.path))?.top ?? place.path
-  const isOfRun = ({changedAt, uid}: GitLock) => changedAt >= since - clockToleranceMs && uid === process.getuid?.()
+  const isOfRun = ({changedAt, uid}: GitLock) =>
+    changedAt >= since - clockToleranceMs && uid === (user?.uid ?? process.getuid?.())
   const removed = isGitAtWork(top, found) ? [] : found.filter(isOfRun)
-  for (const {path} of removed) rmSync(path, {force: true})
+  removeFiles(
+    removed.map(({path}) => path),
+    user,
+  )
   return {removed, left: found.filter((lock) => !removed.includes(lock))}
+}
+
+function removeFiles(paths: readonly string[], user: AgentUser | undefined): void {
+  if (!user) for (const path of paths) rmSync(path, {force: true})
+  else if (paths.length > 0) askAsUser(user, ['rm', '-f', '--', ...paths])
 }
 
 /** File systems use a clock that is some ms behind. */

@@ -6,6 +6,7 @@ import type {Executor, RunningAgent, RunObserver} from '../../executor/executor.
 import type {ProcessIdentity} from '../../executor/processes/processes.ts'
 import {bootId} from '../../executor/processes/processes.ts'
 import type {Journal} from '../../journal/journal.ts'
+import type {AgentUser} from '../../opencode/program/agent-user.ts'
 import type {JournalledRun} from '../../journal/journalled-run.ts'
 import type {DiskMonitor} from '../disk/disk-monitor.ts'
 import {deadlinesOf, maxOutputBytesOf} from '../run/run-request.ts'
@@ -17,6 +18,7 @@ type ContinuationOptions = {
   config: Config
   executor: Executor
   disk: Pick<DiskMonitor, 'wasFullSince'>
+  user: AgentUser | undefined
 }
 
 const continuationPrompt =
@@ -51,7 +53,7 @@ function adoptAgent(
   if (run.pid === null) journal.spawned(run, agent.pid, agent.startTime)
   const {task_id: taskId, attempt, title, path} = run
   emit({type: 'task.started', taskId, attempt, title, path, agent: run.agent, pid: agent.pid})
-  return adoptRun({request: requestOf(run, options), observer, clock, root: agent})
+  return adoptRun({request: requestOf(run, options), observer, clock, root: agent, user: options.user})
 }
 
 /** Starts an agent that continues the session of one that died. */

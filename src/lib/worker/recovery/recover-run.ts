@@ -16,7 +16,8 @@ import type {TaskRunner} from '../run/task-runner.ts'
 import type {CloseRun} from './close-run.ts'
 import type {AgentContinuation} from './agent-continuation.ts'
 import {savedReport, uploadCursor} from './inspect-run.ts'
-import {findAgent, type OrphanReaper} from './orphans.ts'
+import {findAgent} from './find-agent.ts'
+import {type OrphanReaper} from './orphans.ts'
 import type {Plan, PlanRun} from './plan.ts'
 
 /** What one run needs from the whole recovery. */

@@ -1,4 +1,5 @@
 import type {Emit} from '../../events/bus.ts'
+import type {AgentUser} from '../../opencode/program/agent-user.ts'
 import {clearGitLocks, type GitLock} from '../locks/git-locks.ts'
 
 /** A run whose processes have all ended, and which has held the lock of its working tree since `since` (Unix ms). */
@@ -11,9 +12,9 @@ export type EndedRun = {taskId: string; path: string; since: number}
 export type ClearLeftLocks = (run: EndedRun) => string | undefined
 
 export const leftLockCleaner =
-  ({dataDir, emit}: {dataDir: string; emit: Emit}): ClearLeftLocks =>
+  ({dataDir, emit, user}: {dataDir: string; emit: Emit; user: AgentUser | undefined}): ClearLeftLocks =>
   ({taskId, path, since}) => {
-    const {removed, left} = clearGitLocks({path, dataDir, since})
+    const {removed, left} = clearGitLocks({path, dataDir, since, user})
     for (const lock of removed)
       emit({type: 'notice', level: 'warn', taskId, text: `Removed ${lock.path}, which the killed agent has left`})
     return left[0] && `${lockText(left[0])}. If none is at work there, remove it: rm ${left[0].path}`

@@ -1,0 +1,51 @@
+import {chmodSync, existsSync, mkdtempSync} from 'node:fs'
+import {tmpdir} from 'node:os'
+import {join} from 'node:path'
+import type {Config} from '../config/settings.ts'
+import {isDiskFull} from '../core/disk-full.ts'
+import {configError} from '../core/errors.ts'
+import {askAsUser, findAgentUser, type AgentUser} from '../opencode/program/agent-user.ts'
+import {installReporter} from '../opencode/program/reporter.ts'
+import {gitProblems} from '../repository/git-problems.ts'
+
+/**
+ * Returns the path of the plugin. Without space for it, runs begin without it: it only sees more of what the agent does.
+ * Another user reads it in a folder that all may enter; that may have been cleaned since.
+ */
+export function reporterFor(user: AgentUser | undefined, scratchDir: string): () => string | undefined {
+  let folder = user ? undefined : scratchDir
+  return () => {
+    try {
+      if (folder === undefined || !existsSync(folder)) {
+        folder = mkdtempSync(join(tmpdir(), 'a2a-worker-'))
+        chmodSync(folder, 0o755)
+      }
+      return installReporter(folder, user ? 0o644 : 0o600)
+    } catch (error) {
+      if (isDiskFull(error)) return undefined
+      throw error
+    }
+  }
+}
+
+/** What keeps agents from working in a codebase: its git, and for another user the codebase itself. */
+export async function problemsOf(path: string, env: NodeJS.ProcessEnv, user: AgentUser | undefined) {
+  if (!user) return gitProblems(path, env)
+  const {name} = user
+  const may = (verb: 'read' | 'write', at: string) =>
+    askAsUser(user, ['test', verb === 'write' ? '-w' : '-r', at]) !== undefined
+  if (may('write', path)) return gitProblems(path, env, {name, may})
+  const grant = `setfacl -R -m u:${name}:rwX -m d:u:${name}:rwX ${path}`
+  return [{text: `the user ${name}, whom agents run as, cannot write to ${path}`, fixes: [grant]}]
+}
+
+/** The user of the setting `agent_user`, if this process can start agents as that user. Throws ExpectedError (78). */
+export function usableAgentUser({agent_user: name}: Config): AgentUser | undefined {
+  const user = findAgentUser(name)
+  if (!user || askAsUser(user, ['true']) !== undefined) return user
+  throw configError(
+    `agent_user is ${user.name}, but this process may not start programs as that user`,
+    `Run it as root, or as a service: sudo a2a-worker install-service --agent-user ${user.name}`,
+    'Programs are started by setpriv (Debian package: util-linux).',
+  )
+}
