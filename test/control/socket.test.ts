@@ -13,7 +13,15 @@ import {ViewStore} from '../../src/lib/ui/view/view-store.ts'
 import {scratchFolder, until} from '../support/scratch.ts'
 import {connected, newView} from '../support/views.ts'
 
-const facts = {pid: 1, version: '1', free: 3, worker_id: 'w1', server: 'http://plane.test', disk: null, containment: null}
+const facts = {
+  pid: 1,
+  version: '1',
+  free: 3,
+  worker_id: 'w1',
+  server: 'http://plane.test',
+  disk: null,
+  containment: null,
+}
 
 /** A control socket backed by only a view and an event bus. */
 async function openSocket(path: string, view = connected()) {

@@ -150,6 +150,20 @@ test('a key that is removed from a file of trusted_keys is not trusted any more,
   expect(await run()).toMatchObject({status: 'failed', error: expect.stringContaining('has a key that is none')})
 })
 
+test('tasks cannot be verified without a trusted key', async () => {
+  await using shop = openWorkshop()
+  for (const args of [
+    ['verify_tasks', 'require'],
+    ['approve_task', '["/bin/true","a,b"]'],
+  ])
+    expect((await shop.cli(['config', 'set', ...args])).code).toBe(0)
+  const {stdout} = await shop.cli(['config', 'show', '--json'])
+  expect(stdout).toContain('"/bin/true"')
+  const tree = repository(join(shop.path, 'p'))
+  const {code, stderr} = await shop.cli(['start', '--exit-after-idle', '1', '--codebase', tree])
+  expect([code, stderr]).toEqual([78, expect.stringContaining('no key is trusted')])
+})
+
 test('the nonce of a signature stays bound to its task over restarts, until the signature has expired', async () => {
   using scratch = scratchFolder()
   const file = join(scratch.path, 'journal.db')
@@ -197,11 +211,11 @@ test('an existing server would change a signed task, so none is created there', 
   await using shop = openWorkshop()
   const file = join(shop.path, 'k')
   await shop.cli(['keys', 'generate', file])
-  await using fleet = await startInProcessWorker(server.url, [repository(join(shop.path, 'p'))], {factor: 1})
+  await using worker = await startInProcessWorker(server.url, [repository(join(shop.path, 'p'))], {factor: 1})
+  await until(() => worker.running.intake.connection === 'stream', 'the stream')
   const args = ['tasks', 'create', 'x', '--codebase', 'p', '--server', server.url, '--key', file]
   const {code, stderr} = await shop.cli(args)
   expect([code, stderr]).toEqual([77, expect.stringContaining('This server cannot create signed tasks')])
-  void fleet
 })
 
 test('a private key is written to a new file that only its user may read, also not through a link', async () => {

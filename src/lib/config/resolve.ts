@@ -114,10 +114,6 @@ export function validateConfig(config: Config, sources: Sources): string[] {
   if (proxy) found.push(`proxy (${sources.proxy}): ${proxy}`)
   const broker = config.redis_url === undefined ? undefined : brokerUrlProblem(config.redis_url)
   if (broker) found.push(`redis_url (${sources.redis_url}): ${broker}`)
-  if (config.verify_tasks !== 'off' && config.trusted_keys.length === 0)
-    found.push(
-      `verify_tasks (${sources.verify_tasks}): no key is trusted, so every task would be refused; set trusted_keys`,
-    )
   for (const pattern of config.redact) {
     try {
       RegExp(pattern, 'u')

@@ -71,10 +71,10 @@ function settingSchema(key: SettingKey): Record<string, unknown> {
     case 'command':
       return {
         ...common,
-        oneOf: [
-          {type: 'string', minLength: 1},
-          {type: 'array', items: {type: 'string'}, minItems: 1},
-        ],
+        type: ['string', 'array'],
+        minLength: 1,
+        items: {type: 'string'},
+        minItems: 1,
       }
     case 'codebases':
       return {...common, type: 'array', items: codebaseSchema}

@@ -44,9 +44,13 @@ export function readPrivateKey(path: string): KeyObject {
 export const readTrustedKeys = (entries: readonly string[]): TrustedKey[] =>
   entries.flatMap((entry) => (isPublicKey(entry) ? [parse(entry, 'trusted_keys')] : readKeyFile(entry)))
 
-/** Throws ExpectedError (78) if tasks are verified and the trusted keys cannot be read. */
+/** Throws ExpectedError (78) if tasks are verified and there is no trusted key, or the keys cannot be read. */
 export function checkTrustedKeys({verify_tasks, trusted_keys}: Pick<Config, 'verify_tasks' | 'trusted_keys'>): void {
-  if (verify_tasks !== 'off') readTrustedKeys(trusted_keys)
+  if (verify_tasks === 'off' || readTrustedKeys(trusted_keys).length > 0) return
+  throw configError(
+    `verify_tasks is ${verify_tasks}, but no key is trusted: no task would count as signed.`,
+    'Set trusted_keys to the line that `a2a-worker keys generate` prints.',
+  )
 }
 
 function readKeyFile(entry: string): TrustedKey[] {

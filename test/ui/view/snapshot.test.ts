@@ -5,7 +5,15 @@ import {statusFromView, viewFromStatus} from '../../../src/lib/ui/view/snapshot.
 import {workerDetails} from '../../../src/lib/ui/text/worker-view.ts'
 import {after, connected, finished, newView, noon, running, said} from '../../support/views.ts'
 
-const facts = {pid: 1, version: '1', free: 3, worker_id: 'w1', server: 'http://plane.test', disk: null, containment: null}
+const facts = {
+  pid: 1,
+  version: '1',
+  free: 3,
+  worker_id: 'w1',
+  server: 'http://plane.test',
+  disk: null,
+  containment: null,
+}
 /** The status as the socket transfers it. */
 const sent = (status: unknown) => v.parse(workerStatusSchema, JSON.parse(JSON.stringify(status)))
 
