@@ -122,10 +122,15 @@ function startTimeOf(pid) {
   return state === 'Z' || state === 'X' || stat === '' ? undefined : fields[18]
 }
 
-/** Leaves an orphan outside of the agent's group and session, with one sign of its origin. */
+/** Leaves an orphan outside of the agent's group and session, with one sign of its origin, or (`shed`) with none. */
 function leaveOrphan(child) {
   if (child === 'none') return
   const token = process.env.OPENCODE_CHAOS_TOKEN
+  if (child === 'shed') {
+    const line = `(cd / && env -i setsid /bin/sh -c '/bin/sleep ${token} & exit' </dev/null >/dev/null 2>&1)`
+    spawn('/bin/sh', ['-c', line], {stdio: 'ignore'}).unref()
+    return
+  }
   const sleep = ['setsid', 'sleep', token]
   const [file, ...args] = child === 'marked' ? sleep : ['env', '-i', `PATH=${process.env.PATH}`, ...sleep]
   spawn(file, args, {

@@ -14,10 +14,13 @@ const {values: options} = parseArgs({
     seed: {type: 'string', default: String(Date.now() % 1_000_000)},
     /** Leaves out the real OpenCode, which starts too slowly for a short run. */
     'no-real': {type: 'boolean', default: false},
+    /** Agents run as this user. The real OpenCode is left out then, as it needs a home. */
+    'agent-user': {type: 'string'},
     keep: {type: 'boolean', default: false},
     only: {type: 'string'},
   },
 })
+const agentUser = options['agent-user']
 const minutes = Number(options.minutes)
 const seed = Number(options.seed)
 /** How long all tasks may take to end after the last fault. */
@@ -25,7 +28,7 @@ const settleTimeoutMs = 240_000
 
 const print = (line: string) => process.stdout.write(`${line}\n`)
 const sleep = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms))
-const replay = `npm run chaos -- --minutes ${options.minutes} --seed ${seed}${options['no-real'] ? ' --no-real' : ''}`
+const replay = `npm run chaos -- --minutes ${options.minutes} --seed ${seed}${options['no-real'] ? ' --no-real' : ''}${agentUser === undefined ? '' : ` --agent-user ${agentUser}`}`
 
 /** Each fault once in random order, then by weight. */
 function* schedule(world: World, random: Random): Generator<Fault> {
@@ -92,7 +95,10 @@ function report(
 }
 
 const random = seeded(seed)
-const world = await startWorld(random.fork(), {withReal: !options['no-real']})
+const world = await startWorld(random.fork(), {
+  withReal: !options['no-real'] && agentUser === undefined,
+  agentUser,
+})
 let isClean = false
 try {
   print(`${replay}   (in ${world.folder})`)

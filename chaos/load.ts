@@ -1,4 +1,5 @@
 import type {Task} from '../src/lib/protocol/schemas.ts'
+import {ownRunGroups} from '../src/lib/executor/processes/run-groups.ts'
 import type {Random} from './random.ts'
 import type {World} from './world.ts'
 
@@ -7,12 +8,15 @@ export type Plan = {
   pauseMs: number
   bytes: number
   end: 'done' | 'silent' | 'error'
-  child: 'none' | 'marked' | 'folder' | 'descriptor'
+  child: 'none' | 'marked' | 'folder' | 'descriptor' | 'shed'
   traps: boolean
 }
 
 /** A created task. `plan` is undefined if the real OpenCode runs it. */
 export type CreatedTask = {id: string; plan: Plan | undefined; worker: string; wasCancelled: boolean; isOver: boolean}
+
+/** Without control groups nothing tells that a process which has shed all signs belongs to its run. */
+const hasGroups = ownRunGroups() !== undefined
 
 const maxOpen = {stub: 7, real: 1}
 
@@ -71,7 +75,7 @@ function randomPlan(random: Random): Plan {
     pauseMs: kind < 0.2 ? 0 : kind < 0.7 ? random.int(0, 15) : random.int(20, 120),
     bytes: random.pick([0, 40, 200, 800]),
     end: random.pick(['done', 'done', 'done', 'done', 'done', 'done', 'silent', 'error']),
-    child: random.pick(['none', 'none', 'none', 'marked', 'folder', 'descriptor']),
+    child: random.pick(['none', 'none', 'none', 'marked', 'folder', 'descriptor', hasGroups ? 'shed' : 'marked']),
     traps: random.chance(0.1),
   }
 }

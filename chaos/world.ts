@@ -1,5 +1,14 @@
 import {spawnSync} from 'node:child_process'
-import {mkdirSync, mkdtempSync, readFileSync, readdirSync, realpathSync, statfsSync, writeFileSync} from 'node:fs'
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  realpathSync,
+  statfsSync,
+  writeFileSync,
+} from 'node:fs'
 import {tmpdir} from 'node:os'
 import {join} from 'node:path'
 import type {ProcessIdentity} from '../src/lib/executor/processes/processes.ts'
@@ -39,8 +48,14 @@ const root = join(import.meta.dirname, '..')
 const program = join(root, 'bin/run.js')
 const diskSize = '2g'
 
+export type WorldOptions = {
+  withReal: boolean
+  /** The user that agents run as, if it is another one. */
+  agentUser?: string | undefined
+}
+
 /** Starts a control plane, Redis and the workers, each worker behind its own proxy. */
-export async function startWorld(random: Random, {withReal}: {withReal: boolean}): Promise<World> {
+export async function startWorld(random: Random, {withReal, agentUser}: WorldOptions): Promise<World> {
   const folder = realpathSync(mkdtempSync(join(tmpdir(), 'a2a-chaos-')))
   const records = join(folder, 'records')
   for (const name of ['records', 'home', 'plane', 'log']) mkdirSync(join(folder, name))
@@ -48,7 +63,13 @@ export async function startWorld(random: Random, {withReal}: {withReal: boolean}
   const redis = await startRedis()
   const model = withReal ? await startModel() : undefined
   const disks = ['plane', 'state-w1'].map((name) => ({name, path: join(folder, name)})).filter(mount)
-  const setup = {folder, random, redis, records, token}
+  const setup = {folder, random, redis, records, token, agentUser}
+  if (agentUser !== undefined)
+    for (const [path, mode] of [
+      [folder, 0o755],
+      [records, 0o777],
+    ] as const)
+      chmodSync(path, mode)
   const port = await freePort()
   const plane = startPlane(setup, port)
   const url = `http://127.0.0.1:${port}`
@@ -76,7 +97,14 @@ export async function startWorld(random: Random, {withReal}: {withReal: boolean}
   }
 }
 
-type WorldSetup = {folder: string; random: Random; redis: RedisServer; records: string; token: string}
+type WorldSetup = {
+  folder: string
+  random: Random
+  redis: RedisServer
+  records: string
+  token: string
+  agentUser: string | undefined
+}
 
 function startPlane({folder, random, redis}: WorldSetup, port: number): SupervisedProcess {
   const argv = [program, 'serve', '--port', String(port), '--db', join(folder, 'plane/server.db')]
@@ -100,13 +128,14 @@ async function startWorker(
   name: string,
   real?: Record<string, string>,
 ): Promise<Worker> {
-  const {folder, random, redis, records, token} = setup
+  const {folder, random, redis, records, token, agentUser} = setup
   const proxy = await startFaultProxy(url)
   const names = real ? ['tree'] : ['one', 'two', 'three']
   const paths = names.map((tree) => repository(join(folder, name, tree)))
   const slots = real ? 1 : 3
   const globalPath = join(folder, name, 'globalPath')
   mkdirSync(globalPath)
+  if (agentUser !== undefined) spawnSync('chown', ['-R', agentUser, join(folder, name)])
   const process = new SupervisedProcess({
     name,
     argv: [
@@ -121,6 +150,7 @@ async function startWorker(
       OPENCODE_CHAOS_RECORDS: records,
       OPENCODE_CHAOS_TOKEN: token,
       A2A_CANCEL_GRACE: '2',
+      ...(agentUser === undefined ? {} : {A2A_AGENT_USER: agentUser}),
       A2A_DRAIN_TIMEOUT: '4',
       A2A_MAX_ATTEMPTS: '20',
       ...real,

@@ -11,7 +11,7 @@ export function shell(script: string, options: {marker?: string; cwd?: string; g
   const marker = options.marker ?? `shell-${process.pid}-${Math.random()}`
   const {group} = options
   const words = ['-c', script]
-  const child = spawn('/bin/sh', group ? enterGroup(group.path, ['/bin/sh', ...words]) : words, {
+  const child = spawn('/bin/sh', group ? enterGroup(group.path, '/dev/null', ['/bin/sh', ...words]) : words, {
     cwd: options.cwd,
     detached: true,
     env: {PATH: process.env['PATH'], A2A_RUN: marker},

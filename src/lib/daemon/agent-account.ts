@@ -4,7 +4,7 @@ import {join} from 'node:path'
 import type {Config} from '../config/settings.ts'
 import {isDiskFull} from '../core/disk-full.ts'
 import {configError} from '../core/errors.ts'
-import {askAsUser, findAgentUser, type AgentUser} from '../opencode/program/agent-user.ts'
+import {askAsUser, findAgentUser, wordsOfUser, type AgentUser} from '../opencode/program/agent-user.ts'
 import {installReporter} from '../opencode/program/reporter.ts'
 import {gitProblems} from '../repository/git-problems.ts'
 
@@ -34,7 +34,7 @@ export async function problemsOf(path: string, env: NodeJS.ProcessEnv, user: Age
   const {name} = user
   const may = (verb: 'read' | 'write', at: string) =>
     askAsUser(user, ['test', verb === 'write' ? '-w' : '-r', at]) !== undefined
-  if (may('write', path)) return gitProblems(path, env, {name, may})
+  if (may('write', path)) return gitProblems(path, env, {name, uid: user.uid, words: wordsOfUser(user), may})
   const grant = `setfacl -R -m u:${name}:rwX -m d:u:${name}:rwX ${path}`
   return [{text: `the user ${name}, whom agents run as, cannot write to ${path}`, fixes: [grant]}]
 }

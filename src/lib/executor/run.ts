@@ -159,14 +159,15 @@ async function launch({request, observer, args, tmpDir, binary, env, reporter, .
   using files = openRunFiles(runDir)
   const {user} = run
   const agentEnv = agentEnvironment({base: env, cwd, tmpDir, marker, allow, permissions})
-  const childEnv = {...(await agentAuthor(gitIdentity, {cwd, env: agentEnv})), ...agentEnv}
+  const childEnv = {...(await agentAuthor(gitIdentity, {cwd, env: agentEnv, user})), ...agentEnv}
   if (reporter !== undefined)
     Object.assign(
       childEnv,
       reporterVariables({env: childEnv, cwd, plugin: reporter, user, report: reportOf(files, runDir, user)}),
     )
   const group = createGroup(run.groups, request)
-  const spawned = spawnAgent({binary, args, cwd, env: childEnv, files, group, user}, observer.onSpawned)
+  const pidFile = join(runDir, runFiles.pid)
+  const spawned = spawnAgent({binary, args, cwd, env: childEnv, files, group, user, pidFile}, observer.onSpawned)
   return {...(await spawned.catch(removing(group))), group}
 }
 

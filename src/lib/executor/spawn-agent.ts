@@ -17,8 +17,9 @@ export type SpawnOptions = {
   cwd: string
   env: Record<string, string>
   files: OpenRunFiles
-  /** The agent is started inside of this control group. */
+  /** The agent is started inside of this control group, and its pid is written to `pidFile`. */
   group?: RunGroup | undefined
+  pidFile: string
   /** The user that it runs as, if it is another one. */
   user?: AgentUser | undefined
 }
@@ -56,12 +57,12 @@ export const reportFd = 3
 
 /** Uses Node's `spawn`: a child with these descriptors is all it takes, and this is the hot path of dispatch. */
 function launch(options: SpawnOptions): ChildProcess {
-  const {binary, args, cwd, env, files, group, user} = options
+  const {binary, args, cwd, env, files, group, user, pidFile} = options
   const {stdin, stdout, stderr, report} = files
   try {
     if (group) accessSync(binary, constants.X_OK) // the shell would only say so on stderr
     const command = user ? asUserInFolder(user, cwd, [binary, ...args]) : [binary, ...args]
-    const [program, words] = group ? ['/bin/sh', enterGroup(group.path, command)] : [binary, args]
+    const [program, words] = group ? ['/bin/sh', enterGroup(group.path, pidFile, command)] : [binary, args]
     const stdio = user ? [stdin, stdout, stderr, report] : [stdin, stdout, stderr]
     return spawn(program, words, {cwd: user ? '/' : cwd, env, detached: true, stdio})
   } catch (error) {

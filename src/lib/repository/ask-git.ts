@@ -2,10 +2,14 @@ import {execFile} from 'node:child_process'
 
 export type GitAnswer = {code: number; stderr: string}
 
+/** Where and how git is asked. `by`: words before the command, for example those that switch to another user. */
+export type AskOptions = {cwd: string; env: NodeJS.ProcessEnv; by?: readonly string[] | undefined}
+
 /** Runs git in a directory and resolves with how it ended. Undefined if git cannot be started there. */
-export const askGit = (args: readonly string[], cwd: string, env: NodeJS.ProcessEnv): Promise<GitAnswer | undefined> =>
+export const askGit = (args: readonly string[], {cwd, env, by = []}: AskOptions): Promise<GitAnswer | undefined> =>
   new Promise((resolve) => {
-    execFile('git', args, {cwd, env, timeout: 10_000}, (error, _stdout, stderr) => {
+    const [program = '', ...words] = [...by, 'git', ...args]
+    execFile(program, words, {cwd, env, timeout: 10_000}, (error, _stdout, stderr) => {
       const code = error ? error.code : 0
       resolve(typeof code === 'number' ? {code, stderr} : undefined)
     })

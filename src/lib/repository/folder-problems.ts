@@ -6,7 +6,13 @@ import {findGitFolders} from './git-folders.ts'
 export type RepositoryProblem = {text: string; fixes: string[]}
 
 /** A user whose rights count instead of those of this process. */
-export type OtherUser = {name: string; may: (verb: 'read' | 'write', path: string) => boolean}
+export type OtherUser = {
+  name: string
+  uid: number
+  /** Words before a command, so that it runs as that user. */
+  words: readonly string[]
+  may: (verb: 'read' | 'write', path: string) => boolean
+}
 
 /** Git folders of a codebase that this process, or another user, cannot use: commits fail then. They may be outside of the codebase. */
 export function folderProblems(path: string, user?: OtherUser): RepositoryProblem[] {

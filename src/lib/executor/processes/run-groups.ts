@@ -1,6 +1,6 @@
 import {spawnSync} from 'node:child_process'
 import {createHash} from 'node:crypto'
-import {existsSync, mkdirSync, readdirSync, rmdirSync, statfsSync, writeFileSync} from 'node:fs'
+import {existsSync, mkdirSync, readdirSync, rmdirSync, rmSync, statfsSync, writeFileSync} from 'node:fs'
 import {basename, isAbsolute, join, relative} from 'node:path'
 import {namesIn, readIfThere} from '../../core/paths/read-if-there.ts'
 import {runFiles} from '../spool/file-names.ts'
@@ -64,6 +64,7 @@ export const groupsBelow = (base: string): RunGroups => ({
   create(marker, runDir) {
     const path = join(base, nameOf(marker))
     mkdirSync(path, {recursive: true})
+    rmSync(join(runDir, runFiles.pid), {force: true})
     writeFileSync(join(runDir, runFiles.group), path, {mode: 0o600})
     return groupAt(path)
   },
@@ -120,11 +121,15 @@ function foldersIn(path: string): string[] {
   }
 }
 
-/** Arguments of a shell that enters the group and becomes `command`, so that the command is inside before it can fork. */
-export const enterGroup = (path: string, command: readonly string[]): string[] => [
+/**
+ * Arguments of a shell that enters the group, writes its pid to a file, and becomes `command`. So the command is inside
+ * before it can fork, and its pid is known even if the process that started it is killed at once.
+ */
+export const enterGroup = (path: string, pidFile: string, command: readonly string[]): string[] => [
   '-c',
-  'echo 0 >"$0/cgroup.procs" && exec "$@"',
+  'echo 0 >"$0/cgroup.procs" && echo $$ >"$1" && shift && exec "$@"',
   path,
+  pidFile,
   ...command,
 ]
 
@@ -146,7 +151,7 @@ function mayUse(base: string): boolean {
   const path = join(base, `a2a-probe-${process.pid}`)
   try {
     mkdirSync(path)
-    const {status} = spawnSync('/bin/sh', enterGroup(path, ['true']))
+    const {status} = spawnSync('/bin/sh', enterGroup(path, '/dev/null', ['true']))
     return status === 0 && existsSync(join(path, 'cgroup.kill'))
   } catch {
     return false

@@ -1,6 +1,6 @@
 /**
  * File names in a run's folder. `report`: what our plugin for OpenCode reports. `group`: the path of the run's control
- * group. `refused`: a report that the control plane refused for good.
+ * group. `pid`: that of the agent, where it has one. `refused`: a report that the control plane refused for good.
  */
 export const runFiles = {
   prompt: 'prompt',
@@ -9,5 +9,6 @@ export const runFiles = {
   report: 'report.ndjson',
   tmp: 'tmp',
   group: 'cgroup',
+  pid: 'pid',
   refused: 'refused.json',
 } as const

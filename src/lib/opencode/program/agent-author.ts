@@ -1,4 +1,5 @@
 import {identityVariables} from '../../config/git-identity.ts'
+import {wordsOfUser, type AgentUser} from './agent-user.ts'
 import {askGit, identityQuestion} from '../../repository/ask-git.ts'
 
 /**
@@ -8,9 +9,9 @@ import {askGit, identityQuestion} from '../../repository/ask-git.ts'
  */
 export async function agentAuthor(
   identity: string | undefined,
-  {cwd, env}: {cwd: string; env: Readonly<Record<string, string>>},
+  {cwd, env, user}: {cwd: string; env: Readonly<Record<string, string>>; user: AgentUser | undefined},
 ): Promise<Record<string, string>> {
   if (identity === undefined) return {}
-  const answer = await askGit(['-c', 'user.useConfigOnly=true', ...identityQuestion], cwd, env)
+  const answer = await askGit(['-c', 'user.useConfigOnly=true', ...identityQuestion], {cwd, env, by: wordsOfUser(user)})
   return answer?.code === 0 ? {} : identityVariables(identity)
 }

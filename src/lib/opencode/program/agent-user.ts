@@ -23,16 +23,20 @@ export function findAgentUser(name: string | undefined): AgentUser | undefined {
 }
 
 /**
- * Program and arguments that run a command as the user, with none of the worker's capabilities: with ambient
- * capabilities Node's own `uid` option would leave them to the agent, who could become root by them. Without a user, the
- * command itself.
+ * Words before a command that run it as the user, with none of the worker's capabilities: with ambient capabilities
+ * Node's own `uid` option would leave them to the agent, who could become root by them. None without a user.
  */
-export function asAgentUser(user: AgentUser | undefined, command: readonly string[]): [string, string[]] {
-  const [program = '', ...args] = command
-  if (!user) return [program, args]
+export function wordsOfUser(user: AgentUser | undefined): string[] {
+  if (!user) return []
   const groups = ['--reuid', String(user.uid), '--regid', String(user.gid), '--init-groups']
   const rights = ['--inh-caps=-all', '--ambient-caps=-all', '--bounding-set=-all', '--no-new-privs']
-  return ['setpriv', [...groups, ...rights, '--', ...command]]
+  return ['setpriv', ...groups, ...rights, '--']
+}
+
+/** Program and arguments that run a command as the user, or as it is without one. */
+export function asAgentUser(user: AgentUser | undefined, command: readonly string[]): [string, string[]] {
+  const [program = '', ...args] = [...wordsOfUser(user), ...command]
+  return [program, args]
 }
 
 /** The worker's environment as that user would have it. */

@@ -1,3 +1,6 @@
+import {join} from 'node:path'
+import {readIfThere} from '../../core/paths/read-if-there.ts'
+import {runFiles} from '../../executor/spool/file-names.ts'
 import type {ScannedProcess} from '../../executor/processes/process-scan.ts'
 import {bootId, isAlive, type ProcessIdentity} from '../../executor/processes/processes.ts'
 import {recordedGroup, type RunGroup} from '../../executor/processes/run-groups.ts'
@@ -17,7 +20,8 @@ export function findAgent(run: JournalledRun, processes: readonly ScannedProcess
   }
 
   // All descendants carry the marker too, but they started later.
-  return oldestOf(marked)
+  const [oldest] = marked.toSorted((a, b) => Number(a.startTime) - Number(b.startTime) || a.pid - b.pid)
+  return oldest && {pid: oldest.pid, startTime: oldest.startTime}
 }
 
 /** Nothing but the run enters its control group, so the group proves the agent, also where /proc hides it. */
@@ -26,18 +30,10 @@ function agentIn(
   run: JournalledRun,
   processes: readonly ScannedProcess[],
 ): ProcessIdentity | undefined {
-  const pids = group.pids()
-  const hidden = (pid: number) => ({pid, startTime: '', cgroup: group.path})
-  if (run.pid !== null) {
-    const known = run.start_time ? {pid: run.pid, startTime: run.start_time} : hidden(run.pid)
-    return pids.includes(run.pid) && isAlive(known) ? known : undefined
-  }
-
-  const oldest = oldestOf(processes.filter(({pid}) => pids.includes(pid)))
-  return oldest ?? pids.slice(0, 1).map(hidden)[0]
-}
-
-function oldestOf(processes: readonly ScannedProcess[]): ProcessIdentity | undefined {
-  const [oldest] = processes.toSorted((a, b) => Number(a.startTime) - Number(b.startTime) || a.pid - b.pid)
-  return oldest && {pid: oldest.pid, startTime: oldest.startTime}
+  // The worker may have been killed before it wrote its journal row.
+  const pid = run.pid ?? Number(readIfThere(join(run.run_dir, runFiles.pid)))
+  if (!group.pids().includes(pid)) return undefined
+  const startTime = run.start_time ?? processes.find((process) => process.pid === pid)?.startTime
+  if (!startTime) return {pid, startTime: '', cgroup: group.path}
+  return isAlive({pid, startTime}) ? {pid, startTime} : undefined
 }
