@@ -2,6 +2,7 @@ import {existsSync, readFileSync, rmSync, writeFileSync} from 'node:fs'
 import {join} from 'node:path'
 import {expect, test} from 'vitest'
 import {ownRunGroups} from '../../src/lib/executor/processes/run-groups.ts'
+import {mayCreateNamespaces} from '../../src/lib/executor/processes/namespace.ts'
 import {listProcesses} from '../../src/lib/executor/processes/processes.ts'
 import {answering, printing, stepStart} from '../support/agent-lines.ts'
 import {stop} from '../support/cli.ts'
@@ -70,6 +71,32 @@ test.skipIf(skip)(
     const second = await place.startWorker()
     await says(second, 'Ending processes of an unknown run (control group')
     await until(() => find().length === 0, `process ${pid} to end`)
+  },
+)
+
+const noNamespaces = reportSkipped(
+  'pid namespaces of runs',
+  mayCreateNamespaces() ? undefined : 'this user may create none',
+)
+
+test.skipIf(noNamespaces)(
+  'run_containment=namespace ends it too, with the exit of the agent, its stdin and a cancellation',
+  async () => {
+    await using place = await startOneWorker({env: {A2A_RUN_CONTAINMENT: 'namespace', A2A_CANCEL_GRACE: '5'}})
+    const {line, find} = stray()
+    const task = await place.begin(`${printing(stepStart())}${line}; touch left; sleep 0.5; ${answering('done')}`)
+    await until(() => existsSync(join(place.tree, 'left')), 'the process')
+    expect(find()).toHaveLength(1)
+    expect(await place.ended(task)).toMatchObject({status: 'completed', result: 'done'})
+    expect(find()).toEqual([])
+    expect((await place.cli(['status'])).stdout).toContain('each run has a pid namespace')
+    const failing = await place.begin('exit 3')
+    expect((await place.ended(failing)).error).toContain('exit')
+    const cancelled = await place.begin(`trap 'echo told >told; exit' TERM\ntouch begun; while :; do sleep 0.05; done`)
+    await until(() => existsSync(join(place.tree, 'begun')), 'the agent')
+    await place.cli(['tasks', 'cancel', cancelled])
+    expect(await place.ended(cancelled)).toMatchObject({status: 'cancelled'})
+    expect(readFileSync(join(place.tree, 'told'), 'utf8')).toBe('told\n')
   },
 )
 

@@ -1,4 +1,4 @@
-import {mkdirSync, readFileSync, writeFileSync} from 'node:fs'
+import {chmodSync, copyFileSync, mkdirSync, readFileSync, writeFileSync} from 'node:fs'
 import {dirname} from 'node:path'
 import {afterAll, beforeAll, describe, expect, test} from 'vitest'
 import {bootProblem, insideProgram} from '../support/private-systemd/boot.ts'
@@ -9,7 +9,9 @@ import {
   reportSkipped,
   unit,
 } from '../support/private-systemd/private-machine.ts'
-import {until} from '../support/scratch.ts'
+import {answering, printing, stepStart} from '../support/agent-lines.ts'
+import {repository, until} from '../support/scratch.ts'
+import {stubBinary} from '../support/stub-executor.ts'
 
 const isSkipped = reportSkipped('services of users and the migration under a real systemd', bootProblem())
 
@@ -45,6 +47,50 @@ describe.skipIf(isSkipped)('under a real systemd', {timeout: 2 * timeoutMs}, () 
     await dev.started(before)
     expect((await dev.program('uninstall-service', '--user')).code).toBe(0)
     expect(await dev.property('LoadState')).toBe('not-found')
+  })
+
+  test('a worker of a login session gives each run a scope in the systemd of its user, if that one lingers', async () => {
+    repository(place.systemd.outside('/home/dev/p'))
+    copyFileSync(stubBinary, place.systemd.outside('/home/dev/agent'))
+    chmodSync(place.systemd.outside('/home/dev/agent'), 0o755)
+    await place.systemd.run(['chown', '-R', 'dev:dev', '/home/dev/p', '/home/dev/agent'])
+    const words = ['start', '--server', place.fleet.url, '--name', 'login', '--codebase', '/home/dev/p']
+    const env = {
+      HOME: '/home/dev',
+      XDG_RUNTIME_DIR: '/run/user/1234',
+      OPENCODE_BIN_PATH: '/home/dev/agent',
+      A2A_GLOBAL_CODEBASE: 'none',
+    }
+    const by = ['setpriv', '--reuid', 'dev', '--regid', 'dev', '--init-groups']
+    const status = () => place.systemd.run([...by, ...insideProgram, 'status'], env)
+    const started = place.systemd.run([...by, ...insideProgram, ...words], env)
+    await until(
+      async () => (await status()).stdout.includes('one that sheds all of that is left'),
+      'a worker',
+      timeoutMs,
+      pauseMs,
+    )
+    await place.systemd.run(['pkill', '-QUIT', '-f', '^a2a-worker login'])
+    await started
+    mkdirSync(place.systemd.outside('/var/lib/systemd/linger'), {recursive: true})
+    writeFileSync(place.systemd.outside('/var/lib/systemd/linger/dev'), '')
+    const next = place.systemd.run([...by, ...insideProgram, ...words], env)
+    await until(
+      async () => (await status()).stdout.includes('each run has a control group'),
+      'the next worker',
+      timeoutMs,
+      pauseMs,
+    )
+    const stray = '(cd / && env -i setsid /bin/sh -c "/bin/sleep 98763 & exit" </dev/null >/dev/null 2>&1)'
+    const prompt = `${printing(stepStart())}${stray}\ntail -1 /proc/self/cgroup >group; pgrep -fx "/bin/sleep 98763" >stray\n${answering('done')}`
+    const {id} = await place.fleet.http.task(await place.codebaseId('/home/dev/p'), {prompt})
+    expect(await place.fleet.ended(id)).toMatchObject({status: 'completed', result: 'done'})
+    const said = (name: string) => readFileSync(place.systemd.outside(`/home/dev/p/${name}`), 'utf8')
+    expect(said('group')).toMatch(/\/a2a-[0-9a-f]{8}-[0-9a-f]{16}\.scope\n$/)
+    expect(said('stray')).toMatch(/^\d+\n$/)
+    expect((await place.systemd.run(['pgrep', '-fx', '/bin/sleep 98763'])).stdout).toBe('')
+    await place.systemd.run(['pkill', '-QUIT', '-f', '^a2a-worker login'])
+    await next
   })
 
   test('a Python worker is replaced with its settings, and the printed rollback command works', async () => {
@@ -96,6 +142,8 @@ describe.skipIf(isSkipped)('under a real systemd', {timeout: 2 * timeoutMs}, () 
     await place.systemd.run(['useradd', '--create-home', '--uid', '1234', 'dev'])
     writeFileSync(place.systemd.outside('/etc/systemd/system/user-manager.service'), userManager)
     await place.systemctl('daemon-reload')
+    // By the bus of the system, that manager asks for processes of a login session.
+    await place.systemctl('start', 'dbus.socket', 'dbus.service')
     await place.systemctl('start', 'user-manager')
   }
 })

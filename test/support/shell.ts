@@ -3,7 +3,7 @@ import {once} from 'node:events'
 import type {ProcessIdentity} from '../../src/lib/executor/processes/processes.ts'
 import {endProcesses} from '../../src/lib/executor/processes/kill-tree.ts'
 import {descendantsOf, identify} from '../../src/lib/executor/processes/processes.ts'
-import {enterGroup, type RunGroup} from '../../src/lib/executor/processes/run-groups.ts'
+import type {RunGroup} from '../../src/lib/executor/processes/run-groups.ts'
 import {systemClock} from '../../src/lib/core/clock.ts'
 
 /** A shell script as the leader of its own process group, like an agent. Its processes are ended after the test. */
@@ -11,7 +11,8 @@ export function shell(script: string, options: {marker?: string; cwd?: string; g
   const marker = options.marker ?? `shell-${process.pid}-${Math.random()}`
   const {group} = options
   const words = ['-c', script]
-  const child = spawn('/bin/sh', group ? enterGroup(group.path, '/dev/null', ['/bin/sh', ...words]) : words, {
+  const [program, args] = group ? group.enter('/dev/null', ['/bin/sh', ...words]) : ['/bin/sh', words]
+  const child = spawn(program, args, {
     cwd: options.cwd,
     detached: true,
     env: {PATH: process.env['PATH'], A2A_RUN: marker},

@@ -173,8 +173,8 @@ export const settings = {
   run_containment: {
     type: 'string',
     description:
-      'What keeps the processes of a run together: a control group (cgroup), nothing but what they inherit (none), or the best that there is (auto)',
-    options: ['auto', 'cgroup', 'none'],
+      'What keeps the processes of a run together: a control group (cgroup), a pid namespace (namespace; without sudo for agents, unless the worker is root), what they inherit (none), or the best of these (auto)',
+    options: ['auto', 'cgroup', 'namespace', 'none'],
     default: 'auto',
   },
   on_interrupt: {

@@ -45,7 +45,7 @@ export type LocalAgent = {
 export async function prepareAgent(options: LocalAgentOptions, bus: EventBus, stop: AbortSignal): Promise<LocalAgent> {
   const {config, stateDir} = options
   const user = usableAgentUser(config)
-  const contained = chooseContainment(user ? 'cgroup' : config.run_containment)
+  const contained = chooseContainment(user ? 'cgroup' : config.run_containment, options.env)
   const env = environmentOfUser(options.env, user)
   const note = (level: 'info' | 'warn', text: string) => bus.emit({type: 'notice', level, text})
   const find = async (signal?: AbortSignal) => {
@@ -78,7 +78,14 @@ export async function prepareAgent(options: LocalAgentOptions, bus: EventBus, st
   return {
     ...{contained, user, env},
     executor: createRunExecutor({
-      ...{catalog, env, user, groups: contained.groups, clock: systemClock},
+      ...{
+        catalog,
+        env,
+        user,
+        groups: contained.groups,
+        isNamespace: contained.kind === 'namespace',
+        clock: systemClock,
+      },
       // Getters, so that each run uses the current program and the current live settings.
       get binary() {
         return current.found.binary

@@ -100,13 +100,13 @@ export async function checkWorker({local, server}: MachineContext): Promise<Find
 }
 
 /** Says what keeps the processes of a run together: for the workers of this machine, or for one that would start here. */
-export async function checkContainment({local, config}: MachineContext): Promise<Finding[]> {
+export async function checkContainment({local, config, env}: MachineContext): Promise<Finding[]> {
   const check = 'runs'
   const known = local.flatMap(({name, containment}) =>
     containment ? [`${name}: ${containmentTexts[containment]}`] : [],
   )
   if (known.length > 0) return known.map((text) => ok(check, text))
-  return [ok(check, containmentTexts[chooseContainment(config.run_containment).kind])]
+  return [ok(check, containmentTexts[chooseContainment(config.run_containment, env).kind])]
 }
 
 /** Checks that process 1 reaps the processes that agents leave behind. */

@@ -57,7 +57,7 @@ export function createAgentSigns({request, root, clock, locks}: AgentSignsOption
 
   const readLog = (sessionId: string | null) => {
     if (!log) {
-      const path = logOf(root.pid)
+      const path = [root, ...members].map(({pid}) => logOf(pid)).find((found) => found !== undefined)
       if (path === undefined) return false
       const isShared = basename(path) === 'opencode.log'
       const reading = new OpenCodeLog({directory: request.cwd, title: request.title, startedAt}, {isShared})

@@ -37,6 +37,8 @@ export type RunExecutorOptions = {
   readonly reporter?: string | undefined
   /** The user that agents run as, if it is another one. Needs `groups`. */
   readonly user?: AgentUser | undefined
+  /** Each run gets a pid namespace of its own. */
+  readonly isNamespace?: boolean | undefined
   /** Each run gets a control group of its own here. Undefined: there are none on this machine. */
   readonly groups?: RunGroups | undefined
 }
@@ -167,7 +169,9 @@ async function launch({request, observer, args, tmpDir, binary, env, reporter, .
     )
   const group = createGroup(run.groups, request)
   const pidFile = join(runDir, runFiles.pid)
-  const spawned = spawnAgent({binary, args, cwd, env: childEnv, files, group, user, pidFile}, observer.onSpawned)
+  const {isNamespace = false} = run
+  const place = {group, user, pidFile, isNamespace}
+  const spawned = spawnAgent({binary, args, cwd, env: childEnv, files, ...place}, observer.onSpawned)
   return {...(await spawned.catch(removing(group))), group}
 }
 
@@ -217,7 +221,11 @@ const stoppedOutcome = (outcome: RunOutcome, {status, error}: StopReason): RunOu
 type Position = {startedAt: number; stop: AbortSignal; spoolFrom: number; stderrFrom: number}
 
 const superviseProcess = (run: Run, {identity, exited, group}: Launched, position: Position): Promise<Supervised> =>
-  superviseAgent({...run, ...position, root: identity, exited, group, locks: lockFolder(run.env)})
+  superviseAgent({
+    ...{...run, ...position, root: identity, exited, group},
+    // The locks of OpenCode name pids, which are others in another namespace.
+    locks: run.isNamespace ? undefined : lockFolder(run.env),
+  })
 
 const sizeOf = ({request}: Run, name: string) =>
   statSync(join(request.runDir, name), {throwIfNoEntry: false})?.size ?? 0

@@ -7,7 +7,8 @@ import type {OpenRunFiles} from './run-files.ts'
 import type {ProcessIdentity} from './processes/processes.ts'
 import {preferForMemoryKill} from './processes/out-of-memory.ts'
 import {identify} from './processes/processes.ts'
-import {enterGroup, type RunGroup} from './processes/run-groups.ts'
+import {inNamespace} from './processes/namespace.ts'
+import type {RunGroup} from './processes/run-groups.ts'
 
 export type AgentExit = {code: number | null; signal: string | null}
 
@@ -20,6 +21,8 @@ export type SpawnOptions = {
   /** The agent is started inside of this control group, and its pid is written to `pidFile`. */
   group?: RunGroup | undefined
   pidFile: string
+  /** The agent is started in a pid namespace of its own. */
+  isNamespace: boolean
   /** The user that it runs as, if it is another one. */
   user?: AgentUser | undefined
 }
@@ -57,12 +60,12 @@ export const reportFd = 3
 
 /** Uses Node's `spawn`: a child with these descriptors is all it takes, and this is the hot path of dispatch. */
 function launch(options: SpawnOptions): ChildProcess {
-  const {binary, args, cwd, env, files, group, user, pidFile} = options
+  const {binary, args, cwd, env, files, group, user, pidFile, isNamespace} = options
   const {stdin, stdout, stderr, report} = files
   try {
-    if (group) accessSync(binary, constants.X_OK) // the shell would only say so on stderr
+    if (group || isNamespace) accessSync(binary, constants.X_OK) // the shell would only say so on stderr
     const command = user ? asUserInFolder(user, cwd, [binary, ...args]) : [binary, ...args]
-    const [program, words] = group ? ['/bin/sh', enterGroup(group.path, pidFile, command)] : [binary, args]
+    const [program, words] = group ? group.enter(pidFile, command) : inNamespace(command, isNamespace)
     const stdio = user ? [stdin, stdout, stderr, report] : [stdin, stdout, stderr]
     return spawn(program, words, {cwd: user ? '/' : cwd, env, detached: true, stdio})
   } catch (error) {

@@ -10,8 +10,13 @@ import {runFiles} from '../spool/file-names.ts'
  * fork, a new session or the loss of its parent, so it contains all processes of the run.
  */
 export type RunGroup = {
-  /** Folder of the group. */
+  /** Folder of the group. Empty while it is not known. */
   readonly path: string
+  /**
+   * Program and arguments that start `command` inside of the group, so that it is there before it can fork. Its pid is
+   * written to a file, and so known even if the process that started it is killed at once.
+   */
+  enter(pidFile: string, command: readonly string[]): [string, string[]]
   /** Its processes that have not ended, also those in groups below it. Empty if the group is gone. */
   pids(): number[]
   /** Kills all its processes at once: none can fork meanwhile. */
@@ -33,7 +38,7 @@ export type RunGroups = {
  * and state directory.
  */
 const prefixOf = (owner: string) => `a2a-${digest(owner, 8)}-`
-const nameOf = (marker: string) => `${prefixOf(ownerOf(marker))}${digest(marker, 16)}`
+export const nameOf = (marker: string) => `${prefixOf(ownerOf(marker))}${digest(marker, 16)}`
 /** See `markerOwner`. */
 const ownerOf = (marker: string) => /^.*?@\d+-\d+(?=:)/.exec(marker)?.[0] ?? ''
 const digest = (text: string, length: number) => createHash('sha256').update(text).digest('hex').slice(0, length)
@@ -41,7 +46,7 @@ const digest = (text: string, length: number) => createHash('sha256').update(tex
 /** Whether this is the control group of a run of some worker, and not a folder that only looks like one. */
 export function isRunGroup(path: string): boolean {
   try {
-    return /^a2a-[0-9a-f]{8}-[0-9a-f]{16}$/.test(basename(path)) && statfsSync(path).type === cgroup2
+    return /^a2a-[0-9a-f]{8}-[0-9a-f]{16}(?:\.scope)?$/.test(basename(path)) && statfsSync(path).type === cgroup2
   } catch {
     return false
   }
@@ -64,28 +69,39 @@ export const groupsBelow = (base: string): RunGroups => ({
   create(marker, runDir) {
     const path = join(base, nameOf(marker))
     mkdirSync(path, {recursive: true})
-    rmSync(join(runDir, runFiles.pid), {force: true})
+    clearRecord(runDir)
     writeFileSync(join(runDir, runFiles.group), path, {mode: 0o600})
     return groupAt(path)
   },
-  unknown(owner, known) {
-    const names = new Set(known.map(nameOf))
-    const found = namesIn(base).filter((name) => name.startsWith(prefixOf(owner)) && !names.has(name))
-    return found.map((name) => groupAt(join(base, name)))
-  },
+  unknown: (owner, known) => unknownIn(base, owner, known),
 })
+
+/** What an earlier start of the run has recorded says nothing about the next one. */
+export function clearRecord(runDir: string): void {
+  for (const name of [runFiles.group, runFiles.pid]) rmSync(join(runDir, name), {force: true})
+}
+
+/** The groups of this owner in a folder whose marker is not in `known`. */
+export function unknownIn(base: string, owner: string, known: readonly string[]): RunGroup[] {
+  const names = new Set(known.map(nameOf))
+  const found = namesIn(base).filter((name) => name.startsWith(prefixOf(owner)) && !names.has(withoutSuffix(name)))
+  return found.map((name) => groupAt(join(base, name)))
+}
+
+const withoutSuffix = (name: string) => name.replace(/\.scope$/, '')
 
 /** The group that is recorded in the folder of a run. Undefined if it has none, or is gone. */
 export function recordedGroup(marker: string, runDir: string): RunGroup | undefined {
-  const path = readIfThere(join(runDir, runFiles.group))
+  const path = readIfThere(join(runDir, runFiles.group))?.trim()
   // Only the name that the run must have counts: a record that was changed names no other group.
-  if (path === undefined || !isAbsolute(path) || basename(path) !== nameOf(marker)) return undefined
+  if (path === undefined || !isAbsolute(path) || withoutSuffix(basename(path)) !== nameOf(marker)) return undefined
   return isRunGroup(path) ? groupAt(path) : undefined
 }
 
 /** The group of this folder, which need not exist. */
 export const groupAt = (path: string): RunGroup => ({
   path,
+  enter: (pidFile, command) => ['/bin/sh', enterGroup(path, pidFile, command)],
   pids: () => pidsBelow(path),
   kill() {
     try {
@@ -97,7 +113,7 @@ export const groupAt = (path: string): RunGroup => ({
   remove: () => removeGroup(path),
 })
 
-/** The pids of a group and of those below it. Zombies are not in it. */
+/** The pids of a group and of those below it. Zombies are not in it. `path` must not be empty. */
 export const pidsBelow = (path: string): number[] => [
   ...(readIfThere(join(path, 'cgroup.procs')) ?? '').split('\n').filter(Boolean).map(Number),
   ...foldersIn(path).flatMap(pidsBelow),
@@ -121,11 +137,7 @@ function foldersIn(path: string): string[] {
   }
 }
 
-/**
- * Arguments of a shell that enters the group, writes its pid to a file, and becomes `command`. So the command is inside
- * before it can fork, and its pid is known even if the process that started it is killed at once.
- */
-export const enterGroup = (path: string, pidFile: string, command: readonly string[]): string[] => [
+const enterGroup = (path: string, pidFile: string, command: readonly string[]): string[] => [
   '-c',
   'echo 0 >"$0/cgroup.procs" && echo $$ >"$1" && shift && exec "$@"',
   path,
@@ -139,11 +151,17 @@ export const enterGroup = (path: string, pidFile: string, command: readonly stri
  */
 export function ownGroup(mounts: string, groups: string): string | undefined {
   const group = /^0::(\/.*)$/m.exec(groups)?.[1]
-  const mount = mounts.split('\n').find((line) => / - cgroup2 /.test(line))
-  const [, , , root, point] = mount?.split(' ') ?? []
-  if (group === undefined || root === undefined || point === undefined) return undefined
-  const below = relative(root, group)
-  return `${below}${group}`.includes('..') ? undefined : join(point, below)
+  const mount = cgroupMount(mounts)
+  if (group === undefined || mount === undefined) return undefined
+  const below = relative(mount.root, group)
+  return `${below}${group}`.includes('..') ? undefined : join(mount.point, below)
+}
+
+/** Where cgroup v2 is mounted, and which group is the top there. `mounts` is /proc/self/mountinfo. */
+export function cgroupMount(mounts: string): {root: string; point: string} | undefined {
+  const line = mounts.split('\n').find((each) => / - cgroup2 /.test(each))
+  const [, , , root, point] = line?.split(' ') ?? []
+  return root === undefined || point === undefined ? undefined : {root, point}
 }
 
 /** Tries it: a right to write may be missing anywhere on the way. */
