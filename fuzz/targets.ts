@@ -8,6 +8,7 @@ import {operations} from './targets/operations.ts'
 import {plane} from './targets/plane.ts'
 import {redact} from './targets/redact.ts'
 import {self} from './targets/self.ts'
+import {signed} from './targets/signed.ts'
 import {socket} from './targets/socket.ts'
 import {sse} from './targets/sse.ts'
 import {state} from './targets/state.ts'
@@ -24,5 +25,6 @@ export const targets: readonly Target[] = [
   socket,
   broker,
   redact,
+  signed,
   self,
 ]

@@ -17,6 +17,12 @@ test('2,000 broken streams, answers, lines and files cause no crash, no hang and
   expect(code, stdout).toBe(0)
 })
 
+test('finds nothing in a short run: signed', async () => {
+  const {code, stdout} = await fuzz('--target', 'signed', '--count', '1500', '--seed', '3')
+  expect(code, stdout).toBe(0)
+  expect(Number(/^signed +1500 +(\d+)/m.exec(stdout)?.[1])).toBeGreaterThan(75)
+})
+
 test('exceptions, unhandled rejections and hangs are reported with the command that reproduces them', async () => {
   const {code, stdout} = await fuzz('--target', 'self', '--count', '12')
   expect(code).toBe(1)

@@ -57,6 +57,8 @@ const types: Record<ReturnType<typeof settingDefinition>['type'], (value: unknow
   list: (value) => Array.isArray(value) && value.every((item) => typeof item === 'string'),
   paths: (value) => Array.isArray(value) && value.every((item) => typeof item === 'string'),
   object: (value) => typeof value === 'object' && value !== null && !Array.isArray(value),
+  command: (value) =>
+    typeof value === 'string' || (Array.isArray(value) && value.every((item) => typeof item === 'string')),
   codebases: (value) =>
     Array.isArray(value) && value.every(({name, path}) => `${typeof name}${typeof path}` === 'stringstring'),
 }

@@ -15,11 +15,15 @@ export default class Run extends BaseCommand {
   ]
   static override args = {prompt: Args.string({description: 'What the agent is to do; - reads it from stdin'})}
   static override flags = {
-    ...settingFlags('opencode_bin', 'log_level'),
+    ...settingFlags('opencode_bin', 'log_level', 'signing_key'),
     file: Flags.string({char: 'f', summary: 'Read the prompt from a file', helpValue: 'FILE'}),
     title: Flags.string({char: 't', summary: 'Title (default: the first line of the prompt)'}),
     agent: Flags.string({char: 'a', summary: 'OpenCode agent', default: 'build'}),
     model: Flags.string({char: 'm', summary: 'Model, provider/name'}),
+    sign: Flags.boolean({
+      summary: 'Sign the task, for workers that verify tasks (default: if there is a signing_key)',
+      allowNo: true,
+    }),
     follow: Flags.boolean({
       summary: 'Show what the agent does (default: if stdout is a terminal)',
       allowNo: true,
@@ -28,15 +32,17 @@ export default class Run extends BaseCommand {
 
   async run(): Promise<Task> {
     const {args, flags} = await this.parse(Run)
-    const [{readPrompt, titleOf}, {runHere}, {onTermination}, {outcomeCode}] = await Promise.all([
+    const [{readPrompt, titleOf}, {runHere}, {onTermination}, {outcomeCode}, {taskSigner}] = await Promise.all([
       import('../lib/client/prompt.ts'),
       import('../lib/daemon/run-here.ts'),
       import('../lib/core/signals.ts'),
       import('../lib/client/outcome.ts'),
+      import('../lib/signing/task-signer.ts'),
     ])
     const prompt = await readPrompt({argument: args.prompt, file: flags.file, stdin: process.stdin})
     const {config, stateDir} = await this.loadContext(flags)
     const isShown = (flags.follow ?? process.stdout.isTTY) && !this.jsonEnabled()
+    const sign = taskSigner(config, {sign: flags.sign, validFor: '24h'})
     using _signals = onTermination(() => this.interrupt())
     const task = await runHere({
       config: {
@@ -54,6 +60,7 @@ export default class Run extends BaseCommand {
         agent_type: flags.agent,
         metadata: flags.model ? {model: flags.model} : {},
       },
+      sign,
       wait: (client, created, pending) => this.#wait(client, created, {isShown, pending}),
       notify: (text) => this.logToStderr(text),
       write: (text) => void process.stderr.write(process.stderr.isTTY ? `\r\u001b[2K${text}` : text),

@@ -53,6 +53,14 @@ export default class Serve extends BaseCommand {
       min: 1,
       helpValue: 'N',
     }),
+    'audit-days': Flags.integer({
+      summary: 'Days after which entries of the audit are removed',
+      env: 'A2A_AUDIT_DAYS',
+      default: 90,
+      min: 1,
+      max: 36_500,
+      helpValue: 'DAYS',
+    }),
     'parallel-tasks': Flags.string({
       summary:
         'Tasks at once in the working tree of a codebase (its id, name or path, or * for all), of workers that have no locks: Python workers. May be repeated, in the variable separated by commas (default: 1)',
@@ -144,6 +152,7 @@ export default class Serve extends BaseCommand {
       maxRequests: flags['max-requests'],
       maxStreams: flags['max-streams'],
       maxTaskOutput: flags['max-task-output'] * 1024 ** 2,
+      retention: {auditAgeMs: flags['audit-days'] * 24 * 60 * 60_000},
       exclusive: true,
       version: this.config.version,
       ...(publicUrl === undefined ? {} : {publicUrl}),

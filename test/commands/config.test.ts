@@ -90,8 +90,11 @@ test('the schema describes each setting, and an example file fits it', async () 
   const schema = JSON.parse((await shop.cli(['config', 'schema'])).stdout)
   const settings = JSON.parse((await shop.cli(['config', 'show', '--json'])).stdout) as {key: string}[]
   expect(Object.keys(schema.properties)).toEqual(settings.map(({key}) => key))
-  for (const property of Object.values(schema.properties) as {description: string; type: string}[])
-    expect(property).toMatchObject({description: expect.stringMatching(/environment: A2A_/), type: expect.any(String)})
+  const types = ['string', 'array', 'integer', 'number', 'boolean', 'object']
+  for (const property of Object.values(schema.properties) as {description: string; type: string | string[]}[]) {
+    expect(property).toMatchObject({description: expect.stringMatching(/environment: A2A_/)})
+    expect(types).toEqual(expect.arrayContaining([property.type].flat()))
+  }
 })
 
 test('show fits a terminal of 80 columns, and shows long values complete', async () => {

@@ -80,6 +80,8 @@ const table: Record<string, string> = {
   'get monitorExportJson': 'ok | 403 403 403 | 403 403',
   'get monitorExportCsv': 'ok | 403 403 403 | 403 403',
 
+  'get audit': '403 | 403 403 403 | 403 403',
+
   'get databaseStatus': 'ok | ok ok ok | ok ok',
   'get databaseWorkers': 'ok | 403 403 403 | 403 403',
   'get databaseCodebases': 'ok | 403 403 403 | 403 403',

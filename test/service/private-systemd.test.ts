@@ -26,7 +26,8 @@ const isSkipped = reportSkipped('the service under a real systemd', bootProblem(
 const codebase = '/home/dev/my app: 100%'
 const second = '/home/dev/second'
 const probeScript =
-  'ls -A /home/dev; touch /home/dev/x /etc/x /opt/x; echo kept >/tmp/kept; id -un; git rev-parse --show-toplevel\n'
+  'ls -A /home/dev; touch /home/dev/x /etc/x /opt/x; echo kept >/tmp/kept; id -un; git rev-parse --show-toplevel\n' +
+  'for to in 169.254.169.254 127.0.0.1; do bash -c "echo x >/dev/udp/$to/9" 2>/dev/null && echo "may send to $to"; done\n'
 /** Duration of the outage of the control plane. `npm run outage:service` uses ten minutes. */
 const outageMs = Number(process.env['OUTAGE_SECONDS'] ?? 2) * 1000
 const agentProgram = '/home/dev/.opencode/bin/opencode'
@@ -66,6 +67,14 @@ describe.skipIf(isSkipped)('the service under a real systemd', {timeout: 2 * tim
       `task ${id} to end`,
       timeoutMs,
     )
+  /** Whether systemd can filter addresses here: it needs BPF and the unified hierarchy of control groups. */
+  const canFilter = async () => {
+    const program = "/bin/bash -c 'echo x > /dev/udp/127.0.0.9/9'"
+    const probe = `[Service]\nType=oneshot\nIPAddressDeny=127.0.0.9\nExecStart=${program}\n`
+    writeFileSync(place.systemd.outside('/etc/systemd/system/filter-probe.service'), probe)
+    await place.systemctl('daemon-reload')
+    return (await place.systemd.run(['systemctl', 'start', 'filter-probe'])).code !== 0
+  }
   /** A task whose agent waits until `letGo` is called. */
   const startHeldTask = async (name: string, path = codebase, before = '') => {
     const cmd = `${before}touch ${name}.begun; while [ ! -e ${name}.go ]; do sleep 0.05; done`
@@ -102,6 +111,11 @@ describe.skipIf(isSkipped)('the service under a real systemd', {timeout: 2 * tim
     expect(rights.map(({uid}) => uid)).toEqual([0, 0])
   })
 
+  test('its unit denies the metadata service of clouds, and systemd accepts that', async () => {
+    const denied = (await place.property('IPAddressDeny')).split(' ')
+    expect(denied.toSorted()).toEqual(['169.254.169.254/32', 'fd00:ec2::254/128'])
+  })
+
   test('a second installation changes nothing and says so', async () => {
     expect((await place.program('install-service', '--start')).stdout).toMatch(
       /^a2a-agent-worker is up to date\. Nothing was/,
@@ -123,6 +137,8 @@ describe.skipIf(isSkipped)('the service under a real systemd', {timeout: 2 * tim
     // OpenCode reads stdout and stderr of a shell in any order.
     for (const line of ['a2a-worker', codebase]) expect(output).toContain(`\\n${line}\\n`)
     expect(existsSync(place.systemd.outside('/home/dev/x'))).toBe(false)
+    expect(output).toContain('may send to 127.0.0.1')
+    if (await canFilter()) expect(output).not.toContain('may send to 169.254.169.254')
     expect(read('/var/lib/a2a-worker/tmp/kept')).toBe('kept\n')
   })
 

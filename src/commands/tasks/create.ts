@@ -1,5 +1,6 @@
 import {Args, Flags} from '@oclif/core'
 import {BaseCommand} from '../../base-command.ts'
+import {settingFlags} from '../../flags.ts'
 import type {ControlPlaneClient} from '../../lib/client/control-plane.ts'
 import {ExpectedError, exitCodes, usageError} from '../../lib/core/errors.ts'
 import type {Task} from '../../lib/protocol/schemas.ts'
@@ -34,6 +35,16 @@ export default class TasksCreate extends BaseCommand {
       multipleNonGreedy: true,
       helpValue: 'K=V',
     }),
+    sign: Flags.boolean({
+      summary: 'Sign the task, for workers that verify tasks (default: if there is a signing_key)',
+      allowNo: true,
+    }),
+    ...settingFlags('signing_key'),
+    'valid-for': Flags.string({
+      summary: 'How long the signature is valid: until then the task may begin, and be retried',
+      default: '24h',
+      helpValue: 'TIME',
+    }),
     wait: Flags.boolean({char: 'w', summary: 'Wait until the task has ended'}),
     follow: Flags.boolean({summary: 'Show the output while waiting (implies --wait)'}),
     timeout: Flags.integer({summary: 'Stop waiting after this many seconds and exit 75', min: 1, helpValue: 'SECONDS'}),
@@ -42,27 +53,31 @@ export default class TasksCreate extends BaseCommand {
 
   async run(): Promise<Task> {
     const {args, flags} = await this.parse(TasksCreate)
-    const [{readPrompt, titleOf}, {findCodebase}, {createTask}, {findSessionId}] = await Promise.all([
+    const [{readPrompt, titleOf}, {findCodebase}, {createTask}, {findSessionId}, {taskSigner}] = await Promise.all([
       import('../../lib/client/prompt.ts'),
       import('../../lib/client/find-codebase.ts'),
       import('../../lib/client/create-task.ts'),
       import('../../lib/client/short-id.ts'),
+      import('../../lib/signing/task-signer.ts'),
     ])
     const metadata = readMetadata(flags.metadata ?? [])
     if (flags.resume !== undefined && !/^[A-Za-z0-9_-]{1,255}$/.test(flags.resume))
       throw usageError(`--resume needs the id of a session, not ${JSON.stringify(flags.resume)}.`)
     const prompt = await readPrompt({argument: args.prompt, file: flags.file, stdin: process.stdin})
-    await using client = await this.controlPlane(await this.loadContext(flags))
+    const context = await this.loadContext(flags)
+    const sign = taskSigner(context.config, {sign: flags.sign, validFor: flags['valid-for']})
+    await using client = await this.controlPlane(context)
     const codebase = findCodebase(await client.codebases(this.signal), flags.codebase, this.directory)
     const {agent, model, priority} = flags
     const resume = flags.resume === undefined ? undefined : await findSessionId(client, codebase.id, flags.resume)
-    const request = {
+    const unsigned = {
       title: flags.title ?? titleOf(prompt),
       prompt,
       agent_type: agent,
       priority,
       metadata: {...metadata, ...(model ? {model} : {}), ...(resume ? {resume_session_id: resume} : {})},
     }
+    const request = sign ? {...unsigned, metadata: await sign({...unsigned, model: null}, codebase)} : unsigned
     const isWaiting = flags.wait || flags.follow
     // Before the task is created, so that an interrupt can always report or cancel it.
     using _signals = isWaiting ? await this.#handleSignals() : undefined

@@ -1,4 +1,5 @@
 import * as v from 'valibot'
+import {auditSchema, type AuditEntry} from '../protocol/audit-schemas.ts'
 import {modelListSchema} from '../protocol/model-schemas.ts'
 import {pathTo, type Route} from '../protocol/routes.ts'
 import {jsonWithBytes, type BodyMemory} from './json-bytes.ts'
@@ -320,6 +321,30 @@ export class ControlPlaneClient implements AsyncDisposable {
   async cancelTask(taskId: string, signal?: Signal): Promise<void> {
     const path = pathTo('taskCancel', {task: taskId})
     await this.http.call(v.unknown(), {what: `Cannot cancel task ${taskId}`, method: 'POST', path, signal})
+  }
+
+  // --------------------------------------------------------------------------------------------------- audit
+
+  /** A page of the audit, newest first; with `after` oldest first. It may be empty although there is a next one. */
+  async audit(
+    query: {
+      task_id?: string | undefined
+      worker_id?: string | undefined
+      who?: string | undefined
+      from?: string | undefined
+      after?: number | undefined
+      limit?: number
+      cursor?: string | undefined
+    },
+    signal?: Signal,
+  ): Promise<{entries: AuditEntry[]; next: string | undefined}> {
+    const {value, headers} = await this.http.callWithHeaders(auditSchema, {
+      what: 'Cannot read the audit',
+      path: pathTo('audit', {}, query),
+      signal,
+    })
+    const next = headers['x-next-cursor']
+    return {entries: value.entries, next: typeof next === 'string' ? next : undefined}
   }
 
   // -------------------------------------------------------------------------------------------------- claims

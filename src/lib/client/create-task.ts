@@ -1,5 +1,7 @@
 import {randomUUID} from 'node:crypto'
+import {ExpectedError} from '../core/errors.ts'
 import type {CreateTask, Task} from '../protocol/schemas.ts'
+import {signatureKey} from '../signing/task-claims.ts'
 import type {ControlPlaneClient} from './control-plane.ts'
 import {RefusedError, UnreachableError} from './http.ts'
 
@@ -20,6 +22,7 @@ export async function createTask(
     return {task: await retryConnection(() => client.createTask(codebaseId, task, key, signal), signal)}
   } catch (error) {
     if (!(error instanceof RefusedError) || error.status !== 500 || !error.plain) throw error
+    if (task.metadata?.[signatureKey] !== undefined) throw cannotSign(error)
     const body = {
       prompt: task.prompt,
       agent: task.agent_type ?? 'build',
@@ -33,6 +36,15 @@ export async function createTask(
     }
   }
 }
+
+/** The title is signed, too, and the other route would lose it. */
+const cannotSign = (cause: unknown) =>
+  new ExpectedError('This server cannot create signed tasks: it would change them.', {
+    code: 'CANNOT_SIGN',
+    exit: 'refused',
+    suggestions: ['Create the task with --no-sign, or use the control plane of this program: a2a-worker serve'],
+    cause,
+  })
 
 /** Retries only refused connections: not every server knows the idempotency key. */
 async function retryConnection<T>(step: () => Promise<T>, signal: AbortSignal): Promise<T> {

@@ -99,13 +99,13 @@ async function sessionsOf(client: ControlPlaneClient, codebaseId: string): Promi
   }
 }
 
-const describeTask = ({id, status, title}: Task): Candidate => ({id, about: `${status}  ${title.slice(0, 60)}`})
+export const describeTask = ({id, status, title}: Task): Candidate => ({id, about: `${status}  ${title.slice(0, 60)}`})
 
 /**
  * Tasks whose id may begin with this. Our control plane filters them. The existing server lists at most a hundred tasks
  * for a query, so there each status and each codebase is asked for.
  */
-async function tasksLike(client: ControlPlaneClient, given: string): Promise<readonly Task[]> {
+export async function tasksLike(client: ControlPlaneClient, given: string): Promise<readonly Task[]> {
   const first = await readTasks(client, {id_prefix: given, order: 'newest'}, maxListed * 2)
   if (!first.isCapped) return first.tasks
   const codebases = await client.codebases()

@@ -1,8 +1,8 @@
 import {homedir} from 'node:os'
 import {basename, isAbsolute, join, resolve} from 'node:path'
-import {isDeeper} from '../protocol/parse.ts'
+import {isDeeper, parseJson} from '../protocol/parse.ts'
 import {maxDepth} from './file.ts'
-import type {ConfiguredCodebase, SettingKey} from './settings.ts'
+import type {Command, ConfiguredCodebase, SettingKey} from './settings.ts'
 import {settingDefinition} from './settings.ts'
 
 /** A value that a setting does not accept. The message fits after `<key> (<source>): `. */
@@ -39,6 +39,8 @@ export function readValue(key: SettingKey, raw: unknown, origin: PathOrigin): un
       return readList(raw).map((path) => readPath(path, origin))
     case 'object':
       return readObject(raw)
+    case 'command':
+      return readCommand(raw)
     case 'codebases':
       return (typeof raw === 'string' ? splitList(raw) : asArray(raw)).map((item) => readCodebase(item, origin))
   }
@@ -110,6 +112,20 @@ function readList(raw: unknown): string[] {
   const invalid = items.find((item) => typeof item !== 'string' || item === '')
   if (invalid !== undefined) throw new InvalidValueError(`must be a list of texts, but contains ${quote(invalid)}`)
   return items as string[]
+}
+
+/** A list in JSON, as a variable and `config set` give it. Undefined for a shell command, which may begin with `[`, too. */
+function parseList(text: string): unknown[] | undefined {
+  const parsed = text.trimStart().startsWith('[') ? parseJson(text) : undefined
+  return Array.isArray(parsed) ? parsed : undefined
+}
+
+function readCommand(raw: unknown): Command {
+  const words = typeof raw === 'string' ? parseList(raw) : asArray(raw)
+  if (words === undefined) return readString(raw)
+  if (words.length === 0 || !words.every((word) => typeof word === 'string' && !word.includes('\0')) || words[0] === '')
+    throw new InvalidValueError(`must be a command, or a list of a program and its arguments, not ${quote(raw)}`)
+  return words as string[]
 }
 
 function readObject(raw: unknown): Record<string, unknown> {

@@ -25,11 +25,16 @@ type Setting = Base &
     | {type: 'list'; default?: readonly string[]}
     | {type: 'paths'; default?: readonly string[]}
     | {type: 'object'; default?: undefined}
+    /** A shell command, or a program with its arguments. */
+    | {type: 'command'; default?: undefined}
     | {type: 'codebases'; default?: readonly ConfiguredCodebase[]}
   )
 
 /** A codebase as configured; `path` is absolute once resolved. */
 export type ConfiguredCodebase = {name: string; path: string; description: string}
+
+/** A text is run by `sh -c`. A list is a program and its arguments, run without a shell. */
+export type Command = string | readonly string[]
 
 export const settings = {
   server_url: {type: 'string', description: 'Control plane to work for', flag: 'server', char: 's'},
@@ -140,6 +145,31 @@ export const settings = {
     live: true,
   },
   allowed_models: {type: 'list', description: 'Models that tasks may name (default: any)', live: true},
+  verify_tasks: {
+    type: 'string',
+    description:
+      'Signatures of tasks: off, warn of a task that is not signed by a trusted key, or require one and fail all others',
+    options: ['off', 'warn', 'require'],
+    default: 'off',
+    live: true,
+  },
+  trusted_keys: {
+    type: 'list',
+    description: 'Public keys whose signatures count, ed25519:KEY, or files with one key per line',
+    default: [],
+    live: true,
+  },
+  approve_task: {
+    type: 'command',
+    description:
+      'Command that gets each task as JSON before it is run: exit 0 approves, exit 1 refuses, and its output is the reason',
+    live: true,
+  },
+  signing_key: {
+    type: 'path',
+    description: 'Private key that signs the tasks that this client creates',
+    flag: 'key',
+  },
   agent_user: {
     type: 'string',
     description:
@@ -313,13 +343,15 @@ type Value<S> = S extends {type: 'integer' | 'number'}
     ? boolean
     : S extends {type: 'list' | 'paths'}
       ? readonly string[]
-      : S extends {type: 'object'}
-        ? Readonly<Record<string, unknown>>
-        : S extends {type: 'codebases'}
-          ? readonly ConfiguredCodebase[]
-          : S extends {options: readonly (infer O)[]}
-            ? O
-            : string
+      : S extends {type: 'command'}
+        ? Command
+        : S extends {type: 'object'}
+          ? Readonly<Record<string, unknown>>
+          : S extends {type: 'codebases'}
+            ? readonly ConfiguredCodebase[]
+            : S extends {options: readonly (infer O)[]}
+              ? O
+              : string
 
 /** The resolved settings. A setting without a default may be undefined. */
 export type Config = {

@@ -68,6 +68,14 @@ function settingSchema(key: SettingKey): Record<string, unknown> {
     case 'list':
     case 'paths':
       return {...common, type: 'array', items: {type: 'string', minLength: 1}}
+    case 'command':
+      return {
+        ...common,
+        type: ['string', 'array'],
+        minLength: 1,
+        items: {type: 'string'},
+        minItems: 1,
+      }
     case 'codebases':
       return {...common, type: 'array', items: codebaseSchema}
     case 'path':

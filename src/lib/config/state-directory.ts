@@ -1,4 +1,4 @@
-import {accessSync, constants, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync} from 'node:fs'
+import {accessSync, constants, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync} from 'node:fs'
 import {homedir} from 'node:os'
 import {join} from 'node:path'
 import {isDiskFull, failureReason} from '../core/disk-full.ts'
@@ -68,6 +68,16 @@ export function isWritable(folder: string): boolean {
   try {
     accessSync(folder, constants.W_OK)
     return true
+  } catch {
+    return false
+  }
+}
+
+/** Whether the folder belongs to this user, and only this user may write to it, as a runtime directory must (XDG). */
+export function isOurs(folder: string): boolean {
+  try {
+    const {uid, mode} = statSync(folder)
+    return uid === process.getuid?.() && (mode & 0o022) === 0
   } catch {
     return false
   }

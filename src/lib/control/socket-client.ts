@@ -5,6 +5,7 @@ import * as v from 'valibot'
 import {ExpectedError, errorCode} from '../core/errors.ts'
 import {workerEventSchema, type WorkerEvent} from '../events/worker-event.ts'
 import {describeIssues, parseJson} from '../protocol/parse.ts'
+import {checkShortFolder} from './short-folder.ts'
 import {
   answerSchema,
   syncReportSchema,
@@ -116,6 +117,7 @@ export async function watchWorker(path: string, {signal, onStatus, onEvent}: Wat
 }
 
 async function connect(path: string, timeoutMs: number): Promise<Socket | undefined> {
+  checkShortFolder(path)
   const socket = createConnection(path)
   socket.setTimeout(timeoutMs, () =>
     socket.destroy(

@@ -1,7 +1,8 @@
 import {createHash} from 'node:crypto'
 import {join} from 'node:path'
 import type {Environment} from '../config/file.ts'
-import {isWritable, workerDirectory} from '../config/state-directory.ts'
+import {isOurs, workerDirectory} from '../config/state-directory.ts'
+import {ownerOf, shortFolder} from './short-folder.ts'
 
 /** The path of a unix socket may have 107 bytes (sun_path, unix(7)). A longer path is replaced by a short one. */
 const maxPathBytes = 100
@@ -16,12 +17,11 @@ export const socketMode = (env: Environment) => (env['RUNTIME_DIRECTORY'] ? 0o66
 export function socketPath(env: Environment, stateDir: string, name: string): string {
   const runtime = env['RUNTIME_DIRECTORY']?.split(':')[0]
   const user =
-    env['XDG_RUNTIME_DIR'] && isWritable(env['XDG_RUNTIME_DIR'])
-      ? join(env['XDG_RUNTIME_DIR'], 'a2a-worker')
-      : undefined
+    env['XDG_RUNTIME_DIR'] && isOurs(env['XDG_RUNTIME_DIR']) ? join(env['XDG_RUNTIME_DIR'], 'a2a-worker') : undefined
   const folder = runtime ?? (env['A2A_STATE_DIR'] ? undefined : user)
   const path = folder ? join(folder, `${name}.sock`) : join(workerDirectory(stateDir, name), 'worker.sock')
   if (Buffer.byteLength(path) <= maxPathBytes) return path
   const short = `${createHash('sha256').update(path).digest('hex').slice(0, 16)}.sock`
-  return join(folder && Buffer.byteLength(folder) < maxPathBytes - 24 ? folder : '/tmp', `a2a-worker-${short}`)
+  const isShort = folder !== undefined && Buffer.byteLength(folder) < maxPathBytes - 24
+  return join(isShort ? folder : shortFolder(ownerOf(stateDir)), `a2a-worker-${short}`)
 }

@@ -5,9 +5,10 @@ import {dirname} from 'node:path'
 import {createInterface} from 'node:readline'
 import * as v from 'valibot'
 import {cannotWriteError} from '../config/state-directory.ts'
-import {messageOf} from '../core/errors.ts'
+import {ExpectedError, messageOf} from '../core/errors.ts'
 import type {WorkerEvent} from '../events/worker-event.ts'
 import {parseJson} from '../protocol/parse.ts'
+import {makeShortFolder} from './short-folder.ts'
 import {requestSchema, type ControlRequest, type SyncReport, type WorkerStatus} from './messages.ts'
 
 export type ControlHandlers = {
@@ -42,6 +43,7 @@ export async function serveSocket(path: string, mode: number, handlers: ControlH
     void handleConnection(socket, handlers)
   })
   try {
+    makeShortFolder(path)
     mkdirSync(dirname(path), {recursive: true, mode: 0o700})
     // The lock on the worker's name protects the path, so an existing socket is left over from a dead worker.
     rmSync(path, {force: true})
@@ -49,7 +51,7 @@ export async function serveSocket(path: string, mode: number, handlers: ControlH
     await once(server, 'listening')
     chmodSync(path, mode)
   } catch (error) {
-    throw cannotWriteError(path, error)
+    throw error instanceof ExpectedError ? error : cannotWriteError(path, error)
   }
 
   return {

@@ -2,8 +2,10 @@ import {cancelTask} from '../client/cancel-task.ts'
 import type {ControlPlaneClient} from '../client/control-plane.ts'
 import {createTask} from '../client/create-task.ts'
 import {titleOf} from '../client/prompt.ts'
+import type {Config} from '../config/settings.ts'
 import type {WorkerStatus} from '../control/messages.ts'
 import type {ControlHandlers} from '../control/socket-server.ts'
+import {ExpectedError} from '../core/errors.ts'
 import type {StopLadder} from '../core/signals.ts'
 import type {EventBus} from '../events/bus.ts'
 import type {Controls} from '../ui/dashboard/controls.ts'
@@ -13,6 +15,7 @@ import type {ViewStore} from '../ui/view/view-store.ts'
 import type {RunningWorker} from '../worker/running-worker.ts'
 
 export type LocalControlContext = {
+  config: Config
   worker: RunningWorker
   store: ViewStore
   bus: EventBus
@@ -26,15 +29,23 @@ export type LocalControlContext = {
 
 const cancelledLocally = {status: 'cancelled', error: 'cancelled on this machine'} as const
 
+const signedOnly = new ExpectedError('This worker runs signed tasks only (verify_tasks).', {
+  code: 'SIGNED_ONLY',
+  exit: 'refused',
+  suggestions: ['Create the task with: a2a-worker tasks create --sign'],
+})
+
 const requestMs = 20_000
 
 /** What socket and dashboard can do with tasks. Both show the reason if it fails. */
-const taskControls = ({worker, client}: LocalControlContext) => ({
+const taskControls = ({config, worker, client}: LocalControlContext) => ({
   async cancel(taskId: string): Promise<void> {
     if (worker.runner.stop(taskId, cancelledLocally)) return
     await cancelTask(client, taskId, false, AbortSignal.timeout(requestMs))
   },
   async create(codebaseId: string, prompt: string): Promise<string> {
+    // not signed here: whoever may use the socket would sign whatever they like
+    if (config.verify_tasks === 'require') throw signedOnly
     const request = {title: titleOf(prompt), prompt, agent_type: 'build', priority: 0, metadata: {}}
     return (await createTask(client, codebaseId, request, AbortSignal.timeout(requestMs))).task.id
   },

@@ -4,6 +4,7 @@ import type {Config} from '../config/settings.ts'
 import {authToken} from '../config/token.ts'
 import {messageOf} from '../core/errors.ts'
 import type {EventBus} from '../events/bus.ts'
+import {checkTrustedKeys} from '../signing/key-files.ts'
 import type {RunningWorker} from '../worker/running-worker.ts'
 
 /** Resolves the current settings. Rejects if they are invalid. */
@@ -64,6 +65,7 @@ type FreshSettings = Awaited<ReturnType<typeof readAll>>
 /** Reads settings and token before anything is changed, so that a failed reload changes nothing. */
 async function readAll({read, tokens}: ReloadContext) {
   const {config: fresh, warnings} = await read()
+  checkTrustedKeys(fresh)
   return {fresh, warnings, token: tokens && authToken(fresh)}
 }
 

@@ -8,9 +8,11 @@ import type {Config} from '../config/settings.ts'
 import {findLocalWorkers} from '../control/local-workers.ts'
 import {Cleanup} from '../core/cleanup.ts'
 import {systemClock} from '../core/clock.ts'
-import {errorCode, usageError} from '../core/errors.ts'
+import {configError, errorCode, usageError} from '../core/errors.ts'
 import {realPathOf} from '../core/paths/real-path.ts'
-import {isFinal, type CreateTask, type Task} from '../protocol/schemas.ts'
+import {isFinal, type Task} from '../protocol/schemas.ts'
+import type {SignedCodebase} from '../signing/task-claims.ts'
+import type {TaskSigner} from '../signing/task-signer.ts'
 import {embedPlane} from '../server/embedded.ts'
 import {directoryProblem} from './local-start.ts'
 import {registerWithControlPlane} from './register-codebase.ts'
@@ -22,7 +24,9 @@ export type RunHereOptions = Pick<
 > & {
   /** Where the agent works. Undefined: the current directory was deleted. */
   directory: string | undefined
-  task: Omit<CreateTask, 'priority'>
+  task: {title: string; prompt: string; agent_type: string; metadata: Record<string, unknown>}
+  /** Signs the task, if tasks are signed. */
+  sign: TaskSigner | undefined
   /** Waits for the end of the task, and shows it. `startup`: what the worker of this process waits for. */
   wait: (client: ControlPlaneClient, task: Task, startup: () => string | undefined) => Promise<Task>
   /** For the user. */
@@ -47,6 +51,11 @@ export async function runHere(options: RunHereOptions): Promise<Task> {
   const problem = directoryProblem({env, stateDir, directory})
   if (problem !== undefined || directory === undefined)
     throw usageError(`Not running in ${problem}.`, 'Change to the directory of a project.')
+  if (options.config.verify_tasks === 'require' && !options.sign)
+    throw configError(
+      'This machine runs signed tasks only (verify_tasks), and there is no key to sign this one.',
+      'Give --key FILE, or set signing_key.',
+    )
   const served = await servedCodebase(directory, options)
   return served === undefined ? await runInProcess(directory, options) : await runByWorker(served, options)
 }
@@ -117,10 +126,11 @@ const noWork: Work = {begin: () => {}, end: async () => {}, startup: () => undef
 async function createAndWait(
   client: ControlPlaneClient,
   codebaseId: string,
-  {task: wanted, wait, signal}: RunHereOptions,
+  {task: wanted, sign, wait, signal}: RunHereOptions,
   {begin, end, startup} = noWork,
 ): Promise<Task> {
-  const {task} = await createTask(client, codebaseId, {...wanted, priority}, new AbortController().signal)
+  const metadata = sign ? await sign({...wanted, model: null}, await codebaseOf(client, codebaseId)) : wanted.metadata
+  const {task} = await createTask(client, codebaseId, {...wanted, metadata, priority}, new AbortController().signal)
   const cancel = () => void cancelTask(client, task.id, false, AbortSignal.timeout(30_000)).catch(() => {})
   if (signal.aborted) cancel()
   signal.addEventListener('abort', cancel, {once: true})
@@ -136,6 +146,12 @@ async function createAndWait(
     signal.removeEventListener('abort', cancel)
     await end()
   }
+}
+
+async function codebaseOf(client: ControlPlaneClient, id: string): Promise<SignedCodebase> {
+  const found = (await client.codebases()).find((codebase) => codebase.id === id)
+  if (found) return found
+  throw new Error(`the control plane of this machine does not list the codebase ${id}`)
 }
 
 /** Whether the task has not ended. Between two processes that host it, the control plane is down for a moment. */

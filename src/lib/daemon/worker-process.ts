@@ -14,13 +14,14 @@ import {serveSocket} from '../control/socket-server.ts'
 import {Cleanup} from '../core/cleanup.ts'
 import {systemClock} from '../core/clock.ts'
 import {compactHeap} from '../core/compact-heap.ts'
-import {exitCodes} from '../core/errors.ts'
+import {exitCodes, ExpectedError, messageOf} from '../core/errors.ts'
 import {onHangup, onTermination, StopLadder, type StopStep} from '../core/signals.ts'
 import {EventBus} from '../events/bus.ts'
 import {logReporter} from '../events/log-reporter.ts'
 import {logFormat, type LogOptions} from '../events/log-writer.ts'
 import {initFix, initProblem} from '../executor/processes/init-process.ts'
 import {isNotifyService, reportToManager} from '../service/manager.ts'
+import {checkTrustedKeys} from '../signing/key-files.ts'
 import type {OpenDashboard} from '../ui/dashboard/controls.ts'
 import {ViewStore} from '../ui/view/view-store.ts'
 import {emptyView} from '../ui/view/view.ts'
@@ -90,6 +91,7 @@ async function runProcess(options: WorkerProcessOptions, ladder: StopLadder): Pr
   const {config, stateDir, version} = options
   const clock = systemClock
   const {scope, env} = options
+  checkTrustedKeys(config)
   const repaired = repairModes(stateDir)
   const {name, workerId, notice} = await identifyWorker({config, stateDir, env, scope})
   const bus = new EventBus(clock)
@@ -156,12 +158,16 @@ async function runProcess(options: WorkerProcessOptions, ladder: StopLadder): Pr
     {...workerOptions, signals: ladder, once: options.once, exitAfterIdleMs: options.exitAfterIdleMs},
     (worker) => {
       const context: LocalControlContext = {
-        ...{worker, store, bus, ladder, step, client, version},
+        ...{config, worker, store, bus, ladder, step, client, version},
         containment: agent.contained.kind,
       }
       const path = socketPath(options.env, stateDir, name)
       opening.push(
-        serveSocket(path, socketMode(options.env), socketHandlers(context)).then((opened) => void (socket = opened)),
+        serveSocket(path, socketMode(options.env), socketHandlers(context)).then(
+          (opened) => void (socket = opened),
+          // the work does not depend on it
+          (error: unknown) => bus.emit({type: 'notice', level: 'warn', text: noSocketText(error)}),
+        ),
       )
       reloader.start({
         ...{read: options.reload, config, client, worker, bus},
@@ -173,6 +179,13 @@ async function runProcess(options: WorkerProcessOptions, ladder: StopLadder): Pr
   )
   await Promise.all(opening)
 }
+
+const noSocketText = (error: unknown) =>
+  [
+    'This worker has no local socket: status and dashboard do not find it.',
+    messageOf(error),
+    ...(error instanceof ExpectedError ? error.suggestions : []),
+  ].join(' ')
 
 const globalText = (path: string) =>
   `Tasks and sessions without a codebase belong to the codebase global, ${path}. To turn this off: A2A_GLOBAL_CODEBASE=none, or global_codebase in the configuration`

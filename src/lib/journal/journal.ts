@@ -15,7 +15,13 @@ const migrations = [
   ALTER TABLE runs ADD COLUMN started_at INTEGER NOT NULL DEFAULT 0;
   ALTER TABLE runs ADD COLUMN resumes INTEGER NOT NULL DEFAULT 0`,
   `ALTER TABLE runs ADD COLUMN returns INTEGER NOT NULL DEFAULT 0`,
+  `CREATE TABLE nonces (key TEXT NOT NULL, nonce TEXT NOT NULL, task_id TEXT NOT NULL, valid_until INTEGER NOT NULL,
+    PRIMARY KEY (key, nonce));
+  CREATE INDEX nonces_age ON nonces (valid_until)`,
 ] as const
+
+/** The nonce of a signed task, and until when the signature counts. Times in Unix ms. */
+export type SignedNonce = {key: string; nonce: string; taskId: string; validUntil: number; now: number}
 
 /** A run that begins. */
 export type NewRun = Omit<
@@ -114,6 +120,19 @@ export class Journal implements Disposable {
     this.#writes.add(nameOf('remove', run), () => this.#statements.remove.run(task_id, attempt))
   }
 
+  /**
+   * Binds the nonce of a signature to a task, unless it is bound. Returns the id of the task that it belongs to. Committed
+   * when this returns, so that a copy of the task is recognized after a restart, too. Bindings of signatures that do not
+   * count any more are removed.
+   */
+  bindNonce({key, nonce, taskId, validUntil, now}: SignedNonce): string {
+    this.#commit(`nonce ${key} ${nonce}`, () => {
+      this.#statements.forgetNonces.run(now)
+      this.#statements.bindNonce.run(key, nonce, taskId, validUntil)
+    })
+    return String(this.#statements.boundTask.get(key, nonce)?.['task_id'])
+  }
+
   /** Retries writes that failed on a full disk. */
   retryWrites(): void {
     this.#writes.retry()
@@ -176,6 +195,9 @@ const prepare = (database: Database) => ({
   acknowledged: database.prepare('UPDATE runs SET cursor = ? WHERE task_id = ? AND attempt = ?'),
   report: database.prepare('UPDATE runs SET report = ? WHERE task_id = ? AND attempt = ?'),
   remove: database.prepare('DELETE FROM runs WHERE task_id = ? AND attempt = ?'),
+  forgetNonces: database.prepare('DELETE FROM nonces WHERE valid_until < ?'),
+  bindNonce: database.prepare('INSERT OR IGNORE INTO nonces VALUES (?, ?, ?, ?)'),
+  boundTask: database.prepare('SELECT task_id FROM nonces WHERE key = ? AND nonce = ?'),
   unfinished: withBigInts(database.prepare('SELECT rowid, * FROM runs ORDER BY rowid')),
 })
 

@@ -53,6 +53,7 @@ export const routes = {
   monitorIntervene: '/v1/monitor/intervene',
   monitorExportJson: '/v1/monitor/export/json',
   monitorExportCsv: '/v1/monitor/export/csv',
+  audit: '/v1/audit',
   databaseStatus: '/v1/opencode/database/status',
   databaseWorkers: '/v1/opencode/database/workers',
   databaseCodebases: '/v1/opencode/database/codebases',

@@ -63,6 +63,10 @@ export const taskSchema = v.object({
   /** Since when the holder is lost. Ours. */
   lost_since: v.optional(v.nullable(v.string()), null),
   usage: v.optional(v.nullable(usageSchema), null),
+  /** Names of the tokens that created it, and that cancelled or retried it last. Ours; null without tokens. */
+  created_by: nullable,
+  cancelled_by: nullable,
+  retried_by: nullable,
   /** Why a pending task waits, or why its agent waits for a provider, for people. Ours; absent if unknown. */
   waiting: v.optional(v.nullable(v.string()), null),
   /** What the agent of a running task does now. Ours; only in the answer to a request for one task. */

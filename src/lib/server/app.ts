@@ -2,7 +2,8 @@ import {Hono} from 'hono'
 import {getPath} from 'hono/utils/url'
 import {errorCode, messageOf} from '../core/errors.ts'
 import {routes} from '../protocol/routes.ts'
-import {guardRoutes} from './guard.ts'
+import {auditRoutes} from './audit-routes.ts'
+import {guardRoutes, recordRefusal} from './guard.ts'
 import {codebaseRoutes} from './registry/codebase-routes.ts'
 import {databaseRoutes} from './sessions/database-routes.ts'
 import type {AppEnv} from './http/app-env.ts'
@@ -31,6 +32,7 @@ const allRoutes = [
   streamRoutes,
   monitorRoutes,
   databaseRoutes,
+  auditRoutes,
 ]
 
 /** Creates the HTTP application: guards, routes and error responses. */
@@ -40,6 +42,8 @@ export function createApp(parts: Parts, enter: ReturnType<typeof createGate>): H
 
   app.use(async (c, next) => {
     enter(c)
+    const identity = c.get('identity')
+    if (identity) parts.audit.recordUse(identity)
     await next()
   })
 
@@ -63,6 +67,7 @@ export function createApp(parts: Parts, enter: ReturnType<typeof createGate>): H
 
   app.onError((error, c) => {
     if (error instanceof HttpError) {
+      if ([401, 403].includes(error.status)) recordRefusal(c, parts, error)
       if (error.kind) refusals.count(error.kind, c.get('client').name)
       return c.json(error.body, error.status, error.headers)
     }

@@ -7,6 +7,7 @@ import {createAdaptorServer} from '@hono/node-server'
 import type {Clock} from '../core/clock.ts'
 import {systemClock} from '../core/clock.ts'
 import {CommitGroup} from '../core/commit-group.ts'
+import {counted} from '../core/counted.ts'
 import {ExpectedError, messageOf} from '../core/errors.ts'
 import {limits} from '../protocol/limits.ts'
 import {noAnnouncer, redisAnnouncer, type Announcer} from './streams/announcer.ts'
@@ -37,6 +38,7 @@ import type {Parts, Timings} from './dispatch/parts.ts'
 import {expireRegistrationTasks} from './tasks/registration-tasks.ts'
 import type {Retention} from './retention.ts'
 import {defaultRetention, startRetention} from './retention.ts'
+import {Audit} from './audit/audit.ts'
 import type {ParallelTasks} from './dispatch/parallel-tasks.ts'
 import {Roster} from './dispatch/roster.ts'
 import type {Database} from '../core/sqlite.ts'
@@ -159,6 +161,7 @@ export async function startControlPlane({tokens: given = [], ...options}: Contro
       if (fresh.tls) (server as unknown as SecureServer).setSecureContext(fresh.tls)
       guard = createAuthGuard(fresh.tokens, auth)
       warnOf(fresh.tokens)
+      if (options.tokensFile !== undefined) recordTokens(parts, fresh.tokens)
     }
     const bound = (server.address() as AddressInfo).port
     const known = reachableAddresses({host, port: bound, certificate: tls?.cert})
@@ -176,6 +179,13 @@ export async function startControlPlane({tokens: given = [], ...options}: Contro
     closeStore()
     throw error instanceof ExpectedError ? error : explainDatabase(options.database, error)
   }
+}
+
+function recordTokens(parts: Parts | undefined, tokens: readonly HashedToken[]): void {
+  const names = tokens.map(({name, scope}) => `${name || '(no name)'}/${scope}`).join(', ')
+  parts?.commits.write(() =>
+    parts.audit.record('tokens.read', {detail: `${counted(tokens.length, 'token')}: ${names}`}),
+  )
 }
 
 const announcerOf = async ({brokerUrl, clock = systemClock, log = () => {}}: ControlPlaneOptions) =>
@@ -213,6 +223,7 @@ function assemble(
     ...{database: options.database, reusableBytes: store.reusable, clock, log, patienceMs: timings.fullDiskMs},
     shortenLog: () => shortenLog(database),
   })
+  const audit = new Audit({store: store.audit, commits, clock, log: (line) => log(line, 'error')})
   const parts: Parts = {
     openStreams: new OpenStreams(options.maxStreams ?? limits.streams),
     refusals: new Refusals((text) => log(text, 'warn'), timings.refusalLogMs),
@@ -229,6 +240,7 @@ function assemble(
     dispatch,
     monitor,
     announcer,
+    audit,
     log,
     version,
     asksForTokens,
@@ -269,6 +281,7 @@ function running(
       expireLeases(parts)
       expireRegistrationTasks(parts)
       commits.afterCommit(() => dispatch.expireOffers())
+      parts.audit.flush()
     } catch (error) {
       parts.log(`sweep failed: ${messageOf(error)}`, 'error')
     }
@@ -283,6 +296,7 @@ function running(
     stopRetention()
     const closed = once(server, 'close')
     server.close()
+    parts.audit.flush({all: true})
     await commits.durable().catch(() => {})
     parts.monitor.close()
     parts.refusals.close()

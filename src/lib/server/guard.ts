@@ -1,4 +1,5 @@
 import type {Context, Handler, Hono} from 'hono'
+import {routePath} from 'hono/route'
 import {isPseudoCodebase} from './dispatch/roster.ts'
 import {mayRead, ownsCodebase} from './dispatch/boundary.ts'
 import type {Parts} from './dispatch/parts.ts'
@@ -7,6 +8,7 @@ import {boundWorkerOf, mayActAs, named, type Identity} from './http/auth.ts'
 import {conflict, HttpError, notFound} from './http/http-error.ts'
 import type {Verb} from './http/operations.ts'
 import {everybody, rightOf, type Own, type Right} from './http/rights.ts'
+import {addressOf} from './http/peer.ts'
 import {workerIdOf} from './http/worker-id.ts'
 
 const verbs: readonly Verb[] = ['get', 'post', 'put', 'delete']
@@ -21,7 +23,7 @@ export function guardRoutes(app: Hono<AppEnv>, parts: Parts): void {
     const addGuarded = (path: string, ...handlers: Handler<AppEnv>[]) => {
       const right = rightOf(verb, path)
       const guard: Handler<AppEnv> = (c, next) => {
-        if (right !== everybody) checkRight(c, parts, right)
+        if (right !== everybody) checkAudited(c, parts, right)
         return next()
       }
       return add(path, guard, ...handlers)
@@ -30,12 +32,38 @@ export function guardRoutes(app: Hono<AppEnv>, parts: Parts): void {
   }
 }
 
+function checkAudited(c: Context<AppEnv>, parts: Parts, right: Right): void {
+  try {
+    checkRight(c, parts, right)
+  } catch (error) {
+    // other refusals of the guard are recorded where all answers of that kind are; most conflicts are none
+    if (error instanceof HttpError && error.status === 409) recordRefusal(c, parts, error)
+    throw error
+  }
+}
+
+/**
+ * Records a refused request in the audit. Without a known token, all refusals of one kind count together: whoever has none
+ * cannot fill the audit.
+ */
+export function recordRefusal(c: Context<AppEnv>, {audit}: Parts, {status, message}: HttpError): void {
+  const identity = c.get('identity')
+  const {method} = c.req
+  const rule = identity ? `${status} ${method} ${routePath(c, -1)}` : String(status)
+  const detail = `${status} ${method} ${c.req.path}: ${message}${identity ? '' : ` (from ${addressOf(c)})`}`
+  audit.recordRefusal({rule, who: identity?.name ?? null, worker_id: c.get('only') || null, detail})
+}
+
 /** Throws unless the token has this right. Whoever needs no token, and admins, may do all. */
 function checkRight(c: Context<AppEnv>, parts: Parts, right: Right): void {
   const identity = c.get('identity')
   if (!identity || identity.scope === 'admin') return
   if (identity.scope === 'client') {
-    if (!right.client) throw new HttpError(403, `The token ${named(identity)}is a client's, not a worker's`)
+    if (!right.client)
+      throw new HttpError(
+        403,
+        `The token ${named(identity)}is a client's, ${'what' in right ? `it may not ${right.what}` : "not a worker's"}`,
+      )
     return
   }
 

@@ -1,6 +1,7 @@
 import type {Journal} from '../journal/journal.ts'
 import {dataDirectory} from '../opencode/program/local-opencode.ts'
 import {withheldVariables} from '../opencode/program/withheld.ts'
+import {createAdmission} from './admission/admission.ts'
 import type {createWorkerDisk} from './disk/worker-disk.ts'
 import {WorkingTreeLocks} from './locks/working-tree-locks.ts'
 import type {AgentHealth} from './health/agent-health.ts'
@@ -15,7 +16,7 @@ import type {Redaction} from './redaction.ts'
 import type {Codebases} from './registration/codebases.ts'
 import type {Registration} from './registration/registration.ts'
 import {registrationExecutor} from './registration/registration-tasks.ts'
-import {markerOwner} from './run/marker.ts'
+import {markerOwner, runMarker} from './run/marker.ts'
 import {claim, type StreamControl} from './run/claim.ts'
 import {leftLockCleaner} from './run/left-locks.ts'
 import {executorChoice, runPreparer} from './run/prepare-run.ts'
@@ -113,18 +114,25 @@ export function assembleRuns(
 type RunTaskParts = Neighbours & {supervise: SuperviseRun; activeTasks: () => TaskRunner['active']}
 
 function createRunTask(
-  {config, executor, client, clock, workerId, bus: {emit}}: WorkerOptions,
+  {config, executor, client, clock, workerId, name, bus: {emit}, ...options}: WorkerOptions,
   {workerDir, journal, storage: {disk, folders}, signal}: WorkerResources,
   {codebases, registration, stream, pollSoon, findSession, supervise, activeTasks}: RunTaskParts,
 ): RunTask {
+  const owner = markerOwner(workerId, workerDir)
+  const admission = createAdmission({
+    ...{config, clock, emit, journal, codebases},
+    env: options.storage?.env ?? {},
+    markerOf: (task) => runMarker(owner, task),
+    worker: {id: workerId, name},
+  })
   const prepare = runPreparer({
-    ...{config, folders, disk, clock, emit},
-    markerOwner: markerOwner(workerId, workerDir),
+    ...{config, admission, folders, disk, clock, emit},
+    markerOwner: owner,
     executorFor: executorChoice(executor, registrationExecutor({codebases, registration, emit, signal})),
     resumeCheck: {findSession, activeTasks},
   })
   return taskRun({
-    ...{prepare, supervise, journal, folders, registration, clock, emit},
+    ...{admission, prepare, supervise, journal, folders, registration, clock, emit},
     claim: (offered) => claim(offered, {client, workerId, clock, signal, registration, stream, pollSoon}),
   })
 }

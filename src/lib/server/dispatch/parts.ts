@@ -1,5 +1,6 @@
 import type {Clock} from '../../core/clock.ts'
 import type {CommitGroup} from '../../core/commit-group.ts'
+import type {Audit} from '../audit/audit.ts'
 import type {Announcer} from '../streams/announcer.ts'
 import type {Dispatch} from './dispatch.ts'
 import type {OpenStreams} from '../limits/open-streams.ts'
@@ -47,6 +48,7 @@ export type Parts = {
   dispatch: Dispatch
   monitor: MonitorLog
   announcer: Announcer
+  audit: Audit
   log: Log
   /** Version of the program, if known. */
   version: string | undefined

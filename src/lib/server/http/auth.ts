@@ -112,7 +112,7 @@ export function createAuthGuard(tokens: readonly HashedToken[], mode: AuthMode):
     hashes: new Set(entries.map(({who}) => who.hash)),
     workerIds: new Set(tokens.flatMap(({workerId}) => workerId ?? [])),
   }
-  const guarded = ['/v1/worker/', '/v1/monitor/export/']
+  const guarded = ['/v1/worker/', '/v1/monitor/export/', '/v1/audit']
 
   const identify = (token: string): Identity | undefined => {
     const given = digest(token)
@@ -150,25 +150,26 @@ type Registering = {
   machineId?: string | null
 }
 
-/** Throws 403 if the identity may not act for this worker. */
+/** Throws 403 if the identity may not act for this worker. Returns whether its token was bound to the worker now. */
 export function mayActAs(
   identity: Identity | undefined,
   workerId: string,
   bindings: Bindings,
   {registers = false, machineId = null}: Registering = {},
-): void {
-  if (!identity || identity.scope === 'admin') return
+): boolean {
+  if (!identity || identity.scope === 'admin') return false
   if (identity.scope === 'client') throw new HttpError(403, `The token ${named(identity)}is a client's, not a worker's`)
   const bound = boundWorkerOf(identity, bindings)
   if (bound === undefined && registers) {
     mayBind(identity, workerId, bindings, machineId)
     if (registers !== 'check') bindings.bind(identity.hash, workerId)
-    return
+    return registers !== 'check'
   }
 
   if (bound === undefined) throw new HttpError(403, `Register worker ${workerId} first: the token belongs to no worker`)
   if (bound !== workerId)
     throw new HttpError(403, `The token ${named(identity)}belongs to another worker, not to ${workerId}`)
+  return false
 }
 
 /**

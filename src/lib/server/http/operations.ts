@@ -1,4 +1,5 @@
 import * as v from 'valibot'
+import {auditSchema} from '../../protocol/audit-schemas.ts'
 import {modelSchema} from '../../protocol/model-schemas.ts'
 import * as monitor from '../../protocol/monitor-schemas.ts'
 import type {Route} from '../../protocol/routes.ts'
@@ -41,6 +42,10 @@ export const parameters = {
   include_duplicates: 'Include duplicates of a directory that no worker serves any more',
   attempt: 'For a raw body: the attempt that the output belongs to',
   length: 'For a raw body: its length in the source, in bytes',
+  task_id: 'Only entries about this task',
+  who: 'Only entries about the token with this name',
+  from: 'Only entries from this time on, for example 2026-01-31T12:00:00Z',
+  after: 'Only entries after the one with this number, oldest first',
   nonce: 'A challenge: 20 to 100 letters, digits, - or _',
 } as const
 /** Parameters without which a request is refused. */
@@ -309,6 +314,15 @@ export const operations: Record<Route, Partial<Record<Verb, Operation>>> = {
   },
   monitorExportJson: {get: {summary: 'The complete log', answer: v.array(monitor.monitorMessageSchema)}},
   monitorExportCsv: {get: {summary: 'The complete log as CSV', media: 'text/csv'}},
+
+  audit: {
+    get: {
+      summary:
+        'Who did what: the audit, newest first. A page may be empty; X-Next-Cursor says whether there is another',
+      query: ['task_id', 'worker_id', 'who', 'from', 'after', 'limit', 'cursor'],
+      answer: auditSchema,
+    },
+  },
 
   databaseStatus: {get: {summary: 'Size of the database'}},
   databaseWorkers: {get: {summary: 'Workers in the database', ...paged}},

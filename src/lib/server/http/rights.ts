@@ -16,7 +16,7 @@ import type {Verb} from './operations.ts'
 export type Own = 'all' | 'list' | 'worker' | 'itself' | 'registers' | 'codebase' | 'whole-codebase' | 'task' | 'holder'
 
 /** Who may call an operation, besides admins: with a client's token, and with a worker's token for what is its own. */
-export type Right = {client: boolean; worker: Own} | {client: true; worker: 'nothing'; what: string}
+export type Right = {client: boolean; worker: Own} | {client: boolean; worker: 'nothing'; what: string}
 
 /** Anybody, without a token: health checks, descriptions, counts, and what clients ask before they show a token. */
 export const everybody = 'everybody'
@@ -24,6 +24,8 @@ export const everybody = 'everybody'
 const reads = (worker: Own): Right => ({client: true, worker})
 const acts = (worker: Own): Right => ({client: false, worker})
 const people = (what: string): Right => ({client: true, worker: 'nothing', what})
+
+const admins = (what: string): Right => ({client: false, worker: 'nothing', what})
 
 const managing = people('create or cancel tasks')
 const watching = people('read what all others do')
@@ -88,6 +90,8 @@ export const rights: Record<Route, Partial<Record<Verb, Right | typeof everybody
   monitorIntervene: {post: people('send messages to agents')},
   monitorExportJson: {get: watching},
   monitorExportCsv: {get: watching},
+
+  audit: {get: admins('read the audit')},
 
   databaseStatus: {get: reads('all')},
   databaseWorkers: {get: watching},

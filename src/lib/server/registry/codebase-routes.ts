@@ -1,9 +1,11 @@
 import type {Context, Hono} from 'hono'
 import {routes} from '../../protocol/routes.ts'
 import {registerCodebaseSchema} from '../../protocol/schemas.ts'
-import {mayActAs, named} from '../http/auth.ts'
+import {named} from '../http/auth.ts'
 import {HttpError} from '../http/http-error.ts'
 import {readBody} from '../http/body.ts'
+import {tokenNameOf} from '../http/peer.ts'
+import {actAs} from './binding.ts'
 import type {Position} from './codebase-events.ts'
 import {followCodebase} from './codebase-events.ts'
 import {listCodebases, shownCodebase} from './codebase-list.ts'
@@ -33,9 +35,9 @@ export function codebaseRoutes(app: Hono<AppEnv>, parts: Parts): void {
     }
 
     const codebase = commits.write(() => {
-      mayActAs(identity, workerId, store.registry, {registers: true})
+      actAs(c, parts, workerId)
       recordContact(parts, workerId)
-      return registerCodebase(parts, workerId, body)
+      return registerCodebase(parts, workerId, body, tokenNameOf(c))
     })
     return c.json({success: true, codebase: wireCodebase(parts, codebase)})
   })
@@ -69,7 +71,7 @@ export function codebaseRoutes(app: Hono<AppEnv>, parts: Parts): void {
   })
 
   app.delete(routes.codebase, (c) => {
-    commits.write(() => removeCodebase(parts, c.req.param('codebase')))
+    commits.write(() => removeCodebase(parts, c.req.param('codebase'), tokenNameOf(c)))
     return c.json({success: true})
   })
 }

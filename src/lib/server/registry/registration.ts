@@ -8,7 +8,7 @@ import type {StoredCodebase, StoredTask, StoredWorker} from '../store/store.ts'
 import type {IdempotencyKey} from '../tasks/task-creation.ts'
 import {createOnce} from '../tasks/task-creation.ts'
 import * as transitions from '../tasks/transitions.ts'
-import {normalizePath} from '../store/normalize-path.ts'
+import {normalizePath} from '../../protocol/normalize-path.ts'
 import {hasLeases, inheritedCodebase} from './inheritance.ts'
 import {recordStart, requeueWhere} from './restarts.ts'
 
@@ -21,7 +21,7 @@ type WorkerInput = Omit<
 type CodebaseInput = Pick<StoredCodebase, 'name' | 'path' | 'description' | 'agent_config' | 'tree'>
 
 /** Registers a worker: the first time, again (the existing worker does so each minute), or after an absence. */
-export function registerWorker(parts: Parts, input: WorkerInput): StoredWorker {
+export function registerWorker(parts: Parts, input: WorkerInput, by: string | null): StoredWorker {
   const {store, leases, roster, commits, dispatch, clock} = parts
   const now = isoTime(clock.now())
   const known = store.registry.worker(input.worker_id)
@@ -33,12 +33,17 @@ export function registerWorker(parts: Parts, input: WorkerInput): StoredWorker {
   // a worker without leases never reports what it ran before it was lost, so those tasks start again
   if (!features.includes('lease')) requeueWhere(parts, input.worker_id, isLost)
   commits.afterCommit(() => dispatch.onReturned(input.worker_id))
-  if (!known || known.unregistered_at !== null) logRegistration(parts, input)
+  if (!known || known.unregistered_at !== null) recordRegistration(parts, input, by)
   return store.registry.worker(input.worker_id) ?? {...input, features, ...noHistory(now)}
 }
 
-function logRegistration({commits, log}: Parts, {worker_id: workerId, name, hostname, version}: WorkerInput): void {
+function recordRegistration(
+  {commits, log, audit}: Parts,
+  {worker_id: workerId, name, hostname, version}: WorkerInput,
+  by: string | null,
+): void {
   const from = `${hostname ? `, host ${hostname}` : ''}${version ? `, version ${version}` : ''}`
+  audit.record('worker.registered', {who: by, worker_id: workerId, detail: `${name}${from}`})
   commits.afterCommit(() => log(`Worker ${name} (${workerId}) registered${from}`, 'info', {workerId}))
 }
 
@@ -48,11 +53,12 @@ const noHistory = (now: string) => ({
 })
 
 /** Returns false if the worker is unknown. Its tasks are not released: their leases expire. */
-export function unregisterWorker(parts: Parts, workerId: string): boolean {
-  const {store, leases, hub, roster, clock} = parts
+export function unregisterWorker(parts: Parts, workerId: string, by: string | null): boolean {
+  const {store, leases, hub, roster, clock, audit} = parts
   const worker = store.registry.worker(workerId)
   if (!worker || worker.unregistered_at !== null) return false
   store.registry.unregister(workerId, isoTime(clock.now()))
+  audit.record('worker.unregistered', {who: by, worker_id: workerId, detail: worker.name})
   roster.invalidate(workerId)
   leases.forget(workerId)
   hub.streamOf(workerId)?.close()
@@ -66,26 +72,32 @@ export function unregisterWorker(parts: Parts, workerId: string): boolean {
  * Declares a worker dead: frees its tokens, and returns its tasks to the queue. Its codebases stay, for the worker that
  * takes its place. Returns how many tasks were requeued. Throws 404, or 409 if the worker is alive.
  */
-export function forgetWorker(parts: Parts, workerId: string): number {
-  const {store, hub, leases, clock} = parts
+export function forgetWorker(parts: Parts, workerId: string, by: string | null): number {
+  const {store, hub, leases, clock, audit} = parts
   const worker = store.registry.worker(workerId)
   if (!worker || worker.forgotten_at !== null) throw notFound(`Worker ${workerId} not found`)
   const isSilent = worker.unregistered_at !== null || leases.silentMs(workerId) >= parts.timings.leaseMs
   if (hub.streamOf(workerId) || !isSilent)
     throw conflict(`Worker ${workerId} (${worker.name}) is alive: last seen ${worker.last_seen}. Stop it first`)
   const running = store.tasks.runningOf(workerId)
-  unregisterWorker(parts, workerId)
+  unregisterWorker(parts, workerId, by)
   for (const {id} of running) {
     const task = store.tasks.get(id)
     if (task?.status === 'running' && task.worker_id === workerId) transitions.requeue(parts, task)
   }
 
   store.registry.forget(workerId, isoTime(clock.now()))
+  audit.record('worker.forgotten', {who: by, worker_id: workerId, detail: worker.name})
   return running.length
 }
 
 /** Registers the worker's codebase at this path. A known codebase keeps its id. */
-export function registerCodebase(parts: Parts, workerId: string, input: CodebaseInput): StoredCodebase {
+export function registerCodebase(
+  parts: Parts,
+  workerId: string,
+  input: CodebaseInput,
+  by: string | null,
+): StoredCodebase {
   const {store, roster, commits, dispatch, clock} = parts
   const path = normalizePath(input.path)
   const own = store.registry.codebaseAt(workerId, path)
@@ -108,6 +120,12 @@ export function registerCodebase(parts: Parts, workerId: string, input: Codebase
     const hasEnded = former !== undefined && !hasLeases(former)
     requeueWhere(parts, known.worker_id, (task) => task.codebase_id === known.id && (hasEnded || isLost(task)))
   }
+  if (known?.worker_id !== workerId)
+    parts.audit.record('codebase.registered', {
+      who: by,
+      worker_id: workerId,
+      detail: `${codebase.name} (${codebase.id}): ${path}`,
+    })
   // a process that has registered it does so again only if it is told that the codebase is unknown
   if (own && input.name === globalCodebase) recordStart(parts, workerId)
 

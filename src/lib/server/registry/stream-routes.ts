@@ -10,6 +10,7 @@ import {notFound} from '../http/http-error.ts'
 import {isPythonWorker} from '../http/peer.ts'
 import {workerIdOf} from '../http/worker-id.ts'
 import type {TaskStream} from '../streams/hub.ts'
+import {actAs} from './binding.ts'
 import {recordContact} from '../tasks/heartbeats.ts'
 import {pageOf} from '../http/paging.ts'
 import {ownsCodebase} from '../dispatch/boundary.ts'
@@ -59,7 +60,7 @@ async function openTaskStream(c: Context<AppEnv>, parts: Parts): Promise<Respons
   await instances.admit({workerId, instance, hostname})
   if (c.env.outgoing.destroyed) return c.body(null) // the worker has gone away meanwhile
   commits.write(() => {
-    mayActAs(c.get('identity'), workerId, store.registry, {registers: true})
+    actAs(c, parts, workerId)
     recordContact(parts, workerId)
   })
   return openEventStream(c, parts.openStreams, (events) => {

@@ -5,9 +5,10 @@ import {heartbeatSchema, registerWorkerSchema} from '../../protocol/schemas.ts'
 import {mayActAs, type Identity} from '../http/auth.ts'
 import {readBody} from '../http/body.ts'
 import type {AppEnv} from '../http/app-env.ts'
-import {addressOf} from '../http/peer.ts'
+import {addressOf, tokenNameOf} from '../http/peer.ts'
 import {notFound} from '../http/http-error.ts'
 import {recordHeartbeat} from '../tasks/heartbeats.ts'
+import {actAs} from './binding.ts'
 import {listModels} from './model-list.ts'
 import {asIs, pageOf} from '../http/paging.ts'
 import type {Parts} from '../dispatch/parts.ts'
@@ -42,10 +43,10 @@ export function workerRoutes(app: Hono<AppEnv>, parts: Parts): void {
     mayActAs(identity, body.worker_id, registry, {registers: 'check', machineId})
     await parts.instances.admit({workerId: body.worker_id, instance, hostname: body.hostname})
     const worker = commits.write(() => {
-      mayActAs(identity, body.worker_id, registry, {registers: true, machineId})
+      actAs(c, parts, body.worker_id, machineId)
       const max_concurrent_tasks = slots === null ? null : Math.min(slots, maxSlots)
       const token = identity?.scope === 'worker' ? identity.hash : null
-      const registered = registerWorker(parts, {...body, max_concurrent_tasks, token})
+      const registered = registerWorker(parts, {...body, max_concurrent_tasks, token}, tokenNameOf(c))
       parts.leases.recordAddress(body.worker_id, addressOf(c))
       return registered
     })
@@ -73,7 +74,7 @@ export function workerRoutes(app: Hono<AppEnv>, parts: Parts): void {
 
   app.post(routes.unregister, (c) => {
     const workerId = c.req.param('worker')
-    const isKnown = commits.write(() => unregisterWorker(parts, workerId))
+    const isKnown = commits.write(() => unregisterWorker(parts, workerId, tokenNameOf(c)))
     modelNotes.delete(workerId)
     return c.json({success: isKnown, message: isKnown ? 'Worker unregistered' : 'Worker not found'})
   })
@@ -96,7 +97,7 @@ export function workerRoutes(app: Hono<AppEnv>, parts: Parts): void {
 
   app.delete(routes.worker, (c) => {
     const workerId = c.req.param('worker')
-    const requeued = commits.write(() => forgetWorker(parts, workerId))
+    const requeued = commits.write(() => forgetWorker(parts, workerId, tokenNameOf(c)))
     return c.json({success: true, message: `Worker ${workerId} forgotten`, requeued})
   })
 

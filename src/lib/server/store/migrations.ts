@@ -142,4 +142,41 @@ export const migrations = [
   `
   ALTER TABLE tasks ADD COLUMN output_lost INTEGER NOT NULL DEFAULT 0;
   `,
+  // Who did it: names of tokens. The audit is append-only: a row is never changed, and only the oldest row can be removed,
+  // once it is a day old or there are 100,000. So neither a bug nor a clock that was set wrongly can remove what is new.
+  `
+  ALTER TABLE tasks ADD COLUMN created_by TEXT;
+  ALTER TABLE tasks ADD COLUMN cancelled_by TEXT;
+  ALTER TABLE tasks ADD COLUMN retried_by TEXT;
+
+  CREATE TABLE audit (
+    n INTEGER PRIMARY KEY,
+    at TEXT NOT NULL,
+    what TEXT NOT NULL,
+    who TEXT,
+    task_id TEXT,
+    worker_id TEXT,
+    detail TEXT,
+    count INTEGER NOT NULL
+  ) STRICT;
+  CREATE TABLE used_tokens (token TEXT PRIMARY KEY) STRICT;
+
+  CREATE TRIGGER audit_never_changed BEFORE UPDATE ON audit
+  BEGIN
+    SELECT RAISE(ABORT, 'the audit is append-only');
+  END;
+  CREATE TRIGGER audit_never_replaced BEFORE INSERT ON audit
+  WHEN EXISTS (SELECT 1 FROM audit WHERE n = NEW.n)
+  BEGIN
+    SELECT RAISE(ABORT, 'the audit is append-only');
+  END;
+  CREATE TRIGGER audit_keeps_what_is_new BEFORE DELETE ON audit
+  WHEN OLD.n > (SELECT min(n) FROM audit)
+    OR OLD.n = (SELECT max(n) FROM audit)
+    OR OLD.at > strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-1 day')
+      AND (SELECT max(n) FROM audit) - OLD.n < 100000
+  BEGIN
+    SELECT RAISE(ABORT, 'the audit is append-only');
+  END;
+  `,
 ]

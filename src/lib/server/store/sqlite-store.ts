@@ -1,5 +1,6 @@
 import type {Database} from '../../core/sqlite.ts'
 import {limits} from '../../protocol/limits.ts'
+import {sqliteAudit} from './sqlite-audit.ts'
 import {sqliteRegistry} from './sqlite-registry.ts'
 import {sqliteSessions} from './sqlite-sessions.ts'
 import {sqliteTasks, statements} from './sqlite-tasks.ts'
@@ -11,6 +12,7 @@ export const sqliteStore = (database: Database): Store => ({
   output: sqliteOutput(database),
   registry: sqliteRegistry(database),
   sessions: sqliteSessions(database),
+  audit: sqliteAudit(database),
   size: sizeOf(database),
   reusable: reusableIn(database),
 })

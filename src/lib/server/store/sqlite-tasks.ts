@@ -7,7 +7,8 @@ type Parameters = Record<string, string | number | null>
 
 const columns = `n, id, codebase_id, title, prompt, agent_type, model, status, priority, worker_id, session_id, metadata,
   created_at, started_at, completed_at, updated_at, attempt, cancel_requested_at, lost_since, usage, required,
-  frame_size, output_next, output_seq, output_first, output_chars, output_lost, returns`
+  frame_size, output_next, output_seq, output_first, output_chars, output_lost, returns,
+  created_by, cancelled_by, retried_by`
 const order = 'ORDER BY priority DESC, n'
 /** Lists return only the end of long results. A single task is returned completely. */
 const listed = `${columns}, substr(result, -${limits.result}) AS result, substr(error, -${limits.result}) AS error`
@@ -28,8 +29,8 @@ export function sqliteTasks(database: Database): TaskStore {
   const statement = statements(database)
   const get = statement(`SELECT ${columns}, result, error FROM tasks WHERE id = ?`)
   const insert = statement(`INSERT INTO tasks (id, codebase_id, title, prompt, agent_type, model, status, priority,
-    metadata, created_at, updated_at, required, frame_size) VALUES (:id, :codebase_id, :title, :prompt, :agent_type,
-    :model, 'pending', :priority, :metadata, :created_at, :created_at, :required, :frame_size)`)
+    metadata, created_at, updated_at, required, frame_size, created_by) VALUES (:id, :codebase_id, :title, :prompt, :agent_type,
+    :model, 'pending', :priority, :metadata, :created_at, :created_at, :required, :frame_size, :created_by)`)
   const pendingOf = `SELECT n, id, codebase_id, priority, frame_size, required FROM tasks
     WHERE codebase_id = ? AND status = 'pending' ${order}`
   const lost = statement(`SELECT id FROM tasks WHERE status = 'running' AND lost_since < ?`)

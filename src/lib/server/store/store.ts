@@ -1,3 +1,4 @@
+import type {AuditEntry} from '../../protocol/audit-schemas.ts'
 import type {Codebase, OutputChunk, Task, Worker} from '../../protocol/schemas.ts'
 
 /** A task as it is stored: the fields of the wire, and what dispatch and output need. */
@@ -31,6 +32,7 @@ export type NewTask = Pick<
   | 'metadata'
   | 'required'
   | 'frame_size'
+  | 'created_by'
 > & {created_at: string}
 
 export type TaskPatch = Partial<Omit<StoredTask, 'n' | 'id' | 'codebase_id' | 'prompt' | 'required'>> & {
@@ -195,6 +197,33 @@ export interface SessionStore {
   messages(owner: string, sessionId: string, before?: {at: string; n: number}): Iterable<StoredMessage>
   count(): number
 }
+/** The next number is given by the store. */
+export type NewAuditEntry = Omit<AuditEntry, 'n'>
+
+export type AuditQuery = {
+  task_id?: string | undefined
+  worker_id?: string | undefined
+  /** The name of a token. */
+  who?: string | undefined
+  /** Only entries from this time on, in the format of the wire. */
+  from?: string | undefined
+  /** Newest first, before this number (undefined: from the newest on); or oldest first, after this number. */
+  start: {before: number | undefined} | {after: number}
+}
+
+/** `last`: the number of the last entry that was looked at. Undefined if none is left to look at. */
+export type AuditPage = {entries: AuditEntry[]; last: number | undefined}
+
+export interface AuditStore {
+  append(entry: NewAuditEntry): void
+  /** Looks at a limited number of entries, so that a rare one does not block the event loop. May return none. */
+  page(query: AuditQuery, limit: number): AuditPage
+  /** Removes some of the oldest entries, if they are over a limit. Returns whether there may be more. */
+  prune(limits: {before: string; maxRows: number}): boolean
+  /** Records the first use of a token, by its hash. Returns false if it was used before. */
+  recordUse(token: string): boolean
+}
+
 export type SessionPlace = Pick<StoredSession, 'updated_at' | 'id' | 'owner'>
 
 /**
@@ -206,6 +235,7 @@ export type Store = {
   output: OutputStore
   registry: RegistryStore
   sessions: SessionStore
+  audit: AuditStore
   /** Size of the store in bytes, without space that was freed. */
   size(): number
   /** Freed space in the store, in bytes. */

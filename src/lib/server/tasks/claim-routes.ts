@@ -5,6 +5,7 @@ import {mayRead} from '../dispatch/boundary.ts'
 import type {Parts} from '../dispatch/parts.ts'
 import type {AppEnv} from '../http/app-env.ts'
 import {readBody} from '../http/body.ts'
+import {tokenNameOf} from '../http/peer.ts'
 import {workerIdOf} from '../http/worker-id.ts'
 import {wireTask} from '../streams/task-view.ts'
 import {recordContact} from './heartbeats.ts'
@@ -40,7 +41,7 @@ export function claimRoutes(app: Hono<AppEnv>, parts: Parts): void {
     const worker_id = workerIdOf(c)
     const task = commits.write(() => {
       recordContact(parts, worker_id)
-      return releaseTask(parts, {...body, worker_id})
+      return releaseTask(parts, {...body, worker_id, by: tokenNameOf(c)})
     })
     const message = 'Task released successfully'
     return c.json({success: true, task_id: task.id, worker_id, status: task.status, message})

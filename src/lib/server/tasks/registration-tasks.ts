@@ -4,7 +4,7 @@ import type {Parts} from '../dispatch/parts.ts'
 import type {StoredTask} from '../store/store.ts'
 import * as transitions from './transitions.ts'
 import type {Outcome} from './transitions.ts'
-import {normalizePath} from '../store/normalize-path.ts'
+import {normalizePath} from '../../protocol/normalize-path.ts'
 
 /** A polling worker counts as present if it made a request this recently. */
 const presentMs = 45_000

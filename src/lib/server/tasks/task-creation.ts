@@ -9,8 +9,8 @@ import {createTask, requireTask} from './tasks.ts'
 
 const retentionMs = 24 * 60 * 60_000
 
-/** Identifies a repeated request: its Idempotency-Key, and the client that sent it. */
-export type IdempotencyKey = {key: string | undefined; client: string}
+/** Identifies a repeated request: its Idempotency-Key, and the client that sent it. `by`: the name of its token. */
+export type IdempotencyKey = {key: string | undefined; client: string; by: string | null}
 
 /** Creates a task of a registered codebase, or returns the one that the same request has created. */
 export function createTaskOnce(parts: Parts, input: TaskInput, key: IdempotencyKey): StoredTask {
@@ -19,10 +19,10 @@ export function createTaskOnce(parts: Parts, input: TaskInput, key: IdempotencyK
 }
 
 /** Creates a task, or returns the one that the same request with the same key has created. */
-export function createOnce(parts: Parts, input: TaskInput, {key, client}: IdempotencyKey): StoredTask {
+export function createOnce(parts: Parts, input: TaskInput, {key, client, by}: IdempotencyKey): StoredTask {
   const {store, clock} = parts
   const {registry} = store
-  if (!key) return createTask(parts, input)
+  if (!key) return createTask(parts, input, by)
   if (key.length > 255) throw new HttpError(400, 'Idempotency-Key is longer than 255 characters')
 
   registry.deleteIdempotentRequestsBefore(isoTime(clock.now() - retentionMs))
@@ -31,7 +31,7 @@ export function createOnce(parts: Parts, input: TaskInput, {key, client}: Idempo
   if (earlier && earlier.request !== entry.request)
     throw conflict(`Idempotency-Key ${key} was used for another task (${earlier.task_id})`)
   if (earlier) return requireTask(parts, earlier.task_id)
-  const task = createTask(parts, input)
+  const task = createTask(parts, input, by)
   registry.saveIdempotentRequest({...entry, task_id: task.id, created_at: isoTime(clock.now())})
   return task
 }

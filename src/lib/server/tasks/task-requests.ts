@@ -1,5 +1,6 @@
 import type {Context} from 'hono'
 import type {AppEnv} from '../http/app-env.ts'
+import {tokenNameOf} from '../http/peer.ts'
 import type {Parts} from '../dispatch/parts.ts'
 import type {StoredTask} from '../store/store.ts'
 import type {IdempotencyKey} from './task-creation.ts'
@@ -15,4 +16,5 @@ export function requestTask(c: Context<AppEnv>, parts: Parts, input: TaskInput):
 export const idempotencyKeyOf = (c: Context<AppEnv>): IdempotencyKey => ({
   key: c.req.header('idempotency-key'),
   client: c.get('identity')?.hash ?? '',
+  by: tokenNameOf(c),
 })

@@ -5,7 +5,7 @@ import {createTaskSchema, retrySchema, statusUpdateSchema, triggerSchema} from '
 import {mayActAs} from '../http/auth.ts'
 import {readBody} from '../http/body.ts'
 import type {AppEnv} from '../http/app-env.ts'
-import {addressOf, isPythonWorker} from '../http/peer.ts'
+import {addressOf, isPythonWorker, tokenNameOf} from '../http/peer.ts'
 import {HttpError, notFound} from '../http/http-error.ts'
 import {recordContact} from './heartbeats.ts'
 import {nextCursorHeader, orderHeader} from '../http/paging.ts'
@@ -108,6 +108,7 @@ function changes(app: Hono<AppEnv>, parts: Parts): void {
       return reportStatus(parts, requireTask(parts, c.req.param('task')), {
         ...report,
         bounded: c.get('only') !== undefined,
+        by: tokenNameOf(c),
       })
     })
     return c.json({success: true, task: wireTask(task), task_id: task.id, status: task.status})
@@ -115,13 +116,12 @@ function changes(app: Hono<AppEnv>, parts: Parts): void {
 
   app.post(routes.taskRetry, async (c) => {
     const body = await readBody(c, retrySchema, {mayBeEmpty: true})
-    const task = commits.write(() => retryTask(parts, c.req.param('task'), body))
+    const task = commits.write(() => retryTask(parts, c.req.param('task'), {...body, by: tokenNameOf(c)}))
     return c.json({success: true, task: wireTask(task)})
   })
 
   app.post(routes.taskCancel, (c) => {
-    const identity = c.get('identity')
-    const task = commits.write(() => cancelTask(parts, c.req.param('task'), identity?.name || 'a client'))
+    const task = commits.write(() => cancelTask(parts, c.req.param('task'), tokenNameOf(c)))
     const waiting = waitingReason(task, parts)
     const requested = waiting === null ? 'Cancellation requested' : `Cancellation requested: ${waiting}`
     const message = task.status === 'cancelled' ? 'Task cancelled' : requested

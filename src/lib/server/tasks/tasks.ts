@@ -23,8 +23,9 @@ export type TaskInput = {
   metadata: Record<string, unknown>
 }
 
-export function createTask(parts: Parts, input: TaskInput): StoredTask {
-  const {store, commits, dispatch, clock} = parts
+/** `by`: the name of the token of the request, if it has one. */
+export function createTask(parts: Parts, input: TaskInput, by: string | null): StoredTask {
+  const {store, commits, dispatch, clock, audit} = parts
   checkSizes(input)
   const id = randomUUID()
   const {metadata, title, model = null, priority = 0} = input
@@ -38,10 +39,12 @@ export function createTask(parts: Parts, input: TaskInput): StoredTask {
     model,
     priority,
     created_at,
+    created_by: by,
     required: required.length > 0 ? required : null,
     frame_size: frameSize(input),
   })
   store.registry.recordTrigger(input.codebase_id, created_at)
+  audit.record('task.created', {who: by, task_id: id, detail: `${input.agent_type} in ${input.codebase_id}: ${title}`})
   dispatch.offerEarly(id)
   const task = requireTask(parts, id)
   commits.afterCommit(() => dispatch.offer(id))
@@ -101,7 +104,7 @@ export function reportStatus(parts: Parts, task: StoredTask, report: StatusRepor
       transitions.requeue(parts, task, {began: report.began !== false})
       break
     case 'request-cancel':
-      transitions.cancel(parts, task, `cancelled by ${workerId}`)
+      transitions.cancel(parts, task, {by: report.by ?? null, reason: `cancelled by ${workerId}`})
       break
     case 'finish':
       if (report.output) acceptOutput(parts, task, {...report, timestamp: null, ...report.output, isLast: true})
@@ -131,22 +134,22 @@ export function releaseTask(parts: Parts, report: StatusReport & {task_id: strin
   return reportStatus(parts, task, {...report, status})
 }
 
-export function cancelTask(parts: Parts, id: string, by: string): StoredTask {
+export function cancelTask(parts: Parts, id: string, by: string | null): StoredTask {
   const task = requireTask(parts, id)
   if (isFinal(task.status)) throw conflict(`Task ${id} is already ${task.status}`)
-  transitions.cancel(parts, task, `cancelled by ${by}`)
+  transitions.cancel(parts, task, {by, reason: `cancelled by ${by ?? 'a client'}`})
   return requireTask(parts, id)
 }
 
 /** Restarts an ended task as its next attempt. With `force` also a task whose worker is lost. */
-export function retryTask(parts: Parts, id: string, {force}: {force: boolean}): StoredTask {
+export function retryTask(parts: Parts, id: string, {force, by}: {force: boolean; by: string | null}): StoredTask {
   const task = requireTask(parts, id)
   if (task.status === 'pending') throw conflict(`Task ${id} is pending already`)
   if (!hasEnded(task) && task.lost_since === null)
     throw conflict(`Task ${id} is running on worker ${task.worker_id}; cancel it first`)
   if (!hasEnded(task) && !force)
     throw conflict(`The worker of task ${id} is lost since ${task.lost_since}; force it if its machine is gone`)
-  transitions.restart(parts, task)
+  transitions.restart(parts, task, by)
   return requireTask(parts, id)
 }
 

@@ -7,6 +7,8 @@ import type {StoredTask} from '../store/store.ts'
 import {isPortable} from './task-rules.ts'
 
 export type Outcome = {
+  /** The name of the token that ended it. */
+  by?: string | null
   result?: string | null
   error?: string | null
   session_id?: string | null
@@ -46,10 +48,12 @@ export function renew({store, leases, clock}: Parts, task: StoredTask, sessionId
 /** Any state → a final state. Empty texts do not replace existing ones. */
 export function finish(parts: Parts, task: StoredTask, status: FinalStatus, outcome: Outcome = {}): void {
   const {store, clock} = parts
+  const {by = null, usage} = outcome
   const now = isoTime(clock.now())
   const error = outcome.error?.slice(0, limits.error)
   store.tasks.update(task.id, {
     status,
+    ...(status === 'cancelled' && task.cancelled_by === null ? {cancelled_by: by} : {}),
     completed_at: now,
     updated_at: now,
     lost_since: null,
@@ -59,8 +63,8 @@ export function finish(parts: Parts, task: StoredTask, status: FinalStatus, outc
     ...(outcome.usage ? {usage: outcome.usage} : {}),
     ...(outcome.metadata ? {metadata: outcome.metadata} : {}),
   })
+  parts.audit.record('task.ended', {...audited(task, by), detail: error ? `${status}: ${error}` : status})
   if (status === 'completed' && task.worker_id) store.registry.countCompleted(task.worker_id)
-  const {usage} = outcome
   const started = parseTime(task.started_at)
   freeResources(parts, task, {
     change: status,
@@ -90,9 +94,17 @@ export function requeue(parts: Parts, task: StoredTask, {began = true} = {}): vo
 }
 
 /** Any state → pending as the next attempt. Only output and session of the earlier run are retained. */
-export function restart(parts: Parts, task: StoredTask): void {
-  const clean = {cancel_requested_at: null, completed_at: null, result: null, error: null, output_dropped: 0} as const
-  parts.store.tasks.update(task.id, clean)
+export function restart(parts: Parts, task: StoredTask, by: string | null): void {
+  const clean = {
+    cancel_requested_at: null,
+    cancelled_by: null,
+    completed_at: null,
+    result: null,
+    error: null,
+    output_dropped: 0,
+  } as const
+  parts.store.tasks.update(task.id, {...clean, retried_by: by})
+  parts.audit.record('task.retried', {...audited(task, by), detail: `attempt ${task.attempt + 1}`})
   requeue(parts, {...task, cancel_requested_at: null})
 }
 
@@ -108,11 +120,12 @@ export function expire(parts: Parts, task: StoredTask): void {
 }
 
 /** Cancels a pending task at once. A running one is cancelled when its holder confirms it, or is lost. */
-export function cancel(parts: Parts, task: StoredTask, reason: string): void {
-  if (task.status !== 'running' || task.lost_since !== null) return finish(parts, task, 'cancelled')
-  if (task.cancel_requested_at !== null) return
+export function cancel(parts: Parts, task: StoredTask, {by, reason}: {by: string | null; reason: string}): void {
+  if (task.cancel_requested_at !== null && task.lost_since === null) return
+  parts.audit.record('task.cancelled', {...audited(task, by), detail: reason})
+  if (task.status !== 'running' || task.lost_since !== null) return finish(parts, task, 'cancelled', {by})
   const now = isoTime(parts.clock.now())
-  parts.store.tasks.update(task.id, {cancel_requested_at: now, updated_at: now})
+  parts.store.tasks.update(task.id, {cancel_requested_at: now, cancelled_by: by, updated_at: now})
   if (!mayStop(parts, task)) limitCancellation(parts, task)
   announce(parts, task, {change: 'cancelling'})
   parts.commits.afterCommit(() => sendCancel(parts, task.worker_id, task, reason))
@@ -137,6 +150,8 @@ export function sendCancel(
 ): void {
   if (workerId !== null) hub.streamOf(workerId)?.send('task_cancelled', {id, task_id: id, codebase_id, attempt, reason})
 }
+
+const audited = ({id, worker_id}: StoredTask, who: string | null) => ({task_id: id, worker_id, who})
 
 /** Frees the worker's slot and the working tree, and offers them to other tasks. */
 function freeResources(parts: Parts, task: StoredTask, news: Announcement): void {

@@ -34,7 +34,7 @@ StartLimitIntervalSec=0
 
 [Service]
 Type=notify
-# The worker sends notifications through systemd-notify, a child process.
+# The worker sends notifications through systemd-notify, a child process: systemd would ignore it with \`main\`.
 NotifyAccess=all
 ${isSystem ? identity(layout) : ''}EnvironmentFile=-${envFile.replaceAll('%', '%%')}
 ExecStart=${program.map(quoteCommandWord).join(' ')}${name}
@@ -106,6 +106,8 @@ LockPersonality=yes
 CapabilityBoundingSet=
 AmbientCapabilities=
 RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX AF_NETLINK
+# The metadata service of clouds gives out the credentials of the machine.
+IPAddressDeny=169.254.169.254 fd00:ec2::254
 RestrictNamespaces=yes
 RestrictRealtime=yes
 RestrictSUIDSGID=yes

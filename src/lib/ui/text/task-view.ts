@@ -76,6 +76,9 @@ export function codebaseTable(codebases: readonly Codebase[], screen: Screen): s
   return fittedTable(codebaseColumns, rows, screen)
 }
 
+const withName = (text: string | null, name: string | null) =>
+  text && name ? `${text} by ${plainLine(name, 60)}` : text
+
 /** All known details of a task, with the result at the end. */
 export function taskDetails(task: Task): string {
   const {usage, agent_state: state} = task
@@ -91,7 +94,9 @@ export function taskDetails(task: Task): string {
     ['model', task.model],
     ['session', task.session_id],
     ['attempt', task.attempt > 0 ? String(task.attempt) : null],
-    ['created', task.created_at],
+    ['created', withName(task.created_at, task.created_by)],
+    ['cancelled by', task.cancelled_by],
+    ['retried by', task.retried_by],
     ['started', task.started_at],
     ['completed', task.completed_at],
     ['took', usage?.duration_ms == null ? null : `${(usage.duration_ms / 1000).toFixed(1)} s`],

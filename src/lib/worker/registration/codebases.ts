@@ -70,6 +70,11 @@ export class Codebases {
     return id === globalCodebase && this.isRegistered(this.global?.path) ? this.global?.path : this.#paths.get(id)
   }
 
+  /** The codebase with exactly this path, as it is configured here. */
+  at(path: string): ConfiguredCodebase | undefined {
+    return this.global?.path === path ? this.global : this.#list.find((known) => known.path === path)
+  }
+
   /** The served path of the same directory, if there is one. Else the path itself. */
   servedPathOf(path: string): string {
     const real = realPathOf(path)

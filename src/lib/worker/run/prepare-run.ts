@@ -5,13 +5,14 @@ import type {Emit} from '../../events/bus.ts'
 import {echoExecutor, noopExecutor} from '../../executor/builtin.ts'
 import type {Executor, PreparedRun} from '../../executor/executor.ts'
 import type {Task} from '../../protocol/schemas.ts'
+import type {Admission} from '../admission/admission.ts'
 import type {DiskMonitor} from '../disk/disk-monitor.ts'
 import type {RunFolders} from '../disk/run-folders.ts'
 import {isRegistrationTask} from '../registration/registration-tasks.ts'
 import type {ActiveTask} from './active-task.ts'
 import {runMarker} from './marker.ts'
 import {resumeProblem, type ResumeCheckOptions} from './resume-check.ts'
-import {refusalOf, requestOf} from './run-request.ts'
+import {requestOf} from './run-request.ts'
 
 /** Everything is ready for the agent, or the reason why it cannot start. */
 export type Preparation = {marker: string; runDir: string} & ({ready: PreparedRun} | {problem: unknown})
@@ -21,6 +22,7 @@ export type PrepareRun = (task: Task, active: ActiveTask) => Promise<Preparation
 
 export type PrepareRunOptions = {
   config: Config
+  admission: Pick<Admission, 'decide'>
   /** The first part of the markers of all runs of this worker. */
   markerOwner: string
   folders: RunFolders
@@ -32,15 +34,25 @@ export type PrepareRunOptions = {
 }
 
 export const runPreparer =
-  ({config, markerOwner, folders, disk, clock, executorFor, resumeCheck, emit}: PrepareRunOptions): PrepareRun =>
+  ({
+    config,
+    admission,
+    markerOwner,
+    folders,
+    disk,
+    clock,
+    executorFor,
+    resumeCheck,
+    emit,
+  }: PrepareRunOptions): PrepareRun =>
   async (task, active) => {
     const startedAt = clock.monotonic()
     const marker = runMarker(markerOwner, task)
     let runDir = ''
     try {
-      runDir = folders.create(task.id, task.attempt)
-      const refusal = refusalOf(task, active.codebase, config)
+      const refusal = await admission.decide(task, active.codebase)
       if (refusal !== undefined) return {marker, runDir, problem: new Error(refusal)}
+      runDir = folders.create(task.id, task.attempt)
       const request = requestOf(task, {cwd: active.codebase, runDir, marker, config})
       const place = {taskId: task.id, directory: active.codebase}
       const problem = request.sessionId && (await resumeProblem(request.sessionId, place, resumeCheck))

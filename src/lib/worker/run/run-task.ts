@@ -4,12 +4,13 @@ import type {RunningAgent, RunObserver} from '../../executor/executor.ts'
 import {bootId} from '../../executor/processes/processes.ts'
 import type {Journal} from '../../journal/journal.ts'
 import type {Task} from '../../protocol/schemas.ts'
+import type {Admission} from '../admission/admission.ts'
+import {modelOf} from '../admission/policy.ts'
 import type {RunFolders} from '../disk/run-folders.ts'
 import type {Registration} from '../registration/registration.ts'
 import type {ActiveTask} from './active-task.ts'
 import type {Claimed} from './claim.ts'
 import type {Preparation, PrepareRun} from './prepare-run.ts'
-import {modelOf} from './run-request.ts'
 import type {SuperviseRun, TaskResources} from './run-setup.ts'
 
 /** Resolves with whether the task was ours and has been reported. Rejects only for a bug. */
@@ -17,6 +18,7 @@ export type RunTask = (offered: Task, active: ActiveTask, resources: TaskResourc
 
 export type RunTaskOptions = {
   claim: (offered: Task) => Promise<Claimed>
+  admission: Pick<Admission, 'needsClaim'>
   prepare: PrepareRun
   supervise: SuperviseRun
   journal: Journal
@@ -28,11 +30,11 @@ export type RunTaskOptions = {
 
 /** Returns the function that runs a task from its claim to its acknowledged report. */
 export const taskRun =
-  ({claim, prepare, supervise, journal, folders, registration, clock, emit}: RunTaskOptions): RunTask =>
+  ({claim, admission, prepare, supervise, journal, folders, registration, clock, emit}: RunTaskOptions): RunTask =>
   async (offered, active, resources) => {
     // An offer of our own control plane is complete. The run can be prepared while the claim is on its way.
     const isComplete = registration.has('claim-task') && offered.attempt > 0 && offered.prompt !== ''
-    const early = isComplete ? prepare(offered, active) : undefined
+    const early = isComplete && !admission.needsClaim ? prepare(offered, active) : undefined
     const claimed = await claim(offered)
     if ('dropped' in claimed) {
       emit({type: 'task.dropped', taskId: active.id, reason: claimed.dropped})
