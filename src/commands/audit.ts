@@ -70,7 +70,7 @@ export default class Audit extends BaseCommand {
 async function readSince(text: string): Promise<string> {
   const [{isoTime, parseTime}, {parseDuration}] = await Promise.all([
     import('../lib/core/clock.ts'),
-    import('../lib/core/duration.ts'),
+    import('../lib/core/text/duration.ts'),
   ])
   const age = parseDuration(text)
   const ms = age === undefined ? parseTime(text) : Date.now() - age

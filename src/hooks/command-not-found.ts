@@ -1,5 +1,5 @@
 import type {Hook} from '@oclif/core'
-import {nearestNames} from '../lib/core/nearest.ts'
+import {nearestNames} from '../lib/core/text/nearest.ts'
 
 /** As of shells: the command does not exist. */
 const exitCode = 127

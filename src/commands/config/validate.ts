@@ -1,6 +1,6 @@
 import {Args} from '@oclif/core'
 import {BaseCommand} from '../../base-command.ts'
-import {counted} from '../../lib/core/counted.ts'
+import {counted} from '../../lib/core/text/counted.ts'
 
 type Validity = {files: string[]; warnings: string[]}
 

@@ -1,6 +1,6 @@
 import {Args, Flags} from '@oclif/core'
 import {BaseCommand} from '../../base-command.ts'
-import {showHidden} from '../../lib/core/hidden-characters.ts'
+import {showHidden} from '../../lib/core/text/hidden-characters.ts'
 import {exitCodes} from '../../lib/core/errors.ts'
 import type {OutputChunk} from '../../lib/protocol/schemas.ts'
 

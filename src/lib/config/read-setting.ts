@@ -1,5 +1,5 @@
 import {usageError} from '../core/errors.ts'
-import {nearestNames} from '../core/nearest.ts'
+import {nearestNames} from '../core/text/nearest.ts'
 import type {Environment} from './file.ts'
 import {readValue, InvalidValueError} from './read-value.ts'
 import {validateConfig, type Sources} from './resolve.ts'

@@ -1,5 +1,5 @@
 import {configError} from '../core/errors.ts'
-import {nearestNames} from '../core/nearest.ts'
+import {nearestNames} from '../core/text/nearest.ts'
 import {realPathOf} from '../core/paths/real-path.ts'
 import {brokerUrlProblem} from '../protocol/broker.ts'
 import type {ConfigFile, Environment} from './file.ts'

@@ -1,6 +1,6 @@
 import {accessSync, constants, statfsSync} from 'node:fs'
 import {execa} from 'execa'
-import {formatBytes} from '../core/format-bytes.ts'
+import {formatBytes} from '../core/text/format-bytes.ts'
 import {freeBytes} from '../core/disk/free-space.ts'
 import {ExpectedError, messageOf} from '../core/errors.ts'
 import {makePrivateDirectory} from '../config/state-directory.ts'

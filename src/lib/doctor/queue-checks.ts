@@ -1,5 +1,5 @@
 import {parseTime} from '../core/clock.ts'
-import {counted} from '../core/counted.ts'
+import {counted} from '../core/text/counted.ts'
 import {pendingCodebase} from '../protocol/routes.ts'
 import type {Task} from '../protocol/schemas.ts'
 import {ok, problem, warning, type Finding, type ControlPlaneContext} from './finding.ts'

@@ -1,7 +1,7 @@
 import {statSync} from 'node:fs'
 import {homedir} from 'node:os'
 import {ExpectedError} from '../core/errors.ts'
-import {formatBytes} from '../core/format-bytes.ts'
+import {formatBytes} from '../core/text/format-bytes.ts'
 import {findStorage} from '../opencode/storage/session-storage.ts'
 import {ok, skipped, warning, type Finding, type MachineContext} from './finding.ts'
 

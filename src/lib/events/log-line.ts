@@ -1,6 +1,6 @@
 import {isoTime} from '../core/clock.ts'
-import {counted} from '../core/counted.ts'
-import {formatBytes} from '../core/format-bytes.ts'
+import {counted} from '../core/text/counted.ts'
+import {formatBytes} from '../core/text/format-bytes.ts'
 import {assertNever} from '../core/errors.ts'
 import {agentStateText} from '../protocol/agent-state.ts'
 import type {WorkerEvent} from './worker-event.ts'

@@ -1,6 +1,6 @@
 import {fstatSync} from 'node:fs'
 import {isoTime} from '../core/clock.ts'
-import {escapeHidden, showHidden} from '../core/hidden-characters.ts'
+import {escapeHidden, showHidden} from '../core/text/hidden-characters.ts'
 import {logLevels, type LogLevel, type LogLine} from './log-line.ts'
 
 export type LogOptions = {

@@ -1,7 +1,7 @@
 import {statSync} from 'node:fs'
 import {join} from 'node:path'
 import type {Clock} from '../core/clock.ts'
-import {formatBytes} from '../core/format-bytes.ts'
+import {formatBytes} from '../core/text/format-bytes.ts'
 import type {RunRequest, StopReason} from './executor.ts'
 import {runFiles} from './spool/file-names.ts'
 

@@ -1,5 +1,5 @@
 import type {Environment} from '../config/file.ts'
-import {counted} from '../core/counted.ts'
+import {counted} from '../core/text/counted.ts'
 import type {EventBus} from '../events/bus.ts'
 import type {Connection, Phase, WorkerEvent} from '../events/worker-event.ts'
 import {Notifier, systemdNotify} from './notify.ts'

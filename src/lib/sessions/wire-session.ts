@@ -1,6 +1,6 @@
 import * as v from 'valibot'
 import {isoTime} from '../core/clock.ts'
-import {counted} from '../core/counted.ts'
+import {counted} from '../core/text/counted.ts'
 import {maybeNumber, maybeText, type AgentMessage, type AgentSession} from '../opencode/storage/agent-session.ts'
 import {limits} from '../protocol/limits.ts'
 import {parseJson} from '../protocol/parse.ts'

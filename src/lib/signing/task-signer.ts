@@ -1,6 +1,6 @@
 import type {Config} from '../config/settings.ts'
 import {configError, usageError} from '../core/errors.ts'
-import {parseDuration} from '../core/duration.ts'
+import {parseDuration} from '../core/text/duration.ts'
 import {readPrivateKey} from './key-files.ts'
 import {signTask} from './sign-task.ts'
 import type {SignedCodebase, SignedTask} from './task-claims.ts'

@@ -1,4 +1,4 @@
-import {counted} from '../core/counted.ts'
+import {counted} from '../core/text/counted.ts'
 import {aborted} from '../core/request-signal.ts'
 import type {Registration} from './registration/registration.ts'
 import type {ActiveTask} from './run/active-task.ts'

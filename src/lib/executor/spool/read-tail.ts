@@ -1,5 +1,5 @@
 import {closeSync, fstatSync, openSync, readSync} from 'node:fs'
-import {withoutEscapes} from '../../core/escapes.ts'
+import {withoutEscapes} from '../../core/text/escapes.ts'
 
 const maxBytes = 16 * 1024
 

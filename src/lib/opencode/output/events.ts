@@ -1,4 +1,4 @@
-import {withoutEscapes} from '../../core/escapes.ts'
+import {withoutEscapes} from '../../core/text/escapes.ts'
 import {limits} from '../../protocol/limits.ts'
 import {parseJson} from '../../protocol/parse.ts'
 

@@ -1,5 +1,5 @@
 import type {ProviderWait} from './agent-report.ts'
-import {withoutEscapes} from '../../core/escapes.ts'
+import {withoutEscapes} from '../../core/text/escapes.ts'
 
 /** What identifies the lines of one process in a log that several write. */
 export type LogOwner = {

@@ -1,4 +1,4 @@
-import {withoutEscapes} from '../../core/escapes.ts'
+import {withoutEscapes} from '../../core/text/escapes.ts'
 
 export type PermissionRequest = {
   what: string

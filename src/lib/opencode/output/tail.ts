@@ -1,4 +1,4 @@
-import {withoutEscapes} from '../../core/escapes.ts'
+import {withoutEscapes} from '../../core/text/escapes.ts'
 
 /** The text, or its end if it exceeds `maxBytes` in UTF-8. A first line then says how much is missing. */
 export const tailOf = (text: string, maxBytes: number): string => {

@@ -1,5 +1,5 @@
 import {ExpectedError} from '../../core/errors.ts'
-import {nearestNames} from '../../core/nearest.ts'
+import {nearestNames} from '../../core/text/nearest.ts'
 import {type CatalogOptions, type NameLists, type NameReader, createNameLists, freshMs, missMs} from './name-lists.ts'
 
 /** The models and agents that OpenCode has in a directory. Both depend on the configuration of the project. */

@@ -3,7 +3,7 @@ import {once} from 'node:events'
 import {closeSync, mkdtempSync, openSync, readFileSync, rmSync} from 'node:fs'
 import {join} from 'node:path'
 import {asAgentUser, type AgentUser} from './agent-user.ts'
-import {withoutEscapes} from '../../core/escapes.ts'
+import {withoutEscapes} from '../../core/text/escapes.ts'
 
 export type QueryOptions = {
   binary: string

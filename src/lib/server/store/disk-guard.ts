@@ -3,7 +3,7 @@ import {dirname} from 'node:path'
 import {Ballast} from '../../core/disk/ballast.ts'
 import {freeBytes} from '../../core/disk/free-space.ts'
 import type {Clock} from '../../core/clock.ts'
-import {formatBytes} from '../../core/format-bytes.ts'
+import {formatBytes} from '../../core/text/format-bytes.ts'
 
 export type DiskGuardOptions = {
   /** The database file. `:memory:` is never full. */

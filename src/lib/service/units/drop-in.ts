@@ -2,7 +2,7 @@ import {existsSync} from 'node:fs'
 import {dirname, join} from 'node:path'
 import type {OutsideFolders} from '../../repository/outside-folders.ts'
 import type {Config} from '../../config/settings.ts'
-import type {Layout} from '../machine/layout.ts'
+import {ownAgentUser, type Layout} from '../machine/layout.ts'
 import type {ServerPlace} from './service-config.ts'
 import {quotePath, quoteWord} from './unit-quoting.ts'
 import {agentUserLines, homeOfAgents} from './agent-account.ts'
@@ -52,8 +52,9 @@ function serverLine({server: {place, url}, layout}: DropInOptions): string {
 
 /** Bind lines for codebases and for folders that the environment names. The dash lets systemd skip a missing path. */
 function writablePaths({config, env, layout, git = []}: BindOptions): string[] {
-  const home = config.agent_user === undefined ? env['HOME'] : homeOfAgents(config.agent_user)
-  const folders = home && home !== layout.home ? partsOf(home) : []
+  const {agent_user: user} = config
+  const home = user === undefined ? env['HOME'] : homeOfAgents(user)
+  const folders = !home || home === layout.home ? [] : user === ownAgentUser ? [home] : partsOf(home)
   const xdg = ['XDG_DATA_HOME', 'XDG_CONFIG_HOME', 'XDG_STATE_HOME', 'XDG_CACHE_HOME'].flatMap(
     (name) => env[name] || [],
   )
@@ -63,9 +64,8 @@ function writablePaths({config, env, layout, git = []}: BindOptions): string[] {
   return paths.map((path) => `BindPaths=-${quotePath(path)}`)
 }
 
-/** Of a person's home only what OpenCode needs. */
-const partsOf = (home: string): string[] =>
-  isHidden(home) ? ['.local', '.config', '.cache'].map((name) => join(home, name)) : [home]
+/** Of a home that has other uses, only what OpenCode needs. */
+const partsOf = (home: string): string[] => ['.local', '.config', '.cache'].map((name) => join(home, name))
 
 /**
  * The git folder of a repository of which the codebase is a part is not bound if the rest of the working tree is hidden:

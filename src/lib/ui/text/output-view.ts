@@ -1,9 +1,9 @@
-import {formatBytes} from '../../core/format-bytes.ts'
+import {formatBytes} from '../../core/text/format-bytes.ts'
 import {readFact, type AgentFact} from '../../opencode/output/events.ts'
 import {lineSplitter} from '../../opencode/output/line-splitter.ts'
 import {RunRecord} from '../../opencode/output/record.ts'
-import {withoutEscapes} from '../../core/escapes.ts'
-import {showHidden} from '../../core/hidden-characters.ts'
+import {withoutEscapes} from '../../core/text/escapes.ts'
+import {showHidden} from '../../core/text/hidden-characters.ts'
 import type {OutputChunk} from '../../protocol/schemas.ts'
 import {plainLine} from './table.ts'
 

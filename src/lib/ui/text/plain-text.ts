@@ -1,6 +1,6 @@
 import {eastAsianWidth} from 'get-east-asian-width'
-import {withoutEscapes} from '../../core/escapes.ts'
-import {showHidden} from '../../core/hidden-characters.ts'
+import {withoutEscapes} from '../../core/text/escapes.ts'
+import {showHidden} from '../../core/text/hidden-characters.ts'
 
 const printableAscii = /^[ -~]*$/
 const blanks = /[\t\n\v\f\r]+/g

@@ -1,5 +1,5 @@
-import {withoutEscapes} from '../../core/escapes.ts'
-import {showHidden} from '../../core/hidden-characters.ts'
+import {withoutEscapes} from '../../core/text/escapes.ts'
+import {showHidden} from '../../core/text/hidden-characters.ts'
 
 /** Formats rows as columns separated by two spaces. The last column is not padded. No rows give an empty text. */
 export function table(rows: readonly (readonly string[])[], headings?: readonly string[]): string {

@@ -1,6 +1,6 @@
 import type {WorkerStatus} from '../../control/messages.ts'
-import {formatBytes} from '../../core/format-bytes.ts'
-import {counted} from '../../core/counted.ts'
+import {formatBytes} from '../../core/text/format-bytes.ts'
+import {counted} from '../../core/text/counted.ts'
 import {parseTime} from '../../core/clock.ts'
 import type {MonitorWorker} from '../../protocol/schemas.ts'
 import {fittedTable, type Cell, type Column, type Screen} from './fitted-table.ts'

@@ -1,5 +1,5 @@
 import {expect, test} from 'vitest'
-import {escapeHidden, showHidden} from '../../src/lib/core/hidden-characters.ts'
+import {escapeHidden, showHidden} from '../../../src/lib/core/text/hidden-characters.ts'
 
 test('controls, format characters and separators of lines are shown as codes', () => {
   expect(showHidden('left \u202eright\u2066\u200f \ufeffx\u00ad')).toBe(
