@@ -83,6 +83,13 @@ export const hasOwnFolder = ({top, own}: GitFolders): boolean =>
 export const isObjectStoreOf = (folder: string, {top}: GitFolders): boolean =>
   ['pack', 'info', '../HEAD'].every((name) => uidOf(join(folder, name)) !== undefined) && uidOf(folder) === uidOf(top)
 
-const uidOf = (path: string): number | undefined => statSync(path, {throwIfNoEntry: false})?.uid
+/** Undefined if there is nothing, or nothing that can be asked: whoever writes a `.git` file chooses the path. */
+function uidOf(path: string): number | undefined {
+  try {
+    return statSync(path).uid
+  } catch {
+    return undefined
+  }
+}
 
 const readLine = (path: string) => readIfThere(path)?.split('\n')[0]?.trim() || undefined

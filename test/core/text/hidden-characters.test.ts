@@ -7,6 +7,10 @@ test('controls, format characters and separators of lines are shown as codes', (
   )
   expect(showHidden('a\u2028b\u2029c\u0007\u009b\u0000')).toBe('a<U+2028>b<U+2029>c<U+0007><U+009B><U+0000>')
   expect(showHidden('x\u{e0041}\u{e007f}')).toBe('x<U+E0041><U+E007F>')
+  expect(showHidden(`x${'\0'.repeat(4_000_000)}${'\u200b'.repeat(3)}`)).toBe(
+    `x<U+0000 ×4000000>${'<U+200B>'.repeat(3)}`,
+  )
+  expect(showHidden('\n\n\n\n\n', {kept: '\n'})).toBe('\n\n\n\n\n')
   expect(showHidden('one\ntwo\tthree', {kept: '\n\t'})).toBe('one\ntwo\tthree')
   expect(showHidden('Grüße, 你好, नमस्ते, مرحبا')).toBe('Grüße, 你好, नमस्ते, مرحبا')
 })

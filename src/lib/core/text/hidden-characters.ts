@@ -6,8 +6,8 @@ const hidden = String.raw`[\p{Cc}\p{Cf}\u2028\u2029]`
 /** Between two pictures a joiner makes them one, like a family. Anywhere else it may hide in a name. */
 const emojiJoiner = String.raw`(?<=\p{Extended_Pictographic}[\ufe0f\p{Emoji_Modifier}]{0,2})\u200d(?=\p{Extended_Pictographic})`
 const colour = String.raw`\u001b\[[\d;]*m`
-const stays = new RegExp(`(?<stays>${emojiJoiner})|${hidden}`, 'gu')
-const staysOrColours = new RegExp(`(?<stays>${emojiJoiner}|${colour})|${hidden}`, 'gu')
+const stays = new RegExp(String.raw`(${emojiJoiner})|(${hidden})\2*`, 'gu')
+const staysOrColours = new RegExp(String.raw`(${emojiJoiner}|${colour})|(${hidden})\2*`, 'gu')
 const inJson = new RegExp(hidden, 'gu')
 const plainText = /^[ -~]*$/
 
@@ -18,11 +18,23 @@ type Kept = {
   keepsColours?: boolean
 }
 
-/** The text with hidden characters as codes, like `<U+202E>`. A joiner within an emoji stays. */
+/** Of more equal ones in a row, the number is shown. */
+const mostRepeated = 3
+
+/**
+ * The text with hidden characters as codes, like `<U+202E>`, and many equal ones as `<U+0000 ×1000>`. A joiner within an
+ * emoji stays.
+ */
 export function showHidden(text: string, {kept = '', keepsColours = false}: Kept = {}): string {
   if (plainText.test(text)) return text
-  return text.replaceAll(keepsColours ? staysOrColours : stays, (found, part: string | undefined) =>
-    part !== undefined || kept.includes(found) ? found : `<U+${hexOf(found.codePointAt(0) ?? 0)}>`,
+  return text.replaceAll(
+    keepsColours ? staysOrColours : stays,
+    (found, part: string | undefined, character: string | undefined) => {
+      if (part !== undefined || character === undefined || kept.includes(character)) return found
+      const code = `U+${hexOf(character.codePointAt(0) ?? 0)}`
+      const count = found.length / character.length
+      return count > mostRepeated ? `<${code} ×${count}>` : `<${code}>`.repeat(count)
+    },
   )
 }
 

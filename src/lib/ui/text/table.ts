@@ -27,10 +27,8 @@ export function age(from: number | undefined, now: number): string {
 
 /** Foreign text as one line of at most `maxChars`, without escape sequences, and with hidden characters as codes. */
 export function plainLine(text: string, maxChars = 80): string {
-  const line = showHidden(
-    withoutEscapes(text)
-      .replaceAll(/[\t\n\v\f\r]+/g, ' ')
-      .trim(),
-  )
+  // sliced first, because the text may have megabytes
+  const start = withoutEscapes(text.slice(0, 8 * maxChars + 64)).replaceAll(/[\t\n\v\f\r]+/g, ' ')
+  const line = showHidden(start.trim())
   return line.length > maxChars ? `${line.slice(0, maxChars - 1)}…` : line
 }
