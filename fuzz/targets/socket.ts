@@ -31,7 +31,7 @@ export const socket: Target = {
   share: 50,
   async open(folder) {
     const paths = {worker: join(folder, 'w.sock'), other: join(folder, 'o.sock')}
-    const worker = await serveSocket(paths.worker, 0o600, handlers)
+    const worker = await serveSocket(paths.worker, handlers)
     let answer: Buffer = Buffer.alloc(0)
     const other = createServer((socket) => {
       socket.on('error', () => {})

@@ -52,7 +52,7 @@ async function openSocket(path: string, view = connected()) {
       }
     },
   }
-  const server = await serveSocket(path, 0o600, handlers)
+  const server = await serveSocket(path, handlers)
   return {bus, store, done, counts, [Symbol.asyncDispose]: () => server[Symbol.asyncDispose]()}
 }
 

@@ -21,7 +21,7 @@ const [serve, path] = process.argv.slice(2)
 const {serveSocket} = await import('${root}/dist/lib/control/socket-server.js')
 const {sendRequest} = await import('${root}/dist/lib/control/socket-client.js')
 try {
-  const server = serve === 'serve' ? await serveSocket(path, 0o600, {drain() {}}) : undefined
+  const server = serve === 'serve' ? await serveSocket(path, {drain() {}}) : undefined
   console.log((await sendRequest(path, {op: 'drain'}))?.value === undefined ? 'ok' : 'odd')
   await server?.[Symbol.asyncDispose]()
 } catch (error) {

@@ -150,6 +150,14 @@ describe.skipIf(isSkipped)('the service under a real systemd', {timeout: 2 * tim
     const found = {state: 'healthy', server: place.fleet.url, local: [{isService: true, phase: 'running'}]}
     for (const by of [[], as(`--groups ${gid}`)]) expect(parsed(await status(by, '--json'))).toMatchObject(found)
     expect((await status(as('--clear-groups'))).stdout).toContain('Services run on this machine')
+    // The dashboard of a member may not steer; the socket itself refuses.
+    const script = `import('/run/repository/dist/lib/control/socket-client.js').then(async ({sendRequest}) => {
+      for (const name of ['vm.read.sock', 'vm.sock'])
+        await sendRequest('/run/a2a-worker/' + name, {op: 'pause'}).then(() => console.log('paused'), (error) => console.log(error.message))
+    })`
+    const member = await place.systemd.run([...as(`--groups ${gid}`), insideProgram[0], '-e', script])
+    expect(member.stdout).toMatch(/^The worker refused: members of its group may read, not steer.*\n.*EACCES.*\n$/)
+    expect(await place.property('StatusText')).not.toContain('paused')
   })
 
   test('register refuses a codebase that its sandbox hides, and prints the command that opens the sandbox', async () => {

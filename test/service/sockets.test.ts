@@ -16,7 +16,7 @@ test("A2A_STATE_DIR takes precedence over systemd's directories, and the first o
   expect(socketPath({...env, XDG_RUNTIME_DIR: '/tmp'}, '/var/lib/a', 'w')).toBe('/run/a/w.sock')
 })
 
-test("a service's socket is open to its group, and is found with another state directory and without a name", async () => {
+test("a service's second socket is open to its group, and is found with another state directory and without a name", async () => {
   using scratch = scratchFolder()
   const services = join(scratch.path, 'run')
   mkdirSync(services, {mode: 0o750})
@@ -24,7 +24,9 @@ test("a service's socket is open to its group, and is found with another state d
   await fleet.worker('svc', [repository(join(fleet.path, 'p'))])
   const socket = join(services, 'svc.sock')
   await until(() => existsSync(socket), 'the socket')
-  expect(statSync(socket).mode & 0o777).toBe(0o660)
+  const reading = join(services, 'svc.read.sock')
+  await until(() => existsSync(reading), 'the socket for the group')
+  expect([socket, reading].map((path) => statSync(path).mode & 0o777)).toEqual([0o600, 0o660])
   const found = [{name: 'svc', socket, isService: true}]
   expect(await findLocalWorkers({HOME: scratch.path}, '/nowhere', undefined, services)).toMatchObject(found)
   expect(await findLocalWorkers({HOME: scratch.path}, '/nowhere', 'svc', services)).toMatchObject(found)

@@ -4,7 +4,7 @@ import type {Environment} from '../config/file.ts'
 import {errorCode} from '../core/errors.ts'
 import type {WorkerStatus} from './messages.ts'
 import {fetchWorkerStatus} from './socket-client.ts'
-import {serviceSocketDir, socketPath} from './socket-path.ts'
+import {readingSocket, serviceSocketDir, socketPath} from './socket-path.ts'
 import {namesIn} from '../core/paths/read-if-there.ts'
 
 export type LocalWorker = WorkerStatus & {
@@ -29,16 +29,22 @@ export async function findLocalWorkers(
   const serviceSockets =
     name === undefined
       ? namesIn(services)
-          .filter((file) => file.endsWith('.sock'))
+          .filter((file) => file.endsWith('.sock') && !file.endsWith('.read.sock'))
           .map((file) => join(services, file))
       : [serviceSocket(name)]
   const workers = await Promise.all(
     [...new Set([...userSockets, ...serviceSockets])].map(async (socket) => {
-      const status = await fetchWorkerStatus(socket).catch(() => undefined)
-      return status && {...status, socket, isService: serviceSockets.includes(socket)}
+      const isService = serviceSockets.includes(socket)
+      const found = (await answerOf(socket)) ?? (isService ? await answerOf(readingSocket(socket)) : undefined)
+      return found && {...found, isService}
     }),
   )
   return workers.filter((answer) => answer !== undefined)
+}
+
+async function answerOf(socket: string): Promise<(WorkerStatus & {socket: string}) | undefined> {
+  const status = await fetchWorkerStatus(socket).catch(() => undefined)
+  return status && {...status, socket}
 }
 
 /** The running workers with this name. Without one, those whose name or id begins with it. */

@@ -19,6 +19,12 @@ export const requestSchema = v.variant('op', [
 ])
 export type ControlRequest = v.InferOutput<typeof requestSchema>
 
+/** What everybody may ask who can open the socket. All else steers the worker. */
+export const isReading = ({op}: ControlRequest): boolean => op === 'status' || op === 'events'
+
+/** The client's answer to `prove`: see `peer-proof.ts`. */
+export const proofSchema = v.object({pid: v.number()})
+
 /** The newest lines, and the number of older lines that were dropped. */
 const linesSchema = v.object({dropped: v.number(), items: v.array(v.string())})
 const noLines = {dropped: 0, items: []}
@@ -139,5 +145,6 @@ export type SyncReport = v.InferOutput<typeof syncReportSchema>
 
 export const answerSchema = v.union([
   v.object({ok: v.literal(true), value: v.optional(v.unknown())}),
-  v.object({ok: v.literal(false), error: v.string()}),
+  /** `prove`: the client must first prove which process it is. An older one shows the error. */
+  v.object({ok: v.literal(false), error: v.string(), prove: v.optional(v.string())}),
 ])

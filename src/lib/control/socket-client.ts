@@ -6,6 +6,7 @@ import {ExpectedError, errorCode} from '../core/errors.ts'
 import {workerEventSchema, type WorkerEvent} from '../events/worker-event.ts'
 import {describeIssues, parseJson} from '../protocol/parse.ts'
 import {checkShortFolder} from './short-folder.ts'
+import {openProof} from './peer-proof.ts'
 import {
   answerSchema,
   syncReportSchema,
@@ -29,13 +30,17 @@ export async function sendRequest(
   const socket = await connect(path, timeoutMs)
   if (!socket) return undefined
   socket.write(`${JSON.stringify(request)}\n`)
+  let proof: Disposable | undefined
   try {
     for await (const line of createInterface({input: socket})) {
       const answer = parseWith(answerSchema, parseJson(line))
       if (answer.ok) return {value: answer.value}
-      throw refusedError(answer.error)
+      if (answer.prove === undefined || proof) throw refusedError(answer.error)
+      proof = openProof(path, answer.prove)
+      socket.write(`${JSON.stringify({pid: process.pid})}\n`)
     }
   } finally {
+    proof?.[Symbol.dispose]()
     socket.destroy()
   }
 

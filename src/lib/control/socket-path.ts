@@ -5,13 +5,16 @@ import {isOurs, workerDirectory} from '../config/state-directory.ts'
 import {ownerOf, shortFolder} from './short-folder.ts'
 
 /** The path of a unix socket may have 107 bytes (sun_path, unix(7)). A longer path is replaced by a short one. */
-const maxPathBytes = 100
+const maxPathBytes = 100 // of which readingSocket adds five
 
 /** The folder for the sockets of services. systemd creates it for the service's user and group. */
 export const serviceSocketDir = '/run/a2a-worker'
 
-/** Mode of the socket: a service's socket is open to its group, any other socket is private to its user. */
-export const socketMode = (env: Environment) => (env['RUNTIME_DIRECTORY'] ? 0o660 : 0o600)
+/** The socket beside it by which the group of a service may read, and not steer. */
+export const readingSocket = (path: string): string => path.replace(/(?:\.read)?\.sock$/, '.read.sock')
+
+/** Whether the worker is a service, whose group may read. */
+export const isOpenToGroup = (env: Environment): boolean => Boolean(env['RUNTIME_DIRECTORY'])
 
 /** Path of the socket of a worker: in the runtime directory of the service or the user, or in the state directory. */
 export function socketPath(env: Environment, stateDir: string, name: string): string {

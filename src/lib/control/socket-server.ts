@@ -5,11 +5,22 @@ import {dirname} from 'node:path'
 import {createInterface} from 'node:readline'
 import * as v from 'valibot'
 import {cannotWriteError} from '../config/state-directory.ts'
+import {Cleanup} from '../core/cleanup.ts'
 import {ExpectedError, messageOf} from '../core/errors.ts'
 import type {WorkerEvent} from '../events/worker-event.ts'
 import {parseJson} from '../protocol/parse.ts'
 import {makeShortFolder} from './short-folder.ts'
-import {requestSchema, type ControlRequest, type SyncReport, type WorkerStatus} from './messages.ts'
+import {hasProc} from '../executor/processes/processes.ts'
+import {newNonce, peerProblem} from './peer-proof.ts'
+import {readingSocket} from './socket-path.ts'
+import {
+  isReading,
+  proofSchema,
+  requestSchema,
+  type ControlRequest,
+  type SyncReport,
+  type WorkerStatus,
+} from './messages.ts'
 
 export type ControlHandlers = {
   status: () => WorkerStatus
@@ -33,14 +44,31 @@ const maxBufferedBytes = 4 * 1024 * 1024
 /** Events within this time are written together, because agents may print a thousand lines a second. */
 const batchMs = 50
 
-/** Serves local commands on a unix socket with this file mode, until disposed. Throws ExpectedError (73). */
-export async function serveSocket(path: string, mode: number, handlers: ControlHandlers): Promise<AsyncDisposable> {
+/**
+ * Serves local commands on a unix socket, until disposed. It is private to its user. With `isOpenToGroup`, another one
+ * beside it is open to the group, for reading. Throws ExpectedError (73).
+ */
+export async function serveSocket(
+  path: string,
+  handlers: ControlHandlers,
+  {isOpenToGroup = false} = {},
+): Promise<AsyncDisposable> {
+  await using opened = new Cleanup()
+  opened.use(await listen({path, mode: 0o600, maySteer: true}, handlers))
+  if (isOpenToGroup) opened.use(await listen({path: readingSocket(path), mode: 0o660, maySteer: false}, handlers))
+  return opened.move()
+}
+
+type Place = {path: string; mode: number; maySteer: boolean}
+
+async function listen(place: Place, handlers: ControlHandlers): Promise<AsyncDisposable> {
+  const {path, mode} = place
   const sockets = new Set<Socket>()
   const server = createServer((socket) => {
     sockets.add(socket)
     socket.on('close', () => sockets.delete(socket))
     socket.on('error', () => socket.destroy())
-    void handleConnection(socket, handlers)
+    void handleConnection(socket, place, handlers)
   })
   try {
     makeShortFolder(path)
@@ -64,7 +92,7 @@ export async function serveSocket(path: string, mode: number, handlers: ControlH
   }
 }
 
-async function handleConnection(socket: Socket, handlers: ControlHandlers): Promise<void> {
+async function handleConnection(socket: Socket, place: Place, handlers: ControlHandlers): Promise<void> {
   const send = (message: unknown) => {
     if (socket.destroyed) return
     socket.write(`${JSON.stringify(message)}\n`)
@@ -87,16 +115,48 @@ async function handleConnection(socket: Socket, handlers: ControlHandlers): Prom
     if (socket.readableLength > maxRequestBytes) socket.destroy()
   })
   try {
+    const mayHandle = steeringGuard(place, send)
     for await (const line of createInterface({input: socket})) {
-      const request = v.safeParse(requestSchema, parseJson(line))
-      if (!request.success) send({ok: false, error: 'unknown request'})
-      else if (request.output.op === 'events') subscriptions.push(handlers.watch(sendBatched))
-      else send(await handleRequest(request.output, handlers))
+      const request = mayHandle(parseJson(line))
+      if (request?.op === 'events') subscriptions.push(handlers.watch(sendBatched))
+      else if (request) send(await handleRequest(request, handlers))
     }
   } catch {
     socket.destroy()
   }
 }
+
+/**
+ * Returns a function that takes each line of a client, and returns a request that may be handled now. It answers all
+ * others: a client that steers must first prove that it is no agent.
+ */
+function steeringGuard({path, maySteer}: Place, send: (answer: unknown) => void) {
+  let waiting: {request: ControlRequest; nonce: string} | undefined
+  const refuse = (error: string, more = {}): undefined => {
+    send({ok: false, error, ...more})
+    return undefined
+  }
+  const checked = (line: unknown, {request, nonce}: NonNullable<typeof waiting>) => {
+    const proof = v.safeParse(proofSchema, line)
+    const problem = proof.success ? peerProblem(path, nonce, proof.output.pid) : 'the command proves nothing'
+    return problem === undefined ? request : refuse(problem)
+  }
+  return (line: unknown): ControlRequest | undefined => {
+    const before = waiting
+    waiting = undefined
+    if (before) return checked(line, before)
+    const parsed = v.safeParse(requestSchema, line)
+    if (!parsed.success) return refuse('unknown request')
+    const request = parsed.output
+    if (isReading(request)) return request
+    if (!maySteer) return refuse(groupText)
+    if (!hasProc) return request
+    waiting = {request, nonce: newNonce()}
+    return refuse('this command is older than the worker', {prove: waiting.nonce})
+  }
+}
+
+const groupText = 'members of its group may read, not steer; run this as root (sudo)'
 
 async function handleRequest(request: Exclude<ControlRequest, {op: 'events'}>, handlers: ControlHandlers) {
   try {

@@ -11,6 +11,13 @@ export class Cleanup implements AsyncDisposable {
     return resource
   }
 
+  /** Passes the steps on, so that the disposal of this object runs none. */
+  move(): Cleanup {
+    const moved = new Cleanup()
+    moved.#steps.push(...this.#steps.splice(0))
+    return moved
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     for (const step of this.#steps.toReversed()) await step()
   }

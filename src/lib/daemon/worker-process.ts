@@ -9,7 +9,7 @@ import type {Config} from '../config/settings.ts'
 import {exposureOf, exposureText} from '../config/plain-http.ts'
 import {proxyFor} from '../config/proxy.ts'
 import {authToken} from '../config/token.ts'
-import {socketMode, socketPath} from '../control/socket-path.ts'
+import {isOpenToGroup, socketPath} from '../control/socket-path.ts'
 import {serveSocket} from '../control/socket-server.ts'
 import {Cleanup} from '../core/cleanup.ts'
 import {systemClock} from '../core/clock.ts'
@@ -163,7 +163,7 @@ async function runProcess(options: WorkerProcessOptions, ladder: StopLadder): Pr
       }
       const path = socketPath(options.env, stateDir, name)
       opening.push(
-        serveSocket(path, socketMode(options.env), socketHandlers(context)).then(
+        serveSocket(path, socketHandlers(context), {isOpenToGroup: isOpenToGroup(options.env)}).then(
           (opened) => void (socket = opened),
           // the work does not depend on it
           (error: unknown) => bus.emit({type: 'notice', level: 'warn', text: noSocketText(error)}),
