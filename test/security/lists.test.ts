@@ -62,7 +62,7 @@ const lists: [Route, number][] = [
   ['databaseSessions', 200],
 ]
 /** Lists whose entries are so small, or so few, that they are bounded by other limits. */
-const short: Route[] = ['connected', 'monitorWorkers', 'monitorAgents', 'monitorMessages']
+const short: Route[] = ['audit', 'connected', 'monitorWorkers', 'monitorAgents', 'monitorMessages']
 
 test('every list that has pages is checked', () => {
   const paged = Object.entries(operations).flatMap(([route, {get}]) => (get?.query?.includes('cursor') ? [route] : []))

@@ -126,12 +126,12 @@ test('close ends open streams and requests within a second', async () => {
 
 test('serve prints its address, and exits with code 0 on a signal', async () => {
   await using folder = await scratch()
-  const env = {A2A_STATE_DIR: folder.path, A2A_AUTH_TOKENS: 'me:a-long-enough-secret'}
+  const env = {A2A_STATE_DIR: folder.path, A2A_AUTH_TOKENS: 'me:secret-that-nobody-guesses'}
   await using serve = await runScript('serve-process.ts', ['--port', '0'], env)
   expect(serve.line).toMatch(/^http:\/\/127\.0\.0\.1:\d+$/)
   expect((await new Api(serve.line).get('health')).body.status).toBe('healthy')
   expect((await new Api(serve.line).get('workers')).status).toBe(401)
-  expect((await new Api(serve.line, 'a-long-enough-secret').get('workers')).body).toEqual([])
+  expect((await new Api(serve.line, 'secret-that-nobody-guesses').get('workers')).body).toEqual([])
   expect(await serve.end('SIGTERM')).toBe(0)
   expect(serve.stderr()).not.toMatch(/WARN|ERROR/)
 })
