@@ -13,7 +13,7 @@ import {openWorkshop} from '../support/workshop.ts'
 import {Api} from '../server/support/api.ts'
 import {scratch, startPlane, until} from '../server/support/plane.ts'
 
-const tokens = parseTokens('me:adm, ci/client:cli, box/worker:wrk, spare/worker:spare')
+const tokens = parseTokens('me:admin, ci/client:client, box/worker:worker, spare/worker:spare')
 
 const entries = async (api: Api, query: Record<string, string | number> = {}): Promise<AuditEntry[]> =>
   (await api.get('audit', {}, {query})).body.entries
@@ -32,7 +32,7 @@ const brief = ({what, who, worker_id, count}: AuditEntry) => [what, who, worker_
 
 test('the audit says which token created, cancelled, retried and ended a task, and so does the task', async () => {
   await using plane = await startPlane({tokens})
-  const [admin, ci, box] = ['adm', 'cli', 'wrk'].map((token) => new Api(plane.url, token)) as [Api, Api, Api]
+  const [admin, ci, box] = ['admin', 'client', 'worker'].map((token) => new Api(plane.url, token)) as [Api, Api, Api]
   await box.registerOwn('W')
   const codebase = await box.codebase('W', '/code')
   const {id} = await ci.create(codebase)
@@ -80,7 +80,7 @@ test('a task that nobody cancels by name, and one without tokens, has no names',
 test('the audit is read by admins only, also where most routes need no token', async () => {
   await using plane = await startPlane({tokens, auth: 'stream-only'})
   const status = async (token?: string) => (await new Api(plane.url, token).get('audit')).status
-  expect(await Promise.all([status('adm'), status('cli'), status('wrk'), status('wrong'), status()])).toEqual([
+  expect(await Promise.all([status('admin'), status('client'), status('worker'), status('wrong'), status()])).toEqual([
     ...[200, 403, 403, 403, 401],
   ])
 })
@@ -88,7 +88,7 @@ test('the audit is read by admins only, also where most routes need no token', a
 test('a flood of refusals is one entry per token, rule and minute, with a count', async () => {
   const clock = movedClock()
   await using plane = await startPlane({tokens, clock})
-  const [admin, ci] = [new Api(plane.url, 'adm'), new Api(plane.url, 'cli')]
+  const [admin, ci] = [new Api(plane.url, 'admin'), new Api(plane.url, 'client')]
   await Promise.all(
     Array.from({length: 50}, (_, i) =>
       Promise.all([
@@ -120,7 +120,7 @@ test('a flood of refusals is one entry per token, rule and minute, with a count'
 
 test("a report on a task of another worker is refused with 409, and that is in the audit with both worker and token's name", async () => {
   await using plane = await startPlane({tokens})
-  const [admin, box, spare] = ['adm', 'wrk', 'spare'].map((token) => new Api(plane.url, token)) as [Api, Api, Api]
+  const [admin, box, spare] = ['admin', 'worker', 'spare'].map((token) => new Api(plane.url, token)) as [Api, Api, Api]
   await box.registerOwn('W')
   await spare.registerOwn('S')
   const {id} = await admin.create(await box.codebase('W', '/code'))

@@ -67,7 +67,7 @@ export function createApp(parts: Parts, enter: ReturnType<typeof createGate>): H
 
   app.onError((error, c) => {
     if (error instanceof HttpError) {
-      if ([401, 403].includes(error.status)) recordRefusal(c, parts, error)
+      if ([401, 403].includes(error.status) || error.kind === 'wrong-token') recordRefusal(c, parts, error)
       if (error.kind) refusals.count(error.kind, c.get('client').name)
       return c.json(error.body, error.status, error.headers)
     }

@@ -46,7 +46,8 @@ function checkAudited(c: Context<AppEnv>, parts: Parts, right: Right): void {
  * Records a refused request in the audit. Without a known token, all refusals of one kind count together: whoever has none
  * cannot fill the audit.
  */
-export function recordRefusal(c: Context<AppEnv>, {audit}: Parts, {status, message}: HttpError): void {
+export function recordRefusal(c: Context<AppEnv>, {audit}: Parts, {status: answered, message, kind}: HttpError): void {
+  const status = kind === 'wrong-token' ? 403 : answered // after many wrong tokens it is 429
   const identity = c.get('identity')
   const {method} = c.req
   const rule = identity ? `${status} ${method} ${routePath(c, -1)}` : String(status)
