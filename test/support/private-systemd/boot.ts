@@ -1,7 +1,8 @@
 import {spawn, spawnSync} from 'node:child_process'
 import {once} from 'node:events'
-import {existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync} from 'node:fs'
+import {existsSync, mkdirSync, readdirSync, rmdirSync} from 'node:fs'
 import {join} from 'node:path'
+import {readIfThere} from '../../../src/lib/core/paths/read-if-there.ts'
 import {root, type Finished} from '../cli.ts'
 import {scratchFolder, until} from '../scratch.ts'
 
@@ -55,11 +56,10 @@ export async function bootSystemd(): Promise<PrivateSystemd> {
   }
 }
 
-/** The only child of a process, once it is systemd. */
+/** The only child of a process, once it is systemd. Before, children of the script come and go. */
 function childOf(pid: number): number | undefined {
-  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim()
-  const isSystemd = children !== '' && readFileSync(`/proc/${children}/comm`, 'utf8').trim() === 'systemd'
-  return isSystemd ? Number(children) : undefined
+  const child = readIfThere(`/proc/${pid}/task/${pid}/children`)?.trim()
+  return child && readIfThere(`/proc/${child}/comm`)?.trim() === 'systemd' ? Number(child) : undefined
 }
 
 async function runInside(pid: number, command: readonly string[], env: Record<string, string>): Promise<Finished> {
