@@ -2,7 +2,8 @@ import {readFileSync} from 'node:fs'
 import {join} from 'node:path'
 import {expect, test} from 'vitest'
 import {startFleet} from '../support/fleet.ts'
-import {repository} from '../support/scratch.ts'
+import {repository, until} from '../support/scratch.ts'
+import {assertRunning, openWorkshop} from '../support/workshop.ts'
 import {stubBinary} from '../support/stub-executor.ts'
 import {answering, printing, stepStart} from '../support/agent-lines.ts'
 
@@ -35,3 +36,16 @@ test.skipIf(process.platform !== 'linux')(
     expect(readFileSync(join(tree, 'key'), 'utf8')).toBe('key-for-agents\n') // that one is meant for agents
   },
 )
+
+test.skipIf(process.platform !== 'linux')('serve shows neither its tokens nor the password of its Redis', async () => {
+  await using shop = openWorkshop({
+    A2A_AUTH_TOKENS: 'me:token-of-a-person',
+    A2A_REDIS_URL: 'redis://me:password-of-redis@127.0.0.1:1',
+  })
+  const plane = shop.start(['serve', '--port', '0'])
+  const url = await until(() => plane.stdout().trim() || assertRunning(plane), 'the control plane')
+  const environ = readFileSync(`/proc/${plane.process.pid}/environ`, 'utf8')
+  for (const secret of ['token-of-a-person', 'password-of-redis']) expect(environ).not.toContain(secret)
+  const headers = {authorization: 'Bearer token-of-a-person'}
+  expect((await fetch(`${url}/v1/opencode/tasks`, {headers})).status).toBe(200)
+})

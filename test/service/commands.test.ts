@@ -84,3 +84,27 @@ test('with --root the whole program is written below that folder, and it runs', 
     'a2a-agent-worker is up to date. Nothing was changed.\n',
   )
 })
+
+test('a user for agents needs a service of the machine, and shows in the dry run', async () => {
+  using work = workplace()
+  const words = [...withServer, '--agent-user', 'a2a-agent', '--dry-run']
+  const refused = await work.run([...words, '--user'])
+  expect(refused.code).toBe(78)
+  expect(refused.stderr).toContain('agent_user needs a service of the machine.\n  → Install it as root')
+  const shown = await work.run([...words, '--root', join(work.path, 'root')])
+  expect(shown.code).toBe(0)
+  for (const line of [
+    'would write /etc/sysusers.d/a2a-worker-agents.conf',
+    'u a2a-agent - "agents of a2a-worker" /var/lib/a2a-agents/home /usr/sbin/nologin',
+    'm a2a-worker a2a-agent',
+    'AmbientCapabilities=CAP_SETUID CAP_SETGID CAP_SETPCAP',
+    '"agent_user": "a2a-agent"',
+  ])
+    expect(shown.stdout).toContain(line)
+})
+
+test.skipIf(!isRoot)('a home that this user may not look into is named, exit 77', async () => {
+  using work = workplace()
+  const {code, stderr} = await work.run([...withServer, '--user', '--dry-run'], by)
+  expect({code, stderr}).toEqual({code: 77, stderr: expect.stringContaining('cannot be read: EACCES')})
+})

@@ -41,8 +41,13 @@ export class Machine {
     return this.#root === '' ? path : join(this.#root, path)
   }
 
+  /** Throws ExpectedError (77) if this user may not look there. */
   exists(path: string): boolean {
-    return lstatSync(this.realPath(path), {throwIfNoEntry: false}) !== undefined
+    try {
+      return lstatSync(this.realPath(path), {throwIfNoEntry: false}) !== undefined
+    } catch (error) {
+      throw cannotRead(path, error)
+    }
   }
 
   /** The text of a file; undefined if it does not exist. Throws ExpectedError (77) if this user may not read it. */
@@ -51,12 +56,7 @@ export class Machine {
       return readFileSync(this.realPath(path), 'utf8')
     } catch (error) {
       if (['ENOENT', 'ENOTDIR'].includes(errorCode(error) ?? '')) return undefined
-      throw new ExpectedError(`${path} cannot be read: ${messageOf(error)}.`, {
-        code: 'CANNOT_READ',
-        exit: 'refused',
-        suggestions: ['Run this as root (sudo).'],
-        cause: error,
-      })
+      throw cannotRead(path, error)
     }
   }
 
@@ -103,3 +103,11 @@ export class Machine {
     })
   }
 }
+
+const cannotRead = (path: string, error: unknown) =>
+  new ExpectedError(`${path} cannot be read: ${messageOf(error)}.`, {
+    code: 'CANNOT_READ',
+    exit: 'refused',
+    suggestions: ['Run this as root (sudo).'],
+    cause: error,
+  })
