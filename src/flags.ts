@@ -50,6 +50,18 @@ export function flagsBySetting(
   return Object.fromEntries(keys.map((key) => [key, flags[settingDefinition(key).flag ?? key]]))
 }
 
+/** Flags that `run` and `tasks create` share: what the agent is told, and how. */
+export const promptFlags = {
+  file: Flags.string({char: 'f', summary: 'Read the prompt from a file', helpValue: 'FILE'}),
+  title: Flags.string({char: 't', summary: 'Title (default: the first line of the prompt)'}),
+  agent: Flags.string({char: 'a', summary: 'OpenCode agent', default: 'build'}),
+  model: Flags.string({char: 'm', summary: 'Model, provider/name'}),
+  sign: Flags.boolean({
+    summary: 'Sign the task, for workers that verify tasks (default: if there is a signing_key)',
+    allowNo: true,
+  }),
+}
+
 /** Flags that `install-service` and `uninstall-service` share. */
 export const serviceFlags = {
   user: Flags.boolean({summary: "A service of this user in the user's systemd; needs no root"}),

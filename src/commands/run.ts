@@ -1,6 +1,6 @@
 import {Args, Flags} from '@oclif/core'
 import {BaseCommand} from '../base-command.ts'
-import {settingFlags} from '../flags.ts'
+import {promptFlags, settingFlags} from '../flags.ts'
 import type {ControlPlaneClient} from '../lib/client/control-plane.ts'
 import type {Task} from '../lib/protocol/schemas.ts'
 
@@ -16,14 +16,7 @@ export default class Run extends BaseCommand {
   static override args = {prompt: Args.string({description: 'What the agent is to do; - reads it from stdin'})}
   static override flags = {
     ...settingFlags('opencode_bin', 'log_level', 'signing_key'),
-    file: Flags.string({char: 'f', summary: 'Read the prompt from a file', helpValue: 'FILE'}),
-    title: Flags.string({char: 't', summary: 'Title (default: the first line of the prompt)'}),
-    agent: Flags.string({char: 'a', summary: 'OpenCode agent', default: 'build'}),
-    model: Flags.string({char: 'm', summary: 'Model, provider/name'}),
-    sign: Flags.boolean({
-      summary: 'Sign the task, for workers that verify tasks (default: if there is a signing_key)',
-      allowNo: true,
-    }),
+    ...promptFlags,
     follow: Flags.boolean({
       summary: 'Show what the agent does (default: if stdout is a terminal)',
       allowNo: true,

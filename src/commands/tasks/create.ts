@@ -1,6 +1,6 @@
 import {Args, Flags} from '@oclif/core'
 import {BaseCommand} from '../../base-command.ts'
-import {settingFlags} from '../../flags.ts'
+import {promptFlags, settingFlags} from '../../flags.ts'
 import type {ControlPlaneClient} from '../../lib/client/control-plane.ts'
 import {ExpectedError, exitCodes, usageError} from '../../lib/core/errors.ts'
 import type {Task} from '../../lib/protocol/schemas.ts'
@@ -16,14 +16,11 @@ export default class TasksCreate extends BaseCommand {
   ]
   static override args = {prompt: Args.string({description: 'What the agent is to do; - reads it from stdin'})}
   static override flags = {
-    file: Flags.string({char: 'f', summary: 'Read the prompt from a file', helpValue: 'FILE'}),
+    ...promptFlags,
     codebase: Flags.string({
       char: 'b',
       summary: 'Codebase to work in: id, name or path (default: the codebase that contains the current directory)',
     }),
-    title: Flags.string({char: 't', summary: 'Title (default: the first line of the prompt)'}),
-    agent: Flags.string({char: 'a', summary: 'OpenCode agent', default: 'build'}),
-    model: Flags.string({char: 'm', summary: 'Model, provider/name'}),
     resume: Flags.string({
       summary: 'OpenCode session to continue, by id or its beginning; it must belong to the codebase and not be in use',
       helpValue: 'SESSION',
@@ -34,10 +31,6 @@ export default class TasksCreate extends BaseCommand {
       multiple: true,
       multipleNonGreedy: true,
       helpValue: 'K=V',
-    }),
-    sign: Flags.boolean({
-      summary: 'Sign the task, for workers that verify tasks (default: if there is a signing_key)',
-      allowNo: true,
     }),
     ...settingFlags('signing_key'),
     'valid-for': Flags.string({
