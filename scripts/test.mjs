@@ -14,7 +14,12 @@ const needs = {
   rg: 'ripgrep',
   'redis-server': 'redis-server',
   tmux: 'tmux',
-  ...(process.platform === 'linux' ? {'systemd-analyze': 'systemd', nsenter: 'util-linux'} : {}),
+  ...(process.platform === 'linux' ? linuxNeeds() : {}),
+}
+
+function linuxNeeds() {
+  const forSystemd = {'systemd-analyze': 'systemd', nsenter: 'util-linux', 'dbus-daemon': 'dbus'}
+  return {...forSystemd, setfacl: 'acl', pgrep: 'procps'}
 }
 
 const paths = (process.env.PATH ?? '').split(':')
