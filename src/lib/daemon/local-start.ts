@@ -13,7 +13,8 @@ import {isBelow} from '../executor/processes/processes.ts'
 type Place = {
   env: Environment
   stateDir: string
-  /** The current directory. Undefined if it was deleted. */ directory: string | undefined
+  /** The current directory. Undefined if it was deleted. */
+  directory: string | undefined
 }
 type Settings = Pick<Resolved, 'config' | 'sources'>
 
@@ -36,7 +37,7 @@ export async function planLocalStart(settings: Settings, place: Place): Promise<
   const {config} = settings
   const problem = directoryProblem(place)
   const first = config.worker_name === undefined ? await firstWorker(place) : undefined
-  const path = problem === undefined && place.directory !== undefined ? place.directory : undefined
+  const path = problem === undefined ? place.directory : undefined
   const isSecond = first !== undefined && path !== undefined && !servedBy(first.codebases, path)
   if (isSecond && !areGiven(settings)) {
     const text = `Worker ${first.name} (pid ${first.pid}) runs here already; this worker serves only ${path}.`
