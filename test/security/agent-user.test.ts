@@ -1,5 +1,5 @@
 import {spawnSync} from 'node:child_process'
-import {chmodSync, copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync} from 'node:fs'
+import {chmodSync, copyFileSync, existsSync, readFileSync, writeFileSync} from 'node:fs'
 import {join} from 'node:path'
 import {describe, expect, test} from 'vitest'
 import {ownRunGroups} from '../../src/lib/executor/processes/run-groups.ts'
@@ -94,7 +94,6 @@ describe.skipIf(skip)('agent_user', () => {
   test('a user that is missing, or root, or that this process may not become, ends the start with 78', async () => {
     await using fleet = await startFleet()
     const tree = repository(join(fleet.path, 'p'))
-    mkdirSync(join(fleet.path, 'other'))
     const start = (user: string, by: string[] = []) =>
       fleet.run(['start', '--codebase', tree], {env: {...fleet.env, A2A_AGENT_USER: user}, by})
     expect(await start('no-such-user')).toMatchObject({
@@ -107,6 +106,10 @@ describe.skipIf(skip)('agent_user', () => {
       code: 78,
       stderr: expect.stringContaining('may not start programs as that user'),
     })
-    rmSync(join(fleet.path, 'other'), {recursive: true})
+    const withoutGroups = ['unshare', '--mount', 'sh', '-c', 'mount -t tmpfs none /sys/fs/cgroup && exec "$@"', 'sh']
+    expect(await start('nobody', withoutGroups)).toMatchObject({
+      code: 78,
+      stderr: expect.stringContaining('agent_user needs a control group for each run, but this process may create no'),
+    })
   })
 })

@@ -45,7 +45,9 @@ export type LocalAgent = {
 export async function prepareAgent(options: LocalAgentOptions, bus: EventBus, stop: AbortSignal): Promise<LocalAgent> {
   const {config, stateDir} = options
   const user = usableAgentUser(config)
-  const contained = chooseContainment(user ? 'cgroup' : config.run_containment, options.env)
+  const contained = user
+    ? chooseContainment('cgroup', options.env, 'agent_user needs a control group for each run')
+    : chooseContainment(config.run_containment, options.env)
   const env = environmentOfUser(options.env, user)
   const note = (level: 'info' | 'warn', text: string) => bus.emit({type: 'notice', level, text})
   const find = async (signal?: AbortSignal) => {

@@ -10,21 +10,20 @@ export type Contained = {kind: Containment; groups: RunGroups | undefined}
 
 /**
  * Applies the setting `run_containment`. `auto` takes a control group, then for root a pid namespace. Another user gets
- * a namespace only if asked for: agents could not use sudo in it. Throws ExpectedError (78) if this machine does not
- * have what is asked for.
+ * a namespace only if asked for: agents could not use sudo in it. Throws ExpectedError (78), which begins with `why`, if
+ * this machine does not have what is asked for.
  */
 export function chooseContainment(
   wanted: 'auto' | Containment,
   env: Readonly<Record<string, string | undefined>>,
+  why = `run_containment is ${wanted}`,
 ): Contained {
   const groups = wanted === 'auto' || wanted === 'cgroup' ? (ownRunGroups() ?? userScopes(userName(), env)) : undefined
   if (groups) return {kind: 'cgroup', groups}
-  if (wanted === 'cgroup')
-    throw configError('run_containment is cgroup, but this process may create no control groups.', ...cgroupFixes)
+  if (wanted === 'cgroup') throw configError(`${why}, but this process may create no control groups.`, ...cgroupFixes)
   const isAsked = wanted === 'namespace' || (wanted === 'auto' && process.getuid?.() === 0)
   if (isAsked && mayCreateNamespaces()) return {kind: 'namespace', groups: undefined}
-  if (wanted === 'namespace')
-    throw configError('run_containment is namespace, but this process may create no pid namespaces.', 'Use auto.')
+  if (wanted === 'namespace') throw configError(`${why}, but this process may create no pid namespaces.`, 'Use auto.')
   return {kind: 'none', groups: undefined}
 }
 
