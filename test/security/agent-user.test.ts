@@ -91,6 +91,19 @@ describe.skipIf(skip)('agent_user', () => {
     expect(await place.ended(id)).toMatchObject({status: 'completed', result: 'done', attempt: 1})
   })
 
+  test('doctor and start name a codebase in which that user cannot work, with the fix', async () => {
+    await using place = await startPlace()
+    const other = repository(join(place.path, 'closed'))
+    const env = {...place.env, OPENCODE_BIN_PATH: join(place.path, 'agent'), A2A_CODEBASES: `${other},${place.tree}`}
+    const {stdout} = await place.run(['doctor'], {env})
+    expect(stdout).toContain(`the user nobody, whom agents run as, cannot write to ${other}`)
+    expect(stdout).toContain(`→ setfacl -R -m u:nobody:rwX -m d:u:nobody:rwX ${other}`)
+    expect(stdout).not.toContain(`cannot write to ${place.tree}`)
+    expect(stdout).toContain('each run has a control group')
+    const second = place.startAs(['start', '--name', 'second', '--codebase', other], {env: {...env, A2A_CODEBASES: ''}})
+    await says(second, `the user nobody, whom agents run as, cannot write to ${other}`)
+  })
+
   test('a user that is missing, or root, or that this process may not become, ends the start with 78', async () => {
     await using fleet = await startFleet()
     const tree = repository(join(fleet.path, 'p'))

@@ -4,9 +4,8 @@ import {join} from 'node:path'
 import type {Config} from '../config/settings.ts'
 import {isDiskFull} from '../core/disk-full.ts'
 import {configError} from '../core/errors.ts'
-import {askAsUser, findAgentUser, wordsOfUser, type AgentUser} from '../opencode/program/agent-user.ts'
+import {askAsUser, findAgentUser, type AgentUser} from '../opencode/program/agent-user.ts'
 import {installReporter} from '../opencode/program/reporter.ts'
-import {gitProblems} from '../repository/git-problems.ts'
 
 /**
  * Returns the path of the plugin. Without space for it, runs begin without it: it only sees more of what the agent does.
@@ -26,17 +25,6 @@ export function reporterFor(user: AgentUser | undefined, scratchDir: string): ()
       throw error
     }
   }
-}
-
-/** What keeps agents from working in a codebase: its git, and for another user the codebase itself. */
-export async function problemsOf(path: string, env: NodeJS.ProcessEnv, user: AgentUser | undefined) {
-  if (!user) return gitProblems(path, env)
-  const {name} = user
-  const may = (verb: 'read' | 'write', at: string) =>
-    askAsUser(user, ['test', verb === 'write' ? '-w' : '-r', at]) !== undefined
-  if (may('write', path)) return gitProblems(path, env, {name, uid: user.uid, words: wordsOfUser(user), may})
-  const grant = `setfacl -R -m u:${name}:rwX -m d:u:${name}:rwX ${path}`
-  return [{text: `the user ${name}, whom agents run as, cannot write to ${path}`, fixes: [grant]}]
 }
 
 /** The user of the setting `agent_user`, if this process can start agents as that user. Throws ExpectedError (78). */

@@ -6,6 +6,7 @@ import type {EventBus} from '../events/bus.ts'
 import type {Executor} from '../executor/executor.ts'
 import {chooseContainment, type Contained} from '../executor/processes/containment.ts'
 import {createRunExecutor} from '../executor/run.ts'
+import {codebaseProblems} from '../opencode/program/codebase-problems.ts'
 import {environmentOfUser, type AgentUser} from '../opencode/program/agent-user.ts'
 import {createCatalog} from '../opencode/program/catalog.ts'
 import {dataDirectory, localOpenCode} from '../opencode/program/local-opencode.ts'
@@ -15,7 +16,7 @@ import {probeOpenCode, type OpenCodeProbe} from '../opencode/program/probe.ts'
 import {allowHint, withheldVariables} from '../opencode/program/withheld.ts'
 import type {CommandOptions} from '../opencode/storage/session-commands.ts'
 import type {AgentProgram} from '../worker/health/agent-health.ts'
-import {problemsOf, reporterFor, usableAgentUser} from './agent-account.ts'
+import {reporterFor, usableAgentUser} from './agent-account.ts'
 
 export type LocalAgentOptions = {
   config: Config
@@ -65,7 +66,7 @@ export async function prepareAgent(options: LocalAgentOptions, bus: EventBus, st
   }
   describe(current)
   for (const {path} of config.codebases)
-    for (const {text, fixes} of await problemsOf(path, current.found.env(path), user))
+    for (const {text, fixes} of await codebaseProblems(path, current.found.env(path), user))
       note('warn', `${text}. Run: ${fixes[0]}`)
   const about = ({found, probe}: typeof current) => `${found.binary} ${probe.version}`
 

@@ -15,6 +15,7 @@ import {systemClock} from '../core/clock.ts'
 import {existing} from '../core/paths/current-directory.ts'
 import {usageError} from '../core/errors.ts'
 import {EventBus} from '../events/bus.ts'
+import {environmentOfUser, findAgentUser} from '../opencode/program/agent-user.ts'
 import {localOpenCode} from '../opencode/program/local-opencode.ts'
 import type {CommandOptions} from '../opencode/storage/session-commands.ts'
 import {sessionFile, SessionSync, sessionSettings} from '../sessions/session-sync.ts'
@@ -63,6 +64,7 @@ async function syncInProcess(options: SyncSessionsOptions): Promise<SyncedWorker
   const {context, env, version, controlPlane, warn} = options
   const {config, stateDir} = context
   const configured = configuredCodebases(options)
+  const agentEnv = environmentOfUser(env, findAgentUser(config.agent_user))
   await using client = await controlPlane()
   const scope = config.server_url === undefined ? localScope : undefined
   const {name, workerId, notice} = await identifyWorker({config, stateDir, env, scope})
@@ -76,7 +78,7 @@ async function syncInProcess(options: SyncSessionsOptions): Promise<SyncedWorker
   })
   const codebases = new Codebases({
     configured,
-    global: globalCodebasePath(config, env, config.server_url === undefined),
+    global: globalCodebasePath(config, agentEnv, config.server_url === undefined),
     roots: () => registrationRoots(config.registration_roots, configured),
     workerDir,
   })
@@ -100,7 +102,11 @@ async function syncInProcess(options: SyncSessionsOptions): Promise<SyncedWorker
   const token = authToken(config)
   await using sync = new SessionSync({
     ...shared,
-    ...sessionSettings(config, {env, home: env['HOME'] || homedir(), commands: sessionCommands(options)}),
+    ...sessionSettings(config, {
+      env: agentEnv,
+      home: agentEnv['HOME'] || homedir(),
+      commands: sessionCommands(options),
+    }),
     bus,
     secrets: token === undefined ? [] : [token],
     file: join(workerDir, sessionFile),

@@ -2,7 +2,9 @@ import {accessSync, constants} from 'node:fs'
 import type {ConfiguredCodebase} from '../config/settings.ts'
 import {agentEnvironment} from '../opencode/program/environment.ts'
 import {dataDirectory} from '../opencode/program/local-opencode.ts'
-import {gitProblems, identityProblem} from '../repository/git-problems.ts'
+import {codebaseProblems} from '../opencode/program/codebase-problems.ts'
+import {askAsUser, environmentOfUser, findAgentUser, type AgentUser} from '../opencode/program/agent-user.ts'
+import {identityProblem} from '../repository/git-problems.ts'
 import {serviceCodebases} from '../service/installed-services.ts'
 import {Machine} from '../service/machine/machine.ts'
 import {findGitLocks} from '../worker/locks/git-locks.ts'
@@ -20,30 +22,36 @@ export async function checkCodebases(machine: MachineContext): Promise<Finding[]
 
 async function checkCodebase(
   {name, path}: ConfiguredCodebase,
-  {config, env: base}: MachineContext,
+  {config, env: own}: MachineContext,
   serviceHome: string | undefined,
 ): Promise<Finding[]> {
   const check = `codebase ${name}`
-  const wrong = accessFinding(check, path)
+  const user = findAgentUser(config.agent_user)
+  const wrong = accessFinding(check, path, user)
   if (wrong) return [wrong]
+  const base = environmentOfUser(own, user)
   const dataDir = dataDirectory(serviceHome === undefined ? base : {HOME: serviceHome})
   const locks = lockFindings(check, {path, dataDir})
   // What the git of a service needs is checked with the service.
   if (serviceHome !== undefined) return locks.length > 0 ? locks : [ok(check, path)]
+  if (user && askAsUser(user, ['true']) === undefined)
+    return [skipped(check, `what agents may do in ${path} as ${user.name} is checked only for root`), ...locks]
   const {env_allow: allow, permissions, git_identity: gitIdentity} = config
   const env = agentEnvironment({base, cwd: path, tmpDir: path, marker: 'probe', allow, permissions, gitIdentity})
   const found = [
-    ...(await gitProblems(path, env)).map(({text, fixes}) => problem(check, text, ...fixes)),
+    ...(await codebaseProblems(path, env, user)).map(({text, fixes}) => problem(check, text, ...fixes)),
     ...(await identityProblem(path, env)).map(({text, fixes}) => warning(check, text, ...fixes)),
     ...locks,
   ]
   return found.length > 0 ? found : [ok(check, path)]
 }
 
-function accessFinding(check: string, path: string): Finding | undefined {
+/** With a user of their own, it is the rights of the agents that count. */
+function accessFinding(check: string, path: string, user: AgentUser | undefined): Finding | undefined {
   const wrong = directoryProblem(path)
   if (wrong !== undefined)
     return problem(check, `${path}: ${wrong}`, `ls -la ${path}`, 'Correct the path in the configuration.')
+  if (user) return undefined
   try {
     accessSync(path, constants.R_OK | constants.W_OK | constants.X_OK)
     return undefined

@@ -2,13 +2,15 @@ import {statSync} from 'node:fs'
 import {homedir} from 'node:os'
 import {ExpectedError} from '../core/errors.ts'
 import {formatBytes} from '../core/text/format-bytes.ts'
+import {environmentOfUser, findAgentUser} from '../opencode/program/agent-user.ts'
 import {findStorage} from '../opencode/storage/session-storage.ts'
 import {ok, skipped, warning, type Finding, type MachineContext} from './finding.ts'
 
 /** Shows where OpenCode keeps its sessions, and how large its database is: it grows with each task. */
-export async function checkStorage({config, env}: MachineContext): Promise<Finding[]> {
+export async function checkStorage({config, env: own}: MachineContext): Promise<Finding[]> {
   const check = 'sessions'
   try {
+    const env = environmentOfUser(own, findAgentUser(config.agent_user))
     const home = env['HOME'] || homedir()
     const storage = await findStorage({setting: config.opencode_storage_path, env, home})
     if (!storage) return [skipped(check, 'OpenCode has none yet')]
