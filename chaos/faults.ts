@@ -93,6 +93,9 @@ async function jumpClock(process: Worker['process'], {random, sleep}: Scene): Pr
 }
 
 /** All faults, with the part of the system that they affect. */
+/** Two that restart Redis at once would wait for the port of each other. */
+let redisRestarted: Promise<void> = Promise.resolve()
+
 export const faults: Fault[] = [
   {name: 'kill -9 of a worker', weight: 4, run: async ({worker}) => worker.process.signal('SIGKILL')},
   {
@@ -218,11 +221,12 @@ export const faults: Fault[] = [
   {
     name: 'Redis is killed and restarted',
     weight: 1,
-    run: async ({world, random, sleep}) => {
-      await world.redis.stop()
-      await sleep(random.int(200, 3000))
-      await world.redis.start()
-    },
+    run: ({world, random, sleep}) =>
+      (redisRestarted = redisRestarted.then(async () => {
+        await world.redis.stop()
+        await sleep(random.int(200, 3000))
+        await world.redis.start()
+      })),
   },
   {
     name: 'Redis is stopped for a while',
