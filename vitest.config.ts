@@ -6,9 +6,9 @@ export default defineConfig({
     disableConsoleIntercept: true,
     testTimeout: 120_000,
     hookTimeout: 60_000,
-    // Two cores: real processes of several files at once only slow each other down.
-    maxWorkers: 2,
-    // No file changes what another file imports. So all files share two processes, which load each module once.
+    // On two cores. Most tests wait most of the time, so a third file fills the gaps. More only slow each other down.
+    maxWorkers: 3,
+    // No file changes what another file imports. So all files share three processes, which load each module once.
     isolate: false,
     reporters: ['default', './test/support/count-reporter.ts'],
   },

@@ -19,7 +19,7 @@ const skip = reportSkipped(
 
 /** A worker of root whose agents run their prompt as a shell script of the user nobody. */
 async function startPlace() {
-  const fleet = await startFleet({env: {A2A_AGENT_USER: 'nobody', SOME_SECRET: 'withheld'}})
+  const fleet = await startFleet({env: {A2A_AGENT_USER: 'nobody', A2A_CANCEL_GRACE: '2'}})
   chmodSync(fleet.path, 0o755)
   const binary = join(fleet.path, 'agent')
   copyFileSync(stubBinary, binary)
