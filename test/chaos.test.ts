@@ -5,7 +5,7 @@ import {expect, test} from 'vitest'
 import {root} from './support/cli.ts'
 
 const run = promisify(execFile)
-const args = [join(root, 'chaos/chaos.ts'), '--minutes', '0.4', '--seed', '1', '--no-real']
+const args = [join(root, 'chaos/chaos.ts'), '--minutes', '0.3', '--seed', '1', '--no-real']
 
 test.skipIf(process.platform !== 'linux')(
   'a short chaos run with real processes and all kinds of faults loses no byte of output',

@@ -22,7 +22,11 @@ export function removeStaleLocks(folder: string): void {
     const meta = v.safeParse(metaSchema, parseJson(readIfThere(join(path, 'meta.json')) ?? ''))
     // A lock of another machine, on a shared home, is left alone.
     if (!meta.success || meta.output.hostname !== hostname() || isRunning(meta.output.pid)) continue
-    rmSync(path, {recursive: true, force: true})
+    try {
+      rmSync(path, {recursive: true, force: true})
+    } catch {
+      // It belongs to another user, such as that of the agents. OpenCode waits for it.
+    }
   }
 }
 
