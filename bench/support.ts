@@ -81,6 +81,8 @@ export function environment(folder: string, agent: string, more: Environment = {
     STUB_LOG: join(folder, 'agent.log'),
     A2A_ENV_ALLOW: 'STUB_LOG',
     A2A_LOG_LEVEL: 'warn',
+    // to compare runs with and without control groups
+    ...(process.env['A2A_RUN_CONTAINMENT'] ? {A2A_RUN_CONTAINMENT: process.env['A2A_RUN_CONTAINMENT']} : {}),
     A2A_GLOBAL_CODEBASE: 'none',
     ...(process.env['TRACE'] ? {TRACE: process.env['TRACE']} : {}),
     ...more,
