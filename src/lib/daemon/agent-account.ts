@@ -4,7 +4,7 @@ import {join} from 'node:path'
 import type {Config} from '../config/settings.ts'
 import {isDiskFull} from '../core/disk-full.ts'
 import {configError} from '../core/errors.ts'
-import {askAsUser, findAgentUser, type AgentUser} from '../opencode/program/agent-user.ts'
+import {findAgentUser, mayBecome, type AgentUser} from '../opencode/program/agent-user.ts'
 import {installReporter} from '../opencode/program/reporter.ts'
 
 /**
@@ -30,7 +30,7 @@ export function reporterFor(user: AgentUser | undefined, scratchDir: string): ()
 /** The user of the setting `agent_user`, if this process can start agents as that user. Throws ExpectedError (78). */
 export function usableAgentUser({agent_user: name}: Config): AgentUser | undefined {
   const user = findAgentUser(name)
-  if (!user || askAsUser(user, ['true']) !== undefined) return user
+  if (!user || mayBecome(user)) return user
   throw configError(
     `agent_user is ${user.name}, but this process may not start programs as that user`,
     `Run it as root, or as a service: sudo a2a-worker install-service --agent-user ${user.name}`,

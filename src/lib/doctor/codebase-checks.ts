@@ -3,7 +3,7 @@ import type {ConfiguredCodebase} from '../config/settings.ts'
 import {agentEnvironment} from '../opencode/program/environment.ts'
 import {dataDirectory} from '../opencode/program/local-opencode.ts'
 import {codebaseProblems} from '../opencode/program/codebase-problems.ts'
-import {askAsUser, environmentOfUser, findAgentUser, type AgentUser} from '../opencode/program/agent-user.ts'
+import {environmentOfUser, findAgentUser, mayBecome, type AgentUser} from '../opencode/program/agent-user.ts'
 import {identityProblem} from '../repository/git-problems.ts'
 import {serviceCodebases} from '../service/installed-services.ts'
 import {Machine} from '../service/machine/machine.ts'
@@ -34,7 +34,7 @@ async function checkCodebase(
   const locks = lockFindings(check, {path, dataDir})
   // What the git of a service needs is checked with the service.
   if (serviceHome !== undefined) return locks.length > 0 ? locks : [ok(check, path)]
-  if (user && askAsUser(user, ['true']) === undefined)
+  if (user && !mayBecome(user))
     return [skipped(check, `what agents may do in ${path} as ${user.name} is checked only for root`), ...locks]
   const {env_allow: allow, permissions, git_identity: gitIdentity} = config
   const env = agentEnvironment({base, cwd: path, tmpDir: path, marker: 'probe', allow, permissions, gitIdentity})

@@ -41,12 +41,16 @@ const prefixOf = (owner: string) => `a2a-${digest(owner, 8)}-`
 export const nameOf = (marker: string) => `${prefixOf(ownerOf(marker))}${digest(marker, 16)}`
 /** See `markerOwner`. */
 const ownerOf = (marker: string) => /^.*?@\d+-\d+(?=:)/.exec(marker)?.[0] ?? ''
-const digest = (text: string, length: number) => createHash('sha256').update(text).digest('hex').slice(0, length)
+/** The beginning of a hash, for names. */
+export const digest = (text: string, length: number) => createHash('sha256').update(text).digest('hex').slice(0, length)
+
+/** Whether a control group with this name belongs to a run of some worker. */
+export const isNameOfGroup = (name: string): boolean => /^a2a-[0-9a-f]{8}-[0-9a-f]{16}(?:\.scope)?$/.test(name)
 
 /** Whether this is the control group of a run of some worker, and not a folder that only looks like one. */
 export function isRunGroup(path: string): boolean {
   try {
-    return /^a2a-[0-9a-f]{8}-[0-9a-f]{16}(?:\.scope)?$/.test(basename(path)) && statfsSync(path).type === cgroup2
+    return isNameOfGroup(basename(path)) && statfsSync(path).type === cgroup2
   } catch {
     return false
   }

@@ -46,6 +46,9 @@ export function environmentOfUser(env: Environment, user: AgentUser | undefined)
   return {...Object.fromEntries(kept), HOME: user.home, USER: user.name, LOGNAME: user.name, SHELL: user.shell}
 }
 
+/** Whether this process may start programs as the user. */
+export const mayBecome = (user: AgentUser): boolean => askAsUser(user, ['true']) !== undefined
+
 /** The text of a file of the user, or of this process's user. Undefined if it is missing or not readable. */
 export const readAsUser = (user: AgentUser | undefined, path: string): string | undefined =>
   user ? askAsUser(user, ['cat', '--', path]) : readIfThere(path)
