@@ -6,7 +6,7 @@ import {isAlive, identify} from '../../src/lib/executor/processes/processes.ts'
 import {askForApproval} from '../../src/lib/worker/admission/approval.ts'
 import {answering} from '../support/agent-lines.ts'
 import {startFleet} from '../support/fleet.ts'
-import {startInProcessWorker} from '../support/in-process-worker.ts'
+import {hasBegun, startInProcessWorker} from '../support/in-process-worker.ts'
 import {repository, scratchFolder, until} from '../support/scratch.ts'
 
 async function setUp(settings: (path: string) => Record<string, unknown>) {
@@ -21,9 +21,7 @@ async function setUp(settings: (path: string) => Record<string, unknown>) {
     tree: path,
     run: async (more: Record<string, unknown> = {}) =>
       fleet.ended((await fleet.http.task(codebase, {prompt: answering('done'), ...more})).id),
-    hasBegun: (id: string) =>
-      existsSync(join(worker.stateDir, 'workers/here/runs', id)) ||
-      worker.events.some((event) => event.type === 'task.started' && event.taskId === id),
+    hasBegun: (id: string) => hasBegun(worker, id),
     async [Symbol.asyncDispose]() {
       await worker[Symbol.asyncDispose]()
       await fleet[Symbol.asyncDispose]()

@@ -11,7 +11,7 @@ import {signatureKey, type SignedTask} from '../../src/lib/signing/task-claims.t
 import {signatureRules} from '../../src/lib/signing/verify-task.ts'
 import {answering} from '../support/agent-lines.ts'
 import {startFleet} from '../support/fleet.ts'
-import {startInProcessWorker} from '../support/in-process-worker.ts'
+import {hasBegun, startInProcessWorker} from '../support/in-process-worker.ts'
 import {ReferenceServer} from '../support/reference-server.ts'
 import {repository, scratchFolder, until} from '../support/scratch.ts'
 import {stubBinary} from '../support/stub-executor.ts'
@@ -46,9 +46,7 @@ async function setUp(settings: Record<string, unknown> = {}) {
     /** Creates a task and resolves with its end. */
     run: async (created: SignedTask, codebaseId = api ?? ''): Promise<Task> =>
       fleet.ended((await fleet.http.task(codebaseId, created)).id),
-    hasBegun: (id: string) =>
-      existsSync(join(worker.stateDir, 'workers/here/runs', id)) ||
-      worker.events.some((event) => event.type === 'task.started' && event.taskId === id),
+    hasBegun: (id: string) => hasBegun(worker, id),
     async [Symbol.asyncDispose]() {
       await worker[Symbol.asyncDispose]()
       await fleet[Symbol.asyncDispose]()

@@ -1,5 +1,5 @@
 import {randomUUID} from 'node:crypto'
-import {mkdirSync} from 'node:fs'
+import {existsSync, mkdirSync} from 'node:fs'
 import {join} from 'node:path'
 import {ControlPlaneClient} from '../../src/lib/client/control-plane.ts'
 import {resolveConfig} from '../../src/lib/config/resolve.ts'
@@ -92,3 +92,8 @@ export async function startInProcessWorker(
     },
   }
 }
+
+/** Whether anything was started or written for a task. */
+export const hasBegun = ({stateDir, events}: Pick<InProcessWorker, 'stateDir' | 'events'>, id: string): boolean =>
+  existsSync(join(stateDir, 'workers/here/runs', id)) ||
+  events.some((event) => event.type === 'task.started' && event.taskId === id)
