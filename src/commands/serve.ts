@@ -61,6 +61,14 @@ export default class Serve extends BaseCommand {
       max: 36_500,
       helpValue: 'DAYS',
     }),
+    'keep-tasks-days': Flags.integer({
+      summary: 'Days after which ended tasks are removed with their output',
+      env: 'A2A_KEEP_TASKS_DAYS',
+      default: 30,
+      min: 1,
+      max: 36_500,
+      helpValue: 'DAYS',
+    }),
     'parallel-tasks': Flags.string({
       summary:
         'Tasks at once in the working tree of a codebase (its id, name or path, or * for all), of workers that have no locks: Python workers. May be repeated, in the variable separated by commas (default: 1)',
@@ -123,7 +131,7 @@ export default class Serve extends BaseCommand {
       {join},
     ] = await Promise.all([
       import('../lib/server/control-plane.ts'),
-      import('../lib/server/dispatch/parallel-tasks.ts'),
+      import('../lib/server/tasks/parallel-tasks.ts'),
       import('../lib/server/http/auth.ts'),
       import('../lib/config/state-directory.ts'),
       import('../lib/config/repair-modes.ts'),
@@ -152,7 +160,10 @@ export default class Serve extends BaseCommand {
       maxRequests: flags['max-requests'],
       maxStreams: flags['max-streams'],
       maxTaskOutput: flags['max-task-output'] * 1024 ** 2,
-      retention: {auditAgeMs: flags['audit-days'] * 24 * 60 * 60_000},
+      retention: {
+        auditAgeMs: flags['audit-days'] * dayMs,
+        taskAgeMs: flags['keep-tasks-days'] * dayMs,
+      },
       exclusive: true,
       version: this.config.version,
       ...(publicUrl === undefined ? {} : {publicUrl}),
@@ -221,6 +232,8 @@ type Greeting = {
   isOff: boolean
   isLocalOnly: boolean
 }
+
+const dayMs = 24 * 60 * 60_000
 
 const noToken =
   'No token is required. Any program on this machine can make the workers run any task. Set A2A_AUTH_TOKENS=name:token to require a token.'

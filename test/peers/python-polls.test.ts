@@ -3,7 +3,7 @@ import {Api} from '../server/support/api.ts'
 import {openStream} from '../server/support/events.ts'
 import {startPlane, until} from '../server/support/plane.ts'
 import {PythonWorker} from '../server/support/python-worker.ts'
-import {parseParallelTasks} from '../../src/lib/server/dispatch/parallel-tasks.ts'
+import {parseParallelTasks} from '../../src/lib/server/tasks/parallel-tasks.ts'
 
 const ids = (tasks: {id: string}[]) => tasks.map(({id}) => id)
 

@@ -6,7 +6,9 @@ import {migrate, openDatabase} from '../../src/lib/core/sqlite.ts'
 import type {AuditEntry} from '../../src/lib/protocol/audit-schemas.ts'
 import {parseTokens} from '../../src/lib/server/http/auth.ts'
 import {migrations} from '../../src/lib/server/store/migrations.ts'
-import {sqliteAudit} from '../../src/lib/server/store/sqlite-audit.ts'
+import {auditPruner, sqliteAuditViews} from '../../src/lib/server/store/sqlite-audit.ts'
+import {changeWriter} from '../../src/lib/server/store/sqlite-changes.ts'
+import type {NewAuditEntry} from '../../src/lib/server/state/decision.ts'
 import {startFleet} from '../support/fleet.ts'
 import {ReferenceServer} from '../support/reference-server.ts'
 import {openWorkshop} from '../support/workshop.ts'
@@ -166,7 +168,7 @@ test('a tokens file that is read again is in the audit, with the names of its to
 
 const day = 24 * 60 * 60_000
 const ago = (days: number) => new Date(Date.now() - days * day).toISOString()
-const row = (at: string) => ({
+const row = (at: string): NewAuditEntry => ({
   at,
   what: 'task.created',
   who: 'me',
@@ -179,7 +181,9 @@ const row = (at: string) => ({
 async function emptyAudit() {
   const database = await openDatabase(':memory:', {exclusive: true})
   migrate(database, ':memory:', migrations)
-  return {database, audit: sqliteAudit(database)}
+  const write = changeWriter(database)
+  const append = (entry: NewAuditEntry) => write({do: 'audit', entry})
+  return {database, audit: {...sqliteAuditViews(database), append, prune: auditPruner(database)}}
 }
 
 test('entries cannot be changed, replaced or removed, except for the oldest ones once they are old', async () => {

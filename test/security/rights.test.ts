@@ -1,8 +1,7 @@
 import {Hono} from 'hono'
 import {expect, test} from 'vitest'
 import {pathTo, routes, type Route} from '../../src/lib/protocol/routes.ts'
-import type {Parts} from '../../src/lib/server/dispatch/parts.ts'
-import {guardRoutes} from '../../src/lib/server/guard.ts'
+import {guardRoutes, type GuardOptions} from '../../src/lib/server/guard.ts'
 import type {AppEnv} from '../../src/lib/server/http/app-env.ts'
 import {parseTokens} from '../../src/lib/server/http/auth.ts'
 import {operations, type Verb} from '../../src/lib/server/http/operations.ts'
@@ -158,7 +157,7 @@ test('every operation has a row of rights, and a row in the table of this test',
   expect(declared.toSorted()).toEqual(names)
   expect(Object.keys(table).toSorted()).toEqual(names)
   const app = new Hono<AppEnv>()
-  guardRoutes(app, {} as Parts)
+  guardRoutes(app, {} as GuardOptions)
   expect(() => app.get('/v1/new', (c) => c.text('open to all'))).toThrow('get /v1/new has no rights')
   expect(() => app.put('/v1/opencode/tasks/:task', (c) => c.text(''))).toThrow('has no rights')
 })

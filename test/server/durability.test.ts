@@ -1,3 +1,4 @@
+import {statSync} from 'node:fs'
 import {writeFile} from 'node:fs/promises'
 import {DatabaseSync} from 'node:sqlite'
 import {expect, test} from 'vitest'
@@ -134,4 +135,22 @@ test('serve prints its address, and exits with code 0 on a signal', async () => 
   expect((await new Api(serve.line, 'secret-that-nobody-guesses').get('workers')).body).toEqual([])
   expect(await serve.end('SIGTERM')).toBe(0)
   expect(serve.stderr()).not.toMatch(/WARN|ERROR/)
+})
+
+test('heartbeats alone write nothing to disk, and a clean stop keeps when a worker was seen last', async () => {
+  await using folder = await scratch()
+  const database = folder.file('plane.db')
+  const first = await startPlane({database})
+  const api = new Api(first.url)
+  await api.registerOwn('w')
+  const {id} = await api.create('global')
+  await api.claim(id, 'w')
+  const written = () => statSync(`${database}-wal`)
+  const before = written()
+  for (let i = 0; i < 50; i++) expect((await api.heartbeat('w', [{id, attempt: 1}])).status).toBe(200)
+  expect([written().size, written().mtimeMs]).toEqual([before.size, before.mtimeMs])
+  const seen = (await api.get('worker', {worker: 'w'})).body.last_seen
+  await first.close()
+  await using again = await startPlane({database})
+  expect((await new Api(again.url).get('worker', {worker: 'w'})).body.last_seen).toBe(seen)
 })

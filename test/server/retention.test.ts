@@ -86,3 +86,27 @@ test('many small pieces are removed in steps, and the control plane answers mean
   await until(async () => (await one.page(id)).outputs.length === 0)
   expect((await one.page(id)).total).toBe(2500)
 })
+
+test('ended tasks are removed after a while with their output; waiting and running ones, workers and tokens stay', async () => {
+  let ahead = 0
+  const clock = {...systemClock, now: () => Date.now() + ahead}
+  await using one = await startPlaneWithRetention({clock, retention: {taskAgeMs: 60_000, intervalMs: 20}})
+  const {api} = one
+  const many = await Promise.all(Array.from({length: 250}, () => api.create('global')))
+  for (const {id} of many) {
+    await api.claim(id, 'w')
+    await api.report(id, 'w', 'completed')
+  }
+  const long = await one.run(3)
+  await one.finish(long)
+  const running = await one.run(1)
+  const waiting = await api.create('global', {metadata: {required_capabilities: ['x']}})
+  ahead = 61_000
+  await until(async () => (await api.get('tasks', {}, {query: {limit: 1000}})).body.length === 2)
+  expect((await api.get('task', {task: long})).status).toBe(404)
+  expect((await api.get('taskOutput', {task: long})).status).toBe(404)
+  expect((await one.page(running)).outputs).toHaveLength(1)
+  expect((await api.task(waiting.id)).status).toBe('pending')
+  expect((await api.get('workers')).body).toHaveLength(1)
+  expect(one.plane.log).toEqual([])
+})

@@ -23,6 +23,8 @@ type Group = {promise: Promise<void>; resolve: () => void; reject: (error: unkno
  */
 export class CommitGroup {
   readonly #database: Database
+  readonly #savepoint: () => void
+  readonly #release: () => void
   readonly #hooks: CommitHooks
   #open: Group | undefined
   /** Committed, but not synced to disk. */
@@ -32,15 +34,18 @@ export class CommitGroup {
   constructor(database: Database, hooks: CommitHooks = {}) {
     this.#database = database
     this.#hooks = hooks
+    const [savepoint, release] = ['SAVEPOINT step', 'RELEASE step'].map((sql) => database.prepare(sql))
+    this.#savepoint = () => void savepoint?.run()
+    this.#release = () => void release?.run()
   }
 
   /** Runs `work` at once, atomically. Throws what `work` throws, after a rollback. */
   write<T>(work: () => T): T {
     this.#begin()
-    this.#database.exec('SAVEPOINT step')
+    this.#savepoint()
     try {
       const result = work()
-      this.#database.exec('RELEASE step')
+      this.#release()
       return result
     } catch (error) {
       if (this.#database.isTransaction) this.#database.exec('ROLLBACK TO step; RELEASE step')

@@ -93,10 +93,10 @@ export function shortenLog(database: Database): void {
 const fdatasync = promisify(fdatasyncCallback)
 
 /**
- * Migrates a database to the newest version. Each step is atomic, and `user_version` counts the steps. Throws
+ * Migrates a database to the newest version. Returns the version that it had, 0 for a new one. Each step is atomic, and `user_version` counts the steps. Throws
  * ExpectedError (78) if a newer version of this program wrote the database.
  */
-export function migrate(database: Database, file: string, migrations: readonly string[]): void {
+export function migrate(database: Database, file: string, migrations: readonly string[]): number {
   const version = Number(database.prepare('PRAGMA user_version').get()?.['user_version'] ?? 0)
   if (version > migrations.length)
     throw configError(
@@ -105,6 +105,7 @@ export function migrate(database: Database, file: string, migrations: readonly s
     )
   for (const [index, sql] of migrations.entries())
     if (index >= version) database.exec(`BEGIN IMMEDIATE; ${sql}; PRAGMA user_version = ${index + 1}; COMMIT`)
+  return version
 }
 
 /** Checks a small database for damage, including its indexes. Throws ExpectedError (78). */

@@ -9,6 +9,8 @@ export const workerFeatures = [
   'decline',
   /** Reads the task before it runs it, so a frame may omit the prompt. */
   'fetch',
+  /** Takes a task that it is assigned as its own, and confirms that. */
+  'assign',
 ] as const
 
 export const serverFeatures = [
@@ -26,6 +28,8 @@ export const serverFeatures = [
   'final-output',
   /** Sessions and messages may be synced by changes: `partial`, with the ids of `deleted` ones. */
   'sessions-delta',
+  /** Assigns tasks to workers that take assignments: the frame is the lease. A claim with `attempt` confirms it. */
+  'assign',
 ] as const
 
 export type ServerFeature = (typeof serverFeatures)[number]

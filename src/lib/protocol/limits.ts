@@ -39,6 +39,8 @@ export const limits = {
   statusBody: 64 * MiB,
   outputBody: 16 * MiB,
   syncBody: 16 * MiB,
+  /** Bodies of all requests at once, at a control plane. */
+  bodies: 256 * MiB,
   /** The newest sessions per codebase, and messages per session, are stored. */
   sessions: 5000,
   messages: 2000,
@@ -58,6 +60,10 @@ export const limits = {
   lease: 60_000,
   /** A worker answers in this time when another process announces itself with its id. Shorter than a heartbeat. */
   instanceCheck: 5000,
+  /** An assignment that its worker does not confirm in this time lapses. */
+  confirm: 10_000,
+  /** Tasks that may wait at a control plane. Each takes memory. */
+  pendingTasks: 100_000,
   /** An offer that is not claimed in this time goes to another worker. */
   offer: 10_000,
   /** A worker without leases (the Python one) is lost after this long without a request. */

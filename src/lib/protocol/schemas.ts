@@ -69,6 +69,8 @@ export const taskSchema = v.object({
   retried_by: nullable,
   /** Why a pending task waits, or why its agent waits for a provider, for people. Ours; absent if unknown. */
   waiting: v.optional(v.nullable(v.string()), null),
+  /** In the frame of an assignment: when it lapses if it is not confirmed, in ms from the frame. Ours. */
+  confirm_ms: v.optional(count),
   /** What the agent of a running task does now. Ours; only in the answer to a request for one task. */
   agent_state: v.optional(knownState),
 })
@@ -253,7 +255,8 @@ export const rawOutputQuerySchema = v.object({
   length: numeric,
 })
 
-export const claimSchema = v.object({task_id: id})
+/** `attempt`: confirms that the worker has received this assignment. Ours. */
+export const claimSchema = v.object({task_id: id, attempt: v.optional(v.nullable(count), null)})
 export const releaseSchema = v.object({
   task_id: id,
   status: v.optional(v.string(), 'completed'),
@@ -266,6 +269,8 @@ export const declineSchema = v.object({
   reason: v.optional(v.string(), ''),
   /** When the worker wants to be offered the task again, in ms from now. */
   retry_ms: v.optional(v.nullable(count), null),
+  /** The attempt of the assignment that it declines. */
+  attempt: v.optional(v.nullable(count), null),
 })
 
 /** `force`: also a running task, if its worker is lost. Ours. */

@@ -7,17 +7,19 @@ import {guardRoutes, recordRefusal} from './guard.ts'
 import {codebaseRoutes} from './registry/codebase-routes.ts'
 import {databaseRoutes} from './sessions/database-routes.ts'
 import type {AppEnv} from './http/app-env.ts'
+import {BodyBudget} from './http/body-budget.ts'
 import type {createGate} from './limits/gate.ts'
-import {healthRoutes} from './health-routes.ts'
+import {healthRoutes, type HealthRouteOptions} from './health-routes.ts'
 import {HttpError} from './http/http-error.ts'
-import {monitorRoutes} from './monitor/monitor-routes.ts'
+import {monitorRoutes, type MonitorRouteOptions} from './monitor/monitor-routes.ts'
 import {claimRoutes} from './tasks/claim-routes.ts'
 import {outputRoutes} from './tasks/output-routes.ts'
-import type {Parts} from './dispatch/parts.ts'
 import {sessionRoutes} from './sessions/session-routes.ts'
-import {streamRoutes} from './registry/stream-routes.ts'
+import {streamRoutes, type StreamRouteOptions} from './registry/stream-routes.ts'
 import {taskRoutes} from './tasks/task-routes.ts'
-import {workerRoutes} from './registry/worker-routes.ts'
+import {workerRoutes, type WorkerRouteOptions} from './registry/worker-routes.ts'
+import type {Refusals} from './limits/refusals.ts'
+import type {RefusalAudit} from './refusal-audit.ts'
 
 const cannotWrite = new HttpError(503, 'The database cannot be read or written now; try again')
 
@@ -35,29 +37,44 @@ const allRoutes = [
   auditRoutes,
 ]
 
+/** What the routes need, and what every request passes. */
+export type AppOptions = HealthRouteOptions &
+  MonitorRouteOptions &
+  StreamRouteOptions &
+  WorkerRouteOptions & {
+    enter: ReturnType<typeof createGate>
+    refusals: Refusals
+    refusalAudit: RefusalAudit
+    /** How many bytes of request bodies may be in memory at once. */
+    maxBodies: number
+  }
+
 /** Creates the HTTP application: guards, routes and error responses. */
-export function createApp(parts: Parts, enter: ReturnType<typeof createGate>): Hono<AppEnv> {
-  const {log, commits, refusals} = parts
+export function createApp(options: AppOptions): Hono<AppEnv> {
+  const {log, plane, refusals, refusalAudit, enter} = options
+  const bodies = new BodyBudget(options.maxBodies)
   const app = new Hono<AppEnv>({getPath: (request) => withoutTrailingSlash(getPath(request))})
 
   app.use(async (c, next) => {
     enter(c)
     const identity = c.get('identity')
-    if (identity) parts.audit.recordUse(identity)
+    if (identity) refusalAudit.recordUse(identity)
     await next()
   })
 
   // no response is sent before its changes are on disk
-  app.use(async (_, next) => {
+  app.use(async (c, next) => {
+    using body = bodies.open()
+    c.set('body', body)
     await next()
-    await commits.durable().catch((error: unknown) => {
+    await plane.durable().catch((error: unknown) => {
       log(`commit failed: ${messageOf(error)}`, 'error')
       throw cannotWrite
     })
   })
 
-  guardRoutes(app, parts)
-  for (const add of allRoutes) add(app, parts)
+  guardRoutes(app, {state: plane.state, refusalAudit})
+  for (const add of allRoutes) add(app, options)
 
   app.notFound((c) => {
     const allowed = allowedMethods(app, c.req.path)
@@ -67,7 +84,7 @@ export function createApp(parts: Parts, enter: ReturnType<typeof createGate>): H
 
   app.onError((error, c) => {
     if (error instanceof HttpError) {
-      if ([401, 403].includes(error.status) || error.kind === 'wrong-token') recordRefusal(c, parts, error)
+      if ([401, 403].includes(error.status) || error.kind === 'wrong-token') recordRefusal(c, refusalAudit, error)
       if (error.kind) refusals.count(error.kind, c.get('client').name)
       return c.json(error.body, error.status, error.headers)
     }

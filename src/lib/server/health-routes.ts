@@ -6,12 +6,26 @@ import {openPaths} from './http/rights.ts'
 import {agentCard} from './http/agent-card.ts'
 import type {AppEnv} from './http/app-env.ts'
 import {HttpError, notFound} from './http/http-error.ts'
-import type {Parts} from './dispatch/parts.ts'
+import type {Plane} from './plane/plane.ts'
+import {all} from './state/records.ts'
+import type {DiskGuard} from './store/disk-guard.ts'
+
+export type HealthRouteOptions = {
+  plane: Plane
+  disk: DiskGuard
+  /** Version of the program, if known. */
+  version: string | undefined
+  asksForTokens: boolean
+  /** Set in the control plane of a machine, which proves to clients that it knows this token. */
+  localToken: string | undefined
+  /** Where workers and clients reach the control plane. Known once it listens. */
+  publicUrl: () => string
+}
 
 /** Routes for health checks, and descriptions of the control plane. */
-export function healthRoutes(app: Hono<AppEnv>, parts: Parts): void {
-  const {store, disk, clock, version, asksForTokens, localToken} = parts
-  const timestamp = () => isoTime(clock.now())
+export function healthRoutes(app: Hono<AppEnv>, options: HealthRouteOptions): void {
+  const {plane, disk, version, asksForTokens, localToken, publicUrl} = options
+  const timestamp = () => isoTime(plane.state.now)
   app.get(routes.root, (c) => c.html(frontPage))
   app.get(routes.health, (c) => {
     const problem = disk.isFull ? 'the disk of the control plane is full: it drops output' : null
@@ -20,9 +34,10 @@ export function healthRoutes(app: Hono<AppEnv>, parts: Parts): void {
   })
   app.get(routes.livez, (c) => c.json({status: 'alive', timestamp: timestamp()}))
   // reads the store, so that a broken database fails here and not at the next task
-  app.get(routes.readyz, (c) =>
-    c.json({status: 'ready', workers: store.registry.counts().workers, timestamp: timestamp()}),
-  )
+  app.get(routes.readyz, (c) => {
+    plane.views.probe()
+    return c.json({status: 'ready', workers: plane.state.count('workers', all), timestamp: timestamp()})
+  })
   app.get(routes.localProof, (c) => {
     const nonce = c.req.query('nonce')
     if (localToken === undefined) throw notFound('This is not the control plane of a machine')
@@ -30,10 +45,7 @@ export function healthRoutes(app: Hono<AppEnv>, parts: Parts): void {
     c.header(proofHeader, localProof({token: localToken, port: c.env.incoming.socket.localPort ?? 0, nonce}))
     return c.json({success: true})
   })
-  // the address is known only once the server listens
-  app.get(routes.agentCard, (c) =>
-    c.json(agentCard({url: parts.publicUrl ?? '', version: version ?? 'unknown', asksForTokens})),
-  )
+  app.get(routes.agentCard, (c) => c.json(agentCard({url: publicUrl(), version: version ?? 'unknown', asksForTokens})))
   let document: Promise<Record<string, unknown>> | undefined
   app.get(routes.openapi, async (c) => {
     document ??= describeApi({version: version ?? 'unknown', asksForTokens})
@@ -44,10 +56,10 @@ export function healthRoutes(app: Hono<AppEnv>, parts: Parts): void {
       available: true,
       message: 'Control plane ready; OpenCode runs on the workers',
       opencode_binary: null,
-      registered_codebases: store.registry.counts().codebases,
+      registered_codebases: plane.state.count('codebases', all),
       auto_start: false,
       runtime: null,
-      tasks: store.tasks.counts(),
+      tasks: plane.views.tasks.counts(),
     }),
   )
 }

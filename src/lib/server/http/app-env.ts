@@ -1,5 +1,6 @@
 import type {HttpBindings} from '@hono/node-server'
 import type {Identity} from './auth.ts'
+import type {BodyUse} from './body-budget.ts'
 
 /** Who is counted: a token wherever it is used, or an address without a token. */
 export type Client = {
@@ -17,6 +18,8 @@ export type AppEnv = {
     /** Whose token the request carried. */
     identity: Identity | undefined
     client: Client
+    /** Counts the memory of the body. */
+    body: BodyUse
     /** The only worker whose data the request may concern. Undefined: all. Empty: none. */
     only: string | undefined
   }

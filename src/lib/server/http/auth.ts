@@ -137,7 +137,6 @@ export function createAuthGuard(tokens: readonly HashedToken[], mode: AuthMode):
 export type Bindings = {
   /** The worker that the token is bound to. */
   binding(hash: string): string | undefined
-  bind(hash: string, workerId: string): void
   /** The tokens that are bound to the worker. */
   tokensBoundTo(workerId: string): string[]
   worker(id: string): {token: string | null; machine_id: string | null; forgotten_at: string | null} | undefined
@@ -150,7 +149,7 @@ type Registering = {
   machineId?: string | null
 }
 
-/** Throws 403 if the identity may not act for this worker. Returns whether its token was bound to the worker now. */
+/** Throws 403 if the identity may not act for this worker. Returns whether its token must be bound to the worker now. */
 export function mayActAs(
   identity: Identity | undefined,
   workerId: string,
@@ -162,7 +161,6 @@ export function mayActAs(
   const bound = boundWorkerOf(identity, bindings)
   if (bound === undefined && registers) {
     mayBind(identity, workerId, bindings, machineId)
-    if (registers !== 'check') bindings.bind(identity.hash, workerId)
     return registers !== 'check'
   }
 

@@ -1,3 +1,4 @@
+import type {IncomingMessage} from 'node:http'
 import type {Context} from 'hono'
 import * as v from 'valibot'
 import {limits} from '../../protocol/limits.ts'
@@ -30,15 +31,37 @@ export async function readBytes(c: Context<AppEnv>, maxBytes: number): Promise<B
     return new HttpError(413, `The body is larger than ${maxBytes} bytes`)
   }
   if (Number(c.req.header('content-length') ?? 0) > maxBytes) throw tooLarge()
+  const use = c.get('body')
   const chunks: Buffer[] = []
   let length = 0
   // reading the socket takes half the time of a web stream over it, and needs no copy
-  for await (const chunk of c.env.incoming as AsyncIterable<Buffer>) {
+  await readChunks(c.env.incoming, (chunk) => {
     length += chunk.length
     if (length > maxBytes) throw tooLarge()
+    use.add(chunk.length)
     chunks.push(chunk)
-  }
+  })
   return chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks)
+}
+
+/** Resolves when the body has been read. Rejects if it breaks off, or with what `take` throws; the rest is not read then. */
+function readChunks(incoming: IncomingMessage, take: (chunk: Buffer) => void): Promise<void> {
+  if (incoming.readableEnded) return Promise.resolve()
+  return new Promise((resolve, reject) => {
+    const fail = (error: unknown) => {
+      incoming.off('data', onData).off('end', resolve).off('close', onClose).pause()
+      reject(error instanceof Error ? error : new Error(String(error)))
+    }
+    const onData = (chunk: Buffer) => {
+      try {
+        take(chunk)
+      } catch (error) {
+        fail(error)
+      }
+    }
+    const onClose = () => fail(Object.assign(new Error('aborted'), {code: 'ECONNRESET'}))
+    incoming.on('data', onData).once('end', resolve).once('error', fail).once('close', onClose)
+  })
 }
 
 function parse(bytes: Buffer): unknown {

@@ -1,5 +1,6 @@
 /** Refusals that come in floods, so the log counts them instead of showing each. */
-export type RefusalKind = 'wrong-token' | 'no-token' | 'no-right' | 'rate' | 'streams' | 'connections' | 'hang-up'
+export type RefusalKind =
+  'wrong-token' | 'no-token' | 'no-right' | 'rate' | 'streams' | 'connections' | 'bodies' | 'hang-up'
 
 type Details = {
   /** More fields of the body. */

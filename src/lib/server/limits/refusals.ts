@@ -5,6 +5,7 @@ const kinds: Record<RefusalKind, {text: string; /** Fewer in a minute are no new
   rate: {text: 'requests refused by --max-requests', from: 1},
   streams: {text: 'streams refused by --max-streams', from: 1},
   connections: {text: 'requests refused because too many connections are open', from: 1},
+  bodies: {text: 'requests refused because too many bytes were being received', from: 1},
   'no-token': {text: 'requests without a token', from: 10},
   'no-right': {text: 'requests that their tokens do not allow', from: 10},
   'hang-up': {text: 'clients that hung up while they sent a request', from: 10},

@@ -9,22 +9,28 @@ import {toCsv, toJson} from './monitor-export.ts'
 import {followMonitor} from './monitor-stream.ts'
 import {agentsOf, countMessages, listMessages, searchMessages, statsOf} from './monitor-view.ts'
 import {asIs, nextCursorHeader, pageOf} from '../http/paging.ts'
-import type {Parts} from '../dispatch/parts.ts'
+import type {Plane} from '../plane/plane.ts'
+import type {Following} from '../streams/change-notices.ts'
+import type {MonitorLog} from '../streams/monitor-log.ts'
+
+export type MonitorRouteOptions = {plane: Plane; monitor: MonitorLog; following: Following}
 
 /** Routes of the monitoring log and its statistics. They must never delay dispatch. */
-export function monitorRoutes(app: Hono<AppEnv>, parts: Parts): void {
-  const {monitor, store} = parts
-  app.get(routes.monitorStats, (c) => c.json(statsOf(parts)))
-  app.get(routes.monitorAgents, (c) => c.json(pageOf(c, agentsOf(parts, c.get('only')), ({id}) => [id], asIs)))
-  messages(app, parts)
-  exporting(app, parts)
+export function monitorRoutes(app: Hono<AppEnv>, options: MonitorRouteOptions): void {
+  const {monitor, plane, following} = options
+  const monitored = {monitor, state: plane.state}
+  app.get(routes.monitorStats, (c) => c.json(statsOf(monitored)))
+  app.get(routes.monitorAgents, (c) => c.json(pageOf(c, agentsOf(monitored, c.get('only')), ({id}) => [id], asIs)))
+  messages(app, options)
+  exporting(app, options)
 
   app.get(routes.monitorStream, (c) => {
     const last = Number(c.req.header('last-event-id') ?? c.req.query('since') ?? Number.NaN)
-    return openEventStream(c, parts.openStreams, (stream) => {
-      parts.hub.track(stream)
-      followMonitor(parts, stream, Number.isSafeInteger(last) ? last : undefined).catch((error: unknown) => {
-        parts.log(`the monitoring stream failed: ${String(error)}`)
+    return openEventStream(c, following.openStreams, (stream) => {
+      following.hub.track(stream)
+      const after = Number.isSafeInteger(last) ? last : undefined
+      followMonitor({...monitored, keepAliveMs: following.keepAliveMs}, stream, after).catch((error: unknown) => {
+        following.log(`the monitoring stream failed: ${String(error)}`)
         stream.close()
       })
     })
@@ -33,7 +39,7 @@ export function monitorRoutes(app: Hono<AppEnv>, parts: Parts): void {
   // a running agent reads only its prompt, so the answer says that the message was not delivered
   app.post(routes.monitorIntervene, async (c) => {
     const {agent_id: agentId, message: text, timestamp} = await readBody(c, interveneSchema)
-    if (!store.registry.worker(agentId)) throw notFound('Agent not found')
+    if (!plane.state.get('worker', agentId)) throw notFound('Agent not found')
     monitor.record({type: 'intervention', agentId, text})
     const message =
       'Not delivered: a running agent takes no messages. Cancel its task, or resume its session with a prompt'
@@ -45,27 +51,27 @@ export function monitorRoutes(app: Hono<AppEnv>, parts: Parts): void {
   })
 }
 
-function messages(app: Hono<AppEnv>, parts: Parts): void {
+function messages(app: Hono<AppEnv>, {monitor}: MonitorRouteOptions): void {
   app.get(routes.monitorMessages, (c) => {
-    const {messages, next} = listMessages(parts, c.req.query())
+    const {messages, next} = listMessages({monitor}, c.req.query())
     if (next !== undefined) c.header(nextCursorHeader, next)
     return c.json(messages)
   })
 
   app.get(routes.monitorMessageCount, (c) => {
     const type = c.req.query('type') || undefined
-    return c.json({total: countMessages(parts, type), type_filter: type ?? null})
+    return c.json({total: countMessages({monitor}, type), type_filter: type ?? null})
   })
 
   app.get(routes.monitorSearch, async (c) => {
     const {q: query, ...rest} = readQuery(c, searchQuerySchema)
-    const results = await searchMessages(parts, query, rest)
+    const results = await searchMessages({monitor}, query, rest)
     return c.json({query, results, count: results.length})
   })
 }
 
 /** Exports need a token even where reading does not: see `createAuthGuard`. */
-function exporting(app: Hono<AppEnv>, {monitor}: Parts): void {
+function exporting(app: Hono<AppEnv>, {monitor}: MonitorRouteOptions): void {
   const all = () => monitor.entries().map(({message}) => message)
   const send = (c: Context<AppEnv>, type: string, pieces: Iterable<string>) => {
     const name = `messages.${type.includes('csv') ? 'csv' : 'json'}`

@@ -1,9 +1,11 @@
 import {isoTime} from '../../core/clock.ts'
 import type {EventStream} from '../streams/event-stream.ts'
 import {changeNotices, startKeepAlive} from '../streams/change-notices.ts'
-import type {Parts} from '../dispatch/parts.ts'
-import type {Entry} from '../streams/monitor-log.ts'
+import type {Entry, MonitorLog} from '../streams/monitor-log.ts'
+import type {State} from '../state/state.ts'
 import {agentsOf} from './monitor-view.ts'
+
+type Monitored = {monitor: MonitorLog; state: State}
 
 /** Messages sent without a turn of the event loop in between. */
 const batch = 200
@@ -12,14 +14,18 @@ const batch = 200
  * Streams the log after a given message: unnamed events, as the existing server sends them, and `agent_status` with all
  * workers when one has connected or disconnected. A slow reader misses what the log has dropped meanwhile.
  */
-export async function followMonitor(parts: Parts, stream: EventStream, after: number | undefined): Promise<void> {
-  const {monitor, clock} = parts
+export async function followMonitor(
+  options: Monitored & {keepAliveMs: number},
+  stream: EventStream,
+  after: number | undefined,
+): Promise<void> {
+  const {monitor, state, keepAliveMs} = options
   const changes = changeNotices(stream, (notice) => monitor.follow(notice))
-  const keepAlive = startKeepAlive(stream, parts.timings.keepAliveMs)
+  const keepAlive = startKeepAlive(stream, keepAliveMs)
   const send = (data: object, id?: string) => stream.send({event: 'message', data: JSON.stringify(data), id})
   try {
-    send({type: 'connected', timestamp: isoTime(clock.now())})
-    sendAgents(parts, stream)
+    send({type: 'connected', timestamp: isoTime(state.now)})
+    sendAgents(options, stream)
     let at = Math.min(after ?? monitor.last, monitor.last) // the clock may have been set back meanwhile
     while (!stream.closed.aborted) {
       await stream.drained()
@@ -30,7 +36,7 @@ export async function followMonitor(parts: Parts, stream: EventStream, after: nu
         send(message, message.id)
       }
 
-      if (entries.some(isAboutWorkers)) sendAgents(parts, stream)
+      if (entries.some(isAboutWorkers)) sendAgents(options, stream)
       if (entries.length === 0) await changes.next()
     }
   } finally {
@@ -44,7 +50,7 @@ const isAboutWorkers = ({message}: Entry) => message.type === 'system' && !('tas
 /** How many workers one event shows, those that were seen last. A list of all could be too long for the stream. */
 const maxAgents = 1000
 
-function sendAgents(parts: Parts, stream: EventStream): void {
-  const newest = agentsOf(parts).toSorted((a, b) => ((a.last_seen ?? '') < (b.last_seen ?? '') ? 1 : -1))
+function sendAgents(monitored: Monitored, stream: EventStream): void {
+  const newest = agentsOf(monitored).toSorted((a, b) => ((a.last_seen ?? '') < (b.last_seen ?? '') ? 1 : -1))
   stream.send({event: 'agent_status', data: JSON.stringify({agents: newest.slice(0, maxAgents)})})
 }

@@ -1,31 +1,25 @@
 import {globalCodebase} from '../../protocol/routes.ts'
 import type {Codebase} from '../../protocol/schemas.ts'
-import {notFound} from '../http/http-error.ts'
-import type {Parts} from '../dispatch/parts.ts'
+import {lastSeenOf} from '../rules/dispatch/contact.ts'
+import {requireCodebase} from '../rules/dispatch/required.ts'
+import {connectionsFor} from '../rules/dispatch/roster.ts'
+import {all, type StoredWorker} from '../state/records.ts'
+import type {State} from '../state/state.ts'
 import {isActive, wireCodebase} from './registry-view.ts'
-import type {StoredCodebase, StoredWorker} from '../store/store.ts'
-
-/** The codebase with this id. Throws 404 if there is none. */
-export function requireCodebase({store}: Parts, id: string): StoredCodebase {
-  const codebase = store.registry.codebase(id)
-  if (!codebase) throw notFound('Codebase not found')
-  return codebase
-}
 
 /** A codebase as the wire shows it. `global` exists as soon as there is a worker. */
-export function shownCodebase(parts: Parts, id: string): Codebase {
-  const isGlobal = id === globalCodebase && parts.store.registry.hasWorkers()
-  return isGlobal ? globalCodebaseView(parts) : wireCodebase(parts, requireCodebase(parts, id))
+export function shownCodebase(state: State, id: string): Codebase {
+  const isGlobal = id === globalCodebase && state.count('workers', all) > 0
+  return isGlobal ? globalCodebaseView(state) : wireCodebase(state, requireCodebase(state, id))
 }
 
-function globalCodebaseView({store, roster}: Parts): Codebase {
-  const [running] = store.tasks.list({status: 'running', codebase_id: globalCodebase})
+function globalCodebaseView(state: State): Codebase {
   return {
     id: globalCodebase,
     name: globalCodebase,
     path: '',
     description: 'Tasks that are tied to no codebase',
-    status: running ? 'running' : 'idle',
+    status: state.count('leasesIn', globalCodebase) > 0 ? 'running' : 'idle',
     worker_id: null,
     registered_at: null,
     agent_config: {},
@@ -34,7 +28,7 @@ function globalCodebaseView({store, roster}: Parts): Codebase {
     session_id: null,
     watch_mode: false,
     watch_interval: 5,
-    served: roster.streamsFor(globalCodebase).length > 0,
+    served: connectionsFor(state, globalCodebase).length > 0,
     hostname: null,
   }
 }
@@ -45,27 +39,30 @@ function globalCodebaseView({store, roster}: Parts): Codebase {
  * `only` restricts the list to one worker.
  */
 export function listCodebases(
-  parts: Parts,
+  state: State,
   {includeDuplicates, only}: {includeDuplicates: boolean; only?: string | undefined},
 ): Codebase[] {
-  const {registry} = parts.store
-  const workers = new Map(registry.workers({all: true, withModels: false}).map((worker) => [worker.worker_id, worker]))
-  const codebases = only === undefined ? registry.codebases() : registry.codebasesOf(only)
+  const found = only === undefined ? state.find('codebases', all) : state.find('codebasesOf', only)
+  const codebases = [...found].toSorted((a, b) => compare(a.registered_at, b.registered_at) || compare(a.id, b.id))
   const entries = codebases.map((codebase): Entry => {
-    const owner = workers.get(codebase.worker_id)
-    return {shown: wireCodebase(parts, codebase, owner), owner}
+    const owner = state.get('worker', codebase.worker_id)
+    const known = owner?.forgotten_at === null ? owner : undefined
+    return {shown: wireCodebase(state, codebase, known), owner: known}
   })
   if (includeDuplicates) return entries.map(({shown}) => shown)
 
   const groups = Map.groupBy(entries, ({shown: {id, hostname, path}}) => (hostname ? `${hostname}\n${path}` : id))
-  return [...groups.values()].flatMap((group) => merge(parts, group))
+  return [...groups.values()].flatMap((group) => merge(state, group))
 }
 
-type Entry = {shown: Codebase; owner: StoredWorker | undefined}
+const compare = (a: string, b: string) => (a < b ? -1 : a > b ? 1 : 0)
 
-function merge(parts: Parts, group: Entry[]): Codebase[] {
-  const live = group.filter(({shown, owner}) => shown.served || (owner && isActive(parts, owner)))
-  const latest = group.toSorted((a, b) => ((a.owner?.last_seen ?? '') < (b.owner?.last_seen ?? '') ? 1 : -1))
+type Entry = {shown: Codebase; owner: Readonly<StoredWorker> | undefined}
+
+function merge(state: State, group: Entry[]): Codebase[] {
+  const live = group.filter(({shown, owner}) => shown.served || (owner && isActive(state, owner)))
+  const seenAt = ({owner}: Entry) => (owner ? lastSeenOf(state, owner) : '')
+  const latest = group.toSorted((a, b) => (seenAt(a) < seenAt(b) ? 1 : -1))
   const [first, ...others] = live.length > 0 ? live : latest.slice(0, 1)
   if (!first) return []
   const shown = new Set([first, ...others])

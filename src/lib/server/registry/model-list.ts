@@ -1,14 +1,16 @@
 import * as v from 'valibot'
 import type {Model} from '../../protocol/model-schemas.ts'
 import {modelSchema} from '../../protocol/model-schemas.ts'
-import type {StoredWorker} from '../store/store.ts'
+import type {StoredWorker} from '../state/records.ts'
+
+type Announcing = Pick<StoredWorker, 'worker_id' | 'name'> & {models: readonly unknown[]}
 
 /**
  * The models of all workers, each once. `provider` names the worker too. `default` is a model that some worker's agent
  * uses for tasks without a model. `reason` says why there are none; `noteOf` is what a worker says about that.
  */
 export function listModels(
-  workers: readonly StoredWorker[],
+  workers: readonly Announcing[],
   noteOf: (workerId: string) => string | undefined,
 ): {models: Model[]; default: string | null; reason: string | null} {
   const models = new Map<string, Model>()
@@ -27,7 +29,7 @@ export function listModels(
   return {models: all, default: all.find((model) => model.default)?.id ?? null, reason}
 }
 
-function reasonForNone(workers: readonly StoredWorker[], noteOf: (workerId: string) => string | undefined): string {
+function reasonForNone(workers: readonly Announcing[], noteOf: (workerId: string) => string | undefined): string {
   if (workers.length === 0) return 'no worker is registered'
   return workers
     .slice(0, 5)

@@ -7,24 +7,39 @@ import {readBody} from '../http/body.ts'
 import type {AppEnv} from '../http/app-env.ts'
 import {openEventStream} from '../streams/event-stream.ts'
 import {notFound} from '../http/http-error.ts'
-import {isPythonWorker} from '../http/peer.ts'
+import {isPythonWorker, tokenNameOf} from '../http/peer.ts'
 import {workerIdOf} from '../http/worker-id.ts'
-import type {TaskStream} from '../streams/hub.ts'
-import {actAs} from './binding.ts'
-import {recordContact} from '../tasks/heartbeats.ts'
 import {pageOf} from '../http/paging.ts'
-import {ownsCodebase} from '../dispatch/boundary.ts'
-import type {Parts} from '../dispatch/parts.ts'
-import {sendCancel} from '../tasks/transitions.ts'
+import type {OpenStreams} from '../limits/open-streams.ts'
+import type {Plane} from '../plane/plane.ts'
+import {admitWorker, bindingsIn} from '../rules/registry/binding.ts'
+import {ownsCodebase} from '../rules/dispatch/boundary.ts'
+import {connect, disconnect, nameCodebases} from '../rules/registry/connections.ts'
+import {profileOf} from '../rules/dispatch/roster.ts'
+import type {Log} from '../streams/activity-lines.ts'
+import type {Hub, TaskStream} from '../streams/hub.ts'
+import type {Instances} from '../streams/instances.ts'
+import type {MonitorLog} from '../streams/monitor-log.ts'
+
+export type StreamRouteOptions = {
+  plane: Plane
+  hub: Hub
+  instances: Instances
+  openStreams: OpenStreams
+  monitor: MonitorLog
+  log: Log
+  /** Every request needs a token. The existing worker sends one with its stream only. */
+  needsTokens: boolean
+}
 
 /** Routes of task streams: a worker opens one, and clients see which are open. */
-export function streamRoutes(app: Hono<AppEnv>, parts: Parts): void {
-  const warn = warnOfMissingTokens(parts)
+export function streamRoutes(app: Hono<AppEnv>, options: StreamRouteOptions): void {
+  const warn = warnOfMissingTokens(options)
   app.get(routes.taskStream, (c) => {
     warn(c)
-    return openTaskStream(c, parts)
+    return openTaskStream(c, options)
   })
-  connections(app, parts)
+  connections(app, options)
 }
 
 /** How many workers are remembered as warned of. */
@@ -34,12 +49,12 @@ const maxWarned = 1000
  * Tells the operator why a Python worker stays without tasks. It sends its token with the stream only: where each request
  * needs one, its stream opens and all else that it sends is refused, which it ignores.
  */
-function warnOfMissingTokens({needsTokens, store, log}: Parts): (c: Context<AppEnv>) => void {
+function warnOfMissingTokens({needsTokens, plane, log}: StreamRouteOptions): (c: Context<AppEnv>) => void {
   const warned = new Set<string>()
   return (c) => {
     if (!needsTokens || !isPythonWorker(c)) return
     const workerId = workerIdOf(c)
-    if (warned.has(workerId) || warned.size >= maxWarned || store.registry.worker(workerId)) return
+    if (warned.has(workerId) || warned.size >= maxWarned || plane.state.get('worker', workerId)) return
     warned.add(workerId)
     const name = c.req.query('agent_name') ?? workerId
     log(
@@ -48,96 +63,79 @@ function warnOfMissingTokens({needsTokens, store, log}: Parts): (c: Context<AppE
   }
 }
 
-async function openTaskStream(c: Context<AppEnv>, parts: Parts): Promise<Response> {
-  const {hub, dispatch, commits, store, leases, roster, instances, clock} = parts
+async function openTaskStream(c: Context<AppEnv>, options: StreamRouteOptions): Promise<Response> {
+  const {plane, hub, instances} = options
   const workerId = workerIdOf(c)
+  const {name, hostname, capabilities: registered} = profileOf(plane.state, workerId)
   const instance = c.req.header('x-instance') || null
-  const agentName = c.req.query('agent_name') || c.req.header('x-agent-name') || roster.profile(workerId).name
-  const registered = roster.profile(workerId).capabilities
-  const capabilities = splitList(c.req.header('x-capabilities'))
-  mayActAs(c.get('identity'), workerId, store.registry, {registers: 'check'})
-  const {hostname} = roster.profile(workerId)
+  const agentName = c.req.query('agent_name') || c.req.header('x-agent-name') || name
+  const named = splitList(c.req.header('x-capabilities'))
+  const capabilities = named.length > 0 ? named : registered
+  const identity = c.get('identity')
+  mayActAs(identity, workerId, bindingsIn(plane.state), {registers: 'check'})
   await instances.admit({workerId, instance, hostname})
   if (c.env.outgoing.destroyed) return c.body(null) // the worker has gone away meanwhile
-  commits.write(() => {
-    actAs(c, parts, workerId)
-    recordContact(parts, workerId)
-  })
-  return openEventStream(c, parts.openStreams, (events) => {
-    const who = {
-      workerId,
-      agentName,
-      instance,
-      hostname,
-      capabilities: capabilities.length > 0 ? capabilities : registered,
-    }
-    leases.doubt(leases.heldBy(workerId))
-    const codebases = ownOf(c, parts, splitList(c.req.header('x-codebases')))
-    const stream = hub.connect({...who, codebases}, events, (ended) => {
-      if (roster.isKnown(workerId)) leases.recordContact(workerId)
-      recordConnection(parts, ended, 'disconnected')
-      commits.afterCommit(() => dispatch.onDisconnected(ended))
+  plane.run(admitWorker, {identity, workerId, by: tokenNameOf(c)})
+  return openEventStream(c, options.openStreams, (events) => {
+    const codebases = ownOf(c, plane, splitList(c.req.header('x-codebases')))
+    const who = {workerId, agentName, instance, hostname, capabilities, codebases}
+    const stream = hub.connect(who, events, (ended) => {
+      recordConnection(options, ended, 'disconnected')
+      plane.run(disconnect, {workerId, connectionId: ended.connectionId})
     })
-    recordConnection(parts, stream, 'connected')
-    const timestamp = isoTime(clock.now())
+    recordConnection(options, stream, 'connected')
+    const timestamp = isoTime(plane.state.now)
     const message = 'Connected to task stream'
     stream.send('connected', {event: 'connected', worker_id: workerId, agent_name: agentName, message, timestamp})
-    for (const {taskId} of leases.heldBy(workerId)) {
-      const task = store.tasks.get(taskId)
-      if (task?.cancel_requested_at) sendCancel(parts, workerId, task, 'cancelled while you were away')
-    }
-
-    commits.afterCommit(() => dispatch.onReturned(workerId))
+    plane.run(connect, {workerId, connectionId: stream.connectionId, capabilities, codebases})
   })
 }
 
 /** Of these codebases those that the worker may name: with a worker's token its own, otherwise all. */
-function ownOf(c: Context<AppEnv>, parts: Parts, codebases: readonly string[]): string[] {
+function ownOf(c: Context<AppEnv>, {state}: Plane, codebases: readonly string[]): string[] {
   const isBounded = c.get('only') !== undefined
-  return codebases.filter((id) => !isBounded || ownsCodebase(parts, workerIdOf(c), id))
+  return codebases.filter((id) => !isBounded || ownsCodebase(state, workerIdOf(c), id))
 }
 
-function recordConnection({monitor, roster}: Parts, stream: TaskStream, change: 'connected' | 'disconnected'): void {
+function recordConnection(
+  {monitor, plane}: StreamRouteOptions,
+  stream: TaskStream,
+  change: 'connected' | 'disconnected',
+): void {
   const {workerId, agentName: name} = stream
-  monitor.record({type: 'worker', change, workerId, name, hostname: roster.profile(workerId).hostname})
+  monitor.record({type: 'worker', change, workerId, name, hostname: profileOf(plane.state, workerId).hostname})
 }
 
-function connections(app: Hono<AppEnv>, parts: Parts): void {
-  const {hub, commits, dispatch} = parts
-
+function connections(app: Hono<AppEnv>, {plane, hub}: StreamRouteOptions): void {
   app.get(routes.connected, (c) => {
     const only = c.get('only')
     const streams = [...hub.streams()].filter(({workerId}) => only === undefined || workerId === only)
-    const workers = pageOf(
-      c,
-      streams,
-      ({workerId}) => [workerId],
-      (stream) => connection(parts, stream),
-    )
-    return c.json({workers, count: streams.length, timestamp: isoTime(parts.clock.now())})
+    const show = (stream: TaskStream) => connection(plane, stream)
+    const workers = pageOf(c, streams, ({workerId}) => [workerId], show)
+    return c.json({workers, count: streams.length, timestamp: isoTime(plane.state.now)})
   })
 
   app.get(routes.connectedWorker, (c) => {
     const workerId = c.req.param('worker')
     const stream = hub.streamOf(workerId)
     if (!stream) throw notFound(`Worker ${workerId} not found or not connected`)
-    return c.json(connection(parts, stream))
+    return c.json(connection(plane, stream))
   })
 
   app.put(routes.workerCodebases, async (c) => {
     const body = await readBody(c, workerCodebasesSchema)
-    const codebases = ownOf(c, parts, body.codebases)
+    const codebases = ownOf(c, plane, body.codebases)
     const worker_id = workerIdOf(c)
     const stream = hub.streamOf(worker_id)
     if (!stream) throw notFound(`Worker ${worker_id} not found (not connected via SSE?)`)
     hub.setCodebases(stream, codebases)
-    commits.afterCommit(() => dispatch.fillWorker(worker_id))
+    plane.run(nameCodebases, {workerId: worker_id, codebases})
     return c.json({success: true, worker_id, codebases, message: 'Codebases updated'})
   })
 }
 
-function connection({leases}: Parts, stream: TaskStream) {
-  const [first] = leases.heldBy(stream.workerId)
+function connection({state}: Plane, stream: TaskStream) {
+  const [first] = state.find('leasesOf', stream.workerId)
   return {
     worker_id: stream.workerId,
     agent_name: stream.agentName,

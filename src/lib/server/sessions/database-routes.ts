@@ -4,40 +4,46 @@ import {listCodebases} from '../registry/codebase-list.ts'
 import type {AppEnv} from '../http/app-env.ts'
 import {HttpError} from '../http/http-error.ts'
 import {asIs, nextCursorHeader, pageOf} from '../http/paging.ts'
-import type {Parts} from '../dispatch/parts.ts'
-import type {StoredWorker} from '../store/store.ts'
-import {wireWorker} from '../registry/registry-view.ts'
+import type {Plane} from '../plane/plane.ts'
+import {all, type StoredWorker} from '../state/records.ts'
+import {inOrder, wireWorker} from '../registry/registry-view.ts'
 import {pageOfSessions} from './session-view.ts'
 
 const source = 'sqlite'
 
 /** Routes that show the contents of the database to operators. */
-export function databaseRoutes(app: Hono<AppEnv>, parts: Parts): void {
-  const {store} = parts
+export function databaseRoutes(app: Hono<AppEnv>, {plane}: {plane: Plane}): void {
+  const {state, views} = plane
 
   app.get(routes.databaseStatus, (c) => {
-    const tasks = Object.values(store.tasks.counts()).reduce((sum, count) => sum + count, 0)
-    const stats = {...store.registry.counts(), tasks, sessions: store.sessions.count()}
-    return c.json({available: true, message: 'SQLite, inside this process', stats, size_bytes: store.size()})
+    const tasks = Object.values(views.tasks.counts()).reduce((sum, count) => sum + count, 0)
+    const stats = {
+      workers: state.count('workers', all),
+      codebases: state.count('codebases', all),
+      tasks,
+      sessions: views.sessions.count(),
+    }
+    return c.json({available: true, message: 'SQLite, inside this process', stats, size_bytes: views.size()})
   })
 
   app.get(routes.databaseWorkers, (c) => {
-    const all = store.registry.workers({all: true})
-    const show = (worker: StoredWorker) => wireWorker(parts, worker)
-    const workers = pageOf(c, all, ({registered_at, worker_id}) => [registered_at, worker_id], show)
-    return c.json({workers, total: all.length, source})
+    const known = inOrder(state.find('knownWorkers', all))
+    const models = views.models()
+    const show = (worker: Readonly<StoredWorker>) => wireWorker(state, worker, models.get(worker.worker_id))
+    const workers = pageOf(c, known, ({registered_at, worker_id}) => [registered_at, worker_id], show)
+    return c.json({workers, total: known.length, source})
   })
 
   app.get(routes.databaseCodebases, (c) => {
-    const all = listCodebases(parts, {includeDuplicates: true})
-    const codebases = pageOf(c, all, ({registered_at, id}) => [registered_at ?? '', id], asIs)
-    return c.json({codebases, total: all.length, source})
+    const known = listCodebases(state, {includeDuplicates: true})
+    const codebases = pageOf(c, known, ({registered_at, id}) => [registered_at ?? '', id], asIs)
+    return c.json({codebases, total: known.length, source})
   })
 
   app.get(routes.databaseSessions, (c) => {
-    const {page, next} = pageOfSessions(parts, 'all', {...c.req.query(), offset: readOffset(c)})
+    const {page, next} = pageOfSessions(plane, 'all', {...c.req.query(), offset: readOffset(c)})
     if (next !== undefined) c.header(nextCursorHeader, next)
-    return c.json({sessions: page, total: store.sessions.count(), source})
+    return c.json({sessions: page, total: views.sessions.count(), source})
   })
 }
 

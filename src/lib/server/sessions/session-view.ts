@@ -3,9 +3,10 @@ import {parseJson} from '../../protocol/parse.ts'
 import type {Message} from '../../protocol/session-schemas.ts'
 import {notFound} from '../http/http-error.ts'
 import {fillPage, readCursor, readLimit, toCursor} from '../http/paging.ts'
-import type {Parts} from '../dispatch/parts.ts'
-import {codebaseOfOwner, sessionOwnersOf} from './session-owners.ts'
-import type {StoredMessage, StoredSession} from '../store/store.ts'
+import type {Plane} from '../plane/plane.ts'
+import {codebaseOfOwner, sessionOwnersOf} from '../rules/registry/session-owners.ts'
+import type {StoredSession} from '../state/session-changes.ts'
+import type {StoredMessage} from '../store/views.ts'
 
 const defaultLimit = 100
 
@@ -35,26 +36,26 @@ const messagePlace = v.pipe(
 )
 
 /** A page of a codebase's sessions, newest first, and the cursor of the next page. */
-export function listSessions(parts: Parts, {codebaseId, only}: Reader, {limit, cursor}: PageQuery) {
-  const owners = sessionOwnersOf(parts, codebaseId, only)
-  const {page, next} = pageOfSessions(parts, owners, {limit, cursor})
-  return {next, sessions: page, synced_at: parts.store.sessions.lastSyncAt(owners)}
+export function listSessions(plane: Plane, {codebaseId, only}: Reader, {limit, cursor}: PageQuery) {
+  const owners = sessionOwnersOf(plane.state, codebaseId, only)
+  const {page, next} = pageOfSessions(plane, owners, {limit, cursor})
+  return {next, sessions: page, synced_at: plane.views.sessions.lastSyncAt(owners)}
 }
 
 /** A page of the sessions of these owners, or of all. */
 export function pageOfSessions(
-  {store}: Parts,
+  {views}: Plane,
   owners: readonly string[] | 'all',
   {limit, cursor, offset = 0}: PageQuery,
 ) {
-  const found = store.sessions.list(owners, {after: readCursor(cursor, sessionPlace), offset})
+  const found = views.sessions.list(owners, {after: readCursor(cursor, sessionPlace), offset})
   const {shown, last, hasMore} = fillPage(found, readLimit(limit, defaultLimit), wireSession)
   return {page: shown, next: last && hasMore ? toCursor([last.updated_at, last.id, last.owner]) : undefined}
 }
 
 /** One session. Throws 404 if there is none. */
-export function requireSession(parts: Parts, {codebaseId, only}: Reader, sessionId: string): StoredSession {
-  const session = parts.store.sessions.get(sessionOwnersOf(parts, codebaseId, only), sessionId)
+export function requireSession({state, views}: Plane, {codebaseId, only}: Reader, sessionId: string): StoredSession {
+  const session = views.sessions.get(sessionOwnersOf(state, codebaseId, only), sessionId)
   if (!session) throw notFound('Session not found')
   return session
 }
@@ -63,9 +64,14 @@ export function requireSession(parts: Parts, {codebaseId, only}: Reader, session
  * The newest `limit` messages of a session, oldest of them first. The cursor leads to older ones. (The existing server
  * returns the oldest.) An unknown session has none.
  */
-export function listMessages(parts: Parts, {codebaseId, only}: Reader, sessionId: string, {limit, cursor}: PageQuery) {
-  const {sessions} = parts.store
-  const owners = sessionOwnersOf(parts, codebaseId, only)
+export function listMessages(
+  {state, views}: Plane,
+  {codebaseId, only}: Reader,
+  sessionId: string,
+  {limit, cursor}: PageQuery,
+) {
+  const {sessions} = views
+  const owners = sessionOwnersOf(state, codebaseId, only)
   const owner = sessions.get(owners, sessionId)?.owner
   const found = owner === undefined ? [] : sessions.messages(owner, sessionId, readCursor(cursor, messagePlace))
   const show = ({data}: StoredMessage) => parseJson(data) as Message

@@ -24,7 +24,8 @@ const maxReserveBytes = 64 * mib
 const reserveShare = 0.1
 /** Output written between two looks at the disk. */
 const unseenBytes = mib
-const checkMs = 1000
+const checkMs = 10_000
+const fullCheckMs = 1000
 /** The disk has room again at this multiple of the reserve. Without the distance it would be full and not in turns. */
 const roomFactor = 2.5
 
@@ -54,7 +55,7 @@ export class DiskGuard {
     this.#ballast = isInMemory ? undefined : new Ballast(`${options.database}.ballast`, 4 * mib)
     if (isInMemory) return
     this.check()
-    this.#timer = setInterval(() => this.#watch(), checkMs).unref()
+    this.#watchLater()
   }
 
   /** Whether output finds no room. Changes of state still do. */
@@ -98,6 +99,12 @@ export class DiskGuard {
     this.#decide()
   }
 
+  /** A full disk is looked at more often: there may be space again, or less. */
+  #watchLater(): void {
+    const isTight = this.#isFull || this.#free < 2 * this.#reserve
+    this.#timer = setTimeout(() => this.#watch(), isTight ? fullCheckMs : checkMs).unref()
+  }
+
   #watch(): void {
     try {
       if (this.#isFull && this.#free < this.#reserve) this.#options.shortenLog()
@@ -106,10 +113,11 @@ export class DiskGuard {
     }
 
     this.check()
+    this.#watchLater()
   }
 
   close(): void {
-    clearInterval(this.#timer)
+    clearTimeout(this.#timer)
   }
 
   /** Space inside the database helps, but its log needs some on the disk too. */

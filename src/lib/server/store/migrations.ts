@@ -179,4 +179,9 @@ export const migrations = [
     SELECT RAISE(ABORT, 'the audit is append-only');
   END;
   `,
+  // Ended tasks are removed by age. Lost ones are found in memory.
+  `
+  CREATE INDEX tasks_ended ON tasks (completed_at) WHERE completed_at IS NOT NULL;
+  DROP INDEX tasks_lost;
+  `,
 ]

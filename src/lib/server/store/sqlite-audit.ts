@@ -1,7 +1,8 @@
 import type {AuditEntry} from '../../protocol/audit-schemas.ts'
 import type {Database} from '../../core/sqlite.ts'
 import {statements} from './sqlite-tasks.ts'
-import type {AuditPage, AuditQuery, AuditStore} from './store.ts'
+import type {Maintenance} from './maintenance.ts'
+import type {AuditPage, AuditQuery, AuditViews} from './views.ts'
 
 /** Entries looked at for one page. There is no index: each would make every change slower, for a table that is rarely read. */
 const maxSeen = 20_000
@@ -9,26 +10,22 @@ const maxSeen = 20_000
 const maxPruned = 5000
 
 /** The audit in SQLite. Triggers keep its entries from being changed (`migrations.ts`). */
-export function sqliteAudit(database: Database): AuditStore {
+export const sqliteAuditViews = (database: Database): AuditViews => {
   const sql = statements(database)
-  const append = sql(`INSERT INTO audit (at, what, who, task_id, worker_id, detail, count)
-    VALUES (:at, :what, :who, :task_id, :worker_id, :detail, :count)`)
-  const use = sql('INSERT OR IGNORE INTO used_tokens VALUES (?)')
-  return {
-    append: (entry) => {
-      append.run(entry)
-    },
-    page: (query, limit) => readPage(sql, query, limit),
-    prune({before, maxRows}) {
-      const {first, last} = bounds(sql)
-      if (first === undefined || last === undefined) return false
-      const young = sql('SELECT n FROM audit WHERE n < ? AND at >= ? ORDER BY n LIMIT 1')
-      const most = first + maxPruned
-      const byAge = Number(young.get(most, before)?.['n'] ?? most)
-      const end = Math.min(Math.max(byAge, last - maxRows + 1), most, last)
-      return end > first && sql('DELETE FROM audit WHERE n < ?').run(end).changes === maxPruned
-    },
-    recordUse: (token) => use.run(token).changes > 0,
+  return {page: (query, limit) => readPage(sql, query, limit)}
+}
+
+/** Returns the function that removes some of the oldest entries over a limit. It returns whether there may be more. */
+export function auditPruner(database: Database): Maintenance['pruneAudit'] {
+  const sql = statements(database)
+  return ({before, maxRows}) => {
+    const {first, last} = bounds(sql)
+    if (first === undefined || last === undefined) return false
+    const young = sql('SELECT n FROM audit WHERE n < ? AND at >= ? ORDER BY n LIMIT 1')
+    const most = first + maxPruned
+    const byAge = Number(young.get(most, before)?.['n'] ?? most)
+    const end = Math.min(Math.max(byAge, last - maxRows + 1), most, last)
+    return end > first && sql('DELETE FROM audit WHERE n < ?').run(end).changes === maxPruned
   }
 }
 

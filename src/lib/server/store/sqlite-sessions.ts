@@ -1,17 +1,36 @@
 import type {Database} from '../../core/sqlite.ts'
 import {statements} from './sqlite-tasks.ts'
-import type {SessionStore, StoredMessage, StoredSession} from './store.ts'
+import type {NewMessage, NewSession, SessionChange, StoredSession} from '../state/session-changes.ts'
+import type {SessionViews, StoredMessage} from './views.ts'
 
-type Part<K extends keyof SessionStore> = Pick<SessionStore, K>
+/** Returns the function that writes a change of sessions. The owner is in the column `home`. */
+export function sessionWriter(database: Database): (change: SessionChange) => void {
+  const {put, putMessage, recordSync, has} = writing(database)
+  const {remove, removeOthers, keepMessages, removeOwner, trim, trimMessages} = removing(database)
+  return (change) => {
+    switch (change.do) {
+      case 'put-session':
+        if (!change.ifMissing || !has(change.session.owner, change.session.id)) put(change.session, change.now)
+        return
+      case 'put-message':
+        return putMessage(change.message, change.now)
+      case 'remove-sessions':
+        return (change.which === 'these' ? remove : removeOthers)(change.owner, change.ids)
+      case 'keep-messages':
+        return keepMessages(change.owner, change.sessionId, change.ids)
+      case 'remove-owner':
+        return removeOwner(change.owner)
+      case 'trim-messages':
+        return trimMessages(change.owner, change.sessionId, change.messages)
+      case 'end-sync':
+        trim(change.owner, change.limits)
+        return recordSync(change.owner, change.at)
+    }
+  }
+}
 
-/** Sessions and messages in SQLite. The owner is in the column `home`. Unchanged rows are not written again. */
-export const sqliteSessions = (database: Database): SessionStore => ({
-  ...writing(database),
-  ...removing(database),
-  ...reading(database),
-})
-
-function writing(database: Database): Part<'put' | 'putMessage' | 'recordSync'> {
+/** Unchanged rows are not written again. */
+function writing(database: Database) {
   const sql = statements(database)
   const putSession = sql(`INSERT INTO sessions (home, id, worker_id, title, directory, project_id, version, summary,
       created_at, updated_at, message_count)
@@ -29,21 +48,21 @@ function writing(database: Database): Part<'put' | 'putMessage' | 'recordSync'> 
     ON CONFLICT (home, session_id, id) DO UPDATE SET at = coalesce(:at, at), data = :data
     WHERE data IS NOT :data OR at IS NOT coalesce(:at, at)`)
   return {
-    put: (session, now) => {
+    has: (owner: string, id: string) =>
+      sql('SELECT 1 FROM sessions WHERE home = ? AND id = ?').get(owner, id) !== undefined,
+    put: (session: NewSession, now: string) => {
       putSession.run({...session, now})
     },
-    putMessage: (message, now) => {
+    putMessage: (message: NewMessage, now: string) => {
       putMessage.run({...message, now})
     },
-    recordSync: (owner, at) => {
+    recordSync: (owner: string, at: string) => {
       sql('INSERT OR REPLACE INTO session_syncs (home, synced_at) VALUES (?, ?)').run(owner, at)
     },
   }
 }
 
-function removing(
-  database: Database,
-): Part<'deleteOthers' | 'deleteOtherMessages' | 'remove' | 'removeOwner' | 'trim' | 'trimMessages'> {
+function removing(database: Database) {
   const sql = statements(database)
   const removeMessages = sql('DELETE FROM messages WHERE home = ? AND session_id = ?')
   const removeSession = sql('DELETE FROM sessions WHERE home = ? AND id = ?')
@@ -60,22 +79,22 @@ function removing(
 
   return {
     remove,
-    deleteOthers: (owner, ids) => {
+    removeOthers: (owner: string, ids: readonly string[]) => {
       const others = sql('SELECT id FROM sessions WHERE home = ? AND id NOT IN (SELECT value FROM json_each(?))')
       remove(owner, idsOf(others.all(owner, JSON.stringify(ids))))
     },
-    deleteOtherMessages: (owner, sessionId, ids) => {
+    keepMessages: (owner: string, sessionId: string, ids: readonly string[]) => {
       sql(`DELETE FROM messages WHERE home = ? AND session_id = ? AND id NOT IN (SELECT value FROM json_each(?))`).run(
         owner,
         sessionId,
         JSON.stringify(ids),
       )
     },
-    removeOwner: (owner) => {
+    removeOwner: (owner: string) => {
       for (const table of ['messages', 'sessions', 'session_syncs'])
         sql(`DELETE FROM ${table} WHERE home = ?`).run(owner)
     },
-    trim: (owner, {sessions, messageBytes}) => {
+    trim: (owner: string, {sessions, messageBytes}: {sessions: number; messageBytes: number}) => {
       const tooMany = sql('SELECT id FROM sessions WHERE home = ? ORDER BY updated_at DESC, id DESC LIMIT -1 OFFSET ?')
       remove(owner, idsOf(tooMany.all(owner, sessions)))
       let excess = Number(bytesOf.get(owner)?.['bytes']) - messageBytes
@@ -87,7 +106,7 @@ function removing(
         excess -= Number(bytes)
       }
     },
-    trimMessages: (owner, sessionId, messages) => {
+    trimMessages: (owner: string, sessionId: string, messages: number) => {
       sql(`DELETE FROM messages WHERE n IN (SELECT n FROM messages WHERE home = ? AND session_id = ?
         ORDER BY at DESC, n DESC LIMIT -1 OFFSET ?)`).run(owner, sessionId, messages)
       sql(`UPDATE sessions SET message_bytes = (SELECT coalesce(sum(octet_length(data)), 0) FROM messages
@@ -96,7 +115,8 @@ function removing(
   }
 }
 
-function reading(database: Database): Part<'lastSyncAt' | 'get' | 'list' | 'messages' | 'count'> {
+/** Sessions and messages in SQLite. */
+export function sqliteSessionViews(database: Database): SessionViews {
   const sql = statements(database)
   const columns = `home AS owner, id, worker_id, title, directory, project_id, version, summary, created_at, updated_at,
     message_count`

@@ -1,13 +1,14 @@
 import {limits} from '../../protocol/limits.ts'
 import type {Database} from '../../core/sqlite.ts'
-import type {PendingTask, StoredTask, TaskOrder, TaskPatch, TaskQuery, TaskStore} from './store.ts'
+import type {PendingTask, StoredTask} from '../state/records.ts'
+import type {TaskOrder, TaskQuery, TaskViews} from './views.ts'
 
 type Row = Record<string, unknown>
 type Parameters = Record<string, string | number | null>
 
 const columns = `n, id, codebase_id, title, prompt, agent_type, model, status, priority, worker_id, session_id, metadata,
   created_at, started_at, completed_at, updated_at, attempt, cancel_requested_at, lost_since, usage, required,
-  frame_size, output_next, output_seq, output_first, output_chars, output_lost, returns,
+  frame_size, output_next, output_seq, output_first, output_chars, output_lost, output_dropped, returns,
   created_by, cancelled_by, retried_by`
 const order = 'ORDER BY priority DESC, n'
 /** Lists return only the end of long results. A single task is returned completely. */
@@ -17,52 +18,20 @@ const toTask = (row: Row) =>
   ({
     ...row,
     metadata: JSON.parse(String(row['metadata'])) as unknown,
-    usage: row['usage'] === null ? null : (JSON.parse(String(row['usage'])) as unknown),
-    required: row['required'] === null ? null : (JSON.parse(String(row['required'])) as unknown),
+    usage: parsed(row['usage']),
+    required: parsed(row['required']),
   }) as StoredTask
+
+const parsed = (value: unknown) => (value === null ? null : (JSON.parse(String(value)) as unknown))
 
 const toColumn = (value: unknown) =>
   typeof value === 'object' && value !== null ? JSON.stringify(value) : (value as string | number | null)
 
-/** The tasks in SQLite. */
-export function sqliteTasks(database: Database): TaskStore {
+/** Lists of tasks in SQLite. */
+export function sqliteTaskViews(database: Database): TaskViews {
   const statement = statements(database)
-  const get = statement(`SELECT ${columns}, result, error FROM tasks WHERE id = ?`)
-  const insert = statement(`INSERT INTO tasks (id, codebase_id, title, prompt, agent_type, model, status, priority,
-    metadata, created_at, updated_at, required, frame_size, created_by) VALUES (:id, :codebase_id, :title, :prompt, :agent_type,
-    :model, 'pending', :priority, :metadata, :created_at, :created_at, :required, :frame_size, :created_by)`)
-  const pendingOf = `SELECT n, id, codebase_id, priority, frame_size, required FROM tasks
-    WHERE codebase_id = ? AND status = 'pending' ${order}`
-  const lost = statement(`SELECT id FROM tasks WHERE status = 'running' AND lost_since < ?`)
-
   return {
-    insert: (task) => {
-      insert.run(mapColumns(task))
-    },
-    get: (id) => {
-      const row = get.get(id)
-      return row && toTask(row)
-    },
-    update(id, patch) {
-      const keys = Object.keys(patch).filter((key) => patch[key as keyof TaskPatch] !== undefined)
-      const sets = keys.map((key) => `${key} = :${key}`).join(', ')
-      if (sets) statement(`UPDATE tasks SET ${sets} WHERE id = :id`).run({...mapColumns(patch), id})
-    },
     list: (query) => listTasks(database, query),
-    *pendingOf(codebaseId) {
-      // a statement of its own: a reader may stop early, or read again while it reads
-      for (const row of database.prepare(pendingOf).iterate(codebaseId))
-        yield {...row, required: toTask({...row, usage: null, metadata: '{}'}).required} as PendingTask
-    },
-    *running() {
-      for (const row of database.prepare(`SELECT ${listed} FROM tasks WHERE status = 'running'`).iterate())
-        yield toTask(row)
-    },
-    runningOf: (workerId) =>
-      statement(`SELECT ${listed} FROM tasks WHERE worker_id = ? AND status = 'running' ${order}`)
-        .all(workerId)
-        .map(toTask),
-    lostBefore: (time) => lost.all(time).map((row) => String(row['id'])),
     counts(codebaseId) {
       const counting = (where: string) => statement(`SELECT status, count(*) AS n FROM tasks ${where} GROUP BY status`)
       const rows = codebaseId === undefined ? counting('').all() : counting('WHERE codebase_id = ?').all(codebaseId)
@@ -70,6 +39,35 @@ export function sqliteTasks(database: Database): TaskStore {
     },
   }
 }
+
+/** Returns the function that reads a whole task. */
+export function taskReader(database: Database): (id: string) => StoredTask | undefined {
+  const get = database.prepare(`SELECT ${columns}, result, error FROM tasks WHERE id = ?`)
+  return (id) => {
+    const row = get.get(id)
+    return row && toTask(row)
+  }
+}
+
+/** The tasks that wait, and those that a worker holds: what the state is restored from. */
+export function* pendingTasks(database: Database): Generator<PendingTask> {
+  const rows = database.prepare(`SELECT n, id, codebase_id, priority, frame_size, required FROM tasks
+    WHERE status = 'pending' ${order}`)
+  for (const row of rows.iterate()) yield {...row, required: parsed(row['required'])} as PendingTask
+}
+
+export type HeldTask = Pick<
+  StoredTask,
+  'id' | 'attempt' | 'worker_id' | 'codebase_id' | 'lost_since' | 'cancel_requested_at' | 'status'
+>
+
+export const heldTasks = (database: Database): HeldTask[] =>
+  database
+    .prepare(
+      `SELECT id, attempt, worker_id, codebase_id, lost_since, cancel_requested_at, status FROM tasks
+      WHERE status IN ('running', 'assigned') ${order}`,
+    )
+    .all() as HeldTask[]
 
 /** How a list is sorted, and which tasks come after a position in it. */
 const orders: Record<TaskOrder, {by: string; after: string}> = {
@@ -112,7 +110,8 @@ function* listTasks(database: Database, {after, order: wanted, ...query}: TaskQu
   for (const row of database.prepare(sql).iterate(parameters)) yield toTask(row)
 }
 
-const mapColumns = (values: object): Parameters =>
+/** The values of columns, without those that are undefined. */
+export const mapColumns = (values: object): Parameters =>
   Object.fromEntries(
     Object.entries(values)
       .filter(([, value]) => value !== undefined)

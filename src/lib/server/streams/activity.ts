@@ -1,25 +1,10 @@
 import type {MonitorMessage} from '../../protocol/monitor-schemas.ts'
-import type {Usage} from '../../protocol/schemas.ts'
-import type {StoredTask} from '../store/store.ts'
-
-type TaskFacts = Pick<StoredTask, 'id' | 'title' | 'codebase_id' | 'worker_id' | 'attempt'>
-
-/** The changes of a task that are logged. */
-export type TaskChange =
-  'created' | 'running' | 'completed' | 'failed' | 'cancelled' | 'pending' | 'cancelling' | 'lost'
+import type {TaskFacts} from '../state/facts.ts'
+import type {StateEvent} from '../state/events.ts'
 
 /** What the monitoring log records. */
 export type Activity =
-  | {
-      type: 'task'
-      task: TaskFacts
-      change: TaskChange
-      error?: string | null | undefined
-      usage?: Usage | null | undefined
-      /** From its first start to its end, in ms. */
-      ms?: number | undefined
-    }
-  | {type: 'output'; task: TaskFacts; output: string}
+  | (StateEvent & {type: 'task' | 'output'})
   | {type: 'worker'; change: 'connected' | 'disconnected'; workerId: string; name: string; hostname: string | null}
   | {type: 'intervention'; agentId: string; text: string}
 

@@ -4,13 +4,15 @@ import {fullJitter} from '../../core/loop.ts'
 import {tlsProblem, trustSystemStore} from '../../core/tls.ts'
 import {brokerChannels, brokerTypes, brokerUrlProblem} from '../../protocol/broker.ts'
 import type {Log} from './activity-lines.ts'
-import type {StoredTask} from '../store/store.ts'
+import type {TaskFacts} from '../state/facts.ts'
+
+type AnnouncedTask = Pick<TaskFacts, 'id' | 'codebase_id' | 'attempt'>
 
 /** Announces tasks outside this process. Best effort: the store is authoritative. */
 export type Announcer = {
   /** The task is new, or was requeued. */
-  available(task: StoredTask): void
-  cancelled(task: StoredTask): void
+  available(task: AnnouncedTask): void
+  cancelled(task: AnnouncedTask): void
   close(): void
 }
 
@@ -49,7 +51,7 @@ export async function redisAnnouncer(url: string, clock: Clock, log: Log): Promi
   redis.connect().catch(() => {}) // reported by `error`; ioredis retries
 
   // ids only: whoever may subscribe reads them, and a worker reads the task from the control plane
-  const publish = (types: string[], {id, codebase_id, attempt}: StoredTask) => {
+  const publish = (types: string[], {id, codebase_id, attempt}: AnnouncedTask) => {
     const data = {id, task_id: id, codebase_id, attempt}
     if (redis.status !== 'ready') return
     const timestamp = isoTime(clock.now())

@@ -1,4 +1,10 @@
+import type {OpenStreams} from '../limits/open-streams.ts'
+import type {Log} from './activity-lines.ts'
 import type {EventStream} from './event-stream.ts'
+import type {Hub} from './hub.ts'
+
+/** What a stream for a reader needs. */
+export type Following = {hub: Hub; openStreams: OpenStreams; keepAliveMs: number; log: Log}
 
 /** A reader that reads nothing for this many keep-alive intervals is disconnected. */
 const maxUnreadIntervals = 8

@@ -30,7 +30,6 @@ export type TaskStream = Omit<Subscription, 'codebases'> & {
 export class Hub {
   readonly #clock: Clock
   readonly #streams = new Map<string, TaskStream>()
-  readonly #byCodebase = new Map<string, Set<TaskStream>>()
   readonly #taskFollowers = new Followers()
   readonly #codebaseFollowers = new Followers()
   readonly #open = new Set<EventStream>()
@@ -69,14 +68,7 @@ export class Hub {
   }
 
   setCodebases(stream: TaskStream, codebases: readonly string[]): void {
-    for (const id of stream.codebases) {
-      const streams = this.#byCodebase.get(id)
-      streams?.delete(stream)
-      if (streams?.size === 0) this.#byCodebase.delete(id)
-    }
-
     stream.codebases = new Set(codebases)
-    for (const id of stream.codebases) this.#byCodebase.set(id, (this.#byCodebase.get(id) ?? new Set()).add(stream))
   }
 
   streamOf(workerId: string): TaskStream | undefined {
@@ -85,11 +77,6 @@ export class Hub {
 
   streams(): Iterable<TaskStream> {
     return this.#streams.values()
-  }
-
-  /** Streams that named this codebase. */
-  streamsFor(codebaseId: string): Iterable<TaskStream> {
-    return this.#byCodebase.get(codebaseId) ?? []
   }
 
   /** Sends a heartbeat on each stream. A worker considers a silent stream dead. */

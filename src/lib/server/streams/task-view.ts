@@ -1,6 +1,7 @@
 import {limits} from '../../protocol/limits.ts'
-import type {Task} from '../../protocol/schemas.ts'
-import type {StoredTask} from '../store/store.ts'
+import type {Task, TaskStatus} from '../../protocol/schemas.ts'
+import {fitsFrame, sizeOf} from '../state/frame-size.ts'
+import type {StoredTask} from '../state/records.ts'
 
 /** The task as the wire shows it. */
 export function wireTask(task: StoredTask, waiting: string | null = null): Task {
@@ -11,6 +12,7 @@ export function wireTask(task: StoredTask, waiting: string | null = null): Task 
     output_first: _f2,
     output_chars: _c2,
     output_lost: _l2,
+    output_dropped: _d2,
     ...shown
   } = withOutput
   return {...shown, waiting}
@@ -21,21 +23,10 @@ export function wireTask(task: StoredTask, waiting: string | null = null): Task 
  * would be too long for the existing worker, it omits the copy of the prompt. If it is still too long it omits the
  * prompt, too, and is sent only to workers that fetch the task.
  */
-export function taskFrame(task: StoredTask): Record<string, unknown> {
-  const whole = {...wireTask(task), task_id: task.id, status: 'pending'}
+export function taskFrame(task: StoredTask, status: TaskStatus): Record<string, unknown> {
+  const whole = {...wireTask(task), task_id: task.id, status}
   if (task.frame_size + sizeOf(task.prompt) <= limits.frame) return {...whole, description: task.prompt}
   if (fitsFrame(task)) return whole
-  const {id, codebase_id, title, agent_type, priority, attempt, created_at} = task
-  return {id, task_id: id, codebase_id, title, agent_type, priority, attempt, created_at, status: 'pending'}
+  const {id, codebase_id, title, agent_type, priority, attempt, created_at, worker_id} = task
+  return {id, task_id: id, codebase_id, title, agent_type, priority, attempt, created_at, worker_id, status}
 }
-
-/** Whether the prompt fits into a line that the existing worker can read. */
-export const fitsFrame = ({frame_size}: {frame_size: number}) => frame_size <= limits.frame
-
-/** The size of a new task's frame, without the copy of the prompt and with a reserve for fields that change later. */
-export function frameSize(task: {title: string; prompt: string; metadata: object}): number {
-  const changing = 1024
-  return sizeOf(task) + changing
-}
-
-const sizeOf = (value: unknown) => Buffer.byteLength(JSON.stringify(value))

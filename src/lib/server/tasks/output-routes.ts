@@ -8,33 +8,28 @@ import {readBody, readBytes, readQuery} from '../http/body.ts'
 import type {AppEnv} from '../http/app-env.ts'
 import {openEventStream} from '../streams/event-stream.ts'
 import {HttpError} from '../http/http-error.ts'
-import {recordContact} from './heartbeats.ts'
 import {followOutput} from './output-follower.ts'
-import type {OutputInput} from './output-intake.ts'
-import {acceptOutput} from './output-intake.ts'
-import type {Parts} from '../dispatch/parts.ts'
-import {requireTask} from './tasks.ts'
+import type {Plane} from '../plane/plane.ts'
+import {bindingsIn} from '../rules/registry/binding.ts'
+import {takeOutput, type OutputInput} from '../rules/tasks/output.ts'
+import {requireTask} from '../rules/dispatch/required.ts'
+import type {Following} from '../streams/change-notices.ts'
 
 const maxPageBytes = 1024 * 1024
 
 /** Routes that store output, read it in pages and stream it. */
-export function outputRoutes(app: Hono<AppEnv>, parts: Parts): void {
-  const {commits, store, hub} = parts
-
+export function outputRoutes(app: Hono<AppEnv>, {plane, following}: {plane: Plane; following: Following}): void {
   app.post(routes.taskOutput, async (c) => {
     const input = isRaw(c) ? await readRaw(c) : await readBody(c, outputSchema, {maxBytes: limits.outputBody})
-    mayActAs(c.get('identity'), input.worker_id, store.registry)
-    const next = commits.write(() => {
-      recordContact(parts, input.worker_id)
-      return acceptOutput(parts, requireTask(parts, c.req.param('task')), input)
-    })
+    mayActAs(c.get('identity'), input.worker_id, bindingsIn(plane.state))
+    const next = plane.run(takeOutput, {...input, task_id: c.req.param('task')})
     return c.json({success: true, next})
   })
 
   app.get(routes.taskOutput, (c) => {
-    const task = requireTask(parts, c.req.param('task'))
+    const task = requireTask(plane.state, c.req.param('task'))
     const since = position(c.req.query('since'))
-    const page = readPage(parts, task.id, Math.max(since, task.output_first))
+    const page = readPage(plane, task.id, Math.max(since, task.output_first))
     return c.json({
       task_id: task.id,
       ...page,
@@ -45,12 +40,12 @@ export function outputRoutes(app: Hono<AppEnv>, parts: Parts): void {
   })
 
   app.get(routes.taskOutputStream, (c) => {
-    const task = requireTask(parts, c.req.param('task'))
+    const task = requireTask(plane.state, c.req.param('task'))
     const since = position(c.req.header('last-event-id') ?? c.req.query('since'))
-    return openEventStream(c, parts.openStreams, (stream) => {
-      hub.track(stream)
-      followOutput(parts, task.id, since, stream).catch((error: unknown) => {
-        parts.log(`following the output of task ${task.id} failed: ${String(error)}`)
+    return openEventStream(c, following.openStreams, (stream) => {
+      following.hub.track(stream)
+      followOutput(plane, following, {taskId: task.id, since, stream}).catch((error: unknown) => {
+        following.log(`following the output of task ${task.id} failed: ${String(error)}`)
         stream.close()
       })
     })
@@ -67,11 +62,11 @@ async function readRaw(c: Context<AppEnv>): Promise<OutputInput> {
 }
 
 /** A page contains whole pieces: at least one, and up to a megabyte. */
-function readPage({store}: Parts, taskId: string, since: number): {outputs: OutputChunk[]; next: number} {
+function readPage({views}: Plane, taskId: string, since: number): {outputs: OutputChunk[]; next: number} {
   const outputs: OutputChunk[] = []
   let next = since
   let bytes = 0
-  for (const {seq, ...chunk} of store.output.read(taskId, since)) {
+  for (const {seq, ...chunk} of views.output.read(taskId, since)) {
     bytes += Buffer.byteLength(chunk.output)
     if (outputs.length > 0 && bytes > maxPageBytes) break
     outputs.push(chunk)

@@ -1,22 +1,37 @@
 import * as v from 'valibot'
 import type {Task} from '../../protocol/schemas.ts'
 import {fillPage, readCursor, readLimit, toCursor} from '../http/paging.ts'
-import type {Parts} from '../dispatch/parts.ts'
-import type {StoredTask, TaskQuery} from '../store/store.ts'
+import type {Plane} from '../plane/plane.ts'
+import type {StoredTask} from '../state/records.ts'
+import type {TaskQuery} from '../store/views.ts'
 import {wireTask} from '../streams/task-view.ts'
-import {waitingReason} from '../dispatch/waiting.ts'
+import {waitingReason} from './waiting.ts'
 
-export const defaultLimit = 100
+const defaultLimit = 100
 const place = v.pipe(
   v.tuple([v.number(), v.number()]),
   v.transform(([priority, n]) => ({priority, n})),
 )
 export type ListQuery = Omit<TaskQuery, 'after'> & {limit?: string | undefined; cursor?: string | undefined}
 
+const shown = (plane: Plane) => (task: StoredTask) => wireTask(task, waitingReason(task, plane.state))
+
 /** Returns a page of tasks, and the cursor of the next one. */
-export function listTasks(parts: Parts, {limit, cursor, ...query}: ListQuery): {tasks: Task[]; next?: string} {
-  const found = parts.store.tasks.list({...query, after: readCursor(cursor, place)})
-  const show = (task: StoredTask) => wireTask(task, waitingReason(task, parts))
-  const {shown, last, hasMore} = fillPage(found, readLimit(limit, defaultLimit), show)
-  return {tasks: shown, ...(last && hasMore ? {next: toCursor([last.priority, last.n])} : {})}
+export function listTasks(plane: Plane, {limit, cursor, ...query}: ListQuery): {tasks: Task[]; next?: string} {
+  const found = plane.views.tasks.list({...query, after: readCursor(cursor, place)})
+  const page = fillPage(found, readLimit(limit, defaultLimit), shown(plane))
+  const {last, hasMore} = page
+  return {tasks: page.shown, ...(last && hasMore ? {next: toCursor([last.priority, last.n])} : {})}
+}
+
+/** As many of these tasks as fit in an answer. The worker polls again when it has taken them. */
+export const tasksById = (plane: Plane, ids: readonly string[]): Task[] =>
+  fillPage(readTasks(plane, ids), defaultLimit, shown(plane)).shown
+
+/** Reads one task after the other: their prompts need not all be in memory. */
+function* readTasks({state}: Plane, ids: readonly string[]): Generator<StoredTask> {
+  for (const id of ids) {
+    const task = state.get('task', id)
+    if (task) yield task
+  }
 }

@@ -1,19 +1,19 @@
+import {randomUUID} from 'node:crypto'
 import type {Context} from 'hono'
 import type {AppEnv} from '../http/app-env.ts'
 import {tokenNameOf} from '../http/peer.ts'
-import type {Parts} from '../dispatch/parts.ts'
-import type {StoredTask} from '../store/store.ts'
-import type {IdempotencyKey} from './task-creation.ts'
-import {createTaskOnce} from './task-creation.ts'
-import type {TaskInput} from './tasks.ts'
+import type {Plane} from '../plane/plane.ts'
+import {createTask, type NewTask, type TaskInput} from '../rules/tasks/create-task.ts'
+import type {StoredTask} from '../state/records.ts'
 
 /** Creates a task. A repeated request with the same Idempotency-Key returns the same task. */
-export function requestTask(c: Context<AppEnv>, parts: Parts, input: TaskInput): StoredTask {
-  return parts.commits.write(() => createTaskOnce(parts, input, idempotencyKeyOf(c)))
-}
+export const requestTask = (c: Context<AppEnv>, plane: Plane, input: TaskInput): StoredTask =>
+  plane.run(createTask, {...newTaskOf(c, plane), input})
 
-/** Identifies a repeated request. */
-export const idempotencyKeyOf = (c: Context<AppEnv>): IdempotencyKey => ({
+/** What a task is created with, besides its input: who asks, and what makes it new or a repetition. */
+export const newTaskOf = (c: Context<AppEnv>, plane: Plane): Omit<NewTask, 'input'> => ({
+  id: randomUUID(),
+  n: plane.nextNumber(),
   key: c.req.header('idempotency-key'),
   client: c.get('identity')?.hash ?? '',
   by: tokenNameOf(c),

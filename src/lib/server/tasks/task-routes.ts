@@ -7,30 +7,32 @@ import {readBody} from '../http/body.ts'
 import type {AppEnv} from '../http/app-env.ts'
 import {addressOf, isPythonWorker, tokenNameOf} from '../http/peer.ts'
 import {HttpError, notFound} from '../http/http-error.ts'
-import {recordContact} from './heartbeats.ts'
 import {nextCursorHeader, orderHeader} from '../http/paging.ts'
-import type {Parts} from '../dispatch/parts.ts'
-import {sharedCodebasesOf} from '../dispatch/boundary.ts'
-import {isPseudoCodebase} from '../dispatch/roster.ts'
-import {taskOrders, type StoredTask, type TaskOrder} from '../store/store.ts'
-import {anonymousPoll, claimableTasks} from './polls.ts'
-import {listTasks} from './task-lists.ts'
+import type {Plane} from '../plane/plane.ts'
+import {bindingsIn} from '../rules/registry/binding.ts'
+import {sharedCodebasesOf} from '../rules/dispatch/boundary.ts'
+import {pollAnonymously, pollTasks} from '../rules/tasks/polls.ts'
+import {cancelTask, reportStatus, retryTask} from '../rules/tasks/reports.ts'
+import {requireTask} from '../rules/dispatch/required.ts'
+import {isPseudoCodebase} from '../rules/dispatch/roster.ts'
+import type {StoredTask} from '../state/records.ts'
+import {taskOrders, type TaskOrder} from '../store/views.ts'
+import {listTasks, tasksById} from './task-lists.ts'
 import {requestTask} from './task-requests.ts'
 import {wireTask} from '../streams/task-view.ts'
-import {cancelTask, requireTask, reportStatus, retryTask} from './tasks.ts'
-import {agentStateOf, waitingReason} from '../dispatch/waiting.ts'
+import {agentStateOf, waitingReason} from './waiting.ts'
 
 /** Routes of tasks: clients create and cancel them, workers report on them, both read them. */
-export function taskRoutes(app: Hono<AppEnv>, parts: Parts): void {
-  creation(app, parts)
-  reading(app, parts)
-  changes(app, parts)
+export function taskRoutes(app: Hono<AppEnv>, {plane}: {plane: Plane}): void {
+  creation(app, plane)
+  reading(app, plane)
+  changes(app, plane)
 }
 
-function creation(app: Hono<AppEnv>, parts: Parts): void {
+function creation(app: Hono<AppEnv>, plane: Plane): void {
   app.post(routes.codebaseTasks, async (c) => {
     const body = await readBody(c, createTaskSchema)
-    const task = requestTask(c, parts, {...body, codebase_id: c.req.param('codebase')})
+    const task = requestTask(c, plane, {...body, codebase_id: c.req.param('codebase')})
     return c.json({success: true, task: wireTask(task)})
   })
 
@@ -38,7 +40,7 @@ function creation(app: Hono<AppEnv>, parts: Parts): void {
     const {prompt, agent, model, files, metadata} = await readBody(c, triggerSchema)
     const codebase_id = c.req.param('codebase')
     const title = prompt.length > 80 ? `${prompt.slice(0, 80)}...` : prompt
-    const task = requestTask(c, parts, {
+    const task = requestTask(c, plane, {
       codebase_id,
       title,
       prompt,
@@ -50,45 +52,49 @@ function creation(app: Hono<AppEnv>, parts: Parts): void {
   })
 }
 
-function reading(app: Hono<AppEnv>, parts: Parts): void {
-  const shown = (task: StoredTask) => ({
-    ...wireTask(task, waitingReason(task, parts)),
-    agent_state: agentStateOf(task, parts),
+function reading(app: Hono<AppEnv>, plane: Plane): void {
+  const shown = (task: Readonly<StoredTask>) => ({
+    ...wireTask(task, waitingReason(task, plane.state)),
+    agent_state: agentStateOf(task, plane.state),
   })
 
   app.get(routes.tasks, (c) => {
     const {status, worker_id, codebase_id, id_prefix, order, limit, cursor} = c.req.query()
     const isPoll =
       status === 'pending' && [codebase_id, id_prefix, order, limit, cursor].every((value) => value === undefined)
-    if (isPoll && worker_id !== undefined) return c.json(claimableTasks(parts, c.get('only') ?? worker_id))
-    const answer = isPoll && isPythonWorker(c) ? anonymousPoll(parts, addressOf(c), c.get('only')) : undefined
-    if (answer) return c.json(answer)
+    if (isPoll && worker_id !== undefined) {
+      const ids = plane.run(pollTasks, {worker_id: c.get('only') ?? worker_id})
+      return c.json(tasksById(plane, ids))
+    }
+    const poller = {address: addressOf(c), only: c.get('only')}
+    const ids = isPoll && isPythonWorker(c) ? plane.run(pollAnonymously, poller) : undefined
+    if (ids) return c.json(tasksById(plane, ids))
     return page(c, {status, worker_id, codebase_id, id_prefix, order: readOrder(order), limit, cursor})
   })
 
   app.get(routes.codebaseTasks, (c) => {
     const codebase_id = c.req.param('codebase')
-    if (!isPseudoCodebase(codebase_id) && !parts.store.registry.codebase(codebase_id))
+    if (!isPseudoCodebase(codebase_id) && !plane.state.get('codebase', codebase_id))
       throw notFound('Codebase not found')
     const {status, limit, cursor} = c.req.query()
     return page(c, {status, codebase_id, limit, cursor})
   })
 
-  app.get(routes.task, (c) => c.json(shown(requireTask(parts, c.req.param('task')))))
+  app.get(routes.task, (c) => c.json(shown(requireTask(plane.state, c.req.param('task')))))
 
   function page(c: Context<AppEnv>, query: Parameters<typeof listTasks>[1]) {
     const only = c.get('only')
-    const reader = only === undefined ? {} : {readable_by: readerOf(parts, only)}
-    const {tasks, next} = listTasks(parts, {...query, ...reader})
+    const reader = only === undefined ? {} : {readable_by: readerOf(plane, only)}
+    const {tasks, next} = listTasks(plane, {...query, ...reader})
     if (next) c.header(nextCursorHeader, next)
     if (query.order) c.header(orderHeader, query.order)
     return c.json(tasks)
   }
 }
 
-const readerOf = (parts: Parts, workerId: string) => ({
+const readerOf = (plane: Plane, workerId: string) => ({
   worker_id: workerId,
-  shared_codebases: sharedCodebasesOf(parts, workerId),
+  shared_codebases: sharedCodebasesOf(plane.state, workerId),
 })
 
 function readOrder(text: string | undefined): TaskOrder | undefined {
@@ -97,32 +103,28 @@ function readOrder(text: string | undefined): TaskOrder | undefined {
   return order
 }
 
-function changes(app: Hono<AppEnv>, parts: Parts): void {
-  const {commits, store} = parts
-
+function changes(app: Hono<AppEnv>, plane: Plane): void {
   app.put(routes.taskStatus, async (c) => {
     const report = await readBody(c, statusUpdateSchema, {maxBytes: limits.statusBody})
-    mayActAs(c.get('identity'), report.worker_id, store.registry)
-    const task = commits.write(() => {
-      recordContact(parts, report.worker_id)
-      return reportStatus(parts, requireTask(parts, c.req.param('task')), {
-        ...report,
-        bounded: c.get('only') !== undefined,
-        by: tokenNameOf(c),
-      })
+    mayActAs(c.get('identity'), report.worker_id, bindingsIn(plane.state))
+    const task = plane.run(reportStatus, {
+      ...report,
+      task_id: c.req.param('task'),
+      bounded: c.get('only') !== undefined,
+      by: tokenNameOf(c),
     })
     return c.json({success: true, task: wireTask(task), task_id: task.id, status: task.status})
   })
 
   app.post(routes.taskRetry, async (c) => {
     const body = await readBody(c, retrySchema, {mayBeEmpty: true})
-    const task = commits.write(() => retryTask(parts, c.req.param('task'), {...body, by: tokenNameOf(c)}))
+    const task = plane.run(retryTask, {...body, task_id: c.req.param('task'), by: tokenNameOf(c)})
     return c.json({success: true, task: wireTask(task)})
   })
 
   app.post(routes.taskCancel, (c) => {
-    const task = commits.write(() => cancelTask(parts, c.req.param('task'), tokenNameOf(c)))
-    const waiting = waitingReason(task, parts)
+    const task = plane.run(cancelTask, {task_id: c.req.param('task'), by: tokenNameOf(c)})
+    const waiting = waitingReason(task, plane.state)
     const requested = waiting === null ? 'Cancellation requested' : `Cancellation requested: ${waiting}`
     const message = task.status === 'cancelled' ? 'Task cancelled' : requested
     return c.json({success: true, message, task: wireTask(task, waiting)})

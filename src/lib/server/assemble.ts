@@ -1,0 +1,151 @@
+import {systemClock, type Clock} from '../core/clock.ts'
+import {migrate, shortenLog, type Database} from '../core/sqlite.ts'
+import {limits} from '../protocol/limits.ts'
+import type {AppOptions} from './app.ts'
+import {HttpError} from './http/http-error.ts'
+import {OpenStreams} from './limits/open-streams.ts'
+import {Refusals} from './limits/refusals.ts'
+import {effectFailure, effects} from './plane/effects.ts'
+import {makeRoom} from './plane/output-room.ts'
+import {Plane} from './plane/plane.ts'
+import {RefusalAudit} from './refusal-audit.ts'
+import {announceTaskRetention, defaultRetention, startRetention, type Retention} from './retention.ts'
+import {fillAll} from './rules/registry/connections.ts'
+import {nameOf} from './rules/dispatch/roster.ts'
+import type {Policy} from './state/state.ts'
+import {DiskGuard} from './store/disk-guard.ts'
+import {migrations} from './store/migrations.ts'
+import {SqliteEngine} from './store/sqlite-engine.ts'
+import {logActivity, type Log} from './streams/activity-lines.ts'
+import type {Announcer} from './streams/announcer.ts'
+import {Hub} from './streams/hub.ts'
+import {Instances} from './streams/instances.ts'
+import {MonitorLog} from './streams/monitor-log.ts'
+
+/** Durations in milliseconds. Tests shorten them. */
+export type Timings = Pick<
+  Policy,
+  'leaseMs' | 'offerMs' | 'confirmMs' | 'silentWorkerMs' | 'lostTimeoutMs' | 'unstoppableMs'
+> & {
+  keepAliveMs: number
+  /** How long the process of an open stream has to answer another one with the same worker id. */
+  instanceCheckMs: number
+  /** How long the disk must be full before old output is dropped. */
+  fullDiskMs: number
+  /** How often counted refusals are logged. */
+  refusalLogMs: number
+}
+
+const defaults: Timings = {
+  keepAliveMs: limits.keepAlive,
+  leaseMs: limits.lease,
+  offerMs: limits.offer,
+  confirmMs: limits.confirm,
+  silentWorkerMs: limits.silentWorker,
+  lostTimeoutMs: 24 * 60 * 60_000,
+  unstoppableMs: limits.unstoppable,
+  instanceCheckMs: limits.instanceCheck,
+  fullDiskMs: 30_000,
+  refusalLogMs: 60_000,
+}
+
+export type AssemblyOptions = {
+  database: Database
+  /** The path of the database. */
+  file: string
+  sync?: (() => Promise<void>) | undefined
+  /** `off` without tokens. */
+  auth: 'required' | 'stream-only' | 'off'
+  clock?: Clock
+  log?: Log
+  version?: string
+  timings?: Partial<Timings>
+  retention?: Partial<Retention>
+  maxTaskOutput?: number
+  maxStreams?: number
+  maxPending?: number
+  maxBodies?: number
+  parallelTasks?: ReadonlyMap<string, number>
+  brokerPublicUrl?: string
+  localToken?: string
+}
+
+export type Assembled = ReturnType<typeof assemble>
+
+/** Creates the components of a control plane on its database. Throws ExpectedError (78). */
+export function assemble(options: AssemblyOptions, announcer: Announcer) {
+  const {database, file, clock = systemClock, log = () => {}} = options
+  const former = migrate(database, file, migrations)
+  const timings = {...defaults, ...options.timings}
+  const policy: Policy = {
+    ...timings,
+    maxPending: options.maxPending ?? limits.pendingTasks,
+    parallelTasks: options.parallelTasks ?? new Map(),
+  }
+  const hub = new Hub(clock)
+  const engine: SqliteEngine = new SqliteEngine({
+    ...{database, policy, clock, sync: options.sync},
+    onRestored: (error) => {
+      if (error instanceof HttpError) return
+      disk.check()
+      plane.watchTime()
+      engine.afterCommit(() => plane.run(fillAll, undefined))
+    },
+    onBug: (error) => log(effectFailure(error), 'error'),
+  })
+  const disk = new DiskGuard({
+    ...{database: file, clock, log, patienceMs: timings.fullDiskMs},
+    reusableBytes: engine.maintenance.reusable,
+    shortenLog: () => shortenLog(database),
+  })
+  const name = (id: string) => engine.state.get('codebase', id)?.name ?? nameOf(engine.state, id)
+  const monitor = new MonitorLog(clock, (activity) => logActivity(activity, log, name))
+  const {maintenance} = engine
+  const room = {engine, maintenance, disk, maxTaskOutput: options.maxTaskOutput ?? limits.taskOutput}
+  const plane = new Plane({
+    ...{engine, clock},
+    makeRoom: (changes) => makeRoom(changes, room),
+    perform: effects({hub, monitor, announcer, log, policy}),
+    logError: (line) => log(line, 'error'),
+  })
+  const refusals = new Refusals((text) => log(text, 'warn'), timings.refusalLogMs)
+  const refusalAudit = new RefusalAudit({plane, clock, log: (line) => log(line, 'error')})
+  const openStreams = new OpenStreams(options.maxStreams ?? limits.streams)
+  const needsTokens = options.auth === 'required'
+  const app: Omit<AppOptions, 'enter' | 'publicUrl'> = {
+    ...{plane, hub, disk, monitor, refusals, refusalAudit, openStreams, log},
+    maxBodies: options.maxBodies ?? limits.bodies,
+    following: {hub, openStreams, keepAliveMs: timings.keepAliveMs, log},
+    instances: new Instances(hub, clock, timings.instanceCheckMs),
+    version: options.version,
+    asksForTokens: options.auth !== 'off',
+    needsTokens,
+    // the control plane of a machine gives its own workers such a token, on purpose
+    warnsOfAdmins: needsTokens && options.localToken === undefined,
+    localToken: options.localToken,
+    brokerUrl: options.brokerPublicUrl,
+  }
+  const retention = {...defaultRetention, ...options.retention}
+  return {
+    ...{plane, hub, disk, refusals, log, clock, app},
+    /** Begins what happens by time. Returns the function that ends it. */
+    start() {
+      if (former > 0 && former < migrations.length) announceTaskRetention({maintenance, clock, log, limits: retention})
+      plane.watchTime()
+      const keepAlive = setInterval(() => hub.heartbeat(), timings.keepAliveMs)
+      const stopRetention = startRetention({maintenance, disk, clock, log, limits: retention})
+      return () => {
+        clearInterval(keepAlive)
+        stopRetention()
+        plane.stop()
+        refusalAudit.close()
+        maintenance.saveContacts(0)
+      }
+    },
+    close() {
+      monitor.close()
+      refusals.close()
+      announcer.close()
+    },
+  }
+}

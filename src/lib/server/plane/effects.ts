@@ -1,0 +1,58 @@
+import type {StateEvent} from '../state/events.ts'
+import type {Policy} from '../state/state.ts'
+import {messageOf} from '../../core/errors.ts'
+import type {Log} from '../streams/activity-lines.ts'
+import type {Announcer} from '../streams/announcer.ts'
+import type {Hub} from '../streams/hub.ts'
+import type {MonitorLog} from '../streams/monitor-log.ts'
+import {taskFrame} from '../streams/task-view.ts'
+
+export type EffectOptions = {
+  hub: Hub
+  monitor: MonitorLog
+  announcer: Announcer
+  log: Log
+  policy: Pick<Policy, 'confirmMs'>
+}
+
+/** Returns the function that does what an event says, once it is on disk: sends, notifies and logs. */
+export const effects =
+  ({hub, monitor, announcer, log, policy}: EffectOptions) =>
+  (event: StateEvent): void => {
+    switch (event.type) {
+      case 'task': {
+        const {task, change} = event
+        hub.notifyFollowers(task)
+        monitor.record({...event})
+        if (change === 'created') announcer.available(task)
+        if (change === 'pending') announcer.available({...task, attempt: task.attempt + 1})
+        if (change === 'cancelling' || change === 'cancelled') announcer.cancelled(task)
+        return
+      }
+      case 'output':
+        hub.notifyFollowers(event.task)
+        return monitor.record(event)
+      case 'give': {
+        const {task, workerId, status} = event
+        hub.notifyFollowers(task)
+        const more = status === 'assigned' ? {confirm_ms: policy.confirmMs} : {}
+        return hub.streamOf(workerId)?.send('task_available', {...taskFrame(task, status), ...more})
+      }
+      case 'stop': {
+        const {workerId, task, reason} = event
+        return hub.streamOf(workerId)?.send('task_cancelled', {task_id: task.id, ...task, reason})
+      }
+      case 'close-stream': {
+        const stream = hub.streamOf(event.workerId)
+        return stream?.connectionId === event.connectionId ? stream.close() : undefined
+      }
+      case 'codebase-removed':
+        return hub.codebaseChanged(event.codebaseId)
+      case 'log':
+        return log(event.line, 'info', {workerId: event.workerId})
+    }
+  }
+
+/** Describes a failure of an effect. The others still happen. */
+export const effectFailure = (error: unknown): string =>
+  `bug after a commit: ${error instanceof Error ? (error.stack ?? messageOf(error)) : String(error)}`

@@ -1,0 +1,125 @@
+import type {Clock} from '../../core/clock.ts'
+import type {Change} from './decision.ts'
+import {Memory} from './memory.ts'
+import {Queues} from './queues.ts'
+import type {Found, IndexName, Kind, PendingTask, Records, StoredTask} from './records.ts'
+import type {Policy, State} from './state.ts'
+
+/** Where a live state reads whole tasks. Their queues it keeps itself. */
+export interface Tasks {
+  get(id: string): StoredTask | undefined
+  /** The task is this now. Undefined: it is gone. */
+  onChange?(id: string, task: StoredTask | undefined): void
+  /** What was on disk may be different now. */
+  clear?(): void
+}
+
+/** The present state: all but the tasks themselves is in memory. */
+export class LiveState implements State {
+  readonly policy: Policy
+  readonly startedAt: number
+  readonly #clock: Pick<Clock, 'now' | 'monotonic'>
+  readonly #tasks: Tasks
+  readonly #memory = new Memory()
+  readonly #queues = new Queues()
+  readonly #waiting = new Map<string, PendingTask>()
+  #version = 0
+
+  constructor(policy: Policy, clock: Pick<Clock, 'now' | 'monotonic'>, tasks: Tasks) {
+    this.policy = policy
+    this.#clock = clock
+    this.startedAt = clock.monotonic()
+    this.#tasks = tasks
+  }
+
+  get now(): number {
+    return this.#clock.now()
+  }
+
+  get time(): number {
+    return this.#clock.monotonic()
+  }
+
+  get version(): number {
+    return this.#version
+  }
+
+  get<K extends Kind>(kind: K, id: string): Records[K] | undefined {
+    return kind === 'task' ? (this.#tasks.get(id) as Records[K] | undefined) : this.#memory.get(kind, id)
+  }
+
+  find<I extends IndexName>(index: I, key: string): Iterable<Found<I>> {
+    return this.#memory.find(index, key)
+  }
+
+  count(index: IndexName, key: string): number {
+    return this.#memory.count(index, key)
+  }
+
+  isBelow(indexes: readonly IndexName[], key: string, limit: number): boolean {
+    let count = 0
+    for (const index of indexes) count += this.#memory.count(index, key)
+    return count < limit
+  }
+
+  queue(codebaseId: string): readonly PendingTask[] {
+    return this.#queues.of(codebaseId)
+  }
+
+  hasQueue(codebaseId: string): boolean {
+    return this.#queues.of(codebaseId).length > 0
+  }
+
+  get pending(): number {
+    return this.#queues.size
+  }
+
+  /** Applies the changes of records. Others are the engine's. */
+  apply(changes: readonly Change[]): void {
+    this.#version += 1
+    for (const change of changes) {
+      if (!('kind' in change)) continue
+      const {kind, id} = change
+      if (kind === 'task') this.#requeue(id, change.do === 'remove' ? undefined : (change.record as StoredTask))
+      else if (change.do === 'remove') this.#memory.remove(kind, id)
+      else this.#memory.put(kind, id, change.record)
+    }
+  }
+
+  /** Adds a record that was there before, when the state is restored. */
+  restore<K extends Exclude<Kind, 'task'>>(kind: K, id: string, record: Records[K]): void {
+    this.#memory.put(kind, id, record)
+  }
+
+  restoreQueue(tasks: Iterable<PendingTask>): void {
+    this.#queues.clear()
+    this.#waiting.clear()
+    for (const task of tasks) this.#enqueue(task)
+  }
+
+  /** Forgets all records of these kinds, so that they can be restored. */
+  clear(kinds: readonly Kind[]): void {
+    for (const kind of kinds) this.#memory.clear(kind)
+    this.#tasks.clear?.()
+    this.#version += 1
+  }
+
+  #requeue(id: string, task: StoredTask | undefined): void {
+    const known = this.#waiting.get(id)
+    this.#tasks.onChange?.(id, task)
+    const isWaiting = task?.status === 'pending'
+    if (known && isWaiting && known.priority === task.priority) return
+    if (known) {
+      this.#queues.remove(known)
+      this.#waiting.delete(id)
+    }
+    if (isWaiting) this.#enqueue(task)
+  }
+
+  /** Keeps what dispatch needs only: a prompt may be long. */
+  #enqueue({n, id, codebase_id, priority, frame_size, required}: PendingTask): void {
+    const entry = {n, id, codebase_id, priority, frame_size, required}
+    this.#queues.add(entry)
+    this.#waiting.set(id, entry)
+  }
+}

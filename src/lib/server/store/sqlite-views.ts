@@ -1,0 +1,29 @@
+import type {Database} from '../../core/sqlite.ts'
+import {sqliteAuditViews} from './sqlite-audit.ts'
+import {readModels} from './sqlite-registry.ts'
+import {sqliteSessionViews} from './sqlite-sessions.ts'
+import {sqliteTaskViews} from './sqlite-tasks.ts'
+import type {StoredOutput, Views} from './views.ts'
+
+/** What routes read of a database. */
+export function sqliteViews(database: Database): Views {
+  const used = database.prepare(`SELECT (page_count - freelist_count) * page_size AS bytes
+    FROM pragma_page_count, pragma_freelist_count, pragma_page_size`)
+  const probe = database.prepare('SELECT 1 FROM workers LIMIT 1')
+  return {
+    tasks: sqliteTaskViews(database),
+    output: {read: (taskId, since) => readOutput(database, taskId, since)},
+    sessions: sqliteSessionViews(database),
+    audit: sqliteAuditViews(database),
+    models: () => readModels(database),
+    probe: () => void probe.get(),
+    size: () => Number(used.get()?.['bytes']),
+  }
+}
+
+function* readOutput(database: Database, taskId: string, since: number): Generator<StoredOutput> {
+  // a statement of its own: a reader may stop early while another one reads
+  const read = database.prepare(`SELECT seq, attempt, "offset", worker_id, timestamp, data AS output FROM outputs
+    WHERE task_id = ? AND seq >= ? ORDER BY seq`)
+  for (const row of read.iterate(taskId, since)) yield row as StoredOutput
+}

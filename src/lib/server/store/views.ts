@@ -1,0 +1,85 @@
+import type {AuditEntry} from '../../protocol/audit-schemas.ts'
+import type {OutputChunk} from '../../protocol/schemas.ts'
+import type {StoredTask} from '../state/records.ts'
+import type {StoredSession} from '../state/session-changes.ts'
+
+export type TaskQuery = {
+  status?: string | undefined
+  codebase_id?: string | undefined
+  /** Tasks that this worker holds or held, and unassigned ones of its codebases. */
+  worker_id?: string | undefined
+  /** Only tasks that this worker may read: it holds or held them, serves their codebase, or may take them. */
+  readable_by?: {worker_id: string; shared_codebases: readonly string[]} | undefined
+  /** Only tasks whose id begins with this. */
+  id_prefix?: string | undefined
+  /** Default: highest priority first, then oldest. */
+  order?: TaskOrder | undefined
+  /** Only tasks after this position in the order. */
+  after?: {priority: number; n: number} | undefined
+}
+
+export const taskOrders = ['newest', 'oldest'] as const
+export type TaskOrder = (typeof taskOrders)[number]
+
+export interface TaskViews {
+  /** In order, lazily. Of a long result or error only the end is returned. */
+  list(query: TaskQuery): Iterable<StoredTask>
+  /** Number of tasks by status, of one codebase or of all. */
+  counts(codebaseId?: string): Record<string, number>
+}
+
+export type StoredOutput = OutputChunk & {seq: number}
+
+export interface OutputViews {
+  /** Pieces from `since` on, in order, lazily. */
+  read(taskId: string, since: number): Iterable<StoredOutput>
+}
+
+export type SessionPlace = Pick<StoredSession, 'updated_at' | 'id' | 'owner'>
+export type StoredMessage = {n: number; at: string; data: string}
+
+export interface SessionViews {
+  lastSyncAt(owners: readonly string[]): string | null
+  get(owners: readonly string[], id: string): StoredSession | undefined
+  /** Newest first, lazily: after this position, skipping `offset` sessions. */
+  list(
+    owners: readonly string[] | 'all',
+    from?: {after?: SessionPlace | undefined; offset?: number},
+  ): Iterable<StoredSession>
+  /** Newest first, lazily. */
+  messages(owner: string, sessionId: string, before?: {at: string; n: number}): Iterable<StoredMessage>
+  count(): number
+}
+
+export type AuditQuery = {
+  task_id?: string | undefined
+  worker_id?: string | undefined
+  /** The name of a token. */
+  who?: string | undefined
+  /** Only entries from this time on, in the format of the wire. */
+  from?: string | undefined
+  /** Newest first, before this number (undefined: from the newest on); or oldest first, after this number. */
+  start: {before: number | undefined} | {after: number}
+}
+
+/** `last`: the number of the last entry that was looked at. Undefined if none is left to look at. */
+export type AuditPage = {entries: AuditEntry[]; last: number | undefined}
+
+export interface AuditViews {
+  /** Looks at a limited number of entries, so that a rare one does not block the event loop. May return none. */
+  page(query: AuditQuery, limit: number): AuditPage
+}
+
+/** What routes read of the store, besides the state that rules read. */
+export type Views = {
+  tasks: TaskViews
+  output: OutputViews
+  sessions: SessionViews
+  audit: AuditViews
+  /** The models that workers announce, by worker. */
+  models(): Map<string, unknown[]>
+  /** Reads something, so that a broken store fails here. */
+  probe(): void
+  /** Size of the store in bytes, without space that was freed. */
+  size(): number
+}

@@ -1,0 +1,222 @@
+import {describe, expect, test} from 'vitest'
+import {HttpError} from '../../../src/lib/server/http/http-error.ts'
+import {declineTask} from '../../../src/lib/server/rules/tasks/declines.ts'
+import {createTask} from '../../../src/lib/server/rules/tasks/create-task.ts'
+import {lapse} from '../../../src/lib/server/rules/tasks/lapse.ts'
+import {takeOutput} from '../../../src/lib/server/rules/tasks/output.ts'
+import {cancelTask, claimTask, reportStatus, retryTask} from '../../../src/lib/server/rules/tasks/reports.ts'
+import {decide, type Rule} from '../../../src/lib/server/state/draft.ts'
+import {StaleDecisionError, type Engine} from '../../../src/lib/server/store/engine.ts'
+import {addTask, addWorker, claiming} from './engine-world.ts'
+
+export type TestedEngine = AsyncDisposable & {
+  engine: Engine
+  /** Lets this much time pass on the lease clock, in ms. */
+  pass(ms: number): void
+  /** The same engine after a restart of its process. What is in memory only is gone. */
+  restarted(): Promise<Engine>
+}
+
+const runner = (engine: Engine) => ({
+  state: engine.state,
+  nextNumber: () => engine.nextNumber(),
+  run<Request, Answer>(rule: Rule<Request, Answer>, request: Request): Answer {
+    const decision = decide(engine.state, rule, request)
+    engine.apply(decision)
+    return decision.answer
+  },
+})
+
+/** What every engine must do, whatever it keeps its state in. */
+export function testEngine(name: string, start: () => Promise<TestedEngine>): void {
+  const world = async () => {
+    const tested = await start()
+    const plane = runner(tested.engine)
+    return {...tested, plane, [Symbol.asyncDispose]: () => tested[Symbol.asyncDispose]()}
+  }
+  const statusOf = (engine: Engine, id = 't') => {
+    const task = engine.state.get('task', id)
+    return task && `${task.status} ${task.attempt} ${task.worker_id ?? '-'}`
+  }
+  const report = (worker_id: string, status: string, attempt: number) => ({task_id: 't', worker_id, status, attempt})
+
+  describe(name, () => {
+    test('shows what it has applied at once, and keeps it through a restart', async () => {
+      await using one = await world()
+      const {engine, plane} = one
+      addWorker(plane, 'w', {codebases: ['c', 'd']})
+      addTask(plane, 't', 'c', {prompt: 'Zeile\n', priority: 2.5, metadata: {a: [1]}})
+      addTask(plane, 'next', 'c')
+      expect(statusOf(engine)).toBe('assigned 1 w')
+      await engine.durable()
+      const again = await one.restarted()
+      expect(again.state.get('task', 't')).toMatchObject({
+        prompt: 'Zeile\n',
+        priority: 2.5,
+        metadata: {a: [1]},
+        attempt: 1,
+      })
+      expect(again.state.get('lease', 't')).toMatchObject({workerId: 'w', attempt: 1, isConfirmed: false})
+      expect([...again.state.queue('c')].map(({id}) => id)).toEqual(['next'])
+      expect([...again.state.find('codebasesOf', 'w')].map(({id}) => id)).toEqual(['c', 'd'])
+      expect(again.nextNumber()).toBeGreaterThan(2)
+    })
+
+    test('begins leases again at a restart: an assignment must be confirmed, a run must be renewed', async () => {
+      await using one = await world()
+      addWorker(one.plane, 'w', {codebases: ['c', 'd']})
+      addTask(one.plane, 't', 'c')
+      one.plane.run(claimTask, {task_id: 't', worker_id: 'w', attempt: 1})
+      addTask(one.plane, 'assigned', 'd')
+      await one.engine.durable()
+      const engine = await one.restarted()
+      const again = runner(engine)
+      one.pass(10_001)
+      again.run(lapse, undefined)
+      expect([statusOf(engine), statusOf(engine, 'assigned')]).toEqual(['running 1 w', 'pending 2 -'])
+      one.pass(50_000)
+      again.run(lapse, undefined)
+      expect(engine.state.get('task', 't')?.lost_since).not.toBeNull()
+    })
+
+    test('applies all of a decision or none of it', async () => {
+      await using one = await world()
+      const {engine, plane} = one
+      addWorker(plane, 'w', {codebases: ['c'], isConnected: false})
+      addTask(plane, 't', 'c')
+      const stale = decide(engine.state, cancelTask, {task_id: 't', by: null})
+      plane.run(cancelTask, {task_id: 't', by: 'me'})
+      const before = engine.state.get('task', 't')
+      const audits = engine.views.audit.page({start: {after: 0}}, 100).entries.length
+      expect(() => engine.apply(stale)).toThrow(StaleDecisionError)
+      expect(engine.state.get('task', 't')).toEqual(before)
+      expect(engine.views.audit.page({start: {after: 0}}, 100).entries).toHaveLength(audits)
+    })
+
+    test('of many workers that claim a task at once one gets it', async () => {
+      await using one = await world()
+      const {engine, plane} = one
+      const workers = Array.from({length: 20}, (_, i) => `w${i}`)
+      for (const worker of workers) addWorker(plane, worker, {features: claiming, isConnected: false})
+      addTask(plane, 't', 'global')
+      const decisions = workers.map((worker_id) =>
+        decide(engine.state, claimTask, {task_id: 't', worker_id, attempt: null}),
+      )
+      const outcomes = decisions.map((decision) => applied(engine, decision))
+      expect(outcomes.filter(Boolean)).toHaveLength(1)
+      expect(statusOf(engine)).toBe(`running 1 w${outcomes.indexOf(true)}`)
+      expect(engine.state.count('leases', '')).toBe(1)
+    })
+
+    test('a worker is not assigned more tasks than it has slots, by requests that cross', async () => {
+      await using one = await world()
+      const {engine, plane} = one
+      addWorker(plane, 'w', {slots: 2, codebases: ['c', 'd', 'e', 'f']})
+      const create = (id: string) => {
+        const input = {codebase_id: id, title: id, prompt: 'p', agent_type: 'build', metadata: {}}
+        return {input, id: `t-${id}`, n: engine.nextNumber(), key: undefined, client: '', by: null}
+      }
+      const requests = ['c', 'd', 'e', 'f'].map(create)
+      const decisions = requests.map((request) => decide(engine.state, createTask, request))
+      for (const [i, decision] of decisions.entries())
+        if (!applied(engine, decision) && requests[i]) plane.run(createTask, requests[i])
+      expect(engine.state.count('leasesOf', 'w')).toBe(2)
+      expect(engine.views.tasks.counts()).toEqual({assigned: 2, pending: 2})
+    })
+
+    test('two tasks are not assigned in one working tree, by requests that cross', async () => {
+      await using one = await world()
+      const {engine, plane} = one
+      addWorker(plane, 'w', {codebases: ['c'], slots: 5})
+      const input = {codebase_id: 'c', title: 't', prompt: 'p', agent_type: 'build', metadata: {}}
+      const requests = ['one', 'two'].map((id) => ({
+        ...{input, id, n: engine.nextNumber(), key: undefined, client: '', by: null},
+      }))
+      const decisions = requests.map((request) => decide(engine.state, createTask, request))
+      for (const [i, decision] of decisions.entries())
+        if (!applied(engine, decision) && requests[i]) plane.run(createTask, requests[i])
+      expect(engine.state.count('leasesIn', 'c')).toBe(1)
+      expect([...engine.state.queue('c')]).toHaveLength(1)
+    })
+
+    test('of a cancellation and an end that cross, the one that comes first counts', async () => {
+      for (const isCancelFirst of [true, false]) {
+        await using one = await world()
+        const {engine, plane} = one
+        addWorker(plane, 'w', {codebases: ['c']})
+        addTask(plane, 't', 'c')
+        plane.run(claimTask, {task_id: 't', worker_id: 'w', attempt: 1})
+        const cancel = decide(engine.state, cancelTask, {task_id: 't', by: null})
+        const finish = decide(engine.state, reportStatus, report('w', 'completed', 1))
+        const [first, second] = isCancelFirst ? [cancel, finish] : [finish, cancel]
+        engine.apply(first)
+        // an end is the same whether or not a cancellation was requested, so it need not be decided again
+        expect(applied(engine, second)).toBe(isCancelFirst)
+        if (!isCancelFirst) expect(() => plane.run(cancelTask, {task_id: 't', by: null})).toThrow(HttpError)
+        expect(statusOf(engine)).toBe('completed 1 w')
+      }
+    })
+
+    test('late reports, output and declines of an earlier attempt change nothing', async () => {
+      await using one = await world()
+      const {engine, plane} = one
+      addWorker(plane, 'w', {codebases: ['c']})
+      addTask(plane, 't', 'c')
+      const output = {task_id: 't', worker_id: 'w', output: 'x', timestamp: null, attempt: 1, offset: 0, length: 1}
+      const late = [
+        decide(engine.state, reportStatus, report('w', 'completed', 1)),
+        decide(engine.state, takeOutput, output),
+        decide(engine.state, claimTask, {task_id: 't', worker_id: 'w', attempt: 1}),
+      ]
+      plane.run(reportStatus, report('w', 'pending', 1))
+      expect(statusOf(engine)).toBe('assigned 2 w')
+      for (const decision of late) expect(() => engine.apply(decision)).toThrow(StaleDecisionError)
+      expect(() => plane.run(reportStatus, report('w', 'completed', 1))).toThrow(HttpError)
+      expect(() => plane.run(takeOutput, output)).toThrow(HttpError)
+      plane.run(declineTask, {task_id: 't', worker_id: 'w', reason: '', retry_ms: null, attempt: 1, only: undefined})
+      expect(statusOf(engine)).toBe('assigned 2 w')
+      expect([...engine.views.output.read('t', 0)]).toEqual([])
+    })
+
+    test('output is stored once and in order, by requests that cross', async () => {
+      await using one = await world()
+      const {engine, plane} = one
+      addWorker(plane, 'w', {codebases: ['c']})
+      addTask(plane, 't', 'c')
+      const batch = (offset: number) => ({
+        ...{task_id: 't', worker_id: 'w', output: `at ${offset}`, timestamp: null},
+        ...{attempt: 1, offset, length: 10},
+      })
+      plane.run(takeOutput, batch(0))
+      const twice = [0, 1].map(() => decide(engine.state, takeOutput, batch(10)))
+      expect(twice.map((decision) => applied(engine, decision))).toEqual([true, false])
+      expect(plane.run(takeOutput, batch(10))).toBe(20)
+      expect(() => plane.run(takeOutput, batch(30))).toThrow('goes on at 20')
+      expect([...engine.views.output.read('t', 0)].map(({output}) => output)).toEqual(['at 0', 'at 10'])
+    })
+
+    test('a restarted task keeps its output, and its earlier result is gone', async () => {
+      await using one = await world()
+      const {engine, plane} = one
+      addWorker(plane, 'w', {codebases: ['c']})
+      addTask(plane, 't', 'c')
+      const last = {output: 'whole', offset: 0, length: 5}
+      plane.run(reportStatus, {...report('w', 'failed', 1), result: 'r', error: 'e', output: last})
+      expect(engine.state.get('task', 't')).toMatchObject({result: 'r', error: 'e', output_chars: 6, output_seq: 1})
+      plane.run(retryTask, {task_id: 't', force: false, by: null})
+      expect(engine.state.get('task', 't')).toMatchObject({result: null, error: null, attempt: 2, output_next: 0})
+      expect([...engine.views.output.read('t', 0)]).toHaveLength(1)
+    })
+  })
+}
+
+/** Applies a decision. Returns false if it is stale. */
+function applied(engine: Engine, decision: Parameters<Engine['apply']>[0]): boolean {
+  try {
+    engine.apply(decision)
+    return true
+  } catch (error) {
+    if (!(error instanceof StaleDecisionError)) throw error
+    return false
+  }
+}
