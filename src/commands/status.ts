@@ -82,9 +82,10 @@ export default class Status extends BaseCommand {
       await using client = await this.controlPlane({...context, config})
       const {listWorkers} = await import('../lib/client/list-workers.ts')
       const {problem} = await client.health()
-      const [workers, pending, running] = await Promise.all([
+      const [workers, pending, assigned, running] = await Promise.all([
         listWorkers(client, Date.now()),
         client.tasks({status: 'pending', limit: 1000}),
+        client.tasks({status: 'assigned', limit: 1000}),
         client.tasks({status: 'running', limit: 1000}),
       ])
       const error = problem ?? findProblem(workers, local)
@@ -94,7 +95,8 @@ export default class Status extends BaseCommand {
         server: client.url,
         error,
         workers,
-        queue: {pending: pending.tasks.length, running: running.tasks.length},
+        // An assigned task waits until its worker confirms it.
+        queue: {pending: pending.tasks.length + assigned.tasks.length, running: running.tasks.length},
       }
     } catch (error) {
       const {code, exitCode, suggestions = []} = error as Partial<ExpectedError>

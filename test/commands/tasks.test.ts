@@ -69,7 +69,7 @@ test('create --follow shows what the agent does as it happens', async () => {
 
 test('create --json prints the task; with --wait it prints the ended task and exits by the outcome', async () => {
   const created = await fleet.cli(create('@ms=100', '--json', '--title', 'Mine', '--metadata', 'a=b=c'))
-  expect(JSON.parse(created.stdout)).toMatchObject({title: 'Mine', status: 'pending', metadata: {a: 'b=c'}})
+  expect(JSON.parse(created.stdout)).toMatchObject({title: 'Mine', status: 'assigned', metadata: {a: 'b=c'}})
   const waited = await fleet.cli(create('@nofinish', '--wait', '--json'))
   expect(waited.code).toBe(1)
   expect(JSON.parse(waited.stdout)).toMatchObject({status: 'failed', error: expect.any(String)})

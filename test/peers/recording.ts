@@ -17,8 +17,16 @@ type Name = 'python-worker--our-server' | 'python-worker--python-server' | 'our-
  * Traffic of the existing worker and server (rileyseaburg/codetether at ce51a8e, unmodified) and of ours at 9e45809,
  * recorded on 2026-11-28 between real processes on loopback. Ids, host names and paths were replaced.
  */
-export const recording = (name: Name | 'client--python-server'): Exchange[] =>
-  readFileSync(new URL(`../fixtures/python-peers/${name}.jsonl`, import.meta.url), 'utf8')
+export const recording = (name: Name | 'client--python-server'): Exchange[] => readExchanges(`python-peers/${name}`)
+
+/**
+ * Traffic of worker and control plane of version 9e45809, recorded on 2026-11-29 between two processes on loopback. It is
+ * in the order in which it happened. Ids, host names and paths were replaced, and repeated registrations removed.
+ */
+export const recordingOfVersion0 = (): Exchange[] => readExchanges('version-0/worker--plane')
+
+const readExchanges = (name: string): Exchange[] =>
+  readFileSync(new URL(`../fixtures/${name}.jsonl`, import.meta.url), 'utf8')
     .trim()
     .split('\n')
     .map((line) => JSON.parse(line) as Exchange)

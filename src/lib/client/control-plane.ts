@@ -360,6 +360,17 @@ export class ControlPlaneClient implements AsyncDisposable {
     })
   }
 
+  /** Confirms that the worker has received this assignment. */
+  async confirm(taskId: string, attempt: number, workerId: string, signal?: Signal): Promise<void> {
+    await this.http.call(wire.claimAnswerSchema, {
+      what: `Cannot confirm task ${taskId}`,
+      method: 'POST',
+      path: pathTo('claim', {}, {worker_id: workerId}),
+      json: {task_id: taskId, attempt},
+      signal,
+    })
+  }
+
   async release(
     workerId: string,
     body: {task_id: string; status: string; error?: string | null; attempt?: number},
@@ -376,15 +387,16 @@ export class ControlPlaneClient implements AsyncDisposable {
     })
   }
 
-  /** `retryMs`: when the worker wants to be offered the task again. */
+  /** `retryMs`: when the worker wants to be given the task again. `attempt`: of the assignment that it declines. */
   async decline(
     taskId: string,
     workerId: string,
-    {reason, retryMs}: {reason: string; retryMs?: number | undefined},
+    {reason, retryMs, attempt}: {reason: string; retryMs?: number | undefined; attempt?: number | undefined},
     signal?: Signal,
   ): Promise<void> {
     const path = pathTo('decline', {}, {worker_id: workerId})
-    const json = {task_id: taskId, reason, ...(retryMs === undefined ? {} : {retry_ms: Math.round(retryMs)})}
+    const retry = retryMs === undefined ? {} : {retry_ms: Math.round(retryMs)}
+    const json = {task_id: taskId, reason, ...retry, ...(attempt ? {attempt} : {})}
     try {
       const call = {
         what: `Cannot decline task ${taskId}`,

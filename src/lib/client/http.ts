@@ -9,7 +9,7 @@ import {describeIssues, parseJson} from '../protocol/parse.ts'
 import {errorBodySchema} from '../protocol/schemas.ts'
 import {localConnector, type LocalAddress} from './local-plane.ts'
 import {checkServer, nameOf, networkProblem, type NetworkProblem, type Proxy} from './network-problem.ts'
-import {Agent, createProxyAgent, request} from './undici.ts'
+import {Agent, BodyTimeoutError, createProxyAgent, request} from './undici.ts'
 
 /** The server refused a request. */
 export class RefusedError extends ExpectedError {
@@ -229,7 +229,7 @@ export class HttpClient implements AsyncDisposable {
         headers: this.#headers({...call, headers: {accept: 'text/event-stream', ...call.headers}}),
         signal: call.signal,
         headersTimeout: call.timeoutMs ?? 30_000,
-        bodyTimeout: call.silenceMs,
+        bodyTimeout: 0, // undici looks twice a second, so an idle program would not sleep; see `#read`
       })
       const type = String(response.headers['content-type'] ?? '')
       if (response.statusCode === 200 && type.includes('text/event-stream')) return this.#read(call, response.body)
@@ -247,12 +247,20 @@ export class HttpClient implements AsyncDisposable {
     }
   }
 
-  /** Translates errors while reading the body. */
-  async *#read(call: Call, body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  /** Reads a body until it ends or is silent for too long, and translates errors. */
+  async *#read(call: Call & {silenceMs: number}, body: Dispatcher.ResponseData['body']): AsyncGenerator<Uint8Array> {
+    const startSilence = () => setTimeout(() => body.destroy(new BodyTimeoutError()), call.silenceMs)
+    let silence = startSilence()
     try {
-      yield* body
+      for await (const bytes of body) {
+        clearTimeout(silence)
+        yield bytes as Uint8Array
+        silence = startSilence()
+      }
     } catch (error) {
       throw this.#wrapped(call, error)
+    } finally {
+      clearTimeout(silence)
     }
   }
 

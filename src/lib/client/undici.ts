@@ -3,13 +3,18 @@
  * WebSockets): 14 MB in a daemon, and 50 ms at each start of a command. The paths are internal, so the version is pinned.
  */
 import {createRequire} from 'node:module'
-import type {Agent as AgentClass, Dispatcher, Pool as PoolClass, ProxyAgent as ProxyAgentClass} from 'undici'
+import type {Agent as AgentClass, Dispatcher, errors, Pool as PoolClass, ProxyAgent as ProxyAgentClass} from 'undici'
 // @ts-expect-error -- inner modules have no types of their own; those of the front door are given below
 import AgentModule from 'undici/lib/dispatcher/agent.js'
 // @ts-expect-error -- as above
 import requestModule from 'undici/lib/api/api-request.js'
+// @ts-expect-error -- as above
+import errorsModule from 'undici/lib/core/errors.js'
 
 export const Agent = AgentModule as typeof AgentClass
+
+/** An answer has stalled. */
+export const {BodyTimeoutError} = errorsModule as typeof errors
 
 /** As undici's `request`, through the given dispatcher. */
 export const request = (dispatcher: Dispatcher, options: Dispatcher.RequestOptions): Promise<Dispatcher.ResponseData> =>

@@ -9,7 +9,12 @@ const stuckAfterMs = 30_000
 
 /** Reports tasks that no worker takes, grouped by the reason that the server gives, and tasks whose worker is lost. */
 export async function checkQueue({client, clock}: ControlPlaneContext): Promise<Finding[]> {
-  const {tasks} = await client.tasks({status: 'pending', limit: 500})
+  const [{tasks: pending}, {tasks: assigned}] = await Promise.all([
+    client.tasks({status: 'pending', limit: 500}),
+    client.tasks({status: 'assigned', limit: 500}),
+  ])
+  // A task that is assigned for the first time is about to begin, however long it has waited.
+  const tasks = [...pending, ...assigned.filter(({returns}) => returns > 0)]
   const old = tasks.filter(({created_at}) => clock.now() - (parseTime(created_at) ?? clock.now()) > stuckAfterMs)
   const [registrations, others] = [old.filter(isRegistration), old.filter((task) => !isRegistration(task))]
   return [
@@ -60,6 +65,10 @@ const fixes: [pattern: RegExp, fix: string][] = [
   [
     /busy/,
     'One task at a time runs in a working tree. Wait, or cancel the running task with `a2a-worker tasks cancel`.',
+  ],
+  [
+    /assigned to|did not take it/,
+    'The worker does not confirm that it has the task. Does it reach the control plane? Its log tells: journalctl -u a2a-agent-worker',
   ],
   [/no free slot/, 'Wait, or raise max_concurrent_tasks of the worker.'],
   [/declined/, 'Fix what the worker reports, or let another worker serve the codebase.'],

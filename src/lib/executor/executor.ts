@@ -99,6 +99,8 @@ export type StopReason = {
   status: 'cancelled' | 'failed'
   /** Becomes the task's error. */
   error: string
+  /** How long its processes have to end by themselves. Default: the setting `cancel_grace`. */
+  graceMs?: number
   /** The task is requeued instead of ended. */
   requeues?: true
   /** The refusal of the model provider that is the reason. */

@@ -62,6 +62,7 @@ export async function superviseAgent(options: SuperviseOptions): Promise<Supervi
   const watching = new AbortController()
   const signs = createAgentSigns(options)
   const isFinished = () => record.finished && !record.overflowed
+  let stop: StopReason | undefined
   const watchdog = createWatchdog({
     deadlines: request.deadlines,
     clock,
@@ -89,7 +90,7 @@ export async function superviseAgent(options: SuperviseOptions): Promise<Supervi
       ...options,
       ...request,
       seen: signs.members(),
-      graceMs: request.deadlines.grace,
+      graceMs: stop?.graceMs ?? request.deadlines.grace,
       isRecent: clock.monotonic() - startedAt < recentMs,
     })
 
@@ -102,7 +103,6 @@ export async function superviseAgent(options: SuperviseOptions): Promise<Supervi
   watching.abort('over')
   const wasFull = isFullNow(request.runDir) // before the cleanup, which frees space
   const isOutOfMemory = (countMemoryKills() ?? 0) > (killsBefore ?? 0)
-  let stop: StopReason | undefined
   const isEndedByUs = first !== 'exit'
   if (first !== 'exit' && first) {
     // A finished task counts as done, even if its process had to be ended.

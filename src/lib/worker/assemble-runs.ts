@@ -17,12 +17,14 @@ import type {Codebases} from './registration/codebases.ts'
 import type {Registration} from './registration/registration.ts'
 import {registrationExecutor} from './registration/registration-tasks.ts'
 import {markerOwner, runMarker} from './run/marker.ts'
-import {claim, type StreamControl} from './run/claim.ts'
+import {claim, type StreamControl} from './claim/claim.ts'
+import {confirmAssignment} from './claim/confirm.ts'
 import {leftLockCleaner} from './run/left-locks.ts'
 import {executorChoice, runPreparer} from './run/prepare-run.ts'
 import type {FindSession} from './run/resume-check.ts'
 import type {SuperviseRun} from './run/run-setup.ts'
-import {taskRun, type RunTask} from './run/run-task.ts'
+import {requeueReportOf} from './run/reports.ts'
+import {taskRun, type RunTask, type RunTaskOptions} from './run/run-task.ts'
 import {RunUploader} from './run/run-uploader.ts'
 import {sessionReporter} from './run/session-report.ts'
 import {stateReports} from './run/state-reports.ts'
@@ -83,12 +85,16 @@ export function assembleRuns(
   })
   const treeLocks = new WorkingTreeLocks(stateDir)
   const runner: TaskRunner = new TaskRunner({
-    ...{codebases, treeLocks, config, clock, emit, providers},
-    runTask: createRunTask(options, resources, {...neighbours, supervise, activeTasks: () => runner.active}),
+    ...{codebases, treeLocks, config, clock, emit, providers, workerId},
+    runTask: createRunTask(options, resources, {
+      ...{...neighbours, supervise, activeTasks: () => runner.active},
+      stop: (taskId, reason) => void runner.stop(taskId, reason),
+    }),
     lookForAgent: () => health.look(),
-    decline: (taskId, reason, retryMs) => {
+    decline: ({id, status, attempt}, reason, retryMs) => {
       if (!registration.has('decline')) return false
-      void client.decline(taskId, workerId, {reason, retryMs}, signal).catch(() => {})
+      const declined = {reason, retryMs, attempt: status === 'assigned' ? attempt : undefined}
+      void client.decline(id, workerId, declined, signal).catch(() => {})
       return true
     },
     // A control plane with leases offers waiting tasks by itself when a slot becomes free.
@@ -111,12 +117,16 @@ export function assembleRuns(
   return {runner, recover: () => recover({journal, emit, orphans, recoverRun})}
 }
 
-type RunTaskParts = Neighbours & {supervise: SuperviseRun; activeTasks: () => TaskRunner['active']}
+type RunTaskParts = Neighbours & {
+  supervise: SuperviseRun
+  activeTasks: () => TaskRunner['active']
+  stop: RunTaskOptions['stop']
+}
 
 function createRunTask(
   {config, executor, client, clock, workerId, name, bus: {emit}, ...options}: WorkerOptions,
   {workerDir, journal, storage: {disk, folders}, signal}: WorkerResources,
-  {codebases, registration, stream, pollSoon, findSession, supervise, activeTasks}: RunTaskParts,
+  {codebases, registration, stream, pollSoon, findSession, supervise, activeTasks, stop}: RunTaskParts,
 ): RunTask {
   const owner = markerOwner(workerId, workerDir)
   const admission = createAdmission({
@@ -132,7 +142,12 @@ function createRunTask(
     resumeCheck: {findSession, activeTasks},
   })
   return taskRun({
-    ...{admission, prepare, supervise, journal, folders, registration, clock, emit},
+    ...{admission, prepare, supervise, journal, folders, registration, clock, emit, stop},
+    giveBack: (task, reason) => {
+      const report = requeueReportOf(task, reason, workerId, {began: false})
+      void client.updateStatus(task.id, report, signal).catch(() => {})
+    },
+    confirm: (assigned, receivedAt) => confirmAssignment(assigned, receivedAt, {client, workerId, clock, signal}),
     claim: (offered) => claim(offered, {client, workerId, clock, signal, registration, stream, pollSoon}),
   })
 }

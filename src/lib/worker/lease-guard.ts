@@ -13,6 +13,8 @@ type LeaseGuardOptions = {
 }
 
 const checkMs = 1000
+/** How often to look whether there are portable tasks. A lease that begins meanwhile ends later than that. */
+const idleMs = limits.heartbeat
 /** How long ending an agent may take beyond its grace period. */
 const endMs = 5000
 /** One late heartbeat must not stop a task. */
@@ -31,7 +33,8 @@ const leaseEnds: StopReason = {
 export async function guardLeases(options: LeaseGuardOptions, signal: AbortSignal): Promise<void> {
   const {runner, registration, config, clock} = options
   while (!signal.aborted) {
-    await clock.sleep(checkMs, signal)
+    const isIdle = !runner.active.some(({isPortable}) => isPortable)
+    await clock.sleep(isIdle ? idleMs : checkMs, signal)
     if (signal.aborted) return
     const maxSilenceMs = Math.max(minSilenceMs, limits.lease - config.cancel_grace * 1000 - endMs)
     for (const {id, attempt, isPortable, heldSince} of runner.active) {

@@ -304,6 +304,7 @@ test('a damaged journal is renamed: the worker starts, ends orphans, and the tas
     `[ -e began ] && { ${answering('again')}exit; }; touch began; echo run >> runs; exec sleep 600`,
   )
   await until(() => existsSync(join(at.path, 'p/runs')), 'the agent to begin')
+  await until(async () => (await at.http.get(id)).status === 'running', 'the confirmation')
   const agent = agentOf(at.path)
   await at.kill()
   rmSync(`${at.journal}-wal`) // otherwise the write-ahead log would restore everything
@@ -330,6 +331,7 @@ test('a damaged row is removed, and affects no folder or process of others', asy
   await using at = await setUp()
   const id = await at.begin(`[ -e began ] && { ${answering('again')}exit; }; touch began; exec sleep 600`)
   await until(() => existsSync(join(at.path, 'p/began')), 'the agent to begin')
+  await until(async () => (await at.http.get(id)).status === 'running', 'the confirmation')
   await at.kill()
   edit(at.journal, `UPDATE runs SET run_dir = '/'`)
   const worker = await at.restart()

@@ -37,7 +37,7 @@ test('a task that is cancelled while its worker is dead is ended by the next wor
   await until(() => processesOf(id).length === 2, 'the agent and what it leaves')
   await stop(at.worker, 'SIGKILL')
   expect((await at.cancel(id)).code).toBe(0)
-  expect((await at.http.get(id)).status).toBe('running')
+  expect((await at.http.get(id)).status).toMatch(/running|assigned/) // not cancelled before its processes have ended
   expect(processesOf(id)).toHaveLength(2)
   await at.startWorker()
   expect((await at.ended(id)).status).toBe('cancelled')

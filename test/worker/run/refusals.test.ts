@@ -71,13 +71,11 @@ test.each([
 
 const stream = /^GET \/v1\/worker\/tasks\/stream/
 const poll = /^GET \/v1\/opencode\/tasks\?/
-const claim = /^POST \/v1\/worker\/tasks\/claim/
 
 test.each([
   ['stream', stream],
   ['poll', poll],
   ['heartbeat', heartbeat],
-  ['claim', claim],
 ])('a longer Retry-After is respected as well: %s', async (name, kind) => {
   const factor = 20
   await using at = await setUp(factor)

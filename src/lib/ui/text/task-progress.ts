@@ -38,8 +38,9 @@ async function nameOf(client: ControlPlaneClient, workerId: string): Promise<str
   return workers.find(({worker_id: id}) => id === workerId)?.name ?? workerId
 }
 
-/** An offer lasts for a moment only, so it is not shown. */
-function pendingText({waiting}: Task, known: string | undefined): Progress | undefined {
+/** An offer lasts for a moment only, so it is not shown. An assignment may wait for its confirmation for seconds. */
+function pendingText({status, waiting}: Task, known: string | undefined): Progress | undefined {
+  if (status === 'assigned') return {text: waiting ?? 'assigned to a worker'}
   if (known !== undefined) return {text: known}
   if (waiting?.startsWith('offered')) return undefined
   return {text: waiting === null ? 'waiting for a worker' : `waiting: ${waiting}`}

@@ -51,6 +51,7 @@ export class ProviderHealth {
   readonly #options: ProviderHealthOptions
   readonly #sick = new Map<string, Sick>()
   readonly #lastOf = new Map<string, string>()
+  #wake = () => {}
 
   constructor(options: ProviderHealthOptions) {
     this.#options = options
@@ -102,6 +103,7 @@ export class ProviderHealth {
     // OpenCode's clock is the wall clock.
     const wantedMs = Math.min(maxPauseMs, Math.max(sick.pauseMs, (until ?? 0) - clock.now()))
     sick.until = clock.monotonic() + wantedMs
+    this.#wake()
     const isNews = message !== sick.reported && sick.failures >= failuresBeforePause
     sick.message = message
     if (isNews) this.#report(provider, (sick.reported = message))
@@ -140,11 +142,23 @@ export class ProviderHealth {
     const {clock, onRecovered} = this.#options
     let checkedAt = clock.monotonic()
     while (!signal.aborted) {
-      await clock.sleep(trialMs, signal)
+      await this.#untilPauseEnds(signal)
       const now = clock.monotonic()
       const isOver = [...this.#sick.values()].some(({until}) => until > checkedAt && until <= now)
       checkedAt = now
       if (isOver && !signal.aborted) onRecovered()
     }
+  }
+
+  /** Sleeps until the next pause is over, or another one begins. */
+  async #untilPauseEnds(signal: AbortSignal): Promise<void> {
+    const {clock} = this.#options
+    const now = clock.monotonic()
+    const pauses = [...this.#sick.values()].map(({until}) => until - now).filter((left) => left > 0)
+    const wake = new AbortController()
+    this.#wake = () => wake.abort()
+    signal.addEventListener('abort', this.#wake, {once: true})
+    await clock.sleep(Math.min(...pauses, maxPauseMs), wake.signal)
+    signal.removeEventListener('abort', this.#wake)
   }
 }

@@ -3,6 +3,7 @@ import {retryAfterMs} from '../../client/http.ts'
 import type {Clock} from '../../core/clock.ts'
 import {messageOf} from '../../core/errors.ts'
 import type {Emit} from '../../events/bus.ts'
+import {isAssignedTo} from '../../protocol/assignment.ts'
 import type {Task} from '../../protocol/schemas.ts'
 import type {Codebases} from '../registration/codebases.ts'
 import type {ConnectionState} from './connection.ts'
@@ -76,9 +77,10 @@ export class PollLoop {
   }
 
   async #poll(signal: AbortSignal): Promise<void> {
-    const {onTask, clock} = this.#options
+    const {onTask, clock, workerId} = this.#options
     const seenAt = clock.monotonic()
-    for (const task of await this.#pending(signal)) if (task.status === 'pending') onTask(task, seenAt)
+    for (const task of await this.#pending(signal))
+      if (task.status === 'pending' || isAssignedTo(task, workerId)) onTask(task, seenAt)
   }
 
   /**

@@ -16,6 +16,8 @@ export type ActiveTask = {
   /** When the lease began, in monotonic ms. */
   heldSince: number
   sessionId: string | null
+  /** The control plane has acknowledged something about this attempt. That confirms its assignment. */
+  isAcknowledged?: boolean
   agent?: RunningAgent
   /** Why the task must stop. The first reason wins. */
   stop?: StopReason

@@ -17,6 +17,9 @@ export type Run = {
 /** What a task occupies while it runs. `release` frees both its slot and its working tree. */
 export type TaskResources = {treeLock: Lock | undefined; release: () => void}
 
+/** `receivedAt`: when the offer or the assignment arrived, in monotonic ms. */
+export type OfferedResources = TaskResources & {receivedAt: number}
+
 /** How a supervised run begins and what it occupies. */
 export type RunSetup = TaskResources & {
   /** Starts or adopts the agent. A rejection becomes the error of the task. */

@@ -30,8 +30,10 @@ export type {Tail}
 
 export type UploadedRun = {task_id: string; attempt: number; run_dir: string}
 
-/** `isClosing`: the agent has exited. `ended`: nothing is written any more. */
-export type RunEnd = {isClosing: () => boolean; ended: AbortSignal}
+/** `isClosing`: the agent has exited. `ended`: nothing is written any more. `onSent`: output was acknowledged. */
+export type RunEnd = {isClosing: () => boolean; ended: AbortSignal; onSent?: () => void}
+
+type Sent = OutputText & {onSent?: (() => void) | undefined}
 
 /** The shortest time between two writes of the cursor. The control plane drops output that it has already. */
 const cursorMs = 250
@@ -81,7 +83,7 @@ export class RunUploader {
           return redact()
         },
         keepsTail,
-        send: (bytes, offset, length) => this.#send(run, {bytes, memory}, offset, length),
+        send: (bytes, offset, length) => this.#send(run, {bytes, memory, onSent: end.onSent}, offset, length),
         onAcknowledged: (cursor) => {
           if (clock.monotonic() - savedAt < cursorMs) return
           savedAt = clock.monotonic()
@@ -108,7 +110,9 @@ export class RunUploader {
     } catch (error) {
       if (signal.aborted) return false
       const reason = messageOf(error)
-      emit({type: 'task.refused', taskId, reason, kept: saveRefusedReport(run, {reason, report, at: clock.now()})})
+      // a task that was to return to the queue is there, or with another worker
+      if (report.status !== 'pending')
+        emit({type: 'task.refused', taskId, reason, kept: saveRefusedReport(run, {reason, report, at: clock.now()})})
     }
 
     journal.remove(run)
@@ -134,7 +138,7 @@ export class RunUploader {
   }
 
   /** Resolves with the offset at which the control plane continues. */
-  async #send(run: UploadedRun, text: OutputText, offset: number, length: number): Promise<number> {
+  async #send(run: UploadedRun, {onSent, ...text}: Sent, offset: number, length: number): Promise<number> {
     const {client, registration, workerId, clock, signal} = this.#options
     const {task_id: taskId, attempt} = run
     const position = {workerId, attempt, offset, length}
@@ -149,7 +153,9 @@ export class RunUploader {
           )
     return await this.#untilAcknowledged(taskId, async () => {
       try {
-        return (await send()).next ?? offset + length
+        const {next} = await send()
+        onSent?.()
+        return next ?? offset + length
       } catch (error) {
         if (error instanceof RefusedError && error.next !== undefined && error.next !== offset) return error.next
         // An existing server without this route stores no output. The task continues without it.

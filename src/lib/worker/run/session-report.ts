@@ -34,4 +34,5 @@ export const sessionReporter =
 
     const update = {status: 'running', worker_id: workerId, session_id: sessionId, ...attemptField({attempt})}
     await client.updateStatus(id, update, signal)
+    active.isAcknowledged = true
   }

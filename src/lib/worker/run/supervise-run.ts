@@ -124,7 +124,11 @@ async function execute(run: Run, active: ActiveTask, setup: RunSetup, options: S
   let upload: Promise<Tail | undefined> | undefined
   // A second start of the agent continues the same spool, so the upload starts once.
   const startUpload = (from: number) =>
-    (upload ??= uploader.uploadOutput(run, from, {isClosing: () => agentState.hasExited, ended: ended.signal}))
+    (upload ??= uploader.uploadOutput(run, from, {
+      isClosing: () => agentState.hasExited,
+      ended: ended.signal,
+      onSent: () => (active.isAcknowledged = true),
+    }))
   const executed = (outcome: RunOutcome, fault?: Fault): Executed => ({
     outcome,
     upload: upload ?? Promise.resolve(undefined),

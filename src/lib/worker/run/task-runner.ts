@@ -4,6 +4,7 @@ import {isDiskFull} from '../../core/disk-full.ts'
 import type {Emit} from '../../events/bus.ts'
 import type {TaskSource, TroubleKind} from '../../events/worker-event.ts'
 import type {StopReason} from '../../executor/executor.ts'
+import {isAssignedTo} from '../../protocol/assignment.ts'
 import {globalCodebase} from '../../protocol/routes.ts'
 import type {Heartbeat, Task} from '../../protocol/schemas.ts'
 import {modelOf} from '../admission/policy.ts'
@@ -16,7 +17,7 @@ import {isRegistrationTask, requestedPath} from '../registration/registration-ta
 import type {ActiveTask, ActiveTasks} from './active-task.ts'
 import {RecentRuns} from './recent-runs.ts'
 import {isBuiltin} from './run-request.ts'
-import type {TaskResources} from './run-setup.ts'
+import type {OfferedResources} from './run-setup.ts'
 import type {RunTask} from './run-task.ts'
 import {Slots, type Slot} from './slots.ts'
 
@@ -27,8 +28,9 @@ export type TaskRunnerOptions = {
   clock: Clock
   emit: Emit
   runTask: RunTask
+  workerId: string
   /** Declines a task on the control plane. Returns false if it knows no declining. */
-  decline: (taskId: string, reason: string, retryMs?: number) => boolean
+  decline: (task: Task, reason: string, retryMs?: number) => boolean
   /** Looks whether the agent's program is there. If not, it pauses this runner. */
   lookForAgent: () => void
   providers: Pick<ProviderHealth, 'obstacle' | 'begin'>
@@ -53,7 +55,7 @@ export class TaskRunner implements ActiveTasks {
   /** Runs that could not be taken. */
   readonly #dropped = new RecentRuns()
   /** Tasks that were pushed by a server that does not know declining. */
-  readonly #waiting = new Map<string, Task>()
+  readonly #waiting = new Map<string, {task: Task; seenAt: number}>()
   readonly #slots: Slots
   /** Reasons, for people. */
   readonly #pauses = new Map<PauseKind, string>()
@@ -133,12 +135,15 @@ export class TaskRunner implements ActiveTasks {
 
   /** Offers a task that was pushed, or seen in a poll that was sent at `seenAt` (monotonic ms). */
   offer(task: Task, source: TaskSource, seenAt: number): void {
-    if (!this.#concerns(task) || this.#isRepeated(task, seenAt)) return
+    const isAssigned = isAssignedTo(task, this.#options.workerId)
+    if (task.status === 'assigned' && !isAssigned) return
+    if (!this.#concerns(task)) return isAssigned ? this.#drop(task, 'this worker serves no such codebase') : undefined
+    if (this.#isRepeated(task, seenAt)) return
     const active = this.#active.get(task.id)
     // The next attempt may be offered before the report of this one is answered.
-    if (active && task.attempt > active.attempt) this.#waiting.set(task.id, task)
+    if (active && task.attempt > active.attempt) this.#waiting.set(task.id, {task, seenAt})
     if (active) return
-    if (source === 'poll' && seenAt - (this.#dropped.timeOf(task) ?? -Infinity) < dropMs) return
+    if (!isAssigned && source === 'poll' && seenAt - (this.#dropped.timeOf(task) ?? -Infinity) < dropMs) return
     if (!isSafeId(task.id)) return this.#warnOfBadId(task)
     const pathProblem = this.#pathProblem(task)
     if (pathProblem !== undefined) return this.#drop(task, pathProblem)
@@ -153,7 +158,7 @@ export class TaskRunner implements ActiveTasks {
     const {id: taskId, title, attempt} = task
     const path = this.#options.codebases.pathOf(task.codebase_id) ?? ''
     this.#options.emit({type: 'task.received', taskId, title, source, attempt, path})
-    this.#begin(task, lock)
+    this.#begin(task, lock, seenAt)
   }
 
   stop(taskId: string, reason: StopReason): boolean {
@@ -229,22 +234,23 @@ export class TaskRunner implements ActiveTasks {
     const {emit, clock, decline} = this.#options
     if (this.#dropped.timeOf(task) === undefined) emit({type: 'task.dropped', taskId: task.id, reason})
     this.#dropped.add(task, clock.monotonic())
-    decline(task.id, reason)
+    decline(task, reason)
   }
 
   /** Declines a pushed task for now, or remembers it if the control plane does not know declining. */
   #postpone(task: Task, reason: string, source: TaskSource, retryMs?: number): void {
-    const isDeclined = source === 'stream' && this.#options.decline(task.id, reason, retryMs)
+    const isPushed = source === 'stream' || task.status === 'assigned'
+    const isDeclined = isPushed && this.#options.decline(task, reason, retryMs)
     if (!isDeclined) {
       if (this.#isDraining || this.#waiting.has(task.id) || this.#waiting.size >= maxWaiting) return
-      this.#waiting.set(task.id, task)
+      this.#waiting.set(task.id, {task, seenAt: this.#options.clock.monotonic()})
     }
 
     const path = this.#options.codebases.pathOf(task.codebase_id) ?? ''
     this.#options.emit({type: 'task.waiting', taskId: task.id, title: task.title, reason, path})
   }
 
-  #begin(offered: Task, treeLock: Lock | undefined): void {
+  #begin(offered: Task, treeLock: Lock | undefined, receivedAt: number): void {
     const {codebases, clock} = this.#options
     const task: ActiveTask = {
       id: offered.id,
@@ -271,10 +277,10 @@ export class TaskRunner implements ActiveTasks {
       treeLock?.[Symbol.dispose]()
       slot.release()
     }
-    task.done = this.#run(offered, task, {treeLock, release})
+    task.done = this.#run(offered, task, {treeLock, release, receivedAt})
   }
 
-  async #run(offered: Task, task: ActiveTask, resources: TaskResources): Promise<void> {
+  async #run(offered: Task, task: ActiveTask, resources: OfferedResources): Promise<void> {
     const {runTask, emit, clock} = this.#options
     try {
       const isOurs = await runTask(offered, task, resources)
@@ -292,10 +298,10 @@ export class TaskRunner implements ActiveTasks {
   }
 
   #takeWaiting(): void {
-    for (const task of [...this.#waiting.values()]) {
+    for (const {task, seenAt} of [...this.#waiting.values()]) {
       if (this.freeSlots <= 0) return
       this.#waiting.delete(task.id)
-      this.offer(task, 'poll', this.#options.clock.monotonic())
+      this.offer(task, 'poll', task.status === 'assigned' ? seenAt : this.#options.clock.monotonic())
     }
   }
 }
