@@ -55,7 +55,7 @@ export async function audit(world: World, created: readonly CreatedTask[]): Prom
     // A task cancelled while its worker is unreachable ends at once, and accepts no more output.
     const isCancelledOffline = now.status === 'cancelled' && now.error !== 'cancelled by a client'
     if (isCancelledOffline) cancelledOffline += 1
-    else if (task.plan) checkOutput(task.id, task.plan, runs, chunks, addFinding)
+    else if (task.plan) checkOutput(task.id, task.plan, withoutLapsed(runs, now, chunks), chunks, addFinding)
     else checkRealOutput(task.id, now, chunks, addFinding)
     const wrong = task.plan ? wrongOutcome(task, now, runs) : undefined
     if (wrong) addFinding('wrong outcomes', 1, `${task.id}: ${wrong}`)
@@ -102,6 +102,16 @@ function recordsOf({records}: World, task: string): Start[] {
       }
     })
     .toSorted((a, b) => a.attempt - b.attempt || a.start - b.start)
+}
+
+/**
+ * The starts without those of assignments that lapsed: output would have confirmed them, so there is none of them, and
+ * they are among the attempts that the control plane does not count.
+ */
+function withoutLapsed(runs: readonly Start[], {attempt, returns}: Task, chunks: readonly Chunk[]): Start[] {
+  const isSilent = (run: Start) => run.attempt < attempt && !chunks.some((chunk) => chunk.attempt === run.attempt)
+  const lapsed = [...new Set(runs.filter(isSilent).map((run) => run.attempt))].slice(0, returns)
+  return runs.filter((run) => !lapsed.includes(run.attempt))
 }
 
 /** Checks that the output of each attempt is exactly the output of its starts, in order. */

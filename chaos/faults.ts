@@ -56,6 +56,27 @@ async function afterNext({worker, sleep}: Scene, pattern: RegExp, act: () => voi
   worker.proxy.chooseAction = () => ({do: 'pass'})
 }
 
+/** Calls `act` instead of passing on the next matching request. */
+async function insteadOfNext({worker, sleep}: Scene, pattern: RegExp, act: () => void): Promise<void> {
+  const state = {isDone: false}
+  worker.proxy.chooseAction = (request) => {
+    if (state.isDone || !pattern.test(request)) return {do: 'pass'}
+    state.isDone = true
+    act()
+    return {do: 'hang'}
+  }
+  for (let waited = 0; !state.isDone && waited < 3000; waited += 50) await sleep(50)
+  worker.proxy.chooseAction = () => ({do: 'pass'})
+}
+
+/** For longer than an assignment lasts, the worker receives tasks and can tell the control plane nothing. */
+async function muteWorker({worker, random, sleep}: Scene): Promise<void> {
+  worker.proxy.chooseAction = (request) => (/^(POST|PUT) /.test(request) ? {do: 'hang'} : {do: 'pass'})
+  await sleep(random.int(11_000, 15_000))
+  worker.proxy.chooseAction = () => ({do: 'pass'})
+  worker.proxy.cut(/tasks\/claim|output|status|heartbeat|register/)
+}
+
 const errorPage = '<html><body><h1>502 Bad Gateway</h1></body></html>'
 const answerWith = (status: number, headers: Record<string, string> = {}): ProxyAction => ({
   do: 'answer',
@@ -127,6 +148,17 @@ export const faults: Fault[] = [
     weight: 1,
     run: (at: Scene) => afterNext(at, requests[kind], () => at.world.plane.signal('SIGKILL')),
   })),
+  {name: 'assigned, not confirmed: the worker cannot be heard', weight: 3, run: muteWorker},
+  {
+    name: 'assigned, not confirmed: the worker dies before its confirmation',
+    weight: 2,
+    run: (at) => insteadOfNext(at, requests.claim, () => at.worker.process.signal('SIGKILL')),
+  },
+  {
+    name: 'confirmed, answer lost',
+    weight: 2,
+    run: (at) => disturbRequests(at, requests.claim, 0.8, () => ({do: 'reset', when: 'after'})),
+  },
   {name: 'SIGQUIT of a worker (detach)', weight: 1, run: async ({worker}) => worker.process.signal('SIGQUIT')},
   {name: 'SIGTERM of a worker (drain)', weight: 1, run: async ({worker}) => worker.process.signal('SIGTERM')},
   {
