@@ -4,7 +4,7 @@ import {holds} from '../../../src/lib/server/state/check.ts'
 import type {Change, Decision, NewAuditEntry, NewOutput} from '../../../src/lib/server/state/decision.ts'
 import type {StateEvent} from '../../../src/lib/server/state/events.ts'
 import {LiveState} from '../../../src/lib/server/state/live-state.ts'
-import type {StoredTask} from '../../../src/lib/server/state/records.ts'
+import type {StoredRequest, StoredTask} from '../../../src/lib/server/state/records.ts'
 import type {Policy} from '../../../src/lib/server/state/state.ts'
 import {StaleDecisionError} from '../../../src/lib/server/store/engine.ts'
 
@@ -23,6 +23,7 @@ export const policy: Policy = {
 export class MemoryEngine {
   readonly state: LiveState
   readonly tasks = new Map<string, StoredTask>()
+  readonly requests = new Map<string, StoredRequest>()
   readonly output: NewOutput[] = []
   readonly audit: NewAuditEntry[] = []
   readonly events: StateEvent[] = []
@@ -34,7 +35,10 @@ export class MemoryEngine {
       now: () => Date.UTC(2026, 0, 1) + this.time,
       monotonic: () => this.time,
     }
-    this.state = new LiveState({...policy, ...more}, clock, this.tasks)
+    this.state = new LiveState({...policy, ...more}, clock, {
+      task: (id) => this.tasks.get(id),
+      request: (key) => this.requests.get(key),
+    })
   }
 
   nextNumber(): number {
@@ -66,6 +70,8 @@ export class MemoryEngine {
   #apply(change: Change): void {
     if (change.do === 'append-output') this.output.push(change.output)
     else if (change.do === 'audit') this.audit.push(change.entry)
+    else if ('kind' in change && change.kind === 'request' && change.do !== 'remove')
+      this.requests.set(change.id, change.record)
     else if ('kind' in change && change.kind === 'task') {
       if (change.do === 'remove') this.tasks.delete(change.id)
       else this.tasks.set(change.id, change.record)

@@ -2,34 +2,35 @@ import type {Clock} from '../../core/clock.ts'
 import type {Change} from './decision.ts'
 import {Memory} from './memory.ts'
 import {Queues} from './queues.ts'
-import type {Found, IndexName, Kind, PendingTask, Records, StoredTask} from './records.ts'
+import type {Found, IndexName, Kind, PendingTask, Records, StoredRequest, StoredTask} from './records.ts'
 import type {Policy, State} from './state.ts'
 
-/** Where a live state reads whole tasks. Their queues it keeps itself. */
-export interface Tasks {
-  get(id: string): StoredTask | undefined
+/** Where a live state reads what is too large for memory: whole tasks, and requests with an Idempotency-Key. */
+export interface Disk {
+  task(id: string): StoredTask | undefined
+  request(key: string): StoredRequest | undefined
   /** The task is this now. Undefined: it is gone. */
   onChange?(id: string, task: StoredTask | undefined): void
   /** What was on disk may be different now. */
   clear?(): void
 }
 
-/** The present state: all but the tasks themselves is in memory. */
+/** The present state: all but tasks and repeated requests is in memory, and the queues of tasks are. */
 export class LiveState implements State {
   readonly policy: Policy
   readonly startedAt: number
   readonly #clock: Pick<Clock, 'now' | 'monotonic'>
-  readonly #tasks: Tasks
+  readonly #disk: Disk
   readonly #memory = new Memory()
   readonly #queues = new Queues()
   readonly #waiting = new Map<string, PendingTask>()
   #version = 0
 
-  constructor(policy: Policy, clock: Pick<Clock, 'now' | 'monotonic'>, tasks: Tasks) {
+  constructor(policy: Policy, clock: Pick<Clock, 'now' | 'monotonic'>, disk: Disk) {
     this.policy = policy
     this.#clock = clock
     this.startedAt = clock.monotonic()
-    this.#tasks = tasks
+    this.#disk = disk
   }
 
   get now(): number {
@@ -45,7 +46,8 @@ export class LiveState implements State {
   }
 
   get<K extends Kind>(kind: K, id: string): Records[K] | undefined {
-    return kind === 'task' ? (this.#tasks.get(id) as Records[K] | undefined) : this.#memory.get(kind, id)
+    if (kind === 'task') return this.#disk.task(id) as Records[K] | undefined
+    return kind === 'request' ? (this.#disk.request(id) as Records[K] | undefined) : this.#memory.get(kind, id)
   }
 
   find<I extends IndexName>(index: I, key: string): Iterable<Found<I>> {
@@ -81,6 +83,7 @@ export class LiveState implements State {
       if (!('kind' in change)) continue
       const {kind, id} = change
       if (kind === 'task') this.#requeue(id, change.do === 'remove' ? undefined : (change.record as StoredTask))
+      else if (kind === 'request') continue
       else if (change.do === 'remove') this.#memory.remove(kind, id)
       else this.#memory.put(kind, id, change.record)
     }
@@ -100,13 +103,13 @@ export class LiveState implements State {
   /** Forgets all records of these kinds, so that they can be restored. */
   clear(kinds: readonly Kind[]): void {
     for (const kind of kinds) this.#memory.clear(kind)
-    this.#tasks.clear?.()
+    this.#disk.clear?.()
     this.#version += 1
   }
 
   #requeue(id: string, task: StoredTask | undefined): void {
     const known = this.#waiting.get(id)
-    this.#tasks.onChange?.(id, task)
+    this.#disk.onChange?.(id, task)
     const isWaiting = task?.status === 'pending'
     if (known && isWaiting && known.priority === task.priority) return
     if (known) {

@@ -1,5 +1,5 @@
-import type {StoredTask} from '../state/records.ts'
-import type {Tasks} from '../state/live-state.ts'
+import type {StoredRequest, StoredTask} from '../state/records.ts'
+import type {Disk} from '../state/live-state.ts'
 
 /** Longer tasks are read from disk each time: their prompts would take too much memory. */
 const maxFrameSize = 16 * 1024
@@ -9,17 +9,19 @@ const maxTasks = 5000
  * Tasks, with those that workers hold in memory: each is read a few times and changed a few times before it ends. Output
  * is dropped in the database directly, and such a task is read from there.
  */
-export class HeldTasks implements Tasks {
-  readonly #read: (id: string) => StoredTask | undefined
+export class HeldTasks implements Disk {
+  readonly request: Disk['request']
+  readonly #read: Disk['task']
   readonly #held = new Map<string, StoredTask>()
   /** Tasks whose output was dropped: only the database knows how much. */
   readonly #changing = new Set<string>()
 
-  constructor(read: (id: string) => StoredTask | undefined) {
+  constructor(read: Disk['task'], request: (key: string) => StoredRequest | undefined) {
     this.#read = read
+    this.request = request
   }
 
-  get(id: string): StoredTask | undefined {
+  task(id: string): StoredTask | undefined {
     return this.#held.get(id) ?? this.#read(id)
   }
 

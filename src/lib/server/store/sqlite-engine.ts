@@ -12,7 +12,7 @@ import {HeldTasks} from './held-tasks.ts'
 import type {Maintenance} from './maintenance.ts'
 import {changeWriter, isDurable} from './sqlite-changes.ts'
 import {sqliteMaintenance} from './sqlite-maintenance.ts'
-import {restoreRegistry} from './sqlite-registry.ts'
+import {requestReader, restoreRegistry} from './sqlite-registry.ts'
 import {heldTasks, pendingTasks, taskReader, type HeldTask} from './sqlite-tasks.ts'
 import {sqliteViews} from './sqlite-views.ts'
 import type {Views} from './views.ts'
@@ -45,7 +45,7 @@ export class SqliteEngine implements Engine {
 
   constructor({database, policy, clock, sync, onRestored, onBug}: SqliteEngineOptions) {
     this.#database = database
-    const held = new HeldTasks(taskReader(database))
+    const held = new HeldTasks(taskReader(database), requestReader(database))
     this.state = new LiveState(policy, clock, held)
     this.#commits = new CommitGroup(database, {
       sync,
@@ -94,7 +94,7 @@ export class SqliteEngine implements Engine {
   /** Makes memory match the database: at the start, and after a commit has failed. What is not on disk stays. */
   #restore(): void {
     const {state} = this
-    state.clear(['worker', 'codebase', 'binding', 'request', 'usedToken'])
+    state.clear(['worker', 'codebase', 'binding', 'usedToken'])
     restoreRegistry(this.#database, state)
     state.restoreQueue(pendingTasks(this.#database))
     const leases = new Map([...state.find('leases', '')].map((lease) => [lease.taskId, lease]))

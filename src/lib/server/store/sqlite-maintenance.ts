@@ -23,10 +23,8 @@ export function sqliteMaintenance(database: Database, commits: CommitGroup, stat
     pruneTasks: (before) => commits.write(() => pruneTasks(database, before)),
     countEnded: (before) => Number(sql('SELECT count(*) AS n FROM tasks WHERE completed_at < ?').get(before)?.['n']),
     forgetRequests(before) {
-      const old = sql('SELECT key FROM idempotency WHERE created_at < ? LIMIT 1000').all(before)
-      if (old.length === 0) return
-      commits.write(() => sql('DELETE FROM idempotency WHERE created_at < ?').run(before))
-      for (const {key} of old) state.apply([{do: 'remove', kind: 'request', id: String(key)}])
+      const old = sql('SELECT 1 FROM idempotency WHERE created_at < ? LIMIT 1').get(before)
+      if (old) commits.write(() => sql('DELETE FROM idempotency WHERE created_at < ?').run(before))
     },
     saveContacts: (olderThanMs) => saveContacts(olderThanMs, {database, commits, state}),
     reusable: () => Number(free.get()?.['bytes']),

@@ -26,10 +26,14 @@ export function restoreRegistry(database: Database, state: LiveState): void {
     state.restore('codebase', String(row['id']), toCodebase(row))
   for (const row of read('SELECT token, worker_id FROM token_bindings'))
     state.restore('binding', String(row['token']), row as Binding)
-  for (const row of read('SELECT key, request, task_id, created_at FROM idempotency'))
-    state.restore('request', String(row['key']), row as StoredRequest)
   for (const row of read('SELECT token FROM used_tokens'))
     state.restore('usedToken', String(row['token']), row as {token: string})
+}
+
+/** Returns the function that reads a request by its Idempotency-Key. There may be many: they are not kept in memory. */
+export function requestReader(database: Database): (key: string) => StoredRequest | undefined {
+  const get = database.prepare('SELECT key, request, task_id, created_at FROM idempotency WHERE key = ?')
+  return (key) => get.get(key) as StoredRequest | undefined
 }
 
 /** The models that workers announce, by worker. Long lists: they are not kept in memory. */

@@ -17,8 +17,10 @@ export const lapse: Rule<void, boolean> = (draft) => {
   const take = (isDue: boolean) => isDue && left-- > 0
   for (const lease of [...draft.find('leases', all)]) {
     const end = left > 0 ? endOf(draft, lease) : undefined
-    const task = end && draft.get('task', lease.taskId)
-    if (end && task && take(true)) end(draft, task)
+    if (!end || !take(true)) continue
+    const task = draft.get('task', lease.taskId)
+    if (task) end(draft, task)
+    else draft.remove('lease', lease.taskId)
   }
 
   for (const {taskId, workerId, until} of [...draft.find('offers', all)])
