@@ -103,6 +103,8 @@ export type StopReason = {
   graceMs?: number
   /** The task is requeued instead of ended. */
   requeues?: true
+  /** With `requeues`: the attempt does not count. */
+  isUncounted?: true
   /** The refusal of the model provider that is the reason. */
   provider?: ProviderTrouble
 }

@@ -88,7 +88,9 @@ export function assembleRuns(
     ...{codebases, treeLocks, config, clock, emit, providers, workerId},
     runTask: createRunTask(options, resources, {
       ...{...neighbours, supervise, activeTasks: () => runner.active},
-      stop: (taskId, reason) => void runner.stop(taskId, reason),
+      stop: (active, reason) => {
+        if (runner.active.includes(active)) runner.stop(active.id, reason)
+      },
     }),
     lookForAgent: () => health.look(),
     decline: ({id, status, attempt}, reason, retryMs) => {
@@ -147,7 +149,8 @@ function createRunTask(
       const report = requeueReportOf(task, reason, workerId, {began: false})
       void client.updateStatus(task.id, report, signal).catch(() => {})
     },
-    confirm: (assigned, receivedAt) => confirmAssignment(assigned, receivedAt, {client, workerId, clock, signal}),
+    confirm: (assigned, receivedAt, ended) =>
+      confirmAssignment(assigned, receivedAt, {client, workerId, clock, signal: ended ?? signal}),
     claim: (offered) => claim(offered, {client, workerId, clock, signal, registration, stream, pollSoon}),
   })
 }

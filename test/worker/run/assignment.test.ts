@@ -116,6 +116,15 @@ test('a refused confirmation ends what was begun, and is no failure of the task'
   expect((await one.fleet.cli(['tasks', 'cancel', id, '--wait'])).code).toBe(0)
 })
 
+test('a refused token says nothing about an assignment: it is confirmed again', async () => {
+  const answer = (status: number): ProxyAction => ({do: 'answer', status, headers: {}, body: '{"detail":"no"}'})
+  await using one = await world([answer(401), answer(403), answer(503)])
+  const {id} = await one.fleet.http.task(one.codebase, {prompt: '@ms=6000'})
+  await until(() => one.confirmations() >= 4, 'four confirmations')
+  expect(await one.fleet.ended(id)).toMatchObject({status: 'completed', attempt: 1})
+  expect(one.starts()).toBe(1)
+})
+
 test('a worker that is killed between start and confirmation adopts its agent, and the task runs once', async () => {
   await using one = await world([{do: 'hang'}])
   const {id} = await one.fleet.http.task(one.codebase, {prompt: '@ms=4000'})

@@ -1,5 +1,5 @@
 import type {ControlPlaneClient} from '../../client/control-plane.ts'
-import {isTransient, retryAfterMs} from '../../client/http.ts'
+import {isNotFound, RefusedError, retryAfterMs} from '../../client/http.ts'
 import type {Clock} from '../../core/clock.ts'
 import {messageOf} from '../../core/errors.ts'
 import {fullJitter} from '../../core/loop.ts'
@@ -18,6 +18,10 @@ export type ConfirmOptions = {
 export type Confirmation = 'confirmed' | {lost: string} | {late: string}
 
 const pause = fullJitter(50, 1000)
+/** Whether the answer says that the task is not ours. A refused token says nothing about the task. */
+const isFinal = (error: unknown): boolean =>
+  isNotFound(error) || (error instanceof RefusedError && [409, 410].includes(error.status))
+
 /** The rest of the time is for ending what was begun, before the control plane gives the task away. */
 const share = 0.6
 
@@ -40,7 +44,7 @@ export async function confirmAssignment(
     } catch (error) {
       const reason = messageOf(error)
       if (signal.aborted) return {late: 'the worker is stopping'}
-      if (!isTransient(error)) return {lost: reason}
+      if (isFinal(error)) return {lost: reason}
       const pauseMs = Math.max(pause(failures), retryAfterMs(error))
       if (left() <= pauseMs) return {late: `its assignment could not be confirmed in time: ${reason}`}
       await clock.sleep(pauseMs, signal)

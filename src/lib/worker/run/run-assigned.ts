@@ -43,5 +43,5 @@ export function untilStarted(sleep: (ms: number) => Promise<void>) {
 export function stopReasonOf(confirmation: Confirmation, isKnown: boolean): StopReason | undefined {
   if (confirmation === 'confirmed' || ('late' in confirmation && isKnown)) return undefined
   const error = 'lost' in confirmation ? confirmation.lost : confirmation.late
-  return {status: 'failed', error, requeues: true, graceMs}
+  return {status: 'failed', error, requeues: true, isUncounted: true, graceMs}
 }

@@ -21,8 +21,9 @@ export type RunTask = (offered: Task, active: ActiveTask, resources: OfferedReso
 export type RunTaskOptions = {
   claim: (offered: Task) => Promise<Claimed>
   /** Confirms an assignment that arrived at this time, in monotonic ms. */
-  confirm: (assigned: Task, receivedAt: number) => Promise<Confirmation>
-  stop: (taskId: string, reason: StopReason) => void
+  confirm: (assigned: Task, receivedAt: number, ended?: AbortSignal) => Promise<Confirmation>
+  /** Stops this run. Does nothing once it is reported, or another attempt of the task is active. */
+  stop: (active: ActiveTask, reason: StopReason) => void
   /** Returns a task to the queue that was never begun. Best effort: otherwise its assignment lapses. */
   giveBack: (task: Task, reason: string) => void
   admission: Pick<Admission, 'needsClaim'>
@@ -53,17 +54,19 @@ const runAtOnce: Run = async (task, active, {receivedAt, ...resources}, options)
   emit({type: 'task.claimed', taskId: active.id, attempt: task.attempt})
   active.phase = 'starting'
   const started = untilStarted((ms) => clock.sleep(ms))
+  const ended = new AbortController()
   void started
     .done()
-    .then(() => confirm(task, receivedAt))
+    .then(() => confirm(task, receivedAt, ended.signal))
     .then((confirmation) => {
+      if (ended.signal.aborted) return // its report has confirmed it, or was refused
       const isKnown = active.isAcknowledged || registration.lastHeartbeatAt > active.heldSince
       const reason = stopReasonOf(confirmation, isKnown)
-      if (reason) stop(active.id, reason)
+      if (reason) stop(active, reason)
     })
   const preparation = await prepare(task, active)
   const {run, start} = beginning(task, active, preparation, options)
-  await supervise(run, active, {...resources, start: started.watch(start)})
+  await supervise(run, active, {...resources, start: started.watch(start)}).finally(() => ended.abort('over'))
   return true
 }
 

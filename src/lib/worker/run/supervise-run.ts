@@ -88,7 +88,7 @@ function reportFor(
 
   if (status === 'failed' && active.stop?.requeues) {
     emit({type: 'task.dropped', taskId, reason: active.stop.error})
-    return requeueReportOf(run, active.stop.error, workerId)
+    return requeueReportOf(run, active.stop.error, workerId, {began: !active.stop.isUncounted})
   }
 
   emit({type: 'task.finished', taskId, status, ms: usage.duration_ms ?? 0, error, cost: usage.cost})
