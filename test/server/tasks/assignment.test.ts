@@ -120,6 +120,19 @@ test('a worker that declines again and again is asked ever more rarely', async (
   await until(() => stream.data('task_available').length === 3)
 })
 
+test('a worker that was paused gets what it declined as soon as it says that it is not', async () => {
+  await using one = await world()
+  const {api, codebase} = one
+  await using stream = await openStream(api, 'w')
+  const {id} = await api.create(codebase)
+  await stream.pushed(id)
+  await api.post('heartbeat', {worker: 'w'}, {running: [], free: 0, paused: 'the disk is full'})
+  await one.decline(id, {attempt: 1, retry_ms: 600_000})
+  expect(await api.task(id)).toMatchObject({status: 'pending', attempt: 2})
+  await api.post('heartbeat', {worker: 'w'}, {running: [], free: 2, paused: null})
+  expect(await api.task(id)).toMatchObject({status: 'assigned', attempt: 2})
+})
+
 test('a worker that polls is assigned what it has room for, with and without a stream', async () => {
   await using one = await world()
   const {api, codebase} = one

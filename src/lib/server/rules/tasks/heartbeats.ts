@@ -3,6 +3,7 @@ import {notFound} from '../../http/http-error.ts'
 import type {Draft, Rule} from '../../state/draft.ts'
 import type {Lease} from '../../state/records.ts'
 import {fill} from '../dispatch/assignment.ts'
+import {forgetBackoffsOfWorker} from '../dispatch/backoffs.ts'
 import {notePresence} from '../dispatch/contact.ts'
 import {askToStop, renew, requeue} from './task-life.ts'
 
@@ -23,8 +24,11 @@ export const recordHeartbeat: Rule<Heartbeat, void> = (draft, {worker_id: worker
   const worker = draft.get('worker', workerId)
   if (!worker || worker.unregistered_at !== null) throw notFound('Worker not found - please re-register')
   const capacity = free === null ? undefined : free + (running?.length ?? 0)
+  const wasPaused = Boolean(draft.get('presence', workerId)?.pauseReason)
   notePresence(draft, workerId, {capacity, pauseReason: paused && paused.slice(0, 500)})
   if (running !== null) reconcile(draft, workerId, running)
+  // what it declined while it was paused it takes now
+  if (wasPaused && !paused) forgetBackoffsOfWorker(draft, workerId)
   fill(draft, workerId)
 }
 
