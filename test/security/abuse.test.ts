@@ -10,6 +10,7 @@ const tokens = parseTokens('me:admin-token, ci/client:client-token, mine/worker:
 test('a token that floods the control plane is answered 429 with Retry-After, and others are not affected', async () => {
   await using plane = await startPlane({tokens, maxRequests: 5, timings: {refusalLogMs: 1000}})
   const [flood, other] = [new Api(plane.url, 'client-token'), new Api(plane.url, 'admin-token')]
+  const begun = performance.now()
   const answers = await Promise.all(Array.from({length: 400}, () => flood.get('tasks')))
   const refused = answers.filter(({status}) => status === 429)
   expect(refused.length).toBeGreaterThan(100)
@@ -21,7 +22,8 @@ test('a token that floods the control plane is answered 429 with Retry-After, an
   await until(() =>
     plane.log.some((line) => /^\d+ requests refused by --max-requests .* from token ci \(\d+\)$/.test(line)),
   )
-  expect(plane.log.length).toBeLessThan(5)
+  // one line a second, however many requests there were
+  expect(plane.log.length).toBeLessThan(4 + (performance.now() - begun) / 1000)
   await until(async () => (await flood.get('tasks')).status === 200)
 })
 
