@@ -2,10 +2,8 @@ import {readFileSync} from 'node:fs'
 import {join} from 'node:path'
 import {expect, test} from 'vitest'
 import {startFaultProxy, type ProxyAction} from '../../../chaos/fault-proxy.ts'
-import {stop} from '../../support/cli.ts'
 import {startFleet, type FleetOptions} from '../../support/fleet.ts'
 import {repository, until} from '../../support/scratch.ts'
-import {says} from '../../support/workshop.ts'
 
 /** A worker behind a proxy that does this with its confirmations: with the first, the second, and so on. */
 async function world(actions: readonly ProxyAction[], options: FleetOptions & {args?: string[]} = {}) {
@@ -62,58 +60,11 @@ test('the agent starts while the confirmation is on its way; a lost answer to it
   expect([one.starts(), one.confirmations()]).toEqual([2, 3])
 })
 
-/** The agents that are alive. */
-function alive(path: string): number[] {
-  const lines = readFileSync(join(path, 'agent.log'), {encoding: 'utf8', flag: 'a+'})
-    .split('\n')
-    .filter((line) => line !== '')
-  return lines
-    .map((line) => (JSON.parse(line) as {pid: number}).pid)
-    .filter((pid) => {
-      try {
-        return !/ [ZX] /.test(readFileSync(`/proc/${pid}/stat`, 'latin1').split(')').at(-1)?.slice(0, 4) ?? '')
-      } catch {
-        return false
-      }
-    })
-}
-
-test('an assignment that cannot be confirmed is over at the worker before it lapses, and the next attempt runs alone', async () => {
-  await using one = await world([])
-  const choose = one.proxy.chooseAction
-  let isCut = true
-  one.proxy.chooseAction = (request) => (isCut ? {do: 'hang'} : choose(request))
-  const {id} = await one.fleet.http.task(one.codebase, {prompt: '@hang'})
-  const begun = performance.now()
-  await until(() => one.starts() === 1, 'the agent')
-  await says(one.worker, /Task not taken: its assignment could not be confirmed in time/)
-  expect(performance.now() - begun).toBeLessThan(10_000)
-  expect(alive(one.fleet.path)).toEqual([])
-  isCut = false
-  one.proxy.cut()
-  await until(async () => (await one.fleet.http.get(id)).attempt > 1, 'the task to be given away')
-  await until(() => one.starts() === 2, 'the next attempt')
-  expect(alive(one.fleet.path)).toHaveLength(1)
-  expect((await one.fleet.cli(['tasks', 'cancel', id, '--wait'])).code).toBe(0)
-})
-
 test('output that was acknowledged confirms an assignment whose confirmation is not answered', async () => {
   await using one = await world([{do: 'hang'}])
   const {id} = await one.fleet.http.task(one.codebase, {prompt: '@lines=5 @ms=8000'})
   expect(await one.fleet.ended(id)).toMatchObject({status: 'completed', attempt: 1})
   expect(one.starts()).toBe(1)
-})
-
-test('a refused confirmation ends what was begun, and is no failure of the task', async () => {
-  const body = '{"detail":"Task x is held by worker v (attempt 2)"}'
-  const headers = {'content-type': 'application/json'}
-  await using one = await world([{do: 'answer', status: 409, headers, body}])
-  const {id} = await one.fleet.http.task(one.codebase, {prompt: '@ms=20000'})
-  await says(one.worker, /Task not taken: .*Task x is held by worker v \(attempt 2\)/)
-  await until(async () => (await one.fleet.http.get(id)).status === 'running', 'the next attempt')
-  expect(await one.fleet.http.get(id)).toMatchObject({error: null, attempt: 2})
-  await until(() => alive(one.fleet.path).length === 1, 'the agent of the next attempt')
-  expect((await one.fleet.cli(['tasks', 'cancel', id, '--wait'])).code).toBe(0)
 })
 
 test('a refused token says nothing about an assignment: it is confirmed again', async () => {
@@ -122,26 +73,6 @@ test('a refused token says nothing about an assignment: it is confirmed again', 
   const {id} = await one.fleet.http.task(one.codebase, {prompt: '@ms=6000'})
   await until(() => one.confirmations() >= 4, 'four confirmations')
   expect(await one.fleet.ended(id)).toMatchObject({status: 'completed', attempt: 1})
-  expect(one.starts()).toBe(1)
-})
-
-test('a worker that is killed between start and confirmation adopts its agent, and the task runs once', async () => {
-  await using one = await world([{do: 'hang'}])
-  const {id} = await one.fleet.http.task(one.codebase, {prompt: '@ms=4000'})
-  await until(() => one.starts() === 1 && one.confirmations() === 1, 'the agent and its confirmation')
-  await stop(one.worker, 'SIGKILL')
-  await one.start()
-  expect(await one.fleet.ended(id)).toMatchObject({status: 'completed', attempt: 1})
-  expect(one.starts()).toBe(1)
-})
-
-test('a task that any machine may have is started only once it is confirmed', async () => {
-  await using one = await world([{do: 'hang'}], {env: {A2A_GLOBAL_CODEBASE: process.cwd()}})
-  const {id} = await one.fleet.http.task('global', {prompt: '@ms=100'})
-  await until(() => one.confirmations() === 1, 'the confirmation')
-  await until(async () => (await one.fleet.http.get(id)).attempt > 1, 'the assignment to lapse')
-  expect(one.starts()).toBe(0)
-  expect(await one.fleet.ended(id)).toMatchObject({status: 'completed'})
   expect(one.starts()).toBe(1)
 })
 
