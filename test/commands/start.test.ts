@@ -65,8 +65,8 @@ test('a task that waits for a project runs once a worker serves its path, under 
   await stop(one)
   const third = await startIn(shop, second)
   await says(third, /completed/)
-  const shown = await shop.cli(['tasks', 'get', stdout.trim(), '--json'])
-  expect(JSON.parse(shown.stdout)).toMatchObject({status: 'completed'})
+  const shown = async () => JSON.parse((await shop.cli(['tasks', 'get', stdout.trim(), '--json'])).stdout)
+  await until(async () => (await shown()).status === 'completed', 'the report')
 })
 
 test('a second start in the same project says that a worker runs there: exit 75', async () => {

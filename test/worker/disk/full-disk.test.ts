@@ -75,7 +75,7 @@ describe.skipIf(isSkipped)('a worker whose disk is full', () => {
     )
     const waits = await at.task('later')
     expect((await at.fleet.ended(runs)).status).toBe('completed')
-    expect((await at.fleet.http.get(waits)).status).toBe('pending')
+    await until(async () => (await at.fleet.http.get(waits)).status === 'pending', 'the task to wait')
 
     at.disk.clear()
     await at.says(/are free for \S+\. The worker takes tasks again/)
