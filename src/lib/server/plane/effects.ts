@@ -1,6 +1,5 @@
 import type {StateEvent} from '../state/events.ts'
 import type {Policy} from '../state/state.ts'
-import {messageOf} from '../../core/errors.ts'
 import type {Log} from '../streams/activity-lines.ts'
 import type {Announcer} from '../streams/announcer.ts'
 import type {Hub} from '../streams/hub.ts'
@@ -23,7 +22,7 @@ export const effects =
       case 'task': {
         const {task, change} = event
         hub.notifyFollowers(task)
-        monitor.record({...event})
+        monitor.record(event)
         if (change === 'created') announcer.available(task)
         if (change === 'pending') announcer.available({...task, attempt: task.attempt + 1})
         if (change === 'cancelling' || change === 'cancelled') announcer.cancelled(task)
@@ -55,4 +54,4 @@ export const effects =
 
 /** Describes a failure of an effect. The others still happen. */
 export const effectFailure = (error: unknown): string =>
-  `bug after a commit: ${error instanceof Error ? (error.stack ?? messageOf(error)) : String(error)}`
+  `bug after a commit: ${error instanceof Error ? error.stack : String(error)}`

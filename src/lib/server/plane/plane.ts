@@ -61,7 +61,7 @@ export class Plane {
         throw error
       }
 
-      if (decision.events.length > 0) engine.afterCommit(() => decision.events.forEach(perform))
+      for (const event of decision.events) engine.afterCommit(() => perform(event)) // one may fail, the others happen
       this.#due.onChanges(decision.changes)
       return decision.answer
     }
