@@ -44,30 +44,28 @@ async function disturbRequests(
   worker.proxy.chooseAction = () => ({do: 'pass'})
 }
 
-/** Calls `act` after the server has answered the next matching request, before the answer is passed on. */
-async function afterNext({worker, sleep}: Scene, pattern: RegExp, act: () => void): Promise<void> {
+/** Chooses the action for the next matching request only. */
+async function disturbNext({worker, sleep}: Scene, pattern: RegExp, choose: () => ProxyAction): Promise<void> {
   const state = {isDone: false}
   worker.proxy.chooseAction = (request) => {
     if (state.isDone || !pattern.test(request)) return {do: 'pass'}
     state.isDone = true
-    return {do: 'intervene', act}
+    return choose()
   }
   for (let waited = 0; !state.isDone && waited < 3000; waited += 50) await sleep(50)
   worker.proxy.chooseAction = () => ({do: 'pass'})
 }
 
+/** Calls `act` after the server has answered the next matching request, before the answer is passed on. */
+const afterNext = (at: Scene, pattern: RegExp, act: () => void) =>
+  disturbNext(at, pattern, () => ({do: 'intervene', act}))
+
 /** Calls `act` instead of passing on the next matching request. */
-async function insteadOfNext({worker, sleep}: Scene, pattern: RegExp, act: () => void): Promise<void> {
-  const state = {isDone: false}
-  worker.proxy.chooseAction = (request) => {
-    if (state.isDone || !pattern.test(request)) return {do: 'pass'}
-    state.isDone = true
+const insteadOfNext = (at: Scene, pattern: RegExp, act: () => void) =>
+  disturbNext(at, pattern, () => {
     act()
     return {do: 'hang'}
-  }
-  for (let waited = 0; !state.isDone && waited < 3000; waited += 50) await sleep(50)
-  worker.proxy.chooseAction = () => ({do: 'pass'})
-}
+  })
 
 /** For longer than an assignment lasts, the worker receives tasks and can tell the control plane nothing. */
 async function muteWorker({worker, random, sleep}: Scene): Promise<void> {

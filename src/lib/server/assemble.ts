@@ -2,7 +2,6 @@ import {systemClock, type Clock} from '../core/clock.ts'
 import {migrate, shortenLog, type Database} from '../core/sqlite.ts'
 import {limits} from '../protocol/limits.ts'
 import type {AppOptions} from './app.ts'
-import {HttpError} from './http/http-error.ts'
 import {OpenStreams} from './limits/open-streams.ts'
 import {Refusals} from './limits/refusals.ts'
 import {effectFailure, effects} from './plane/effects.ts'
@@ -85,8 +84,7 @@ export function assemble(options: AssemblyOptions, announcer: Announcer) {
   const hub = new Hub(clock)
   const engine: SqliteEngine = new SqliteEngine({
     ...{database, policy, clock, sync: options.sync},
-    onRestored: (error) => {
-      if (error instanceof HttpError) return
+    onRestored: () => {
       disk.check()
       plane.watchTime()
       engine.afterCommit(() => plane.run(fillAll, undefined))
@@ -125,15 +123,15 @@ export function assemble(options: AssemblyOptions, announcer: Announcer) {
     localToken: options.localToken,
     brokerUrl: options.brokerPublicUrl,
   }
-  const retention = {...defaultRetention, ...options.retention}
+  const retention = {maintenance, disk, clock, log, limits: {...defaultRetention, ...options.retention}}
   return {
     ...{plane, hub, disk, refusals, log, clock, app},
     /** Begins what happens by time. Returns the function that ends it. */
     start() {
-      if (former > 0 && former < migrations.length) announceTaskRetention({maintenance, clock, log, limits: retention})
+      if (former > 0 && former < migrations.length) announceTaskRetention(retention)
       plane.watchTime()
       const keepAlive = setInterval(() => hub.heartbeat(), timings.keepAliveMs)
-      const stopRetention = startRetention({maintenance, disk, clock, log, limits: retention})
+      const stopRetention = startRetention(retention)
       return () => {
         clearInterval(keepAlive)
         stopRetention()

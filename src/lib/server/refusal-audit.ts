@@ -19,8 +19,6 @@ const auditRefusals: Rule<readonly CountedRefusal[], void> = (draft, refusals) =
 export class RefusalAudit {
   readonly #options: Options
   readonly #refusals: CountedRefusals
-  /** Hashes of tokens that are known as used. There are as many as tokens. */
-  readonly #used = new Set<string>()
   #timer: NodeJS.Timeout | undefined
 
   constructor(options: Options) {
@@ -30,11 +28,9 @@ export class RefusalAudit {
 
   /** Called for each request with a token: records the first use of each token. */
   recordUse({hash, name, scope}: {hash: string; name: string; scope: string}): void {
-    if (this.#used.has(hash)) return
-    this.#write(() => {
-      this.#options.plane.run(recordTokenUse, {hash, name, scope})
-      this.#used.add(hash)
-    })
+    const {plane} = this.#options
+    if (plane.state.get('usedToken', hash)) return
+    this.#write(() => plane.run(recordTokenUse, {hash, name, scope}))
   }
 
   /** Records a refusal. Of a flood by one token against one rule there is one entry a minute, with a count. */

@@ -101,7 +101,8 @@ export function workerRoutes(app: Hono<AppEnv>, options: WorkerRouteOptions): vo
   app.get(routes.worker, (c) => {
     const worker = plane.state.get('worker', c.req.param('worker'))
     if (!worker || worker.unregistered_at !== null) throw notFound('Worker not found')
-    return c.json(wireWorker(plane.state, worker, plane.views.models().get(worker.worker_id)))
+    const {worker_id: id} = worker
+    return c.json(wireWorker(plane.state, worker, plane.views.models(id).get(id)))
   })
 
   app.delete(routes.worker, (c) => {

@@ -1,6 +1,12 @@
 import {limits} from '../../protocol/limits.ts'
 import type {MessageInput, SessionInput} from '../../protocol/session-schemas.ts'
-import {endMessageSync, endSessionSync, putMessages, putSessions} from '../rules/registry/sync-sessions.ts'
+import {
+  endMessageSync,
+  endSessionSync,
+  prepareMessage,
+  putMessages,
+  putSessions,
+} from '../rules/registry/sync-sessions.ts'
 import type {Plane} from '../plane/plane.ts'
 
 type Place = {worker_id: string; codebase_id: string}
@@ -12,7 +18,8 @@ export async function syncSessions(
   sync: {sessions: SessionInput[]; partial: boolean; deleted: string[]},
 ): Promise<void> {
   const sessions = newest(sync.sessions)
-  for await (const batch of batches(sessions, () => sessionWeight)) plane.run(putSessions, {...place, sessions: batch})
+  const weigh = (item: SessionInput) => ({item, weight: sessionWeight})
+  for await (const batch of batches(sessions, weigh)) plane.run(putSessions, {...place, sessions: batch})
   const {partial, deleted} = sync
   plane.run(endSessionSync, {...place, ids: sessions.map(({id}) => id), partial, deleted})
 }
@@ -24,8 +31,11 @@ export async function syncMessages(
   sync: {messages: MessageInput[]; partial: boolean},
 ): Promise<void> {
   const messages = sync.messages.slice(-limits.messages)
-  const weightOf = (message: MessageInput) => JSON.stringify(message).length
-  for await (const batch of batches(messages, weightOf)) plane.run(putMessages, {...place, messages: batch})
+  const weigh = (message: MessageInput) => {
+    const item = prepareMessage(place.session_id, message)
+    return {item, weight: item.data.length}
+  }
+  for await (const batch of batches(messages, weigh)) plane.run(putMessages, {...place, messages: batch})
   plane.run(endMessageSync, {...place, messages, partial: sync.partial})
 }
 
@@ -33,15 +43,18 @@ export async function syncMessages(
 const batchWeight = 1024 * 1024
 const sessionWeight = 4096
 
-/** The items in batches, one per turn of the event loop. The owner may change or disappear between them. */
-async function* batches<T>(items: readonly T[], weightOf: (item: T) => number): AsyncGenerator<T[]> {
+/** What is stored, in batches, one per turn of the event loop. The owner may change or disappear between them. */
+async function* batches<From, To>(
+  items: readonly From[],
+  weigh: (item: From) => {item: To; weight: number},
+): AsyncGenerator<To[]> {
   for (let next = 0; next < items.length;) {
     if (next > 0) await new Promise(setImmediate)
-    const batch: T[] = []
-    for (let weight = 0; weight < batchWeight && next < items.length; next++) {
-      const item = items[next] as T
+    const batch: To[] = []
+    for (let total = 0; total < batchWeight && next < items.length; next++) {
+      const {item, weight} = weigh(items[next] as From)
       batch.push(item)
-      weight += weightOf(item)
+      total += weight
     }
 
     yield batch

@@ -226,6 +226,3 @@ export const indexes = {
 }
 export type IndexName = keyof typeof indexes
 export type Found<I extends IndexName> = Records[(typeof indexes)[I]['kind']]
-
-/** What may change in a task. `required`, `prompt` and the like never do. */
-export type TaskPatch = Partial<Omit<StoredTask, 'n' | 'id' | 'codebase_id' | 'prompt' | 'required'>>

@@ -13,7 +13,7 @@ export interface Maintenance {
   pruneAudit(limits: {before: string; maxRows: number}): boolean
   /** Removes some tasks that ended before this time, with their output. Returns whether there may be more. */
   pruneTasks(before: string): boolean
-  /** How many tasks ended before this time, up to a limit. */
+  /** How many tasks ended before this time. */
   countEnded(before: string): number
   /** Forgets Idempotency-Keys from before this time. */
   forgetRequests(before: string): void

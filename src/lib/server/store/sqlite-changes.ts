@@ -53,13 +53,13 @@ function writeRecord(sql: Sql, put: Inserters, change: TableChange): void {
   if (change.do === 'put') return put[change.kind]?.(change.record as never)
   if (change.do === 'remove') return void sql(`DELETE FROM ${table.name} WHERE ${table.key} = ?`).run(change.id)
   const {fields = {}, by = {}} = change
-  const given = Object.entries(fields).filter(([, value]) => value !== undefined)
-  const sets = given.map(([field]) => `${field} = :${field}`)
+  const columns = mapColumns(fields)
+  const sets = Object.keys(columns).map((field) => `${field} = :${field}`)
   const sums = Object.keys(by).map((field) => `${field} = ${field} + :by_${field}`)
   if (sets.length + sums.length === 0) return
   const more = Object.fromEntries(Object.entries(by).map(([field, n]) => [`by_${field}`, n]))
   const statement = `UPDATE ${table.name} SET ${[...sets, ...sums].join(', ')} WHERE ${table.key} = :key_`
-  sql(statement).run({...mapColumns(Object.fromEntries(given)), ...more, key_: change.id})
+  sql(statement).run({...columns, ...more, key_: change.id})
 }
 
 type Inserters = Partial<Record<Kind, (record: never) => void>>

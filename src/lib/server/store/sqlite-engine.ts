@@ -4,9 +4,9 @@ import type {Database} from '../../core/sqlite.ts'
 import {holds} from '../state/check.ts'
 import type {Decision} from '../state/decision.ts'
 import {LiveState} from '../state/live-state.ts'
-import type {Lease} from '../state/records.ts'
+import {newLease} from '../state/new-lease.ts'
+import {all, type Lease} from '../state/records.ts'
 import type {Policy} from '../state/state.ts'
-import {treeKey} from '../state/tree-key.ts'
 import {StaleDecisionError, type Engine} from './engine.ts'
 import {HeldTasks} from './held-tasks.ts'
 import type {Maintenance} from './maintenance.ts'
@@ -97,7 +97,7 @@ export class SqliteEngine implements Engine {
     state.clear(['worker', 'codebase', 'binding', 'usedToken'])
     restoreRegistry(this.#database, state)
     state.restoreQueue(pendingTasks(this.#database))
-    const leases = new Map([...state.find('leases', '')].map((lease) => [lease.taskId, lease]))
+    const leases = new Map([...state.find('leases', all)].map((lease) => [lease.taskId, lease]))
     state.clear(['lease', 'offer'])
     for (const task of heldTasks(this.#database)) {
       const known = leases.get(task.id)
@@ -108,19 +108,16 @@ export class SqliteEngine implements Engine {
   }
 
   #newLease(task: HeldTask): Lease | undefined {
-    const {time, policy} = this.state
-    const {id, attempt, worker_id: workerId, codebase_id: codebaseId, lost_since} = task
+    const {time, now, policy} = this.state
+    const {worker_id: workerId, lost_since, cancel_requested_at} = task
     if (workerId === null) return undefined
-    const isConfirmed = task.status === 'running'
-    const codebase = this.state.get('codebase', codebaseId)
     const canStop = this.state.get('worker', workerId)?.features.includes('lease') ?? false
     return {
-      ...{taskId: id, attempt, workerId, codebaseId, isConfirmed, heldSince: time, doubtfulSince: time},
-      tree: codebase && treeKey(codebase),
-      until: time + (isConfirmed ? policy.leaseMs : policy.confirmMs),
+      ...newLease(this.state, task, workerId, {isConfirmed: task.status === 'running'}),
+      doubtfulSince: time,
       isLost: lost_since !== null,
-      failsAt: lost_since === null ? undefined : time + timeLeft(lost_since, this.state.now, policy.lostTimeoutMs),
-      cancelledAt: task.cancel_requested_at !== null && !canStop ? time + policy.unstoppableMs : undefined,
+      failsAt: lost_since === null ? undefined : time + timeLeft(lost_since, now, policy.lostTimeoutMs),
+      cancelledAt: cancel_requested_at !== null && !canStop ? time + policy.unstoppableMs : undefined,
     }
   }
 }

@@ -37,7 +37,9 @@ export function requestReader(database: Database): (key: string) => StoredReques
 }
 
 /** The models that workers announce, by worker. Long lists: they are not kept in memory. */
-export function readModels(database: Database): Map<string, unknown[]> {
-  const rows = database.prepare('SELECT worker_id, models FROM workers WHERE forgotten_at IS NULL').all()
+export function readModels(database: Database, workerId?: string): Map<string, unknown[]> {
+  const sql = 'SELECT worker_id, models FROM workers WHERE forgotten_at IS NULL'
+  const rows =
+    workerId === undefined ? database.prepare(sql).all() : database.prepare(`${sql} AND worker_id = ?`).all(workerId)
   return new Map(rows.map((row) => [String(row['worker_id']), JSON.parse(String(row['models'])) as unknown[]]))
 }

@@ -15,7 +15,7 @@ export function sqliteViews(database: Database): Views {
     output: {read: (taskId, since) => readOutput(database, taskId, since)},
     sessions: sqliteSessionViews(database),
     audit: sqliteAuditViews(database),
-    models: () => readModels(database),
+    models: (workerId) => readModels(database, workerId),
     probe: () => void probe.get(),
     size: () => Number(used.get()?.['bytes']),
   }

@@ -76,8 +76,8 @@ export type Views = {
   output: OutputViews
   sessions: SessionViews
   audit: AuditViews
-  /** The models that workers announce, by worker. */
-  models(): Map<string, unknown[]>
+  /** The models that workers announce, by worker: of all, or of this one. */
+  models(workerId?: string): Map<string, unknown[]>
   /** Reads something, so that a broken store fails here. */
   probe(): void
   /** Size of the store in bytes, without space that was freed. */

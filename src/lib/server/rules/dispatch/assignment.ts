@@ -1,6 +1,7 @@
 import {pendingCodebase} from '../../../protocol/routes.ts'
 import type {Draft} from '../../state/draft.ts'
-import {pair, type Lease, type PendingTask, type StoredTask} from '../../state/records.ts'
+import {newLease} from '../../state/new-lease.ts'
+import {pair, type PendingTask} from '../../state/records.ts'
 import type {State} from '../../state/state.ts'
 import {fitsFrame} from '../../state/frame-size.ts'
 import {backoffOf} from './backoffs.ts'
@@ -141,29 +142,11 @@ function assign(draft: Draft, taskId: string, workerId: string): void {
   const task = draft.get('task', taskId)
   if (task?.status !== 'pending') return
   draft.update('task', taskId, {status: 'assigned', worker_id: workerId, updated_at: draft.timestamp})
-  const until = draft.time + draft.policy.confirmMs
-  draft.put('lease', taskId, {...newLease(draft, task, workerId), until, isConfirmed: false})
+  draft.put('lease', taskId, newLease(draft, task, workerId, {isConfirmed: false}))
   forgetOffer(draft, taskId)
   const assigned = draft.whole('task', taskId)
   if (assigned) draft.emit({type: 'give', task: assigned, workerId, status: 'assigned'})
 }
-
-/** A lease that begins now, for a worker that has claimed the task. */
-export const newLease = (
-  draft: Draft,
-  {id, attempt, codebase_id}: Pick<StoredTask, 'id' | 'attempt' | 'codebase_id'>,
-  workerId: string,
-): Lease => ({
-  taskId: id,
-  attempt,
-  workerId,
-  codebaseId: codebase_id,
-  tree: treeOf(draft, codebase_id),
-  heldSince: draft.time,
-  until: draft.time + draft.policy.leaseMs,
-  isConfirmed: true,
-  isLost: false,
-})
 
 /** The task is offered to nobody any more. */
 export function forgetOffer(draft: Draft, taskId: string): void {

@@ -33,23 +33,35 @@ export function dueAfter(state: State, changes: readonly Change[]): number {
   return due
 }
 
-/** When a lease must be looked at. */
-function leaseEnds(state: State, lease: Lease): number {
-  const cancelled = lease.cancelledAt ?? never
-  if (lease.isLost) return Math.min(cancelled, lease.failsAt ?? never)
-  const hasLeases = profileOf(state, lease.workerId).hasLeases
-  return Math.min(cancelled, hasLeases ? lease.until : silenceEnds(state, lease))
-}
-
 function backoffEnds(state: State, {isOver, until, reason}: Backoff): number {
   const again = isOver ? never : until
   return isPathDecline(reason) ? Math.min(again, state.time + registrationCheckMs) : again
 }
 
-/** When a worker without leases will have been silent, or in doubt, for too long. */
-function silenceEnds(state: State, {workerId, doubtfulSince}: Lease): number {
-  const {silentWorkerMs} = state.policy
-  const isConnected = state.get('connection', workerId) !== undefined
-  const silent = isConnected ? state.time + silentWorkerMs : state.time - silentMs(state, workerId) + silentWorkerMs
-  return Math.min(silent, doubtfulSince === undefined ? never : doubtfulSince + silentWorkerMs)
+/** How a lease ends if nothing comes before this time, on the lease clock. */
+export type LeaseEnd = {at: number; how: 'cancel' | 'fail' | 'expire' | 'lapse' | 'requeue'}
+
+/** How a lease may end: of those that are due, the first one counts. */
+export function endsOf(state: State, lease: Lease): LeaseEnd[] {
+  const {cancelledAt = never, failsAt = never, until, isConfirmed} = lease
+  const cancel: LeaseEnd = {at: cancelledAt, how: 'cancel'}
+  if (lease.isLost) return [cancel, {at: failsAt, how: 'fail'}]
+  if (profileOf(state, lease.workerId).hasLeases) return [cancel, {at: until, how: isConfirmed ? 'expire' : 'lapse'}]
+  return [cancel, ...endsWithoutLeases(state, lease)]
 }
+
+/**
+ * A worker without leases (the Python one) reports the end of a run once. It sends nothing while it runs a task with a
+ * long tool call: its silence about a task means something only if it may have missed reporting.
+ */
+function endsWithoutLeases(state: State, {workerId, doubtfulSince = never}: Lease): LeaseEnd[] {
+  const {silentWorkerMs} = state.policy
+  const silentSince = state.get('connection', workerId) ? state.time : state.time - silentMs(state, workerId)
+  return [
+    {at: silentSince + silentWorkerMs, how: 'expire'},
+    {at: doubtfulSince + silentWorkerMs, how: 'requeue'},
+  ]
+}
+
+/** When a lease must be looked at. */
+const leaseEnds = (state: State, lease: Lease): number => Math.min(...endsOf(state, lease).map(({at}) => at))

@@ -1,5 +1,5 @@
 import {globalCodebase, pendingCodebase} from '../../../protocol/routes.ts'
-import {all, type Connection, type StoredCodebase} from '../../state/records.ts'
+import {all, pair, type Connection, type StoredCodebase} from '../../state/records.ts'
 import type {State} from '../../state/state.ts'
 import {treeKey} from '../../state/tree-key.ts'
 
@@ -117,6 +117,6 @@ export function tasksPerTree(state: State, codebaseId: string): number {
 
 /** The codebase at this path of a worker. */
 export function codebaseAt(state: State, workerId: string, path: string): StoredCodebase | undefined {
-  for (const codebase of state.find('codebaseAt', `${workerId}\n${path}`)) return codebase
+  for (const codebase of state.find('codebaseAt', pair(workerId, path))) return codebase
   return undefined
 }

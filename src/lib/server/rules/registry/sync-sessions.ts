@@ -48,13 +48,18 @@ type MessageSync = {
   messages: readonly MessageInput[]
 }
 
+/** A message as it is stored, before its owner is known. */
+export type PreparedMessage = Pick<NewMessage, 'id' | 'at' | 'data'>
+
 /** Stores some messages of a session. */
-export const putMessages: Rule<MessageSync, void> = (draft, {worker_id, codebase_id, session_id, messages}) => {
+export const putMessages: Rule<Omit<MessageSync, 'messages'> & {messages: readonly PreparedMessage[]}, void> = (
+  draft,
+  {worker_id, codebase_id, session_id, messages},
+) => {
   recordContact(draft, worker_id)
   const owner = sessionOwnerFor(draft, codebase_id, worker_id)
   const now = draft.timestamp
-  for (const message of messages)
-    draft.write({do: 'put-message', message: toStoredMessage(owner, session_id, message), now})
+  for (const message of messages) draft.write({do: 'put-message', message: {owner, session_id, ...message}, now})
 }
 
 /** Ends a sync of messages. The session need not be listed yet. `messages`: all of the sync. */
@@ -117,14 +122,15 @@ const noSession = {
   summary: null,
 }
 
-function toStoredMessage(owner: string, sessionId: string, message: MessageInput): NewMessage {
+/** The JSON of a message. Of one that is too long only its head is stored. */
+export function prepareMessage(sessionId: string, message: MessageInput): PreparedMessage {
   const at = message.time?.created ?? null
   const complete = {...message, sessionID: sessionId, model: modelOf(message)}
   const data = JSON.stringify(complete)
-  if (Buffer.byteLength(data) <= limits.message) return {owner, session_id: sessionId, id: message.id, at, data}
+  if (Buffer.byteLength(data) <= limits.message) return {id: message.id, at, data}
   const {role, model} = complete
   const truncated = {id: message.id, sessionID: sessionId, role, time: {created: at}, model, parts: [], truncated: true}
-  return {owner, session_id: sessionId, id: message.id, at, data: JSON.stringify(truncated)}
+  return {id: message.id, at, data: JSON.stringify(truncated)}
 }
 
 /** `provider/model`. A user's message has it as an object, an assistant's message in two fields of its own. */

@@ -4,11 +4,11 @@ import type {FinalStatus, Usage} from '../../../protocol/schemas.ts'
 import type {Draft} from '../../state/draft.ts'
 import type {StateEvent} from '../../state/events.ts'
 import {factsOf} from '../../state/facts.ts'
+import {newLease} from '../../state/new-lease.ts'
 import type {StoredTask} from '../../state/records.ts'
 import type {State} from '../../state/state.ts'
-import {fill, forgetOffer, newLease, placeById, placeNext} from '../dispatch/assignment.ts'
+import {fill, forgetOffer, placeById, placeNext} from '../dispatch/assignment.ts'
 import {forgetBackoffsOf} from '../dispatch/backoffs.ts'
-import {recordContact} from '../dispatch/contact.ts'
 import {isPortable} from './report-table.ts'
 import {profileOf} from '../dispatch/roster.ts'
 
@@ -38,8 +38,7 @@ export function start(draft: Draft, task: Task, workerId: string, sessionId: str
     ...(sessionId ? {session_id: sessionId} : {}),
   })
   onTaken(draft, task)
-  draft.put('lease', task.id, newLease(draft, task, workerId))
-  recordContact(draft, workerId)
+  draft.put('lease', task.id, newLease(draft, task, workerId, {isConfirmed: true}))
   announce(draft, task.id, {change: 'running'})
 }
 
@@ -51,7 +50,6 @@ export function renew(draft: Draft, task: Task, sessionId: string | null = null)
     const until = draft.time + draft.policy.leaseMs
     const confirmed = isAssigned ? {isConfirmed: true, heldSince: draft.time} : {}
     draft.update('lease', task.id, {until, isLost: false, doubtfulSince: undefined, failsAt: undefined, ...confirmed})
-    recordContact(draft, lease.workerId)
   }
   const isNewSession = Boolean(sessionId) && sessionId !== task.session_id
   const now = draft.timestamp
@@ -109,7 +107,6 @@ export function finish(draft: Draft, task: Task, status: FinalStatus, outcome: O
  */
 export function requeue(draft: Draft, task: Task, {began = true, keepsBackoffs = false} = {}): void {
   if (task.cancel_requested_at !== null) return finish(draft, task, 'cancelled')
-  const {worker_id: holder, codebase_id} = task
   const neverBegan = !began || task.status === 'assigned'
   const attempt = task.attempt + 1
   const facts = draft.whole('task', task.id)
@@ -123,10 +120,8 @@ export function requeue(draft: Draft, task: Task, {began = true, keepsBackoffs =
     updated_at: draft.timestamp,
   })
   free(draft, task, {change: 'pending'}, {keepsBackoffs, facts})
-  // the worker first: filling it is fair among its codebases
-  if (holder !== null) fill(draft, holder)
+  giveAwayRoomOf(draft, task)
   placeById(draft, task.id)
-  placeNext(draft, codebase_id)
 }
 
 /** Any state → pending as the next attempt. Only output and session of the earlier run are retained. */
@@ -168,11 +163,11 @@ export function cancel(draft: Draft, task: Task, {by, reason}: {by: string | nul
 }
 
 /** Whether the holder of a task can end its run. The existing worker has no way to. */
-export const mayStop = (state: State, {worker_id}: Pick<Task, 'worker_id'>): boolean =>
+const mayStop = (state: State, {worker_id}: Pick<Task, 'worker_id'>): boolean =>
   worker_id === null || profileOf(state, worker_id).hasLeases
 
 /** The cancellation counts after a while, although nobody confirms it. */
-export function limitCancellation(draft: Draft, taskId: string): void {
+function limitCancellation(draft: Draft, taskId: string): void {
   draft.update('lease', taskId, {cancelledAt: draft.time + draft.policy.unstoppableMs})
 }
 
