@@ -367,6 +367,7 @@ export class ControlPlaneClient implements AsyncDisposable {
       method: 'POST',
       path: pathTo('claim', {}, {worker_id: workerId}),
       json: {task_id: taskId, attempt},
+      timeoutMs: 2000, // one that hangs must leave time to send it again
       signal,
     })
   }

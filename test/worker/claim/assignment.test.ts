@@ -191,9 +191,7 @@ test('a control plane that is busy is asked again when it wants to be', async ()
   }
   expect(await at.completed(await at.begin(answering('hi')))).toMatchObject({attempt: 1, result: 'hi'})
   expect(times).toHaveLength(3)
-  // the event loop is busy with the start of the agent when the first one arrives, so its time is late
-  expect((times[2] ?? 0) - (times[1] ?? 0)).toBeGreaterThan(980)
-  expect((times[1] ?? 0) - (times[0] ?? 0)).toBeGreaterThan(500)
+  for (const [i, time] of times.slice(1).entries()) expect(time - (times[i] ?? 0)).toBeGreaterThan(980)
 })
 
 test('a prompt that does not fit into a frame comes with the answer to a claim', async () => {

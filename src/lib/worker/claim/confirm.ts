@@ -18,8 +18,6 @@ export type ConfirmOptions = {
 export type Confirmation = 'confirmed' | {lost: string} | {late: string}
 
 const pause = fullJitter(50, 1000)
-/** A request that hangs is sent again after this time. */
-const requestMs = 2000
 /** Whether the answer says that the task is not ours. A refused token says nothing about the task. */
 const isFinal = (error: unknown): boolean =>
   isNotFound(error) || (error instanceof RefusedError && [409, 410].includes(error.status))
@@ -40,7 +38,7 @@ export async function confirmAssignment(
   const left = () => deadline - clock.monotonic()
   for (let failures = 1; ; failures++) {
     try {
-      using request = requestSignal(signal, Math.min(requestMs, Math.max(1, left())))
+      using request = requestSignal(signal, Math.max(1, left()))
       await client.confirm(id, attempt, workerId, request.signal)
       return 'confirmed'
     } catch (error) {
