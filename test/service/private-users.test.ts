@@ -82,7 +82,8 @@ describe.skipIf(isSkipped)('under a real systemd', {timeout: 2 * timeoutMs}, () 
       pauseMs,
     )
     const stray = '(cd / && env -i setsid /bin/sh -c "/bin/sleep 98763 & exit" </dev/null >/dev/null 2>&1)'
-    const prompt = `${printing(stepStart())}${stray}\ntail -1 /proc/self/cgroup >group; pgrep -fx "/bin/sleep 98763" >stray\n${answering('done')}`
+    // the child of the shell is a copy of it for a moment, before it is `sleep`
+    const prompt = `${printing(stepStart())}${stray}\ntail -1 /proc/self/cgroup >group\nuntil pgrep -fx "/bin/sleep 98763" >stray; do sleep 0.05; done\n${answering('done')}`
     const {id} = await place.fleet.http.task(await place.codebaseId('/home/dev/p'), {prompt})
     expect(await place.fleet.ended(id)).toMatchObject({status: 'completed', result: 'done'})
     const said = (name: string) => readFileSync(place.systemd.outside(`/home/dev/p/${name}`), 'utf8')
