@@ -24,6 +24,8 @@ import {
 
 const rounds = Number(process.env['ROUNDS'] ?? 3)
 const tasksPerRound = Number(process.env['TASKS'] ?? 100)
+/** About as long as the agent's run and its report take here, so that both enter control groups equally often. */
+const pauseMs = 40
 
 using scratch = scratchFolder()
 const agent = buildAgent(scratch.path)
@@ -65,7 +67,7 @@ async function oneTask(): Promise<Dispatched> {
 }
 
 function floorRound(): {p50: number; p90: number} {
-  const {stdout, error} = spawnSync(process.execPath, [floor, agent, String(tasksPerRound)], {
+  const {stdout, error} = spawnSync(process.execPath, [floor, agent, String(tasksPerRound), String(pauseMs)], {
     encoding: 'utf8',
     timeout: 120_000,
   })

@@ -48,8 +48,13 @@ export async function readBytes(c: Context<AppEnv>, maxBytes: number): Promise<B
 function readChunks(incoming: IncomingMessage, take: (chunk: Buffer) => void): Promise<void> {
   if (incoming.readableEnded) return Promise.resolve()
   return new Promise((resolve, reject) => {
+    const stop = () => incoming.off('data', onData).off('end', onEnd).off('close', onClose)
+    const onEnd = () => {
+      stop() // every request closes, and an error for that costs more than reading its body
+      resolve()
+    }
     const fail = (error: unknown) => {
-      incoming.off('data', onData).off('end', resolve).off('close', onClose).pause()
+      stop().pause()
       reject(error instanceof Error ? error : new Error(String(error)))
     }
     const onData = (chunk: Buffer) => {
@@ -60,7 +65,7 @@ function readChunks(incoming: IncomingMessage, take: (chunk: Buffer) => void): P
       }
     }
     const onClose = () => fail(Object.assign(new Error('aborted'), {code: 'ECONNRESET'}))
-    incoming.on('data', onData).once('end', resolve).once('error', fail).once('close', onClose)
+    incoming.on('data', onData).on('end', onEnd).on('error', fail).on('close', onClose)
   })
 }
 
