@@ -87,22 +87,24 @@ export function assemble(options: AssemblyOptions, announcer: Announcer) {
     onRestored: () => {
       disk.check()
       plane.watchTime()
-      engine.afterCommit(() => plane.run(fillAll, undefined))
+      void engine.durable().then(
+        () => plane.runLater(fillAll, undefined, 'giving away what waits'),
+        () => {}, // the next commit has failed too
+      )
     },
     onBug: (error) => log(effectFailure(error), 'error'),
   })
   const disk = new DiskGuard({
     ...{database: file, clock, log, patienceMs: timings.fullDiskMs},
-    reusableBytes: engine.maintenance.reusable,
+    reusableBytes: engine.views.reusable,
     shortenLog: () => shortenLog(database),
   })
   const name = (id: string) => engine.state.get('codebase', id)?.name ?? nameOf(engine.state, id)
   const monitor = new MonitorLog(clock, (activity) => logActivity(activity, log, name))
-  const {maintenance} = engine
-  const room = {engine, maintenance, disk, maxTaskOutput: options.maxTaskOutput ?? limits.taskOutput}
+  const room = {engine, disk, maxTaskOutput: options.maxTaskOutput ?? limits.taskOutput}
   const plane = new Plane({
     ...{engine, clock},
-    makeRoom: (changes) => makeRoom(changes, room),
+    makeRoom: (changes, maintenance) => makeRoom(changes, maintenance, room),
     perform: effects({hub, monitor, announcer, log, policy}),
     logError: (line) => log(line, 'error'),
   })
@@ -123,12 +125,12 @@ export function assemble(options: AssemblyOptions, announcer: Announcer) {
     localToken: options.localToken,
     brokerUrl: options.brokerPublicUrl,
   }
-  const retention = {maintenance, disk, clock, log, limits: {...defaultRetention, ...options.retention}}
+  const retention = {engine, disk, clock, log, limits: {...defaultRetention, ...options.retention}}
   return {
     ...{plane, hub, disk, refusals, log, clock, app},
     /** Begins what happens by time. Returns the function that ends it. */
     start() {
-      if (former > 0 && former < migrations.length) announceTaskRetention(retention)
+      if (former > 0 && former < migrations.length) void announceTaskRetention(retention)
       plane.watchTime()
       const keepAlive = setInterval(() => hub.heartbeat(), timings.keepAliveMs)
       const stopRetention = startRetention(retention)
@@ -137,7 +139,7 @@ export function assemble(options: AssemblyOptions, announcer: Announcer) {
         stopRetention()
         plane.stop()
         refusalAudit.close()
-        maintenance.saveContacts(0)
+        engine.maintain(({saveContacts}) => saveContacts(0)).catch(() => {}) // only when workers were seen
       }
     },
     close() {

@@ -139,7 +139,8 @@ export async function startControlPlane({tokens: given = [], ...options}: Contro
       if (fresh.tls) (server as unknown as SecureServer).setSecureContext(fresh.tls)
       guard = createAuthGuard(fresh.tokens, auth)
       warnOf(fresh.tokens)
-      if (options.tokensFile !== undefined) plane.run(auditTokens, {detail: describeTokens(fresh.tokens)})
+      if (options.tokensFile !== undefined)
+        plane.runLater(auditTokens, {detail: describeTokens(fresh.tokens)}, 'recording the new tokens')
     }
     const bound = (server.address() as AddressInfo).port
     const known = reachableAddresses({host, port: bound, certificate: tls?.cert})

@@ -30,20 +30,20 @@ export class RefusalAudit {
   recordUse({hash, name, scope}: {hash: string; name: string; scope: string}): void {
     const {plane} = this.#options
     if (plane.state.get('usedToken', hash)) return
-    this.#write(() => plane.run(recordTokenUse, {hash, name, scope}))
+    this.#write(plane.run(recordTokenUse, {hash, name, scope}))
   }
 
   /** Records a refusal. Of a flood by one token against one rule there is one entry a minute, with a count. */
   record(refusal: Refusal): void {
     const now = this.#refusals.add(refusal)
-    if (now) this.#write(() => this.#options.plane.run(auditRefusals, [now]))
+    if (now) this.#write(this.#options.plane.run(auditRefusals, [now]))
     this.#timer ??= setTimeout(() => this.#flushLater(), flushMs)
   }
 
   /** Writes the counts of refusals that are due. `all`: also those of the current minute. */
   flush({all = false} = {}): void {
     const due = this.#refusals.due(all)
-    if (due.length > 0) this.#write(() => this.#options.plane.run(auditRefusals, due))
+    if (due.length > 0) this.#write(this.#options.plane.run(auditRefusals, due))
   }
 
   close(): void {
@@ -58,12 +58,8 @@ export class RefusalAudit {
   }
 
   /** A refusal is not worth a failed request: on a full disk it is not recorded. */
-  #write(work: () => void): void {
-    try {
-      work()
-    } catch (error) {
-      this.#options.log(`the audit cannot be written: ${messageOf(error)}`)
-    }
+  #write(written: Promise<void>): void {
+    written.catch((error: unknown) => this.#options.log(`the audit cannot be written: ${messageOf(error)}`))
   }
 }
 

@@ -5,8 +5,9 @@ import {createTask} from '../../../src/lib/server/rules/tasks/create-task.ts'
 import {lapse} from '../../../src/lib/server/rules/tasks/lapse.ts'
 import {takeOutput} from '../../../src/lib/server/rules/tasks/output.ts'
 import {cancelTask, claimTask, reportStatus, retryTask} from '../../../src/lib/server/rules/tasks/reports.ts'
+import type {Decision} from '../../../src/lib/server/state/decision.ts'
 import {decide, type Rule} from '../../../src/lib/server/state/draft.ts'
-import {StaleDecisionError, type Engine} from '../../../src/lib/server/store/engine.ts'
+import {StaleDecisionError, stillHolds, type Engine} from '../../../src/lib/server/store/engine.ts'
 import {addTask, addWorker, claiming} from './engine-world.ts'
 
 export type TestedEngine = AsyncDisposable & {
@@ -17,15 +18,19 @@ export type TestedEngine = AsyncDisposable & {
   restarted(): Promise<Engine>
 }
 
+/** Calls are decided in their order, so that only the last one must be waited for. */
 const runner = (engine: Engine) => ({
   state: engine.state,
-  nextNumber: () => engine.nextNumber(),
-  run<Request, Answer>(rule: Rule<Request, Answer>, request: Request): Answer {
-    const decision = decide(engine.state, rule, request)
-    engine.apply(decision)
-    return decision.answer
-  },
+  run: <Request, Answer>(rule: Rule<Request, Answer>, request: Request): Promise<Answer> =>
+    engine.execute(() => decide(engine.state, rule, request)),
 })
+
+/** Applies a decision that was made before. Rejects with StaleDecisionError if it does not hold any more. */
+const apply = <Answer>(engine: Engine, decision: Decision<Answer>): Promise<Answer> =>
+  engine.execute(() => {
+    if (!stillHolds(engine.state, decision)) throw new StaleDecisionError()
+    return decision
+  })
 
 /** What every engine must do, whatever it keeps its state in. */
 export function testEngine(name: string, start: () => Promise<TestedEngine>): void {
@@ -45,8 +50,8 @@ export function testEngine(name: string, start: () => Promise<TestedEngine>): vo
       await using one = await world()
       const {engine, plane} = one
       addWorker(plane, 'w', {codebases: ['c', 'd']})
-      addTask(plane, 't', 'c', {prompt: 'Zeile\n', priority: 2.5, metadata: {a: [1]}})
-      addTask(plane, 'next', 'c')
+      await addTask(plane, 't', 'c', {prompt: 'Zeile\n', priority: 2.5, metadata: {a: [1]}})
+      await addTask(plane, 'next', 'c')
       expect(statusOf(engine)).toBe('assigned 1 w')
       await engine.durable()
       const again = await one.restarted()
@@ -59,23 +64,23 @@ export function testEngine(name: string, start: () => Promise<TestedEngine>): vo
       expect(again.state.get('lease', 't')).toMatchObject({workerId: 'w', attempt: 1, isConfirmed: false})
       expect([...again.state.queue('c')].map(({id}) => id)).toEqual(['next'])
       expect([...again.state.find('codebasesOf', 'w')].map(({id}) => id)).toEqual(['c', 'd'])
-      expect(again.nextNumber()).toBeGreaterThan(2)
+      expect(again.state.lastNumber).toBeGreaterThanOrEqual(2)
     })
 
     test('begins leases again at a restart: an assignment must be confirmed, a run must be renewed', async () => {
       await using one = await world()
       addWorker(one.plane, 'w', {codebases: ['c', 'd']})
-      addTask(one.plane, 't', 'c')
-      one.plane.run(claimTask, {task_id: 't', worker_id: 'w', attempt: 1})
-      addTask(one.plane, 'assigned', 'd')
+      await addTask(one.plane, 't', 'c')
+      await one.plane.run(claimTask, {task_id: 't', worker_id: 'w', attempt: 1})
+      await addTask(one.plane, 'assigned', 'd')
       await one.engine.durable()
       const engine = await one.restarted()
       const again = runner(engine)
       one.pass(10_001)
-      again.run(lapse, undefined)
+      await again.run(lapse, undefined)
       expect([statusOf(engine), statusOf(engine, 'assigned')]).toEqual(['running 1 w', 'pending 2 -'])
       one.pass(50_000)
-      again.run(lapse, undefined)
+      await again.run(lapse, undefined)
       expect(engine.state.get('task', 't')?.lost_since).not.toBeNull()
     })
 
@@ -83,12 +88,12 @@ export function testEngine(name: string, start: () => Promise<TestedEngine>): vo
       await using one = await world()
       const {engine, plane} = one
       addWorker(plane, 'w', {codebases: ['c'], isConnected: false})
-      addTask(plane, 't', 'c')
+      await addTask(plane, 't', 'c')
       const stale = decide(engine.state, cancelTask, {task_id: 't', by: null})
-      plane.run(cancelTask, {task_id: 't', by: 'me'})
+      await plane.run(cancelTask, {task_id: 't', by: 'me'})
       const before = engine.state.get('task', 't')
       const audits = engine.views.audit.page({start: {after: 0}}, 100).entries.length
-      expect(() => engine.apply(stale)).toThrow(StaleDecisionError)
+      await expect(apply(engine, stale)).rejects.toThrow(StaleDecisionError)
       expect(engine.state.get('task', 't')).toEqual(before)
       expect(engine.views.audit.page({start: {after: 0}}, 100).entries).toHaveLength(audits)
     })
@@ -98,11 +103,11 @@ export function testEngine(name: string, start: () => Promise<TestedEngine>): vo
       const {engine, plane} = one
       const workers = Array.from({length: 20}, (_, i) => `w${i}`)
       for (const worker of workers) addWorker(plane, worker, {features: claiming, isConnected: false})
-      addTask(plane, 't', 'global')
+      await addTask(plane, 't', 'global')
       const decisions = workers.map((worker_id) =>
         decide(engine.state, claimTask, {task_id: 't', worker_id, attempt: null}),
       )
-      const outcomes = decisions.map((decision) => applied(engine, decision))
+      const outcomes = await Promise.all(decisions.map((decision) => applied(engine, decision)))
       expect(outcomes.filter(Boolean)).toHaveLength(1)
       expect(statusOf(engine)).toBe(`running 1 w${outcomes.indexOf(true)}`)
       expect(engine.state.count('leases', '')).toBe(1)
@@ -112,14 +117,15 @@ export function testEngine(name: string, start: () => Promise<TestedEngine>): vo
       await using one = await world()
       const {engine, plane} = one
       addWorker(plane, 'w', {slots: 2, codebases: ['c', 'd', 'e', 'f']})
+      await engine.durable()
       const create = (id: string) => {
         const input = {codebase_id: id, title: id, prompt: 'p', agent_type: 'build', metadata: {}}
-        return {input, id: `t-${id}`, n: engine.nextNumber(), key: undefined, client: '', by: null}
+        return {input, id: `t-${id}`, key: undefined, client: '', by: null}
       }
       const requests = ['c', 'd', 'e', 'f'].map(create)
       const decisions = requests.map((request) => decide(engine.state, createTask, request))
       for (const [i, decision] of decisions.entries())
-        if (!applied(engine, decision) && requests[i]) plane.run(createTask, requests[i])
+        if (!(await applied(engine, decision)) && requests[i]) await plane.run(createTask, requests[i])
       expect(engine.state.count('leasesOf', 'w')).toBe(2)
       expect(engine.views.tasks.counts()).toEqual({assigned: 2, pending: 2})
     })
@@ -128,13 +134,14 @@ export function testEngine(name: string, start: () => Promise<TestedEngine>): vo
       await using one = await world()
       const {engine, plane} = one
       addWorker(plane, 'w', {codebases: ['c'], slots: 5})
+      await engine.durable()
       const input = {codebase_id: 'c', title: 't', prompt: 'p', agent_type: 'build', metadata: {}}
       const requests = ['one', 'two'].map((id) => ({
-        ...{input, id, n: engine.nextNumber(), key: undefined, client: '', by: null},
+        ...{input, id, key: undefined, client: '', by: null},
       }))
       const decisions = requests.map((request) => decide(engine.state, createTask, request))
       for (const [i, decision] of decisions.entries())
-        if (!applied(engine, decision) && requests[i]) plane.run(createTask, requests[i])
+        if (!(await applied(engine, decision)) && requests[i]) await plane.run(createTask, requests[i])
       expect(engine.state.count('leasesIn', 'c')).toBe(1)
       expect([...engine.state.queue('c')]).toHaveLength(1)
     })
@@ -144,15 +151,15 @@ export function testEngine(name: string, start: () => Promise<TestedEngine>): vo
         await using one = await world()
         const {engine, plane} = one
         addWorker(plane, 'w', {codebases: ['c']})
-        addTask(plane, 't', 'c')
-        plane.run(claimTask, {task_id: 't', worker_id: 'w', attempt: 1})
+        await addTask(plane, 't', 'c')
+        await plane.run(claimTask, {task_id: 't', worker_id: 'w', attempt: 1})
         const cancel = decide(engine.state, cancelTask, {task_id: 't', by: null})
         const finish = decide(engine.state, reportStatus, report('w', 'completed', 1))
         const [first, second] = isCancelFirst ? [cancel, finish] : [finish, cancel]
-        engine.apply(first)
+        await apply(engine, first)
         // an end is the same whether or not a cancellation was requested, so it need not be decided again
-        expect(applied(engine, second)).toBe(isCancelFirst)
-        if (!isCancelFirst) expect(() => plane.run(cancelTask, {task_id: 't', by: null})).toThrow(HttpError)
+        expect(await applied(engine, second)).toBe(isCancelFirst)
+        if (!isCancelFirst) await expect(plane.run(cancelTask, {task_id: 't', by: null})).rejects.toThrow(HttpError)
         expect(statusOf(engine)).toBe('completed 1 w')
       }
     })
@@ -161,19 +168,27 @@ export function testEngine(name: string, start: () => Promise<TestedEngine>): vo
       await using one = await world()
       const {engine, plane} = one
       addWorker(plane, 'w', {codebases: ['c']})
-      addTask(plane, 't', 'c')
+      await addTask(plane, 't', 'c')
       const output = {task_id: 't', worker_id: 'w', output: 'x', timestamp: null, attempt: 1, offset: 0, length: 1}
       const late = [
         decide(engine.state, reportStatus, report('w', 'completed', 1)),
         decide(engine.state, takeOutput, output),
         decide(engine.state, claimTask, {task_id: 't', worker_id: 'w', attempt: 1}),
       ]
-      plane.run(reportStatus, report('w', 'pending', 1))
+      await plane.run(reportStatus, report('w', 'pending', 1))
       expect(statusOf(engine)).toBe('assigned 2 w')
-      for (const decision of late) expect(() => engine.apply(decision)).toThrow(StaleDecisionError)
-      expect(() => plane.run(reportStatus, report('w', 'completed', 1))).toThrow(HttpError)
-      expect(() => plane.run(takeOutput, output)).toThrow(HttpError)
-      plane.run(declineTask, {task_id: 't', worker_id: 'w', reason: '', retry_ms: null, attempt: 1, only: undefined})
+      for (const decision of late as Decision[])
+        await expect(apply(engine, decision)).rejects.toThrow(StaleDecisionError)
+      await expect(plane.run(reportStatus, report('w', 'completed', 1))).rejects.toThrow(HttpError)
+      await expect(plane.run(takeOutput, output)).rejects.toThrow(HttpError)
+      await plane.run(declineTask, {
+        task_id: 't',
+        worker_id: 'w',
+        reason: '',
+        retry_ms: null,
+        attempt: 1,
+        only: undefined,
+      })
       expect(statusOf(engine)).toBe('assigned 2 w')
       expect([...engine.views.output.read('t', 0)]).toEqual([])
     })
@@ -182,16 +197,16 @@ export function testEngine(name: string, start: () => Promise<TestedEngine>): vo
       await using one = await world()
       const {engine, plane} = one
       addWorker(plane, 'w', {codebases: ['c']})
-      addTask(plane, 't', 'c')
+      await addTask(plane, 't', 'c')
       const batch = (offset: number) => ({
         ...{task_id: 't', worker_id: 'w', output: `at ${offset}`, timestamp: null},
         ...{attempt: 1, offset, length: 10},
       })
-      plane.run(takeOutput, batch(0))
+      await plane.run(takeOutput, batch(0))
       const twice = [0, 1].map(() => decide(engine.state, takeOutput, batch(10)))
-      expect(twice.map((decision) => applied(engine, decision))).toEqual([true, false])
-      expect(plane.run(takeOutput, batch(10))).toBe(20)
-      expect(() => plane.run(takeOutput, batch(30))).toThrow('goes on at 20')
+      expect(await Promise.all(twice.map((decision) => applied(engine, decision)))).toEqual([true, false])
+      expect(await plane.run(takeOutput, batch(10))).toBe(20)
+      await expect(plane.run(takeOutput, batch(30))).rejects.toThrow('goes on at 20')
       expect([...engine.views.output.read('t', 0)].map(({output}) => output)).toEqual(['at 0', 'at 10'])
     })
 
@@ -199,21 +214,21 @@ export function testEngine(name: string, start: () => Promise<TestedEngine>): vo
       await using one = await world()
       const {engine, plane} = one
       addWorker(plane, 'w', {codebases: ['c']})
-      addTask(plane, 't', 'c')
+      await addTask(plane, 't', 'c')
       const last = {output: 'whole', offset: 0, length: 5}
-      plane.run(reportStatus, {...report('w', 'failed', 1), result: 'r', error: 'e', output: last})
+      await plane.run(reportStatus, {...report('w', 'failed', 1), result: 'r', error: 'e', output: last})
       expect(engine.state.get('task', 't')).toMatchObject({result: 'r', error: 'e', output_chars: 6, output_seq: 1})
-      plane.run(retryTask, {task_id: 't', force: false, by: null})
+      await plane.run(retryTask, {task_id: 't', force: false, by: null})
       expect(engine.state.get('task', 't')).toMatchObject({result: null, error: null, attempt: 2, output_next: 0})
       expect([...engine.views.output.read('t', 0)]).toHaveLength(1)
     })
   })
 }
 
-/** Applies a decision. Returns false if it is stale. */
-function applied(engine: Engine, decision: Parameters<Engine['apply']>[0]): boolean {
+/** Applies a decision. Resolves with false if it is stale. */
+async function applied(engine: Engine, decision: Decision): Promise<boolean> {
   try {
-    engine.apply(decision)
+    await apply(engine, decision)
     return true
   } catch (error) {
     if (!(error instanceof StaleDecisionError)) throw error

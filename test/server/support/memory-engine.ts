@@ -28,7 +28,6 @@ export class MemoryEngine {
   readonly audit: NewAuditEntry[] = []
   readonly events: StateEvent[] = []
   time = 1000
-  #number = 0
 
   constructor(more: Partial<Policy> = {}) {
     const clock: Pick<Clock, 'now' | 'monotonic'> = {
@@ -39,10 +38,6 @@ export class MemoryEngine {
       task: (id) => this.tasks.get(id),
       request: (key) => this.requests.get(key),
     })
-  }
-
-  nextNumber(): number {
-    return (this.#number += 1)
   }
 
   apply(decision: Decision): void {

@@ -9,8 +9,7 @@ import type {Maintenance} from '../store/maintenance.ts'
 const maxTasks = 20
 
 export type OutputRoomOptions = {
-  engine: Engine
-  maintenance: Maintenance
+  engine: Pick<Engine, 'state'>
   disk: DiskGuard
   /** Limit on the stored output of one task, in bytes. Of more, the oldest is dropped. */
   maxTaskOutput: number
@@ -23,7 +22,7 @@ export type OutputRoomOptions = {
  * up: the worker sends the output again later. What comes with the report of a run is a change of state, for which the
  * reserve is.
  */
-export function makeRoom(changes: readonly Change[], options: OutputRoomOptions): void {
+export function makeRoom(changes: readonly Change[], maintenance: Maintenance, options: OutputRoomOptions): void {
   let bytes = 0
   let taskId = ''
   let isLast = false
@@ -34,7 +33,7 @@ export function makeRoom(changes: readonly Change[], options: OutputRoomOptions)
     } else if (change.do === 'update' && change.kind === 'task') isLast ||= isFinal(change.record.status)
   }
   if (taskId === '') return
-  const {engine, maintenance, disk, maxTaskOutput} = options
+  const {engine, disk, maxTaskOutput} = options
   const excess = (engine.state.get('task', taskId)?.output_chars ?? 0) + bytes - maxTaskOutput
   if (excess > 0) maintenance.dropOutput(taskId, excess)
   disk.expect(bytes)

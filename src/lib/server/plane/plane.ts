@@ -5,7 +5,8 @@ import {decide, type Rule} from '../state/draft.ts'
 import type {StateEvent} from '../state/events.ts'
 import type {Change} from '../state/decision.ts'
 import type {State} from '../state/state.ts'
-import {StaleDecisionError, type Engine} from '../store/engine.ts'
+import type {Engine} from '../store/engine.ts'
+import type {Maintenance} from '../store/maintenance.ts'
 import type {Views} from '../store/views.ts'
 import {DueTimer} from './due-timer.ts'
 
@@ -13,23 +14,23 @@ export type PlaneOptions = {
   engine: Engine
   clock: Clock
   /** Called before changes are applied. May throw, then nothing is applied. */
-  makeRoom: (changes: readonly Change[]) => void
+  makeRoom: (changes: readonly Change[], maintenance: Maintenance) => void
   /** Called for each event once what it tells of is on disk. */
   perform: (event: StateEvent) => void
   logError: (line: string) => void
 }
 
-/** How often a decision is made again because the state has changed meanwhile. */
-const maxTries = 30
-
 /** Decides about requests by the rules, and applies the decisions. What is due by time is decided in the same way. */
 export class Plane {
   readonly #options: PlaneOptions
   readonly #due: DueTimer
+  #isLapsing = false
 
   constructor(options: PlaneOptions) {
+    const {engine, clock, perform} = options
     this.#options = options
-    this.#due = new DueTimer(options.clock, options.engine.state, () => this.#lapse())
+    this.#due = new DueTimer(clock, engine.state, () => void this.#lapse())
+    engine.attach({perform, onChanges: (changes) => this.#due.onChanges(changes)})
   }
 
   /** The present state. */
@@ -41,30 +42,27 @@ export class Plane {
     return this.#options.engine.views
   }
 
-  nextNumber(): number {
-    return this.#options.engine.nextNumber()
+  /**
+   * Lets a rule decide, and applies its decision. Resolves with the rule's answer: show it only once it is `durable`.
+   * Rejects with what the rule throws, and then nothing has changed. Calls are decided in their order.
+   */
+  run<Request, Answer>(rule: Rule<Request, Answer>, request: Request): Promise<Answer> {
+    const {engine, makeRoom} = this.#options
+    return engine.execute((maintenance) => {
+      const decision = decide(engine.state, rule, request)
+      makeRoom(decision.changes, maintenance)
+      return decision
+    })
   }
 
-  /**
-   * Lets a rule decide, and applies its decision. Returns the rule's answer: show it only once it is `durable`. Throws what
-   * the rule throws, and then nothing has changed.
-   */
-  run<Request, Answer>(rule: Rule<Request, Answer>, request: Request): Answer {
-    const {engine, makeRoom, perform} = this.#options
-    for (let tries = 1; ; tries++) {
-      const decision = decide(engine.state, rule, request)
-      makeRoom(decision.changes)
-      try {
-        engine.apply(decision)
-      } catch (error) {
-        if (error instanceof StaleDecisionError && tries < maxTries) continue
-        throw error
-      }
+  /** The same where nobody waits for the answer. A failure is logged. */
+  runLater<Request>(rule: Rule<Request, unknown>, request: Request, what: string): void {
+    this.run(rule, request).catch((error: unknown) => this.#options.logError(`${what} failed: ${messageOf(error)}`))
+  }
 
-      for (const event of decision.events) engine.afterCommit(() => perform(event)) // one may fail, the others happen
-      this.#due.onChanges(decision.changes)
-      return decision.answer
-    }
+  /** Resolves when the state shows all that was acknowledged before, by any control plane that shares it. */
+  async fresh(): Promise<void> {
+    await this.#options.engine.fresh()
   }
 
   /** Resolves when all decisions so far are on disk. */
@@ -81,15 +79,18 @@ export class Plane {
     this.#due.stop()
   }
 
-  #lapse(): void {
+  async #lapse(): Promise<void> {
+    if (this.#isLapsing) return // it looks again at its end
+    this.#isLapsing = true
     try {
-      const hasMore = this.run(lapse, undefined)
-      if (hasMore) setImmediate(() => this.#lapse())
-      else this.#due.refresh()
+      while (await this.run(lapse, undefined)) await new Promise(setImmediate)
     } catch (error) {
       this.#options.logError(`ending what has lapsed failed: ${messageOf(error)}`)
-      void this.#options.clock.sleep(retryMs).then(() => this.#due.refresh())
+      await this.#options.clock.sleep(retryMs)
     }
+
+    this.#isLapsing = false
+    this.#due.refresh()
   }
 }
 

@@ -27,13 +27,13 @@ export function codebaseRoutes(app: Hono<AppEnv>, {plane, following}: {plane: Pl
     if (workerId === null) {
       if (identity?.scope === 'worker')
         throw new HttpError(403, `The token ${named(identity)}is a worker's: it registers only its own codebases`)
-      const task = plane.run(requestRegistration, {...newTaskOf(c, plane), codebase: body})
+      const task = await plane.run(requestRegistration, {...newTaskOf(c), codebase: body})
       const message = 'A worker that has this path will register it'
       return c.json({success: true, pending: true, task_id: task.id, message})
     }
 
     const registration = {worker_id: workerId, codebase: body, ids: Array.from({length: 4}, newCodebaseId)}
-    const codebase = plane.run(registerCodebase, {...registration, identity, by: tokenNameOf(c)})
+    const codebase = await plane.run(registerCodebase, {...registration, identity, by: tokenNameOf(c)})
     return c.json({success: true, codebase: wireCodebase(plane.state, codebase)})
   })
 
@@ -65,8 +65,8 @@ export function codebaseRoutes(app: Hono<AppEnv>, {plane, following}: {plane: Pl
     })
   })
 
-  app.delete(routes.codebase, (c) => {
-    plane.run(removeCodebase, {codebase_id: c.req.param('codebase'), by: tokenNameOf(c)})
+  app.delete(routes.codebase, async (c) => {
+    await plane.run(removeCodebase, {codebase_id: c.req.param('codebase'), by: tokenNameOf(c)})
     return c.json({success: true})
   })
 }

@@ -1,5 +1,6 @@
 import type {Context, Hono} from 'hono'
 import {isoTime} from '../../core/clock.ts'
+import {messageOf} from '../../core/errors.ts'
 import {routes} from '../../protocol/routes.ts'
 import {workerCodebasesSchema} from '../../protocol/schemas.ts'
 import {mayActAs} from '../http/auth.ts'
@@ -64,7 +65,7 @@ function warnOfMissingTokens({needsTokens, plane, log}: StreamRouteOptions): (c:
 }
 
 async function openTaskStream(c: Context<AppEnv>, options: StreamRouteOptions): Promise<Response> {
-  const {plane, hub, instances} = options
+  const {plane, hub, instances, log} = options
   const workerId = workerIdOf(c)
   const {name, hostname, capabilities: registered} = profileOf(plane.state, workerId)
   const instance = c.req.header('x-instance') || null
@@ -75,19 +76,23 @@ async function openTaskStream(c: Context<AppEnv>, options: StreamRouteOptions): 
   mayActAs(identity, workerId, bindingsIn(plane.state), {registers: 'check'})
   await instances.admit({workerId, instance, hostname})
   if (c.env.outgoing.destroyed) return c.body(null) // the worker has gone away meanwhile
-  plane.run(admitWorker, {identity, workerId, by: tokenNameOf(c)})
+  await plane.run(admitWorker, {identity, workerId, by: tokenNameOf(c)})
   return openEventStream(c, options.openStreams, (events) => {
     const codebases = ownOf(c, plane, splitList(c.req.header('x-codebases')))
     const who = {workerId, agentName, instance, hostname, capabilities, codebases}
     const stream = hub.connect(who, events, (ended) => {
       recordConnection(options, ended, 'disconnected')
-      plane.run(disconnect, {workerId, connectionId: ended.connectionId})
+      plane.runLater(disconnect, {workerId, connectionId: ended.connectionId}, 'recording the end of a task stream')
     })
     recordConnection(options, stream, 'connected')
     const timestamp = isoTime(plane.state.now)
     const message = 'Connected to task stream'
     stream.send('connected', {event: 'connected', worker_id: workerId, agent_name: agentName, message, timestamp})
-    plane.run(connect, {workerId, connectionId: stream.connectionId, capabilities, codebases})
+    const {connectionId} = stream
+    plane.run(connect, {workerId, connectionId, capabilities, codebases}).catch((error: unknown) => {
+      log(`a task stream could not be opened: ${messageOf(error)}`, 'error')
+      stream.close()
+    })
   })
 }
 
@@ -129,7 +134,7 @@ function connections(app: Hono<AppEnv>, {plane, hub}: StreamRouteOptions): void 
     const stream = hub.streamOf(worker_id)
     if (!stream) throw notFound(`Worker ${worker_id} not found (not connected via SSE?)`)
     hub.setCodebases(stream, codebases)
-    plane.run(nameCodebases, {workerId: worker_id, codebases})
+    await plane.run(nameCodebases, {workerId: worker_id, codebases})
     return c.json({success: true, worker_id, codebases, message: 'Codebases updated'})
   })
 }

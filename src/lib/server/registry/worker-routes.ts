@@ -56,7 +56,7 @@ export function workerRoutes(app: Hono<AppEnv>, options: WorkerRouteOptions): vo
     await instances.admit({workerId: body.worker_id, instance, hostname: body.hostname})
     const max_concurrent_tasks = slots === null ? null : Math.min(slots, maxSlots)
     const sender = {identity, address: addressOf(c), by: tokenNameOf(c)}
-    const worker = plane.run(registerWorker, {worker: {...body, max_concurrent_tasks}, ...sender})
+    const worker = await plane.run(registerWorker, {worker: {...body, max_concurrent_tasks}, ...sender})
     warn(identity, worker)
     if (note === null) modelNotes.delete(body.worker_id)
     else modelNotes.set(body.worker_id, note.slice(0, 300))
@@ -75,20 +75,20 @@ export function workerRoutes(app: Hono<AppEnv>, options: WorkerRouteOptions): vo
     const body = await readBody(c, heartbeatSchema, {mayBeEmpty: true})
     const hostname = plane.state.get('worker', workerId)?.hostname ?? null
     instances.recordHeartbeat({workerId, instance: body.instance, hostname})
-    plane.run(recordHeartbeat, {...body, worker_id: workerId})
+    await plane.run(recordHeartbeat, {...body, worker_id: workerId})
     return c.json({success: true})
   })
 
-  app.post(routes.unregister, (c) => {
+  app.post(routes.unregister, async (c) => {
     const workerId = c.req.param('worker')
-    const isKnown = plane.run(unregisterWorker, {worker_id: workerId, by: tokenNameOf(c)})
+    const isKnown = await plane.run(unregisterWorker, {worker_id: workerId, by: tokenNameOf(c)})
     modelNotes.delete(workerId)
     return c.json({success: isKnown, message: isKnown ? 'Worker unregistered' : 'Worker not found'})
   })
 
-  app.get(routes.apiKeysSync, (c) => {
+  app.get(routes.apiKeysSync, async (c) => {
     const worker_id = c.req.query('worker_id')
-    if (worker_id !== undefined) plane.run(recordStart, {worker_id})
+    if (worker_id !== undefined) await plane.run(recordStart, {worker_id})
     return c.json({auth: {}, providers: {}})
   })
 
@@ -105,9 +105,9 @@ export function workerRoutes(app: Hono<AppEnv>, options: WorkerRouteOptions): vo
     return c.json(wireWorker(plane.state, worker, plane.views.models(id).get(id)))
   })
 
-  app.delete(routes.worker, (c) => {
+  app.delete(routes.worker, async (c) => {
     const workerId = c.req.param('worker')
-    const requeued = plane.run(forgetWorker, {worker_id: workerId, by: tokenNameOf(c)})
+    const requeued = await plane.run(forgetWorker, {worker_id: workerId, by: tokenNameOf(c)})
     return c.json({success: true, message: `Worker ${workerId} forgotten`, requeued})
   })
 

@@ -26,7 +26,7 @@ export function sessionRoutes(app: Hono<AppEnv>, {plane}: {plane: Plane}): void 
     const {prompt, agent, model} = await readBody(c, resumeSchema, {mayBeEmpty: true})
     const session_id = c.req.param('session')
     const codebase_id = codebaseToResume(plane, c.req.param('codebase'), session_id)
-    const task = requestTask(c, plane, {
+    const task = await requestTask(c, plane, {
       codebase_id,
       title: `Resume session: ${prompt || session_id}`.slice(0, 80),
       prompt: prompt || defaultResumePrompt,

@@ -19,9 +19,9 @@ export async function syncSessions(
 ): Promise<void> {
   const sessions = newest(sync.sessions)
   const weigh = (item: SessionInput) => ({item, weight: sessionWeight})
-  for await (const batch of batches(sessions, weigh)) plane.run(putSessions, {...place, sessions: batch})
+  for await (const batch of batches(sessions, weigh)) await plane.run(putSessions, {...place, sessions: batch})
   const {partial, deleted} = sync
-  plane.run(endSessionSync, {...place, ids: sessions.map(({id}) => id), partial, deleted})
+  await plane.run(endSessionSync, {...place, ids: sessions.map(({id}) => id), partial, deleted})
 }
 
 /** Stores the messages of a session, or the changed ones. The session need not be listed yet. */
@@ -35,8 +35,8 @@ export async function syncMessages(
     const item = prepareMessage(place.session_id, message)
     return {item, weight: item.data.length}
   }
-  for await (const batch of batches(messages, weigh)) plane.run(putMessages, {...place, messages: batch})
-  plane.run(endMessageSync, {...place, messages, partial: sync.partial})
+  for await (const batch of batches(messages, weigh)) await plane.run(putMessages, {...place, messages: batch})
+  await plane.run(endMessageSync, {...place, messages, partial: sync.partial})
 }
 
 /** About how many bytes are written per turn of the event loop. */

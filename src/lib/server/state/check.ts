@@ -22,6 +22,8 @@ export function holds(state: State, precondition: Precondition): boolean {
       return state.count(precondition.index, precondition.key) === precondition.count
     case 'below':
       return state.isBelow(precondition.indexes, precondition.key, precondition.limit) === precondition.holds
+    case 'last-number':
+      return state.lastNumber === precondition.value
     case 'queue': {
       const first: string[] = []
       for (const {id} of state.queue(precondition.codebaseId)) {

@@ -53,6 +53,8 @@ export type Precondition =
   | {read: 'count'; index: IndexName; key: string; count: number}
   /** Whether fewer than `limit` records are found, in all these indexes together. */
   | {read: 'below'; indexes: readonly IndexName[]; key: string; limit: number; holds: boolean}
+  /** The number of the newest task is this. */
+  | {read: 'last-number'; value: number}
   /** A queue begins with these tasks. `isAll`: and has no others. */
   | {read: 'queue'; codebaseId: string; first: string[]; isAll: boolean}
 

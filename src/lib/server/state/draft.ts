@@ -36,6 +36,7 @@ export class Draft implements State {
   /** Codebases with changed tasks. */
   readonly #queued: Set<string>
   readonly #basis: number
+  #created = 0
   #timestamp: string | undefined
   #unrecorded: Draft | undefined
 
@@ -105,6 +106,15 @@ export class Draft implements State {
   /** Not recorded: a limit on it need not be exact. */
   get pending(): number {
     return this.#base.pending
+  }
+
+  get lastNumber(): number {
+    return this.#reads.lastNumber()
+  }
+
+  /** The number of the next task that the rule creates. */
+  nextNumber(): number {
+    return this.lastNumber + (this.#created += 1)
   }
 
   /** Reads the same, but nothing becomes a precondition: for preferences, where another choice would be right too. */

@@ -25,6 +25,7 @@ export class LiveState implements State {
   readonly #queues = new Queues()
   readonly #waiting = new Map<string, PendingTask>()
   #version = 0
+  #lastNumber = 0
 
   constructor(policy: Policy, clock: Pick<Clock, 'now' | 'monotonic'>, disk: Disk) {
     this.policy = policy
@@ -43,6 +44,10 @@ export class LiveState implements State {
 
   get version(): number {
     return this.#version
+  }
+
+  get lastNumber(): number {
+    return this.#lastNumber
   }
 
   get<K extends Kind>(kind: K, id: string): Records[K] | undefined {
@@ -94,6 +99,11 @@ export class LiveState implements State {
     this.#memory.put(kind, id, record)
   }
 
+  /** There were tasks up to this number. */
+  restoreNumber(n: number): void {
+    this.#lastNumber = Math.max(this.#lastNumber, n)
+  }
+
   restoreQueue(tasks: Iterable<PendingTask>): void {
     this.#queues.clear()
     this.#waiting.clear()
@@ -110,6 +120,7 @@ export class LiveState implements State {
   #requeue(id: string, task: StoredTask | undefined): void {
     const known = this.#waiting.get(id)
     this.#disk.onChange?.(id, task)
+    if (task) this.restoreNumber(task.n)
     const isWaiting = task?.status === 'pending'
     if (known && isWaiting && known.priority === task.priority) return
     if (known) {

@@ -52,6 +52,12 @@ export class Reads {
     return holds
   }
 
+  lastNumber(): number {
+    const value = this.#base.lastNumber
+    this.#counted.push({read: 'last-number', value})
+    return value
+  }
+
   *queue(codebaseId: string): Generator<PendingTask> {
     const read = this.#queueOf(codebaseId)
     let n = 0

@@ -39,6 +39,8 @@ export interface State {
   hasQueue(codebaseId: string): boolean
   /** How many tasks are pending in all codebases. */
   readonly pending: number
+  /** The number of the newest task. */
+  readonly lastNumber: number
   /** Changes whenever something else does. */
   readonly version: number
 }

@@ -1,5 +1,8 @@
-import type {Decision} from '../state/decision.ts'
+import {holds} from '../state/check.ts'
+import type {Change, Decision} from '../state/decision.ts'
+import type {StateEvent} from '../state/events.ts'
 import type {State} from '../state/state.ts'
+import type {Maintenance} from './maintenance.ts'
 import type {Views} from './views.ts'
 
 /** What a rule has read has changed since: it must decide again. */
@@ -10,20 +13,41 @@ export class StaleDecisionError extends Error {
   }
 }
 
+/** Whether all that a decision relies on is still so. */
+export const stillHolds = (state: State, {basis, preconditions}: Decision): boolean =>
+  basis === state.version || preconditions.every((condition) => holds(state, condition))
+
+/** Makes a decision about the present state, and makes room for it. Throws what its rule throws. */
+export type Step<Answer> = (maintenance: Maintenance) => Decision<Answer>
+
+/** What an engine tells of decisions, also of those that were made elsewhere. */
+export type EngineListener = {
+  /** The state has changed. */
+  onChanges(changes: readonly Change[]): void
+  /** Called for each event of a decision once that is on disk. An event that throws keeps no other back. */
+  perform(event: StateEvent): void
+}
+
 /**
- * Keeps the state of a control plane. It knows no rules: it shows the state, and applies decisions of rules. What it
- * applies is seen by the next reader at once. It is acknowledged once it is durable.
+ * Keeps the state of a control plane. It knows no rules: it shows the state, and applies decisions of rules. They are
+ * acknowledged once they are durable.
  */
 export interface Engine {
   readonly state: State
   /** What routes read besides: lists, pages, output, sessions. */
   readonly views: Views
-  /** The next number of a task. Numbers grow; some may never be used. */
-  nextNumber(): number
-  /** Applies all changes of a decision, or none. Throws StaleDecisionError if a precondition no longer holds. */
-  apply(decision: Decision): void
-  /** Calls `then` once all that was applied so far is on disk. Not called if that fails. */
-  afterCommit(then: () => void): void
+  /** Begins to tell of decisions. */
+  attach(listener: EngineListener): void
+  /**
+   * Makes a decision and applies all of its changes, or none. Resolves when the state shows them; show them to others
+   * only once they are `durable`. Rejects with what the step throws. A step may be made again, if the state has changed
+   * meanwhile.
+   */
+  execute<Answer>(step: Step<Answer>): Promise<Answer>
+  /** Removes what is old. */
+  maintain<Result>(work: (maintenance: Maintenance) => Result): Promise<Result>
+  /** Resolves when the state shows all that was acknowledged before, by any process. */
+  fresh(): Promise<void>
   /** Resolves when all that was applied so far is on disk. Rejects if it could not be written. */
   durable(): Promise<void>
 }

@@ -19,6 +19,4 @@ export interface Maintenance {
   forgetRequests(before: string): void
   /** Writes down when workers were seen last, which is in memory only: of those written down so long ago, in ms. */
   saveContacts(olderThanMs: number): void
-  /** Freed space in the store, in bytes. */
-  reusable(): number
 }

@@ -1,20 +1,13 @@
 import type {Clock} from '../../core/clock.ts'
 import {CommitGroup} from '../../core/commit-group.ts'
 import type {Database} from '../../core/sqlite.ts'
-import {holds} from '../state/check.ts'
-import type {Decision} from '../state/decision.ts'
-import {LiveState} from '../state/live-state.ts'
 import {newLease} from '../state/new-lease.ts'
 import {all, type Lease} from '../state/records.ts'
-import type {Policy} from '../state/state.ts'
-import {StaleDecisionError, type Engine} from './engine.ts'
-import {HeldTasks} from './held-tasks.ts'
+import type {Policy, State} from '../state/state.ts'
+import type {Engine, EngineListener, Step} from './engine.ts'
 import type {Maintenance} from './maintenance.ts'
-import {changeWriter, isDurable} from './sqlite-changes.ts'
-import {sqliteMaintenance} from './sqlite-maintenance.ts'
-import {requestReader, restoreRegistry} from './sqlite-registry.ts'
-import {heldTasks, pendingTasks, taskReader, type HeldTask} from './sqlite-tasks.ts'
-import {sqliteViews} from './sqlite-views.ts'
+import {SqliteStore} from './sqlite-store.ts'
+import {heldTasks, type HeldTask} from './sqlite-tasks.ts'
 import type {Views} from './views.ts'
 
 export type SqliteEngineOptions = {
@@ -30,24 +23,20 @@ export type SqliteEngineOptions = {
 }
 
 /**
- * The engine of one process: SQLite holds what must survive, and memory the rest. Calls are synchronous. All decisions of
- * one turn of the event loop share a commit, and commits during a sync share the next one. Leases are in memory: after a
- * start each begins again, because no worker could renew it meanwhile.
+ * The engine of one process: SQLite holds what must survive, and memory the rest. Steps are made and applied at once, so
+ * none is made twice. All decisions of one turn of the event loop share a commit, and commits during a sync share the
+ * next one. Leases are in memory: after a start each begins again, because no worker could renew it meanwhile.
  */
 export class SqliteEngine implements Engine {
-  readonly state: LiveState
   readonly views: Views
-  readonly maintenance: Maintenance
+  readonly #store: SqliteStore
   readonly #database: Database
   readonly #commits: CommitGroup
-  readonly #write: ReturnType<typeof changeWriter>
-  #lastNumber: number
+  #listener: EngineListener = {onChanges: () => {}, perform: () => {}}
 
   constructor({database, policy, clock, sync, onRestored, onBug}: SqliteEngineOptions) {
     this.#database = database
-    const held = new HeldTasks(taskReader(database), requestReader(database))
-    this.state = new LiveState(policy, clock, held)
-    this.#commits = new CommitGroup(database, {
+    const commits = new CommitGroup(database, {
       sync,
       onRollback: (error) => {
         this.#restore()
@@ -55,48 +44,43 @@ export class SqliteEngine implements Engine {
       },
       onBug,
     })
-    this.#write = changeWriter(database)
-    this.views = sqliteViews(database)
-    const maintenance = sqliteMaintenance(database, this.#commits, this.state)
-    this.maintenance = {
-      ...maintenance,
-      dropOutput: (taskId, bytes) => {
-        held.forget(taskId)
-        return maintenance.dropOutput(taskId, bytes)
-      },
-    }
-    this.#lastNumber = lastNumber(database)
+    this.#commits = commits
+    this.#store = new SqliteStore({database, policy, clock, write: (work) => commits.write(work)})
+    this.views = this.#store.views
     this.#restore()
   }
 
-  nextNumber(): number {
-    return (this.#lastNumber += 1)
+  get state(): State {
+    return this.#store.state
   }
 
-  apply(decision: Decision): void {
-    const {basis, changes} = decision
-    if (basis !== this.state.version && !decision.preconditions.every((condition) => holds(this.state, condition)))
-      throw new StaleDecisionError()
-    if (changes.length === 0) return
-    const durable = changes.filter(isDurable)
-    if (durable.length > 0) this.#commits.write(() => durable.forEach((change) => this.#write(change)))
-    this.state.apply(changes)
+  attach(listener: EngineListener): void {
+    this.#listener = listener
   }
 
-  afterCommit(then: () => void): void {
-    this.#commits.afterCommit(then)
+  async execute<Answer>(step: Step<Answer>): Promise<Answer> {
+    const {answer, changes, events} = step(this.#store.maintenance)
+    this.#store.apply(changes)
+    for (const event of events) this.#commits.afterCommit(() => this.#listener.perform(event))
+    this.#listener.onChanges(changes)
+    return answer
+  }
+
+  async maintain<Result>(work: (maintenance: Maintenance) => Result): Promise<Result> {
+    return work(this.#store.maintenance)
+  }
+
+  async fresh(): Promise<void> {
+    // no other process changes the state
   }
 
   async durable(): Promise<void> {
     await this.#commits.durable()
   }
 
-  /** Makes memory match the database: at the start, and after a commit has failed. What is not on disk stays. */
   #restore(): void {
-    const {state} = this
-    state.clear(['worker', 'codebase', 'binding', 'usedToken'])
-    restoreRegistry(this.#database, state)
-    state.restoreQueue(pendingTasks(this.#database))
+    const {state} = this.#store
+    this.#store.restore()
     const leases = new Map([...state.find('leases', all)].map((lease) => [lease.taskId, lease]))
     state.clear(['lease', 'offer'])
     for (const task of heldTasks(this.#database)) {
@@ -123,10 +107,3 @@ export class SqliteEngine implements Engine {
 }
 
 const timeLeft = (since: string, now: number, timeoutMs: number) => Math.max(0, Date.parse(since) + timeoutMs - now)
-
-function lastNumber(database: Database): number {
-  const row = database
-    .prepare("SELECT max(seq, (SELECT coalesce(max(n), 0) FROM tasks)) AS n FROM sqlite_sequence WHERE name = 'tasks'")
-    .get()
-  return Number(row?.['n'] ?? 0)
-}

@@ -1,5 +1,4 @@
 import {limits} from '../../protocol/limits.ts'
-import type {CommitGroup} from '../../core/commit-group.ts'
 import {isoTime, parseTime} from '../../core/clock.ts'
 import type {Database} from '../../core/sqlite.ts'
 import type {LiveState} from '../state/live-state.ts'
@@ -13,27 +12,28 @@ const maxRows = 2000
 /** Tasks removed at once. */
 const maxTasks = 100
 
+/** Runs work that writes to the database, atomically. */
+export type Write = <Result>(work: () => Result) => Result
+
 /** What retention removes from the database. */
-export function sqliteMaintenance(database: Database, commits: CommitGroup, state: LiveState): Maintenance {
+export function sqliteMaintenance(database: Database, write: Write, state: LiveState): Maintenance {
   const sql = statements(database)
-  const free = sql(`SELECT freelist_count * page_size AS bytes FROM pragma_freelist_count, pragma_page_size`)
   return {
-    ...outputDropping(database, commits),
+    ...outputDropping(database, write),
     pruneAudit: auditPruner(database),
-    pruneTasks: (before) => commits.write(() => pruneTasks(database, before)),
+    pruneTasks: (before) => write(() => pruneTasks(database, before)),
     countEnded: (before) => Number(sql('SELECT count(*) AS n FROM tasks WHERE completed_at < ?').get(before)?.['n']),
     forgetRequests(before) {
       const old = sql('SELECT 1 FROM idempotency WHERE created_at < ? LIMIT 1').get(before)
-      if (old) commits.write(() => sql('DELETE FROM idempotency WHERE created_at < ?').run(before))
+      if (old) write(() => sql('DELETE FROM idempotency WHERE created_at < ?').run(before))
     },
-    saveContacts: (olderThanMs) => saveContacts(olderThanMs, {database, commits, state}),
-    reusable: () => Number(free.get()?.['bytes']),
+    saveContacts: (olderThanMs) => saveContacts(olderThanMs, {database, write, state}),
   }
 }
 
 function outputDropping(
   database: Database,
-  commits: CommitGroup,
+  write: Write,
 ): Pick<Maintenance, 'storedChars' | 'oldestOutput' | 'dropOutput'> {
   const sql = statements(database)
   const hasOutput = 'completed_at IS NOT NULL AND output_dropped = 0'
@@ -67,7 +67,7 @@ function outputDropping(
       sql(
         `SELECT id AS task_id, completed_at FROM tasks WHERE ${hasOutput} ORDER BY completed_at LIMIT 1`,
       ).get() as ReturnType<Maintenance['oldestOutput']>,
-    dropOutput: (taskId, most) => commits.write(() => drop(taskId, most)),
+    dropOutput: (taskId, most) => write(() => drop(taskId, most)),
   }
 }
 
@@ -88,10 +88,10 @@ function pruneTasks(database: Database, before: string): boolean {
   return old.length === maxTasks
 }
 
-type Contacts = {database: Database; commits: CommitGroup; state: LiveState}
+type Contacts = {database: Database; write: Write; state: LiveState}
 
 /** Contacts of a minute are one write: a heartbeat alone writes nothing. */
-function saveContacts(olderThanMs: number, {database, commits, state}: Contacts): void {
+function saveContacts(olderThanMs: number, {database, write, state}: Contacts): void {
   const sql = statements(database)
   const due: {worker_id: string; at: string}[] = []
   for (const {worker_id, last_seen} of state.find('knownWorkers', all)) {
@@ -99,7 +99,7 @@ function saveContacts(olderThanMs: number, {database, commits, state}: Contacts)
     if (seen - (parseTime(last_seen) ?? 0) > olderThanMs) due.push({worker_id, at: isoTime(seen)})
   }
   if (due.length === 0) return
-  commits.write(() => {
+  write(() => {
     for (const {worker_id, at} of due) sql('UPDATE workers SET last_seen = ? WHERE worker_id = ?').run(at, worker_id)
   })
   for (const {worker_id, at} of due) {

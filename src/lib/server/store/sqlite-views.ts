@@ -9,6 +9,9 @@ import type {StoredOutput, Views} from './views.ts'
 export function sqliteViews(database: Database): Views {
   const used = database.prepare(`SELECT (page_count - freelist_count) * page_size AS bytes
     FROM pragma_page_count, pragma_freelist_count, pragma_page_size`)
+  const free = database.prepare(
+    'SELECT freelist_count * page_size AS bytes FROM pragma_freelist_count, pragma_page_size',
+  )
   const probe = database.prepare('SELECT 1 FROM workers LIMIT 1')
   return {
     tasks: sqliteTaskViews(database),
@@ -18,6 +21,7 @@ export function sqliteViews(database: Database): Views {
     models: (workerId) => readModels(database, workerId),
     probe: () => void probe.get(),
     size: () => Number(used.get()?.['bytes']),
+    reusable: () => Number(free.get()?.['bytes']),
   }
 }
 

@@ -82,4 +82,6 @@ export type Views = {
   probe(): void
   /** Size of the store in bytes, without space that was freed. */
   size(): number
+  /** Freed space in the store, in bytes. */
+  reusable(): number
 }

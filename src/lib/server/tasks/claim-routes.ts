@@ -15,7 +15,7 @@ export function claimRoutes(app: Hono<AppEnv>, {plane}: {plane: Plane}): void {
   app.post(routes.claim, async (c) => {
     const {task_id, attempt} = await readBody(c, claimSchema)
     const worker_id = workerIdOf(c)
-    const task = plane.run(claimTask, {task_id, worker_id, attempt})
+    const task = await plane.run(claimTask, {task_id, worker_id, attempt})
     const message = attempt === null ? 'Task claimed successfully' : 'Assignment confirmed'
     const lease_seconds = plane.state.policy.leaseMs / 1000
     const claimed = {success: true, task_id, worker_id, message, attempt: task.attempt, lease_seconds}
@@ -25,7 +25,7 @@ export function claimRoutes(app: Hono<AppEnv>, {plane}: {plane: Plane}): void {
   app.post(routes.release, async (c) => {
     const body = await readBody(c, releaseSchema)
     const worker_id = workerIdOf(c)
-    const task = plane.run(releaseTask, {...body, worker_id, by: tokenNameOf(c)})
+    const task = await plane.run(releaseTask, {...body, worker_id, by: tokenNameOf(c)})
     const message = 'Task released successfully'
     return c.json({success: true, task_id: task.id, worker_id, status: task.status, message})
   })
@@ -33,7 +33,7 @@ export function claimRoutes(app: Hono<AppEnv>, {plane}: {plane: Plane}): void {
   app.post(routes.decline, async (c) => {
     const body = await readBody(c, declineSchema)
     const worker_id = workerIdOf(c)
-    plane.run(declineTask, {...body, worker_id, only: c.get('only')})
+    await plane.run(declineTask, {...body, worker_id, only: c.get('only')})
     return c.json({success: true, task_id: body.task_id, worker_id})
   })
 }

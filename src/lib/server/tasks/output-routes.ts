@@ -22,7 +22,7 @@ export function outputRoutes(app: Hono<AppEnv>, {plane, following}: {plane: Plan
   app.post(routes.taskOutput, async (c) => {
     const input = isRaw(c) ? await readRaw(c) : await readBody(c, outputSchema, {maxBytes: limits.outputBody})
     mayActAs(c.get('identity'), input.worker_id, bindingsIn(plane.state))
-    const next = plane.run(takeOutput, {...input, task_id: c.req.param('task')})
+    const next = await plane.run(takeOutput, {...input, task_id: c.req.param('task')})
     return c.json({success: true, next})
   })
 

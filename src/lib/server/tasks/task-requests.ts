@@ -7,13 +7,12 @@ import {createTask, type NewTask, type TaskInput} from '../rules/tasks/create-ta
 import type {StoredTask} from '../state/records.ts'
 
 /** Creates a task. A repeated request with the same Idempotency-Key returns the same task. */
-export const requestTask = (c: Context<AppEnv>, plane: Plane, input: TaskInput): StoredTask =>
-  plane.run(createTask, {...newTaskOf(c, plane), input})
+export const requestTask = (c: Context<AppEnv>, plane: Plane, input: TaskInput): Promise<StoredTask> =>
+  plane.run(createTask, {...newTaskOf(c), input})
 
 /** What a task is created with, besides its input: who asks, and what makes it new or a repetition. */
-export const newTaskOf = (c: Context<AppEnv>, plane: Plane): Omit<NewTask, 'input'> => ({
+export const newTaskOf = (c: Context<AppEnv>): Omit<NewTask, 'input'> => ({
   id: randomUUID(),
-  n: plane.nextNumber(),
   key: c.req.header('idempotency-key'),
   client: c.get('identity')?.hash ?? '',
   by: tokenNameOf(c),

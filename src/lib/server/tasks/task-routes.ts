@@ -32,7 +32,7 @@ export function taskRoutes(app: Hono<AppEnv>, {plane}: {plane: Plane}): void {
 function creation(app: Hono<AppEnv>, plane: Plane): void {
   app.post(routes.codebaseTasks, async (c) => {
     const body = await readBody(c, createTaskSchema)
-    const task = requestTask(c, plane, {...body, codebase_id: c.req.param('codebase')})
+    const task = await requestTask(c, plane, {...body, codebase_id: c.req.param('codebase')})
     return c.json({success: true, task: wireTask(task)})
   })
 
@@ -40,7 +40,7 @@ function creation(app: Hono<AppEnv>, plane: Plane): void {
     const {prompt, agent, model, files, metadata} = await readBody(c, triggerSchema)
     const codebase_id = c.req.param('codebase')
     const title = prompt.length > 80 ? `${prompt.slice(0, 80)}...` : prompt
-    const task = requestTask(c, plane, {
+    const task = await requestTask(c, plane, {
       codebase_id,
       title,
       prompt,
@@ -58,16 +58,16 @@ function reading(app: Hono<AppEnv>, plane: Plane): void {
     agent_state: agentStateOf(task, plane.state),
   })
 
-  app.get(routes.tasks, (c) => {
+  app.get(routes.tasks, async (c) => {
     const {status, worker_id, codebase_id, id_prefix, order, limit, cursor} = c.req.query()
     const isPoll =
       status === 'pending' && [codebase_id, id_prefix, order, limit, cursor].every((value) => value === undefined)
     if (isPoll && worker_id !== undefined) {
-      const ids = plane.run(pollTasks, {worker_id: c.get('only') ?? worker_id})
+      const ids = await plane.run(pollTasks, {worker_id: c.get('only') ?? worker_id})
       return c.json(tasksById(plane, ids))
     }
     const poller = {address: addressOf(c), only: c.get('only')}
-    const ids = isPoll && isPythonWorker(c) ? plane.run(pollAnonymously, poller) : undefined
+    const ids = isPoll && isPythonWorker(c) ? await plane.run(pollAnonymously, poller) : undefined
     if (ids) return c.json(tasksById(plane, ids))
     return page(c, {status, worker_id, codebase_id, id_prefix, order: readOrder(order), limit, cursor})
   })
@@ -107,7 +107,7 @@ function changes(app: Hono<AppEnv>, plane: Plane): void {
   app.put(routes.taskStatus, async (c) => {
     const report = await readBody(c, statusUpdateSchema, {maxBytes: limits.statusBody})
     mayActAs(c.get('identity'), report.worker_id, bindingsIn(plane.state))
-    const task = plane.run(reportStatus, {
+    const task = await plane.run(reportStatus, {
       ...report,
       task_id: c.req.param('task'),
       bounded: c.get('only') !== undefined,
@@ -118,12 +118,12 @@ function changes(app: Hono<AppEnv>, plane: Plane): void {
 
   app.post(routes.taskRetry, async (c) => {
     const body = await readBody(c, retrySchema, {mayBeEmpty: true})
-    const task = plane.run(retryTask, {...body, task_id: c.req.param('task'), by: tokenNameOf(c)})
+    const task = await plane.run(retryTask, {...body, task_id: c.req.param('task'), by: tokenNameOf(c)})
     return c.json({success: true, task: wireTask(task)})
   })
 
-  app.post(routes.taskCancel, (c) => {
-    const task = plane.run(cancelTask, {task_id: c.req.param('task'), by: tokenNameOf(c)})
+  app.post(routes.taskCancel, async (c) => {
+    const task = await plane.run(cancelTask, {task_id: c.req.param('task'), by: tokenNameOf(c)})
     const waiting = waitingReason(task, plane.state)
     const requested = waiting === null ? 'Cancellation requested' : `Cancellation requested: ${waiting}`
     const message = task.status === 'cancelled' ? 'Task cancelled' : requested

@@ -28,9 +28,8 @@ export type TaskInput = {
 
 export type NewTask = {
   input: TaskInput
-  /** The id and the number of the task, if one is created. */
+  /** The id of the task, if one is created. */
   id: string
-  n: number
   /** The Idempotency-Key of the request, and a hash of the token that sent it. */
   key: string | undefined
   client: string
@@ -80,11 +79,11 @@ function createOnce(draft: Draft, {key, client, ...task}: NewTask): StoredTask {
   return create(draft, task)
 }
 
-function create(draft: Draft, {input, id, n, by}: Omit<NewTask, 'key' | 'client'>): StoredTask {
+function create(draft: Draft, {input, id, by}: Omit<NewTask, 'key' | 'client'>): StoredTask {
   checkSizes(input)
   checkQueue(draft)
   const {codebase_id, agent_type, title} = input
-  const task = newTask(input, {id, n, by, now: draft.timestamp})
+  const task = newTask(input, {id, n: draft.nextNumber(), by, now: draft.timestamp})
   draft.put('task', id, task)
   draft.update('codebase', codebase_id, {last_triggered: task.created_at})
   draft.audit('task.created', {who: by, task_id: id, detail: `${agent_type} in ${codebase_id}: ${title}`})
