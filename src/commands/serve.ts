@@ -1,13 +1,13 @@
 import {Flags} from '@oclif/core'
 import {BaseCommand} from '../base-command.ts'
-import type {ExpectedError} from '../lib/core/errors.ts'
-import {usageError} from '../lib/core/errors.ts'
+import {ExpectedError, usageError} from '../lib/core/errors.ts'
 import type {Config} from '../lib/config/settings.ts'
 import {isLoopback} from '../lib/core/loopback.ts'
 import {limits} from '../lib/protocol/limits.ts'
 import type {ControlPlane} from '../lib/server/control-plane.ts'
 import type {Log} from '../lib/server/streams/activity-lines.ts'
 import {settingFlags} from '../flags.ts'
+import {withoutLogin} from '../lib/core/without-login.ts'
 
 export default class Serve extends BaseCommand {
   static override summary = 'Run the control plane'
@@ -92,9 +92,20 @@ export default class Serve extends BaseCommand {
       helpValue: 'FILE',
     }),
     'redis-url': Flags.string({
-      summary: 'Redis on which tasks are announced',
+      summary:
+        'Redis that holds the state, for any number of control planes behind a load balancer; with --db it only announces tasks',
       env: 'A2A_REDIS_URL',
       helpValue: 'URL',
+    }),
+    'redis-prefix': Flags.string({
+      summary: 'Beginning of all keys in Redis; the part in braces keeps them on one shard of a cluster',
+      env: 'A2A_REDIS_PREFIX',
+      default: '{a2a-worker}:',
+      helpValue: 'PREFIX',
+    }),
+    import: Flags.string({
+      summary: 'Move this database of a control plane into an empty Redis',
+      helpValue: 'FILE',
     }),
     'redis-public-url': Flags.string({
       summary: 'Address of that Redis for workers; the server passes it on to them',
@@ -126,6 +137,7 @@ export default class Serve extends BaseCommand {
       {parseParallelTasks},
       {parseTokens},
       {makePrivateDirectory},
+      {contentOf, importedName, putAside, whereState},
       {repairModes, repairText},
       {onHangup, onTermination},
       {join},
@@ -134,6 +146,7 @@ export default class Serve extends BaseCommand {
       import('../lib/server/tasks/parallel-tasks.ts'),
       import('../lib/server/http/auth.ts'),
       import('../lib/config/state-directory.ts'),
+      import('../lib/server/where-state.ts'),
       import('../lib/config/repair-modes.ts'),
       import('../lib/core/signals.ts'),
       import('node:path'),
@@ -143,13 +156,22 @@ export default class Serve extends BaseCommand {
     const log = await this.#openLog(config)
     const repaired = repairModes(stateDir)
     if (repaired.length > 0) log(repairText(repaired), 'warn')
-    const database = flags.db ?? join(makePrivateDirectory(stateDir), 'server.db')
+    const defaultFile = join(makePrivateDirectory(stateDir), 'server.db')
+    const {db, 'redis-url': redisUrl, 'redis-prefix': prefix, import: importFile} = flags
+    const where = await whereState({db, redisUrl, importFile, defaultFile})
+    const diverged = Promise.withResolvers<string>()
+    const folder = join(stateDir, 'replicas')
+    const shared = {...where, prefix, folder, onDiverged: diverged.resolve}
+    const database = where.in === 'file' ? where.file : `${withoutLogin(where.url)} ${prefix}`
+    const imported = importFile && (await contentOf(importFile))
+    if (hasPassword(redisUrl, process.env['A2A_REDIS_URL'])) log(visiblePassword, 'warn')
     const tokensText = process.env['A2A_AUTH_TOKENS'] ?? ''
     delete process.env['A2A_AUTH_TOKENS'] // only the hashes are kept
     const plane = await startControlPlane({
       host: flags.host,
       port,
-      database,
+      database: where.in === 'file' ? where.file : defaultFile,
+      ...(shared.in === 'redis' ? {shared} : {}),
       tokens: parseTokens(tokensText),
       ...(tokensFile === undefined ? {} : {tokensFile}),
       ...(cert !== undefined && key !== undefined ? {tls: {certFile: cert, keyFile: key}} : {}),
@@ -174,11 +196,22 @@ export default class Serve extends BaseCommand {
     if (flags.auth === 'stream-only' && !isLocalOnly) log(streamOnly, 'warn')
     if (hasSameLogin(flags['redis-url'], flags['redis-public-url'])) log(sharedLogin, 'warn')
     const files = [cert, key, tokensFile].filter((file) => file !== undefined)
-    await new Promise<void>((resolve) => {
-      onTermination(() => resolve())
-      onHangup({reload: () => this.#reload(plane, files, log), leave: () => resolve()})
+    if (importFile !== undefined) {
+      putAside(importFile)
+      log(
+        `Moved into Redis: ${imported ?? 'nothing'} of ${importFile}, which is ${importedName(importFile)} now`,
+        'info',
+      )
+    }
+
+    const ended = new Promise<undefined>((resolve) => {
+      onTermination(() => resolve(undefined))
+      onHangup({reload: () => this.#reload(plane, files, log), leave: () => resolve(undefined)})
     })
+    const reason = await Promise.race([ended, diverged.promise])
     await plane.close()
+    if (reason !== undefined)
+      throw new ExpectedError(`This control plane must start again: ${reason}.`, {code: 'DIVERGED', exit: 'temporary'})
   }
 
   async #openLog({log_level: level, log_format: format}: Config): Promise<Log> {
@@ -249,3 +282,9 @@ function hasSameLogin(own: string | undefined, announced: string | undefined): b
   const loginOf = (url = '') => (URL.canParse(url) ? `${new URL(url).username}:${new URL(url).password}` : ':')
   return loginOf(own) !== ':' && loginOf(own) === loginOf(announced)
 }
+
+const visiblePassword =
+  'The password of Redis is on the command line, where other users of this machine may read it. Set A2A_REDIS_URL instead.'
+
+const hasPassword = (url: string | undefined, fromEnvironment: string | undefined) =>
+  url !== undefined && url !== fromEnvironment && URL.canParse(url) && new URL(url).password !== ''

@@ -1,12 +1,19 @@
 import {expect} from 'vitest'
 import type {Task} from '../../src/lib/protocol/schemas.ts'
+import {sharedIfAsked} from './shared-state.ts'
 import {startControlPlane, type ControlPlaneOptions} from '../../src/lib/server/control-plane.ts'
 
 export type Answer = {status: number; body: any; headers: Headers} // oxlint-disable-line typescript/no-explicit-any -- answers are looked at, not trusted
 
 /** A control plane on loopback, with plain HTTP calls to it. */
 export async function startPlane(options: Partial<ControlPlaneOptions> = {}) {
-  const plane = await startControlPlane({host: '127.0.0.1', port: 0, database: ':memory:', ...options})
+  const plane = await startControlPlane({
+    host: '127.0.0.1',
+    port: 0,
+    database: ':memory:',
+    ...sharedIfAsked(options),
+    ...options,
+  })
   const call = caller(plane.url)
   return {...call, url: plane.url, close: plane.close, [Symbol.asyncDispose]: plane.close}
 }

@@ -21,6 +21,9 @@ import {workerRoutes, type WorkerRouteOptions} from './registry/worker-routes.ts
 import type {Refusals} from './limits/refusals.ts'
 import type {RefusalAudit} from './refusal-audit.ts'
 
+/** These are answered while the store is out of reach. */
+const needsNoState: ReadonlySet<string> = new Set([routes.health, routes.livez])
+
 const cannotWrite = new HttpError(503, 'The database cannot be read or written now; try again')
 
 const allRoutes = [
@@ -66,6 +69,7 @@ export function createApp(options: AppOptions): Hono<AppEnv> {
   app.use(async (c, next) => {
     using body = bodies.open()
     c.set('body', body)
+    if (!needsNoState.has(c.req.path)) await plane.fresh()
     await next()
     await plane.durable().catch((error: unknown) => {
       log(`commit failed: ${messageOf(error)}`, 'error')

@@ -1,5 +1,5 @@
-import {systemClock, type Clock} from '../core/clock.ts'
-import {migrate, shortenLog, type Database} from '../core/sqlite.ts'
+import type {Clock} from '../core/clock.ts'
+import {shortenLog, type Database} from '../core/sqlite.ts'
 import {limits} from '../protocol/limits.ts'
 import type {AppOptions} from './app.ts'
 import {OpenStreams} from './limits/open-streams.ts'
@@ -14,11 +14,11 @@ import {nameOf} from './rules/dispatch/roster.ts'
 import type {Policy} from './state/state.ts'
 import {DiskGuard} from './store/disk-guard.ts'
 import {migrations} from './store/migrations.ts'
-import {SqliteEngine} from './store/sqlite-engine.ts'
+import type {Engine} from './store/engine.ts'
 import {logActivity, type Log} from './streams/activity-lines.ts'
 import type {Announcer} from './streams/announcer.ts'
 import {Hub} from './streams/hub.ts'
-import {Instances} from './streams/instances.ts'
+import {Instances} from './registry/instances.ts'
 import {MonitorLog} from './streams/monitor-log.ts'
 
 /** Durations in milliseconds. Tests shorten them. */
@@ -48,14 +48,31 @@ const defaults: Timings = {
   refusalLogMs: 60_000,
 }
 
-export type AssemblyOptions = {
+/** Called by an engine. */
+export type EngineHooks = {
+  /** A commit has failed, and the state was restored from what is on disk. */
+  onRestored: (error: unknown) => void
+  onBug: (error: unknown) => void
+}
+
+/** Where the state is. */
+export type Store = {
   database: Database
   /** The path of the database. */
   file: string
-  sync?: (() => Promise<void>) | undefined
+  /** Which version of the database was found there: a number of migrations, 0 for none. */
+  former: number
+  /** The time of the wire, and the lease clock. */
+  clock: Clock
+  /** Names this control plane among those that share the state. */
+  replica: string
+  open: (policy: Policy, hooks: EngineHooks) => Engine | Promise<Engine>
+}
+
+export type AssemblyOptions = {
+  store: Store
   /** `off` without tokens. */
   auth: 'required' | 'stream-only' | 'off'
-  clock?: Clock
   log?: Log
   version?: string
   timings?: Partial<Timings>
@@ -69,12 +86,12 @@ export type AssemblyOptions = {
   localToken?: string
 }
 
-export type Assembled = ReturnType<typeof assemble>
+export type Assembled = Awaited<ReturnType<typeof assemble>>
 
-/** Creates the components of a control plane on its database. Throws ExpectedError (78). */
-export function assemble(options: AssemblyOptions, announcer: Announcer) {
-  const {database, file, clock = systemClock, log = () => {}} = options
-  const former = migrate(database, file, migrations)
+/** Creates the components of a control plane on its store. Rejects with what the store rejects with. */
+export async function assemble(options: AssemblyOptions, announcer: Announcer) {
+  const {store, log = () => {}} = options
+  const {database, file, clock, former, replica} = store
   const timings = {...defaults, ...options.timings}
   const policy: Policy = {
     ...timings,
@@ -82,18 +99,16 @@ export function assemble(options: AssemblyOptions, announcer: Announcer) {
     parallelTasks: options.parallelTasks ?? new Map(),
   }
   const hub = new Hub(clock)
-  const engine: SqliteEngine = new SqliteEngine({
-    ...{database, policy, clock, sync: options.sync},
-    onRestored: () => {
-      disk.check()
-      plane.watchTime()
-      void engine.durable().then(
-        () => plane.runLater(fillAll, undefined, 'giving away what waits'),
-        () => {}, // the next commit has failed too
-      )
-    },
-    onBug: (error) => log(effectFailure(error), 'error'),
-  })
+  const onRestored = () => {
+    disk.check()
+    plane.watchTime()
+    void engine.durable().then(
+      () => plane.runLater(fillAll, undefined, 'giving away what waits'),
+      () => {}, // the next commit has failed too
+    )
+  }
+  const onBug = (error: unknown) => log(effectFailure(error), 'error')
+  const engine = await store.open(policy, {onRestored, onBug})
   const disk = new DiskGuard({
     ...{database: file, clock, log, patienceMs: timings.fullDiskMs},
     reusableBytes: engine.views.reusable,
@@ -113,10 +128,10 @@ export function assemble(options: AssemblyOptions, announcer: Announcer) {
   const openStreams = new OpenStreams(options.maxStreams ?? limits.streams)
   const needsTokens = options.auth === 'required'
   const app: Omit<AppOptions, 'enter' | 'publicUrl'> = {
-    ...{plane, hub, disk, monitor, refusals, refusalAudit, openStreams, log},
+    ...{plane, hub, disk, monitor, refusals, refusalAudit, openStreams, log, replica},
     maxBodies: options.maxBodies ?? limits.bodies,
     following: {hub, openStreams, keepAliveMs: timings.keepAliveMs, log},
-    instances: new Instances(hub, clock, timings.instanceCheckMs),
+    instances: new Instances(plane, clock, timings.instanceCheckMs),
     version: options.version,
     asksForTokens: options.auth !== 'off',
     needsTokens,

@@ -8,7 +8,7 @@ import type {Clock} from '../core/clock.ts'
 import {systemClock} from '../core/clock.ts'
 import {counted} from '../core/text/counted.ts'
 import {ExpectedError} from '../core/errors.ts'
-import {explainDatabase, openDatabase, walSync} from '../core/sqlite.ts'
+import {explainDatabase} from '../core/sqlite.ts'
 import {limits} from '../protocol/limits.ts'
 import {createApp} from './app.ts'
 import {assemble, type Assembled, type Timings} from './assemble.ts'
@@ -22,6 +22,8 @@ import {sourceOf} from './limits/clients.ts'
 import {Connections, connectionLimits} from './limits/connections.ts'
 import {createGate} from './limits/gate.ts'
 import {openFileLimit} from './limits/open-files.ts'
+import type {RedisStoreOptions} from './redis/redis-store.ts'
+import {openSingleStore} from './single-store.ts'
 import {auditTokens} from './refusal-audit.ts'
 import type {Retention} from './retention.ts'
 import type {Log} from './streams/activity-lines.ts'
@@ -35,8 +37,10 @@ export type ControlPlaneOptions = Omit<CredentialSources, 'tokens'> & {
   host: string
   /** 0 means any free port. */
   port: number
-  /** A file, or `:memory:`. */
+  /** A file, or `:memory:`. Not used if the state is shared. */
   database: string
+  /** The Redis that holds the state of several control planes. `folder`: for the copy that each has. */
+  shared?: Omit<RedisStoreOptions, 'version' | 'log'>
   /** Default: required if there are tokens, otherwise off. */
   auth?: AuthMode
   clock?: Clock
@@ -93,21 +97,16 @@ export async function startControlPlane({tokens: given = [], ...options}: Contro
   const {tokens, tls} = readCredentials(sources)
   const {host, port, auth = tokens.length > 0 ? 'required' : 'off'} = options
   checkExposure(host, tokens, auth)
-  const exclusive = options.exclusive ?? true
-  const database = await openDatabase(options.database, {exclusive})
-  const sync = options.database === ':memory:' ? undefined : walSync(options.database)
-  let parts: ReturnType<typeof assemble> | undefined
-  const closeStore = () => {
+  const store = await openStore(options)
+  let parts: Assembled | undefined
+  const closeStore = async () => {
     parts?.disk.close()
-    sync?.close()
-    database.close()
+    await store.close()
   }
   try {
     const hasTokens = tokens.length > 0
-    parts = assemble(
-      {...options, auth: hasTokens ? auth : 'off', database, file: options.database, sync: sync?.sync},
-      await announcerOf(options),
-    )
+    parts = await assemble({...options, auth: hasTokens ? auth : 'off', store}, await announcerOf(options))
+    store.complete?.(parts)
     const {plane, refusals, log, clock} = parts
     let guard = createAuthGuard(tokens, auth)
     const warnOf = (all: readonly HashedToken[]) => tokenWarnings(all).forEach((text) => log(text, 'warn'))
@@ -155,7 +154,7 @@ export async function startControlPlane({tokens: given = [], ...options}: Contro
       tokens: who,
     }
   } catch (error) {
-    closeStore()
+    await closeStore()
     throw error instanceof ExpectedError ? error : explainDatabase(options.database, error)
   }
 }
@@ -163,10 +162,24 @@ export async function startControlPlane({tokens: given = [], ...options}: Contro
 const describeTokens = (tokens: readonly HashedToken[]) =>
   `${counted(tokens.length, 'token')}: ${tokens.map(({name, scope}) => `${name || '(no name)'}/${scope}`).join(', ')}`
 
+/** Opens the database, or the state in Redis. */
+async function openStore({
+  database,
+  exclusive = true,
+  clock,
+  shared,
+  version = '',
+  log = () => {},
+}: ControlPlaneOptions) {
+  if (shared === undefined) return await openSingleStore(database, {exclusive, clock})
+  const {openSharedStore} = await import('./shared-store.ts')
+  return await openSharedStore({...shared, version, log})
+}
+
 const announcerOf = async ({brokerUrl, clock = systemClock, log = () => {}}: ControlPlaneOptions) =>
   brokerUrl === undefined ? noAnnouncer : redisAnnouncer(brokerUrl, clock, log)
 
-type Running = {parts: Assembled; closeStore: () => void; host: string; scheme: string}
+type Running = {parts: Assembled; closeStore: () => Promise<void>; host: string; scheme: string}
 
 function running(
   server: Server,
@@ -186,7 +199,7 @@ function running(
     server.closeAllConnections()
     await closed
     await plane.durable().catch(() => {})
-    closeStore()
+    await closeStore()
   }
   const close = () => (closing ??= shutDown())
   const {port} = server.address() as AddressInfo

@@ -28,7 +28,8 @@ export function healthRoutes(app: Hono<AppEnv>, options: HealthRouteOptions): vo
   const timestamp = () => isoTime(plane.state.now)
   app.get(routes.root, (c) => c.html(frontPage))
   app.get(routes.health, (c) => {
-    const problem = disk.isFull ? 'the disk of the control plane is full: it drops output' : null
+    const full = disk.isFull ? 'the disk of the control plane is full: it drops output' : null
+    const problem = plane.problem === undefined ? full : `the control plane takes no requests: ${plane.problem}`
     const status = problem === null ? 'healthy' : 'degraded'
     return c.json({status, version, timestamp: timestamp(), ...(problem === null ? {} : {problem})})
   })

@@ -28,8 +28,9 @@ const runner = (engine: Engine) => ({
 /** Applies a decision that was made before. Rejects with StaleDecisionError if it does not hold any more. */
 const apply = <Answer>(engine: Engine, decision: Decision<Answer>): Promise<Answer> =>
   engine.execute(() => {
-    if (!stillHolds(engine.state, decision)) throw new StaleDecisionError()
-    return decision
+    const made = {...decision, basis: -1} // it may be another replica that applies it, with versions of its own
+    if (!stillHolds(engine.state, made)) throw new StaleDecisionError()
+    return made
   })
 
 /** What every engine must do, whatever it keeps its state in. */
@@ -117,7 +118,7 @@ export function testEngine(name: string, start: () => Promise<TestedEngine>): vo
       await using one = await world()
       const {engine, plane} = one
       addWorker(plane, 'w', {slots: 2, codebases: ['c', 'd', 'e', 'f']})
-      await engine.durable()
+      await engine.fresh()
       const create = (id: string) => {
         const input = {codebase_id: id, title: id, prompt: 'p', agent_type: 'build', metadata: {}}
         return {input, id: `t-${id}`, key: undefined, client: '', by: null}
@@ -134,7 +135,7 @@ export function testEngine(name: string, start: () => Promise<TestedEngine>): vo
       await using one = await world()
       const {engine, plane} = one
       addWorker(plane, 'w', {codebases: ['c'], slots: 5})
-      await engine.durable()
+      await engine.fresh()
       const input = {codebase_id: 'c', title: 't', prompt: 'p', agent_type: 'build', metadata: {}}
       const requests = ['one', 'two'].map((id) => ({
         ...{input, id, key: undefined, client: '', by: null},

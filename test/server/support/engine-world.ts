@@ -46,7 +46,8 @@ export function addCodebase(engine: Runner, workerId: string, id: string, tree: 
 let connections = 0
 export function open(engine: Runner, workerId: string): string {
   const connectionId = `connection-${(connections += 1)}`
-  void engine.run(connect, {workerId, connectionId, capabilities: [], codebases: []})
+  const about = {agentName: workerId, instance: null, hostname: null, connectedAt: '', replica: ''}
+  void engine.run(connect, {workerId, connectionId, capabilities: [], codebases: [], ...about})
   return connectionId
 }
 

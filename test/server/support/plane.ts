@@ -2,6 +2,7 @@ import {mkdtemp, rm} from 'node:fs/promises'
 import {tmpdir} from 'node:os'
 import {join} from 'node:path'
 import type {ControlPlane, ControlPlaneOptions} from '../../../src/lib/server/control-plane.ts'
+import {sharedIfAsked} from '../../support/shared-state.ts'
 import {startControlPlane} from '../../../src/lib/server/control-plane.ts'
 
 /** `log`: its lines, without those about single workers and tasks. */
@@ -14,7 +15,8 @@ export async function startPlane(options: Partial<ControlPlaneOptions> = {}): Pr
     host: '127.0.0.1',
     port: 0,
     database: ':memory:',
-    log: (line, _level, about) => void (about ?? log.push(line)),
+    log: (line, _level, about) => void (about ?? (line.startsWith('Redis has ') || log.push(line))),
+    ...sharedIfAsked(options),
     ...options,
   })
   return {...plane, log}

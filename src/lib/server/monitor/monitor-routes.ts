@@ -2,6 +2,7 @@ import type {Context, Hono} from 'hono'
 import {interveneSchema, searchQuerySchema} from '../../protocol/monitor-schemas.ts'
 import {routes} from '../../protocol/routes.ts'
 import {readBody, readQuery} from '../http/body.ts'
+import {intervene} from '../rules/registry/connections.ts'
 import type {AppEnv} from '../http/app-env.ts'
 import {openEventStream} from '../streams/event-stream.ts'
 import {notFound} from '../http/http-error.ts'
@@ -40,7 +41,7 @@ export function monitorRoutes(app: Hono<AppEnv>, options: MonitorRouteOptions): 
   app.post(routes.monitorIntervene, async (c) => {
     const {agent_id: agentId, message: text, timestamp} = await readBody(c, interveneSchema)
     if (!plane.state.get('worker', agentId)) throw notFound('Agent not found')
-    monitor.record({type: 'intervention', agentId, text})
+    await plane.run(intervene, {agentId, text})
     const message =
       'Not delivered: a running agent takes no messages. Cancel its task, or resume its session with a prompt'
     return c.json({

@@ -1,32 +1,32 @@
 import type {Clock} from '../../core/clock.ts'
 import type {Change} from '../state/decision.ts'
-import type {State} from '../state/state.ts'
+import type {Engine} from '../store/engine.ts'
 import {dueAfter, nextDue} from '../rules/dispatch/due.ts'
 
 /** Wakes up when something is due, and not before: an idle control plane sleeps. */
 export class DueTimer {
   readonly #clock: Clock
-  readonly #state: State
+  readonly #engine: Pick<Engine, 'state' | 'calmUntil'>
   readonly #onDue: () => void
   #at = Number.POSITIVE_INFINITY
   #stop = new AbortController()
   #isStopped = false
 
-  constructor(clock: Clock, state: State, onDue: () => void) {
+  constructor(clock: Clock, engine: Pick<Engine, 'state' | 'calmUntil'>, onDue: () => void) {
     this.#clock = clock
-    this.#state = state
+    this.#engine = engine
     this.#onDue = onDue
   }
 
   /** Something has changed that may be due earlier than all else. */
   onChanges(changes: readonly Change[]): void {
-    const due = dueAfter(this.#state, changes)
+    const due = dueAfter(this.#engine.state, changes)
     if (due < this.#at) this.#arm(due)
   }
 
   /** Looks at everything that may be due. */
   refresh(): void {
-    this.#arm(nextDue(this.#state))
+    this.#arm(nextDue(this.#engine.state))
   }
 
   stop(): void {
@@ -40,10 +40,12 @@ export class DueTimer {
     this.#at = at
     if (at === Number.POSITIVE_INFINITY) return
     const {signal} = (this.#stop = new AbortController())
-    void this.#clock.sleep(Math.max(1, at - this.#clock.monotonic()), signal).then(() => {
-      if (signal.aborted) return
-      this.#at = Number.POSITIVE_INFINITY
-      this.#onDue()
-    })
+    void this.#clock
+      .sleep(Math.max(1, Math.max(at, this.#engine.calmUntil) - this.#clock.monotonic()), signal)
+      .then(() => {
+        if (signal.aborted) return
+        this.#at = Number.POSITIVE_INFINITY
+        this.#onDue()
+      })
   }
 }

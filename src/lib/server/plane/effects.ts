@@ -1,4 +1,5 @@
 import type {StateEvent} from '../state/events.ts'
+import type {EventPlace} from '../store/engine.ts'
 import type {Policy} from '../state/state.ts'
 import type {Log} from '../streams/activity-lines.ts'
 import type {Announcer} from '../streams/announcer.ts'
@@ -17,12 +18,13 @@ export type EffectOptions = {
 /** Returns the function that does what an event says, once it is on disk: sends, notifies and logs. */
 export const effects =
   ({hub, monitor, announcer, log, policy}: EffectOptions) =>
-  (event: StateEvent): void => {
+  (event: StateEvent, place?: EventPlace): void => {
     switch (event.type) {
       case 'task': {
         const {task, change} = event
         hub.notifyFollowers(task)
-        monitor.record(event)
+        monitor.record(event, place)
+        if (place?.isOwn === false) return // the other control plane announces it
         if (change === 'created') announcer.available(task)
         if (change === 'pending') announcer.available({...task, attempt: task.attempt + 1})
         if (change === 'cancelling' || change === 'cancelled') announcer.cancelled(task)
@@ -30,7 +32,7 @@ export const effects =
       }
       case 'output':
         hub.notifyFollowers(event.task)
-        return monitor.record(event)
+        return monitor.record(event, place)
       case 'give': {
         const {task, workerId, status} = event
         hub.notifyFollowers(task)
@@ -43,8 +45,17 @@ export const effects =
       }
       case 'close-stream': {
         const stream = hub.streamOf(event.workerId)
-        return stream?.connectionId === event.connectionId ? stream.close() : undefined
+        return stream?.connection.connectionId === event.connectionId ? stream.close() : undefined
       }
+      case 'check-instance': {
+        const stream = hub.streamOf(event.workerId)
+        if (stream?.connection.connectionId === event.connectionId)
+          stream.send('instance_check', {worker_id: event.workerId})
+        return
+      }
+      case 'worker':
+      case 'intervention':
+        return monitor.record(event, place)
       case 'codebase-removed':
         return hub.codebaseChanged(event.codebaseId)
       case 'log':

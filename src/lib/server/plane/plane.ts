@@ -2,10 +2,9 @@ import {messageOf} from '../../core/errors.ts'
 import type {Clock} from '../../core/clock.ts'
 import {lapse} from '../rules/tasks/lapse.ts'
 import {decide, type Rule} from '../state/draft.ts'
-import type {StateEvent} from '../state/events.ts'
 import type {Change} from '../state/decision.ts'
 import type {State} from '../state/state.ts'
-import type {Engine} from '../store/engine.ts'
+import type {Engine, EngineListener} from '../store/engine.ts'
 import type {Maintenance} from '../store/maintenance.ts'
 import type {Views} from '../store/views.ts'
 import {DueTimer} from './due-timer.ts'
@@ -16,7 +15,7 @@ export type PlaneOptions = {
   /** Called before changes are applied. May throw, then nothing is applied. */
   makeRoom: (changes: readonly Change[], maintenance: Maintenance) => void
   /** Called for each event once what it tells of is on disk. */
-  perform: (event: StateEvent) => void
+  perform: EngineListener['perform']
   logError: (line: string) => void
 }
 
@@ -29,13 +28,18 @@ export class Plane {
   constructor(options: PlaneOptions) {
     const {engine, clock, perform} = options
     this.#options = options
-    this.#due = new DueTimer(clock, engine.state, () => void this.#lapse())
+    this.#due = new DueTimer(clock, engine, () => void this.#lapse())
     engine.attach({perform, onChanges: (changes) => this.#due.onChanges(changes)})
   }
 
   /** The present state. */
   get state(): State {
     return this.#options.engine.state
+  }
+
+  /** Why nothing can be decided now, for people. */
+  get problem(): string | undefined {
+    return this.#options.engine.problem
   }
 
   get views(): Views {
@@ -81,9 +85,11 @@ export class Plane {
 
   async #lapse(): Promise<void> {
     if (this.#isLapsing) return // it looks again at its end
+    const {engine} = this.#options
     this.#isLapsing = true
     try {
-      while (await this.run(lapse, undefined)) await new Promise(setImmediate)
+      while (engine.calmUntil <= engine.state.time && (await this.run(lapse, undefined)))
+        await new Promise(setImmediate)
     } catch (error) {
       this.#options.logError(`ending what has lapsed failed: ${messageOf(error)}`)
       await this.#options.clock.sleep(retryMs)

@@ -18,17 +18,19 @@ import {ownsCodebase} from '../rules/dispatch/boundary.ts'
 import {connect, disconnect, nameCodebases} from '../rules/registry/connections.ts'
 import {profileOf} from '../rules/dispatch/roster.ts'
 import type {Log} from '../streams/activity-lines.ts'
-import type {Hub, TaskStream} from '../streams/hub.ts'
-import type {Instances} from '../streams/instances.ts'
-import type {MonitorLog} from '../streams/monitor-log.ts'
+import {all, type Connection} from '../state/records.ts'
+import type {State} from '../state/state.ts'
+import type {Hub} from '../streams/hub.ts'
+import type {Instances} from './instances.ts'
 
 export type StreamRouteOptions = {
   plane: Plane
   hub: Hub
   instances: Instances
   openStreams: OpenStreams
-  monitor: MonitorLog
   log: Log
+  /** Names this control plane among those that share the state. */
+  replica: string
   /** Every request needs a token. The existing worker sends one with its stream only. */
   needsTokens: boolean
 }
@@ -65,7 +67,7 @@ function warnOfMissingTokens({needsTokens, plane, log}: StreamRouteOptions): (c:
 }
 
 async function openTaskStream(c: Context<AppEnv>, options: StreamRouteOptions): Promise<Response> {
-  const {plane, hub, instances, log} = options
+  const {plane, hub, instances, log, replica} = options
   const workerId = workerIdOf(c)
   const {name, hostname, capabilities: registered} = profileOf(plane.state, workerId)
   const instance = c.req.header('x-instance') || null
@@ -79,17 +81,14 @@ async function openTaskStream(c: Context<AppEnv>, options: StreamRouteOptions): 
   await plane.run(admitWorker, {identity, workerId, by: tokenNameOf(c)})
   return openEventStream(c, options.openStreams, (events) => {
     const codebases = ownOf(c, plane, splitList(c.req.header('x-codebases')))
-    const who = {workerId, agentName, instance, hostname, capabilities, codebases}
-    const stream = hub.connect(who, events, (ended) => {
-      recordConnection(options, ended, 'disconnected')
-      plane.runLater(disconnect, {workerId, connectionId: ended.connectionId}, 'recording the end of a task stream')
-    })
-    recordConnection(options, stream, 'connected')
     const timestamp = isoTime(plane.state.now)
+    const who = {workerId, agentName, instance, hostname, capabilities, codebases, connectedAt: timestamp, replica}
+    const stream = hub.connect(who, events, ({connectionId}) =>
+      plane.runLater(disconnect, {workerId, connectionId}, 'recording the end of a task stream'),
+    )
     const message = 'Connected to task stream'
     stream.send('connected', {event: 'connected', worker_id: workerId, agent_name: agentName, message, timestamp})
-    const {connectionId} = stream
-    plane.run(connect, {workerId, connectionId, capabilities, codebases}).catch((error: unknown) => {
+    plane.run(connect, stream.connection).catch((error: unknown) => {
       log(`a task stream could not be opened: ${messageOf(error)}`, 'error')
       stream.close()
     })
@@ -102,54 +101,48 @@ function ownOf(c: Context<AppEnv>, {state}: Plane, codebases: readonly string[])
   return codebases.filter((id) => !isBounded || ownsCodebase(state, workerIdOf(c), id))
 }
 
-function recordConnection(
-  {monitor, plane}: StreamRouteOptions,
-  stream: TaskStream,
-  change: 'connected' | 'disconnected',
-): void {
-  const {workerId, agentName: name} = stream
-  monitor.record({type: 'worker', change, workerId, name, hostname: profileOf(plane.state, workerId).hostname})
-}
-
-function connections(app: Hono<AppEnv>, {plane, hub}: StreamRouteOptions): void {
+function connections(app: Hono<AppEnv>, {plane}: StreamRouteOptions): void {
+  const {state} = plane
   app.get(routes.connected, (c) => {
     const only = c.get('only')
-    const streams = [...hub.streams()].filter(({workerId}) => only === undefined || workerId === only)
-    const show = (stream: TaskStream) => connection(plane, stream)
-    const workers = pageOf(c, streams, ({workerId}) => [workerId], show)
-    return c.json({workers, count: streams.length, timestamp: isoTime(plane.state.now)})
+    const open = [...state.find('connections', all)].filter(({workerId}) => only === undefined || workerId === only)
+    const workers = pageOf(c, open.toSorted(byWorker), ({workerId}) => [workerId], shownConnection(state))
+    return c.json({workers, count: open.length, timestamp: isoTime(state.now)})
   })
 
   app.get(routes.connectedWorker, (c) => {
     const workerId = c.req.param('worker')
-    const stream = hub.streamOf(workerId)
-    if (!stream) throw notFound(`Worker ${workerId} not found or not connected`)
-    return c.json(connection(plane, stream))
+    const connection = state.get('connection', workerId)
+    if (!connection) throw notFound(`Worker ${workerId} not found or not connected`)
+    return c.json(shownConnection(state)(connection))
   })
 
   app.put(routes.workerCodebases, async (c) => {
     const body = await readBody(c, workerCodebasesSchema)
     const codebases = ownOf(c, plane, body.codebases)
     const worker_id = workerIdOf(c)
-    const stream = hub.streamOf(worker_id)
-    if (!stream) throw notFound(`Worker ${worker_id} not found (not connected via SSE?)`)
-    hub.setCodebases(stream, codebases)
+    if (!state.get('connection', worker_id)) throw notFound(`Worker ${worker_id} not found (not connected via SSE?)`)
     await plane.run(nameCodebases, {workerId: worker_id, codebases})
     return c.json({success: true, worker_id, codebases, message: 'Codebases updated'})
   })
 }
 
-function connection({state}: Plane, stream: TaskStream) {
-  const [first] = state.find('leasesOf', stream.workerId)
+const byWorker = (a: Readonly<Connection>, b: Readonly<Connection>) =>
+  a.connectedAt < b.connectedAt || (a.connectedAt === b.connectedAt && a.workerId < b.workerId) ? -1 : 1
+
+const shownConnection = (state: State) => (connection: Readonly<Connection>) => {
+  const {workerId, agentName, connectedAt, capabilities, codebases} = connection
+  const [first] = state.find('leasesOf', workerId)
+  const seen = state.get('presence', workerId)?.lastSeen
   return {
-    worker_id: stream.workerId,
-    agent_name: stream.agentName,
-    connected_at: stream.connectedAt,
-    last_heartbeat: stream.lastHeartbeat,
+    worker_id: workerId,
+    agent_name: agentName,
+    connected_at: connectedAt,
+    last_heartbeat: seen === undefined ? connectedAt : isoTime(seen),
     is_busy: first !== undefined,
     current_task_id: first?.taskId ?? null,
-    capabilities: stream.capabilities,
-    codebases: [...stream.codebases],
+    capabilities,
+    codebases,
   }
 }
 

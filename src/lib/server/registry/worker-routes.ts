@@ -16,7 +16,7 @@ import {recordStart} from '../rules/registry/inheritance.ts'
 import {forgetWorker, registerWorker, unregisterWorker} from '../rules/registry/register-worker.ts'
 import {all, type StoredWorker} from '../state/records.ts'
 import type {Log} from '../streams/activity-lines.ts'
-import type {Instances} from '../streams/instances.ts'
+import type {Instances} from './instances.ts'
 import {inOrder, monitorWorker, wireWorker} from './registry-view.ts'
 
 /** An upper bound on slots, against mistyped registrations. */
@@ -44,8 +44,6 @@ export type WorkerRouteOptions = {
 export function workerRoutes(app: Hono<AppEnv>, options: WorkerRouteOptions): void {
   const {plane, instances, brokerUrl} = options
   const registered = (c: Context<AppEnv>) => inOrder(plane.state.find('workers', all)).filter(isShown(c))
-  /** Why workers announce no models. They repeat it with each registration, so it is not stored. */
-  const modelNotes = new Map<string, string>()
   const warn = warnOfAdminTokens(options)
 
   app.post(routes.registerWorker, async (c) => {
@@ -55,11 +53,10 @@ export function workerRoutes(app: Hono<AppEnv>, options: WorkerRouteOptions): vo
     mayActAs(identity, body.worker_id, bindingsIn(plane.state), {registers: 'check', machineId})
     await instances.admit({workerId: body.worker_id, instance, hostname: body.hostname})
     const max_concurrent_tasks = slots === null ? null : Math.min(slots, maxSlots)
-    const sender = {identity, address: addressOf(c), by: tokenNameOf(c)}
+    const modelsNote = note && note.slice(0, 300)
+    const sender = {identity, address: addressOf(c), modelsNote, by: tokenNameOf(c)}
     const worker = await plane.run(registerWorker, {worker: {...body, max_concurrent_tasks}, ...sender})
     warn(identity, worker)
-    if (note === null) modelNotes.delete(body.worker_id)
-    else modelNotes.set(body.worker_id, note.slice(0, 300))
     return c.json({
       success: true,
       worker: wireWorker(plane.state, worker, body.models),
@@ -74,7 +71,7 @@ export function workerRoutes(app: Hono<AppEnv>, options: WorkerRouteOptions): vo
     const workerId = c.req.param('worker')
     const body = await readBody(c, heartbeatSchema, {mayBeEmpty: true})
     const hostname = plane.state.get('worker', workerId)?.hostname ?? null
-    instances.recordHeartbeat({workerId, instance: body.instance, hostname})
+    await instances.recordHeartbeat({workerId, instance: body.instance, hostname})
     await plane.run(recordHeartbeat, {...body, worker_id: workerId})
     return c.json({success: true})
   })
@@ -82,7 +79,6 @@ export function workerRoutes(app: Hono<AppEnv>, options: WorkerRouteOptions): vo
   app.post(routes.unregister, async (c) => {
     const workerId = c.req.param('worker')
     const isKnown = await plane.run(unregisterWorker, {worker_id: workerId, by: tokenNameOf(c)})
-    modelNotes.delete(workerId)
     return c.json({success: isKnown, message: isKnown ? 'Worker unregistered' : 'Worker not found'})
   })
 
@@ -114,7 +110,7 @@ export function workerRoutes(app: Hono<AppEnv>, options: WorkerRouteOptions): vo
   app.get(routes.models, (c) => {
     const announced = plane.views.models()
     const announcing = registered(c).map((worker) => ({...worker, models: announced.get(worker.worker_id) ?? []}))
-    const {models, ...rest} = listModels(announcing, (id) => modelNotes.get(id))
+    const {models, ...rest} = listModels(announcing, (id) => plane.state.get('presence', id)?.modelsNote ?? undefined)
     return c.json({models: pageOf(c, models, ({id}) => [id], asIs), ...rest})
   })
 

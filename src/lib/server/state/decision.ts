@@ -43,6 +43,8 @@ export type Change =
   /** The models that a worker announces. They are long, and no rule reads them. */
   | {do: 'set-models'; workerId: string; models: unknown[]}
   | SessionChange
+  /** Removal of what is old: a method of the engine's maintenance, and its arguments. */
+  | {do: 'maintain'; method: string; args: unknown[]}
 
 /** What a rule has read, and what must still be true when its decision is applied. */
 export type Precondition =

@@ -29,5 +29,10 @@ export type StateEvent =
     }
   /** The stream of a worker is closed: it belongs to an earlier process, or its worker must poll. */
   | {type: 'close-stream'; workerId: string; connectionId: string}
+  /** The process of a stream is asked for a heartbeat. */
+  | {type: 'check-instance'; workerId: string; connectionId: string}
+  | {type: 'worker'; change: 'connected' | 'disconnected'; workerId: string; name: string; hostname: string | null}
+  /** A person has written to an agent. */
+  | {type: 'intervention'; agentId: string; text: string}
   | {type: 'codebase-removed'; codebaseId: string}
   | {type: 'log'; line: string; workerId: string}

@@ -94,6 +94,32 @@ export class LiveState implements State {
     }
   }
 
+  /** Returns the function that takes these changes back. To be called before they are applied. */
+  undoOf(changes: readonly Change[]): () => void {
+    const lastNumber = this.#lastNumber
+    const former = new Map<string, {kind: Kind; id: string; record: Records[Kind] | undefined}>()
+    for (const change of changes) {
+      if (!('kind' in change) || change.kind === 'request') continue
+      const {kind, id} = change
+      const key = `${kind} ${id}`
+      if (!former.has(key)) former.set(key, {kind, id, record: this.get(kind, id)})
+    }
+    return () => {
+      this.#version += 1
+      for (const {kind, id, record} of former.values()) {
+        if (kind === 'task') this.#requeue(id, record as StoredTask | undefined)
+        else if (record === undefined) this.#memory.remove(kind, id)
+        else this.#memory.put(kind, id, record as Records[typeof kind])
+      }
+      this.#lastNumber = lastNumber
+    }
+  }
+
+  /** All records of a kind that is in memory, by id. */
+  all<K extends Exclude<Kind, 'task' | 'request'>>(kind: K): Iterable<[id: string, record: Records[K]]> {
+    return this.#memory.all(kind)
+  }
+
   /** Adds a record that was there before, when the state is restored. */
   restore<K extends Exclude<Kind, 'task'>>(kind: K, id: string, record: Records[K]): void {
     this.#memory.put(kind, id, record)

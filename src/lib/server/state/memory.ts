@@ -44,6 +44,10 @@ export class Memory {
     return this.#found.get(index)?.get(key)?.size ?? 0
   }
 
+  all<K extends Kind>(kind: K): Iterable<[id: string, record: Records[K]]> {
+    return (this.#records.get(kind) ?? []) as Iterable<[string, Records[K]]>
+  }
+
   /** Removes all records of this kind. */
   clear(kind: Kind): void {
     this.#records.delete(kind)

@@ -136,6 +136,8 @@ export type Presence = {
   readonly capacity: number | undefined
   /** Why it takes no tasks now, for people. */
   readonly pauseReason: string | null
+  /** Why it announces no models, for people. */
+  readonly modelsNote: string | null
 }
 
 /** The open task stream of a worker. */
@@ -146,6 +148,16 @@ export type Connection = {
   readonly capabilities: readonly string[]
   /** Codebases that the stream has named. */
   readonly codebases: readonly string[]
+  readonly agentName: string
+  /** Identifies the process of the worker, on `hostname`. Null for the existing worker. */
+  readonly instance: string | null
+  readonly hostname: string | null
+  /** As text. */
+  readonly connectedAt: string
+  /** The control plane that has it, of those that share their state. */
+  readonly replica: string
+  /** Since when its process is asked whether it still answers. Undefined: it is not asked. */
+  readonly askedAt?: number | undefined
 }
 
 /** All kinds of records. The first six are on disk; a restart restores leases from tasks, and the rest begins empty. */

@@ -20,12 +20,18 @@ export const stillHolds = (state: State, {basis, preconditions}: Decision): bool
 /** Makes a decision about the present state, and makes room for it. Throws what its rule throws. */
 export type Step<Answer> = (maintenance: Maintenance) => Decision<Answer>
 
+/** Numbers grow, with gaps. `isOwn`: this process has made the decision. */
+export type EventPlace = {n: number; at: number; isOwn: boolean}
+
 /** What an engine tells of decisions, also of those that were made elsewhere. */
 export type EngineListener = {
   /** The state has changed. */
   onChanges(changes: readonly Change[]): void
-  /** Called for each event of a decision once that is on disk. An event that throws keeps no other back. */
-  perform(event: StateEvent): void
+  /**
+   * Called for each event of a decision once that is on disk. An event that throws keeps no other back. `place`: its number
+   * and time (Unix ms), where several processes tell of the same events.
+   */
+  perform(event: StateEvent, place?: EventPlace): void
 }
 
 /**
@@ -36,6 +42,10 @@ export interface Engine {
   readonly state: State
   /** What routes read besides: lists, pages, output, sessions. */
   readonly views: Views
+  /** Why nothing can be decided now, for people. */
+  readonly problem: string | undefined
+  /** Until then nothing expires, on the lease clock: workers may have been unable to renew their leases. */
+  readonly calmUntil: number
   /** Begins to tell of decisions. */
   attach(listener: EngineListener): void
   /**

@@ -17,7 +17,8 @@ const tables: Partial<Record<Kind, {name: string; key: string}>> = {
 }
 
 /** Whether a change is written to disk. Others are in memory only. */
-export const isDurable = (change: Change): boolean => !('kind' in change) || tables[change.kind] !== undefined
+export const isDurable = (change: Change): boolean =>
+  change.do !== 'maintain' && (!('kind' in change) || tables[change.kind] !== undefined)
 
 /** Returns the function that writes a change to the database. */
 export function changeWriter(database: Database): (change: Change) => void {
@@ -41,6 +42,8 @@ export function changeWriter(database: Database): (change: Change) => void {
         return void audit.run(change.entry satisfies NewAuditEntry)
       case 'set-models':
         return void models.run(JSON.stringify(change.models), change.workerId)
+      case 'maintain':
+        return undefined // the store's
       default:
         return writeSession(change)
     }

@@ -1,13 +1,13 @@
 import type {Clock} from '../../core/clock.ts'
 import {CommitGroup} from '../../core/commit-group.ts'
 import type {Database} from '../../core/sqlite.ts'
-import {newLease} from '../state/new-lease.ts'
-import {all, type Lease} from '../state/records.ts'
+import {restoredLease} from './restored-lease.ts'
+import {all} from '../state/records.ts'
 import type {Policy, State} from '../state/state.ts'
 import type {Engine, EngineListener, Step} from './engine.ts'
 import type {Maintenance} from './maintenance.ts'
 import {SqliteStore} from './sqlite-store.ts'
-import {heldTasks, type HeldTask} from './sqlite-tasks.ts'
+import {heldTasks} from './sqlite-tasks.ts'
 import type {Views} from './views.ts'
 
 export type SqliteEngineOptions = {
@@ -29,6 +29,8 @@ export type SqliteEngineOptions = {
  */
 export class SqliteEngine implements Engine {
   readonly views: Views
+  readonly problem = undefined
+  readonly calmUntil = 0
   readonly #store: SqliteStore
   readonly #database: Database
   readonly #commits: CommitGroup
@@ -86,24 +88,8 @@ export class SqliteEngine implements Engine {
     for (const task of heldTasks(this.#database)) {
       const known = leases.get(task.id)
       const isKnown = known?.attempt === task.attempt && known.workerId === task.worker_id
-      const lease = isKnown ? known : this.#newLease(task)
+      const lease = isKnown ? known : restoredLease(state, task)
       if (lease) state.restore('lease', task.id, lease)
     }
   }
-
-  #newLease(task: HeldTask): Lease | undefined {
-    const {time, now, policy} = this.state
-    const {worker_id: workerId, lost_since, cancel_requested_at} = task
-    if (workerId === null) return undefined
-    const canStop = this.state.get('worker', workerId)?.features.includes('lease') ?? false
-    return {
-      ...newLease(this.state, task, workerId, {isConfirmed: task.status === 'running'}),
-      doubtfulSince: time,
-      isLost: lost_since !== null,
-      failsAt: lost_since === null ? undefined : time + timeLeft(lost_since, now, policy.lostTimeoutMs),
-      cancelledAt: cancel_requested_at !== null && !canStop ? time + policy.unstoppableMs : undefined,
-    }
-  }
 }
-
-const timeLeft = (since: string, now: number, timeoutMs: number) => Math.max(0, Date.parse(since) + timeoutMs - now)

@@ -3,10 +3,7 @@ import type {TaskFacts} from '../state/facts.ts'
 import type {StateEvent} from '../state/events.ts'
 
 /** What the monitoring log records. */
-export type Activity =
-  | (StateEvent & {type: 'task' | 'output'})
-  | {type: 'worker'; change: 'connected' | 'disconnected'; workerId: string; name: string; hostname: string | null}
-  | {type: 'intervention'; agentId: string; text: string}
+export type Activity = StateEvent & {type: 'task' | 'output' | 'worker' | 'intervention'}
 
 type Described = Omit<MonitorMessage, 'id' | 'timestamp'> & {agentId?: string | undefined}
 

@@ -1,25 +1,12 @@
 import {randomUUID} from 'node:crypto'
 import type {Clock} from '../../core/clock.ts'
 import {isoTime} from '../../core/clock.ts'
+import type {Connection} from '../state/records.ts'
 import type {EventStream} from './event-stream.ts'
 
-export type Subscription = {
-  workerId: string
-  agentName: string
-  /** Identifies the process of the worker, on `hostname`. Null for the existing worker. */
-  instance: string | null
-  hostname: string | null
-  capabilities: readonly string[]
-  codebases: readonly string[]
-}
-
 /** One open task stream of a worker. */
-export type TaskStream = Omit<Subscription, 'codebases'> & {
-  /** Unique per connection, not per worker. */
-  readonly connectionId: string
-  codebases: ReadonlySet<string>
-  readonly connectedAt: string
-  lastHeartbeat: string
+export type TaskStream = {
+  readonly connection: Connection
   /** Aborted when the stream has ended. */
   readonly closed: AbortSignal
   send(event: string, data: unknown): void
@@ -42,33 +29,28 @@ export class Hub {
   }
 
   /** Registers a stream. An older stream of the same worker is closed: only the newest gets events. */
-  connect({codebases, ...who}: Subscription, events: EventStream, onClosed: (stream: TaskStream) => void): TaskStream {
-    const now = isoTime(this.#clock.now())
+  connect(
+    who: Omit<Connection, 'connectionId'>,
+    events: EventStream,
+    onClosed: (connection: Connection) => void,
+  ): TaskStream {
+    const {workerId} = who
+    const connection = {...who, connectionId: randomUUID()}
     const stream: TaskStream = {
-      ...who,
-      codebases: new Set(),
-      connectionId: randomUUID(),
-      connectedAt: now,
-      lastHeartbeat: now,
+      connection,
       closed: events.closed,
       send: (event, data) => events.send({event, data: JSON.stringify(data), id: String((this.#lastEventId += 1))}),
       close: () => events.close(),
     }
-    const older = this.#streams.get(who.workerId)
-    this.#streams.set(who.workerId, stream)
-    this.setCodebases(stream, codebases)
+    const older = this.#streams.get(workerId)
+    this.#streams.set(workerId, stream)
     this.track(events)
     older?.close()
     events.closed.addEventListener('abort', () => {
-      this.setCodebases(stream, [])
-      if (this.#streams.get(who.workerId) === stream) this.#streams.delete(who.workerId)
-      onClosed(stream)
+      if (this.#streams.get(workerId) === stream) this.#streams.delete(workerId)
+      onClosed(connection)
     })
     return stream
-  }
-
-  setCodebases(stream: TaskStream, codebases: readonly string[]): void {
-    stream.codebases = new Set(codebases)
   }
 
   streamOf(workerId: string): TaskStream | undefined {
@@ -82,10 +64,7 @@ export class Hub {
   /** Sends a heartbeat on each stream. A worker considers a silent stream dead. */
   heartbeat(): void {
     const timestamp = isoTime(this.#clock.now())
-    for (const stream of this.#streams.values()) {
-      stream.lastHeartbeat = timestamp
-      stream.send('heartbeat', {timestamp, worker_id: stream.workerId})
-    }
+    for (const [worker_id, stream] of this.#streams) stream.send('heartbeat', {timestamp, worker_id})
   }
 
   /** Calls `onChange` whenever the task's output or state has changed, until the returned function is called. */

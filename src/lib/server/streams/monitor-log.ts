@@ -16,7 +16,9 @@ const maxWaiting = 1000
 const maxAgents = 10_000
 
 export type Entry = {n: number; message: MonitorMessage}
-type Waiting = {at: number; activity: Activity}
+/** The number of a message, and its time in Unix ms. */
+type Place = {n: number; at: number}
+type Waiting = {n: number | undefined; at: number; activity: Activity}
 type Counted = {
   messages: number
   toolCalls: number
@@ -53,8 +55,9 @@ export class MonitorLog {
     this.#last = clock.now() * 1000
   }
 
-  record(activity: Activity): void {
-    this.#waiting.push({at: this.#clock.now(), activity})
+  /** `place`: where several processes record the same activities. Otherwise it is counted here. */
+  record(activity: Activity, {n, at}: Partial<Place> = {}): void {
+    this.#waiting.push({n, at: at ?? this.#clock.now(), activity})
     if (this.#waiting.length >= maxWaiting) this.#flush()
     this.#timer ??= setTimeout(() => this.#flush(), batchMs).unref()
   }
@@ -62,8 +65,7 @@ export class MonitorLog {
   /** Entries after a given number, oldest first, at most `limit`. */
   entries({after = 0, limit = maxMessages} = {}): readonly Entry[] {
     this.#flush()
-    const first = this.#entries[0]?.n ?? 0
-    const start = Math.max(0, after + 1 - first) // numbers have no gaps
+    const start = this.#entries.findLastIndex(({n}) => n <= after) + 1
     return this.#entries.slice(start, start + limit)
   }
 
@@ -106,8 +108,8 @@ export class MonitorLog {
     for (const onMore of this.#listeners) onMore()
   }
 
-  #add({at, activity}: Waiting): void {
-    this.#last += 1
+  #add({n, at, activity}: Waiting): void {
+    this.#last = n ?? this.#last + 1
     const timestamp = isoTime(at)
     const {agentId, ...described} = describeActivity(activity)
     const message: MonitorMessage = {id: String(this.#last), timestamp, ...described}

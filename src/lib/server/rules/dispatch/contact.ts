@@ -15,7 +15,7 @@ export function notePresence(draft: Draft, workerId: string, news: Partial<Prese
   else draft.put('presence', workerId, {workerId, ...nothingKnown, ...seen})
 }
 
-const nothingKnown = {address: undefined, syncedAt: undefined, capacity: undefined, pauseReason: null}
+const nothingKnown = {address: undefined, syncedAt: undefined, capacity: undefined, pauseReason: null, modelsNote: null}
 
 /** How long a worker has made no request, in ms. For one not seen: since the control plane has started. */
 export const silentMs = (state: State, workerId: string): number =>

@@ -21,11 +21,16 @@ export type Registration = {
   identity: Identity | undefined
   /** The network address that it came from. */
   address: string | undefined
+  /** Why it announces no models, for people. */
+  modelsNote?: string | null
   by: string | null
 }
 
 /** Registers a worker: the first time, again (the existing worker does so each minute), or after an absence. */
-export const registerWorker: Rule<Registration, StoredWorker> = (draft, {worker: input, identity, address, by}) => {
+export const registerWorker: Rule<Registration, StoredWorker> = (
+  draft,
+  {worker: input, identity, address, modelsNote = null, by},
+) => {
   const {models, features: given, ...fields} = input
   const {worker_id: workerId} = fields
   actAs(draft, identity, {workerId, machineId: fields.machine_id, by})
@@ -43,7 +48,7 @@ export const registerWorker: Rule<Registration, StoredWorker> = (draft, {worker:
   draft.put('worker', workerId, worker)
   draft.write({do: 'set-models', workerId, models})
   dueBySync(draft, workerId)
-  notePresence(draft, workerId, {capacity: undefined, pauseReason: null, address})
+  notePresence(draft, workerId, {capacity: undefined, pauseReason: null, address, modelsNote})
   // a worker without leases never reports what it ran before it was lost, so those tasks start again
   if (!hasLeases(worker)) requeueWhere(draft, workerId, ({lost_since}) => lost_since !== null)
   onReturned(draft, workerId)

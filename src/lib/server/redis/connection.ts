@@ -1,0 +1,95 @@
+import type {Redis, RedisOptions} from 'ioredis'
+import {configError, ExpectedError, messageOf} from '../../core/errors.ts'
+import {fullJitter} from '../../core/loop.ts'
+import {tlsProblem, trustSystemStore} from '../../core/tls.ts'
+import {withoutLogin} from '../../core/without-login.ts'
+import {brokerUrlProblem} from '../../protocol/broker.ts'
+import {withCommit, type CommitCommand} from './commit-script.ts'
+
+/** The oldest Redis that has all commands (exclusive ranges of streams). */
+const oldest = '6.2.0'
+const retry = fullJitter(50, 1000)
+/** A command that is not answered in this time has failed: Redis may be frozen. */
+const commandMs = 5000
+const connectMs = 5000
+
+/**
+ * Nothing is queued or sent again by ioredis: a commit that is sent twice must be recognised, and whoever waits must be
+ * told at once that Redis is away.
+ */
+const options = {
+  lazyConnect: true,
+  enableOfflineQueue: false,
+  autoResendUnfulfilledCommands: false,
+  maxRetriesPerRequest: 0,
+  connectTimeout: connectMs,
+  keepAlive: 15_000,
+  retryStrategy: (times: number) => retry(times),
+} satisfies RedisOptions
+
+export type Connections = {
+  /** For commands that are answered at once. */
+  commands: Redis & CommitCommand
+  /** For waiting. */
+  waiting: Redis
+  /** Called when the connection is lost, and when it is back. */
+  onChange: (isUp: boolean, reason: string) => void
+  close(): void
+}
+
+/**
+ * Connects twice. Rejects with ExpectedError: a bad address, login or database, or a Redis that is too old (78); nobody
+ * answers (69).
+ */
+export async function connectRedis(url: string): Promise<Connections> {
+  const problem = brokerUrlProblem(url)
+  if (problem) throw configError(`The address of Redis ${problem}.`, 'Correct --redis-url or A2A_REDIS_URL.')
+  if (url.startsWith('rediss:')) trustSystemStore()
+  const {Redis} = await import('ioredis')
+  const commands = withCommit(new Redis(url, {...options, commandTimeout: commandMs}))
+  const waiting = new Redis(url, options)
+  const close = () => {
+    commands.disconnect()
+    waiting.disconnect()
+  }
+  let reason = ''
+  for (const redis of [commands, waiting])
+    redis.on('error', (error) => (reason = tlsProblem(error) ?? messageOf(error)))
+  try {
+    await Promise.all([commands.connect(), waiting.connect()])
+    await checkVersion(commands, url)
+  } catch (error) {
+    close()
+    throw explain(url, error, reason)
+  }
+
+  const connections: Connections = {commands, waiting, onChange: () => {}, close}
+  commands.on('ready', () => connections.onChange(true, ''))
+  commands.on('close', () => connections.onChange(false, reason))
+  return connections
+}
+
+async function checkVersion(redis: Redis, url: string): Promise<void> {
+  const version = /^redis_version:(\S+)/m.exec(await redis.info('server'))?.[1] ?? '0'
+  if (version.localeCompare(oldest, 'en', {numeric: true}) < 0)
+    throw configError(`The Redis at ${withoutLogin(url)} is version ${version}.`, `It must be ${oldest} or newer.`)
+}
+
+function explain(url: string, error: unknown, reason: string): Error {
+  if (error instanceof ExpectedError) return error
+  const at = withoutLogin(url)
+  const message = `${messageOf(error)} ${reason}`
+  const fail = (text: string, suggestion: string) => configError(text, suggestion)
+  if (/NOAUTH|WRONGPASS|invalid password|invalid username/i.test(message))
+    return fail(`The Redis at ${at} refuses the login.`, 'Correct user and password in A2A_REDIS_URL.')
+  if (/NOPERM/.test(message))
+    return fail(`The user of the Redis at ${at} may not do what is needed (${message.trim()}).`, 'Give it more rights.')
+  if (/DB index|SELECT/i.test(message))
+    return fail(`The Redis at ${at} has no such database.`, 'Correct the number at the end of A2A_REDIS_URL.')
+  return new ExpectedError(`No Redis answers at ${at}: ${reason || messageOf(error)}`, {
+    code: 'REDIS_UNREACHABLE',
+    exit: 'unreachable',
+    suggestions: ['Check that Redis runs there, and that this machine reaches it'],
+    cause: error,
+  })
+}

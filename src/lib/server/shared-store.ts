@@ -1,0 +1,97 @@
+import {hostname} from 'node:os'
+import {randomUUID} from 'node:crypto'
+import {configError, messageOf} from '../core/errors.ts'
+import {fullJitter, loop} from '../core/loop.ts'
+import type {OpenedStore} from './single-store.ts'
+import type {Plane} from './plane/plane.ts'
+import {replicaIds, replicaKey} from './redis/owner.ts'
+import {RedisStore, type RedisStoreOptions} from './redis/redis-store.ts'
+import {connect, disconnect} from './rules/registry/connections.ts'
+import {all} from './state/records.ts'
+import type {Hub} from './streams/hub.ts'
+
+/** How often a replica shows that it runs, and looks for streams of others that have ended. */
+const showMs = 3000
+/** A replica that has not shown itself for this long has ended. */
+const goneMs = 10_000
+
+type Parts = {plane: Plane; hub: Hub}
+
+/** Opens the state of many control planes in Redis. Rejects with ExpectedError (78, 69): see `RedisStore.open`. */
+export async function openSharedStore(options: RedisStoreOptions): Promise<OpenedStore> {
+  const {log, version} = options
+  const store = await RedisStore.open(options)
+  const {persistence, database, file, clock} = store
+  if (persistence.problem !== undefined) {
+    await store[Symbol.asyncDispose]()
+    throw configError(
+      `This Redis cannot keep the state: ${persistence.problem}.`,
+      'Set maxmemory-policy noeviction in Redis.',
+    )
+  }
+  for (const {level, text} of persistence.lines) log(text, level)
+  const replica = randomUUID().slice(0, 8)
+  const stop = new AbortController()
+  const missing = new Missing()
+  const showing = {key: replicaKey(store.prefix, replica), text: `${hostname()} (pid ${process.pid}, ${version})`}
+  let presence: Promise<void> | undefined
+  return {
+    ...{database, file, former: 0, clock, replica},
+    open: (policy, {onBug}) => store.start(policy, onBug),
+    complete(parts) {
+      const step = () => show(store, showing, {replica, missing, ...parts})
+      const onFailure = ({error}: {error: unknown}) => {
+        if (store.isConnected) log(`the streams of replicas could not be compared: ${messageOf(error)}`, 'warn')
+      }
+      const delay = fullJitter(200, showMs)
+      presence = loop(step, {signal: stop.signal, clock, interval: showMs, delay, onFailure})
+    },
+    async close() {
+      stop.abort()
+      await presence
+      await store.connections.commands.del(showing.key).catch(() => {}) // it expires
+      await store[Symbol.asyncDispose]()
+    },
+  }
+}
+
+/** Shows that this replica runs. Corrects what the state says of streams: its own, and those of replicas that have ended. */
+async function show(
+  {connections: {commands}, prefix}: RedisStore,
+  {key, text}: {key: string; text: string},
+  {replica, missing, plane, hub}: Parts & {replica: string; missing: Missing},
+): Promise<void> {
+  await commands.set(key, text, 'PX', goneMs)
+  const running = new Set(await replicaIds(commands, prefix))
+  await plane.fresh()
+  for (const connection of [...plane.state.find('connections', all)]) {
+    const {workerId, connectionId} = connection
+    const isHere = hub.streamOf(workerId)?.connection.connectionId === connectionId
+    const isOpen = connection.replica === replica ? isHere : !missing.isGone(connection.replica, running)
+    if (!isOpen) await plane.run(disconnect, {workerId, connectionId})
+  }
+
+  for (const {connection, closed, close} of hub.streams()) {
+    const known = plane.state.get('connection', connection.workerId)
+    if (closed.aborted || known?.connectionId === connection.connectionId) continue
+    if (known && known.connectedAt > connection.connectedAt)
+      close() // the worker is elsewhere
+    else await plane.run(connect, connection)
+  }
+}
+
+/** Replicas that do not show themselves. Each may be about to: Redis may have lost its key. */
+class Missing {
+  readonly #since = new Map<string, number>()
+
+  isGone(replica: string, running: ReadonlySet<string>): boolean {
+    if (running.has(replica)) {
+      this.#since.delete(replica)
+      return false
+    }
+
+    const since = this.#since.get(replica) ?? performance.now()
+    this.#since.set(replica, since)
+    return performance.now() - since > showMs * 1.5
+  }
+}

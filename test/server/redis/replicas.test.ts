@@ -1,0 +1,172 @@
+import {afterAll, beforeAll, expect, test} from 'vitest'
+import {pathTo} from '../../../src/lib/protocol/routes.ts'
+import {startRedis, type RedisServer} from '../../support/redis.ts'
+import {sharedState} from '../../support/shared-state.ts'
+import {Api} from '../support/api.ts'
+import {Listener, openStream} from '../support/events.ts'
+import {startPlane, until} from '../support/plane.ts'
+
+let redis: RedisServer
+beforeAll(async () => {
+  redis = await startRedis()
+})
+afterAll(() => redis[Symbol.asyncDispose]())
+
+let count = 0
+/** Two control planes that share their state, and a client of each. */
+async function pair(more = {}) {
+  const prefix = `{pair-${(count += 1)}}:`
+  const start = () => startPlane({...sharedState(redis.url, prefix), ...more})
+  const [a, b] = await Promise.all([start(), start()])
+  const api = (plane: {url: string}) => new Api(plane.url)
+  return {
+    a,
+    b,
+    prefix,
+    start,
+    apiA: api(a),
+    apiB: api(b),
+    async [Symbol.asyncDispose]() {
+      await Promise.all([a.close(), b.close()])
+    },
+  }
+}
+
+const features = ['lease', 'decline', 'fetch', 'assign']
+
+test('what is registered at one replica is at once the same at all', async () => {
+  await using two = await pair()
+  const {apiA, apiB} = two
+  const routes = ['workers', 'codebases', 'tasks', 'connected', 'monitorWorkers', 'models'] as const
+  for (let i = 0; i < 20; i++) {
+    await apiA.register(`w${i}`, {features, models: [{id: `p/m${i}`, name: 'm'}], models_note: `note ${i}`})
+    await apiB.create(await apiB.codebase(`w${i}`, `/c${i}`))
+    for (const route of routes) {
+      const [one, other] = await Promise.all([apiA.get(route), apiB.get(route)])
+      const bare = ({body}: {body: unknown}) => JSON.stringify({...(body as object), timestamp: 0})
+      expect(bare(one), route).toBe(bare(other))
+    }
+  }
+
+  expect((await apiA.get('tasks')).body).toHaveLength(20)
+})
+
+test('a task that is created at one replica goes to a stream of the other, and is followed and cancelled anywhere', async () => {
+  await using two = await pair()
+  const {apiA, apiB} = two
+  await apiA.register('w', {features})
+  const codebase = await apiA.codebase('w', '/srv/app')
+  await using stream = await openStream(apiA, 'w')
+  const task = await apiB.create(codebase)
+  const {attempt} = await stream.pushed(task.id)
+  await using followed = await Listener.open(apiB, pathTo('taskOutputStream', {task: task.id}))
+  const claimed = await apiB.post('claim', {}, {task_id: task.id, attempt}, {headers: {'x-worker-id': 'w'}})
+  expect(claimed.status).toBe(200)
+  const position = {worker_id: 'w', attempt: Number(attempt), offset: 0, length: 6}
+  await apiA.send('POST', pathTo('taskOutput', {task: task.id}, position), 'hello\n', {
+    'content-type': 'application/x-ndjson',
+  })
+  await until(() => followed.data('output').length === 1)
+  expect(followed.data('output')[0]).toMatchObject({output: 'hello\n'})
+  expect((await apiB.get('connected')).body).toMatchObject({count: 1, workers: [{worker_id: 'w', is_busy: true}]})
+
+  await apiB.post('taskCancel', {task: task.id})
+  await until(() => stream.data('task_cancelled').some(({task_id}) => task_id === task.id))
+  const end = {worker_id: 'w', attempt, status: 'cancelled'}
+  await apiB.send('PUT', pathTo('taskStatus', {task: task.id}), end)
+  await until(() => followed.data('done').length === 1)
+  const {body: monitored} = await apiA.get('monitorMessages')
+  expect(monitored).toEqual((await apiB.get('monitorMessages')).body)
+  expect(monitored.length).toBeGreaterThan(3)
+})
+
+test('a worker that connects to another replica leaves its stream there, and is one worker', async () => {
+  await using two = await pair()
+  const {apiA, apiB} = two
+  await apiA.register('w', {features})
+  const codebase = await apiA.codebase('w', '/srv/app')
+  await using first = await openStream(apiA, 'w')
+  await using second = await openStream(apiB, 'w')
+  await until(() => first.isEnded)
+  const task = await apiA.create(codebase)
+  await second.pushed(task.id)
+  expect((await apiA.get('connected')).body.count).toBe(1)
+})
+
+test('two processes with one worker id at two replicas: the one that answers stays', async () => {
+  await using two = await pair()
+  const {apiA, apiB} = two
+  await apiA.register('w', {features, instance: 'one'})
+  await using _ = await openStream(apiA, 'w', {'x-instance': 'one'})
+  await using answering = answer(apiB, 'w', 'one')
+  const refused = await apiB.register('w', {features, instance: 'two'})
+  expect(refused).toMatchObject({status: 409, body: {detail: expect.stringContaining('answers to it')}})
+  expect(answering.isStopped).toBe(false)
+})
+
+/** Sends heartbeats of a process until disposed. */
+function answer(api: Api, worker: string, instance: string) {
+  const state = {isStopped: false}
+  const running = (async () => {
+    while (!state.isStopped) {
+      await api.post('heartbeat', {worker}, {instance})
+      await new Promise((resolve) => setTimeout(resolve, 20))
+    }
+  })()
+  return {
+    ...state,
+    async [Symbol.asyncDispose]() {
+      state.isStopped = true
+      await running
+    },
+  }
+}
+
+test('a new replica has all there is, and the streams of one that has ended end everywhere', async () => {
+  await using two = await pair()
+  const {apiA, a} = two
+  await apiA.register('w', {features})
+  const codebase = await apiA.codebase('w', '/srv/app')
+  await using stream = await openStream(apiA, 'w')
+  const task = await apiA.create(codebase)
+  await stream.pushed(task.id)
+  await using third = await two.start()
+  const api = new Api(third.url)
+  expect((await api.task(task.id)).status).toBe('assigned')
+  expect((await api.get('connected')).body.count).toBe(1)
+  await a.close()
+  expect((await api.get('connected')).body.count).toBe(0)
+})
+
+test('while Redis is away requests get 503 with a time, streams stay, and all goes on when it is back', async () => {
+  await using own = await startRedis()
+  const shared = sharedState(own.url)
+  await using plane = await startPlane(shared)
+  const api = new Api(plane.url)
+  await api.register('w', {features})
+  const codebase = await api.codebase('w', '/srv/app')
+  await using stream = await openStream(api, 'w')
+  own.process.kill('SIGSTOP')
+  const waiting = api.get('tasks')
+  own.process.kill('SIGCONT')
+  expect((await waiting).status).toBe(200)
+  await own.stop()
+  await until(async () => (await api.get('tasks')).status === 503)
+  const refused = await api.get('tasks')
+  expect(refused.headers.get('retry-after')).toBe('1')
+  expect((await api.get('health')).body).toMatchObject({status: 'degraded', problem: expect.stringContaining('Redis')})
+  expect(stream.isEnded).toBe(false)
+
+  // this Redis keeps nothing, so it gets all from the control plane
+  await own.start()
+  await until(async () => (await api.get('tasks')).status === 200)
+  const task = await api.create(codebase)
+  await stream.pushed(task.id)
+  await using second = await startPlane(shared)
+  expect((await new Api(second.url).get('codebases')).body).toEqual((await api.get('codebases')).body)
+  expect(plane.log).toEqual([
+    expect.stringContaining('Redis is out of reach'),
+    'Redis is back',
+    expect.stringMatching(/^Redis had lost its last \d+ commits/),
+  ])
+})
