@@ -14,6 +14,7 @@ const needs = {
   rg: 'ripgrep',
   'redis-server': 'redis-server',
   tmux: 'tmux',
+  nginx: 'nginx-light',
   ...(process.platform === 'linux' ? linuxNeeds() : {}),
 }
 
@@ -22,7 +23,7 @@ function linuxNeeds() {
   return {...forSystemd, setfacl: 'acl', pgrep: 'procps'}
 }
 
-const paths = (process.env.PATH ?? '').split(':')
+const paths = [...(process.env.PATH ?? '').split(':'), '/usr/sbin']
 const has = (program) => paths.some((folder) => existsSync(join(folder, program)))
 const missing = () => Object.keys(needs).filter((program) => !has(program))
 
