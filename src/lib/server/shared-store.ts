@@ -1,6 +1,6 @@
 import {hostname} from 'node:os'
 import {randomUUID} from 'node:crypto'
-import {configError, messageOf} from '../core/errors.ts'
+import {messageOf} from '../core/errors.ts'
 import {fullJitter, loop} from '../core/loop.ts'
 import type {OpenedStore} from './single-store.ts'
 import type {Plane} from './plane/plane.ts'
@@ -22,13 +22,6 @@ export async function openSharedStore(options: RedisStoreOptions): Promise<Opene
   const {log, version} = options
   const store = await RedisStore.open(options)
   const {persistence, database, file, clock} = store
-  if (persistence.problem !== undefined) {
-    await store[Symbol.asyncDispose]()
-    throw configError(
-      `This Redis cannot keep the state: ${persistence.problem}.`,
-      'Set maxmemory-policy noeviction in Redis.',
-    )
-  }
   for (const {level, text} of persistence.lines) log(text, level)
   const replica = randomUUID().slice(0, 8)
   const stop = new AbortController()

@@ -57,6 +57,7 @@ export async function connectRedis(url: string): Promise<Connections> {
     redis.on('error', (error) => (reason = tlsProblem(error) ?? messageOf(error)))
   try {
     await Promise.all([commands.connect(), waiting.connect()])
+    await commands.select(commands.options.db ?? 0) // ioredis would go on in the first one
     await checkVersion(commands, url)
   } catch (error) {
     close()

@@ -93,6 +93,11 @@ export class RedisStore implements AsyncDisposable {
     let folder: string | undefined
     try {
       const persistence = await persistenceOf(commands)
+      if (persistence.problem !== undefined)
+        throw configError(
+          `The Redis at ${withoutLogin(url)} cannot keep the state: ${persistence.problem}.`,
+          'Set maxmemory-policy noeviction in Redis.',
+        )
       const owner: Owner = {schema: migrations.length, version}
       const found = await checkOwner(commands, prefix, owner, withoutLogin(url))
       if (importFile !== undefined && found !== 'empty') throw notEmpty(prefix, withoutLogin(url), importFile)

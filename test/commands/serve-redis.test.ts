@@ -1,0 +1,127 @@
+import {existsSync, mkdirSync} from 'node:fs'
+import {join} from 'node:path'
+import {Redis} from 'ioredis'
+import {afterAll, beforeAll, expect, test} from 'vitest'
+import {caller} from '../support/plane.ts'
+import {freePort, startRedis, type RedisServer} from '../support/redis.ts'
+import {stop} from '../support/cli.ts'
+import {until} from '../support/scratch.ts'
+import {assertRunning, openWorkshop} from '../support/workshop.ts'
+
+let redis: RedisServer
+let locked: RedisServer
+let client: Redis
+beforeAll(async () => {
+  ;[redis, locked] = await Promise.all([startRedis(), startRedis({password: 'secret'})])
+  client = new Redis(redis.url)
+})
+afterAll(async () => {
+  client.disconnect()
+  await redis[Symbol.asyncDispose]()
+  await locked[Symbol.asyncDispose]()
+})
+
+let prefixes = 0
+const newPrefix = () => `{serve-${(prefixes += 1)}}:`
+
+async function started(shop: ReturnType<typeof openWorkshop>, args: string[], env: Record<string, string> = {}) {
+  const process = shop.start(['serve', '--port', '0', ...args], {env: {...shop.env, ...env}})
+  const url = await until(() => process.stdout().trim() || assertRunning(process), 'the control plane to listen')
+  return {process, url, ...caller(url), end: () => stop(process, 'SIGTERM')}
+}
+
+test('a bad address, login or database, or a Redis that does not answer, is one line with cause and fix', async () => {
+  await using shop = openWorkshop()
+  const port = await freePort()
+  const cases: [url: string, code: number, text: string][] = [
+    ['http://localhost:6379', 78, 'must be an address like redis://host:6379'],
+    [`redis://127.0.0.1:${port}`, 69, `No Redis answers at redis://127.0.0.1:${port}: connect ECONNREFUSED`],
+    [`redis://:wrong@127.0.0.1:${locked.port}`, 78, `The Redis at redis://127.0.0.1:${locked.port} refuses the login.`],
+    [`redis://127.0.0.1:${locked.port}`, 78, `The Redis at redis://127.0.0.1:${locked.port} refuses the login.`],
+    [`${redis.url}/99`, 78, `The Redis at ${redis.url}/99 has no such database.`],
+  ]
+  for (const [url, code, text] of cases) {
+    const result = await shop.cli(['serve', '--port', '0'], {env: {...shop.env, A2A_REDIS_URL: url}})
+    expect(result, url).toMatchObject({code, stdout: ''})
+    expect(result.stderr).toContain(text)
+    expect(result.stderr).not.toMatch(/wrong@|\n {4}at /)
+  }
+})
+
+test("somebody else's keys, a newer version and a policy that evicts are refused, and nothing is written", async () => {
+  await using shop = openWorkshop()
+  const serve = async (prefix: string) =>
+    await shop.cli(['serve', '--port', '0', '--redis-url', redis.url, '--redis-prefix', prefix], {})
+  const [theirs, newer, any] = [newPrefix(), newPrefix(), newPrefix()]
+  await client.set(`${theirs}cache`, 'x')
+  expect(await serve(theirs)).toMatchObject({code: 78, stderr: expect.stringContaining(`The key ${theirs}cache in`)})
+  expect(await client.keys(`${theirs.replace('{', '\\{')}*`)).toEqual([`${theirs}cache`])
+
+  await client.hset(`${newer}owner`, {format: '1', schema: '999', version: '9.9.9'})
+  const refused = await serve(newer)
+  expect(refused).toMatchObject({code: 78, stderr: expect.stringContaining('was written by a2a-worker 9.9.9')})
+  expect(await client.hgetall(`${newer}owner`)).toEqual({format: '1', schema: '999', version: '9.9.9'})
+
+  await client.config('SET', 'maxmemory-policy', 'allkeys-lru')
+  try {
+    expect(await serve(any)).toMatchObject({
+      code: 78,
+      stderr: expect.stringContaining('maxmemory-policy is allkeys-lru'),
+    })
+    expect(await client.exists(`${any}owner`)).toBe(0)
+  } finally {
+    await client.config('SET', 'maxmemory-policy', 'noeviction')
+  }
+})
+
+test('a default database with content is not left behind: it stays with --db, or moves with --import', async () => {
+  await using shop = openWorkshop()
+  const file = join(shop.env['A2A_STATE_DIR'] ?? '', 'server.db')
+  const before = await started(shop, [])
+  const codebase = await before.codebase('w', '/srv/app')
+  const waiting = await before.task(codebase)
+  const held = await before.task('global')
+  expect((await before.claim('w', held.id)).status).toBe(200)
+  await before.end()
+
+  const prefix = newPrefix()
+  const shared = ['--redis-url', redis.url, '--redis-prefix', prefix]
+  const refused = await shop.cli(['serve', '--port', '0', ...shared], {})
+  expect(refused.code).toBe(78)
+  for (const text of [`${file} has 1 worker, 1 codebase, 2 tasks`, `--import ${file}`, `--db ${file}`])
+    expect(refused.stderr).toContain(text)
+  const kept = await started(shop, [...shared, '--db', file])
+  expect((await kept.get(waiting.id)).status).toBe('pending')
+  await kept.end()
+
+  const moved = await started(shop, [...shared, '--import', file])
+  expect(moved.process.stderr()).toContain('1 worker, 1 codebase, 2 tasks of')
+  expect((await moved.get(waiting.id)).status).toBe('pending')
+  expect(await moved.get(held.id)).toMatchObject({status: 'running', worker_id: 'w', attempt: 1})
+  expect([existsSync(file), existsSync(`${file}.imported`)]).toEqual([false, true])
+  const end = {worker_id: 'w', status: 'completed', attempt: 1, result: 'done'}
+  expect((await moved.call('PUT', `/v1/opencode/tasks/${held.id}/status`, end)).status).toBe(200)
+  await moved.end()
+
+  const again = await shop.cli(['serve', '--port', '0', ...shared, '--import', `${file}.imported`], {})
+  expect(again).toMatchObject({code: 78, stderr: expect.stringContaining(`The prefix ${prefix} in the Redis`)})
+  expect(existsSync(`${file}.imported`)).toBe(true)
+  const next = await started(shop, shared)
+  expect(await next.get(held.id)).toMatchObject({status: 'completed', result: 'done'})
+  await next.end()
+})
+
+test('flags that do not go together are refused, and a password on the command line is warned of', async () => {
+  await using shop = openWorkshop()
+  mkdirSync(shop.env['A2A_STATE_DIR'] ?? '', {recursive: true})
+  const alone = await shop.cli(['serve', '--port', '0', '--import', 'x.db'], {})
+  expect(alone).toMatchObject({code: 2, stderr: expect.stringContaining('--import moves a database into Redis')})
+  const secret = `redis://:secret@127.0.0.1:${locked.port}`
+  const plane = await started(shop, ['--redis-url', secret])
+  expect(plane.process.stderr()).toContain('The password of Redis is on the command line')
+  await plane.end()
+  const fromVariable = await started(shop, [], {A2A_REDIS_URL: secret})
+  expect(fromVariable.process.stderr()).not.toContain('on the command line')
+  expect(fromVariable.process.stderr()).not.toContain('secret@')
+  await fromVariable.end()
+})
