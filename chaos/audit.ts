@@ -65,7 +65,7 @@ export async function audit(world: World, created: readonly CreatedTask[]): Prom
   for (const line of linesOfRecord(world, 'errors'))
     addFinding('wrong outcomes', 1, `an error in the stub agent: ${line}`)
   for (const line of processesLeft(world)) addFinding('processes left', 1, line)
-  for (const {bugs} of [world.plane, ...world.workers.map(({process}) => process)])
+  for (const {bugs} of [...world.planes, ...world.workers.map(({process}) => process)])
     for (const bug of bugs) addFinding('bugs reported by the programs', 1, bug)
   for (const line of bugLines(world)) addFinding('bugs reported by the programs', 1, line)
   return {totals, findings, outcomes, bytes, starts, cancelledOffline: cancelledOffline}

@@ -16,11 +16,17 @@ const {values: options} = parseArgs({
     'no-real': {type: 'boolean', default: false},
     /** Agents run as this user. The real OpenCode is left out then, as it needs a home. */
     'agent-user': {type: 'string'},
+    /** `redis`: the state is in Redis, for several control planes. */
+    engine: {type: 'string', default: 'sqlite'},
+    replicas: {type: 'string', default: '2'},
+    fsync: {type: 'string', default: 'always'},
     keep: {type: 'boolean', default: false},
     only: {type: 'string'},
   },
 })
 const agentUser = options['agent-user']
+const replicas = options.engine === 'redis' ? Number(options.replicas) : 0
+const appendfsync = options.fsync === 'everysec' ? 'everysec' : 'always'
 const minutes = Number(options.minutes)
 const seed = Number(options.seed)
 /** How long all tasks may take to end after the last fault. */
@@ -28,14 +34,15 @@ const settleTimeoutMs = 240_000
 
 const print = (line: string) => process.stdout.write(`${line}\n`)
 const sleep = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms))
-const replay = `npm run chaos -- --minutes ${options.minutes} --seed ${seed}${options['no-real'] ? ' --no-real' : ''}${agentUser === undefined ? '' : ` --agent-user ${agentUser}`}`
+const replay = `npm run chaos -- --minutes ${options.minutes} --seed ${seed}${options['no-real'] ? ' --no-real' : ''}${agentUser === undefined ? '' : ` --agent-user ${agentUser}`}${replicas === 0 ? '' : ` --engine redis --replicas ${replicas} --fsync ${appendfsync}`}`
 
 /** Each fault once in random order, then by weight. */
 function* schedule(world: World, random: Random): Generator<Fault> {
   const possible = faults.filter(
-    ({name, isLong, needsDisk}) =>
+    ({name, isLong, needsDisk, needsReplicas}) =>
       (minutes >= 3 || !isLong) &&
       (world.disks.length > 0 || !needsDisk) &&
+      (replicas > 0 || !needsReplicas) &&
       (!options.only || name.includes(options.only)),
   )
   for (const rest = [...possible]; rest.length > 0;) yield* rest.splice(random.int(0, rest.length - 1), 1)
@@ -69,6 +76,8 @@ async function waitUntilSettled(world: World, created: readonly CreatedTask[]): 
     proxy.chooseAction = () => ({do: 'pass'})
     proxy.setBlackHole(false)
   }
+  for (const plane of world.planes) plane.signal('SIGCONT')
+  for (const cable of world.cables) cable.setBlackHole(false)
   const deadline = Date.now() + settleTimeoutMs
   while (Date.now() < deadline) {
     const states = await Promise.all(created.map(({id}) => world.client.task(id)))
@@ -98,6 +107,8 @@ const random = seeded(seed)
 const world = await startWorld(random.fork(), {
   withReal: !options['no-real'] && agentUser === undefined,
   agentUser,
+  replicas,
+  appendfsync,
 })
 let isClean = false
 try {

@@ -25,8 +25,8 @@ export type FaultProxy = AsyncDisposable & {
   cut(path?: RegExp): void
 }
 
-/** A proxy between a worker and its control plane with the faults of networks, proxies and load balancers. */
-export async function startFaultProxy(target: string, port = 0): Promise<FaultProxy> {
+/** A proxy between a worker and its control planes, any of which takes any request, with the faults of networks, proxies and load balancers. */
+export async function startFaultProxy(targets: string | readonly string[], port = 0): Promise<FaultProxy> {
   let isBlackHole = false
   const open = new Map<ServerResponse, string>()
   const server = createServer((incoming, response) => {
@@ -37,7 +37,7 @@ export async function startFaultProxy(target: string, port = 0): Promise<FaultPr
       const requestLine = `${incoming.method} ${incoming.url}`
       const action: ProxyAction = isBlackHole ? {do: 'hang'} : proxy.chooseAction(requestLine)
       void performAction(action, {
-        target,
+        targets: [targets].flat(),
         incoming,
         body,
         response,
@@ -72,7 +72,7 @@ export async function startFaultProxy(target: string, port = 0): Promise<FaultPr
 }
 
 type Exchange = {
-  target: string
+  targets: readonly string[]
   incoming: IncomingMessage
   body: Buffer
   response: ServerResponse
@@ -111,13 +111,20 @@ async function performAction(action: ProxyAction, exchange: Exchange): Promise<v
 type Handle = (answer: IncomingMessage, exchange: Exchange) => void
 
 function forward(exchange: Exchange, handle: Handle): void {
-  const {target, incoming, body, response} = exchange
-  const upstream = request(`${target}${incoming.url}`, {method: incoming.method, headers: incoming.headers}, (answer) =>
-    handle(answer, exchange),
-  )
-  upstream.on('error', () => response.destroy())
-  response.on('close', () => upstream.destroy())
-  upstream.end(body)
+  const {targets, incoming, body, response} = exchange
+  const shuffled = targets.toSorted(() => Math.random() - 0.5)
+  const send = (at: number) => {
+    const {method, headers} = incoming
+    const upstream = request(`${shuffled[at]}${incoming.url}`, {method, headers}, (answer) => handle(answer, exchange))
+    upstream.on('error', (error: NodeJS.ErrnoException) => {
+      // like a load balancer, it asks another one if nobody listens
+      if (error.code === 'ECONNREFUSED' && at + 1 < shuffled.length && !response.destroyed) send(at + 1)
+      else response.destroy()
+    })
+    response.on('close', () => upstream.destroy())
+    upstream.end(body)
+  }
+  send(0)
 }
 
 function passThrough(answer: IncomingMessage, {response, isSilent}: Exchange): void {

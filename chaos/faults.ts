@@ -12,6 +12,8 @@ export type Fault = {
   isLong?: boolean
   /** It needs a private file system, which not every user may mount. */
   needsDisk?: boolean
+  /** It is about control planes that share their state. */
+  needsReplicas?: boolean
   /** Injects the fault, and resolves when it has ended. */
   run: (at: Scene) => Promise<void>
 }
@@ -111,10 +113,10 @@ async function jumpClock(process: Worker['process'], {random, sleep}: Scene): Pr
   await sleep(500)
 }
 
-/** All faults, with the part of the system that they affect. */
 /** Two that restart Redis at once would wait for the port of each other. */
 let redisRestarted: Promise<void> = Promise.resolve()
 
+/** All faults, with the part of the system that they affect. */
 export const faults: Fault[] = [
   {name: 'kill -9 of a worker', weight: 4, run: async ({worker}) => worker.process.signal('SIGKILL')},
   {
@@ -127,7 +129,11 @@ export const faults: Fault[] = [
     },
   },
   {name: 'kill -9 of an agent', weight: 2, run: async (at) => sendTo(randomAgent(at), 'SIGKILL')},
-  {name: 'kill -9 of the control plane', weight: 3, run: async ({world}) => world.plane.signal('SIGKILL')},
+  {
+    name: 'kill -9 of the control plane',
+    weight: 3,
+    run: async ({world, random}) => random.pick(world.planes).signal('SIGKILL'),
+  },
   ...(['before the spawn', 'after the spawn'] as const).map((step) => ({
     name: `a worker dies ${step} of an agent`,
     weight: 2,
@@ -144,7 +150,7 @@ export const faults: Fault[] = [
   ...(['claim', 'output', 'report'] as const).map((kind) => ({
     name: `the control plane dies right after it accepted a ${kind}`,
     weight: 1,
-    run: (at: Scene) => afterNext(at, requests[kind], () => at.world.plane.signal('SIGKILL')),
+    run: (at: Scene) => afterNext(at, requests[kind], () => at.random.pick(at.world.planes).signal('SIGKILL')),
   })),
   {name: 'assigned, not confirmed: the worker cannot be heard', weight: 3, run: muteWorker},
   {
@@ -167,7 +173,10 @@ export const faults: Fault[] = [
   {
     name: 'the control plane is stopped for a while',
     weight: 1,
-    run: (at) => pauseProcess(at, (name) => at.world.plane.signal(name)),
+    run: (at) => {
+      const plane = at.random.pick(at.world.planes)
+      return pauseProcess(at, (name) => plane.signal(name))
+    },
   },
   {
     name: 'an agent is stopped for a while',
@@ -263,8 +272,31 @@ export const faults: Fault[] = [
     weight: 1,
     run: (at) => pauseProcess(at, (name) => send(at.world.redis.process.pid, name)),
   },
+  {
+    name: 'a control plane is cut off from Redis',
+    weight: 3,
+    needsReplicas: true,
+    run: async ({world, random, sleep}) => {
+      const cable = random.pick(world.cables)
+      cable.setBlackHole(true)
+      await sleep(random.int(300, 8000))
+      cable.setBlackHole(false)
+    },
+  },
+  {
+    name: 'the connections of a control plane to Redis break',
+    weight: 2,
+    needsReplicas: true,
+    run: async ({world, random}) => random.pick(world.cables).cut(),
+  },
+  {
+    name: 'all control planes die at once',
+    weight: 1,
+    needsReplicas: true,
+    run: async ({world}) => world.planes.forEach((plane) => plane.signal('SIGKILL')),
+  },
   {name: "a worker's clock jumps", weight: 1, run: (at) => jumpClock(at.worker.process, at)},
-  {name: "the control plane's clock jumps", weight: 1, run: (at) => jumpClock(at.world.plane, at)},
+  {name: "the control plane's clock jumps", weight: 1, run: (at) => jumpClock(at.random.pick(at.world.planes), at)},
   {
     name: 'a disk is full for a while',
     weight: 3,

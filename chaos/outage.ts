@@ -36,20 +36,21 @@ async function until(look: () => Promise<boolean>): Promise<void> {
   for (const deadline = Date.now() + 300_000; Date.now() < deadline && !(await look()); await sleep(300));
 }
 
-const world = await startWorld(seeded(1), {withReal: false})
+const world = await startWorld(seeded(1), {withReal: false, replicas: 0, appendfsync: 'always'})
 let isClean = false
 try {
-  const {client, plane, workers} = world
+  const {client, planes, workers} = world
+  const [plane] = planes
   const created = await createTasks(world)
   const states = () => Promise.all(created.map(({id}) => client.task(id)))
   await until(async () => (await states()).every(({status}) => status === 'running'))
   print(`${created.length} tasks run; the control plane is down for ${minutes} min   (in ${world.folder})`)
-  plane.setDown(true)
-  plane.signal('SIGKILL')
+  plane?.setDown(true)
+  plane?.signal('SIGKILL')
   await sleep(minutes * 30_000)
   workers[0]?.process.signal('SIGKILL')
   await sleep(minutes * 30_000)
-  plane.setDown(false)
+  plane?.setDown(false)
   await until(async () => (await states()).every((task) => isFinal(task)) && processesOf(world).length === 0)
   const {totals, findings, outcomes, bytes, starts} = await audit(world, created)
   print(`${JSON.stringify(outcomes)}, ${starts} agent starts, ${bytes} bytes of output`)

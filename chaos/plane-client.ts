@@ -2,11 +2,13 @@ import type {Task} from '../src/lib/protocol/schemas.ts'
 
 export type Chunk = {output: string; attempt: number; offset: number | null}
 
-/** A client that retries forever, because the control plane may be down at any time. */
-export function planeClient(url: string) {
+/** A client that retries forever, because a control plane may be down at any time. It asks each in turn. */
+export function planeClient(urls: readonly string[]) {
+  let calls = 0
   const call = async (method: string, path: string, body?: unknown, headers: Record<string, string> = {}) => {
     for (;;) {
       try {
+        const url = urls[(calls += 1) % urls.length]
         const response = await fetch(`${url}${path}`, {
           method,
           headers: {'content-type': 'application/json', ...headers},

@@ -17,6 +17,7 @@ import {startRedis, freePort, type RedisServer} from '../test/support/redis.ts'
 import {openCode, startModel} from '../test/support/scripted-model.ts'
 import {repository} from '../test/support/scratch.ts'
 import {startFaultProxy, type FaultProxy} from './fault-proxy.ts'
+import {startCable, type Cable} from './cable.ts'
 import {SupervisedProcess} from './supervised-process.ts'
 import {planeClient, type PlaneClient} from './plane-client.ts'
 import type {Random} from './random.ts'
@@ -35,7 +36,10 @@ export type World = {
   records: string
   /** The unusual number of seconds that orphans of agents sleep, by which they are found. */
   token: string
-  plane: SupervisedProcess
+  /** Control planes. Several share their state in Redis. */
+  planes: SupervisedProcess[]
+  /** What is between each of several control planes and Redis. */
+  cables: Cable[]
   client: PlaneClient
   workers: Worker[]
   redis: RedisServer
@@ -52,17 +56,24 @@ export type WorldOptions = {
   withReal: boolean
   /** The user that agents run as, if it is another one. */
   agentUser?: string | undefined
+  /** How many control planes share their state in Redis. 0: one, with a database. */
+  replicas: number
+  appendfsync: 'always' | 'everysec'
 }
 
 /** Starts a control plane, Redis and the workers, each worker behind its own proxy. */
-export async function startWorld(random: Random, {withReal, agentUser}: WorldOptions): Promise<World> {
+export async function startWorld(random: Random, options: WorldOptions): Promise<World> {
+  const {withReal, agentUser, replicas, appendfsync} = options
   const folder = realpathSync(mkdtempSync(join(tmpdir(), 'a2a-chaos-')))
   const records = join(folder, 'records')
-  for (const name of ['records', 'home', 'plane', 'log']) mkdirSync(join(folder, name))
+  for (const name of ['records', 'home', 'plane', 'redis', 'log']) mkdirSync(join(folder, name))
   const token = `86400.${process.pid}${String(Date.now()).slice(-6)}` // unique for each run, also with the same seed
-  const redis = await startRedis()
+  const saves = {folder: join(folder, 'redis'), appendfsync}
+  const redis = await startRedis(replicas > 0 ? {saves} : {})
   const model = withReal ? await startModel() : undefined
-  const disks = ['plane', 'state-w1'].map((name) => ({name, path: join(folder, name)})).filter(mount)
+  const disks = [...(replicas > 0 ? [] : ['plane']), 'state-w1']
+    .map((name) => ({name, path: join(folder, name)}))
+    .filter(mount)
   const setup = {folder, random, redis, records, token, agentUser}
   if (agentUser !== undefined)
     for (const [path, mode] of [
@@ -70,24 +81,34 @@ export async function startWorld(random: Random, {withReal, agentUser}: WorldOpt
       [records, 0o777],
     ] as const)
       chmodSync(path, mode)
-  const port = await freePort()
-  const plane = startPlane(setup, port)
-  const url = `http://127.0.0.1:${port}`
+  const planes: SupervisedProcess[] = []
+  const cables: Cable[] = []
+  const urls: string[] = []
+  for (let i = 0; i < Math.max(1, replicas); i++) {
+    const port = await freePort()
+    urls.push(`http://127.0.0.1:${port}`)
+    const cable = replicas > 0 ? await startCable(redis.port) : undefined
+    if (cable) cables.push(cable)
+    planes.push(startPlane(setup, port, cable && {name: `plane-${i}`, redisUrl: cable.url}))
+  }
+
   const workers: Worker[] = []
-  for (const name of ['w1', 'w2']) workers.push(await startWorker(setup, url, name))
-  if (model) workers.push(await startWorker(setup, url, 'real', model.env))
+  for (const name of ['w1', 'w2']) workers.push(await startWorker(setup, urls, name))
+  if (model) workers.push(await startWorker(setup, urls, 'real', model.env))
   return {
     folder,
     records,
     token,
-    plane,
-    client: planeClient(url),
+    planes,
+    cables,
+    client: planeClient(urls),
     workers,
     redis,
     disks,
     async [Symbol.asyncDispose]() {
       await Promise.all(workers.map(({process}) => process.end('SIGKILL')))
-      await plane.end('SIGKILL')
+      await Promise.all(planes.map((plane) => plane.end('SIGKILL')))
+      for (const cable of cables) await cable[Symbol.asyncDispose]()
       for (const {proxy} of workers) await proxy[Symbol.asyncDispose]()
       await redis[Symbol.asyncDispose]()
       await model?.[Symbol.asyncDispose]()
@@ -106,15 +127,18 @@ type WorldSetup = {
   agentUser: string | undefined
 }
 
-function startPlane({folder, random, redis}: WorldSetup, port: number): SupervisedProcess {
-  const argv = [program, 'serve', '--port', String(port), '--db', join(folder, 'plane/server.db')]
+type Replica = {name: string; redisUrl: string}
+
+function startPlane({folder, random, redis}: WorldSetup, port: number, replica?: Replica): SupervisedProcess {
+  const store = replica ? [] : ['--db', join(folder, 'plane/server.db')]
+  const {name, redisUrl} = replica ?? {name: 'plane', redisUrl: redis.url}
   const plane = new SupervisedProcess({
-    name: 'plane',
-    argv: [...argv, '--redis-url', redis.url],
-    env: environment(folder, 'state-plane'),
+    name,
+    argv: [program, 'serve', '--port', String(port), ...store, '--redis-url', redisUrl],
+    env: environment(folder, `state-${name}`),
     cwd: folder,
-    control: join(folder, 'control/plane'),
-    log: join(folder, 'log/plane'),
+    control: join(folder, `control/${name}`),
+    log: join(folder, `log/${name}`),
     pauseMs: () => random.int(0, 2500),
   })
   plane.start()
@@ -124,12 +148,12 @@ function startPlane({folder, random, redis}: WorldSetup, port: number): Supervis
 /** Starts a worker with the stub agent, or with the real OpenCode and its environment `real`. */
 async function startWorker(
   setup: WorldSetup,
-  url: string,
+  urls: readonly string[],
   name: string,
   real?: Record<string, string>,
 ): Promise<Worker> {
   const {folder, random, redis, records, token, agentUser} = setup
-  const proxy = await startFaultProxy(url)
+  const proxy = await startFaultProxy(urls)
   const names = real ? ['tree'] : ['one', 'two', 'three']
   const paths = names.map((tree) => repository(join(folder, name, tree)))
   const slots = real ? 1 : 3

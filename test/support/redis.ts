@@ -12,14 +12,22 @@ export type RedisServer = AsyncDisposable & {
   start(): Promise<void>
 }
 
-export type RedisOptions = {password?: string; tls?: {cert: string; key: string}}
+/** `saves`: where it keeps its data, and how often it syncs that. Otherwise it keeps nothing. */
+export type RedisOptions = {
+  password?: string
+  tls?: {cert: string; key: string}
+  saves?: {folder: string; appendfsync: 'always' | 'everysec'}
+}
 
-/** A real redis-server on a free port of loopback, without persistence. It is ended when disposed. */
-export async function startRedis({password, tls}: RedisOptions = {}): Promise<RedisServer> {
+/** A real redis-server on a free port of loopback. It is ended when disposed. */
+export async function startRedis({password, tls, saves}: RedisOptions = {}): Promise<RedisServer> {
   const port = await freePort()
   const secure = tls && ['--tls-cert-file', tls.cert, '--tls-key-file', tls.key, '--tls-auth-clients', 'no']
   const ports = secure ? ['--port', '0', '--tls-port', String(port), ...secure] : ['--port', String(port)]
-  const args = [...ports, '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no']
+  const kept = saves
+    ? ['--dir', saves.folder, '--appendonly', 'yes', '--appendfsync', saves.appendfsync]
+    : ['--appendonly', 'no']
+  const args = [...ports, '--bind', '127.0.0.1', '--save', '', ...kept]
   const launch = async () => {
     let output = ''
     const begin = () => {
