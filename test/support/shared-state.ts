@@ -5,7 +5,11 @@ import {join} from 'node:path'
 import type {ControlPlaneOptions} from '../../src/lib/server/control-plane.ts'
 
 /** Options of a control plane whose state is in the Redis at this address: of its own, or shared under a prefix. */
-export const sharedState = (url: string, prefix = `{test-${randomUUID()}}:`): Pick<ControlPlaneOptions, 'shared'> => ({
+export const sharedState = (
+  url: string,
+  prefix = `{test-${randomUUID()}}:`,
+  more: Partial<NonNullable<ControlPlaneOptions['shared']>> = {},
+): Pick<ControlPlaneOptions, 'shared'> => ({
   shared: {
     url,
     prefix,
@@ -13,6 +17,7 @@ export const sharedState = (url: string, prefix = `{test-${randomUUID()}}:`): Pi
     onDiverged: (reason) => {
       throw new Error(reason)
     },
+    ...more,
   },
 })
 

@@ -1,10 +1,13 @@
+import {openSync, closeSync, ftruncateSync, statSync, readdirSync} from 'node:fs'
+import {join} from 'node:path'
+import {Redis} from 'ioredis'
 import {afterAll, beforeAll, expect, test} from 'vitest'
 import {pathTo} from '../../../src/lib/protocol/routes.ts'
 import {startRedis, type RedisServer} from '../../support/redis.ts'
 import {sharedState} from '../../support/shared-state.ts'
 import {Api} from '../support/api.ts'
 import {Listener, openStream} from '../support/events.ts'
-import {startPlane, until} from '../support/plane.ts'
+import {scratch, startPlane, until} from '../support/plane.ts'
 
 let redis: RedisServer
 beforeAll(async () => {
@@ -170,3 +173,69 @@ test('while Redis is away requests get 503 with a time, streams stay, and all go
     expect.stringMatching(/^Redis had lost its last \d+ commits/),
   ])
 })
+
+test('the log is replaced by an image, with which a new replica begins', async () => {
+  const prefix = `{image-${(count += 1)}}:`
+  const images = {entries: 40, kept: 5, checkMs: 20}
+  const start = () => startPlane(sharedState(redis.url, prefix, {images}))
+  await using first = await start()
+  await using client = disposable(new Redis(redis.url))
+  const api = new Api(first.url)
+  await api.register('w', {features})
+  const codebase = await api.codebase('w', '/srv/app')
+  await using stream = await openStream(api, 'w')
+  const held = await api.create(codebase)
+  await stream.pushed(held.id)
+  for (let n = 0; n < 60; n++) await api.create(codebase, {title: `waiting ${n}`, prompt: 'Zeile\n'.repeat(n + 1)})
+  await until(async () => (await client.xlen(`${prefix}log`)) < 50 && (await client.exists(`${prefix}image`)) === 1)
+  const position = Number(await client.hget(`${prefix}image`, 'position'))
+  expect(position).toBeGreaterThan(40)
+
+  await using second = await start()
+  const other = new Api(second.url)
+  for (const route of ['tasks', 'workers', 'codebases', 'connected', 'audit'] as const) {
+    const [one, two] = [await api.get(route), await other.get(route)]
+    expect({...two.body, timestamp: 0}, route).toEqual({...one.body, timestamp: 0})
+  }
+
+  // what is in memory only was in the image too: the assignment can be confirmed
+  const confirmed = await other.post('claim', {}, {task_id: held.id, attempt: 1}, {headers: {'x-worker-id': 'w'}})
+  expect(confirmed).toMatchObject({status: 200, body: {message: 'Assignment confirmed'}})
+  await other.create(codebase, {title: 'after'})
+  expect((await api.get('tasks', {}, {query: {order: 'newest', limit: 1}})).body[0].title).toBe('after')
+})
+
+test('what a Redis has lost in a crash it gets back from a control plane that lives', async () => {
+  await using folder = await scratch()
+  await using own = await startRedis({saves: {folder: folder.path, appendfsync: 'everysec'}})
+  const shared = sharedState(own.url)
+  await using plane = await startPlane(shared)
+  const api = new Api(plane.url)
+  await api.register('w', {features})
+  const codebase = await api.codebase('w', '/srv/app')
+  const ids: string[] = []
+  for (let n = 0; n < 30; n++) ids.push((await api.create(codebase)).id)
+  await own.stop()
+  const place = join(folder.path, 'appendonlydir')
+  const file = join(place, readdirSync(place).find((name) => name.endsWith('.incr.aof')) ?? '')
+  const open = openSync(file, 'r+')
+  ftruncateSync(open, statSync(file).size - 20_000) // some of the last commits
+  closeSync(open)
+  await own.start()
+  const listed = async (url: string) => {
+    const {body} = await new Api(url).get('tasks', {}, {query: {order: 'oldest', limit: 100}})
+    return body.map(({id}: {id: string}) => id)
+  }
+  await until(async () => (await api.get('tasks')).status === 200)
+  expect(await listed(plane.url)).toEqual(ids)
+  await using second = await startPlane(shared)
+  expect(await listed(second.url)).toEqual(ids)
+  expect(plane.log.at(-1)).toMatch(/^Redis had lost its last \d+ commits/)
+})
+
+const disposable = (client: Redis) =>
+  Object.assign(client, {
+    [Symbol.asyncDispose]: async () => {
+      client.disconnect()
+    },
+  })

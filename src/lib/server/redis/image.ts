@@ -16,8 +16,6 @@ const liveKinds = ['lease', 'offer', 'backoff', 'turn', 'polled', 'presence', 'c
 type LiveKind = (typeof liveKinds)[number]
 
 const chunkBytes = 512 * 1024
-/** Entries before an image that stay in the log, for replicas that are a little behind. */
-const keptEntries = 1000
 /** Pages of 4 KiB that are copied before the event loop gets a turn. */
 const pagesAtOnce = 200
 const lockMs = 120_000
@@ -62,8 +60,11 @@ export class Images {
     return (await this.#redis.set(this.#keys.lock, '1', 'PX', lockMs, 'NX')) === 'OK'
   }
 
-  /** Writes an image of a moment, and removes the older one and the entries that are in it. */
-  async save({head, reader, live}: Moment): Promise<void> {
+  /**
+   * Writes an image of a moment, and removes the older one and the entries that are in it, but for the last `kept`, for
+   * replicas that are a little behind.
+   */
+  async save({head, reader, live}: Moment, kept: number): Promise<void> {
     const bytes = await compress(await this.#copy(reader), {level: 1})
     const {position} = await this.newest()
     const old = Number((await this.#redis.hget(this.#keys.image, 'chunks')) ?? 0)
@@ -76,7 +77,7 @@ export class Images {
     const about = {position: head.position, id: head.id, chunks, bytes: bytes.length, live}
     await this.#redis.hset(this.#keys.image, about)
     if (position !== head.position) for (let n = 0; n < old; n++) await this.#redis.del(this.#keys.chunk(position, n))
-    await this.#log.trim(head.position - keptEntries)
+    await this.#log.trim(head.position - kept)
   }
 
   async unlock(): Promise<void> {

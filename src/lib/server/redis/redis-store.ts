@@ -27,6 +27,8 @@ export type RedisStoreOptions = {
   folder: string
   version: string
   log: (line: string, level?: 'info' | 'warn' | 'error') => void
+  /** When the log is replaced by an image. Tests have less patience. */
+  images?: Partial<ImageLimits>
   /** A database that becomes the state of all, if there is none yet. */
   importFile?: string | undefined
   /** This process must start again. */
@@ -35,10 +37,9 @@ export type RedisStoreOptions = {
 
 /** How long one wait for entries lasts, in ms. */
 const waitMs = 2000
-const imageCheckMs = 10_000
 /** The log is replaced by an image when it is larger than this, and than the last image. */
-const minLogBytes = 16 * 1024 * 1024
-const maxLogEntries = 50_000
+type ImageLimits = {entries: number; bytes: number; kept: number; checkMs: number}
+const imageLimits: ImageLimits = {entries: 50_000, bytes: 16 * 1024 * 1024, kept: 1000, checkMs: 10_000}
 /** After Redis was away for longer than this, workers may have missed renewing their leases. */
 const shortAbsenceMs = 500
 
@@ -52,6 +53,7 @@ export class RedisStore implements AsyncDisposable {
   /** Called when Redis is back. */
   onBack = () => {}
   readonly #options: RedisStoreOptions
+  readonly #limits: ImageLimits
   readonly #owner: Owner
   readonly #found: Found
   readonly #isImported: boolean
@@ -68,6 +70,7 @@ export class RedisStore implements AsyncDisposable {
 
   private constructor(options: RedisStoreOptions, parts: Opened) {
     this.#options = options
+    this.#limits = {...imageLimits, ...options.images}
     this.#owner = parts.owner
     this.#found = parts.found
     this.#isImported = parts.isImported
@@ -196,14 +199,16 @@ export class RedisStore implements AsyncDisposable {
     const step = async () => {
       const {entries, bytes} = await this.#decisions.size()
       const newest = await this.#images.newest()
-      if (entries > maxLogEntries || bytes > Math.max(minLogBytes, newest.bytes)) await this.#saveImage(engine)
+      const most = this.#limits
+      if (entries > most.entries + most.kept || bytes > Math.max(most.bytes, newest.bytes))
+        await this.#saveImage(engine)
     }
     const {clock} = this
     const onFailure = ({error}: {error: unknown}) => {
       if (this.isConnected) this.#options.log(`the state could not be saved as a whole: ${messageOf(error)}`, 'warn')
     }
     const {signal} = this.#stop
-    await loop(step, {signal, clock, interval: imageCheckMs, delay: fullJitter(1000, 30_000), onFailure})
+    await loop(step, {signal, clock, interval: this.#limits.checkMs, delay: fullJitter(1000, 30_000), onFailure})
   }
 
   async #openReader(): Promise<Database> {
@@ -216,7 +221,7 @@ export class RedisStore implements AsyncDisposable {
     try {
       const reader = await this.#openReader()
       using moment = await engine.atRest(() => pin(reader, engine.head, engine.store.state))
-      await this.#images.save(moment)
+      await this.#images.save(moment, this.#limits.kept)
     } finally {
       await this.#images.unlock()
     }
@@ -225,7 +230,7 @@ export class RedisStore implements AsyncDisposable {
   /** Gives a Redis that was emptied the state of this replica, which rests. */
   async #reseed(engine: RedisEngine): Promise<void> {
     using moment = pin(await this.#openReader(), engine.head, engine.store.state)
-    await this.#images.save(moment)
+    await this.#images.save(moment, this.#limits.kept)
     await own(this.connections.commands, this.prefix, this.#owner)
     await this.#decisions.restoreHead(engine.head)
   }
