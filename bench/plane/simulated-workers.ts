@@ -17,6 +17,8 @@ const ndjson = {'content-type': 'application/x-ndjson'}
 /** The workers of one control plane, and a client that creates tasks for them. */
 export class SimulatedWorkers implements AsyncDisposable {
   readonly #url: string
+  readonly #creates: string
+  readonly #names: string
   readonly #registered: Registered[] = []
   readonly #streams = new AbortController()
   /** One connection for each request at a time, and one for each stream, as workers have them. */
@@ -27,20 +29,23 @@ export class SimulatedWorkers implements AsyncDisposable {
   >()
   #created = 0
 
-  constructor(url: string) {
+  /** `creates`: where tasks are created, if that is another control plane than that of the streams. */
+  constructor(url: string, {creates = url, names = 'simulated'}: {creates?: string; names?: string} = {}) {
     this.#url = url
+    this.#creates = creates
+    this.#names = names
   }
 
   async register({workers, codebasesEach}: FleetOptions): Promise<void> {
     await inParallel(workers, 20, async (i) => {
-      const worker_id = `simulated-${i}`
+      const worker_id = `${this.#names}-${i}`
       const answer = await this.#post(routes.registerWorker, '', {
         ...{worker_id, name: worker_id, hostname: 'bench', version: '0', features: workerFeatures},
         ...{capabilities: ['opencode'], models: [], max_concurrent_tasks: codebasesEach},
       })
       const codebases: string[] = []
       for (let n = 0; n < codebasesEach; n++) {
-        const body = {name: `c${n}`, path: `/bench/${i}/${n}`, worker_id}
+        const body = {name: `c${n}`, path: `/bench/${this.#names}/${i}/${n}`, worker_id}
         const {codebase} = (await this.#post(routes.codebases, worker_id, body)) as {codebase: {id: string}}
         codebases.push(codebase.id)
       }
@@ -119,7 +124,7 @@ export class SimulatedWorkers implements AsyncDisposable {
     const task = {title, prompt: 'x'.repeat(200), agent_type: 'echo'}
     const late = setTimeout(() => reject(new Error(`${title} does not end`)), patienceMs)
     try {
-      await Promise.all([promise, this.#post(pathTo('codebaseTasks', {codebase}), '', task)])
+      await Promise.all([promise, this.#post(this.#creates + pathTo('codebaseTasks', {codebase}), '', task)])
     } finally {
       clearTimeout(late)
       this.#waiting.delete(title)
@@ -155,7 +160,11 @@ export class SimulatedWorkers implements AsyncDisposable {
   }
 
   #request(method: Dispatcher.HttpMethod, path: string, more: {headers: object; body?: string; signal?: AbortSignal}) {
-    return request(this.#url + path, {method, dispatcher: this.#agent, ...more} as Parameters<typeof request>[1])
+    return request(path.startsWith('http') ? path : this.#url + path, {
+      method,
+      dispatcher: this.#agent,
+      ...more,
+    } as Parameters<typeof request>[1])
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
