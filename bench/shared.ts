@@ -167,3 +167,12 @@ const per = [a, b].map(({pid}, i) => ((residentMb(pid) - (quiet[i] ?? 0)) * 1024
 process.stdout.write(
   `  2 × 500 streams: ${per.map((kib) => kib.toFixed(0)).join(' and ')} KiB a stream, for all 1,000 workers\n`,
 )
+
+const before = [a.pid, b.pid, redis.process.pid ?? 0].map((pid) => cpuMs(pid))
+await Promise.all([left.beat('heartbeat', 15_000), right.beat('heartbeat', 15_000)])
+const [ofA = 0, ofB = 0, ofRedis = 0] = [a.pid, b.pid, redis.process.pid ?? 0].map(
+  (pid, i) => (cpuMs(pid) - (before[i] ?? 0)) / 150,
+)
+process.stdout.write(
+  `  1,000 heartbeats in 15 s: ${ofA.toFixed(1)} and ${ofB.toFixed(1)} % of a core for the replicas, ${ofRedis.toFixed(1)} % for Redis\n`,
+)

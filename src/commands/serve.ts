@@ -32,9 +32,8 @@ export default class Serve extends BaseCommand {
       helpValue: 'FILE',
     }),
     'max-task-output': Flags.integer({
-      summary: 'Stored output of one task, in MiB; of more, the oldest is dropped',
+      summary: 'Stored output of one task, in MiB; of more, the oldest is dropped (default: 256, in Redis 64)',
       env: 'A2A_MAX_TASK_OUTPUT',
-      default: 256,
       min: 1,
       helpValue: 'MIB',
     }),
@@ -161,6 +160,7 @@ export default class Serve extends BaseCommand {
     const where = await whereState({db, redisUrl, importFile, defaultFile})
     const diverged = Promise.withResolvers<string>()
     const folder = join(stateDir, 'replicas')
+    const isShared = where.in === 'redis'
     const shared = {...where, prefix, folder, onDiverged: diverged.resolve}
     const database = where.in === 'file' ? where.file : `${withoutLogin(where.url)} ${prefix}`
     const imported = importFile && (await contentOf(importFile))
@@ -181,8 +181,9 @@ export default class Serve extends BaseCommand {
       parallelTasks: parseParallelTasks(flags['parallel-tasks'] ?? []),
       maxRequests: flags['max-requests'],
       maxStreams: flags['max-streams'],
-      maxTaskOutput: flags['max-task-output'] * 1024 ** 2,
+      maxTaskOutput: (flags['max-task-output'] ?? (isShared ? 64 : 256)) * mib,
       retention: {
+        ...(isShared ? {maxBytes: 256 * mib} : {}),
         auditAgeMs: flags['audit-days'] * dayMs,
         taskAgeMs: flags['keep-tasks-days'] * dayMs,
       },
@@ -266,6 +267,7 @@ type Greeting = {
   isLocalOnly: boolean
 }
 
+const mib = 1024 ** 2
 const dayMs = 24 * 60 * 60_000
 
 const noToken =
