@@ -84,9 +84,16 @@ export function environment(folder: string, agent: string, more: Environment = {
     // to compare runs with and without control groups
     ...(process.env['A2A_RUN_CONTAINMENT'] ? {A2A_RUN_CONTAINMENT: process.env['A2A_RUN_CONTAINMENT']} : {}),
     A2A_GLOBAL_CODEBASE: 'none',
+    ...sharedState(),
     ...(process.env['TRACE'] ? {TRACE: process.env['TRACE']} : {}),
     ...more,
   }
+}
+
+/** With A2A_REDIS_URL the state of the control plane is in this Redis, under a prefix of its own. */
+function sharedState(): Environment {
+  const url = process.env['A2A_REDIS_URL']
+  return url === undefined ? {} : {A2A_REDIS_URL: url, A2A_REDIS_PREFIX: `{bench-${process.pid}}:`}
 }
 
 export type Program = AsyncDisposable & {child: ChildProcess; stderr: () => string; stdout: () => string}

@@ -104,6 +104,8 @@ test('a default database with content is not left behind: it stays with --db, or
   await moved.end()
 
   const again = await shop.cli(['serve', '--port', '0', ...shared, '--import', `${file}.imported`], {})
+  const doctor = await shop.cli(['doctor'], {env: {...shop.env, A2A_REDIS_URL: redis.url, A2A_REDIS_PREFIX: prefix}})
+  expect(doctor.stdout).toMatch(/redis.*appendonly no: a restart of it loses/)
   expect(again).toMatchObject({code: 78, stderr: expect.stringContaining(`The prefix ${prefix} in the Redis`)})
   expect(existsSync(`${file}.imported`)).toBe(true)
   const next = await started(shop, shared)

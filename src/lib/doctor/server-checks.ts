@@ -1,4 +1,5 @@
 import {lookup} from 'node:dns/promises'
+import type {Redis} from 'ioredis'
 import {ControlPlaneClient} from '../client/control-plane.ts'
 import {isUnauthorized} from '../client/http.ts'
 import {nameOf} from '../client/network-problem.ts'
@@ -6,6 +7,7 @@ import {counted} from '../core/text/counted.ts'
 import {ExpectedError, messageOf} from '../core/errors.ts'
 import {isLoopback} from '../core/loopback.ts'
 import {tlsProblem, trustSystemStore} from '../core/tls.ts'
+import {persistenceOf} from '../server/redis/persistence.ts'
 import {ok, problem, skipped, warning, type Finding, type MachineContext, type ControlPlaneContext} from './finding.ts'
 
 /** Allowed difference between the clocks. A larger one makes ages and expiry times wrong. */
@@ -156,8 +158,20 @@ async function sampleList(
 const isConsistent = (samples: readonly string[][]) => new Set(samples.map((sample) => sample.join(' '))).size === 1
 const counts = (samples: readonly string[][]) => samples.map((sample) => sample.length).join(', ')
 
+/** What the settings of a Redis mean that holds the state of control planes. Nothing if it holds none, or does not tell. */
+async function checkState(redis: Redis, prefix = '{a2a-worker}:'): Promise<Finding[]> {
+  try {
+    if ((await redis.exists(`${prefix}owner`)) === 0) return []
+    const {lines, problem: evicts} = await persistenceOf(redis)
+    const found = lines.map(({level, text}) => (level === 'warn' ? warning('redis', text) : ok('redis', text)))
+    return evicts === undefined ? found : [problem('redis', evicts, 'Set maxmemory-policy noeviction.'), ...found]
+  } catch {
+    return [] // this user may only subscribe
+  }
+}
+
 /** Checks that the configured broker (Redis) can be reached. */
-export async function checkBroker({config}: MachineContext): Promise<Finding[]> {
+export async function checkBroker({config, env}: MachineContext): Promise<Finding[]> {
   const check = 'broker'
   if (config.redis_url === undefined) return [skipped(check, 'not configured; tasks arrive by stream or polling')]
   if (config.redis_url.startsWith('rediss:')) trustSystemStore()
@@ -173,7 +187,7 @@ export async function checkBroker({config}: MachineContext): Promise<Finding[]> 
   try {
     await redis.connect()
     await redis.ping()
-    return [ok(check, 'Redis answers')]
+    return [ok(check, 'Redis answers'), ...(await checkState(redis, env['A2A_REDIS_PREFIX']))]
   } catch (error) {
     const fix = 'Tasks arrive without it, but later. Check redis_url and its password, and that Redis runs.'
     return [warning(check, `Redis cannot be used: ${reason || messageOf(error)}`, fix)]
