@@ -36,7 +36,7 @@ async function replica(prefix: string): Promise<{engine: RedisEngine; database: 
   const log = new DecisionLog(connections.commands, prefix)
   const isConnected = () => true
   const clock = new RedisClock(() => {}, own)
-  const parts = {database, log, isConnected, policy, clock, calmUntil: () => 0}
+  const parts = {database, log, isConnected, isWorthWaiting: isConnected, policy, clock, calmUntil: () => 0}
   const told = {onBug: fail, onDiverged: fail, onHealed: fail, onRefused: fail, reseed: fail as never}
   const engine = new RedisEngine({...parts, ...told})
   await engine.fresh()

@@ -233,6 +233,34 @@ test('what a Redis has lost in a crash it gets back from a control plane that li
   expect(plane.log.at(-1)).toMatch(/^Redis had lost its last \d+ commits/)
 })
 
+test('after an absence of Redis nothing expires before workers could renew their leases', async () => {
+  await using folder = await scratch()
+  await using own = await startRedis({saves: {folder: folder.path, appendfsync: 'always'}})
+  const leaseMs = 1500
+  await using plane = await startPlane({...sharedState(own.url), timings: {leaseMs}})
+  const api = new Api(plane.url)
+  await api.register('w', {features})
+  const task = await api.create(await api.codebase('w', '/srv/app'))
+  await using stream = await openStream(api, 'w')
+  await stream.pushed(task.id)
+  const claim = {task_id: task.id, attempt: 1}
+  expect((await api.post('claim', {}, claim, {headers: {'x-worker-id': 'w'}})).status).toBe(200)
+  await own.stop()
+  await new Promise((resolve) => setTimeout(resolve, leaseMs + 500)) // the lease ends meanwhile
+  await own.start()
+  await until(async () => (await api.get('tasks')).status === 200)
+  expect((await api.task(task.id)).lost_since).toBeNull()
+  const beat = () => api.post('heartbeat', {worker: 'w'}, {running: [{id: task.id, attempt: 1}], free: 1})
+  const end = performance.now() + leaseMs * 2
+  while (performance.now() < end) {
+    expect((await beat()).status).toBe(200)
+    expect((await api.task(task.id)).lost_since).toBeNull()
+    await new Promise((resolve) => setTimeout(resolve, 100))
+  }
+
+  await until(async () => (await api.task(task.id)).lost_since) // the worker falls silent
+})
+
 const disposable = (client: Redis) =>
   Object.assign(client, {
     [Symbol.asyncDispose]: async () => {

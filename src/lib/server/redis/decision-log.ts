@@ -67,9 +67,10 @@ export class DecisionLog {
 
   /** How many entries there are, and their size in bytes, roughly. */
   async size(): Promise<{entries: number; bytes: number}> {
+    const usage = this.#redis.memory('USAGE', this.#keys.log, 'SAMPLES', 20)
     const [entries, bytes] = await Promise.all([
       this.#redis.xlen(this.#keys.log),
-      this.#redis.memory('USAGE', this.#keys.log, 'SAMPLES', 20),
+      usage.catch(() => 0), // some providers forbid it
     ])
     return {entries, bytes: bytes ?? 0}
   }

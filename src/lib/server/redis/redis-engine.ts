@@ -23,8 +23,9 @@ const reportMs = 10_000
 /** Limits of the entries that are kept for a Redis that loses its last ones. */
 const maxRecent = 5000
 const maxRecentChars = 8 * 1024 * 1024
-/** Decisions of one commit. */
+/** Decisions of one commit, and their size in UTF-16 units, roughly. */
 const maxBatch = 200
+const maxBatchChars = 1024 * 1024
 
 export type RedisEngineOptions = {
   /** Migrated, and empty or restored from an image. Only this replica uses it. */
@@ -32,6 +33,8 @@ export type RedisEngineOptions = {
   log: DecisionLog
   /** Whether Redis can be asked now. */
   isConnected: () => boolean
+  /** Whether it can be asked now, or was lost a moment ago and may be back soon. */
+  isWorthWaiting: () => boolean
   policy: Policy
   clock: RedisClock
   calmUntil: () => number
@@ -125,7 +128,7 @@ export class RedisEngine implements Engine {
 
   execute<Answer>(step: Step<Answer>): Promise<Answer> {
     return new Promise<Answer>((resolve, reject) => {
-      if (this.#isClosed || (!this.#options.isConnected() && !this.#running)) return reject(unavailable())
+      if (this.#isClosed || !this.#options.isWorthWaiting()) return reject(unavailable())
       this.#jobs.push({step, resolve: resolve as Job['resolve'], reject})
       this.#wake()
     })
@@ -191,7 +194,7 @@ export class RedisEngine implements Engine {
   }
 
   /** Decides and appends, until it is settled for all jobs. */
-  async #commit(jobs: readonly Job[]): Promise<void> {
+  async #commit(jobs: Job[]): Promise<void> {
     const {log, clock, isConnected} = this.#options
     const deadline = performance.now() + patienceMs
     const sent = new Set<string>()
@@ -241,8 +244,11 @@ export class RedisEngine implements Engine {
     while (!isConnected() && performance.now() < deadline) await clock.sleep(20)
   }
 
-  /** Makes the decisions of a batch on top of each other. They are applied, and can be taken back. */
-  #decide(jobs: readonly Job[]) {
+  /**
+   * Makes the decisions of a batch on top of each other. They are applied, and can be taken back. Jobs for which the batch
+   * has no room are put back.
+   */
+  #decide(jobs: Job[]) {
     const {database} = this.#options
     const {state} = this.#store
     const undo: (() => void)[] = []
@@ -258,7 +264,12 @@ export class RedisEngine implements Engine {
       for (const step of undo.toReversed()) step()
       if (hasMaintained) this.#store.restore()
     }
-    for (const job of jobs) {
+    let chars = 0
+    for (const [i, job] of jobs.entries()) {
+      if (chars > maxBatchChars) {
+        this.#jobs.unshift(...jobs.splice(i))
+        break
+      }
       this.#maintained = []
       job.failure = undefined
       try {
@@ -275,6 +286,7 @@ export class RedisEngine implements Engine {
       hasMaintained ||= maintained.length > 0
       changes.push(...maintained, ...(job.decision?.changes ?? []))
       events.push(...(job.decision?.events ?? []))
+      chars += sizeOf(job.decision?.changes ?? [])
       if (maintained.length > 0) job.decision = job.decision && {...job.decision, basis: -1, preconditions: [never]}
     }
 
@@ -411,6 +423,18 @@ class BugError extends Error {
 const nothing: Decision<undefined> = {answer: undefined, changes: [], events: [], preconditions: [], basis: -1}
 /** What maintenance does is decided again after a conflict. */
 const never = {read: 'last-number', value: -1} as const
+
+/** Of what may be long. */
+function sizeOf(changes: readonly Change[]): number {
+  let chars = 0
+  for (const change of changes) {
+    if (change.do === 'append-output') chars += change.output.output.length
+    else if (change.do === 'put-message') chars += change.message.data.length
+    else if (change.do === 'put' && change.kind === 'task') chars += change.record.prompt.length
+    else if (change.do === 'update' && change.kind === 'task') chars += change.fields.result?.length ?? 0
+  }
+  return chars
+}
 
 function settle(jobs: readonly Job[]): void {
   for (const {decision, failure, resolve, reject} of jobs) {

@@ -40,7 +40,7 @@ const waitMs = 2000
 /** The log is replaced by an image when it is larger than this, and than the last image. */
 type ImageLimits = {entries: number; bytes: number; kept: number; checkMs: number}
 const imageLimits: ImageLimits = {entries: 50_000, bytes: 16 * 1024 * 1024, kept: 1000, checkMs: 10_000}
-/** After Redis was away for longer than this, workers may have missed renewing their leases. */
+/** Requests wait for a Redis that was lost so shortly ago. After longer, workers may have missed renewing their leases. */
 const shortAbsenceMs = 500
 
 /** The state of all replicas in Redis, and the copy that this one has. */
@@ -151,11 +151,22 @@ export class RedisStore implements AsyncDisposable {
     const {database, clock} = this
     const {onDiverged} = this.#options
     const isConnected = () => this.isConnected
+    const isWorthWaiting = () => this.isConnected || performance.now() - (this.#lostAt ?? 0) < shortAbsenceMs
     const calmUntil = () => this.#calmUntil
     const onRefused = (reason: string) => this.#options.log(`Redis refuses a commit: ${reason}`, 'error')
     const told = {onBug, onDiverged, onHealed: (entries: number) => this.#onHealed(entries), onRefused}
     const reseed = () => this.#reseed(engine)
-    const parts = {database, log: this.#decisions, isConnected, policy, clock, calmUntil, reseed, ...told}
+    const parts = {
+      database,
+      log: this.#decisions,
+      isConnected,
+      isWorthWaiting,
+      policy,
+      clock,
+      calmUntil,
+      reseed,
+      ...told,
+    }
     const head = this.#isImported ? {position: 1, id: randomUUID()} : startOfLog
     const engine = new RedisEngine(parts, this.#image?.head ?? head)
     this.#engine = engine
