@@ -51,6 +51,7 @@ async function readTasks(body: AsyncIterable<Uint8Array>): Promise<void> {
     codebases: ['c'],
     capabilities: [],
     silenceMs: 1000,
+    onRetry: () => {},
     onId: () => {},
   }
   const http = {open: () => Promise.resolve(body)} as unknown as HttpClient

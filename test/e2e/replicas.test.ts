@@ -95,6 +95,29 @@ test('a task is created through one, followed through the other, and cancelled t
   await until(() => follower.process.exitCode !== null, 'the follower to end')
 })
 
+test('the workers of a control plane that is stopped are at the other one within a second', async () => {
+  const connectedAt = async (index: number) =>
+    (await at(index).call('GET', '/v1/worker/connected')).body.workers[0]?.connected_at as string | undefined
+  const times: number[] = []
+  for (const index of [0, 1, 0]) {
+    const before = await until(() => connectedAt(1 - index), 'the worker to be connected')
+    const stopped = planes[index]
+    if (!stopped) throw new Error('no such control plane')
+    const begun = performance.now()
+    stopped.process.process.kill('SIGTERM')
+    const now = await until(async () => {
+      const time = await connectedAt(1 - index)
+      return time !== undefined && (time !== before || stopped.process.process.exitCode !== null) ? time : undefined
+    }, 'the worker to be connected again')
+    if (now !== before) times.push(performance.now() - begun)
+    await until(() => stopped.process.process.exitCode !== null, 'the control plane to end')
+    planes[index] = await serve(index === 0 ? 'a' : 'b', Number(new URL(stopped.url).port))
+  }
+  // It was connected to one of the two, so one of these stops has moved it.
+  expect(times.length).toBeGreaterThan(0)
+  expect(Math.max(...times), worker.stderr()).toBeLessThan(1000)
+})
+
 test('a control plane that is killed in mid-task costs a reconnect: the output is complete, and the task ran once', async () => {
   for (const index of [0, 1]) {
     const name = `kill-${index}`

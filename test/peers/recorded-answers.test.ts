@@ -136,7 +136,7 @@ test.each(
   await using server = await answering(one)
   const messages: StreamMessage[] = []
   const about = {workerId: 'w1', instance: 'i', name: 'w1', codebases: [], capabilities: []}
-  const options = {...about, silenceMs: 5000, signal: new AbortController().signal, onId: () => {}}
+  const options = {...about, silenceMs: 5000, signal: new AbortController().signal, onRetry: () => {}, onId: () => {}}
   for await (const message of taskStream(server.client.http, options)) messages.push(message)
   const frames = framesOf(one.response)
   const tasks = frames.filter(({event}) => event === 'task_available')

@@ -3,6 +3,7 @@ import {join} from 'node:path'
 import {expect, test} from 'vitest'
 import {startFleet} from '../support/fleet.ts'
 import {repository, until} from '../support/scratch.ts'
+import {startRedis} from '../support/redis.ts'
 import {assertRunning, openWorkshop} from '../support/workshop.ts'
 import {stubBinary} from '../support/stub-executor.ts'
 import {answering, printing, stepStart} from '../support/agent-lines.ts'
@@ -38,10 +39,8 @@ test.skipIf(process.platform !== 'linux')(
 )
 
 test.skipIf(process.platform !== 'linux')('serve shows neither its tokens nor the password of its Redis', async () => {
-  await using shop = openWorkshop({
-    A2A_AUTH_TOKENS: 'me:token-of-a-person',
-    A2A_REDIS_URL: 'redis://me:password-of-redis@127.0.0.1:1',
-  })
+  await using redis = await startRedis({password: 'password-of-redis'})
+  await using shop = openWorkshop({A2A_AUTH_TOKENS: 'me:token-of-a-person', A2A_REDIS_URL: redis.url})
   const plane = shop.start(['serve', '--port', '0'])
   const url = await until(() => plane.stdout().trim() || assertRunning(plane), 'the control plane')
   const environ = readFileSync(`/proc/${plane.process.pid}/environ`, 'utf8')

@@ -49,7 +49,7 @@ export function caller(url: string, token?: string) {
     },
     async task(codebase: string, more: Record<string, unknown> = {}): Promise<Task> {
       const answer = await call('POST', `/v1/opencode/codebases/${codebase}/tasks`, {title: 't', prompt: 'p', ...more})
-      expect(answer.status).toBe(200)
+      expect(answer, JSON.stringify(answer.body)).toMatchObject({status: 200})
       return answer.body.task
     },
     claim: (worker: string, task: string) =>

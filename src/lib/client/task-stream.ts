@@ -30,6 +30,8 @@ export type TaskStreamOptions = {
   silenceMs: number
   signal: AbortSignal
   onId: (id: string) => void
+  /** After how many ms the server wants this worker to connect again. */
+  onRetry: (ms: number) => void
 }
 
 /** The event names of tasks on all servers. */
@@ -57,7 +59,7 @@ export async function* taskStream(http: HttpClient, options: TaskStreamOptions):
     signal,
   })
   let isFirst = true
-  for await (const event of readEvents(body)) {
+  for await (const event of readEvents(body, undefined, options.onRetry)) {
     if (isFirst) yield {type: 'connected'}
     isFirst = false
     if (event.id !== undefined) options.onId(event.id)

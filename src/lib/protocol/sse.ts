@@ -15,15 +15,20 @@ export const encodeEvent = ({event, data, id}: SseEvent): Buffer => {
   return Buffer.from(`${id === undefined ? '' : `id: ${id}\n`}${name}data: ${data}\n\n`)
 }
 
+/** Asks the reader to connect again after this time, in ms, once the stream has ended. */
+export const encodeRetry = (ms: number): Buffer => Buffer.from(`retry: ${ms}\n\n`)
+
 export const encodeComment = (text: string): Buffer => Buffer.from(`: ${text}\n\n`)
 
 /**
  * Reads a body as events. `onBytes` is called for each chunk, including comments and partial lines. Tolerates CRLF and
- * split UTF-8, and skips events without data. Throws if an event exceeds the size limit.
+ * split UTF-8, and skips events without data. `onRetry`: after how many ms the server wants the reader to connect again.
+ * Throws if an event exceeds the size limit.
  */
 export async function* readEvents(
   body: AsyncIterable<Uint8Array>,
   onBytes: () => void = () => {},
+  onRetry: (ms: number) => void = () => {},
 ): AsyncGenerator<SseEvent> {
   const ready: SseEvent[] = []
   let pending = 0
@@ -32,6 +37,7 @@ export async function* readEvents(
       pending = 0
       ready.push({event: event ?? 'message', data, id})
     },
+    onRetry,
     onComment: () => {
       pending = 0
     },

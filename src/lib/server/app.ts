@@ -26,6 +26,9 @@ const needsNoState: ReadonlySet<string> = new Set([routes.health, routes.livez])
 
 const cannotWrite = new HttpError(503, 'The database cannot be read or written now; try again')
 
+const stopping = () =>
+  new HttpError(503, 'This control plane is stopping; try again', {headers: {'retry-after': '1', connection: 'close'}})
+
 const allRoutes = [
   healthRoutes,
   workerRoutes,
@@ -46,6 +49,8 @@ export type AppOptions = HealthRouteOptions &
   StreamRouteOptions &
   WorkerRouteOptions & {
     enter: ReturnType<typeof createGate>
+    /** The control plane takes no more requests: a load balancer asks another one. */
+    isStopping: () => boolean
     refusals: Refusals
     refusalAudit: RefusalAudit
     /** How many bytes of request bodies may be in memory at once. */
@@ -54,7 +59,7 @@ export type AppOptions = HealthRouteOptions &
 
 /** Creates the HTTP application: guards, routes and error responses. */
 export function createApp(options: AppOptions): Hono<AppEnv> {
-  const {log, plane, refusals, refusalAudit, enter} = options
+  const {log, plane, refusals, refusalAudit, enter, isStopping} = options
   const bodies = new BodyBudget(options.maxBodies)
   const app = new Hono<AppEnv>({getPath: (request) => withoutTrailingSlash(getPath(request))})
 
@@ -69,7 +74,10 @@ export function createApp(options: AppOptions): Hono<AppEnv> {
   app.use(async (c, next) => {
     using body = bodies.open()
     c.set('body', body)
-    if (!needsNoState.has(c.req.path)) await plane.fresh()
+    if (!needsNoState.has(c.req.path)) {
+      if (isStopping()) throw stopping()
+      await plane.fresh()
+    }
     await next()
     await plane.durable().catch((error: unknown) => {
       log(`commit failed: ${messageOf(error)}`, 'error')

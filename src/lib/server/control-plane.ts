@@ -121,7 +121,9 @@ export async function startControlPlane({tokens: given = [], ...options}: Contro
       clock,
     })
     let publicUrl = options.publicUrl ?? ''
-    const app = createApp({...parts.app, enter, publicUrl: () => publicUrl})
+    const life = {isStopping: false}
+    const isStopping = () => life.isStopping
+    const app = createApp({...parts.app, enter, isStopping, publicUrl: () => publicUrl})
     const server = createAdaptorServer({
       fetch: app.fetch,
       // lighter Request and Response classes, which take a third less time per request; nothing here uses global fetch
@@ -148,7 +150,7 @@ export async function startControlPlane({tokens: given = [], ...options}: Contro
     const who = tokens.map(({hash: _h, isShort: _s, ...about}) => about)
     warnOf(tokens)
     return {
-      ...running(server, {parts, closeStore, host, scheme: tls ? 'https' : 'http'}),
+      ...running(server, {parts, closeStore, life, host, scheme: tls ? 'https' : 'http'}),
       reload,
       addresses,
       tokens: who,
@@ -179,22 +181,32 @@ async function openStore({
 const announcerOf = async ({brokerUrl, clock = systemClock, log = () => {}}: ControlPlaneOptions) =>
   brokerUrl === undefined ? noAnnouncer : redisAnnouncer(brokerUrl, clock, log)
 
-type Running = {parts: Assembled; closeStore: () => Promise<void>; host: string; scheme: string}
+/** How long readers of streams get to take what was sent, in ms. */
+const leaveMs = 500
+
+type Running = {
+  parts: Assembled
+  life: {isStopping: boolean}
+  closeStore: () => Promise<void>
+  host: string
+  scheme: string
+}
 
 function running(
   server: Server,
-  {parts, closeStore, host, scheme}: Running,
+  {parts, life, closeStore, host, scheme}: Running,
 ): Omit<ControlPlane, 'reload' | 'addresses' | 'tokens'> {
   const {plane, hub} = parts
   const stop = parts.start()
   let closing: Promise<void> | undefined
   const shutDown = async () => {
+    life.isStopping = true
     stop()
     const closed = once(server, 'close')
     server.close()
     await plane.durable().catch(() => {})
     parts.close()
-    hub.closeAll()
+    await hub.leaveAll(leaveMs)
     await new Promise(setImmediate) // lets responses to the last commits be sent
     server.closeAllConnections()
     await closed

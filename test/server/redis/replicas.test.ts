@@ -174,6 +174,22 @@ test('while Redis is away requests get 503 with a time, streams stay, and all go
   ])
 })
 
+test('tasks that are created at both replicas at once are all created, each with a number of its own', async () => {
+  for (let round = 0; round < 8; round++) {
+    await using two = await pair()
+    const {apiA, apiB} = two
+    await apiA.register('w', {features})
+    const codebase = await apiA.codebase('w', '/srv/app')
+    const made = await Promise.all(
+      Array.from({length: 12}, async (_, n) => (await (n % 2 === 0 ? apiA : apiB).create(codebase)).id),
+    )
+    expect(new Set(made).size).toBe(12)
+    const listed = (await apiA.get('tasks', {}, {query: {order: 'oldest', limit: 100}})).body
+    expect(new Set(listed.map(({id}: {id: string}) => id))).toEqual(new Set(made))
+    expect(two.a.log.filter((line) => line.startsWith('database'))).toEqual([])
+  }
+})
+
 test('the log is replaced by an image, with which a new replica begins', async () => {
   const prefix = `{image-${(count += 1)}}:`
   const images = {entries: 40, kept: 5, checkMs: 20}

@@ -261,7 +261,7 @@ export class RedisEngine implements Engine {
     }
     const takeBack = () => {
       end('ROLLBACK')
-      for (const step of undo.toReversed()) step()
+      for (const step of undo.splice(0).toReversed()) step() // once: more may have been applied since
       if (hasMaintained) this.#store.restore()
     }
     let chars = 0
@@ -293,10 +293,23 @@ export class RedisEngine implements Engine {
     return {changes, events, at: state.now, keep: () => end('COMMIT'), takeBack}
   }
 
-  /** Applies what other replicas have appended up to this head. Resolves with whether one of `sent` is among it. */
+  /**
+   * Applies what other replicas have appended, up to this head and perhaps further. Resolves with whether one of `sent` is
+   * among it.
+   */
   async #catchUp(to: Head, sent: ReadonlySet<string>): Promise<boolean> {
     const {log, onDiverged} = this.#options
     let isOurs = false
+    if (this.#head.position > to.position) {
+      await this.#heal(to)
+      return isOurs
+    }
+
+    if (this.#head.position === to.position) {
+      onDiverged(`entry ${to.position} in Redis is not the one that this replica has applied`)
+      throw unavailable()
+    }
+
     while (this.#head.position < to.position) {
       const entries = await log.read(this.#head.position)
       const [first] = entries
@@ -311,12 +324,6 @@ export class RedisEngine implements Engine {
       }
     }
 
-    if (this.#head.position === to.position && this.#head.id !== to.id) {
-      onDiverged(`entry ${to.position} in Redis is not the one that this replica has applied`)
-      throw unavailable()
-    }
-
-    if (this.#head.position > to.position) await this.#heal(to)
     return isOurs
   }
 

@@ -2,12 +2,15 @@ import type {HttpBindings} from '@hono/node-server'
 import {RESPONSE_ALREADY_SENT} from '@hono/node-server/utils/response'
 import type {Context} from 'hono'
 import type {SseEvent} from '../../protocol/sse.ts'
-import {encodeComment, encodeEvent} from '../../protocol/sse.ts'
+import {encodeComment, encodeEvent, encodeRetry} from '../../protocol/sse.ts'
 import type {AppEnv} from '../http/app-env.ts'
 import type {OpenStreams} from '../limits/open-streams.ts'
 
 /** A reader with this many unread bytes is disconnected to save memory. It can reconnect. */
 const maxQueued = 1024 * 1024
+
+/** When a reader may connect again after this control plane has ended its stream. Another one may be there. */
+const retryMs = 100
 
 const headers = {
   'content-type': 'text/event-stream; charset=utf-8',
@@ -63,6 +66,12 @@ export class EventStream {
       this.#response.on('drain', done)
       this.closed.addEventListener('abort', done)
     })
+  }
+
+  /** Ends the stream after all sent data, and asks the reader to connect again soon. */
+  leave(): void {
+    this.#write(encodeRetry(retryMs))
+    this.end()
   }
 
   /** Ends the stream after all sent data. */

@@ -86,13 +86,17 @@ export class Hub {
     this.#codebaseFollowers.notify(codebaseId)
   }
 
-  /** Tracks an open stream, so that `closeAll` ends it. */
+  /** Tracks an open stream, so that `leaveAll` ends it. */
   track(events: EventStream): void {
     this.#open.add(events)
     events.closed.addEventListener('abort', () => this.#open.delete(events))
   }
 
-  closeAll(): void {
+  /** Ends all streams, so that their readers connect again. Resolves when they have ended, or after this time in ms. */
+  async leaveAll(ms: number): Promise<void> {
+    for (const events of this.#open) events.leave()
+    const end = performance.now() + ms
+    while (this.#open.size > 0 && performance.now() < end) await new Promise((resolve) => setTimeout(resolve, 5))
     for (const events of this.#open) events.close()
   }
 }

@@ -30,6 +30,8 @@ export type StreamLoopOptions = {
 
 const checkMs = 30_000
 const reconnectPauseMs = 300
+/** A server may not ask for a longer pause. */
+const maxRetryMs = 30_000
 /** A stream that ended sooner does not reset the backoff. */
 const steadyMs = 10_000
 
@@ -38,6 +40,8 @@ export class StreamLoop {
   readonly #options: StreamLoopOptions
   readonly #backoff = fullJitter(1000, 30_000)
   #lastEventId: string | undefined
+  /** When the server that has ended the stream wants it again, in ms. */
+  #retryMs: number | undefined
   /** Ends the open stream, or the pause before the next one. */
   #interrupt: (reason: string) => void = () => {}
 
@@ -76,10 +80,18 @@ export class StreamLoop {
       const isNews = connection.isStreaming || failures === 0
       connection.set({stream: false, ...(isNews ? {polls: true} : {})}, reason)
       pollSoon()
-      failures = wasSteady ? 1 : failures + 1
-      const pause = Math.max(reconnectPauseMs + this.#backoff(failures), retryAfter)
+      const isInvited = this.#retryMs !== undefined
+      failures = isInvited ? 0 : wasSteady ? 1 : failures + 1
+      const pause = isInvited ? this.#retryPause() : Math.max(reconnectPauseMs + this.#backoff(failures), retryAfter)
       if (await this.#pause(pause, signal)) failures = 0
     }
+  }
+
+  /** All workers of a server get the same time, so each adds some. */
+  #retryPause(): number {
+    const ms = Math.min(this.#retryMs ?? 0, maxRetryMs)
+    this.#retryMs = undefined
+    return ms * (1 + 2 * Math.random())
   }
 
   /** Waits before the next stream. Resolves with whether `reconnect` ended the pause early. */
@@ -111,6 +123,7 @@ export class StreamLoop {
         ...request,
         signal: own.signal,
         onId: (id) => (this.#lastEventId = id),
+        onRetry: (ms) => (this.#retryMs = ms),
       })) {
         if (message.type === 'connected') {
           connection.set({stream: true}, 'connected')
