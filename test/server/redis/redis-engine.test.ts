@@ -1,9 +1,11 @@
-import {afterAll, beforeAll} from 'vitest'
+import {afterAll, beforeAll, expect, test} from 'vitest'
 import {migrate, openDatabase, type Database} from '../../../src/lib/core/sqlite.ts'
 import {connectRedis, type Connections} from '../../../src/lib/server/redis/connection.ts'
 import {DecisionLog} from '../../../src/lib/server/redis/decision-log.ts'
 import {RedisClock} from '../../../src/lib/server/redis/redis-clock.ts'
 import {RedisEngine} from '../../../src/lib/server/redis/redis-engine.ts'
+import {auditTokens} from '../../../src/lib/server/refusal-audit.ts'
+import {decide} from '../../../src/lib/server/state/draft.ts'
 import type {Engine, Step} from '../../../src/lib/server/store/engine.ts'
 import {migrations} from '../../../src/lib/server/store/migrations.ts'
 import {startRedis, type RedisServer} from '../../support/redis.ts'
@@ -125,3 +127,21 @@ async function closeAll(opened: readonly Awaited<ReturnType<typeof replica>>[]):
     database.close()
   }
 }
+
+test('replicas that commit all the time are all in time', async () => {
+  const prefix = `{test-${(prefixes += 1)}}:`
+  const opened = await Promise.all([replica(prefix), replica(prefix), replica(prefix)])
+  const [first] = opened
+  const register = (engine: RedisEngine, name: string) =>
+    engine.execute(() => decide(engine.state, auditTokens, {detail: name}))
+  const work = opened.flatMap(({engine}, i) =>
+    Array.from({length: 10}, async (_, lane) => {
+      for (let n = 0; n < 20; n++) await register(engine, `${i} ${lane} ${n}`)
+    }),
+  )
+  await Promise.all(work)
+  await first?.engine.fresh()
+  const entries = first?.engine.views.audit.page({start: {after: 0}}, 1000).entries ?? []
+  expect(new Set(entries.map(({detail}) => detail)).size).toBe(3 * 10 * 20)
+  await closeAll(opened)
+})

@@ -10,10 +10,15 @@ export const start: Head = {position: 0, id: ''}
 /** An entry of the log, as it is stored. */
 export type LogEntry = Head & {text: string}
 
-/** `committed`: the log goes on from the head that was expected. Otherwise, where it is. Each with the time of Redis. */
-export type Reply = {committed: Head; now: number} | {elsewhere: Head; now: number}
+/**
+ * `committed`: the log goes on from the head that was expected. `elsewhere`: it has another one. `isTaken`: it is the turn
+ * of another replica. Each with the time of Redis in ms.
+ */
+export type Reply = {now: number} & ({committed: Head} | {elsewhere: Head} | {isTaken: true})
 
 const pageEntries = 200
+/** A turn ends by itself after this time, if its replica has died. */
+const turnMs = 200
 
 /**
  * The log of all commits, which is the state that replicas share. Whoever has applied it to its end may append to it:
@@ -21,12 +26,13 @@ const pageEntries = 200
  */
 export class DecisionLog {
   readonly #redis: Redis & CommitCommand
-  readonly #keys: {head: string; log: string}
+  readonly #keys: {head: string; log: string; turn: string}
+  readonly #own = randomUUID()
 
   /** `prefix` ends with the hash tag that keeps all keys on one shard of a cluster. */
   constructor(redis: Redis & CommitCommand, prefix: string) {
     this.#redis = redis
-    this.#keys = {head: `${prefix}head`, log: `${prefix}log`}
+    this.#keys = {head: `${prefix}head`, log: `${prefix}log`, turn: `${prefix}turn`}
   }
 
   /** An id for an entry. A commit that is sent twice is recognised by it. */
@@ -34,13 +40,20 @@ export class DecisionLog {
     return {position: position + 1, id: randomUUID()}
   }
 
-  /** Appends an entry after this head. Without an entry: compares the head only. */
-  async append(expected: Head, entry?: LogEntry): Promise<Reply> {
-    const {head, log} = this.#keys
+  /**
+   * Appends an entry after this head. Without an entry: compares the head only. `asksForTurn`: if it is too late, nobody
+   * else may append before the caller has, for a moment.
+   */
+  async append(expected: Head, entry?: LogEntry, asksForTurn = false): Promise<Reply> {
+    const {head, log, turn} = this.#keys
     const written = entry ? [formatHead(entry), `${entry.position}-0`, entry.id, entry.text] : []
-    const reply = await this.#redis[commitCommand](head, log, formatHead(expected), ...written)
+    const reply = await this.#redis[commitCommand](
+      ...([head, log, turn] as const),
+      ...[formatHead(expected), this.#own, asksForTurn ? '1' : '', String(turnMs), ...written],
+    )
     const [code, seconds, micros, at] = reply
     const now = Number(seconds) * 1000 + Number(micros) / 1000
+    if (code === 2) return {isTaken: true, now}
     return code === 1 ? {committed: parseHead(at), now} : {elsewhere: parseHead(at), now}
   }
 

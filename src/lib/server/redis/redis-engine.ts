@@ -16,6 +16,8 @@ import type {RedisClock} from './redis-clock.ts'
 const numbersPerEntry = 10_000
 /** How often a batch is tried again because other replicas have committed. Then it is refused. */
 const maxTries = 30
+/** After so many it asks for the next turn. */
+const patientTries = 3
 /** How long a batch waits for a Redis that has just been lost. What arrives later is refused at once. */
 const patienceMs = 2000
 /** How often an error of Redis is told. */
@@ -197,15 +199,16 @@ export class RedisEngine implements Engine {
   async #commit(jobs: Job[]): Promise<void> {
     const {log, clock, isConnected} = this.#options
     const deadline = performance.now() + patienceMs
+    const last = deadline + patienceMs
     const sent = new Set<string>()
-    for (let tries = 1; tries <= maxTries;) {
+    for (let tries = 1; tries <= maxTries && performance.now() < last;) {
       const batch = this.#decide(jobs)
       const head = log.nextHead(this.#head)
       const entry = batch.changes.length > 0 ? {...head, text: encodeEntry(batch)} : undefined
       if (entry) sent.add(entry.id)
       const sentAt = performance.now()
       try {
-        const reply = await log.append(this.#head, entry)
+        const reply = await log.append(this.#head, entry, entry !== undefined && tries >= patientTries)
         clock.read(reply.now, sentAt)
         if ('committed' in reply) {
           batch.keep()
@@ -217,9 +220,9 @@ export class RedisEngine implements Engine {
         }
 
         batch.takeBack()
-        if (await this.#catchUp(reply.elsewhere, sent)) return settle(jobs)
-        tries += 1
-        if (tries > 3) await clock.sleep(Math.random() * Math.min(2 ** tries, 50))
+        if ('isTaken' in reply) await clock.sleep(1 + Math.random() * 2)
+        else if (await this.#catchUp(reply.elsewhere, sent)) return settle(jobs)
+        else if ((tries += 1) > patientTries) await clock.sleep(Math.random() * 2)
       } catch (error) {
         batch.takeBack()
         if (error instanceof BugError) throw error.cause
@@ -341,7 +344,7 @@ export class RedisEngine implements Engine {
 
       for (const [i, entry] of entries.entries()) {
         const expected = entries[i - 1]
-        if (expected && 'elsewhere' in (await log.append(expected, entry))) throw unavailable() // another replica heals
+        if (expected && !('committed' in (await log.append(expected, entry)))) throw unavailable() // another replica heals
       }
     }
 
