@@ -37,6 +37,7 @@ export async function openSharedStore(options: RedisStoreOptions): Promise<Opene
         if (store.isConnected) log(`the streams of replicas could not be compared: ${messageOf(error)}`, 'warn')
       }
       const delay = fullJitter(200, showMs)
+      store.onBack = () => void step().catch((error: unknown) => onFailure({error}))
       presence = loop(step, {signal: stop.signal, clock, interval: showMs, delay, onFailure})
     },
     async close() {
