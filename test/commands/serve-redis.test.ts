@@ -1,4 +1,4 @@
-import {existsSync, mkdirSync} from 'node:fs'
+import {existsSync, mkdirSync, readdirSync} from 'node:fs'
 import {join} from 'node:path'
 import {Redis} from 'ioredis'
 import {afterAll, beforeAll, expect, test} from 'vitest'
@@ -108,7 +108,10 @@ test('a default database with content is not left behind: it stays with --db, or
   expect(doctor.stdout).toMatch(/redis.*appendonly no: a restart of it loses/)
   expect(again).toMatchObject({code: 78, stderr: expect.stringContaining(`The prefix ${prefix} in the Redis`)})
   expect(existsSync(`${file}.imported`)).toBe(true)
+  const place = join(shop.env['A2A_STATE_DIR'] ?? '', 'replicas')
+  mkdirSync(join(place, 'replica-999999999-left'))
   const next = await started(shop, shared)
+  expect(readdirSync(place)).toEqual([expect.stringContaining(`replica-${next.process.process.pid}-`)])
   expect(await next.get(held.id)).toMatchObject({status: 'completed', result: 'done'})
   await next.end()
 })

@@ -1,7 +1,7 @@
 import {randomUUID} from 'node:crypto'
-import {mkdirSync, mkdtempSync, rmSync} from 'node:fs'
+import {mkdirSync, mkdtempSync, readdirSync, rmSync} from 'node:fs'
 import {join} from 'node:path'
-import {configError, messageOf} from '../../core/errors.ts'
+import {configError, errorCode, messageOf} from '../../core/errors.ts'
 import {fullJitter, loop} from '../../core/loop.ts'
 import {counted} from '../../core/text/counted.ts'
 import {checkDatabase, importQuietly, migrate, openDatabase, type Database} from '../../core/sqlite.ts'
@@ -105,8 +105,7 @@ export class RedisStore implements AsyncDisposable {
       const found = await checkOwner(commands, prefix, owner, withoutLogin(url))
       if (importFile !== undefined && found !== 'empty') throw notEmpty(prefix, withoutLogin(url), importFile)
       if (importFile === undefined && found === 'empty') await own(commands, prefix, owner)
-      mkdirSync(parent, {recursive: true, mode: 0o700})
-      folder = mkdtempSync(join(parent, 'replica-'))
+      folder = ownFolder(parent)
       const file = join(folder, 'plane.db')
       const decisions = new DecisionLog(commands, prefix)
       const images = new Images(commands, decisions, prefix, folder)
@@ -300,6 +299,32 @@ type Opened = {
   images: Images
   image: Awaited<ReturnType<Images['load']>>
   database: Database
+}
+
+/** In a container each process may have the same pid. */
+const ownFolders = new Set<string>()
+
+/** A new folder for this process. Removes those of processes that have ended: each copy is made again. */
+function ownFolder(parent: string): string {
+  mkdirSync(parent, {recursive: true, mode: 0o700})
+  for (const name of readdirSync(parent)) {
+    const pid = Number(/^replica-(\d+)-/.exec(name)?.[1] ?? 0)
+    const path = join(parent, name)
+    const isInUse = pid === process.pid ? ownFolders.has(path) : isRunning(pid)
+    if (pid > 0 && !isInUse) rmSync(path, {recursive: true, force: true})
+  }
+  const own = mkdtempSync(join(parent, `replica-${process.pid}-`))
+  ownFolders.add(own)
+  return own
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (error) {
+    return errorCode(error) === 'EPERM'
+  }
 }
 
 const notEmpty = (prefix: string, at: string, file: string) =>
