@@ -82,6 +82,8 @@ test('a default database with content is not left behind: it stays with --db, or
   const waiting = await before.task(codebase)
   const held = await before.task('global')
   expect((await before.claim('w', held.id)).status).toBe(200)
+  const early = await shop.cli(['serve', '--port', '0', '--redis-url', redis.url], {})
+  expect(early).toMatchObject({code: 78, stderr: expect.stringContaining('has a control plane that uses it now')})
   await before.end()
 
   const prefix = newPrefix()

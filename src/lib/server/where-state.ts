@@ -41,6 +41,9 @@ export async function whereState({db, redisUrl, importFile, defaultFile}: StateF
   return {in: 'redis', url: redisUrl, importFile}
 }
 
+/** SQLITE_BUSY (sqlite.org/rescode.html). */
+const busy = 5
+
 /** The name of a database once it was imported. */
 export const importedName = (file: string) => `${file}.imported`
 
@@ -64,7 +67,8 @@ export async function contentOf(file: string): Promise<string | undefined> {
     } finally {
       database.close()
     }
-  } catch {
-    return undefined // also while a control plane uses it, which then says so
+  } catch (error) {
+    const isBusy = ((error as {errcode?: number}).errcode ?? 0) % 256 === busy
+    return isBusy ? 'a control plane that uses it now' : undefined
   }
 }
