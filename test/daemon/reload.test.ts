@@ -53,7 +53,7 @@ test('after SIGHUP a codebase added to the file is served, and a removed one is 
 
   const waits = await fleet.http.task(await fleet.codebaseId(old))
   await says(worker, 'Task not taken: its codebase is no longer served')
-  expect((await fleet.http.get(waits.id)).status).toBe('pending')
+  await until(async () => (await fleet.http.get(waits.id)).status === 'pending', 'the task to be declined')
 
   write({...before, codebases: [old, b]})
   worker.process.kill('SIGHUP')
