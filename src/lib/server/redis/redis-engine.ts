@@ -4,7 +4,7 @@ import type {Database} from '../../core/sqlite.ts'
 import type {Change, Decision} from '../state/decision.ts'
 import type {StateEvent} from '../state/events.ts'
 import type {Policy, State} from '../state/state.ts'
-import {stillHolds, type Engine, type EngineListener, type Step} from '../store/engine.ts'
+import type {Engine, EngineListener, Step} from '../store/engine.ts'
 import type {Maintenance} from '../store/maintenance.ts'
 import {SqliteStore} from '../store/sqlite-store.ts'
 import type {Views} from '../store/views.ts'
@@ -68,7 +68,7 @@ const contended = () =>
  * The engine of many replicas. Redis holds a log of all commits, and each replica what results from it: the same state as
  * the SQLite engine, in memory and in a database of its own. Decisions that wait are made together, against the state of
  * this replica, and appended together. If another replica was faster, this one takes them back, applies what it has
- * missed, and makes those again that do not hold any more. So every replica applies the same commits in the same order.
+ * missed, and makes them again: also answers and events show records as a whole. So every replica applies the same commits in the same order.
  */
 export class RedisEngine implements Engine {
   readonly views: Views
@@ -276,8 +276,7 @@ export class RedisEngine implements Engine {
       this.#maintained = []
       job.failure = undefined
       try {
-        const kept = job.decision && stillHolds(state, job.decision) ? job.decision : undefined
-        job.decision = kept ?? job.step(this.#maintenance)
+        job.decision = job.step(this.#maintenance)
         undo.push(state.undoOf(job.decision.changes))
         this.#store.apply(job.decision.changes)
       } catch (error) {
@@ -290,7 +289,6 @@ export class RedisEngine implements Engine {
       changes.push(...maintained, ...(job.decision?.changes ?? []))
       events.push(...(job.decision?.events ?? []))
       chars += sizeOf(job.decision?.changes ?? [])
-      if (maintained.length > 0) job.decision = job.decision && {...job.decision, basis: -1, preconditions: [never]}
     }
 
     return {changes, events, at: state.now, keep: () => end('COMMIT'), takeBack}
@@ -431,8 +429,6 @@ class BugError extends Error {
 
 /** A decision that changes nothing. */
 const nothing: Decision<undefined> = {answer: undefined, changes: [], events: [], preconditions: [], basis: -1}
-/** What maintenance does is decided again after a conflict. */
-const never = {read: 'last-number', value: -1} as const
 
 /** Of what may be long. */
 function sizeOf(changes: readonly Change[]): number {

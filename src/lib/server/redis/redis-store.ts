@@ -1,7 +1,7 @@
 import {randomUUID} from 'node:crypto'
 import {mkdirSync, mkdtempSync, readdirSync, rmSync} from 'node:fs'
 import {join} from 'node:path'
-import {configError, errorCode, messageOf} from '../../core/errors.ts'
+import {configError, errorCode, ExpectedError, messageOf} from '../../core/errors.ts'
 import {fullJitter, loop} from '../../core/loop.ts'
 import {counted} from '../../core/text/counted.ts'
 import {checkDatabase, importQuietly, migrate, openDatabase, type Database} from '../../core/sqlite.ts'
@@ -171,7 +171,9 @@ export class RedisStore implements AsyncDisposable {
     this.#engine = engine
     if (this.#isImported) await this.#writeImported(engine)
     if (this.#image) restoreLive(engine.store.state, this.#image.live, idOf)
-    await engine.fresh()
+    await engine.fresh().catch((error: unknown) => {
+      throw lostAtStart(withoutLogin(this.#options.url), error)
+    })
     if (this.#found === 'older') {
       await this.#saveImage(engine)
       await own(this.connections.commands, this.prefix, this.#owner)
@@ -326,6 +328,14 @@ function isRunning(pid: number): boolean {
     return errorCode(error) === 'EPERM'
   }
 }
+
+const lostAtStart = (at: string, cause: unknown) =>
+  new ExpectedError(`The Redis at ${at} was lost while this control plane started: ${messageOf(cause)}`, {
+    code: 'REDIS_UNREACHABLE',
+    exit: 'unreachable',
+    suggestions: ['Check that Redis runs there, and start the control plane again'],
+    cause,
+  })
 
 const notEmpty = (prefix: string, at: string, file: string) =>
   configError(
