@@ -1,3 +1,4 @@
+import {savepointsOf} from './savepoint.ts'
 import type {Database} from './sqlite.ts'
 
 type CommitHooks = {
@@ -23,8 +24,7 @@ type Group = {promise: Promise<void>; resolve: () => void; reject: (error: unkno
  */
 export class CommitGroup {
   readonly #database: Database
-  readonly #savepoint: () => void
-  readonly #release: () => void
+  readonly #atomically: ReturnType<typeof savepointsOf>
   readonly #hooks: CommitHooks
   #open: Group | undefined
   /** Committed, but not synced to disk. */
@@ -34,22 +34,16 @@ export class CommitGroup {
   constructor(database: Database, hooks: CommitHooks = {}) {
     this.#database = database
     this.#hooks = hooks
-    const [savepoint, release] = ['SAVEPOINT step', 'RELEASE step'].map((sql) => database.prepare(sql))
-    this.#savepoint = () => void savepoint?.run()
-    this.#release = () => void release?.run()
+    this.#atomically = savepointsOf(database)
   }
 
   /** Runs `work` at once, atomically. Throws what `work` throws, after a rollback. */
   write<T>(work: () => T): T {
     this.#begin()
-    this.#savepoint()
     try {
-      const result = work()
-      this.#release()
-      return result
+      return this.#atomically(work)
     } catch (error) {
-      if (this.#database.isTransaction) this.#database.exec('ROLLBACK TO step; RELEASE step')
-      else this.#end()?.reject(error) // a full disk has rolled back the whole transaction
+      if (!this.#database.isTransaction) this.#end()?.reject(error) // a full disk has rolled back all of it
       this.#hooks.onRollback?.(error)
       throw error
     }

@@ -7,8 +7,9 @@ import {takeOutput} from '../../../src/lib/server/rules/tasks/output.ts'
 import {cancelTask, claimTask, reportStatus, retryTask} from '../../../src/lib/server/rules/tasks/reports.ts'
 import type {Decision} from '../../../src/lib/server/state/decision.ts'
 import {decide, type Rule} from '../../../src/lib/server/state/draft.ts'
-import {StaleDecisionError, stillHolds, type Engine} from '../../../src/lib/server/store/engine.ts'
+import type {Engine} from '../../../src/lib/server/store/engine.ts'
 import {addTask, addWorker, claiming} from './engine-world.ts'
+import {StaleDecisionError, stillHolds} from './holds.ts'
 
 export type TestedEngine = AsyncDisposable & {
   engine: Engine

@@ -1,12 +1,11 @@
 import type {Clock} from '../../../src/lib/core/clock.ts'
 import {decide, type Rule} from '../../../src/lib/server/state/draft.ts'
-import {holds} from '../../../src/lib/server/state/check.ts'
 import type {Change, Decision, NewAuditEntry, NewOutput} from '../../../src/lib/server/state/decision.ts'
 import type {StateEvent} from '../../../src/lib/server/state/events.ts'
 import {LiveState} from '../../../src/lib/server/state/live-state.ts'
 import type {StoredRequest, StoredTask} from '../../../src/lib/server/state/records.ts'
 import type {Policy} from '../../../src/lib/server/state/state.ts'
-import {StaleDecisionError} from '../../../src/lib/server/store/engine.ts'
+import {StaleDecisionError, stillHolds} from './holds.ts'
 
 export const policy: Policy = {
   leaseMs: 60_000,
@@ -41,9 +40,8 @@ export class MemoryEngine {
   }
 
   apply(decision: Decision): void {
-    const {basis, changes, events} = decision
-    if (basis !== this.state.version && !decision.preconditions.every((condition) => holds(this.state, condition)))
-      throw new StaleDecisionError()
+    const {changes, events} = decision
+    if (!stillHolds(this.state, decision)) throw new StaleDecisionError()
     for (const change of changes) this.#apply(change)
     this.state.apply(changes)
     this.events.push(...events)

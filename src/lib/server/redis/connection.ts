@@ -80,13 +80,15 @@ function explain(url: string, error: unknown, reason: string): Error {
   if (error instanceof ExpectedError) return error
   const at = withoutLogin(url)
   const message = `${messageOf(error)} ${reason}`
-  const fail = (text: string, suggestion: string) => configError(text, suggestion)
   if (/NOAUTH|WRONGPASS|invalid password|invalid username/i.test(message))
-    return fail(`The Redis at ${at} refuses the login.`, 'Correct user and password in A2A_REDIS_URL.')
+    return configError(`The Redis at ${at} refuses the login.`, 'Correct user and password in A2A_REDIS_URL.')
   if (/NOPERM/.test(message))
-    return fail(`The user of the Redis at ${at} may not do what is needed (${message.trim()}).`, 'Give it more rights.')
+    return configError(
+      `The user of the Redis at ${at} may not do what is needed (${message.trim()}).`,
+      'Give it more rights.',
+    )
   if (/DB index|SELECT/i.test(message))
-    return fail(`The Redis at ${at} has no such database.`, 'Correct the number at the end of A2A_REDIS_URL.')
+    return configError(`The Redis at ${at} has no such database.`, 'Correct the number at the end of A2A_REDIS_URL.')
   return new ExpectedError(`No Redis answers at ${at}: ${reason || messageOf(error)}`, {
     code: 'REDIS_UNREACHABLE',
     exit: 'unreachable',

@@ -74,10 +74,6 @@ export class DecisionLog {
     return (await this.#redis.set(this.#keys.head, formatHead(head), 'NX')) === 'OK'
   }
 
-  async head(): Promise<Head> {
-    return parseHead(await this.#redis.get(this.#keys.head))
-  }
-
   /** How many entries there are, and their size in bytes, roughly. */
   async size(): Promise<{entries: number; bytes: number}> {
     const usage = this.#redis.memory('USAGE', this.#keys.log, 'SAMPLES', 20)
@@ -97,8 +93,8 @@ export class DecisionLog {
 
 const formatHead = ({position, id}: Head) => (position === 0 ? '' : `${position} ${id}`)
 
-function parseHead(text: string | null): Head {
-  const [position = '', id = ''] = (text ?? '').split(' ')
+function parseHead(text: string): Head {
+  const [position = '', id = ''] = text.split(' ')
   return position === '' ? start : {position: Number(position), id}
 }
 

@@ -1,7 +1,7 @@
 import type {Change, RecordChange} from '../state/decision.ts'
 import type {StateEvent} from '../state/events.ts'
-import type {Records, StoredTask} from '../state/records.ts'
 import type {State} from '../state/state.ts'
+import {updatedRecord} from '../state/updated-record.ts'
 
 /** What one commit has changed, what it tells of, and when it was decided (Unix ms). */
 export type Entry = {changes: readonly Change[]; events: readonly StateEvent[]; at: number}
@@ -50,7 +50,7 @@ export function decodeEntry(text: string): SentEntry {
 export function receivedChange(state: State, change: SentChange): Change | undefined {
   if (!isTaskUpdate(change)) return change as Change
   const former = state.get('task', change.id)
-  return former && ({...change, record: updated(former, change)} as TaskUpdate)
+  return former && ({...change, record: updatedRecord(former, change.fields, change.by)} as TaskUpdate)
 }
 
 /** A received event, for the state after the changes. Undefined: it is outdated, and a later event says what counts. */
@@ -69,10 +69,3 @@ export function receivedEvent(state: State, event: SentEvent, changes: readonly 
 
 const isTaskUpdate = (change: SentChange | Change): change is TaskUpdate =>
   'kind' in change && change.kind === 'task' && change.do === 'update'
-
-function updated(former: Readonly<StoredTask>, {fields, by}: Pick<TaskUpdate, 'fields' | 'by'>): StoredTask {
-  const record: Records['task'] = {...former, ...fields}
-  const sums = record as unknown as Record<string, number>
-  for (const [field, more] of Object.entries(by)) sums[field] = (Number((former as never)[field]) || 0) + more
-  return record
-}

@@ -5,15 +5,12 @@ import {gunzip, gzip} from 'node:zlib'
 import type {Redis} from 'ioredis'
 import {importQuietly, type Database} from '../../core/sqlite.ts'
 import type {LiveState} from '../state/live-state.ts'
-import type {Records} from '../state/records.ts'
+import {idOf, type Kind, type Records} from '../state/records.ts'
+import {volatileKinds} from '../store/sqlite-changes.ts'
 import type {DecisionLog, Head} from './decision-log.ts'
 
 const compress = promisify(gzip)
 const decompress = promisify(gunzip)
-
-/** What the database does not keep. */
-const liveKinds = ['lease', 'offer', 'backoff', 'turn', 'polled', 'presence', 'connection'] as const
-type LiveKind = (typeof liveKinds)[number]
 
 const chunkBytes = 512 * 1024
 /** Pages of 4 KiB that are copied before the event loop gets a turn. */
@@ -27,7 +24,7 @@ export type Moment = Disposable & {head: Head; reader: Database; live: string}
 export function pin(reader: Database, head: Head, state: LiveState): Moment {
   reader.exec('BEGIN')
   reader.prepare('SELECT count(*) FROM workers').get() // from here on it sees this moment
-  const live = Object.fromEntries(liveKinds.map((kind) => [kind, [...state.all(kind)].map(([, record]) => record)]))
+  const live = Object.fromEntries(volatileKinds.map((kind) => [kind, [...state.all(kind)].map(([, record]) => record)]))
   return {head, reader, live: JSON.stringify(live), [Symbol.dispose]: () => reader.close()}
 }
 
@@ -116,12 +113,8 @@ export class Images {
 }
 
 /** Puts what an image has of memory into the state. */
-export function restoreLive(
-  state: LiveState,
-  live: string,
-  idOf: {[K in LiveKind]: (record: Records[K]) => string},
-): void {
-  const kinds = JSON.parse(live) as {[K in LiveKind]?: Records[K][]}
-  for (const kind of liveKinds)
+export function restoreLive(state: LiveState, live: string): void {
+  const kinds = JSON.parse(live) as Partial<Record<Kind, Records[Kind][]>>
+  for (const kind of volatileKinds)
     for (const record of kinds[kind] ?? []) state.restore(kind, idOf[kind](record as never), record as never)
 }

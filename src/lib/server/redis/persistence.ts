@@ -2,8 +2,6 @@ import type {Redis} from 'ioredis'
 
 /** What the settings of a Redis mean for what was acknowledged, for people. */
 export type Persistence = {
-  /** Undefined: the settings are unknown, because CONFIG is forbidden. */
-  settings: {appendonly: string; appendfsync: string; policy: string; replicas: number} | undefined
   lines: {level: 'info' | 'warn'; text: string}[]
   /** Why this Redis must not be used. */
   problem: string | undefined
@@ -21,19 +19,18 @@ export async function persistenceOf(redis: Redis): Promise<Persistence> {
 
     const replicas = Number(/^connected_slaves:(\d+)/m.exec(await redis.info('replication'))?.[1] ?? 0)
     const [appendonly = '', appendfsync = '', policy = '', maxmemory = '0'] = wanted.map((name) => found.get(name))
-    return describe({appendonly, appendfsync, policy, replicas}, maxmemory !== '0')
+    return describe({appendonly, appendfsync, policy, replicas, isLimited: maxmemory !== '0'})
   } catch (error) {
     if (!/NOPERM|unknown command|ERR/i.test(String(error))) throw error
     const text =
       'Redis does not tell its settings (CONFIG is forbidden). It must have appendonly yes, appendfsync always, and maxmemory-policy noeviction'
-    return {settings: undefined, lines: [{level: 'warn', text}], problem: undefined}
+    return {lines: [{level: 'warn', text}], problem: undefined}
   }
 }
 
-type Settings = NonNullable<Persistence['settings']>
+type Settings = {appendonly: string; appendfsync: string; policy: string; replicas: number; isLimited: boolean}
 
-function describe(settings: Settings, isLimited: boolean): Persistence {
-  const {appendonly, appendfsync, policy, replicas} = settings
+function describe({appendonly, appendfsync, policy, replicas, isLimited}: Settings): Persistence {
   const lines: Persistence['lines'] = [saving(appendonly, appendfsync)]
   if (replicas > 0)
     lines.push({
@@ -44,7 +41,7 @@ function describe(settings: Settings, isLimited: boolean): Persistence {
   const problem = evicts
     ? `maxmemory-policy is ${policy}${isLimited ? '' : ' (without effect while maxmemory is 0)'}: Redis would delete parts of the state when its memory is full`
     : undefined
-  return {settings, lines, problem}
+  return {lines, problem}
 }
 
 function saving(appendonly: string, appendfsync: string): Persistence['lines'][number] {

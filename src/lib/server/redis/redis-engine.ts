@@ -1,5 +1,6 @@
 import {HttpError} from '../http/http-error.ts'
 import {messageOf} from '../../core/errors.ts'
+import {savepointsOf} from '../../core/savepoint.ts'
 import type {Database} from '../../core/sqlite.ts'
 import type {Change, Decision} from '../state/decision.ts'
 import type {StateEvent} from '../state/events.ts'
@@ -68,7 +69,8 @@ const contended = () =>
  * The engine of many replicas. Redis holds a log of all commits, and each replica what results from it: the same state as
  * the SQLite engine, in memory and in a database of its own. Decisions that wait are made together, against the state of
  * this replica, and appended together. If another replica was faster, this one takes them back, applies what it has
- * missed, and makes them again: also answers and events show records as a whole. So every replica applies the same commits in the same order.
+ * missed, and makes them all again, because answers and events show whole records. So every replica applies the same
+ * commits in the same order.
  */
 export class RedisEngine implements Engine {
   readonly views: Views
@@ -94,7 +96,7 @@ export class RedisEngine implements Engine {
     const {database, policy, clock} = options
     this.#options = options
     this.#head = head
-    this.#store = new SqliteStore({database, policy, clock, write: (work) => atomically(database, work)})
+    this.#store = new SqliteStore({database, policy, clock, write: savepointsOf(database)})
     this.#store.restore()
     this.views = this.#store.views
     this.#maintenance = recording(this.#store.maintenance, (change) => this.#maintained.push(change))
@@ -300,10 +302,9 @@ export class RedisEngine implements Engine {
    */
   async #catchUp(to: Head, sent: ReadonlySet<string>): Promise<boolean> {
     const {log, onDiverged} = this.#options
-    let isOurs = false
     if (this.#head.position > to.position) {
       await this.#heal(to)
-      return isOurs
+      return false
     }
 
     if (this.#head.position === to.position) {
@@ -311,6 +312,7 @@ export class RedisEngine implements Engine {
       throw unavailable()
     }
 
+    let isOurs = false
     while (this.#head.position < to.position) {
       const entries = await log.read(this.#head.position)
       const [first] = entries
@@ -401,19 +403,6 @@ export class RedisEngine implements Engine {
         this.#options.onBug(error) // the others still happen
       }
     }
-  }
-}
-
-/** Runs work in a transaction of its own within the one that is open. */
-function atomically<Result>(database: Database, work: () => Result): Result {
-  database.exec('SAVEPOINT step')
-  try {
-    const result = work()
-    database.exec('RELEASE step')
-    return result
-  } catch (error) {
-    if (database.isTransaction) database.exec('ROLLBACK TO step; RELEASE step')
-    throw error
   }
 }
 

@@ -5,7 +5,7 @@ import {configError, errorCode, ExpectedError, messageOf} from '../../core/error
 import {fullJitter, loop} from '../../core/loop.ts'
 import {counted} from '../../core/text/counted.ts'
 import {checkDatabase, importQuietly, migrate, openDatabase, type Database} from '../../core/sqlite.ts'
-import {all, idOf} from '../state/records.ts'
+import {all} from '../state/records.ts'
 import type {Policy} from '../state/state.ts'
 import {migrations} from '../store/migrations.ts'
 import {restoredLease} from '../store/restored-lease.ts'
@@ -170,7 +170,7 @@ export class RedisStore implements AsyncDisposable {
     const engine = new RedisEngine(parts, this.#image?.head ?? head)
     this.#engine = engine
     if (this.#isImported) await this.#writeImported(engine)
-    if (this.#image) restoreLive(engine.store.state, this.#image.live, idOf)
+    if (this.#image) restoreLive(engine.store.state, this.#image.live)
     await engine.fresh().catch((error: unknown) => {
       throw lostAtStart(withoutLogin(this.#options.url), error)
     })

@@ -5,6 +5,7 @@ import {idOf, indexes, type Found, type IndexName, type Kind, type PendingTask, 
 import {isBefore} from './queues.ts'
 import {Reads} from './reads.ts'
 import type {State} from './state.ts'
+import {updatedRecord} from './updated-record.ts'
 
 /** What a request does. A pure function: it reads and writes the draft only. */
 export type Rule<Request, Answer> = (draft: Draft, request: Request) => Answer
@@ -131,9 +132,7 @@ export class Draft implements State {
     const earlier = this.#records.get(kind)?.get(id)
     const former = this.whole(kind, id)
     if (!former) return
-    const record = {...former, ...fields}
-    for (const [field, more] of Object.entries(by) as [keyof Records[K], number][])
-      record[field] = ((Number(former[field]) || 0) + more) as Records[K][keyof Records[K]]
+    const record = updatedRecord<Records[K]>(former, fields, by)
     if (earlier?.do === 'put') return this.put(kind, id, record)
     const [set, sums] = earlier?.do === 'update' ? [earlier.fields, sum(earlier.by as Numbers<K>, by)] : [{}, by]
     const change = {do: 'update', kind, id, record, fields: {...set, ...fields}, by: sums}

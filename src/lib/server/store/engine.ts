@@ -1,21 +1,8 @@
-import {holds} from '../state/check.ts'
 import type {Change, Decision} from '../state/decision.ts'
 import type {StateEvent} from '../state/events.ts'
 import type {State} from '../state/state.ts'
 import type {Maintenance} from './maintenance.ts'
 import type {Views} from './views.ts'
-
-/** What a rule has read has changed since: it must decide again. */
-export class StaleDecisionError extends Error {
-  constructor() {
-    super('the state has changed since the decision')
-    this.name = 'StaleDecisionError'
-  }
-}
-
-/** Whether all that a decision relies on is still so. */
-export const stillHolds = (state: State, {basis, preconditions}: Decision): boolean =>
-  basis === state.version || preconditions.every((condition) => holds(state, condition))
 
 /** Makes a decision about the present state, and makes room for it. Throws what its rule throws. */
 export type Step<Answer> = (maintenance: Maintenance) => Decision<Answer>

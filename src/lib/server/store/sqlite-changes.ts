@@ -1,6 +1,13 @@
 import type {Database} from '../../core/sqlite.ts'
 import type {Change, NewAuditEntry, NewOutput, RecordChange} from '../state/decision.ts'
-import type {Kind, StoredCodebase, StoredRequest, StoredTask, StoredWorker} from '../state/records.ts'
+import {
+  idOf,
+  type Kind,
+  type StoredCodebase,
+  type StoredRequest,
+  type StoredTask,
+  type StoredWorker,
+} from '../state/records.ts'
 import {sessionWriter} from './sqlite-sessions.ts'
 import {mapColumns, statements} from './sqlite-tasks.ts'
 
@@ -15,6 +22,11 @@ const tables: Partial<Record<Kind, {name: string; key: string}>> = {
   request: {name: 'idempotency', key: 'key'},
   usedToken: {name: 'used_tokens', key: 'token'},
 }
+
+/** The kinds of records that are in memory only. */
+export const volatileKinds = (Object.keys(idOf) as Exclude<Kind, 'task' | 'request'>[]).filter(
+  (kind) => tables[kind] === undefined,
+)
 
 /** Whether a change is written to disk. Others are in memory only. */
 export const isDurable = (change: Change): boolean =>

@@ -1,8 +1,8 @@
 import {isDeepStrictEqual} from 'node:util'
-import type {Precondition} from './decision.ts'
-import {fieldOf} from './reads.ts'
-import {idOf, indexes, type Kind, type Records} from './records.ts'
-import type {State} from './state.ts'
+import type {Decision, Precondition} from '../../../src/lib/server/state/decision.ts'
+import {fieldOf} from '../../../src/lib/server/state/reads.ts'
+import {idOf, indexes, type Kind, type Records} from '../../../src/lib/server/state/records.ts'
+import type {State} from '../../../src/lib/server/state/state.ts'
 
 /** Whether what a rule has read is still so. */
 export function holds(state: State, precondition: Precondition): boolean {
@@ -34,3 +34,15 @@ export function holds(state: State, precondition: Precondition): boolean {
     }
   }
 }
+
+/** What a rule has read has changed since: it must decide again. */
+export class StaleDecisionError extends Error {
+  constructor() {
+    super('the state has changed since the decision')
+    this.name = 'StaleDecisionError'
+  }
+}
+
+/** Whether all that a decision relies on is still so. */
+export const stillHolds = (state: State, {basis, preconditions}: Decision): boolean =>
+  basis === state.version || preconditions.every((condition) => holds(state, condition))
