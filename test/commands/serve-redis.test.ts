@@ -62,6 +62,15 @@ test("somebody else's keys, a newer version and a policy that evicts are refused
   expect(refused).toMatchObject({code: 78, stderr: expect.stringContaining('was written by a2a-worker 9.9.9')})
   expect(await client.hgetall(`${newer}owner`)).toEqual({format: '1', schema: '999', version: '9.9.9'})
 
+  const older = newPrefix()
+  await client.hset(`${older}owner`, {format: '1', schema: '1', version: '0.0.1'})
+  await client.zadd(`${older}replicas`, Date.now(), 'abc box (pid 7, 0.0.1)')
+  const waits = await serve(older)
+  expect(waits).toMatchObject({
+    code: 78,
+    stderr: expect.stringContaining('the older version first: box (pid 7, 0.0.1)'),
+  })
+
   await client.config('SET', 'maxmemory-policy', 'allkeys-lru')
   try {
     expect(await serve(any)).toMatchObject({

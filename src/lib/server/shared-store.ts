@@ -4,7 +4,7 @@ import {messageOf} from '../core/errors.ts'
 import {fullJitter, loop} from '../core/loop.ts'
 import type {OpenedStore} from './single-store.ts'
 import type {Plane} from './plane/plane.ts'
-import {replicaIds, replicaKey} from './redis/owner.ts'
+import {hideReplica, showReplica} from './redis/owner.ts'
 import {RedisStore, type RedisStoreOptions} from './redis/redis-store.ts'
 import {connect, disconnect} from './rules/registry/connections.ts'
 import {all} from './state/records.ts'
@@ -12,8 +12,6 @@ import type {Hub} from './streams/hub.ts'
 
 /** How often a replica shows that it runs, and looks for streams of others that have ended. */
 const showMs = 3000
-/** A replica that has not shown itself for this long has ended. */
-const goneMs = 10_000
 
 type Parts = {plane: Plane; hub: Hub}
 
@@ -26,13 +24,13 @@ export async function openSharedStore(options: RedisStoreOptions): Promise<Opene
   const replica = randomUUID().slice(0, 8)
   const stop = new AbortController()
   const missing = new Missing()
-  const showing = {key: replicaKey(store.prefix, replica), text: `${hostname()} (pid ${process.pid}, ${version})`}
+  const who = `${replica} ${hostname()} (pid ${process.pid}, ${version})`
   let presence: Promise<void> | undefined
   return {
     ...{database, file, former: 0, clock, replica},
     open: (policy, {onBug}) => store.start(policy, onBug),
     complete(parts) {
-      const step = () => show(store, showing, {replica, missing, ...parts})
+      const step = () => show(store, who, {replica, missing, ...parts})
       const onFailure = ({error}: {error: unknown}) => {
         if (store.isConnected) log(`the streams of replicas could not be compared: ${messageOf(error)}`, 'warn')
       }
@@ -43,7 +41,7 @@ export async function openSharedStore(options: RedisStoreOptions): Promise<Opene
     async close() {
       stop.abort()
       await presence
-      await store.connections.commands.del(showing.key).catch(() => {}) // it expires
+      await hideReplica(store.connections.commands, store.prefix, who).catch(() => {}) // that shows soon by itself
       await store[Symbol.asyncDispose]()
     },
   }
@@ -51,13 +49,12 @@ export async function openSharedStore(options: RedisStoreOptions): Promise<Opene
 
 /** Shows that this replica runs. Corrects what the state says of streams: its own, and those of replicas that have ended. */
 async function show(
-  {connections: {commands}, prefix}: RedisStore,
-  {key, text}: {key: string; text: string},
+  {connections: {commands}, prefix, clock}: RedisStore,
+  who: string,
   {replica, missing, plane, hub}: Parts & {replica: string; missing: Missing},
 ): Promise<void> {
-  await commands.set(key, text, 'PX', goneMs)
-  const running = new Set(await replicaIds(commands, prefix))
-  await plane.fresh()
+  await plane.fresh() // a Redis that was emptied gets its state first
+  const running = new Set(await showReplica(commands, prefix, who, clock.now()))
   for (const connection of [...plane.state.find('connections', all)]) {
     const {workerId, connectionId} = connection
     const isHere = hub.streamOf(workerId)?.connection.connectionId === connectionId

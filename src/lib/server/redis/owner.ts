@@ -45,19 +45,30 @@ export async function own(redis: Redis, prefix: string, {schema, version}: Owner
   await redis.hset(`${prefix}owner`, {format, schema, version})
 }
 
-/** The key by which a replica shows that it runs. It expires soon after the replica has ended. */
-export const replicaKey = (prefix: string, id: string) => `${prefix}replica:${id}`
+/** A replica that has not shown itself for this long has ended, in ms. */
+const goneMs = 10_000
 
-/** What the running replicas say of themselves. */
-async function runningReplicas(redis: Redis, prefix: string): Promise<string[]> {
-  const keys = await findKeys(redis, replicaKey(prefix, ''))
-  return keys.length === 0 ? [] : (await redis.mget(keys)).filter((text) => text !== null)
+/** What a replica says of itself: its id, a space, and a text for people. One key has all, by the time in Unix ms. */
+const replicasKey = (prefix: string) => `${prefix}replicas`
+
+/** Shows that a replica runs, and resolves with the ids of all that run. `now`: on the clock of Redis, in Unix ms. */
+export async function showReplica(redis: Redis, prefix: string, who: string, now: number): Promise<string[]> {
+  const key = replicasKey(prefix)
+  await redis.zadd(key, now, who)
+  await redis.zremrangebyscore(key, '-inf', String(now - goneMs))
+  return (await redis.zrange(key, '0', '-1')).map((text) => text.split(' ')[0] ?? '')
 }
 
-/** The ids of the running replicas. */
-export async function replicaIds(redis: Redis, prefix: string): Promise<string[]> {
-  const keys = await findKeys(redis, replicaKey(prefix, ''))
-  return keys.map((key) => key.slice(replicaKey(prefix, '').length))
+/** Shows that a replica has ended. */
+export async function hideReplica(redis: Redis, prefix: string, who: string): Promise<void> {
+  await redis.zrem(replicasKey(prefix), who)
+}
+
+/** What the running replicas say of themselves, for people. */
+async function runningReplicas(redis: Redis, prefix: string): Promise<string[]> {
+  const [seconds] = await redis.time()
+  const running = await redis.zrangebyscore(replicasKey(prefix), Number(seconds) * 1000 - goneMs, '+inf')
+  return running.map((text) => text.slice(text.indexOf(' ') + 1))
 }
 
 const somebodyElses = (key: string, prefix: string, at: string) =>
