@@ -15,7 +15,7 @@ import {
   scratchFolder,
   sleep,
   startProgram,
-  until,
+  urlOf,
 } from './support.ts'
 
 const tasks = Number(process.env['TASKS'] ?? 20_000)
@@ -37,10 +37,7 @@ async function start(name: string, script: string, args: string[]): Promise<Serv
   mkdirSync(folder, {recursive: true})
   const env = environment(folder, '/bin/false', {NODE_OPTIONS: `--import ${preload}`})
   const program = stack.use(startProgram(args, env, folder, script))
-  const url = await until(() => {
-    if (program.child.exitCode !== null) throw new Error(program.stderr())
-    return program.stdout().trim()
-  }, name)
+  const url = await urlOf(program, name)
   const stop = async () => {
     program.child.kill()
     await once(program.child, 'exit')

@@ -17,7 +17,7 @@ import {
   residentMb,
   scratchFolder,
   startProgram,
-  until,
+  urlOf,
 } from './support.ts'
 
 const lives = Number(process.env['LIVES'] ?? 4000)
@@ -76,10 +76,7 @@ async function startPlane(name: string, args: string[]) {
   mkdirSync(folder, {recursive: true})
   const all = ['serve', '--port', '0', '--max-requests', '0', '--max-streams', '10000', ...args]
   const program = stack.use(startProgram(all, environment(folder, '/bin/false'), folder))
-  const url = await until(() => {
-    if (program.child.exitCode !== null) throw new Error(program.stderr())
-    return program.stdout().trim()
-  }, name)
+  const url = await urlOf(program, name)
   return {url, pid: program.child.pid ?? 0, program}
 }
 

@@ -131,7 +131,7 @@ export async function startFleet(folder: string, env: Environment, {codebases = 
   const paths = Array.from({length: codebases}, (_, i) => join(folder, `codebase-${i}`))
   for (const path of paths) mkdirSync(path, {recursive: true})
   const plane = startProgram(['serve', '--port', '0'], env, folder)
-  const url = await until(() => plane.stdout().trim() || ended(plane), 'the control plane')
+  const url = await urlOf(plane, 'the control plane')
   const flags = [...paths.flatMap((path) => ['--codebase', path]), '--max-concurrent-tasks', String(slots)]
   const worker = startProgram(['start', '--server', url, '--name', 'bench', ...flags], env, folder)
   const call = caller(url)
@@ -153,6 +153,10 @@ export async function startFleet(folder: string, env: Environment, {codebases = 
     },
   }
 }
+
+/** Waits until a server has printed its address. Throws if it ends before. */
+export const urlOf = (server: Program, what: string): Promise<string> =>
+  until(() => server.stdout().trim() || ended(server), what)
 
 function ended({child, stderr}: Program): undefined {
   if (child.exitCode !== null) throw new Error(`it ended with ${child.exitCode}: ${stderr()}`)
