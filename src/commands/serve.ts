@@ -192,11 +192,16 @@ export default class Serve extends BaseCommand {
       ...(publicUrl === undefined ? {} : {publicUrl}),
       log,
     })
+    const files = [cert, key, tokensFile].filter((file) => file !== undefined)
+    // before the address is printed: whoever reads that may send a signal at once
+    const ended = new Promise<undefined>((resolve) => {
+      onTermination(() => resolve(undefined))
+      onHangup({reload: () => this.#reload(plane, files, log), leave: () => resolve(undefined)})
+    })
     const isLocalOnly = isLoopback(flags.host) && publicUrl === undefined
     await this.#greet(plane, {log, config, database, tokensFile, isOff: flags.auth === 'off', isLocalOnly})
     if (flags.auth === 'stream-only' && !isLocalOnly) log(streamOnly, 'warn')
     if (hasSameLogin(flags['redis-url'], flags['redis-public-url'])) log(sharedLogin, 'warn')
-    const files = [cert, key, tokensFile].filter((file) => file !== undefined)
     if (importFile !== undefined) {
       putAside(importFile)
       log(
@@ -205,10 +210,6 @@ export default class Serve extends BaseCommand {
       )
     }
 
-    const ended = new Promise<undefined>((resolve) => {
-      onTermination(() => resolve(undefined))
-      onHangup({reload: () => this.#reload(plane, files, log), leave: () => resolve(undefined)})
-    })
     const reason = await Promise.race([ended, diverged.promise])
     await plane.close()
     if (reason !== undefined)
