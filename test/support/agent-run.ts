@@ -2,6 +2,7 @@ import {mkdirSync} from 'node:fs'
 import {join} from 'node:path'
 import type {Deadlines, Executor, RunObserver, RunRequest} from '../../src/lib/executor/executor.ts'
 import type {ProcessIdentity} from '../../src/lib/executor/processes/processes.ts'
+import type {InputResult, OpenQuestion} from '../../src/lib/protocol/task-input.ts'
 import {listProcesses, markerOf} from '../../src/lib/executor/processes/processes.ts'
 
 export const relaxed: Deadlines = {
@@ -22,11 +23,23 @@ export type RunObservations = {
   warnings: string[]
   waits: (string | undefined)[]
   states: string[]
+  questions: (readonly OpenQuestion[])[]
+  inputs: InputResult[]
 }
 
 export function recordingObserver(): {observed: RunObservations; observer: RunObserver} {
   const observed: RunObservations = {
-    ...{spawned: [], sessions: [], activities: [], texts: [], warnings: [], waits: [], states: []},
+    ...{
+      spawned: [],
+      sessions: [],
+      activities: [],
+      texts: [],
+      warnings: [],
+      waits: [],
+      states: [],
+      questions: [],
+      inputs: [],
+    },
   }
   const observer: RunObserver = {
     onSpawned: (identity) => observed.spawned.push(identity),
@@ -38,6 +51,8 @@ export function recordingObserver(): {observed: RunObservations; observer: RunOb
     },
     onWarning: (text) => observed.warnings.push(text),
     redact: (text) => text,
+    onQuestions: (questions) => observed.questions.push(questions),
+    onInput: (result) => observed.inputs.push(result),
     onState: ({state, what}) => observed.states.push([state, what].filter(Boolean).join(' ')),
     onProviderWait: (wait) => observed.waits.push(wait?.message),
   }

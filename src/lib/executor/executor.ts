@@ -1,6 +1,7 @@
 import type {ProviderTrouble} from '../opencode/output/provider-trouble.ts'
 import type {AgentState} from '../protocol/agent-state.ts'
 import type {FinalStatus, Usage} from '../protocol/schemas.ts'
+import type {InputResult, OpenQuestion, TaskInput} from '../protocol/task-input.ts'
 import type {ProcessIdentity} from './processes/processes.ts'
 
 /** A request to run an agent. All paths are absolute. */
@@ -66,6 +67,10 @@ export type RunObserver = {
   redact: (text: string) => string
   /** The agent does something else now. Looked at about once a second, so short states are not seen. */
   onState: (state: AgentState) => void
+  /** The complete list of what the agent asks now. Called for each change. */
+  onQuestions: (questions: readonly OpenQuestion[]) => void
+  /** What became of an input. Called again for each known input when an agent is adopted. */
+  onInput: (result: InputResult) => void
 }
 
 export type RunOutcome = {
@@ -114,6 +119,11 @@ export type RunningAgent = {
   readonly outcome: Promise<RunOutcome>
   /** Stops the run early. `outcome` settles when it has stopped. A second call has no effect. */
   stop(reason: StopReason): void
+  /**
+   * Passes on what a person says. `onInput` tells what became of it, once. An input that is known already has no effect.
+   * Undefined: this agent takes no inputs.
+   */
+  give?(input: TaskInput): void
 }
 
 /** A run that is ready except for its agent. */

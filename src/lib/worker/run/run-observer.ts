@@ -68,6 +68,8 @@ export function createRunObserver(
       emit({type: 'task.state', taskId, ...active.state})
       reportStates()
     },
+    onQuestions: () => {},
+    onInput: () => {},
   }
 }
 
