@@ -12,6 +12,7 @@ import {readTail} from '../spool/read-tail.ts'
 import {openStdin} from './agent-stdin.ts'
 import {AgentChannel, ChannelClosed} from './channel.ts'
 import {converse} from './converse.ts'
+import {createEnrichment} from './enrich.ts'
 import {EventFile} from './event-file.ts'
 import type {SentLog} from './sent-log.ts'
 import {toolReport} from './tool-report.ts'
@@ -68,6 +69,7 @@ export function driveAgent({runDir, prompt, log, clock, observer, stderrFrom}: D
   })
   const events = new EventFile(join(runDir, runFiles.stdout), start.eventsBefore, clock.now)
   const fold = new AcpFold({sessionId: start.sessionId})
+  const enrichment = createEnrichment(join(runDir, runFiles.report))
   const report = toolReport(join(runDir, runFiles.report), {isOn: !start.hasReporter, clock})
   const over = Promise.withResolvers<void>()
   const failures: string[] = []
@@ -81,7 +83,7 @@ export function driveAgent({runDir, prompt, log, clock, observer, stderrFrom}: D
   const lines = lineSplitter((line) => {
     const message = readMessage(line)
     if (message.type === 'noise') noise.push(line ?? '')
-    for (const event of fold.add(message)) events.add(event)
+    for (const event of fold.add(message)) events.add(enrichment.enrich(event))
     channel.receive(message)
     if (message.type === 'request') words.receive(message)
     report.update(fold.openCalls)
@@ -137,7 +139,7 @@ export function driveAgent({runDir, prompt, log, clock, observer, stderrFrom}: D
       ended.abort('the agent has ended')
       try {
         await reading
-        for (const event of fold.end()) events.add(event)
+        for (const event of fold.end()) events.add(enrichment.enrich(event))
         if (unanswered.length > 0) failures.push(early(unanswered))
         for (const message of failures)
           events.add({type: 'error', sessionID: '', error: {name: 'AgentFailure', data: {message}}})
