@@ -261,4 +261,4 @@ export class RedisEngine implements Engine {
 const isAnswer = (error: unknown) => error instanceof Error && 'command' in error
 
 /** A decision that changes nothing. */
-const nothing: Decision<undefined> = {answer: undefined, changes: [], events: [], preconditions: [], basis: -1}
+const nothing: Decision<undefined> = {answer: undefined, changes: [], events: []}
