@@ -2,7 +2,7 @@ import {rmSync} from 'node:fs'
 import {join} from 'node:path'
 import {configError} from '../../core/errors.ts'
 import {checkDatabase, importQuietly, migrate, openDatabase} from '../../core/sqlite.ts'
-import {withoutLogin} from '../../core/without-login.ts'
+import {withoutLogin} from '../../core/redis/redis-address.ts'
 import {migrations} from '../store/migrations.ts'
 import {connectRedis} from './connection.ts'
 import {DecisionLog} from './decision-log.ts'
@@ -31,7 +31,7 @@ export type OpenedReplica = Awaited<ReturnType<typeof openReplica>>
  */
 export async function openReplica({url, prefix, folder: parent, version, importFile}: ReplicaPlace) {
   const at = withoutLogin(url)
-  const connections = await connectRedis(url)
+  const connections = await connectRedis(url, prefix)
   const {commands} = connections
   let folder: string | undefined
   try {
