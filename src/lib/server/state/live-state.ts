@@ -24,7 +24,6 @@ export class LiveState implements State {
   readonly #memory = new Memory()
   readonly #queues = new Queues()
   readonly #waiting = new Map<string, PendingTask>()
-  #version = 0
   #lastNumber = 0
 
   constructor(policy: Policy, clock: Pick<Clock, 'now' | 'monotonic'>, disk: Disk) {
@@ -40,10 +39,6 @@ export class LiveState implements State {
 
   get time(): number {
     return this.#clock.monotonic()
-  }
-
-  get version(): number {
-    return this.#version
   }
 
   get lastNumber(): number {
@@ -63,12 +58,6 @@ export class LiveState implements State {
     return this.#memory.count(index, key)
   }
 
-  isBelow(indexes: readonly IndexName[], key: string, limit: number): boolean {
-    let count = 0
-    for (const index of indexes) count += this.#memory.count(index, key)
-    return count < limit
-  }
-
   queue(codebaseId: string): readonly PendingTask[] {
     return this.#queues.of(codebaseId)
   }
@@ -83,7 +72,6 @@ export class LiveState implements State {
 
   /** Applies the changes of records. Others are the engine's. */
   apply(changes: readonly Change[]): void {
-    this.#version += 1
     for (const change of changes) {
       if (!('kind' in change)) continue
       const {kind, id} = change
@@ -105,7 +93,6 @@ export class LiveState implements State {
       if (!former.has(key)) former.set(key, {kind, id, record: this.get(kind, id)})
     }
     return () => {
-      this.#version += 1
       for (const {kind, id, record} of former.values()) {
         if (kind === 'task') this.#requeue(id, record as StoredTask | undefined)
         else if (record === undefined) this.#memory.remove(kind, id)
@@ -140,7 +127,6 @@ export class LiveState implements State {
   clear(kinds: readonly Kind[]): void {
     for (const kind of kinds) this.#memory.clear(kind)
     this.#disk.clear?.()
-    this.#version += 1
   }
 
   #requeue(id: string, task: StoredTask | undefined): void {
