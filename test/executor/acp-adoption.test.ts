@@ -106,8 +106,10 @@ test('a line reaches the agent once, whenever its worker is killed', async () =>
     const worker = await killedWorker(made, {
       home,
       log: `${log}.${killedAt}`,
+      behaviour: 'slow-session',
       when: (_, sent) => sent.includes('"written":"session"'),
     })
+    await waitFor(() => sessionOf(made), 'the session')
     const sent = SentLog.read(made.runDir)
     if (!sent) throw new Error('no log')
     let step = 0

@@ -25,10 +25,12 @@ export class Replica {
   readonly database: Database
   readonly store: SqliteStore
   readonly recent = new RecentEntries()
+  readonly #clock: RedisClock
   #head: Head
 
   constructor({database, policy, clock}: ReplicaOptions, head: Head) {
     this.database = database
+    this.#clock = clock
     this.#head = head
     this.store = new SqliteStore({database, policy, clock, write: savepointsOf(database)})
     this.store.restore()
@@ -48,6 +50,7 @@ export class Replica {
   apply(entry: LogEntry): Entry {
     const {database, store} = this
     const {changes: sent, events, at} = decodeEntry(entry.text)
+    this.#clock.reached(at)
     const changes: Change[] = []
     database.exec('BEGIN IMMEDIATE')
     try {
