@@ -109,10 +109,9 @@ test('a line reaches the agent once, whenever its worker is killed', async () =>
       behaviour: 'slow-session',
       when: (_, sent) => sent.includes('"written":"session"'),
     })
-    await waitFor(() => sessionOf(made), 'the session')
     const sent = SentLog.read(made.runDir)
     if (!sent) throw new Error('no log')
-    let step = 0
+    let step = -Infinity
     const dies = () => {
       step += 1
       if (step > killedAt) throw new Killed()
@@ -134,6 +133,9 @@ test('a line reaches the agent once, whenever its worker is killed', async () =>
       [Symbol.dispose]() {},
     }
     const channel = new AgentChannel(sent, stdin, new AbortController().signal)
+    // The worker may have been killed before the line feed of its last request.
+    await waitFor(() => sessionOf(made), 'the session')
+    step = 0
     const params = {sessionId: sessionOf(made), prompt: [{type: 'text', text: prompt}]}
     void channel.request('prompt-1', 'session/prompt', params).catch(() => {})
     await channel.idle()
