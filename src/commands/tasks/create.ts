@@ -21,6 +21,11 @@ export default class TasksCreate extends BaseCommand {
       char: 'b',
       summary: 'Codebase to work in: id, name or path (default: the codebase that contains the current directory)',
     }),
+    with: Flags.string({
+      summary:
+        'Agent that runs the task, for example claude, codex, gemini or one of the setting `agents` (default: opencode)',
+      helpValue: 'NAME',
+    }),
     resume: Flags.string({
       summary: 'OpenCode session to continue, by id or its beginning; it must belong to the codebase and not be in use',
       helpValue: 'SESSION',
@@ -68,7 +73,12 @@ export default class TasksCreate extends BaseCommand {
       prompt,
       agent_type: agent,
       priority,
-      metadata: {...metadata, ...(model ? {model} : {}), ...(resume ? {resume_session_id: resume} : {})},
+      metadata: {
+        ...metadata,
+        ...(model ? {model} : {}),
+        ...(flags.with ? {agent_program: flags.with} : {}),
+        ...(resume ? {resume_session_id: resume} : {}),
+      },
     }
     const request = sign ? {...unsigned, metadata: await sign({...unsigned, model: null}, codebase)} : unsigned
     const isWaiting = flags.wait || flags.follow

@@ -24,7 +24,7 @@ type Setting = Base &
     | {type: 'boolean'; default?: boolean}
     | {type: 'list'; default?: readonly string[]}
     | {type: 'paths'; default?: readonly string[]}
-    | {type: 'object'; default?: undefined}
+    | {type: 'object'; default?: undefined; /** Texts that are accepted as they are. */ words?: readonly string[]}
     /** A shell command, or a program with its arguments. */
     | {type: 'command'; default?: undefined}
     | {type: 'codebases'; default?: readonly ConfiguredCodebase[]}
@@ -113,9 +113,30 @@ export const settings = {
     flag: 'opencode',
     env: ['OPENCODE_BIN_PATH'],
   },
+  executor: {
+    type: 'string',
+    description:
+      'How OpenCode is run: `opencode run` (run), the Agent Client Protocol (acp), or the protocol where permissions ask (auto)',
+    options: ['auto', 'run', 'acp'],
+    default: 'auto',
+    live: true,
+  },
+  agents: {
+    type: 'object',
+    description:
+      'Further agents: NAME to {command, type, env_allow, permissions, model}, or to false (built in where installed: claude, codex, gemini)',
+  },
   permissions: {
     type: 'object',
-    description: 'OpenCode permission rules, merged over the default, which never asks',
+    description: 'OpenCode permission rules, or ask, allow or deny for all, merged over the default, which never asks',
+    words: ['ask', 'allow', 'deny'],
+    live: true,
+  },
+  ask_timeout: {
+    type: 'integer',
+    description: 'Seconds that an agent waits for the answer of a person before it is told no; 0 means no limit',
+    default: 600,
+    minimum: 0,
     live: true,
   },
   env_allow: {
@@ -346,7 +367,7 @@ type Value<S> = S extends {type: 'integer' | 'number'}
       : S extends {type: 'command'}
         ? Command
         : S extends {type: 'object'}
-          ? Readonly<Record<string, unknown>>
+          ? Readonly<Record<string, unknown>> | (S extends {words: readonly (infer W)[]} ? W : never)
           : S extends {type: 'codebases'}
             ? readonly ConfiguredCodebase[]
             : S extends {options: readonly (infer O)[]}

@@ -5,7 +5,14 @@ import {systemClock} from '../core/clock.ts'
 import type {EventBus} from '../events/bus.ts'
 import type {Executor} from '../executor/executor.ts'
 import {chooseContainment, type Contained} from '../executor/processes/containment.ts'
-import {createRunExecutor} from '../executor/run-way.ts'
+import {installedAgents} from '../agents/installed-agents.ts'
+import {installedAcpWay} from '../executor/ways/acp-way.ts'
+import {createAgentExecutor} from '../executor/agent-executor.ts'
+import {commandWay} from '../executor/ways/command-way.ts'
+import {createOpenCodeAcpExecutor} from '../executor/ways/opencode-acp.ts'
+import {programExecutor} from '../executor/ways/program-executor.ts'
+import {createRunExecutor} from '../executor/ways/run-way.ts'
+import {mayAsk} from '../opencode/program/permissions.ts'
 import {codebaseProblems} from '../opencode/program/codebase-problems.ts'
 import {environmentOfUser, type AgentUser} from '../opencode/program/agent-user.ts'
 import {createCatalog} from '../opencode/program/catalog.ts'
@@ -28,6 +35,8 @@ export type LocalAgentOptions = {
 
 export type LocalAgent = {
   executor: Executor
+  /** The names of the agents besides OpenCode that are installed. */
+  agents: () => readonly string[]
   contained: Contained
   /** The user that agents run as, if it is another one. */
   user: AgentUser | undefined
@@ -78,40 +87,66 @@ export async function prepareAgent(options: LocalAgentOptions, bus: EventBus, st
       return current.found.binary
     },
   })
+  // Getters, so that each run uses the current program and the current live settings.
+  const shared = {
+    ...{
+      catalog,
+      env,
+      user,
+      groups: contained.groups,
+      isNamespace: contained.kind === 'namespace',
+      clock: systemClock,
+    },
+    get binary() {
+      return current.found.binary
+    },
+    get probe(): OpenCodeProbe {
+      return current.probe
+    },
+    get reporter() {
+      return current.probe.version.startsWith('1.') ? reporter() : undefined
+    },
+    get allow() {
+      return config.env_allow
+    },
+    get permissions() {
+      return config.permissions
+    },
+    get unknownModel() {
+      return config.unknown_model as 'fail' | 'default'
+    },
+    get gitIdentity() {
+      return config.git_identity
+    },
+    policy: {
+      permissions: 'ask' as const,
+      get askMs() {
+        return config.ask_timeout * 1000
+      },
+    },
+  }
+  const [run, acp] = [createRunExecutor(shared), createOpenCodeAcpExecutor(shared)]
+  const usesProtocol = () =>
+    config.executor === 'acp' || (config.executor === 'auto' && mayAsk(config.permissions, env['OPENCODE_PERMISSION']))
+  const installed = () => installedAgents(config.agents, env).installed
+  for (const {name, command, install} of installedAgents(config.agents, env).missing)
+    note(
+      'warn',
+      `The agent ${name} is not installed: ${command[0]} was not found on PATH${install ? `. Run: ${install}` : ''}`,
+    )
   return {
     ...{contained, user, env},
-    executor: createRunExecutor({
-      ...{
-        catalog,
-        env,
-        user,
-        groups: contained.groups,
-        isNamespace: contained.kind === 'namespace',
-        clock: systemClock,
+    executor: programExecutor({
+      openCode: () => (usesProtocol() ? acp : run),
+      executorOf: (program) => {
+        const agent = installed().find(({name}) => name === program)
+        if (!agent) return undefined
+        const way = agent.kind === 'acp' ? installedAcpWay(agent, shared.policy) : commandWay(agent)
+        return createAgentExecutor(way, shared)
       },
-      // Getters, so that each run uses the current program and the current live settings.
-      get binary() {
-        return current.found.binary
-      },
-      get probe(): OpenCodeProbe {
-        return current.probe
-      },
-      get reporter() {
-        return current.probe.version.startsWith('1.') ? reporter() : undefined
-      },
-      get allow() {
-        return config.env_allow
-      },
-      get permissions() {
-        return config.permissions
-      },
-      get unknownModel() {
-        return config.unknown_model as 'fail' | 'default'
-      },
-      get gitIdentity() {
-        return config.git_identity
-      },
+      names: () => installed().map(({name}) => name),
     }),
+    agents: () => installed().map(({name}) => name),
     models: createModelSource({
       ...{directory, dataDir: dataDirectory(env), scratchDir, user, env: environment, clock: systemClock},
       get binary() {

@@ -105,7 +105,7 @@ async function start(run: Run): Promise<RunningAgent> {
   return {
     outcome,
     stop: (reason) => stop.abort(reason),
-    ...(run.way.converse ? {give: (input) => current.drive?.give(input)} : {}),
+    ...(process.drive?.takesInputs ? {give: (input) => current.drive?.give(input)} : {}),
   }
 }
 

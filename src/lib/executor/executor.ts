@@ -11,8 +11,10 @@ export type RunRequest = {
   title: string
   prompt: string
   agent: string
+  /** The program that runs the task. Undefined: OpenCode. */
+  program?: string | undefined
   model?: string | undefined
-  /** An OpenCode session to continue. */
+  /** A session of that program to continue. */
   sessionId?: string | undefined
   /** Continues a run: the output of the earlier agent stays in the spool, and new output is appended. */
   continues?: boolean

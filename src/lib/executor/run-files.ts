@@ -4,6 +4,7 @@ import {
   fsync,
   mkdirSync,
   openSync,
+  readFileSync,
   readSync,
   realpathSync,
   rmSync,
@@ -44,6 +45,9 @@ export async function writeRunFiles(runDir: string, prompt: string): Promise<str
 
 /** Name and flags of open(2). */
 type Opened = [name: string, flags: number]
+
+/** The prompt of a run, as it is in its folder. */
+export const promptOf = (runDir: string): string => readFileSync(join(runDir, runFiles.prompt), 'utf8')
 
 /** Opens the agent's three standard streams, and the file for its report. Dispose of them once the child runs: it has its own copies. */
 export function openFiles(runDir: string, {stdin, stdout}: {stdin: Opened; stdout: Opened}): OpenRunFiles {

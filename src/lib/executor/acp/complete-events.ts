@@ -5,6 +5,7 @@ import {readMessage} from '../../acp/message.ts'
 import {lineSplitter} from '../../opencode/output/line-splitter.ts'
 import {runFiles} from '../spool/file-names.ts'
 import {follow} from '../spool/follow.ts'
+import {foldCommand} from './command-drive.ts'
 import {EventFile} from './event-file.ts'
 import {SentLog} from './sent-log.ts'
 
@@ -17,9 +18,11 @@ const never = new AbortController().signal
  * themselves. The agent must have ended.
  */
 export async function completeEvents(runDir: string, now: () => number = Date.now): Promise<void> {
-  const start = SentLog.read(runDir)?.start
+  const log = SentLog.read(runDir)
   const path = join(runDir, runFiles.messages)
-  if (!start || !existsSync(path)) return
+  if (!log || !existsSync(path)) return
+  const {start} = log
+  if (start.kind === 'command') return await foldCommand(runDir, log, over, now)
   const fold = new AcpFold({sessionId: start.sessionId})
   using events = new EventFile(join(runDir, runFiles.stdout), start.eventsBefore, now)
   const lines = lineSplitter((line) => {
@@ -32,4 +35,7 @@ export async function completeEvents(runDir: string, now: () => number = Date.no
 }
 
 /** The name of the program that a run was started with, for people. */
-export const programOf = (runDir: string): string => SentLog.read(runDir)?.start.name ?? 'OpenCode'
+export const programNameOf = (runDir: string): string => SentLog.read(runDir)?.start.name ?? 'OpenCode'
+
+/** The name of the agent that a run was started with, in tasks. Undefined: the default. */
+export const programOf = (runDir: string): string | undefined => SentLog.read(runDir)?.start.program

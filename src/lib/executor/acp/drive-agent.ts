@@ -42,6 +42,8 @@ export type Drive = {
   readonly over: Promise<void>
   /** Whether a person is asked. */
   readonly isAsking: boolean
+  /** Whether people can say something to the agent. */
+  readonly takesInputs: boolean
   /** What the agent was asked and has not answered, for people. */
   describe(): string
   give(input: TaskInput): void
@@ -123,6 +125,7 @@ export function driveAgent({runDir, prompt, log, clock, observer, stderrFrom}: D
 
   return {
     over: over.promise,
+    takesInputs: true,
     get isAsking() {
       return words.isAsking
     },

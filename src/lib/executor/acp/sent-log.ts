@@ -6,6 +6,9 @@ import {runFiles} from '../spool/file-names.ts'
 
 /** What a process of an agent was started for. Everything that another worker process needs to go on with it. */
 const startSchema = v.object({
+  kind: v.picklist(['acp', 'command']),
+  /** Name of the agent in tasks. */
+  program: v.string(),
   /** Name of the agent's program, for people. */
   name: v.string(),
   cwd: v.string(),

@@ -1,6 +1,7 @@
 import type {Config} from '../../config/settings.ts'
 import type {RunRequest} from '../../executor/executor.ts'
 import type {Task} from '../../protocol/schemas.ts'
+import {programOf} from '../../agents/task-program.ts'
 import {modelOf} from '../admission/policy.ts'
 
 /** Whether a task needs neither agent nor codebase. */
@@ -29,6 +30,7 @@ export function requestOf(task: Task, {cwd, runDir, marker, config}: Place): Run
     title: task.title,
     prompt: task.prompt,
     agent: task.agent_type,
+    program: programOf(task),
     model: modelOf(task),
     sessionId: textOf(task.metadata['resume_session_id']),
     cwd,

@@ -1,17 +1,20 @@
 import {existsSync, rmSync, statSync} from 'node:fs'
 import {join} from 'node:path'
-import type {AgentWay, ConversationOptions} from './agent-executor.ts'
-import {append, openFiles} from './run-files.ts'
-import {runFiles} from './spool/file-names.ts'
-import {createStdin, stdinOfAgent} from './acp/agent-stdin.ts'
-import {driveAgent} from './acp/drive-agent.ts'
-import {countEvents} from './acp/event-file.ts'
-import {type AgentStart, SentLog} from './acp/sent-log.ts'
+import type {InstalledAgent} from '../../agents/installed-agents.ts'
+import type {AgentWay, ConversationOptions} from '../agent-executor.ts'
+import {append, openFiles} from '../run-files.ts'
+import {runFiles} from '../spool/file-names.ts'
+import {createStdin, stdinOfAgent} from '../acp/agent-stdin.ts'
+import {driveAgent} from '../acp/drive-agent.ts'
+import {countEvents} from '../acp/event-file.ts'
+import {type AgentStart, SentLog} from '../acp/sent-log.ts'
 
 /** What becomes of requests for permission, and how long a question waits. Read at each start. */
 export type AskPolicy = {readonly permissions: AgentStart['permissions']; readonly askMs: number}
 
 export type AcpWayOptions = Pick<AgentWay, 'name' | 'plan' | 'usesPlugin'> & {
+  /** Name of the agent in tasks. */
+  program: string
   readonly binary: string
   readonly allow?: readonly string[]
   readonly locks?: () => string | undefined
@@ -43,11 +46,14 @@ export const acpWay = (options: AcpWayOptions): AgentWay => ({
   converse: (conversation) => begin(conversation, options),
 })
 
-function begin({request, model, clock, observer, hasReporter}: ConversationOptions, {name, policy}: AcpWayOptions) {
+function begin(
+  {request, model, clock, observer, hasReporter}: ConversationOptions,
+  {program, name, policy}: AcpWayOptions,
+) {
   const {runDir, cwd, sessionId = null, agent, prompt} = request
   const earlier = SentLog.read(runDir)
   const log = SentLog.begin(runDir, {
-    ...{name, cwd, sessionId, model: model ?? null, mode: agent, hasReporter},
+    ...{kind: 'acp', program, name, cwd, sessionId, model: model ?? null, mode: agent, hasReporter},
     ...{permissions: policy.permissions, askMs: policy.askMs},
     messagesFrom: sizeOf(join(runDir, runFiles.messages)),
     eventsBefore: countEvents(join(runDir, runFiles.stdout)),
@@ -57,3 +63,16 @@ function begin({request, model, clock, observer, hasReporter}: ConversationOptio
 }
 
 const sizeOf = (path: string) => (existsSync(path) ? statSync(path).size : 0)
+
+/** An agent that a person has installed besides OpenCode. */
+export const installedAcpWay = (agent: InstalledAgent, policy: {readonly askMs: number}): AgentWay =>
+  acpWay({
+    ...{program: agent.name, name: agent.name, binary: agent.binary, allow: agent.envAllow, usesPlugin: false},
+    policy: {
+      permissions: agent.permissions,
+      get askMs() {
+        return policy.askMs
+      },
+    },
+    plan: async ({model}) => ({args: agent.command.slice(1), model: model?.trim() || agent.model}),
+  })
