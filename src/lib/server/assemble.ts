@@ -101,7 +101,7 @@ export async function assemble(options: AssemblyOptions, announcer: Announcer) {
   const hub = new Hub(clock)
   const onRestored = () => {
     disk.check()
-    plane.watchTime()
+    plane.restored()
     void engine.durable().then(
       () => plane.runLater(fillAll, undefined, 'giving away what waits'),
       () => {}, // the next commit has failed too
