@@ -61,6 +61,8 @@ export function openFiles(runDir: string, {stdin, stdout}: {stdin: Opened; stdou
     for (const fd of opened) closeSync(fd)
   }
   try {
+    // The upload of the spool begins with the agent, also where the spool is folded from what the agent prints.
+    openFile([runFiles.stdout, append])
     return {
       stdin: openFile(stdin),
       stdout: openFile(stdout),
