@@ -19,11 +19,12 @@ const never = new AbortController().signal
  */
 export async function completeEvents(runDir: string, now: () => number = Date.now): Promise<void> {
   const log = SentLog.read(runDir)
-  const path = join(runDir, runFiles.messages)
-  if (!log || !existsSync(path)) return
+  if (!log) return
   const {start} = log
+  const path = join(start.agentDir, runFiles.messages)
+  if (!existsSync(path)) return
   if (start.kind === 'command') return await foldCommand(runDir, log, over, now)
-  const fold = new AcpFold({sessionId: start.sessionId})
+  const fold = new AcpFold(start)
   using events = new EventFile(join(runDir, runFiles.stdout), start.eventsBefore, now)
   const lines = lineSplitter((line) => {
     for (const event of fold.add(readMessage(line))) events.add(event)

@@ -61,7 +61,7 @@ export function driveAgent({runDir, prompt, log, clock, observer, stderrFrom}: D
   const {start} = log
   const closed = new AbortController()
   const ended = new AbortController()
-  const stdin = openStdin(join(runDir, runFiles.stdin), clock)
+  const stdin = openStdin(join(start.agentDir, runFiles.stdin), clock)
   const channel = new AgentChannel(log, stdin, closed.signal)
   const words = new Words({
     ...{log, channel, clock},
@@ -70,9 +70,9 @@ export function driveAgent({runDir, prompt, log, clock, observer, stderrFrom}: D
     onWarning: observer.onWarning,
   })
   const events = new EventFile(join(runDir, runFiles.stdout), start.eventsBefore, clock.now)
-  const fold = new AcpFold({sessionId: start.sessionId})
-  const enrichment = createEnrichment(join(runDir, runFiles.report))
-  const report = toolReport(join(runDir, runFiles.report), {isOn: !start.hasReporter, clock})
+  const fold = new AcpFold(start)
+  const enrichment = createEnrichment(join(start.agentDir, runFiles.report))
+  const report = toolReport(join(start.agentDir, runFiles.report), {isOn: !start.hasReporter, clock})
   const over = Promise.withResolvers<void>()
   const failures: string[] = []
   const noise = lineSample()
@@ -96,7 +96,7 @@ export function driveAgent({runDir, prompt, log, clock, observer, stderrFrom}: D
   void lead()
 
   async function readAll(): Promise<void> {
-    const path = join(runDir, runFiles.messages)
+    const path = join(start.agentDir, runFiles.messages)
     const from = start.messagesFrom
     const never = new AbortController().signal
     for await (const {bytes} of follow({path, from, maxBytes: pieceBytes, ended: ended.signal, signal: never})) {
@@ -118,7 +118,7 @@ export function driveAgent({runDir, prompt, log, clock, observer, stderrFrom}: D
 
   /** The agent has ended, or was ended, before it could begin. */
   function early(unanswered: string[]): string {
-    const said = lastLines(readTail(join(runDir, runFiles.stderr), stderrFrom))
+    const said = lastLines(readTail(join(start.agentDir, runFiles.stderr), stderrFrom))
     const text = `${start.name} ended before it answered ${unanswered.join(', ')}`
     return [text, noise.describe(), said].filter(Boolean).join('; ')
   }

@@ -26,6 +26,12 @@ const startSchema = v.object({
   eventsBefore: v.number(),
   /** Counts the processes of the run from 1. */
   process: v.number(),
+  /** The folder of the agent's process. It is that of the run, unless the process runs several tasks. */
+  agentDir: v.string(),
+  /** Of the ids of our requests. */
+  prefix: v.string(),
+  /** What the agent has announced in a handshake before the task. */
+  announced: v.nullable(v.record(v.string(), v.unknown())),
   /** The plugin of OpenCode writes the report; otherwise its worker does. */
   hasReporter: v.boolean(),
 })

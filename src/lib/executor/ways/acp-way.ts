@@ -58,6 +58,7 @@ function begin(
     messagesFrom: sizeOf(join(runDir, runFiles.messages)),
     eventsBefore: countEvents(join(runDir, runFiles.stdout)),
     process: (earlier?.start.process ?? 0) + 1,
+    ...{agentDir: runDir, prefix: '', announced: null},
   })
   return (stderrFrom: number) => driveAgent({runDir, prompt, log, clock, observer, stderrFrom})
 }

@@ -29,7 +29,15 @@ export const commandWay = (agent: InstalledAgent): AgentWay => ({
   converse({request: {runDir, cwd}, clock}) {
     const log = SentLog.begin(runDir, {
       ...{kind: 'command', program: agent.name, name: agent.name, cwd, sessionId: null, model: null, mode: null},
-      ...{permissions: 'allow', askMs: 0, hasReporter: false, process: 1},
+      ...{
+        permissions: 'allow',
+        askMs: 0,
+        hasReporter: false,
+        process: 1,
+        agentDir: runDir,
+        prefix: '',
+        announced: null,
+      },
       messagesFrom: statSync(join(runDir, runFiles.messages)).size,
       eventsBefore: countEvents(join(runDir, runFiles.stdout)),
     })
