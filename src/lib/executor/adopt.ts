@@ -39,19 +39,21 @@ export function adoptRun({request, observer, clock, root, user}: AdoptOptions): 
     while (isAlive(root)) await clock.sleep(pollMs)
     return undefined
   })()
+  const place = log && {runDir: log.start.agentDir, marker: request.marker}
   const supervised = superviseAgent({
     request,
+    place,
     observer,
     clock,
     root,
     exited,
-    startedAt: clock.monotonic() - agentAgeMs(root, request.runDir, clock),
+    startedAt: clock.monotonic() - ageOfRun(log, agentAgeMs(root, place?.runDir ?? request.runDir, clock), clock),
     printedAt: hasPrinted(request.runDir) ? clock.monotonic() : undefined,
     model: request.model,
     stop: stop.signal,
     spoolFrom: 0,
-    stderrFrom: 0,
-    ...{group: recordedGroup(request.marker, request.runDir), user},
+    stderrFrom: log?.start.stderrFrom ?? 0,
+    ...{group: recordedGroup(request.marker, place?.runDir ?? request.runDir), user},
     ...(log ? {name: log.start.name, drive} : {name: 'OpenCode'}),
   })
   return {
@@ -67,6 +69,12 @@ function hasPrinted(runDir: string): boolean {
   return spool !== undefined && spool.size > 0
 }
 
+/** The age of a run is that of its agent, unless the agent was there before. In ms. */
+function ageOfRun(log: SentLog | undefined, agentAge: number, clock: Clock): number {
+  if (!log) return agentAge
+  return Math.min(agentAge, Math.max(0, clock.now() - log.start.startedAt))
+}
+
 function continueDrive({
   request: {runDir},
   log,
@@ -75,5 +83,5 @@ function continueDrive({
 }: Pick<AdoptOptions, 'request' | 'clock' | 'observer'> & {log: SentLog}): Drive {
   if (log.start.kind === 'command') return driveCommand(runDir, log, clock.now)
   // The prompt of the run, not the one that would continue its session.
-  return driveAgent({runDir, prompt: promptOf(runDir), log, clock, observer, stderrFrom: 0})
+  return driveAgent({runDir, prompt: promptOf(runDir), log, clock, observer})
 }

@@ -130,6 +130,8 @@ export type RunningAgent = {
 
 /** A run that is ready except for its agent. */
 export type PreparedRun = {
+  /** The marker of the agent's processes, if it is not the requested one: its process was started before the run. */
+  marker?: string
   /** Starts the agent. Rejects, and leaves nothing behind, if it cannot be started. */
   start(observer: RunObserver): Promise<RunningAgent>
   /** Removes what `prepare` wrote. */

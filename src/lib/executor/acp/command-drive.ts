@@ -61,6 +61,9 @@ export function driveCommand(runDir: string, log: SentLog, now: () => number): D
   folding.catch(() => {}) // `finish` tells why
   return {
     over: new Promise(() => {}),
+    messagesFrom: log.start.messagesFrom,
+    announced: undefined,
+    hasSucceeded: false,
     isAsking: false,
     takesInputs: false,
     describe: () => '',

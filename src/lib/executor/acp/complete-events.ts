@@ -40,3 +40,6 @@ export const programNameOf = (runDir: string): string => SentLog.read(runDir)?.s
 
 /** The name of the agent that a run was started with, in tasks. Undefined: the default. */
 export const programOf = (runDir: string): string | undefined => SentLog.read(runDir)?.start.program
+
+/** The folder of the process of a run's agent. It is that of the run, unless the process runs several tasks. */
+export const agentDirOf = (runDir: string): string => SentLog.read(runDir)?.start.agentDir ?? runDir

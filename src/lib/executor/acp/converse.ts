@@ -12,6 +12,8 @@ export type ConverseOptions = {
   start: AgentStart
   prompt: string
   words: Words
+  /** The handshake was made. */
+  onAnnounced: (fields: Fields) => void
   /** The session is open. */
   onSession: (id: string) => void
 }
@@ -23,9 +25,18 @@ const protocolVersion = 1
  * Resolves when the last turn has ended; its outcome is among the events. Rejects with AgentFailure. It is a function of
  * its options and of the answers, so another process that repeats it goes on where this one stopped.
  */
-export async function converse({channel, start, prompt, words, onSession}: ConverseOptions): Promise<void> {
+export async function converse({
+  channel,
+  start,
+  prompt,
+  words,
+  onAnnounced,
+  onSession,
+}: ConverseOptions): Promise<void> {
   const ids = requestIdsOf(start.prefix)
-  const {agentCapabilities, authMethods} = start.announced ?? (await initialize(channel, start))
+  const announced = start.announced ?? (await initialize(channel, start))
+  onAnnounced(announced)
+  const {agentCapabilities, authMethods} = announced
   const session = await withLogin(listOf(authMethods), {ids, channel, start}, (id) =>
     openSession(id, channel, start, fieldsOf(agentCapabilities)),
   )

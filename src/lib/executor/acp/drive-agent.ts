@@ -32,14 +32,18 @@ export type DriveOptions = {
   log: SentLog
   clock: Clock
   observer: DriveObserver
-  /** Where the output of this process on stderr begins, in bytes. */
-  stderrFrom: number
 }
 
 /** The conversation with a running agent. */
 export type Drive = {
   /** Resolves when the agent has nothing more to do. Never rejects. */
   readonly over: Promise<void>
+  /** Where the messages of this run begin, in bytes. */
+  readonly messagesFrom: number
+  /** What the agent has announced in its handshake. Undefined before that. */
+  readonly announced: Record<string, unknown> | undefined
+  /** Whether its last turn has ended well. */
+  readonly hasSucceeded: boolean
   /** Whether a person is asked. */
   readonly isAsking: boolean
   /** Whether people can say something to the agent. */
@@ -57,7 +61,7 @@ const pieceBytes = 64 * 1024
 const touchMs = 500
 
 /** Leads a running agent through its task, or goes on with one of an earlier worker process. */
-export function driveAgent({runDir, prompt, log, clock, observer, stderrFrom}: DriveOptions): Drive {
+export function driveAgent({runDir, prompt, log, clock, observer}: DriveOptions): Drive {
   const {start} = log
   const closed = new AbortController()
   const ended = new AbortController()
@@ -76,6 +80,8 @@ export function driveAgent({runDir, prompt, log, clock, observer, stderrFrom}: D
   const over = Promise.withResolvers<void>()
   const failures: string[] = []
   const noise = lineSample()
+  let lastEvent = ''
+  let announced = start.announced ?? undefined
   let touchedAt = -Infinity
   const touch = () => {
     if (clock.monotonic() - touchedAt < touchMs) return
@@ -85,7 +91,10 @@ export function driveAgent({runDir, prompt, log, clock, observer, stderrFrom}: D
   const lines = lineSplitter((line) => {
     const message = readMessage(line)
     if (message.type === 'noise') noise.push(line ?? '')
-    for (const event of fold.add(message)) events.add(enrichment.enrich(event))
+    for (const event of fold.add(message)) {
+      events.add(enrichment.enrich(event))
+      lastEvent = event.type
+    }
     channel.receive(message)
     if (message.type === 'request') words.receive(message)
     report.update(fold.openCalls)
@@ -108,7 +117,8 @@ export function driveAgent({runDir, prompt, log, clock, observer, stderrFrom}: D
 
   async function lead(): Promise<void> {
     try {
-      await converse({channel, start, prompt, words, onSession: (id) => words.openSession(id)})
+      const onAnnounced = (fields: Record<string, unknown>) => (announced = fields)
+      await converse({channel, start, prompt, words, onAnnounced, onSession: (id) => words.openSession(id)})
     } catch (error) {
       if (!(error instanceof ChannelClosed)) failures.push(messageOf(error))
     } finally {
@@ -118,13 +128,20 @@ export function driveAgent({runDir, prompt, log, clock, observer, stderrFrom}: D
 
   /** The agent has ended, or was ended, before it could begin. */
   function early(unanswered: string[]): string {
-    const said = lastLines(readTail(join(start.agentDir, runFiles.stderr), stderrFrom))
+    const said = lastLines(readTail(join(start.agentDir, runFiles.stderr), start.stderrFrom))
     const text = `${start.name} ended before it answered ${unanswered.join(', ')}`
     return [text, noise.describe(), said].filter(Boolean).join('; ')
   }
 
   return {
     over: over.promise,
+    messagesFrom: start.messagesFrom,
+    get announced() {
+      return announced
+    },
+    get hasSucceeded() {
+      return lastEvent === 'step_finish' && failures.length === 0
+    },
     takesInputs: true,
     get isAsking() {
       return words.isAsking

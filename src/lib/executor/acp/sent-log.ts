@@ -24,6 +24,10 @@ const startSchema = v.object({
   /** Where the output of this process begins: bytes of its messages, and number of events of the run. */
   messagesFrom: v.number(),
   eventsBefore: v.number(),
+  /** The same for its stderr, in bytes. */
+  stderrFrom: v.number(),
+  /** When the task began, Unix ms. */
+  startedAt: v.number(),
   /** Counts the processes of the run from 1. */
   process: v.number(),
   /** The folder of the agent's process. It is that of the run, unless the process runs several tasks. */

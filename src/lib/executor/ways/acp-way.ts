@@ -58,9 +58,10 @@ function begin(
     messagesFrom: sizeOf(join(runDir, runFiles.messages)),
     eventsBefore: countEvents(join(runDir, runFiles.stdout)),
     process: (earlier?.start.process ?? 0) + 1,
-    ...{agentDir: runDir, prefix: '', announced: null},
+    ...{agentDir: runDir, prefix: '', announced: null, startedAt: clock.now()},
+    stderrFrom: sizeOf(join(runDir, runFiles.stderr)),
   })
-  return (stderrFrom: number) => driveAgent({runDir, prompt, log, clock, observer, stderrFrom})
+  return () => driveAgent({runDir, prompt, log, clock, observer})
 }
 
 const sizeOf = (path: string) => (existsSync(path) ? statSync(path).size : 0)

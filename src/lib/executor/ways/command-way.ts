@@ -39,6 +39,8 @@ export const commandWay = (agent: InstalledAgent): AgentWay => ({
         announced: null,
       },
       messagesFrom: statSync(join(runDir, runFiles.messages)).size,
+      stderrFrom: statSync(join(runDir, runFiles.stderr)).size,
+      startedAt: clock.now(),
       eventsBefore: countEvents(join(runDir, runFiles.stdout)),
     })
     return () => driveCommand(runDir, log, clock.now)

@@ -60,7 +60,8 @@ export const runPreparer =
       active.sessionId = request.sessionId ?? null
       const onNotice = (text: string) => emit({type: 'notice', level: 'warn', taskId: task.id, text})
       const wasDiskFull = () => disk.wasFullSince(startedAt)
-      return {marker, runDir, ready: await executorFor(task).prepare({...request, wasDiskFull, onNotice})}
+      const ready = await executorFor(task).prepare({...request, wasDiskFull, onNotice})
+      return {marker: ready.marker ?? marker, runDir, ready}
     } catch (error) {
       if (isDiskFull(error)) disk.makeRoom() // for journal and report
       return {marker, runDir, problem: error}
