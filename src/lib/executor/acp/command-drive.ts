@@ -63,6 +63,7 @@ export function driveCommand(runDir: string, log: SentLog, now: () => number): D
     over: new Promise(() => {}),
     messagesFrom: log.start.messagesFrom,
     announced: undefined,
+    sessionId: undefined,
     hasSucceeded: false,
     isAsking: false,
     takesInputs: false,

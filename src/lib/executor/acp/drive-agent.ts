@@ -42,6 +42,8 @@ export type Drive = {
   readonly messagesFrom: number
   /** What the agent has announced in its handshake. Undefined before that. */
   readonly announced: Record<string, unknown> | undefined
+  /** The session, once it is open. */
+  readonly sessionId: string | undefined
   /** Whether its last turn has ended well. */
   readonly hasSucceeded: boolean
   /** Whether a person is asked. */
@@ -81,6 +83,7 @@ export function driveAgent({runDir, prompt, log, clock, observer}: DriveOptions)
   const failures: string[] = []
   const noise = lineSample()
   let lastEvent = ''
+  let sessionId: string | undefined
   let announced = start.announced ?? undefined
   let touchedAt = -Infinity
   const touch = () => {
@@ -118,7 +121,11 @@ export function driveAgent({runDir, prompt, log, clock, observer}: DriveOptions)
   async function lead(): Promise<void> {
     try {
       const onAnnounced = (fields: Record<string, unknown>) => (announced = fields)
-      await converse({channel, start, prompt, words, onAnnounced, onSession: (id) => words.openSession(id)})
+      const onSession = (id: string) => {
+        sessionId = id
+        words.openSession(id)
+      }
+      await converse({channel, start, prompt, words, onAnnounced, onSession})
     } catch (error) {
       if (!(error instanceof ChannelClosed)) failures.push(messageOf(error))
     } finally {
@@ -138,6 +145,9 @@ export function driveAgent({runDir, prompt, log, clock, observer}: DriveOptions)
     messagesFrom: start.messagesFrom,
     get announced() {
       return announced
+    },
+    get sessionId() {
+      return sessionId
     },
     get hasSucceeded() {
       return lastEvent === 'step_finish' && failures.length === 0

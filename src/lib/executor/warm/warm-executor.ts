@@ -1,6 +1,6 @@
 import {randomBytes} from 'node:crypto'
 import {appendFileSync, existsSync, mkdirSync, rmSync, statSync} from 'node:fs'
-import {join} from 'node:path'
+import {basename, join} from 'node:path'
 import {agentEnvironment} from '../../opencode/program/environment.ts'
 import {driveAgent, type Drive} from '../acp/drive-agent.ts'
 import {countEvents} from '../acp/event-file.ts'
@@ -13,6 +13,7 @@ import {runFiles} from '../spool/file-names.ts'
 import {superviseAgent} from '../supervise-agent.ts'
 import type {AskPolicy} from '../ways/acp-way.ts'
 import {fingerprintOf} from './fingerprint.ts'
+import type {StandIn} from './stand-in-model.ts'
 import {keepStderr, type WarmAgent, type WarmPool} from './warm-pool.ts'
 
 export type WarmExecutorOptions = AgentExecutorOptions & {
@@ -22,6 +23,8 @@ export type WarmExecutorOptions = AgentExecutorOptions & {
   markerOwner: string
   readonly policy: AskPolicy
   pool: WarmPool
+  /** Undefined: agents are not warmed up, and name their sessions themselves. */
+  standIn?: StandIn | undefined
 }
 
 type Task = {
@@ -93,6 +96,7 @@ export async function startAgent(
 ): Promise<void> {
   const {dir, marker} = agent
   const {args} = await way.plan(request)
+  options.standIn?.setTitle(basename(dir), request.title)
   const launched = await launchAgent(
     {
       ...{name: way.name, binary: way.binary, args, open: way.open, usesPlugin: way.usesPlugin, observer},
@@ -103,9 +107,15 @@ export async function startAgent(
         beforeStart()
       },
     },
-    {...options, allow: [...options.allow, ...(way.allow ?? [])]},
+    {...options, env: environmentOf(agent, options), allow: [...options.allow, ...(way.allow ?? [])]},
   )
   Object.assign(agent, {root: launched.identity, exited: launched.exited, group: launched.group})
+}
+
+/** The agent may ask the stand-in model, too. */
+function environmentOf({dir}: WarmAgent, {env, standIn}: WarmExecutorOptions): NodeJS.ProcessEnv {
+  const config = standIn?.configFor(basename(dir), env['OPENCODE_CONFIG_CONTENT'])
+  return config === undefined ? env : {...env, OPENCODE_CONFIG_CONTENT: config}
 }
 
 /** Starts an agent for this task. It makes its handshake as a part of it. */
@@ -131,6 +141,7 @@ async function begin(task: Task, observer: RunObserver): Promise<RunningAgent> {
 function beginLog({agent, request, model, way, options}: Task): SentLog {
   const {runDir, cwd, sessionId = null, agent: mode, continues} = request
   agent.tasks += 1
+  options.standIn?.setTitle(basename(agent.dir), request.title)
   appendFileSync(join(runDir, runFiles.stdout), '', {mode: 0o600}) // its upload begins with the agent
   return SentLog.begin(runDir, {
     ...{kind: 'acp', program: 'opencode', name: way.name, cwd, sessionId, model: model ?? null, mode},

@@ -72,13 +72,13 @@ export class WarmPool {
   /** Returns an agent whose task did not begin. */
   putBack(agent: WarmAgent): void {
     if (this.#isFit(agent) && !this.#isClosed) this.#idle.push(agent)
-    else void this.#end(agent)
+    else void this.end(agent)
   }
 
   /** Ends all agents that wait, and takes none back. */
   async close(): Promise<void> {
     this.#isClosed = true
-    await Promise.all(this.#idle.splice(0).map((agent) => this.#end(agent)))
+    await Promise.all(this.#idle.splice(0).map((agent) => this.end(agent)))
   }
 
   #removeUnfit(cwd: string, fingerprint: string): void {
@@ -106,17 +106,18 @@ export class WarmPool {
   #remove(agent: WarmAgent): void {
     const at = this.#idle.indexOf(agent)
     if (at !== -1) this.#idle.splice(at, 1)
-    void this.#end(agent)
+    void this.end(agent)
   }
 
   #forget(agent: WarmAgent): void {
     const at = this.#idle.indexOf(agent)
     if (at === -1) return
     this.#idle.splice(at, 1)
-    void this.#end(agent)
+    void this.end(agent)
   }
 
-  async #end({root, marker, dir, group}: WarmAgent): Promise<void> {
+  /** Ends an agent with all its processes, and removes its folder. */
+  async end({root, marker, dir, group}: WarmAgent): Promise<void> {
     const {clock, graceMs} = this.#options
     await endProcesses({root, marker, runDir: dir, seen: [], graceMs, clock, group})
     group?.remove()
