@@ -1,3 +1,4 @@
+import {Redis} from 'ioredis'
 import {expect, test} from 'vitest'
 import {connectRedis} from '../../../src/lib/server/redis/connection.ts'
 import {startRedis, freePort} from '../../support/redis.ts'
@@ -35,12 +36,10 @@ test('in a Cluster the node that has the keys is found, also after its replica h
   const before = await api.create(codebase)
   await stream.pushed(before.id)
 
-  const connections = await connectRedis(cluster.url, '{a2a-worker}:')
-  const port = Number(/^tcp_port:(\d+)/m.exec(await connections.commands.info('server'))?.[1])
-  connections.close()
-  await cluster.redis.find((one) => one.port === port)?.stop()
-  await until(async () => (await api.get('tasks')).status === 503)
-  await until(async () => (await api.get('tasks')).status === 200)
+  const former = await masterOf(cluster.url)
+  await cluster.redis.find((one) => one.port === former)?.stop()
+  await waitFor(async () => ![undefined, former].includes(await masterOf(cluster.url)), 'the replica to take over')
+  await waitFor(async () => (await api.get('tasks')).status === 200, 'the control plane')
   const after = await api.create('global')
   await using second = await startPlane(shared)
   for (const url of [plane.url, second.url])
@@ -68,21 +67,29 @@ test('a failover by Sentinel is followed without a restart, and a task that was 
 
   // the master dies, and the one that it has followed is asked again
   const master = await group.master()
-  await waitFor(async () => await isReplicaReady(group, master), 'the former master to follow')
+  await follow(group, master)
   await group.redis.find(({port}) => port === master)?.stop()
-  await until(async () => (await api.get('tasks')).status === 503)
-  await until(async () => (await isRight(plane.url)) && (await isRight(second.url)))
+  await waitFor(async () => (await group.master()) !== master, 'the other to be master')
+  await waitFor(async () => (await isRight(plane.url)) && (await isRight(second.url)), 'the second failover')
   await api.create('global')
   expect((await api.get('tasks')).body).toHaveLength(3)
 })
 
-/** Whether the former master follows, so that it may take over. */
-async function isReplicaReady(group: Awaited<ReturnType<typeof startSentinel>>, master: number): Promise<boolean> {
+/** The port of the node that has the keys. */
+async function masterOf(url: string): Promise<number | undefined> {
+  const connections = await connectRedis(url, '{a2a-worker}:').catch(() => undefined) // nobody has them now
+  const info = await connections?.commands.info('server').catch(() => '')
+  connections?.close()
+  return info ? Number(/^tcp_port:(\d+)/m.exec(info)?.[1]) : undefined
+}
+
+/** Makes the former master follow at once, so that it may take over. The Sentinel does so only some seconds later. */
+async function follow(group: Awaited<ReturnType<typeof startSentinel>>, master: number): Promise<void> {
   const other = group.redis.find(({port}) => port !== master)
-  const {commands, close} = await connectRedis(`redis://:secret@127.0.0.1:${other?.port}`, '{a2a-worker}:')
-  const info = await commands.info('replication')
-  close()
-  return info.includes('master_link_status:up')
+  const redis = new Redis(`redis://:secret@127.0.0.1:${other?.port}`)
+  await redis.replicaof('127.0.0.1', master)
+  await waitFor(async () => (await redis.info('replication')).includes('master_link_status:up'), 'the replica')
+  redis.disconnect()
 }
 
 test('addresses of Sentinels and Clusters that do not fit get one line with cause and fix', async () => {
