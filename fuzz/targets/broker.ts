@@ -1,5 +1,6 @@
 import * as v from 'valibot'
-import {brokerMessageSchema, brokerUrlProblem} from '../../src/lib/protocol/broker.ts'
+import {redisUrlProblem} from '../../src/lib/core/redis/redis-address.ts'
+import {brokerMessageSchema} from '../../src/lib/protocol/broker.ts'
 import {parseJson} from '../../src/lib/protocol/parse.ts'
 import {mutateBytes} from '../mutate-bytes.ts'
 import {mutateJson} from '../mutate-json.ts'
@@ -17,7 +18,7 @@ export const broker: Target = {
         : mutateBytes(Buffer.from(JSON.stringify(announcement)), random).toString()
       const url = mutateBytes(Buffer.from('rediss://user:secret@host:6379/0'), random).toString()
       const isGood = v.safeParse(brokerMessageSchema, parseJson(text)).success
-      return isGood || brokerUrlProblem(url) === undefined ? 'accepted' : 'refused'
+      return isGood || redisUrlProblem(url) === undefined ? 'accepted' : 'refused'
     },
   }),
 }

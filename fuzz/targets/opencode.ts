@@ -38,6 +38,7 @@ export const opencode: Target = {
         stop: undefined,
         model: 'a/b',
         isDiskFull: random.chance(0.1),
+        name: 'OpenCode',
       })
       check((status === 'completed') === (error === null), 'a failed run has a reason')
       checkReport(record, {status, error})

@@ -7,7 +7,7 @@ import {limits} from '../lib/protocol/limits.ts'
 import type {ControlPlane} from '../lib/server/control-plane.ts'
 import type {Log} from '../lib/server/streams/activity-lines.ts'
 import {settingFlags} from '../flags.ts'
-import {withoutLogin} from '../lib/core/without-login.ts'
+import {hasPassword, loginOf, withoutLogin} from '../lib/core/redis/redis-address.ts'
 
 export default class Serve extends BaseCommand {
   static override summary = 'Run the control plane'
@@ -164,7 +164,7 @@ export default class Serve extends BaseCommand {
     const shared = {...where, prefix, folder, onDiverged: diverged.resolve}
     const database = where.in === 'file' ? where.file : `${withoutLogin(where.url)} ${prefix}`
     const imported = importFile && (await contentOf(importFile))
-    if (hasPassword(redisUrl, process.env['A2A_REDIS_URL'])) log(visiblePassword, 'warn')
+    if (isVisible(redisUrl, process.env['A2A_REDIS_URL'])) log(visiblePassword, 'warn')
     const tokensText = process.env['A2A_AUTH_TOKENS'] ?? ''
     delete process.env['A2A_AUTH_TOKENS'] // only the hashes are kept
     const plane = await startControlPlane({
@@ -281,13 +281,10 @@ const sharedLogin =
   '--redis-public-url has the login of --redis-url, so every worker can change what is in Redis. Give workers a Redis user that may only subscribe: see Redis in the README.'
 
 /** Whether the address for workers shows them the login of the server. */
-function hasSameLogin(own: string | undefined, announced: string | undefined): boolean {
-  const loginOf = (url = '') => (URL.canParse(url) ? `${new URL(url).username}:${new URL(url).password}` : ':')
-  return loginOf(own) !== ':' && loginOf(own) === loginOf(announced)
-}
+const hasSameLogin = (own = '', announced = '') => loginOf(own) !== '' && loginOf(own) === loginOf(announced)
 
 const visiblePassword =
   'The password of Redis is on the command line, where other users of this machine may read it. Set A2A_REDIS_URL instead.'
 
-const hasPassword = (url: string | undefined, fromEnvironment: string | undefined) =>
-  url !== undefined && url !== fromEnvironment && URL.canParse(url) && new URL(url).password !== ''
+const isVisible = (url: string | undefined, fromEnvironment: string | undefined) =>
+  url !== undefined && url !== fromEnvironment && hasPassword(url)

@@ -4,6 +4,7 @@ import {Redis} from 'ioredis'
 import {afterAll, beforeAll, expect, test} from 'vitest'
 import {caller} from '../support/plane.ts'
 import {freePort, startRedis, type RedisServer} from '../support/redis.ts'
+import {startCluster, startSentinel} from '../support/redis-groups.ts'
 import {stop} from '../support/cli.ts'
 import {until} from '../support/scratch.ts'
 import {assertRunning, openWorkshop} from '../support/workshop.ts'
@@ -140,4 +141,27 @@ test('flags that do not go together are refused, and a password on the command l
   expect(fromVariable.process.stderr()).not.toContain('on the command line')
   expect(fromVariable.process.stderr()).not.toContain('secret@')
   await fromVariable.end()
+})
+
+test('serve and doctor take the addresses of a Cluster and of Sentinels, and show none of their passwords', async () => {
+  await using shop = openWorkshop()
+  await using cluster = await startCluster()
+  await using group = await startSentinel({password: 'secret'})
+  const node = `redis://127.0.0.1:${cluster.redis[0]?.port}`
+  for (const url of [cluster.url, node, group.url]) {
+    mkdirSync(shop.env['A2A_STATE_DIR'] ?? '', {recursive: true})
+    const plane = await started(shop, [], {A2A_REDIS_URL: url})
+    const doctor = await shop.cli(['doctor'], {env: {...shop.env, A2A_REDIS_URL: url}})
+    expect(doctor.stdout, url).toMatch(/redis.*appendonly no: a restart of it loses/)
+    if (url === group.url) {
+      expect(doctor.stdout).toMatch(/redis.*a failover may lose what was acknowledged last/)
+      expect(plane.process.stderr()).toContain(`redis+sentinel://127.0.0.1:${group.sentinel.port}/main`)
+    }
+    expect(plane.process.stderr() + doctor.stdout).not.toContain('secret')
+    await plane.end()
+  }
+
+  const visible = await started(shop, ['--redis-url', group.url])
+  expect(visible.process.stderr()).toContain('The password of Redis is on the command line')
+  await visible.end()
 })

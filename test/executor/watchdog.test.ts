@@ -54,6 +54,8 @@ async function bark(deadlines: Partial<Deadlines>, agent: Agent) {
     },
     describe: () => '',
     onState: () => {},
+    isAsking: () => false,
+    name: 'OpenCode',
     onWait: (wait) => noted.push(wait?.message),
   })
   const reason = await watchdog.watch(left.signal)

@@ -12,22 +12,35 @@ export type RedisServer = AsyncDisposable & {
   start(): Promise<void>
 }
 
-/** `saves`: where it keeps its data, and how often it syncs that. Otherwise it keeps nothing. */
+/**
+ * `saves`: where it keeps its data, and how often it syncs that. Otherwise it keeps nothing. `more`: arguments of
+ * redis-server.
+ */
 export type RedisOptions = {
+  more?: readonly string[]
+  /** It is a Sentinel with this configuration, which it changes. */
+  sentinelFile?: string
   password?: string
   tls?: {cert: string; key: string}
   saves?: {folder: string; appendfsync: 'always' | 'everysec'}
 }
 
 /** A real redis-server on a free port of loopback. It is ended when disposed. */
-export async function startRedis({password, tls, saves}: RedisOptions = {}): Promise<RedisServer> {
+export async function startRedis({
+  password,
+  tls,
+  saves,
+  more = [],
+  sentinelFile,
+}: RedisOptions = {}): Promise<RedisServer> {
   const port = await freePort()
   const secure = tls && ['--tls-cert-file', tls.cert, '--tls-key-file', tls.key, '--tls-auth-clients', 'no']
   const ports = secure ? ['--port', '0', '--tls-port', String(port), ...secure] : ['--port', String(port)]
   const kept = saves
     ? ['--dir', saves.folder, '--appendonly', 'yes', '--appendfsync', saves.appendfsync]
     : ['--appendonly', 'no']
-  const args = [...ports, '--bind', '127.0.0.1', '--save', '', ...kept]
+  const data = ['--bind', '127.0.0.1', '--save', '', ...kept, ...more]
+  const args = sentinelFile === undefined ? [...ports, ...data] : [sentinelFile, '--sentinel', ...ports]
   const launch = async () => {
     let output = ''
     const begin = () => {
@@ -43,7 +56,7 @@ export async function startRedis({password, tls, saves}: RedisOptions = {}): Pro
       () => {
         // While nobody listens on the port, the connection of another process may occupy it.
         if (child.exitCode !== null) child = begin()
-        return output.includes('Ready to accept connections')
+        return /Ready to accept connections|\+monitor master/.test(output)
       },
       () => `redis-server to start: ${output}`,
     )

@@ -1,7 +1,7 @@
 import {fileURLToPath} from 'node:url'
 import {systemClock} from '../../src/lib/core/clock.ts'
 import type {Executor} from '../../src/lib/executor/executor.ts'
-import {type RunExecutorOptions, createRunExecutor} from '../../src/lib/executor/run.ts'
+import {type RunExecutorOptions, createRunExecutor} from '../../src/lib/executor/run-way.ts'
 import {createCatalog} from '../../src/lib/opencode/program/catalog.ts'
 
 /** An agent that runs its prompt as a shell script. */

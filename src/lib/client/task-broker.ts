@@ -2,7 +2,8 @@ import type {Redis} from 'ioredis'
 import * as v from 'valibot'
 import {messageOf} from '../core/errors.ts'
 import {aborted} from '../core/request-signal.ts'
-import {tlsProblem, trustSystemStore} from '../core/tls.ts'
+import {createRedis} from '../core/redis/create-redis.ts'
+import {tlsProblem} from '../core/tls.ts'
 import {brokerChannels, brokerMessageSchema} from '../protocol/broker.ts'
 import {parseJson} from '../protocol/parse.ts'
 
@@ -29,11 +30,9 @@ const maxRetryMs = 10_000
  */
 export async function listenToBroker(options: TaskBrokerOptions): Promise<void> {
   const {url, signal, onState, pingMs = 15_000, answerMs = 5000} = options
-  const ioredis = await import('ioredis')
   // its own end is no news
   const state = stateChanges((isUp, why) => void (signal.aborted || onState(isUp, why)))
-  if (url.startsWith('rediss:')) trustSystemStore()
-  const redis = new ioredis.Redis(url, {
+  const redis = await createRedis(url, {
     lazyConnect: true,
     enableReadyCheck: false, // it needs INFO, and the user may only be allowed to subscribe
     autoResubscribe: false, // done below, where a refusal is handled
@@ -42,7 +41,6 @@ export async function listenToBroker(options: TaskBrokerOptions): Promise<void> 
     connectTimeout: answerMs,
     keepAlive: pingMs,
     retryStrategy: (times) => Math.round(Math.random() * Math.min(maxRetryMs, firstRetryMs * 2 ** Math.min(times, 10))),
-    reconnectOnError: () => false,
   })
   let reason = 'connection closed'
   redis.on('error', (error) => {

@@ -1,7 +1,7 @@
 import {configError} from '../core/errors.ts'
 import {nearestNames} from '../core/text/nearest.ts'
 import {realPathOf} from '../core/paths/real-path.ts'
-import {brokerUrlProblem} from '../protocol/broker.ts'
+import {redisUrlProblem} from '../core/redis/redis-address.ts'
 import type {ConfigFile, Environment} from './file.ts'
 import {parseIdentity} from './git-identity.ts'
 import {isValidId} from './identity.ts'
@@ -112,7 +112,7 @@ export function validateConfig(config: Config, sources: Sources): string[] {
     )
   const proxy = config.proxy === undefined ? undefined : proxyProblem(config.proxy)
   if (proxy) found.push(`proxy (${sources.proxy}): ${proxy}`)
-  const broker = config.redis_url === undefined ? undefined : brokerUrlProblem(config.redis_url)
+  const broker = config.redis_url === undefined ? undefined : redisUrlProblem(config.redis_url)
   if (broker) found.push(`redis_url (${sources.redis_url}): ${broker}`)
   for (const pattern of config.redact) {
     try {

@@ -6,7 +6,10 @@ import {nameOf} from '../client/network-problem.ts'
 import {counted} from '../core/text/counted.ts'
 import {ExpectedError, messageOf} from '../core/errors.ts'
 import {isLoopback} from '../core/loopback.ts'
-import {tlsProblem, trustSystemStore} from '../core/tls.ts'
+import {createRedis} from '../core/redis/create-redis.ts'
+import {isClusterNode} from '../core/redis/cluster-node.ts'
+import {clusterUrl, readRedisUrl} from '../core/redis/redis-address.ts'
+import {tlsProblem} from '../core/tls.ts'
 import {persistenceOf} from '../server/redis/persistence.ts'
 import {ok, problem, skipped, warning, type Finding, type MachineContext, type ControlPlaneContext} from './finding.ts'
 
@@ -159,7 +162,7 @@ const isConsistent = (samples: readonly string[][]) => new Set(samples.map((samp
 const counts = (samples: readonly string[][]) => samples.map((sample) => sample.length).join(', ')
 
 /** What the settings of a Redis mean that holds the state of control planes. Nothing if it holds none, or does not tell. */
-async function checkState(redis: Redis, prefix = '{a2a-worker}:'): Promise<Finding[]> {
+async function checkState(redis: Redis, prefix: string): Promise<Finding[]> {
   try {
     if ((await redis.exists(`${prefix}owner`)) === 0) return []
     const {lines, problem: evicts} = await persistenceOf(redis)
@@ -171,12 +174,12 @@ async function checkState(redis: Redis, prefix = '{a2a-worker}:'): Promise<Findi
 }
 
 /** Checks that the configured broker (Redis) can be reached. */
-export async function checkBroker({config, env}: MachineContext): Promise<Finding[]> {
+export async function checkBroker({config, env, ...machine}: MachineContext): Promise<Finding[]> {
   const check = 'broker'
   if (config.redis_url === undefined) return [skipped(check, 'not configured; tasks arrive by stream or polling')]
-  if (config.redis_url.startsWith('rediss:')) trustSystemStore()
-  const {Redis} = await import('ioredis')
-  const redis = new Redis(config.redis_url, {
+  const prefix = env['A2A_REDIS_PREFIX'] ?? '{a2a-worker}:'
+  const redis = await createRedis(config.redis_url, {
+    key: prefix,
     lazyConnect: true,
     enableReadyCheck: false, // it needs INFO, and the user may only be allowed to subscribe
     retryStrategy: null,
@@ -187,7 +190,9 @@ export async function checkBroker({config, env}: MachineContext): Promise<Findin
   try {
     await redis.connect()
     await redis.ping()
-    return [ok(check, 'Redis answers'), ...(await checkState(redis, env['A2A_REDIS_PREFIX']))]
+    if (readRedisUrl(config.redis_url).kind === 'server' && (await isClusterNode(redis)))
+      return await checkBroker({...machine, env, config: {...config, redis_url: clusterUrl(config.redis_url)}})
+    return [ok(check, 'Redis answers'), ...(await checkState(redis, prefix))]
   } catch (error) {
     const fix = 'Tasks arrive without it, but later. Check redis_url and its password, and that Redis runs.'
     return [warning(check, `Redis cannot be used: ${reason || messageOf(error)}`, fix)]

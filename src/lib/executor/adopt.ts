@@ -1,9 +1,11 @@
-import {statSync} from 'node:fs'
+import {readFileSync, statSync} from 'node:fs'
 import {join} from 'node:path'
 import type {AgentUser} from '../opencode/program/agent-user.ts'
 import type {Clock} from '../core/clock.ts'
 import type {RunObserver, RunRequest, RunningAgent} from './executor.ts'
 import type {ProcessIdentity} from './processes/processes.ts'
+import {driveAgent} from './acp/drive-agent.ts'
+import {SentLog} from './acp/sent-log.ts'
 import {agentAgeMs} from './agent-age.ts'
 import {runFiles} from './spool/file-names.ts'
 import {isAlive} from './processes/processes.ts'
@@ -29,6 +31,13 @@ const pollMs = 100
  */
 export function adoptRun({request, observer, clock, root, user}: AdoptOptions): RunningAgent {
   const stop = new AbortController()
+  const log = SentLog.read(request.runDir)
+  // The prompt of the run, not the one that would continue its session.
+  const prompt = log && readFileSync(join(request.runDir, runFiles.prompt), 'utf8')
+  const drive =
+    log && prompt !== undefined
+      ? driveAgent({runDir: request.runDir, prompt, log, clock, observer, stderrFrom: 0})
+      : undefined
   const exited = (async () => {
     while (isAlive(root)) await clock.sleep(pollMs)
     return undefined
@@ -46,8 +55,13 @@ export function adoptRun({request, observer, clock, root, user}: AdoptOptions): 
     spoolFrom: 0,
     stderrFrom: 0,
     ...{group: recordedGroup(request.marker, request.runDir), user},
+    ...(log ? {name: log.start.name, drive} : {name: 'OpenCode'}),
   })
-  return {outcome: supervised.then(({outcome}) => outcome), stop: (reason) => stop.abort(reason)}
+  return {
+    outcome: supervised.then(({outcome}) => outcome),
+    stop: (reason) => stop.abort(reason),
+    ...(drive ? {give: (input) => drive.give(input)} : {}),
+  }
 }
 
 /** Existing output counts as printed now. Only the wall clock knows when it was printed, and that can be set. */

@@ -6,6 +6,7 @@ import type {RunRequest, StopReason} from './executor.ts'
 import {runFiles} from './spool/file-names.ts'
 
 const checkMs = 100
+const files = [runFiles.stdout, runFiles.messages, runFiles.stderr]
 
 /**
  * Resolves with the reason to stop once a run has printed more than it may. The agent writes its files itself, so only
@@ -19,7 +20,8 @@ export async function watchOutputSize(
   const {promise: never} = Promise.withResolvers<StopReason>()
   if (maxOutputBytes === 0) return await never
   while (!signal.aborted) {
-    const printed = sizeOf(join(runDir, runFiles.stdout)) + sizeOf(join(runDir, runFiles.stderr))
+    const sizes = files.map((name) => sizeOf(join(runDir, name)))
+    const printed = sizes.reduce((sum, size) => sum + size, 0)
     if (printed > maxOutputBytes) return tooMuch(maxOutputBytes)
     await clock.sleep(checkMs, signal)
   }

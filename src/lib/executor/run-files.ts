@@ -18,7 +18,8 @@ import {runFiles} from './spool/file-names.ts'
 
 export type OpenRunFiles = Disposable & {stdin: number; stdout: number; stderr: number; report: number}
 
-const append = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT
+/** A file that an agent writes. */
+export const append = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT
 const sync = promisify(fsync)
 const newline = 10
 
@@ -41,10 +42,13 @@ export async function writeRunFiles(runDir: string, prompt: string): Promise<str
   }
 }
 
+/** Name and flags of open(2). */
+type Opened = [name: string, flags: number]
+
 /** Opens the agent's three standard streams, and the file for its report. Dispose of them once the child runs: it has its own copies. */
-export function openRunFiles(runDir: string): OpenRunFiles {
+export function openFiles(runDir: string, {stdin, stdout}: {stdin: Opened; stdout: Opened}): OpenRunFiles {
   const opened: number[] = []
-  const openFile = (name: string, flags: number) => {
+  const openFile = ([name, flags]: Opened) => {
     const fd = openSync(join(runDir, name), flags, 0o600)
     opened.push(fd)
     return fd
@@ -53,11 +57,13 @@ export function openRunFiles(runDir: string): OpenRunFiles {
     for (const fd of opened) closeSync(fd)
   }
   try {
-    const stdin = openFile(runFiles.prompt, constants.O_RDONLY)
-    const stdout = openFile(runFiles.stdout, append)
-    const stderr = openFile(runFiles.stderr, append)
-    const report = openFile(runFiles.report, append)
-    return {stdin, stdout, stderr, report, [Symbol.dispose]: close}
+    return {
+      stdin: openFile(stdin),
+      stdout: openFile(stdout),
+      stderr: openFile([runFiles.stderr, append]),
+      report: openFile([runFiles.report, append]),
+      [Symbol.dispose]: close,
+    }
   } catch (error) {
     close()
     throw cannotWrite(runDir, error)

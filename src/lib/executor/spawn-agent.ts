@@ -13,6 +13,8 @@ import type {RunGroup} from './processes/run-groups.ts'
 export type AgentExit = {code: number | null; signal: string | null}
 
 export type SpawnOptions = {
+  /** Name of the program, for people. */
+  name: string
   binary: string
   args: readonly string[]
   cwd: string
@@ -80,26 +82,29 @@ function asUserInFolder(user: AgentUser, folder: string, command: readonly strin
   return [program, ...words]
 }
 
-function cannotStart({binary, cwd}: SpawnOptions, cause: unknown): ExpectedError {
+function cannotStart({name, binary, cwd}: SpawnOptions, cause: unknown): ExpectedError {
   const fail = (code: string, exit: ExitName, message: string, ...suggestions: string[]) =>
     new ExpectedError(message, {code, exit, suggestions, cause, isMachineFault: !isOfTask(code, cause)})
+  const missing = name === 'OpenCode' ? 'OPENCODE_NOT_FOUND' : 'AGENT_NOT_FOUND'
+  const install =
+    name === 'OpenCode' ? ['npm i -g opencode-ai'] : ['Install it, or correct its command in the setting `agents`']
   // A missing directory is reported as ENOENT of the program.
   if (!isDirectory(cwd))
     return fail('CODEBASE_MISSING', 'config', `the codebase ${cwd} is not a directory that the worker can enter`)
   switch (errorCode(cause)) {
     case 'ENOENT':
-      return fail('OPENCODE_NOT_FOUND', 'config', `OpenCode is no longer at ${binary}`, 'npm i -g opencode-ai')
+      return fail(missing, 'config', `${name} is no longer at ${binary}`, ...install)
     case 'EACCES':
-      return fail('OPENCODE_NOT_FOUND', 'config', `OpenCode at ${binary} is not executable by the worker's user`)
+      return fail(missing, 'config', `${name} at ${binary} is not executable by the worker's user`)
     case 'E2BIG':
       return fail('AGENT_START', 'config', 'the environment of the agent is too long for the system to start it')
     case 'EAGAIN':
     case 'ENOMEM':
     case 'EMFILE':
     case 'ENFILE':
-      return fail('AGENT_START', 'temporary', `no process is to be had for OpenCode now (${errorCode(cause)})`)
+      return fail('AGENT_START', 'temporary', `no process is to be had for ${name} now (${errorCode(cause)})`)
     default:
-      return fail('AGENT_START', 'failed', `OpenCode could not be started: ${messageOf(cause)}`)
+      return fail('AGENT_START', 'failed', `${name} could not be started: ${messageOf(cause)}`)
   }
 }
 

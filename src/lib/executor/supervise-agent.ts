@@ -19,6 +19,7 @@ import type {AgentExit} from './spawn-agent.ts'
 import {readTail} from './spool/read-tail.ts'
 import {watchOutputSize} from './output-limit.ts'
 import {createWatchdog} from './watchdog.ts'
+import type {Drive} from './acp/drive-agent.ts'
 
 export type SuperviseOptions = {
   request: RunRequest
@@ -44,6 +45,10 @@ export type SuperviseOptions = {
   group?: RunGroup | undefined
   /** The user that its processes run as, if it is another one. */
   user?: AgentUser | undefined
+  /** The name of the agent's program, for people. */
+  name: string
+  /** The conversation with an agent that has one. It ends when that is over, because the agent does not by itself. */
+  drive?: Drive | undefined
 }
 
 /** Within this time no system starts so many processes that pids wrap around. */
@@ -51,17 +56,19 @@ const recentMs = 5000
 /** How long to wait for a killed process to end. */
 const exitMs = 1000
 
-export type Supervised = {outcome: RunOutcome; events: number; stderr: string}
+/** `hasWorked`: there was an event of its work, and not only of a failure. */
+export type Supervised = {outcome: RunOutcome; hasWorked: boolean; stderr: string}
 
 /** Supervises a running agent: reads its output, enforces deadlines, ends all its processes, and judges the outcome. */
 export async function superviseAgent(options: SuperviseOptions): Promise<Supervised> {
-  const {request, observer, clock, exited, startedAt} = options
+  const {request, observer, clock, exited, startedAt, drive, name} = options
   const record = new RunRecord()
   const killsBefore = countMemoryKills()
   const exitSeen = new AbortController()
   const watching = new AbortController()
   const signs = createAgentSigns(options)
-  const isFinished = () => record.finished && !record.overflowed
+  // An agent with a conversation may go on after the end of a turn.
+  const isFinished = () => !drive && record.finished && !record.overflowed
   let stop: StopReason | undefined
   const watchdog = createWatchdog({
     deadlines: request.deadlines,
@@ -70,8 +77,10 @@ export async function superviseAgent(options: SuperviseOptions): Promise<Supervi
     printedAt: options.printedAt,
     signs: (hasPrinted) => signs.read({hasPrinted, sessionId: record.sessionId}),
     isFinished,
+    isAsking: () => drive?.isAsking === true,
+    name,
     awaitedPermission: () => awaitedPermission(request.runDir, options.stderrFrom),
-    describe: signs.describe,
+    describe: () => [drive?.describe(), signs.describe()].filter(Boolean).join('; '),
     onWait: observer.onProviderWait,
     onState: observer.onState,
   })
@@ -84,7 +93,7 @@ export async function superviseAgent(options: SuperviseOptions): Promise<Supervi
     onOutput: () => watchdog.recordOutput(),
     onStepStart: signs.onStepStart,
     onStepEnd: signs.onStepEnd,
-  }).catch((error: unknown) => `the output of OpenCode could not be read: ${messageOf(error)}`)
+  }).catch((error: unknown) => `the output of ${name} could not be read: ${messageOf(error)}`)
   const end = () =>
     endProcesses({
       ...options,
@@ -99,12 +108,16 @@ export async function superviseAgent(options: SuperviseOptions): Promise<Supervi
     watchdog.watch(watching.signal),
     watchOutputSize(request, clock, watching.signal),
     stopped(options),
+    ...(drive ? [drive.over.then(() => stopReasonOf(options) ?? ('over' as const))] : []),
   ])
   watching.abort('over')
   const wasFull = isFullNow(request.runDir) // before the cleanup, which frees space
   const isOutOfMemory = (countMemoryKills() ?? 0) > (killsBefore ?? 0)
   const isEndedByUs = first !== 'exit'
-  if (first !== 'exit' && first) {
+  if (first === 'over') {
+    signs.updateMembers()
+    await end()
+  } else if (first !== 'exit' && first) {
     // A finished task counts as done, even if its process had to be ended.
     if (record.finished) observer.onWarning(`${first.error}; its processes were ended`)
     else stop = first
@@ -117,8 +130,11 @@ export async function superviseAgent(options: SuperviseOptions): Promise<Supervi
   const left = await end() // before the last read: remaining processes may still write
   options.group?.remove()
   if (options.user) removeFolderOfUser(options.user, request.marker)
+  const unfolded = await drive
+    ?.finish()
+    .catch((error: unknown) => `its events could not be written: ${messageOf(error)}`)
   exitSeen.abort('exited')
-  const unreadable = await reading
+  const unreadable = (await reading) ?? unfolded
   if (unreadable) stop ??= {status: 'failed', error: unreadable}
   if (left.length > 0)
     observer.onWarning(`processes of the run could not be ended: ${left.map(({pid}) => pid).join(', ')}`)
@@ -127,16 +143,27 @@ export async function superviseAgent(options: SuperviseOptions): Promise<Supervi
   warnOfFallback(stderr, observer)
   return {
     outcome: outcomeOf(options, {record, exit: isEndedByUs ? undefined : exit, stderr, stop, wasFull, isOutOfMemory}),
-    events: record.events,
+    hasWorked: drive ? record.sessionId !== null : record.events > 0,
     stderr,
   }
 }
 
-const stopped = ({stop}: SuperviseOptions) =>
+const stopReasonOf = ({stop}: SuperviseOptions) => (stop.aborted ? (stop.reason as StopReason) : undefined)
+
+/** How long an agent may take to end its turn before its processes are ended. */
+const turnEndMs = 1000
+
+/** An agent that can end its turn is asked to first, so that its session is complete. */
+const stopped = (options: SuperviseOptions) =>
   new Promise<StopReason>((resolve) => {
-    const settle = () => resolve(stop.reason as StopReason)
-    if (stop.aborted) settle()
-    else stop.addEventListener('abort', settle, {once: true})
+    const {stop, drive, request} = options
+    const settle = async () => {
+      const reason = stop.reason as StopReason
+      await drive?.cancel(Math.min(reason.graceMs ?? request.deadlines.grace, turnEndMs))
+      resolve(reason)
+    }
+    if (stop.aborted) void settle()
+    else stop.addEventListener('abort', () => void settle(), {once: true})
   })
 
 type Ending = {
@@ -148,11 +175,11 @@ type Ending = {
   isOutOfMemory: boolean
 }
 
-function outcomeOf({request, model, clock, startedAt}: SuperviseOptions, ending: Ending): RunOutcome {
+function outcomeOf({request, model, clock, startedAt, name}: SuperviseOptions, ending: Ending): RunOutcome {
   const {record} = ending
   const isDiskFull = ending.wasFull || request.wasDiskFull?.() === true
   return {
-    ...judge({...ending, model, isDiskFull: !record.finished && isDiskFull}),
+    ...judge({...ending, model, name, isDiskFull: !record.finished && isDiskFull}),
     result: record.result,
     hasBegun: record.events > 0,
     sessionId: record.sessionId ?? request.sessionId ?? null,

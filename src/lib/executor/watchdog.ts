@@ -19,6 +19,10 @@ export type WatchdogOptions = {
   isFinished: () => boolean
   /** The permission that the agent waits for, if that is the last thing it printed. Nobody can grant it. */
   awaitedPermission: () => PermissionRequest | undefined
+  /** Whether a person is asked. That has a limit of its own. */
+  isAsking: () => boolean
+  /** The name of the agent's program, for people. */
+  name: string
   /** What the agent waits for, for people. Empty if unknown. */
   describe: () => string
   /** The agent waits for its provider, or no longer. Called for each change. */
@@ -42,7 +46,7 @@ const permissionMs = 5000
 
 /** Detects an agent that never begins, falls silent, or takes too long. Each of these would otherwise last forever. */
 export function createWatchdog(options: WatchdogOptions): Watchdog {
-  const {deadlines, clock, startedAt, signs, isFinished, awaitedPermission, describe} = options
+  const {deadlines, clock, startedAt, signs, isFinished, awaitedPermission, describe, name} = options
   const {startup, idle, tool, total} = deadlines
   let outputAt = options.printedAt
   let toolAt = startedAt
@@ -63,6 +67,7 @@ export function createWatchdog(options: WatchdogOptions): Watchdog {
       if (reason) return reason
       waitedAt = now
     }
+    if (options.isAsking()) waitedAt = now
     const silentFor = now - Math.max(outputAt ?? startedAt, workedAt, waitedAt)
     if (hasTool) toolAt = now
     const isDone = isFinished()
@@ -74,7 +79,7 @@ export function createWatchdog(options: WatchdogOptions): Watchdog {
     const idleFor = Math.min(silentFor, now - toolAt)
     const lingersFor = now - (outputAt ?? startedAt)
     const limits: [isOn: boolean, passed: number, limit: number, error: (limit: string) => string][] = [
-      [isDone, lingersFor, lingerMs, (limit) => `OpenCode was done, but did not exit within ${limit}`],
+      [isDone, lingersFor, lingerMs, (limit) => `${name} was done, but did not exit within ${limit}`],
       [isStuck, now - (askedAt ?? now), permissionMs, () => explainPermission(asked?.what ?? '')],
       [true, now - startedAt, total, (limit) => `Timed out after ${limit} (task_timeout)`],
       [
@@ -83,14 +88,14 @@ export function createWatchdog(options: WatchdogOptions): Watchdog {
         startup,
         (limit) =>
           silentFor === now - startedAt
-            ? `OpenCode printed nothing within ${limit} of its start (startup_timeout)`
-            : `OpenCode has printed nothing yet, and did nothing for ${limit} (startup_timeout)`,
+            ? `${name} printed nothing within ${limit} of its start (startup_timeout)`
+            : `${name} has printed nothing yet, and did nothing for ${limit} (startup_timeout)`,
       ],
       [
         outputAt !== undefined && !hasTool,
         idleFor,
         idle,
-        (limit) => `OpenCode printed nothing for ${limit} (idle_timeout)`,
+        (limit) => `${name} printed nothing for ${limit} (idle_timeout)`,
       ],
       [outputAt !== undefined && hasTool, silentFor, tool, (limit) => `A tool ran for over ${limit} (tool_timeout)`],
     ]

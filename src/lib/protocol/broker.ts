@@ -25,10 +25,3 @@ export const brokerMessageSchema = v.object({
   data: v.looseObject({id: v.pipe(v.string(), v.minLength(1)), codebase_id: v.optional(v.string(), '')}),
   timestamp: v.optional(v.string()),
 })
-
-/** Why a URL is not a Redis URL (`redis://` or `rediss://` with a host), or undefined if it is. */
-export function brokerUrlProblem(text: string): string | undefined {
-  const url = URL.canParse(text) ? new URL(text) : undefined
-  if (url && ['redis:', 'rediss:'].includes(url.protocol) && url.hostname !== '') return undefined
-  return 'must be an address like redis://host:6379 (or rediss:// with TLS)'
-}

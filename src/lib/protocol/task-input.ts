@@ -138,14 +138,13 @@ export function questionsText(questions: readonly OpenQuestion[]): string | unde
   return `${questionText(first)}${others.length > 0 ? ` (and ${others.length} more)` : ''}`
 }
 
-const short = {allow: 'allow_once', always: 'allow_always', deny: 'reject_once'} as const
-
 /**
  * Whether an answer names an option of a question: its id, or `allow`, `always` or `deny`. A permission can be denied
  * even if it lists no option for that.
  */
-export function isOptionOf({kind, options}: OpenQuestion, answer: string): boolean {
+export function isOptionOf({kind, options}: Pick<OpenQuestion, 'kind' | 'options'>, answer: string): boolean {
+  const has = (start: string) => options.some((option) => option.kind.startsWith(start))
   if (options.some((option) => option.id === answer)) return true
-  if (answer === 'deny') return kind === 'permission' || options.some((option) => option.kind.startsWith('reject'))
-  return (answer === 'allow' || answer === 'always') && options.some((option) => option.kind === short[answer])
+  if (answer === 'deny') return kind === 'permission' || has('reject')
+  return (answer === 'allow' && has('allow')) || (answer === 'always' && has('allow_always'))
 }

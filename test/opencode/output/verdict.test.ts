@@ -19,6 +19,7 @@ const verdict = (printed: string[], rest: Partial<Evidence> = {}) =>
     stderr: '',
     stop: undefined,
     model: undefined,
+    name: 'OpenCode',
     isDiskFull: false,
     ...rest,
   })

@@ -39,3 +39,24 @@ test('a clock that was set forward counts at once and is told, one that was set 
   clock.read(501_000, 1000)
   expect([clock.monotonic(), at.jumps]).toEqual([4_101_000, [3_600_000, -3_600_000]])
 })
+
+test('a wrong clock of this machine counts for nothing once Redis was read', () => {
+  const {clock} = clockAt(1000)
+  expect(clock.monotonic()).toBeGreaterThan(1e12)
+  clock.read(500_000, 1000)
+  expect(clock.monotonic()).toBe(500_000)
+})
+
+test('no replica is behind another one, whatever their clocks say', () => {
+  const {at, clock} = clockAt(0)
+  clock.read(500_000, 0)
+  clock.reached(500_100)
+  expect([clock.monotonic(), at.jumps]).toEqual([500_100, []])
+  clock.reached(400_000)
+  expect(clock.monotonic()).toBe(500_100)
+  clock.reached(4_100_000)
+  at.own = 10
+  expect([clock.monotonic(), at.jumps]).toEqual([4_100_010, [3_599_900]])
+  clock.read(500_010, 10)
+  expect(clock.monotonic()).toBe(4_100_010)
+})

@@ -16,7 +16,7 @@ let redis: RedisServer
 let connections: Connections
 beforeAll(async () => {
   redis = await startRedis()
-  connections = await connectRedis(redis.url)
+  connections = await connectRedis(redis.url, '{test}:')
 })
 afterAll(async () => {
   connections.close()

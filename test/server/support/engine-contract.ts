@@ -1,17 +1,15 @@
 import {describe, expect, test} from 'vitest'
 import {HttpError} from '../../../src/lib/server/http/http-error.ts'
 import {declineTask} from '../../../src/lib/server/rules/tasks/declines.ts'
-import {createTask} from '../../../src/lib/server/rules/tasks/create-task.ts'
 import {storeInput} from '../../../src/lib/server/rules/tasks/inputs.ts'
 import {lapse} from '../../../src/lib/server/rules/tasks/lapse.ts'
 import {takeOutput} from '../../../src/lib/server/rules/tasks/output.ts'
 import {takeQuestions} from '../../../src/lib/server/rules/tasks/questions.ts'
 import {cancelTask, claimTask, reportStatus, retryTask} from '../../../src/lib/server/rules/tasks/reports.ts'
-import type {Decision} from '../../../src/lib/server/state/decision.ts'
+import type {Change} from '../../../src/lib/server/state/decision.ts'
 import {decide, type Rule} from '../../../src/lib/server/state/draft.ts'
 import type {Engine} from '../../../src/lib/server/store/engine.ts'
 import {addTask, addWorker, assigning, claiming, open} from './engine-world.ts'
-import {StaleDecisionError, stillHolds} from './holds.ts'
 
 export type TestedEngine = AsyncDisposable & {
   engine: Engine
@@ -27,14 +25,6 @@ const runner = (engine: Engine) => ({
   run: <Request, Answer>(rule: Rule<Request, Answer>, request: Request): Promise<Answer> =>
     engine.execute(() => decide(engine.state, rule, request)),
 })
-
-/** Applies a decision that was made before. Rejects with StaleDecisionError if it does not hold any more. */
-const apply = <Answer>(engine: Engine, decision: Decision<Answer>): Promise<Answer> =>
-  engine.execute(() => {
-    const made = {...decision, basis: -1} // it may be another replica that applies it, with versions of its own
-    if (!stillHolds(engine.state, made)) throw new StaleDecisionError()
-    return made
-  })
 
 /** What every engine must do, whatever it keeps its state in. */
 export function testEngine(name: string, start: () => Promise<TestedEngine>): void {
@@ -93,11 +83,15 @@ export function testEngine(name: string, start: () => Promise<TestedEngine>): vo
       const {engine, plane} = one
       addWorker(plane, 'w', {codebases: ['c'], isConnected: false})
       await addTask(plane, 't', 'c')
-      const stale = decide(engine.state, cancelTask, {task_id: 't', by: null})
-      await plane.run(cancelTask, {task_id: 't', by: 'me'})
       const before = engine.state.get('task', 't')
       const audits = engine.views.audit.page({start: {after: 0}}, 100).entries.length
-      await expect(apply(engine, stale)).rejects.toThrow(StaleDecisionError)
+      const unstorable: Change = {do: 'set-models', workerId: {} as string, models: []}
+      const failing = engine.execute(() => {
+        const {changes, ...decision} = decide(engine.state, cancelTask, {task_id: 't', by: 'me'})
+        return {...decision, changes: [...changes, unstorable]}
+      })
+      await expect(failing).rejects.toThrow()
+      await engine.durable()
       expect(engine.state.get('task', 't')).toEqual(before)
       expect(engine.views.audit.page({start: {after: 0}}, 100).entries).toHaveLength(audits)
     })
@@ -108,12 +102,10 @@ export function testEngine(name: string, start: () => Promise<TestedEngine>): vo
       const workers = Array.from({length: 20}, (_, i) => `w${i}`)
       for (const worker of workers) addWorker(plane, worker, {features: claiming, isConnected: false})
       await addTask(plane, 't', 'global')
-      const decisions = workers.map((worker_id) =>
-        decide(engine.state, claimTask, {task_id: 't', worker_id, attempt: null}),
-      )
-      const outcomes = await Promise.all(decisions.map((decision) => applied(engine, decision)))
-      expect(outcomes.filter(Boolean)).toHaveLength(1)
-      expect(statusOf(engine)).toBe(`running 1 w${outcomes.indexOf(true)}`)
+      const claims = workers.map((worker_id) => plane.run(claimTask, {task_id: 't', worker_id, attempt: null}))
+      const outcomes = (await Promise.allSettled(claims)).map(({status}) => status)
+      expect(outcomes.filter((outcome) => outcome === 'fulfilled')).toHaveLength(1)
+      expect(statusOf(engine)).toBe(`running 1 w${outcomes.indexOf('fulfilled')}`)
       expect(engine.state.count('leases', '')).toBe(1)
     })
 
@@ -121,15 +113,7 @@ export function testEngine(name: string, start: () => Promise<TestedEngine>): vo
       await using one = await world()
       const {engine, plane} = one
       addWorker(plane, 'w', {slots: 2, codebases: ['c', 'd', 'e', 'f']})
-      await engine.fresh()
-      const create = (id: string) => {
-        const input = {codebase_id: id, title: id, prompt: 'p', agent_type: 'build', metadata: {}}
-        return {input, id: `t-${id}`, key: undefined, client: '', by: null}
-      }
-      const requests = ['c', 'd', 'e', 'f'].map(create)
-      const decisions = requests.map((request) => decide(engine.state, createTask, request))
-      for (const [i, decision] of decisions.entries())
-        if (!(await applied(engine, decision)) && requests[i]) await plane.run(createTask, requests[i])
+      await Promise.all(['c', 'd', 'e', 'f'].map((codebase) => addTask(plane, `t-${codebase}`, codebase)))
       expect(engine.state.count('leasesOf', 'w')).toBe(2)
       expect(engine.views.tasks.counts()).toEqual({assigned: 2, pending: 2})
     })
@@ -138,14 +122,7 @@ export function testEngine(name: string, start: () => Promise<TestedEngine>): vo
       await using one = await world()
       const {engine, plane} = one
       addWorker(plane, 'w', {codebases: ['c'], slots: 5})
-      await engine.fresh()
-      const input = {codebase_id: 'c', title: 't', prompt: 'p', agent_type: 'build', metadata: {}}
-      const requests = ['one', 'two'].map((id) => ({
-        ...{input, id, key: undefined, client: '', by: null},
-      }))
-      const decisions = requests.map((request) => decide(engine.state, createTask, request))
-      for (const [i, decision] of decisions.entries())
-        if (!(await applied(engine, decision)) && requests[i]) await plane.run(createTask, requests[i])
+      await Promise.all(['one', 'two'].map((id) => addTask(plane, id, 'c')))
       expect(engine.state.count('leasesIn', 'c')).toBe(1)
       expect([...engine.state.queue('c')]).toHaveLength(1)
     })
@@ -157,13 +134,11 @@ export function testEngine(name: string, start: () => Promise<TestedEngine>): vo
         addWorker(plane, 'w', {codebases: ['c']})
         await addTask(plane, 't', 'c')
         await plane.run(claimTask, {task_id: 't', worker_id: 'w', attempt: 1})
-        const cancel = decide(engine.state, cancelTask, {task_id: 't', by: null})
-        const finish = decide(engine.state, reportStatus, report('w', 'completed', 1))
-        const [first, second] = isCancelFirst ? [cancel, finish] : [finish, cancel]
-        await apply(engine, first)
-        // an end is the same whether or not a cancellation was requested, so it need not be decided again
-        expect(await applied(engine, second)).toBe(isCancelFirst)
-        if (!isCancelFirst) await expect(plane.run(cancelTask, {task_id: 't', by: null})).rejects.toThrow(HttpError)
+        const cancel = () => plane.run(cancelTask, {task_id: 't', by: null})
+        const finish = () => plane.run(reportStatus, report('w', 'completed', 1))
+        const both = isCancelFirst ? [cancel(), finish()] : [finish(), cancel()]
+        const outcomes = (await Promise.allSettled(both)).map(({status}) => status)
+        expect(outcomes).toEqual(['fulfilled', isCancelFirst ? 'fulfilled' : 'rejected'])
         expect(statusOf(engine)).toBe('completed 1 w')
       }
     })
@@ -174,25 +149,13 @@ export function testEngine(name: string, start: () => Promise<TestedEngine>): vo
       addWorker(plane, 'w', {codebases: ['c']})
       await addTask(plane, 't', 'c')
       const output = {task_id: 't', worker_id: 'w', output: 'x', timestamp: null, attempt: 1, offset: 0, length: 1}
-      const late = [
-        decide(engine.state, reportStatus, report('w', 'completed', 1)),
-        decide(engine.state, takeOutput, output),
-        decide(engine.state, claimTask, {task_id: 't', worker_id: 'w', attempt: 1}),
-      ]
       await plane.run(reportStatus, report('w', 'pending', 1))
       expect(statusOf(engine)).toBe('assigned 2 w')
-      for (const decision of late as Decision[])
-        await expect(apply(engine, decision)).rejects.toThrow(StaleDecisionError)
+      await expect(plane.run(claimTask, {task_id: 't', worker_id: 'w', attempt: 1})).rejects.toThrow(HttpError)
       await expect(plane.run(reportStatus, report('w', 'completed', 1))).rejects.toThrow(HttpError)
       await expect(plane.run(takeOutput, output)).rejects.toThrow(HttpError)
-      await plane.run(declineTask, {
-        task_id: 't',
-        worker_id: 'w',
-        reason: '',
-        retry_ms: null,
-        attempt: 1,
-        only: undefined,
-      })
+      const decline = {task_id: 't', worker_id: 'w', reason: '', retry_ms: null, attempt: 1, only: undefined}
+      await plane.run(declineTask, decline)
       expect(statusOf(engine)).toBe('assigned 2 w')
       expect([...engine.views.output.read('t', 0)]).toEqual([])
     })
@@ -207,9 +170,7 @@ export function testEngine(name: string, start: () => Promise<TestedEngine>): vo
         ...{attempt: 1, offset, length: 10},
       })
       await plane.run(takeOutput, batch(0))
-      const twice = [0, 1].map(() => decide(engine.state, takeOutput, batch(10)))
-      expect(await Promise.all(twice.map((decision) => applied(engine, decision)))).toEqual([true, false])
-      expect(await plane.run(takeOutput, batch(10))).toBe(20)
+      expect(await Promise.all([10, 10].map((offset) => plane.run(takeOutput, batch(offset))))).toEqual([20, 20])
       await expect(plane.run(takeOutput, batch(30))).rejects.toThrow('goes on at 20')
       expect([...engine.views.output.read('t', 0)].map(({output}) => output)).toEqual(['at 0', 'at 10'])
     })
@@ -260,15 +221,4 @@ export function testEngine(name: string, start: () => Promise<TestedEngine>): vo
       expect([...engine.views.output.read('t', 0)]).toHaveLength(1)
     })
   })
-}
-
-/** Applies a decision. Resolves with false if it is stale. */
-async function applied(engine: Engine, decision: Decision): Promise<boolean> {
-  try {
-    await apply(engine, decision)
-    return true
-  } catch (error) {
-    if (!(error instanceof StaleDecisionError)) throw error
-    return false
-  }
 }

@@ -5,7 +5,6 @@ import type {StateEvent} from '../../../src/lib/server/state/events.ts'
 import {LiveState} from '../../../src/lib/server/state/live-state.ts'
 import type {StoredInput, StoredRequest, StoredTask} from '../../../src/lib/server/state/records.ts'
 import type {Policy} from '../../../src/lib/server/state/state.ts'
-import {StaleDecisionError, stillHolds} from './holds.ts'
 
 export const policy: Policy = {
   leaseMs: 60_000,
@@ -41,9 +40,7 @@ export class MemoryEngine {
     })
   }
 
-  apply(decision: Decision): void {
-    const {changes, events} = decision
-    if (!stillHolds(this.state, decision)) throw new StaleDecisionError()
+  apply({changes, events}: Decision): void {
     for (const change of changes) this.#apply(change)
     this.state.apply(changes)
     this.events.push(...events)

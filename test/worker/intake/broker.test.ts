@@ -132,6 +132,9 @@ test("a server's Redis is followed to the server's own host, or to one that redi
   expect(follow('redis://10.0.0.1', 'https://plane.example')).toEqual({
     refused: expect.stringContaining('add 10.0.0.1 to redis_hosts'),
   })
+  expect(follow('redis+sentinel://plane.example/main', 'https://plane.example')).toEqual({
+    refused: expect.stringContaining('names Sentinels or a Cluster, which may lead anywhere'),
+  })
   expect([null, 'nonsense', 'http://plane.example'].map((url) => follow(url, 'https://plane.example'))).toEqual(
     Array(3).fill(undefined),
   )

@@ -1,6 +1,8 @@
 /**
  * File names in a run's folder. `report`: what our plugin for OpenCode reports. `group`: the path of the run's control
  * group. `pid`: that of the agent, where it has one. `refused`: a report that the control plane refused for good.
+ * `stdin`, `messages` and `sent`: of an agent that speaks the Agent Client Protocol: the named pipe that it reads, what
+ * it prints, and what it was told. Its `stdout` is folded from its messages.
  */
 export const runFiles = {
   prompt: 'prompt',
@@ -11,4 +13,7 @@ export const runFiles = {
   group: 'cgroup',
   pid: 'pid',
   refused: 'refused.json',
+  stdin: 'stdin',
+  messages: 'messages.ndjson',
+  sent: 'sent.ndjson',
 } as const

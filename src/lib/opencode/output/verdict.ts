@@ -18,6 +18,8 @@ export type Evidence = {
   stop: {status: 'cancelled' | 'failed'; error: string; provider?: ProviderTrouble} | undefined
   /** The requested model. */
   model: string | undefined
+  /** The name of the agent's program, for people. */
+  name: string
   /** Whether the disk was full at the end of the run or before. Lines may be missing then. */
   isDiskFull: boolean
   /** Whether the kernel has killed a process of the worker's control group during the run because memory ran out. */
@@ -40,7 +42,7 @@ export function judge(evidence: Evidence): Verdict {
   if (record.finished && !record.error) {
     const signal = deadlySignal(evidence)
     if (signal === undefined) return {status: 'completed', error: null}
-    return {status: 'failed', error: `OpenCode died of ${signal} after its last event, before it exited`}
+    return {status: 'failed', error: `${evidence.name} died of ${signal} after its last event, before it exited`}
   }
 
   const provider = refusalOf(evidence)
@@ -65,27 +67,29 @@ function refusalOf({record, model, isDiskFull}: Evidence): ProviderTrouble | und
 }
 
 function failureOf(evidence: Evidence): string {
-  const {record, stderr, isDiskFull, isOutOfMemory} = evidence
+  const {record, stderr, isDiskFull, isOutOfMemory, name} = evidence
   if (record.error) return describeError(record.error, evidence)
   const permission = rejectedPermission(evidence)
   if (permission) return permission
   const printed = lastLines(stderr)
-  if (isDiskFull) return 'the disk is full: what OpenCode printed is not complete'
+  if (isDiskFull) return `the disk is full: what ${name} printed is not complete`
   if (mentionsDiskFull(stderr)) return `the disk is full: ${printed}`
   if (isOutOfMemory) return outOfMemory
   const ending = describeExit(evidence)
-  if (record.events === 0) return printed || `OpenCode ${ending} and printed ${whatInstead(record)}`
-  return `OpenCode ${ending} before the task was done${printed ? `: ${printed}` : ''}`
+  if (record.events === 0) return printed || `${name} ${ending} and printed ${whatInstead(record, name)}`
+  return `${name} ${ending} before the task was done${printed ? `: ${printed}` : ''}`
 }
 
 const outOfMemory =
   'out of memory: the kernel killed a process of the run. Raise MemoryMax of the service (or the limit of the container), or lower max_concurrent_tasks'
 
-const whatInstead = ({others}: RunRecord) =>
-  others === 0 ? 'nothing' : `no event, only lines of another kind (${others}): is opencode_bin the OpenCode program?`
+const whatInstead = ({others}: RunRecord, name: string) =>
+  others === 0
+    ? 'nothing'
+    : `no event, only lines of another kind (${others}): is ${name === 'OpenCode' ? 'opencode_bin the OpenCode program' : `this the program of ${name}`}?`
 
-function describeError({name, message}: AgentError, {model, isDiskFull}: Evidence): string {
-  const text = message || `OpenCode reported ${name}`
+function describeError({name, message}: AgentError, {model, isDiskFull, name: program}: Evidence): string {
+  const text = message || `${program} reported ${name}`
   // Any error may be a consequence of the full disk, because OpenCode's own database fails too.
   if (isDiskFull || mentionsDiskFull(text)) return `the disk is full: ${text}`
   if (name !== 'UnknownError' || !/unexpected server error/i.test(text)) return text

@@ -10,7 +10,8 @@ const reportVariable = 'A2A_REPORT'
 
 /**
  * A plugin for OpenCode 1.x. OpenCode prints neither that it waits for a provider, nor which tool calls are open, nor
- * what a subagent does. The plugin appends the first two to a file, and touches the file when anything happens.
+ * what a subagent does. The plugin appends the first two to a file, and touches the file when anything happens. It also
+ * writes what each step used, and errors with their status: `opencode acp` tells neither.
  */
 const pluginText = `// Written by a2a-worker. Reports to its worker what OpenCode does not print.
 import {appendFileSync, fstatSync, utimesSync, writeSync} from 'node:fs'
@@ -43,13 +44,20 @@ export const A2AReporter = async () => {
   if (!file) return {}
   const providers = new Map()
   const open = new Map()
+  const steps = new Set()
   let touchedAt = 0
   write({type: 'started'})
   return {
-    event: async ({event: {type, properties: {info, part, status, sessionID: session} = {}}}) => {
+    event: async ({event: {type, properties: {info, part, status, error, sessionID: session} = {}}}) => {
       if (type === 'message.updated' && info?.providerID) providers.set(info.sessionID, info.providerID)
       if (type === 'session.status' && status)
         write({...status, session, provider: providers.get(session)}) // its type is busy, retry or idle
+      if (part?.type === 'step-finish' && !steps.has(part.id)) {
+        steps.add(part.id)
+        write({type: 'step', session: part.sessionID, tokens: part.tokens, cost: part.cost})
+      }
+      if (type === 'session.error' && error)
+        write({type: 'error', session, name: error.name, status: error.data?.statusCode})
       if (part?.type === 'tool') {
         // The input is complete once the call runs. Before that, only the name of the tool is known.
         const status = part.state?.status

@@ -1,9 +1,10 @@
 import type {Redis, RedisOptions} from 'ioredis'
 import {configError, ExpectedError, messageOf} from '../../core/errors.ts'
 import {fullJitter} from '../../core/loop.ts'
-import {tlsProblem, trustSystemStore} from '../../core/tls.ts'
-import {withoutLogin} from '../../core/without-login.ts'
-import {brokerUrlProblem} from '../../protocol/broker.ts'
+import {isClusterNode} from '../../core/redis/cluster-node.ts'
+import {createRedis} from '../../core/redis/create-redis.ts'
+import {clusterUrl, readRedisUrl, redisUrlProblem, withoutLogin} from '../../core/redis/redis-address.ts'
+import {tlsProblem} from '../../core/tls.ts'
 import {withCommit, type CommitCommand} from './commit-script.ts'
 
 /** The oldest Redis that has all commands (exclusive ranges of streams). */
@@ -24,7 +25,6 @@ const options = {
   maxRetriesPerRequest: 0,
   connectTimeout: connectMs,
   keepAlive: 15_000,
-  retryStrategy: (times: number) => retry(times),
 } satisfies RedisOptions
 
 export type Connections = {
@@ -38,27 +38,42 @@ export type Connections = {
 }
 
 /**
- * Connects twice. Rejects with ExpectedError: a bad address, login or database, or a Redis that is too old (78); nobody
- * answers (69).
+ * Connects twice, to the Redis that has the keys under a prefix. Rejects with ExpectedError: a bad address, login or
+ * database, or a Redis that is too old (78); nobody answers (69).
  */
-export async function connectRedis(url: string): Promise<Connections> {
-  const problem = brokerUrlProblem(url)
+export async function connectRedis(url: string, prefix: string): Promise<Connections> {
+  const problem = redisUrlProblem(url)
   if (problem) throw configError(`The address of Redis ${problem}.`, 'Correct --redis-url or A2A_REDIS_URL.')
-  if (url.startsWith('rediss:')) trustSystemStore()
-  const {Redis} = await import('ioredis')
-  const commands = withCommit(new Redis(url, {...options, commandTimeout: commandMs}))
-  const waiting = new Redis(url, options)
+  let isOpen = false
+  // until both have connected, the first failure counts
+  const own = {...options, key: prefix, retryStrategy: (times: number) => (isOpen ? retry(times) : null)}
+  const commands = withCommit(await createRedis(url, {...own, commandTimeout: commandMs}))
+  const waiting = await createRedis(url, own)
   const close = () => {
     commands.disconnect()
     waiting.disconnect()
   }
   let reason = ''
-  for (const redis of [commands, waiting])
-    redis.on('error', (error) => (reason = tlsProblem(error) ?? messageOf(error)))
+  for (const redis of [commands, waiting]) {
+    let ofSentinel: string | undefined // says more than the error that follows it
+    redis.on('sentinelError', (error) => (ofSentinel = messageOf(error)))
+    redis.on('error', (error) => {
+      reason = tlsProblem(error) ?? ofSentinel ?? messageOf(error)
+      ofSentinel = undefined
+    })
+  }
   try {
     await Promise.all([commands.connect(), waiting.connect()])
     await commands.select(commands.options.db ?? 0) // ioredis would go on in the first one
     await checkVersion(commands, url)
+    const isCluster = await isClusterNode(commands)
+    if (isCluster) checkHashTag(prefix)
+    if (isCluster && readRedisUrl(url).kind === 'server') {
+      close()
+      return await connectRedis(clusterUrl(url), prefix)
+    }
+    if (waiting.status !== 'ready') throw new Error('the connection was closed')
+    isOpen = true
   } catch (error) {
     close()
     throw explain(url, error, reason)
@@ -76,6 +91,15 @@ async function checkVersion(redis: Redis, url: string): Promise<void> {
     throw configError(`The Redis at ${withoutLogin(url)} is version ${version}.`, `It must be ${oldest} or newer.`)
 }
 
+/** A part in braces keeps all keys in one slot. */
+function checkHashTag(prefix: string): void {
+  if (!/^[^{]*\{[^}]+\}/.test(prefix))
+    throw configError(
+      `The prefix ${prefix} would spread the keys over a Redis Cluster.`,
+      'Put a part of it in braces: --redis-prefix {name}:',
+    )
+}
+
 function explain(url: string, error: unknown, reason: string): Error {
   if (error instanceof ExpectedError) return error
   const at = withoutLogin(url)
@@ -89,6 +113,13 @@ function explain(url: string, error: unknown, reason: string): Error {
     )
   if (/DB index|SELECT/i.test(message))
     return configError(`The Redis at ${at} has no such database.`, 'Correct the number at the end of A2A_REDIS_URL.')
+  if (/No such master with that name|invalid reply: null/i.test(message))
+    return configError(
+      `The Sentinels at ${at} watch no Redis of that name.`,
+      'Correct the name after the / in A2A_REDIS_URL.',
+    )
+  if (/cluster support disabled/i.test(message))
+    return configError(`The Redis at ${at} is no Cluster.`, 'Use redis:// in A2A_REDIS_URL.')
   return new ExpectedError(`No Redis answers at ${at}: ${reason || messageOf(error)}`, {
     code: 'REDIS_UNREACHABLE',
     exit: 'unreachable',

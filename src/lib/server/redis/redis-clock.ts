@@ -6,8 +6,9 @@ const jumpMs = 2000
 const share = 0.1
 
 /**
- * The clock of Redis, which all replicas share: both the time of the wire, and the lease clock. It never goes back. It
- * runs on by the clock of this process between two readings.
+ * The clock of Redis, which all replicas share: both the time of the wire, and the lease clock. It never goes back, also
+ * not behind a time at which another replica has decided something. It runs on by the clock of this process between two
+ * readings.
  */
 export class RedisClock implements Clock {
   readonly #own: Pick<Clock, 'monotonic' | 'sleep'>
@@ -35,9 +36,18 @@ export class RedisClock implements Clock {
     if (isJump) this.#onJump(difference)
   }
 
+  /** Another replica has decided something at this time (Unix ms). To it, this process would be in the past before. */
+  reached(at: number): void {
+    const ahead = at - this.monotonic()
+    if (this.#offset === undefined || ahead <= 0) return
+    this.#offset += ahead
+    if (ahead >= jumpMs) this.#onJump(ahead)
+  }
+
   monotonic(): number {
-    const own = this.#own.monotonic()
-    this.#last = Math.max(this.#last, own + (this.#offset ?? Date.now() - own))
+    // The clock of this machine may be wrong by hours. It counts for nothing once Redis was read.
+    if (this.#offset === undefined) return Date.now()
+    this.#last = Math.max(this.#last, this.#own.monotonic() + this.#offset)
     return this.#last
   }
 

@@ -1,5 +1,5 @@
 import type {Audited} from '../../protocol/audit-schemas.ts'
-import type {IndexName, Kind, Records} from './records.ts'
+import type {Kind, Records} from './records.ts'
 import type {StateEvent} from './events.ts'
 import type {SessionChange} from './session-changes.ts'
 
@@ -46,26 +46,9 @@ export type Change =
   /** Removal of what is old: a method of the engine's maintenance, and its arguments. */
   | {do: 'maintain'; method: string; args: unknown[]}
 
-/** What a rule has read, and what must still be true when its decision is applied. */
-export type Precondition =
-  /** A field of a record has this value. Without `field`: whether there is such a record. */
-  | {read: 'record'; kind: Kind; id: string; field?: string; value: unknown}
-  /** An index finds these records, by their ids, in any order. */
-  | {read: 'index'; index: IndexName; key: string; ids: string[]}
-  | {read: 'count'; index: IndexName; key: string; count: number}
-  /** Whether fewer than `limit` records are found, in all these indexes together. */
-  | {read: 'below'; indexes: readonly IndexName[]; key: string; limit: number; holds: boolean}
-  /** The number of the newest task is this. */
-  | {read: 'last-number'; value: number}
-  /** A queue begins with these tasks. `isAll`: and has no others. */
-  | {read: 'queue'; codebaseId: string; first: string[]; isAll: boolean}
-
-/** What a request does: an answer, changes, what happens once they are on disk, and what they rely on. */
+/** What a request does: an answer, changes, and what happens once they are on disk. */
 export type Decision<Answer = unknown> = {
   answer: Answer
   changes: readonly Change[]
   events: readonly StateEvent[]
-  preconditions: readonly Precondition[]
-  /** The version of the state that the rule has read. While it is the same, all preconditions hold. */
-  basis: number
 }

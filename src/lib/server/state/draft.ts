@@ -1,9 +1,8 @@
-import type {Change, Decision, NewAuditEntry, Numbers, Precondition, RecordChange} from './decision.ts'
+import type {Change, Decision, NewAuditEntry, Numbers, RecordChange} from './decision.ts'
 import type {StateEvent} from './events.ts'
 import {isoTime} from '../../core/clock.ts'
 import {idOf, indexes, type Found, type IndexName, type Kind, type PendingTask, type Records} from './records.ts'
 import {isBefore} from './queues.ts'
-import {Reads} from './reads.ts'
 import type {State} from './state.ts'
 import {updatedRecord} from './updated-record.ts'
 
@@ -20,33 +19,23 @@ export function decide<Request, Answer>(state: State, rule: Rule<Request, Answer
 type AnyChange = RecordChange & {record?: Records[Kind]}
 const maxDetailChars = 300
 
-/**
- * The state as a rule sees it: what was there before, with the rule's own changes. Everything that the rule reads of the
- * former becomes a precondition. What is read through `unrecorded` does not.
- */
+/** The state as a rule sees it: what was there before, with the rule's own changes. */
 export class Draft implements State {
   readonly now: number
   readonly time: number
   readonly startedAt: number
   readonly policy: State['policy']
   readonly #base: State
-  readonly #reads: Reads
-  readonly #records: Map<Kind, Map<string, AnyChange>>
+  readonly #records = new Map<Kind, Map<string, AnyChange>>()
   readonly #others: Change[] = []
   readonly #events: StateEvent[] = []
   /** Codebases with changed tasks. */
-  readonly #queued: Set<string>
-  readonly #basis: number
+  readonly #queued = new Set<string>()
   #created = 0
   #timestamp: string | undefined
-  #unrecorded: Draft | undefined
 
-  constructor(base: State, records = new Map<Kind, Map<string, AnyChange>>(), queued = new Set<string>()) {
+  constructor(base: State) {
     this.#base = base
-    this.#reads = new Reads(base)
-    this.#records = records
-    this.#queued = queued
-    this.#basis = base.version
     this.now = base.now
     this.time = base.time
     this.startedAt = base.startedAt
@@ -60,19 +49,11 @@ export class Draft implements State {
 
   get<K extends Kind>(kind: K, id: string): Readonly<Records[K]> | undefined {
     const change = this.#records.get(kind)?.get(id)
-    if (!change) return this.#reads.record(kind, id)
-    if (change.do === 'update') return this.#reads.updated(kind, id, change.record as Records[K], change)
-    return change.record as Records[K] | undefined
-  }
-
-  /** A record as a whole, for events and answers. What depends on it must not be decided by it. */
-  whole<K extends Kind>(kind: K, id: string): Records[K] | undefined {
-    const change = this.#records.get(kind)?.get(id)
     return (change ? change.record : this.#base.get(kind, id)) as Records[K] | undefined
   }
 
   find<I extends IndexName>(index: I, key: string): readonly Readonly<Found<I>>[] {
-    const found = this.#reads.find(index, key)
+    const found = [...this.#base.find(index, key)]
     const {kind, keys} = indexes[index] as {kind: Kind; keys: (record: Records[Kind]) => readonly string[]}
     const changes = this.#records.get(kind)
     return changes
@@ -81,46 +62,31 @@ export class Draft implements State {
   }
 
   count(index: IndexName, key: string): number {
-    return this.#reads.count(index, key) + this.#added(index, key)
-  }
-
-  isBelow(names: readonly IndexName[], key: string, limit: number): boolean {
-    const added = names.reduce((sum, name) => sum + this.#added(name, key), 0)
-    return this.#reads.isBelow(names, key, limit - added)
+    return this.#base.count(index, key) + this.#added(index, key)
   }
 
   queue(codebaseId: string): Iterable<PendingTask> {
-    const queue = this.#reads.queue(codebaseId)
+    const queue = this.#base.queue(codebaseId)
     return this.#queued.has(codebaseId) ? this.#changedQueue(codebaseId, queue) : queue
   }
 
   hasQueue(codebaseId: string): boolean {
-    if (!this.#queued.has(codebaseId)) return this.#reads.hasQueue(codebaseId)
+    if (!this.#queued.has(codebaseId)) return this.#base.hasQueue(codebaseId)
     for (const _ of this.queue(codebaseId)) return true
     return false
   }
 
-  get version(): number {
-    return this.#base.version
-  }
-
-  /** Not recorded: a limit on it need not be exact. */
   get pending(): number {
     return this.#base.pending
   }
 
   get lastNumber(): number {
-    return this.#reads.lastNumber()
+    return this.#base.lastNumber
   }
 
   /** The number of the next task that the rule creates. */
   nextNumber(): number {
     return this.lastNumber + (this.#created += 1)
-  }
-
-  /** Reads the same, but nothing becomes a precondition: for preferences, where another choice would be right too. */
-  get unrecorded(): State {
-    return (this.#unrecorded ??= new Draft(this.#base, this.#records, this.#queued))
   }
 
   put<K extends Kind>(kind: K, id: string, record: Records[K]): void {
@@ -130,7 +96,7 @@ export class Draft implements State {
   /** Sets these fields of a record, and adds `by` to others. Does nothing if there is no such record. */
   update<K extends Kind>(kind: K, id: string, fields: Partial<Records[K]>, by: Numbers<K> = {}): void {
     const earlier = this.#records.get(kind)?.get(id)
-    const former = this.whole(kind, id)
+    const former = this.get(kind, id)
     if (!former) return
     const record = updatedRecord<Records[K]>(former, fields, by)
     if (earlier?.do === 'put') return this.put(kind, id, record)
@@ -140,7 +106,7 @@ export class Draft implements State {
   }
 
   remove(kind: Kind, id: string): void {
-    if (this.whole(kind, id)) this.#change(kind, id, {do: 'remove', kind, id} as AnyChange)
+    if (this.get(kind, id)) this.#change(kind, id, {do: 'remove', kind, id} as AnyChange)
   }
 
   /** Adds a change of something that no rule reads. */
@@ -160,17 +126,8 @@ export class Draft implements State {
   }
 
   decision<Answer>(answer: Answer): Decision<Answer> {
-    const reads = this.#reads
     const records = [...this.#records.values()].flatMap((changes) => [...changes.values()])
-    return {
-      answer,
-      basis: this.#basis,
-      changes: [...records, ...this.#others],
-      events: this.#events,
-      get preconditions(): Precondition[] {
-        return reads.preconditions
-      },
-    }
+    return {answer, changes: [...records, ...this.#others], events: this.#events}
   }
 
   #change(kind: Kind, id: string, change: AnyChange): void {

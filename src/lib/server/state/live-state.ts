@@ -30,7 +30,6 @@ export class LiveState implements State {
   readonly #memory = new Memory()
   readonly #queues = new Queues()
   readonly #waiting = new Map<string, PendingTask>()
-  #version = 0
   #lastNumber = 0
 
   constructor(policy: Policy, clock: Pick<Clock, 'now' | 'monotonic'>, disk: Disk) {
@@ -46,10 +45,6 @@ export class LiveState implements State {
 
   get time(): number {
     return this.#clock.monotonic()
-  }
-
-  get version(): number {
-    return this.#version
   }
 
   get lastNumber(): number {
@@ -69,12 +64,6 @@ export class LiveState implements State {
     return this.#memory.count(index, key)
   }
 
-  isBelow(indexes: readonly IndexName[], key: string, limit: number): boolean {
-    let count = 0
-    for (const index of indexes) count += this.#memory.count(index, key)
-    return count < limit
-  }
-
   queue(codebaseId: string): readonly PendingTask[] {
     return this.#queues.of(codebaseId)
   }
@@ -89,7 +78,6 @@ export class LiveState implements State {
 
   /** Applies the changes of records. Others are the engine's. */
   apply(changes: readonly Change[]): void {
-    this.#version += 1
     for (const change of changes) {
       if (!('kind' in change)) continue
       const {kind, id} = change
@@ -111,7 +99,6 @@ export class LiveState implements State {
       if (!former.has(key)) former.set(key, {kind, id, record: this.get(kind, id)})
     }
     return () => {
-      this.#version += 1
       for (const {kind, id, record} of former.values()) {
         if (kind === 'task') this.#requeue(id, record as StoredTask | undefined)
         else if (record === undefined) this.#memory.remove(kind, id)
@@ -146,7 +133,6 @@ export class LiveState implements State {
   clear(kinds: readonly Kind[]): void {
     for (const kind of kinds) this.#memory.clear(kind)
     this.#disk.clear?.()
-    this.#version += 1
   }
 
   #requeue(id: string, task: StoredTask | undefined): void {

@@ -32,8 +32,6 @@ export interface State {
   find<I extends IndexName>(index: I, key: string): Iterable<Readonly<Found<I>>>
   /** How many records `find` would return. */
   count(index: IndexName, key: string): number
-  /** Whether fewer than `limit` records are found under this key, in all these indexes together. */
-  isBelow(indexes: readonly IndexName[], key: string, limit: number): boolean
   /** The pending tasks of a codebase: highest priority first, then oldest. */
   queue(codebaseId: string): Iterable<PendingTask>
   hasQueue(codebaseId: string): boolean
@@ -41,6 +39,4 @@ export interface State {
   readonly pending: number
   /** The number of the newest task. */
   readonly lastNumber: number
-  /** Changes whenever something else does. */
-  readonly version: number
 }

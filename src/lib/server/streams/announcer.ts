@@ -1,8 +1,10 @@
 import {isoTime, type Clock} from '../../core/clock.ts'
 import {configError, messageOf} from '../../core/errors.ts'
 import {fullJitter} from '../../core/loop.ts'
-import {tlsProblem, trustSystemStore} from '../../core/tls.ts'
-import {brokerChannels, brokerTypes, brokerUrlProblem, questionType} from '../../protocol/broker.ts'
+import {createRedis} from '../../core/redis/create-redis.ts'
+import {redisUrlProblem} from '../../core/redis/redis-address.ts'
+import {tlsProblem} from '../../core/tls.ts'
+import {brokerChannels, brokerTypes, questionType} from '../../protocol/broker.ts'
 import type {Log} from './activity-lines.ts'
 import type {TaskFacts} from '../state/facts.ts'
 
@@ -27,11 +29,9 @@ const retry = fullJitter(200, 10_000)
  * stream or polling. Each change of the connection is logged once. Throws ExpectedError (78) for a malformed URL.
  */
 export async function redisAnnouncer(url: string, clock: Clock, log: Log): Promise<Announcer> {
-  const problem = brokerUrlProblem(url)
+  const problem = redisUrlProblem(url)
   if (problem) throw configError(`The broker's address ${problem}.`, 'Correct --redis-url or A2A_REDIS_URL.')
-  if (url.startsWith('rediss:')) trustSystemStore()
-  const {Redis} = await import('ioredis')
-  const redis = new Redis(url, {
+  const redis = await createRedis(url, {
     lazyConnect: true,
     enableOfflineQueue: false,
     maxRetriesPerRequest: 0,

@@ -9,8 +9,7 @@ import {lapse} from '../../../../src/lib/server/rules/tasks/lapse.ts'
 import {takeOutput} from '../../../../src/lib/server/rules/tasks/output.ts'
 import {pollTasks} from '../../../../src/lib/server/rules/tasks/polls.ts'
 import {cancelTask, claimTask, reportStatus, retryTask} from '../../../../src/lib/server/rules/tasks/reports.ts'
-import {holds} from '../../support/holds.ts'
-import {decide, type Rule} from '../../../../src/lib/server/state/draft.ts'
+import type {Rule} from '../../../../src/lib/server/state/draft.ts'
 import {all} from '../../../../src/lib/server/state/records.ts'
 import {addCodebase, addTask, addWorker, claiming, existing, open} from '../../support/engine-world.ts'
 import {MemoryEngine} from '../../support/memory-engine.ts'
@@ -280,60 +279,3 @@ test('nobody waits while a worker has room: after any history with all workers p
 /** The tasks of a codebase that are given to nobody. */
 const waiting = ({state}: MemoryEngine, codebase: string) =>
   [...state.queue(codebase)].filter(({id}) => !state.get('offer', id)).map(({id}) => id)
-
-/** Requests about tasks that two clients or workers may send at the same time. */
-const racing = ['claim', 'confirm', 'output', 'complete', 'fail', 'return', 'cancel', 'retry', 'decline']
-
-test('a decision whose preconditions hold after another one would be made again in the same way', () => {
-  let held = 0
-  let failed = 0
-  fc.assert(
-    fc.property(histories, step, step, (steps, one, other) => {
-      const world = new World()
-      const isAboutCodebases = (each: Step) => ({...each, codebase: each.codebase === 'global' ? 'c' : each.codebase})
-      for (const each of steps) world.do(isAboutCodebases(each))
-      const pick = ({task, ...each}: Step): Step => ({...each, task, what: racing[task % racing.length] ?? 'cancel'})
-      const {engine} = world
-      const captured: {rule: Rule<unknown, unknown>; request: unknown}[] = []
-      const run = engine.run.bind(engine)
-      engine.run = ((rule: Rule<unknown, unknown>, request: unknown) => {
-        captured.push({rule, request})
-        return undefined
-      }) as typeof engine.run
-      world.request(pick(one))?.()
-      engine.run = run
-      const [first] = captured
-      if (!first) return
-      const decided = attempt(() => decide(engine.state, first.rule, first.request))
-      if (decided === undefined) return
-      const preconditions = [...decided.preconditions]
-      world.do(pick(other))
-      if (!preconditions.every((condition) => holds(engine.state, condition))) return void (failed += 1)
-      held += 1
-      const again = attempt(() => decide(engine.state, first.rule, first.request))
-      const essence = (changes: readonly object[]) =>
-        changes
-          .filter((change) => !('kind' in change && ['turn', 'presence'].includes(String(change.kind))))
-          .map(summary)
-      expect(again && essence(again.changes)).toEqual(essence(decided.changes))
-    }),
-    {seed, numRuns: numRuns * 2},
-  )
-  expect(held).toBeGreaterThan(50)
-  expect(failed).toBeGreaterThan(5)
-})
-
-/** What a change does, without the rest of the record, which another decision may have changed. */
-const summary = (change: object) => {
-  const {record, ...rest} = change as {record?: unknown; do: string}
-  return rest.do === 'put' ? {...rest, record} : rest
-}
-
-function attempt<T>(work: () => T): T | undefined {
-  try {
-    return work()
-  } catch (error) {
-    if (!(error instanceof HttpError)) throw error
-    return undefined
-  }
-}

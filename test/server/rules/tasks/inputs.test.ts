@@ -123,13 +123,12 @@ test('a late answer is told what happened to its question', () => {
   expect(changes(engine)).toContain('over over')
 })
 
-test('an answer names an option of its question; a permission takes no text', () => {
+test('an answer names an option of its question, or is a text', () => {
   const engine = running()
   ask(engine, [permission('q'), {...permission('free', {options: []}), kind: 'question'}])
   expect(refusal(() => answer(engine, 'q', 'always'))).toBe(
     '400 There is no option always. Options: yes (Once), no (No)',
   )
-  expect(refusal(() => say(engine, {question: 'q', text: 'yes'}))).toMatch(/^400 A permission is answered by an option/)
   expect(refusal(() => answer(engine, 'free', 'allow'))).toMatch(/^400 There is no option allow/)
   expect(refusal(() => answer(engine, 'q', 'yes'))).toBe('accepted')
   expect(refusal(() => say(engine, {question: 'free', text: 'blue'}))).toBe('accepted')

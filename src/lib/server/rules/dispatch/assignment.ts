@@ -81,8 +81,8 @@ function mayTake(state: State, {workerId, capabilities, connectionId}: Taker, ta
 const lastTurn = (state: State, workerId: string, codebaseId: string) =>
   state.get('turn', pair(workerId, codebaseId))?.n ?? 0
 
-/** The codebase's owner, or otherwise the worker with the least load. A preference, so what it reads is not recorded. */
-function preferred<T extends Taker>({unrecorded: state}: Draft, codebaseId: string, takers: T[]): T | undefined {
+/** The codebase's owner, or otherwise the worker with the least load. */
+function preferred<T extends Taker>(state: State, codebaseId: string, takers: T[]): T | undefined {
   if (takers.length < 2 || treeOf(state, codebaseId) !== undefined) return takers[0]
   const load = (workerId: string) => (codebaseId === pendingCodebase ? 0 : loadOf(state, workerId))
   const rank = ({workerId}: T) => ({load: load(workerId), turn: lastTurn(state, workerId, codebaseId)})
@@ -98,7 +98,7 @@ function nextFor(draft: Draft, taker: Taker): PendingTask | undefined {
     for (const task of draft.queue(codebaseId)) {
       if (best && task.priority < best.priority) break
       if (isOffered(draft, task.id) || !mayTake(draft, taker, task)) continue
-      if (!best || isNext(draft.unrecorded, task, best, taker)) best = task
+      if (!best || isNext(draft, task, best, taker)) best = task
       break
     }
   }
@@ -131,7 +131,7 @@ function give(draft: Draft, {id, codebase_id, ...size}: PendingTask, taker: Take
     const until = draft.time + draft.policy.offerMs
     const tree = treeOf(draft, codebase_id)
     draft.put('offer', id, {taskId: id, workerId, connectionId, tree, codebaseId: codebase_id, until})
-    const task = draft.whole('task', id)
+    const task = draft.get('task', id)
     if (task) draft.emit({type: 'give', task, workerId, status: 'pending'})
   } else return false
   return true
@@ -144,7 +144,7 @@ function assign(draft: Draft, taskId: string, workerId: string): void {
   draft.update('task', taskId, {status: 'assigned', worker_id: workerId, updated_at: draft.timestamp})
   draft.put('lease', taskId, newLease(draft, task, workerId, {isConfirmed: false}))
   forgetOffer(draft, taskId)
-  const assigned = draft.whole('task', taskId)
+  const assigned = draft.get('task', taskId)
   if (assigned) draft.emit({type: 'give', task: assigned, workerId, status: 'assigned'})
 }
 

@@ -1,16 +1,12 @@
-import type {IndexName, PendingTask} from '../../state/records.ts'
+import type {PendingTask} from '../../state/records.ts'
 import type {State} from '../../state/state.ts'
 import {profileOf, tasksPerTree, treeOf} from './roster.ts'
-
-const inSlots: readonly IndexName[] = ['leasesOf', 'offersOf']
-const onTree: readonly IndexName[] = ['leasesOn', 'offersOn']
 
 /** How many tasks the worker may have at once now: its slots, or what its last heartbeat said. */
 const capacityOf = (state: State, workerId: string): number =>
   Math.min(profileOf(state, workerId).slots, state.get('presence', workerId)?.capacity ?? Number.POSITIVE_INFINITY)
 
-export const hasSlot = (state: State, workerId: string): boolean =>
-  state.isBelow(inSlots, workerId, capacityOf(state, workerId))
+export const hasSlot = (state: State, workerId: string): boolean => freeSlots(state, workerId) > 0
 
 /** How many more tasks the worker may get. Negative if it has more than it should. */
 export const freeSlots = (state: State, workerId: string): number =>
@@ -23,7 +19,8 @@ export const loadOf = (state: State, workerId: string): number =>
 /** Whether the codebase's working tree has room for another task. */
 export function hasRoom(state: State, codebaseId: string): boolean {
   const tree = treeOf(state, codebaseId)
-  return tree === undefined || state.isBelow(onTree, tree, tasksPerTree(state, codebaseId))
+  if (tree === undefined) return true
+  return state.count('leasesOn', tree) + state.count('offersOn', tree) < tasksPerTree(state, codebaseId)
 }
 
 /** How many more tasks the codebase's working tree may have. A codebase without a tree has no limit. */

@@ -5,13 +5,13 @@ import type {State} from '../../state/state.ts'
 
 /** Records that a worker is alive. Called for any request that names it; only registered workers are recorded. */
 export function recordContact(draft: Draft, workerId: string): void {
-  if (draft.unrecorded.get('worker', workerId)) notePresence(draft, workerId, {})
+  if (draft.get('worker', workerId)) notePresence(draft, workerId, {})
 }
 
 /** Sets what is known of a worker at present. */
 export function notePresence(draft: Draft, workerId: string, news: Partial<Presence>): void {
   const seen = {lastContact: draft.time, lastSeen: draft.now, ...news}
-  if (draft.whole('presence', workerId)) draft.update('presence', workerId, seen)
+  if (draft.get('presence', workerId)) draft.update('presence', workerId, seen)
   else draft.put('presence', workerId, {workerId, ...nothingKnown, ...seen})
 }
 

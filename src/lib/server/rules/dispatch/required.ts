@@ -1,18 +1,10 @@
 import {notFound} from '../../http/http-error.ts'
-import type {Draft} from '../../state/draft.ts'
 import type {StoredCodebase, StoredTask} from '../../state/records.ts'
 import type {State} from '../../state/state.ts'
 
 /** A task that must exist. Throws 404. */
 export function requireTask(state: State, id: string): Readonly<StoredTask> {
   const task = state.get('task', id)
-  if (!task) throw notFound('Task not found')
-  return task
-}
-
-/** The whole task, for an answer. */
-export function taskAfter(draft: Draft, id: string): StoredTask {
-  const task = draft.whole('task', id)
   if (!task) throw notFound('Task not found')
   return task
 }

@@ -20,7 +20,7 @@ export const connect: Rule<Connection, void> = (draft, connection) => {
   draft.put('connection', workerId, connection)
   announceConnection(draft, connection, 'connected')
   for (const {taskId, isConfirmed, doubtfulSince} of held) {
-    const task = draft.whole('task', taskId)
+    const task = draft.get('task', taskId)
     if (!task) continue
     draft.update('lease', taskId, {doubtfulSince: doubtfulSince ?? draft.time})
     if (!isConfirmed) draft.emit({type: 'give', task, workerId, status: 'assigned'})
@@ -40,10 +40,10 @@ export function onReturned(draft: Draft, workerId: string): void {
 /** A task stream has ended: its offers go to other workers. What the worker holds stays its own until its lease ends. */
 export const disconnect: Rule<{workerId: string; connectionId: string}, void> = (draft, {workerId, connectionId}) => {
   recordContact(draft, workerId)
-  const connection = draft.whole('connection', workerId)
-  if (draft.get('connection', workerId)?.connectionId === connectionId) {
+  const connection = draft.get('connection', workerId)
+  if (connection?.connectionId === connectionId) {
     draft.remove('connection', workerId)
-    if (connection) announceConnection(draft, connection, 'disconnected')
+    announceConnection(draft, connection, 'disconnected')
     for (const {codebaseId} of [...draft.find('turnsOf', workerId)]) draft.remove('turn', pair(workerId, codebaseId))
   }
   const open = [...draft.find('offersOf', workerId)].filter((offer) => offer.connectionId === connectionId)
@@ -56,7 +56,7 @@ function announceConnection(
   {workerId, agentName: name}: Connection,
   change: 'connected' | 'disconnected',
 ): void {
-  draft.emit({type: 'worker', change, workerId, name, hostname: profileOf(draft.unrecorded, workerId).hostname})
+  draft.emit({type: 'worker', change, workerId, name, hostname: profileOf(draft, workerId).hostname})
 }
 
 /** The process of an open stream is asked for a heartbeat, because another one has announced itself. */

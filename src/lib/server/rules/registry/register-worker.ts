@@ -34,7 +34,7 @@ export const registerWorker: Rule<Registration, StoredWorker> = (
   const {models, features: given, ...fields} = input
   const {worker_id: workerId} = fields
   actAs(draft, identity, {workerId, machineId: fields.machine_id, by})
-  const known = draft.whole('worker', workerId)
+  const known = draft.get('worker', workerId)
   const worker: StoredWorker = {
     ...fields,
     features: given ?? [],

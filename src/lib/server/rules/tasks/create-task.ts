@@ -9,7 +9,7 @@ import {frameSize} from '../../state/frame-size.ts'
 import {all, type StoredTask} from '../../state/records.ts'
 import type {State} from '../../state/state.ts'
 import {place} from '../dispatch/assignment.ts'
-import {requireTask, taskAfter} from '../dispatch/required.ts'
+import {requireTask} from '../dispatch/required.ts'
 import {announce} from './task-life.ts'
 
 /** A repeated request is recognised for this long. */
@@ -72,7 +72,7 @@ function createOnce(draft: Draft, {key, client, ...task}: NewTask): StoredTask {
     if (earlier.request !== request)
       throw conflict(`Idempotency-Key ${key} was used for another task (${earlier.task_id})`)
     requireTask(draft, earlier.task_id)
-    return taskAfter(draft, earlier.task_id)
+    return requireTask(draft, earlier.task_id)
   }
 
   draft.put('request', id, {key: id, request, task_id: task.id, created_at: draft.timestamp})
@@ -89,7 +89,7 @@ function create(draft: Draft, {input, id, by}: Omit<NewTask, 'key' | 'client'>):
   draft.audit('task.created', {who: by, task_id: id, detail: `${agent_type} in ${codebase_id}: ${title}`})
   announce(draft, id, {change: 'created'})
   place(draft, task)
-  return taskAfter(draft, id)
+  return requireTask(draft, id)
 }
 
 type Created = {id: string; n: number; by: string | null; now: string}

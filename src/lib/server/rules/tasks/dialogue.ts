@@ -87,6 +87,6 @@ export function announceQuestion(
   change: (StateEvent & {type: 'question'})['change'],
   by: string | null = null,
 ): void {
-  const task = draft.whole('task', taskId)
+  const task = draft.get('task', taskId)
   if (task) draft.emit({type: 'question', task: factsOf(task), change, question: {id, kind, title}, by})
 }

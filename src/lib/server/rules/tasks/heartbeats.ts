@@ -70,7 +70,7 @@ function reconcile(draft: Draft, workerId: string, running: readonly ListedRun[]
 
 /** Records that a list of active tasks has arrived. Returns the leases that it must contain. */
 export function dueBySync(draft: Draft, workerId: string): Lease[] {
-  const previous = draft.unrecorded.get('presence', workerId)?.syncedAt
+  const previous = draft.get('presence', workerId)?.syncedAt
   notePresence(draft, workerId, {syncedAt: draft.time})
   if (previous === undefined) return []
   return [...draft.find('leasesOf', workerId)].filter(({isConfirmed, heldSince}) => isConfirmed && heldSince < previous)

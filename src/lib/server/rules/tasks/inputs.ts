@@ -7,10 +7,10 @@ import {
   type OpenQuestion,
   type SignedInput,
 } from '../../../protocol/task-input.ts'
-import {conflict, HttpError, notFound} from '../../http/http-error.ts'
+import {conflict, HttpError} from '../../http/http-error.ts'
 import type {Draft, Rule} from '../../state/draft.ts'
 import {pair, type Dialogue, type StoredInput, type StoredTask} from '../../state/records.ts'
-import {requireTask, taskAfter} from '../dispatch/required.ts'
+import {requireTask} from '../dispatch/required.ts'
 import {nameOf} from '../dispatch/roster.ts'
 import {createTask} from './create-task.ts'
 import {announceQuestion, answerOf, deliver, dialogueOf, waitingFor, withSettled} from './dialogue.ts'
@@ -24,7 +24,7 @@ export type NewTaskInput = {
   next_id: string
 }
 
-export type Accepted = {input: StoredInput; task?: StoredTask}
+export type Accepted = {input: Readonly<StoredInput>; task?: Readonly<StoredTask>}
 
 /**
  * Stores what a person says to a task, for its holder. A message to an ended task creates the next task of its session. The
@@ -33,7 +33,8 @@ export type Accepted = {input: StoredInput; task?: StoredTask}
 export const storeInput: Rule<NewTaskInput, Accepted> = (draft, request) => {
   const {task_id: taskId, input, by} = request
   const task = requireTask(draft, taskId)
-  if (draft.get('input', pair(taskId, input.id))) return repeated(draft, request)
+  const known = draft.get('input', pair(taskId, input.id))
+  if (known) return repeated(draft, known, input)
   checkContent(input)
   if (isFinal(task.status)) return createNext(draft, task, request)
   checkHolder(draft, task)
@@ -57,15 +58,11 @@ export const storeInput: Rule<NewTaskInput, Accepted> = (draft, request) => {
   return {input: stored}
 }
 
-function repeated(draft: Draft, {task_id: taskId, input}: NewTaskInput): Accepted {
-  const key = pair(taskId, input.id)
-  const known = draft.get('input', key)
-  const stored = draft.whole('input', key)
-  if (!known || !stored) throw notFound('Input not found')
+function repeated(draft: Draft, known: Readonly<StoredInput>, input: SignedInput): Accepted {
   const isSame = (['question', 'option', 'text', 'mode'] as const).every((field) => known[field] === input[field])
   if (!isSame) throw conflict(`The id ${input.id} belongs to another input of this task`)
-  const next = known.next_task === null ? undefined : draft.whole('task', known.next_task)
-  return {input: stored, ...(next ? {task: next} : {})}
+  const next = known.next_task === null ? undefined : draft.get('task', known.next_task)
+  return {input: known, ...(next ? {task: next} : {})}
 }
 
 /** Throws 400 for an input that says nothing, or two things at once. */
@@ -113,10 +110,10 @@ function openQuestion(
 /** Throws 400 for an option that the question does not have. */
 function checkAnswer(question: OpenQuestion, {option, text}: SignedInput): void {
   if (option !== null && isOptionOf(question, option)) return
-  if (text !== null && question.kind === 'question') return
-  const options = question.options.map(({id, name}) => (id === name ? id : `${id} (${name})`))
-  const given = option === null ? 'A permission is answered by an option' : `There is no option ${option.slice(0, 100)}`
-  throw new HttpError(400, `${given}. Options: ${options.join(', ') || 'none'}`, {more: {options: question.options}})
+  if (text !== null) return
+  const options = question.options.map(({id, name}) => (id === name ? id : `${id} (${name})`)).join(', ')
+  const detail = `There is no option ${option?.slice(0, 100)}. Options: ${options || 'none'}`
+  throw new HttpError(400, detail, {more: {options: question.options}})
 }
 
 /** Throws 429 if too much is on its way, or the task was told too much. */
@@ -155,7 +152,7 @@ function createNext(draft: Draft, task: Readonly<StoredTask>, request: NewTaskIn
     throw conflict(`Task ${task.id} is already ${task.status}, and has no session to go on with. Create a new task`)
   const kept = inherited.flatMap((key) => (metadata[key] === undefined ? [] : [[key, metadata[key]] as const]))
   const text = input.text ?? ''
-  createTask(draft, {
+  const next = createTask(draft, {
     input: {
       ...{codebase_id, agent_type, model, priority, title: titleOf(text), prompt: text},
       metadata: {...Object.fromEntries(kept), resume_session_id: session},
@@ -168,7 +165,7 @@ function createNext(draft: Draft, task: Readonly<StoredTask>, request: NewTaskIn
   }
   draft.put('input', stored.key, stored)
   audit(draft, task, stored)
-  return {input: stored, task: taskAfter(draft, id)}
+  return {input: stored, task: next}
 }
 
 /** The first line of a text, shortened. */

@@ -66,7 +66,7 @@ function append(draft: Draft, task: Readonly<StoredTask>, input: OutputInput, en
 
   const fields = {output_seq: seq, output_next: end, output_dropped: 0}
   draft.update('task', task.id, fields, {output_chars: input.output.length})
-  const facts = draft.whole('task', task.id)
+  const facts = draft.get('task', task.id)
   if (facts) draft.emit({type: 'output', task: factsOf(facts), output: input.output})
   return end
 }

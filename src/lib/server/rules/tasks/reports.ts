@@ -5,7 +5,7 @@ import type {StoredTask} from '../../state/records.ts'
 import type {State} from '../../state/state.ts'
 import {blockerOf} from '../dispatch/capacity.ts'
 import {recordContact} from '../dispatch/contact.ts'
-import {requireTask, taskAfter} from '../dispatch/required.ts'
+import {requireTask} from '../dispatch/required.ts'
 import {takeOutput} from './output.ts'
 import {isDeclinedRegistration, isRegistrationTask, passToNextWorker, withCodebase} from './registration-tasks.ts'
 import {rule} from './report-table.ts'
@@ -27,7 +27,7 @@ export const claimTask: Rule<Claim, StoredTask> = (draft, {task_id: id, worker_i
   if (attempt !== null && !isHeld(task))
     throw conflict(`Task ${id} is ${task.status} at attempt ${task.attempt}: attempt ${attempt} is over`)
   applyReport(draft, task, {status: 'running', worker_id: workerId, attempt})
-  return taskAfter(draft, id)
+  return requireTask(draft, id)
 }
 
 export type StatusReport = Outcome & {
@@ -46,7 +46,7 @@ export type StatusReport = Outcome & {
 export const reportStatus: Rule<StatusReport & {task_id: string}, StoredTask> = (draft, report) => {
   recordContact(draft, report.worker_id)
   applyReport(draft, requireTask(draft, report.task_id), report)
-  return taskAfter(draft, report.task_id)
+  return requireTask(draft, report.task_id)
 }
 
 function applyReport(draft: Draft, task: Readonly<StoredTask>, report: StatusReport): void {
@@ -94,14 +94,14 @@ export const releaseTask: Rule<StatusReport & {task_id: string}, StoredTask> = (
   if (!mine || task.status === 'pending') throw notFound(`Task ${task.id} not claimed by worker ${report.worker_id}`)
   const status = isFinal(report.status) ? report.status : 'pending'
   if (!isFinal(task.status) || status !== 'pending') applyReport(draft, task, {...report, status})
-  return taskAfter(draft, task.id)
+  return requireTask(draft, task.id)
 }
 
 export const cancelTask: Rule<{task_id: string; by: string | null}, StoredTask> = (draft, {task_id: id, by}) => {
   const task = requireTask(draft, id)
   if (isFinal(task.status)) throw conflict(`Task ${id} is already ${task.status}`)
   cancel(draft, task, {by, reason: `cancelled by ${by ?? 'a client'}`})
-  return taskAfter(draft, id)
+  return requireTask(draft, id)
 }
 
 /** Restarts an ended task as its next attempt. With `force` also a task whose worker is lost. */
@@ -116,7 +116,7 @@ export const retryTask: Rule<{task_id: string; force: boolean; by: string | null
   if (!isFinal(task.status) && !force)
     throw conflict(`The worker of task ${id} is lost since ${task.lost_since}; force it if its machine is gone`)
   restart(draft, task, by)
-  return taskAfter(draft, id)
+  return requireTask(draft, id)
 }
 
 function knownStatus(status: string): TaskStatus {

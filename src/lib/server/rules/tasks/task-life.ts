@@ -113,7 +113,7 @@ export function requeue(draft: Draft, task: Task, {began = true, keepsBackoffs =
   if (task.cancel_requested_at !== null) return finish(draft, task, 'cancelled')
   const neverBegan = !began || task.status === 'assigned'
   const attempt = task.attempt + 1
-  const facts = draft.whole('task', task.id)
+  const facts = draft.get('task', task.id)
   draft.update('task', task.id, {
     status: 'pending',
     worker_id: null,
@@ -193,7 +193,7 @@ function free(
   draft: Draft,
   {id, worker_id}: Task,
   news: News,
-  {keepsBackoffs = false, facts = draft.whole('task', id)} = {},
+  {keepsBackoffs = false, facts = draft.get('task', id)} = {},
 ): void {
   draft.remove('lease', id)
   forgetOffer(draft, id)
@@ -211,6 +211,6 @@ type News = Omit<StateEvent & {type: 'task'}, 'type' | 'task'>
 
 /** Notifies followers of the task, the monitoring log and the broker, once the change is on disk. */
 export function announce(draft: Draft, taskId: string, news: News): void {
-  const task = draft.whole('task', taskId)
+  const task = draft.get('task', taskId)
   if (task) draft.emit({type: 'task', task: factsOf(task), ...news})
 }

@@ -1,0 +1,269 @@
+import {
+  type AgentMessage,
+  type Fields,
+  fieldsOf,
+  listOf,
+  numberOf,
+  requestIds,
+  type RpcError,
+  textOf,
+  turnOf,
+} from './message.ts'
+
+/** An event as `opencode run --format json` prints it, without the time. */
+export type AgentEvent = {type: string; sessionID: string} & Fields
+
+/** A longer text becomes several events, so that a flood takes no memory. */
+const maxTextChars = 8 * 1024 * 1024
+/** Tool calls that are remembered. An agent that opens more loses the names of the oldest. */
+const maxCalls = 1000
+
+type Call = {tool: string; title: string; input: Fields; output: string; isOver: boolean}
+
+export type FoldOptions = {
+  /** Null: the answer to `session/new` names it. */
+  sessionId: string | null
+  /** Cost of the session before this process, if it is known. A new session has cost nothing. */
+  costBefore?: number | undefined
+}
+
+/**
+ * Folds the messages of an agent into the events of a run: many chunks become one text, and many updates one tool call.
+ * A pure function of the messages in their order, so another process that reads them again gets the same events.
+ */
+export class AcpFold {
+  #sessionId: string | null
+  #isOpen = false
+  #isInStep = false
+  #text = ''
+  #messageId = ''
+  #texts = 0
+  /** Counts the tool calls: a text after one is another message, also for agents that do not say so. */
+  #segment = 0
+  readonly #calls = new Map<string, Call>()
+  /** Undefined until the session has said what it has cost before. */
+  #cost: number | undefined
+  #spent = 0
+
+  constructor({sessionId, costBefore}: FoldOptions) {
+    this.#sessionId = sessionId
+    this.#cost = sessionId === null ? 0 : costBefore
+  }
+
+  /** The tool calls that are open, oldest first. */
+  get openCalls(): {id: string; tool: string; title: string}[] {
+    return [...this.#calls].filter(([, {isOver}]) => !isOver).map(([id, {tool, title}]) => ({id, tool, title}))
+  }
+
+  add(message: AgentMessage): AgentEvent[] {
+    switch (message.type) {
+      case 'result':
+        if (message.id === requestIds.session || message.id === requestIds.sessionAfterLogin)
+          return this.#open(message.result)
+        return turnOf(message.id) === undefined ? [] : this.#endTurn(message.result)
+      case 'failure':
+        return turnOf(message.id) === undefined ? [] : this.#failTurn(message.error)
+      case 'notification': {
+        const {sessionId, update} = message.params
+        // A session that is loaded repeats its history first. Subagents have sessions of their own.
+        if (message.method !== 'session/update' || !this.#isOpen || sessionId !== this.#sessionId) return []
+        return this.#update(fieldsOf(update))
+      }
+      case 'request':
+        return message.method === 'session/request_permission' ? this.#flush() : []
+      default:
+        return []
+    }
+  }
+
+  /** The agent has ended: what it has not completed. */
+  end(): AgentEvent[] {
+    return this.#flush()
+  }
+
+  #open(result: Fields): AgentEvent[] {
+    this.#sessionId ??= textOf(result['sessionId'])
+    this.#isOpen = true
+    return []
+  }
+
+  #update(update: Fields): AgentEvent[] {
+    switch (update['sessionUpdate']) {
+      case 'agent_message_chunk':
+        return this.#addText(update)
+      case 'agent_thought_chunk':
+        return this.#flush()
+      case 'tool_call':
+      case 'tool_call_update':
+        return [...this.#flush(), ...this.#updateCall(update)]
+      case 'usage_update':
+        this.#spend(fieldsOf(update['cost']))
+        return []
+      default:
+        return []
+    }
+  }
+
+  #addText(update: Fields): AgentEvent[] {
+    const content = fieldsOf(update['content'])
+    const text = content['type'] === 'text' ? textOf(content['text']) : ''
+    if (text === '') return []
+    const id = textOf(update['messageId'])
+    const events =
+      this.#text !== '' && (id !== this.#messageId || this.#text.length > maxTextChars) ? this.#flush() : []
+    this.#messageId = id
+    this.#text += text
+    return events
+  }
+
+  /** The text so far as an event. */
+  #flush(): AgentEvent[] {
+    if (this.#text === '') return []
+    const text = this.#text
+    this.#text = ''
+    this.#texts += 1
+    const id = `prt_acp_${this.#texts}`
+    const messageID = `${this.#messageId || 'msg_acp'}.${this.#segment}`
+    return [...this.#step(), this.#event('text', {id, messageID, type: 'text', text})]
+  }
+
+  #updateCall(update: Fields): AgentEvent[] {
+    const id = textOf(update['toolCallId'])
+    const before = this.#calls.get(id)
+    if (id === '' || before?.isOver) return []
+    const call = mergeCall(before, update)
+    this.#calls.set(id, call)
+    this.#boundCalls()
+    const status = update['status']
+    if (status !== 'completed' && status !== 'failed') return this.#step()
+    call.isOver = true
+    this.#segment += 1
+    const {tool, title, input, output} = call
+    const said = status === 'completed' ? {output} : {error: output || 'the call failed'}
+    const metadata = fieldsOf(fieldsOf(update['rawOutput'])['metadata'])
+    const state = {status: status === 'completed' ? 'completed' : 'error', input, ...said, title, metadata}
+    return [...this.#step(), this.#event('tool_use', {id: `prt_${id}`, type: 'tool', tool, callID: id, state})]
+  }
+
+  #boundCalls(): void {
+    for (const [id] of this.#calls) {
+      if (this.#calls.size <= maxCalls) return
+      this.#calls.delete(id)
+    }
+  }
+
+  /** `amount` is what the session has cost so far. */
+  #spend({amount}: Fields): void {
+    if (typeof amount !== 'number') return
+    const total = numberOf(amount)
+    if (this.#cost !== undefined && total > this.#cost) this.#spent += total - this.#cost
+    this.#cost = total
+  }
+
+  /** The events before what belongs to a step: its begin, and the end of the step before if that has a cost. */
+  #step(): AgentEvent[] {
+    if (!this.#isInStep) {
+      this.#isInStep = true
+      return [this.#event('step_start', {type: 'step-start'})]
+    }
+    return this.#spent > 0 ? [this.#finish('tool-calls', {}), this.#event('step_start', {type: 'step-start'})] : []
+  }
+
+  #finish(reason: string, usage: Fields): AgentEvent {
+    const cost = this.#spent
+    this.#spent = 0
+    return this.#event('step_finish', {type: 'step-finish', reason, tokens: tokensOf(usage), cost})
+  }
+
+  #endTurn(result: Fields): AgentEvent[] {
+    const stopReason = textOf(result['stopReason'])
+    const usage = fieldsOf(result['usage'])
+    const events = [...this.#flush(), ...(this.#isInStep ? [] : this.#step())]
+    const reason = finishReasons[stopReason]
+    this.#isInStep = false
+    if (reason !== undefined) return [...events, this.#finish(reason, usage)]
+    const message = stopErrors[stopReason] ?? `the agent ended its turn for an unknown reason: ${stopReason || 'none'}`
+    return [...events, this.#finish('other', usage), this.#error('TurnEnded', message)]
+  }
+
+  #failTurn({message, data}: RpcError): AgentEvent[] {
+    const events = [...this.#flush(), ...(this.#isInStep && this.#spent > 0 ? [this.#finish('error', {})] : [])]
+    this.#isInStep = false
+    return [...events, this.#error(textOf(data['errorName']) || 'AgentError', plainError(message, data))]
+  }
+
+  #error = (name: string, message: string): AgentEvent => ({
+    type: 'error',
+    sessionID: this.#sessionId ?? '',
+    error: {name, data: {message}},
+  })
+
+  #event(type: string, part: Fields): AgentEvent {
+    const sessionID = this.#sessionId ?? ''
+    return {type, sessionID, part: {...part, sessionID}}
+  }
+}
+
+/** The reasons of a step's end as OpenCode names them. */
+const finishReasons: Record<string, string> = {end_turn: 'stop', max_tokens: 'length'}
+
+const stopErrors: Record<string, string> = {
+  refusal: 'the agent refused to continue',
+  max_turn_requests: 'the agent has asked its model as often as it may in one turn (its own limit)',
+  cancelled: 'the turn was cancelled',
+}
+
+/** The message of an error without what says nothing. Details are in `data`, in a different place for each agent. */
+export function plainError(message: string, data: Fields = {}): string {
+  const text = message.replace(/^Internal error:? ?/, '').trim()
+  const details = textOf(data['details']) || textOf(data['message']) || textOf(data['error'])
+  if (text === '') return details || message || 'the agent reported an error without a message'
+  return details && !text.includes(details) ? `${text}: ${details}` : text
+}
+
+/** PromptResponse.usage of the protocol (marked unstable there) in OpenCode's names. */
+function tokensOf(usage: Fields): Fields {
+  const cache = {read: numberOf(usage['cachedReadTokens']), write: numberOf(usage['cachedWriteTokens'])}
+  return {
+    input: numberOf(usage['inputTokens']),
+    output: numberOf(usage['outputTokens']),
+    reasoning: numberOf(usage['thoughtTokens']),
+    cache,
+  }
+}
+
+function mergeCall(before: Call | undefined, update: Fields): Call {
+  const input = fieldsOf(update['rawInput'])
+  const hasInput = Object.keys(input).length > 0
+  return {
+    tool: before?.tool ?? toolOf(update),
+    title: textOf(update['title']) || (before?.title ?? ''),
+    input: hasInput ? input : (before?.input ?? {}),
+    output: outputOf(update) || (before?.output ?? ''),
+    isOver: false,
+  }
+}
+
+/** The name of a tool. The protocol has a field for it only since lately; OpenCode's first title is the name. */
+function toolOf(update: Fields): string {
+  const meta = fieldsOf(fieldsOf(update['_meta'])['claudeCode'])
+  const title = textOf(update['title'])
+  const named = textOf(update['name']) || textOf(meta['toolName']) || (/^[\w.-]{1,40}$/.test(title) ? title : '')
+  return named || textOf(update['kind']) || 'tool'
+}
+
+function outputOf(update: Fields): string {
+  const raw = update['rawOutput']
+  if (typeof raw === 'string') return raw
+  const output = fieldsOf(raw)['output']
+  if (typeof output === 'string') return output
+  return listOf(update['content'])
+    .map(contentText)
+    .filter((text) => text !== '')
+    .join('\n')
+}
+
+function contentText(item: Fields): string {
+  if (item['type'] === 'diff') return `changed ${textOf(item['path'])}`
+  return textOf(fieldsOf(item['content'])['text'])
+}

@@ -1,0 +1,65 @@
+import type {OpenQuestion, QuestionOption, TaskInput} from '../protocol/task-input.ts'
+import {limits} from '../protocol/limits.ts'
+import {optionKinds} from '../protocol/task-input.ts'
+import {type Fields, fieldsOf, listOf, type MessageId, textOf} from './message.ts'
+
+const maxOptions = 20
+
+/** The question that a request for a permission asks. `since` and `until` in Unix ms. */
+export function questionOf(id: string, params: Fields, times: Pick<OpenQuestion, 'since' | 'until'>): OpenQuestion {
+  const options = listOf(params['options']).slice(0, maxOptions).map(optionOf)
+  return {id, kind: 'permission', title: titleOf(fieldsOf(params['toolCall'])), options, ...times}
+}
+
+/** The id under which a person answers: unique in the run, and safe to type. */
+export const questionId = (process: number, id: MessageId) => `${process > 1 ? `${process}-` : ''}${id}`
+
+function optionOf(option: Fields): QuestionOption {
+  const id = textOf(option['optionId']).slice(0, limits.id)
+  const kind = optionKinds.find((known) => known === option['kind']) ?? 'other'
+  return {id, name: (textOf(option['name']) || id).slice(0, limits.name), kind}
+}
+
+/** What the agent wants to do: the kind of the call, and a command, a path or a title. */
+function titleOf(call: Fields): string {
+  const input = fieldsOf(call['rawInput'])
+  const [location] = listOf(call['locations'])
+  const what = textOf(input['command']) || textOf(call['title']) || textOf(location?.['path']) || 'something'
+  const kind = textOf(call['kind'])
+  const text = kind === '' || kind === 'other' || what.startsWith(kind) ? what : `${kind} ${what}`
+  return text.replaceAll(/\s+/g, ' ').trim().slice(0, limits.note)
+}
+
+/** Which option a word of a person means. */
+const meanings: Record<string, readonly QuestionOption['kind'][]> = {
+  allow: ['allow_once', 'allow_always'],
+  always: ['allow_always'],
+  deny: ['reject_once', 'reject_always'],
+}
+
+/** The option that an answer chooses: by its id, or by what it means. Undefined if the question has none like that. */
+export function chosenOption({options}: OpenQuestion, answer: string): QuestionOption | undefined {
+  const byId = options.find(({id}) => id === answer)
+  const kinds = meanings[answer] ?? []
+  return byId ?? kinds.map((kind) => options.find((option) => option.kind === kind)).find(Boolean)
+}
+
+/** The result of a permission request. Undefined is no option: the request is cancelled. */
+export const permissionResult = (option: Pick<QuestionOption, 'id'> | undefined): Fields => ({
+  outcome: option ? {outcome: 'selected', optionId: option.id} : {outcome: 'cancelled'},
+})
+
+/** What the answer of a person means for a question. A text says no, and is a message to the agent. */
+export function answerOf(
+  question: OpenQuestion,
+  {option, text}: Pick<TaskInput, 'option' | 'text'>,
+): {option: QuestionOption | undefined; message?: string} | {problem: string} {
+  if (option !== null) {
+    const chosen = chosenOption(question, option)
+    if (chosen) return {option: chosen}
+    if (option === 'deny') return {option: undefined}
+    return {problem: `the question has no option ${option}; it has ${question.options.map(({id}) => id).join(', ')}`}
+  }
+  if (text === null || text.trim() === '') return {problem: 'the answer is empty'}
+  return {option: chosenOption(question, 'deny'), message: text}
+}

@@ -1,0 +1,35 @@
+import {existsSync} from 'node:fs'
+import {join} from 'node:path'
+import {AcpFold} from '../../acp/fold.ts'
+import {readMessage} from '../../acp/message.ts'
+import {lineSplitter} from '../../opencode/output/line-splitter.ts'
+import {runFiles} from '../spool/file-names.ts'
+import {follow} from '../spool/follow.ts'
+import {EventFile} from './event-file.ts'
+import {SentLog} from './sent-log.ts'
+
+const pieceBytes = 64 * 1024
+const over = AbortSignal.abort()
+const never = new AbortController().signal
+
+/**
+ * Writes the events that an agent has printed after its worker was killed. Does nothing for agents that print events
+ * themselves. The agent must have ended.
+ */
+export async function completeEvents(runDir: string, now: () => number = Date.now): Promise<void> {
+  const start = SentLog.read(runDir)?.start
+  const path = join(runDir, runFiles.messages)
+  if (!start || !existsSync(path)) return
+  const fold = new AcpFold({sessionId: start.sessionId})
+  using events = new EventFile(join(runDir, runFiles.stdout), start.eventsBefore, now)
+  const lines = lineSplitter((line) => {
+    for (const event of fold.add(readMessage(line))) events.add(event)
+  })
+  const from = start.messagesFrom
+  for await (const {bytes} of follow({path, from, maxBytes: pieceBytes, ended: over, signal: never})) lines.push(bytes)
+  lines.end()
+  for (const event of fold.end()) events.add(event)
+}
+
+/** The name of the program that a run was started with, for people. */
+export const programOf = (runDir: string): string => SentLog.read(runDir)?.start.name ?? 'OpenCode'

@@ -1,0 +1,186 @@
+import {type Fields, fieldsOf, listOf, requestIds, rpcErrors, textOf} from '../../acp/message.ts'
+import {plainError} from '../../acp/fold.ts'
+import {AgentRefusal, type AgentChannel} from './channel.ts'
+import type {AgentStart} from './sent-log.ts'
+import type {Words} from './words.ts'
+
+/** The agent cannot do the task. The message says why, and what to do. */
+export class AgentFailure extends Error {}
+
+export type ConverseOptions = {
+  channel: AgentChannel
+  start: AgentStart
+  prompt: string
+  words: Words
+  /** The session is open. */
+  onSession: (id: string) => void
+}
+
+const protocolVersion = 1
+
+/**
+ * Leads an agent through its task: handshake, session, model and mode, the prompt, and what people say meanwhile.
+ * Resolves when the last turn has ended; its outcome is among the events. Rejects with AgentFailure. It is a function of
+ * its options and of the answers, so another process that repeats it goes on where this one stopped.
+ */
+export async function converse({channel, start, prompt, words, onSession}: ConverseOptions): Promise<void> {
+  const {agentCapabilities, authMethods} = await initialize(channel, start)
+  const session = await withLogin(listOf(authMethods), channel, start, (id) =>
+    openSession(id, channel, start, fieldsOf(agentCapabilities)),
+  )
+  const sessionId = start.sessionId ?? textOf(session['sessionId'])
+  if (sessionId === '') throw new AgentFailure(`${start.name} opened a session without an id`)
+  onSession(sessionId)
+  await choose('model', start.model, {channel, start, session, sessionId})
+  await choose('mode', start.mode, {channel, start, session, sessionId})
+  let [text, input]: [string, string | undefined] = [prompt, undefined]
+  for (let turn = 1; ; turn += 1) {
+    await runTurn(turn, {text, input, sessionId, channel, words})
+    const next = words.next(turn)
+    if (!next) return
+    ;[text, input] = [next.text, next.id]
+  }
+}
+
+type Turn = {text: string; input: string | undefined; sessionId: string; channel: AgentChannel; words: Words}
+
+/** An error of the turn is among the events already: the fold has it from the same answer. */
+async function runTurn(turn: number, {text, input, sessionId, channel, words}: Turn): Promise<void> {
+  const params = {sessionId, prompt: [{type: 'text', text}]}
+  const said = input === undefined ? {} : {input, onSent: () => words.onPrompt(input)}
+  await channel.request(requestIds.prompt(turn), 'session/prompt', params, said).catch((error: unknown) => {
+    if (!(error instanceof AgentRefusal)) throw error
+  })
+}
+
+async function initialize(channel: AgentChannel, {name}: AgentStart): Promise<Fields> {
+  const answer = await refusable(name, () =>
+    channel.request(requestIds.initialize, 'initialize', {
+      protocolVersion,
+      clientCapabilities: {fs: {readTextFile: false, writeTextFile: false}, terminal: false},
+      clientInfo: {name: 'a2a-worker', version: '1'},
+    }),
+  )
+  const version = answer['protocolVersion']
+  if (version === protocolVersion) return answer
+  throw new AgentFailure(
+    `${name} speaks version ${String(version)} of the Agent Client Protocol, and this worker version ${protocolVersion}: install another version of the agent`,
+  )
+}
+
+/** Turns the refusal of a request into the failure of the task. */
+async function refusable<T>(name: string, ask: () => Promise<T>): Promise<T> {
+  try {
+    return await ask()
+  } catch (error) {
+    if (!(error instanceof AgentRefusal)) throw error
+    throw new AgentFailure(`${name} refused ${error.method}: ${plainError(error.message, error.error.data)}`)
+  }
+}
+
+async function openSession(
+  id: string,
+  channel: AgentChannel,
+  {sessionId, cwd, name}: AgentStart,
+  capabilities: Fields,
+): Promise<Fields> {
+  const place = {cwd, mcpServers: []}
+  if (sessionId === null) return await channel.request(id, 'session/new', place)
+  // Loading repeats the history, so it is the second choice.
+  const canResume = fieldsOf(capabilities['sessionCapabilities'])['resume'] !== undefined
+  if (!canResume && capabilities['loadSession'] !== true)
+    throw new AgentFailure(`${name} cannot continue the session ${sessionId}: it announces neither resume nor load`)
+  const method = canResume ? 'session/resume' : 'session/load'
+  try {
+    return await channel.request(id, method, {sessionId, ...place})
+  } catch (error) {
+    if (!(error instanceof AgentRefusal) || error.error.code === rpcErrors.login) throw error
+    throw new AgentFailure(
+      `${name} cannot continue the session ${sessionId}: ${plainError(error.message, error.error.data)}`,
+    )
+  }
+}
+
+/** Opens the session. An agent that has a key in its environment may want to be told to use it. */
+async function withLogin(
+  methods: Fields[],
+  channel: AgentChannel,
+  {name}: AgentStart,
+  open: (id: string) => Promise<Fields>,
+): Promise<Fields> {
+  try {
+    return await open(requestIds.session)
+  } catch (error) {
+    if (!(error instanceof AgentRefusal)) throw error
+    if (error.error.code !== rpcErrors.login)
+      throw new AgentFailure(`${name} could not open a session: ${plainError(error.message, error.error.data)}`)
+    return await loginAndOpen(methods, channel, name, open)
+  }
+}
+
+async function loginAndOpen(
+  methods: Fields[],
+  channel: AgentChannel,
+  name: string,
+  open: (id: string) => Promise<Fields>,
+): Promise<Fields> {
+  const names = methods.map((method) => textOf(method['id']))
+  const help = `log in with the agent's own program as the user of the worker, or put its key into env_allow (methods: ${names.join(', ') || 'none'})`
+  const key = names.find((id) => /api[-_]?key/i.test(id))
+  if (key === undefined) throw new AgentFailure(`${name} asks for a login: ${help}`)
+  try {
+    await channel.request(requestIds.login, 'authenticate', {methodId: key})
+    return await open(requestIds.sessionAfterLogin)
+  } catch (error) {
+    if (!(error instanceof AgentRefusal)) throw error
+    throw new AgentFailure(`${name} asks for a login: ${plainError(error.message, error.error.data)}; ${help}`)
+  }
+}
+
+type Chosen = {channel: AgentChannel; start: AgentStart; session: Fields; sessionId: string}
+
+/** Sets the model or the mode. What the session does not offer is refused, except for a mode that is no wish. */
+async function choose(what: 'model' | 'mode', value: string | null, {channel, start, session, sessionId}: Chosen) {
+  if (value === null) return
+  const offer = offerOf(what, session)
+  const found = offer?.values.find((id) => id === value)
+  // `build` is the default of tasks, and what an agent without such a mode does anyway.
+  if (found === undefined && what === 'mode' && value === 'build') return
+  if (!offer) throw new AgentFailure(`${start.name} lets nobody choose a ${what}, and the task names ${value}`)
+  if (found === undefined) {
+    const some = offer.values.slice(0, 10).join(', ')
+    throw new AgentFailure(
+      `${start.name} has no ${what} ${value}; it has ${some}${offer.values.length > 10 ? ', …' : ''}`,
+    )
+  }
+  if (offer.current === value) return
+  const {method, params} = offer.set(value)
+  await refusable(start.name, () => channel.request(requestIds.option(what), method, {sessionId, ...params}))
+}
+
+type Offer = {current: string; values: string[]; set: (value: string) => {method: string; params: Fields}}
+
+/** What a session offers: by the options of the protocol, or by the lists that they have replaced. */
+function offerOf(what: 'model' | 'mode', session: Fields): Offer | undefined {
+  const option = listOf(session['configOptions']).find(({id, category}) => id === what || category === what)
+  if (option) {
+    const configId = textOf(option['id'])
+    const values = listOf(option['options']).flatMap((each) => [each, ...listOf(each['options'])])
+    return {
+      current: textOf(option['currentValue']),
+      values: values.map((each) => textOf(each['value'])).filter(Boolean),
+      set: (value) => ({method: 'session/set_config_option', params: {configId, value}}),
+    }
+  }
+  const list = fieldsOf(session[`${what}s`])
+  const [currentKey, listKey, idKey] =
+    what === 'model' ? ['currentModelId', 'availableModels', 'modelId'] : ['currentModeId', 'availableModes', 'id']
+  const values = listOf(list[listKey]).map((each) => textOf(each[idKey]))
+  if (values.length === 0) return undefined
+  const param = what === 'model' ? 'modelId' : 'modeId'
+  return {
+    current: textOf(list[currentKey]),
+    values,
+    set: (value) => ({method: `session/set_${what}`, params: {[param]: value}}),
+  }
+}

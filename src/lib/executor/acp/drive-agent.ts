@@ -1,0 +1,176 @@
+import {join} from 'node:path'
+import {AcpFold} from '../../acp/fold.ts'
+import {readMessage} from '../../acp/message.ts'
+import type {Clock} from '../../core/clock.ts'
+import {messageOf} from '../../core/errors.ts'
+import {lineSplitter} from '../../opencode/output/line-splitter.ts'
+import {lastLines} from '../../opencode/output/tail.ts'
+import type {InputResult, OpenQuestion, TaskInput} from '../../protocol/task-input.ts'
+import {runFiles} from '../spool/file-names.ts'
+import {follow} from '../spool/follow.ts'
+import {readTail} from '../spool/read-tail.ts'
+import {openStdin} from './agent-stdin.ts'
+import {AgentChannel, ChannelClosed} from './channel.ts'
+import {converse} from './converse.ts'
+import {createEnrichment} from './enrich.ts'
+import {EventFile} from './event-file.ts'
+import type {SentLog} from './sent-log.ts'
+import {toolReport} from './tool-report.ts'
+import {Words} from './words.ts'
+
+/** Callbacks of a conversation. They must not throw and not block. */
+export type DriveObserver = {
+  /** The complete list of what the agent asks now. Called for each change. */
+  onQuestions: (questions: readonly OpenQuestion[]) => void
+  onInput: (result: InputResult) => void
+  onWarning: (text: string) => void
+}
+
+export type DriveOptions = {
+  runDir: string
+  prompt: string
+  log: SentLog
+  clock: Clock
+  observer: DriveObserver
+  /** Where the output of this process on stderr begins, in bytes. */
+  stderrFrom: number
+}
+
+/** The conversation with a running agent. */
+export type Drive = {
+  /** Resolves when the agent has nothing more to do. Never rejects. */
+  readonly over: Promise<void>
+  /** Whether a person is asked. */
+  readonly isAsking: boolean
+  /** What the agent was asked and has not answered, for people. */
+  describe(): string
+  give(input: TaskInput): void
+  /** Asks the agent to end its turn. Resolves when it has, or after `ms`. */
+  cancel(ms: number): Promise<void>
+  /** The agent has ended: reads the rest of its messages. Resolves when all events are in the spool. Rejects if they cannot be written. */
+  finish(): Promise<void>
+}
+
+const pieceBytes = 64 * 1024
+const touchMs = 500
+
+/** Leads a running agent through its task, or goes on with one of an earlier worker process. */
+export function driveAgent({runDir, prompt, log, clock, observer, stderrFrom}: DriveOptions): Drive {
+  const {start} = log
+  const closed = new AbortController()
+  const ended = new AbortController()
+  const stdin = openStdin(join(runDir, runFiles.stdin), clock)
+  const channel = new AgentChannel(log, stdin, closed.signal)
+  const words = new Words({
+    ...{log, channel, clock},
+    onQuestions: observer.onQuestions,
+    onInput: observer.onInput,
+    onWarning: observer.onWarning,
+  })
+  const events = new EventFile(join(runDir, runFiles.stdout), start.eventsBefore, clock.now)
+  const fold = new AcpFold({sessionId: start.sessionId})
+  const enrichment = createEnrichment(join(runDir, runFiles.report))
+  const report = toolReport(join(runDir, runFiles.report), {isOn: !start.hasReporter, clock})
+  const over = Promise.withResolvers<void>()
+  const failures: string[] = []
+  const noise = lineSample()
+  let touchedAt = -Infinity
+  const touch = () => {
+    if (clock.monotonic() - touchedAt < touchMs) return
+    touchedAt = clock.monotonic()
+    report.touch()
+  }
+  const lines = lineSplitter((line) => {
+    const message = readMessage(line)
+    if (message.type === 'noise') noise.push(line ?? '')
+    for (const event of fold.add(message)) events.add(enrichment.enrich(event))
+    channel.receive(message)
+    if (message.type === 'request') words.receive(message)
+    report.update(fold.openCalls)
+  })
+  const reading = readAll()
+  // Without its events a run is nothing, so a reader that fails ends it. `finish` tells why.
+  reading.catch(() => over.resolve())
+  void lead()
+
+  async function readAll(): Promise<void> {
+    const path = join(runDir, runFiles.messages)
+    const from = start.messagesFrom
+    const never = new AbortController().signal
+    for await (const {bytes} of follow({path, from, maxBytes: pieceBytes, ended: ended.signal, signal: never})) {
+      touch()
+      lines.push(bytes)
+    }
+    lines.end()
+  }
+
+  async function lead(): Promise<void> {
+    try {
+      await converse({channel, start, prompt, words, onSession: (id) => words.openSession(id)})
+    } catch (error) {
+      if (!(error instanceof ChannelClosed)) failures.push(messageOf(error))
+    } finally {
+      over.resolve()
+    }
+  }
+
+  /** The agent has ended, or was ended, before it could begin. */
+  function early(unanswered: string[]): string {
+    const said = lastLines(readTail(join(runDir, runFiles.stderr), stderrFrom))
+    const text = `${start.name} ended before it answered ${unanswered.join(', ')}`
+    return [text, noise.describe(), said].filter(Boolean).join('; ')
+  }
+
+  return {
+    over: over.promise,
+    get isAsking() {
+      return words.isAsking
+    },
+    describe: () => [describe(channel, words), noise.describe()].filter(Boolean).join('; '),
+    give: (input) => words.give(input),
+    async cancel(ms) {
+      words.cancel()
+      await Promise.race([over.promise, clock.sleep(ms)])
+    },
+    async finish() {
+      const unanswered = channel.unanswered.filter((method) => method !== 'session/prompt')
+      closed.abort('the agent has ended')
+      words.end()
+      ended.abort('the agent has ended')
+      try {
+        await reading
+        for (const event of fold.end()) events.add(enrichment.enrich(event))
+        if (unanswered.length > 0) failures.push(early(unanswered))
+        for (const message of failures)
+          events.add({type: 'error', sessionID: '', error: {name: 'AgentFailure', data: {message}}})
+      } finally {
+        events[Symbol.dispose]()
+        stdin[Symbol.dispose]()
+      }
+    },
+  }
+}
+
+/** What is waited for: an answer of the agent, or one of a person. */
+function describe(channel: AgentChannel, words: Words): string {
+  const {questions} = words
+  if (questions.length > 0) return `it asks: ${questions.map(({title}) => title).join('; ')}`
+  const methods = channel.unanswered
+  return methods.length > 0 ? `the agent has not answered ${methods.join(', ')}` : ''
+}
+
+const maxSampleChars = 200
+
+/** Counts the lines that are no messages, and keeps the first. */
+function lineSample() {
+  let [count, first] = [0, '']
+  return {
+    push(line: string) {
+      if (line.trim() === '') return
+      count += 1
+      if (count === 1) first = line.trim().slice(0, maxSampleChars)
+    },
+    describe: () =>
+      count === 0 ? '' : `it printed lines that are no messages of the protocol (${count}), the first: ${first}`,
+  }
+}

@@ -1,0 +1,84 @@
+import {join} from 'node:path'
+import {messageOf} from '../core/errors.ts'
+import {agentAuthor} from '../opencode/program/agent-author.ts'
+import type {AgentUser} from '../opencode/program/agent-user.ts'
+import {agentEnvironment} from '../opencode/program/environment.ts'
+import {openedReport, reporterVariables} from '../opencode/program/reporter.ts'
+import type {RunObserver, RunRequest} from './executor.ts'
+import type {RunGroup, RunGroups} from './processes/run-groups.ts'
+import type {OpenRunFiles} from './run-files.ts'
+import {type AgentProcess, reportFd, spawnAgent} from './spawn-agent.ts'
+import {runFiles} from './spool/file-names.ts'
+
+/** What is the same for all agents of a worker. */
+export type LaunchOptions = {
+  /** The worker's environment. The agent gets a part of it. */
+  env: NodeJS.ProcessEnv
+  readonly allow: readonly string[]
+  /** The operator's OpenCode permissions. */
+  readonly permissions?: unknown
+  /** Author of commits where git knows none, `NAME <EMAIL>`. */
+  readonly gitIdentity?: string | undefined
+  /** Path of our plugin for OpenCode. Undefined: it is not loaded. */
+  readonly reporter?: string | undefined
+  /** The user that agents run as, if it is another one. Needs `groups`. */
+  readonly user?: AgentUser | undefined
+  /** Each run gets a pid namespace of its own. */
+  readonly isNamespace?: boolean | undefined
+  /** Each run gets a control group of its own here. Undefined: there are none on this machine. */
+  readonly groups?: RunGroups | undefined
+}
+
+export type LaunchRequest = {
+  request: RunRequest
+  observer: RunObserver
+  name: string
+  binary: string
+  args: readonly string[]
+  tmpDir: string
+  open: (runDir: string) => OpenRunFiles
+  usesPlugin: boolean
+  /** Called right before the start. `hasReporter`: our plugin is loaded. */
+  prepareConversation: (hasReporter: boolean) => void
+}
+
+export type Launched = AgentProcess & {group: RunGroup | undefined}
+
+/** Starts the process of an agent in its environment and its control group. Rejects if it cannot be started. */
+export async function launchAgent(launched: LaunchRequest, options: LaunchOptions): Promise<Launched> {
+  const {request, observer, name, binary, args, tmpDir, open, usesPlugin, prepareConversation} = launched
+  const {cwd, marker, runDir} = request
+  const {env, allow, permissions, gitIdentity, reporter, user, groups, isNamespace = false} = options
+  using files = open(runDir)
+  const agentEnv = agentEnvironment({base: env, cwd, tmpDir, marker, allow, permissions})
+  const childEnv = {...(await agentAuthor(gitIdentity, {cwd, env: agentEnv, user})), ...agentEnv}
+  const report = reportOf(files, runDir, user)
+  const plugin =
+    reporter !== undefined && usesPlugin ? reporterVariables({env: childEnv, cwd, plugin: reporter, user, report}) : {}
+  Object.assign(childEnv, plugin)
+  prepareConversation(Object.keys(plugin).length > 0)
+  const group = createGroup(groups, request)
+  const pidFile = join(runDir, runFiles.pid)
+  const place = {group, user, pidFile, isNamespace}
+  const spawned = spawnAgent({name, binary, args, cwd, env: childEnv, files, ...place}, observer.onSpawned)
+  return {...(await spawned.catch(removing(group))), group}
+}
+
+/** An agent of another user cannot open the file in the run's folder, so it gets it opened. */
+const reportOf = (files: OpenRunFiles, runDir: string, user: AgentUser | undefined) =>
+  user ? openedReport(reportFd, files.report) : join(runDir, runFiles.report)
+
+/** Without a group the run is possible too, but less is known about its processes. */
+function createGroup(groups: RunGroups | undefined, {marker, runDir, onNotice}: RunRequest): RunGroup | undefined {
+  try {
+    return groups?.create(marker, runDir)
+  } catch (error) {
+    onNotice?.(`the run gets no control group of its own: ${messageOf(error)}`)
+    return undefined
+  }
+}
+
+const removing = (group: RunGroup | undefined) => (error: unknown) => {
+  group?.remove()
+  throw error
+}

@@ -1,0 +1,105 @@
+import {expect, test} from 'vitest'
+import {connectRedis} from '../../../src/lib/server/redis/connection.ts'
+import {startRedis, freePort} from '../../support/redis.ts'
+import {startCluster, startSentinel} from '../../support/redis-groups.ts'
+import {sharedState} from '../../support/shared-state.ts'
+import {Api} from '../support/api.ts'
+import {openStream} from '../support/events.ts'
+import {until as waitFor} from '../../support/scratch.ts'
+import {startPlane, until} from '../support/plane.ts'
+
+const features = ['lease', 'decline', 'fetch', 'assign']
+
+async function work(api: Api) {
+  await api.register('w', {features})
+  return await api.codebase('w', '/srv/app')
+}
+
+test('the state is kept in a Cluster of one node, whichever address is given, and a restarted control plane has it', async () => {
+  await using cluster = await startCluster()
+  const [node] = cluster.redis
+  const first = await startPlane(sharedState(cluster.url, '{one}:'))
+  const task = await new Api(first.url).create(await work(new Api(first.url)))
+  await first.close()
+  await using again = await startPlane(sharedState(`redis://127.0.0.1:${node?.port}`, '{one}:'))
+  expect((await new Api(again.url).task(task.id)).status).toBe('pending')
+})
+
+test('in a Cluster the node that has the keys is found, also after its replica has taken over', async () => {
+  await using cluster = await startCluster(3, {replicasOf: [0]}) // the keys are in slot 2005
+  const shared = sharedState(cluster.url, '{a2a-worker}:')
+  await using plane = await startPlane(shared)
+  const api = new Api(plane.url)
+  const codebase = await work(api)
+  await using stream = await openStream(api, 'w')
+  const before = await api.create(codebase)
+  await stream.pushed(before.id)
+
+  const connections = await connectRedis(cluster.url, '{a2a-worker}:')
+  const port = Number(/^tcp_port:(\d+)/m.exec(await connections.commands.info('server'))?.[1])
+  connections.close()
+  await cluster.redis.find((one) => one.port === port)?.stop()
+  await until(async () => (await api.get('tasks')).status === 503)
+  await until(async () => (await api.get('tasks')).status === 200)
+  const after = await api.create('global')
+  await using second = await startPlane(shared)
+  for (const url of [plane.url, second.url])
+    for (const {id} of [before, after]) expect((await new Api(url).task(id)).id).toBe(id)
+  expect(stream.isEnded).toBe(false)
+})
+
+test('a failover by Sentinel is followed without a restart, and a task that was acknowledged stays', async () => {
+  await using group = await startSentinel({password: 'secret'})
+  const shared = sharedState(group.url, '{a2a-worker}:')
+  await using plane = await startPlane(shared)
+  await using second = await startPlane(shared)
+  const api = new Api(plane.url)
+  const codebase = await work(api)
+  await using stream = await openStream(api, 'w')
+  const before = await api.create(codebase)
+  await stream.pushed(before.id)
+
+  await group.failover()
+  const isRight = async (url: string) => (await new Api(url).get('tasks')).status === 200
+  await until(async () => (await isRight(plane.url)) && (await isRight(second.url)))
+  const after = await api.create('global')
+  for (const {id} of [before, after]) expect((await new Api(second.url).task(id)).id).toBe(id)
+  expect(stream.isEnded).toBe(false)
+
+  // the master dies, and the one that it has followed is asked again
+  const master = await group.master()
+  await waitFor(async () => await isReplicaReady(group, master), 'the former master to follow')
+  await group.redis.find(({port}) => port === master)?.stop()
+  await until(async () => (await api.get('tasks')).status === 503)
+  await until(async () => (await isRight(plane.url)) && (await isRight(second.url)))
+  await api.create('global')
+  expect((await api.get('tasks')).body).toHaveLength(3)
+})
+
+/** Whether the former master follows, so that it may take over. */
+async function isReplicaReady(group: Awaited<ReturnType<typeof startSentinel>>, master: number): Promise<boolean> {
+  const other = group.redis.find(({port}) => port !== master)
+  const {commands, close} = await connectRedis(`redis://:secret@127.0.0.1:${other?.port}`, '{a2a-worker}:')
+  const info = await commands.info('replication')
+  close()
+  return info.includes('master_link_status:up')
+}
+
+test('addresses of Sentinels and Clusters that do not fit get one line with cause and fix', async () => {
+  await using group = await startSentinel()
+  await using redis = await startRedis()
+  await using cluster = await startCluster()
+  const port = await freePort()
+  const cases: [url: string, prefix: string, exitCode: number, text: string][] = [
+    [group.url.replace('/main', '/other'), '{a}:', 78, 'watch no Redis of that name'],
+    [`redis+sentinel://127.0.0.1:${port}/main`, '{a}:', 69, 'No Redis answers at redis+sentinel://127.0.0.1'],
+    [`redis+cluster://127.0.0.1:${port}`, '{a}:', 69, 'No Redis answers at redis+cluster://127.0.0.1'],
+    [`redis+cluster://127.0.0.1:${redis.port}`, '{a}:', 78, 'is no Cluster'],
+    [cluster.url, 'plain:', 78, 'would spread the keys over a Redis Cluster'],
+    ['redis+sentinel://127.0.0.1', '{a}:', 78, 'must name the Redis that the Sentinels watch'],
+  ]
+  for (const [url, prefix, exitCode, text] of cases) {
+    const failure = await connectRedis(url, prefix).catch((error: unknown) => error)
+    expect(failure, url).toMatchObject({exitCode, message: expect.stringContaining(text)})
+  }
+})
