@@ -148,3 +148,12 @@ export function isOptionOf({kind, options}: Pick<OpenQuestion, 'kind' | 'options
   if (answer === 'deny') return kind === 'permission' || has('reject')
   return (answer === 'allow' && has('allow')) || (answer === 'always' && has('allow_always'))
 }
+
+/** What the next task of a session takes from the metadata of the task before. */
+const inheritedKeys = ['model', 'agent_program', 'required_capabilities'] as const
+
+/** The metadata of a task that goes on with the session of one that has ended. */
+export const metadataOfNext = (before: Record<string, unknown>, sessionId: string): Record<string, unknown> => ({
+  ...Object.fromEntries(inheritedKeys.flatMap((key) => (before[key] === undefined ? [] : [[key, before[key]]]))),
+  resume_session_id: sessionId,
+})

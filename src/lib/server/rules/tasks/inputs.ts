@@ -4,6 +4,7 @@ import {
   isOptionOf,
   maxInputs,
   maxUndelivered,
+  metadataOfNext,
   type OpenQuestion,
   type SignedInput,
 } from '../../../protocol/task-input.ts'
@@ -140,9 +141,6 @@ function audit(draft: Draft, task: Readonly<StoredTask>, {id, question, option, 
   })
 }
 
-/** What the next task of a session takes from the metadata of the task before. */
-const inherited = ['model', 'agent_program', 'required_capabilities'] as const
-
 /** The task has ended: a message to it becomes the next task of its session. Throws 409 if that cannot be. */
 function createNext(draft: Draft, task: Readonly<StoredTask>, request: NewTaskInput): Accepted {
   const {input, by, next_id: id} = request
@@ -150,12 +148,11 @@ function createNext(draft: Draft, task: Readonly<StoredTask>, request: NewTaskIn
   const {session_id: session, codebase_id, agent_type, model, priority, metadata} = task
   if (session === null)
     throw conflict(`Task ${task.id} is already ${task.status}, and has no session to go on with. Create a new task`)
-  const kept = inherited.flatMap((key) => (metadata[key] === undefined ? [] : [[key, metadata[key]] as const]))
   const text = input.text ?? ''
   const next = createTask(draft, {
     input: {
       ...{codebase_id, agent_type, model, priority, title: titleOf(text), prompt: text},
-      metadata: {...Object.fromEntries(kept), resume_session_id: session},
+      metadata: metadataOfNext(metadata, session),
     },
     ...{id, by, key: undefined, client: ''},
   })
