@@ -60,6 +60,10 @@ const table: Record<string, string> = {
   'post taskOutput': '403 | ok 409 403 | 403 403',
   'get taskOutputStream': 'ok | ok 404 404 | 404 404',
 
+  'put taskQuestions': '403 | ok 409 403 | 403 403',
+  'get taskInputs': 'ok | ok 409 ok | 403 403',
+  'post taskInputs': 'ok | 403 403 403 | 403 403',
+
   'get taskStream': '403 | ok 403 403 | 403 ok',
   'post claim': '403 | ok 403 403 | 403 403',
   'post release': '403 | ok 403 403 | 403 403',
@@ -121,6 +125,7 @@ const bodies: Record<string, (things: Things) => object> = {
   'post messagesSync': ({worker}) => ({worker_id: worker, messages: []}),
   'put taskStatus': ({worker}) => ({worker_id: worker, status: 'running'}),
   'post taskOutput': ({worker}) => ({worker_id: worker, output: 'x'}),
+  'put taskQuestions': ({worker}) => ({worker_id: worker, attempt: 1, questions: []}),
 }
 
 /** Sends the request. Resolves with `ok` or the status of a refusal, and the text of an answer that is no stream. */

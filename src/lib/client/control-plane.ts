@@ -4,6 +4,7 @@ import {modelListSchema} from '../protocol/model-schemas.ts'
 import {pathTo, type Route} from '../protocol/routes.ts'
 import {jsonWithBytes, type BodyMemory} from './json-bytes.ts'
 import * as wire from '../protocol/schemas.ts'
+import * as inputs from '../protocol/task-input.ts'
 import {sessionListSchema, type Session} from '../protocol/session-schemas.ts'
 import {HttpClient, isNotFound, RefusedError, type HttpOptions} from './http.ts'
 
@@ -321,6 +322,64 @@ export class ControlPlaneClient implements AsyncDisposable {
   async cancelTask(taskId: string, signal?: Signal): Promise<void> {
     const path = pathTo('taskCancel', {task: taskId})
     await this.http.call(v.unknown(), {what: `Cannot cancel task ${taskId}`, method: 'POST', path, signal})
+  }
+
+  // --------------------------------------------------------------------------------------------------- inputs
+
+  /** Says something to a task. Resolves with the next task if the task has ended. The same id has no second effect. */
+  async sendInput(
+    taskId: string,
+    input: inputs.NewInput,
+    signal?: Signal,
+  ): Promise<{input: inputs.StoredInput; task?: wire.Task | undefined}> {
+    const answer = v.object({input: inputs.storedInputSchema, task: v.optional(wire.taskSchema)})
+    return await this.http.call(answer, {
+      what: `Task ${taskId} cannot be told that`,
+      method: 'POST',
+      path: pathTo('taskInputs', {task: taskId}),
+      json: input,
+      signal,
+    })
+  }
+
+  /** What was said to a task, oldest first. */
+  async inputs(taskId: string, signal?: Signal): Promise<inputs.StoredInput[]> {
+    const found: inputs.StoredInput[] = []
+    for (let cursor: string | undefined, pages = 0; pages < maxPages; pages++) {
+      const {value, headers} = await this.http.callWithHeaders(inputs.inputListSchema, {
+        what: `Cannot read what was said to task ${taskId}`,
+        path: pathTo('taskInputs', {task: taskId}, {cursor}),
+        signal,
+      })
+      found.push(...value.inputs)
+      const next = headers['x-next-cursor']
+      if (typeof next !== 'string' || next === cursor) break
+      cursor = next
+    }
+
+    return found
+  }
+
+  /** What was said to a run of this worker, and is not reported yet. */
+  async undelivered(taskId: string, workerId: string, attempt: number, signal?: Signal): Promise<inputs.SignedInput[]> {
+    const {inputs: found} = await this.http.call(inputs.inputListSchema, {
+      what: `Cannot read what was said to task ${taskId}`,
+      path: pathTo('taskInputs', {task: taskId}, {worker_id: workerId, attempt, state: 'stored'}),
+      timeoutMs: 10_000,
+      signal,
+    })
+    return found
+  }
+
+  /** Sends all open questions of a run, and what became of inputs. */
+  async reportQuestions(taskId: string, report: inputs.QuestionReport, signal?: Signal): Promise<void> {
+    await this.http.call(v.unknown(), {
+      what: `Cannot report what task ${taskId} asks`,
+      method: 'PUT',
+      path: pathTo('taskQuestions', {task: taskId}),
+      json: report,
+      signal,
+    })
   }
 
   // --------------------------------------------------------------------------------------------------- audit

@@ -3,6 +3,7 @@ import {parseJson} from '../protocol/parse.ts'
 import {pathTo} from '../protocol/routes.ts'
 import {cancelEventSchema, taskEventSchema, type Task} from '../protocol/schemas.ts'
 import {readEvents} from '../protocol/sse.ts'
+import {inputEventSchema, type SignedInput} from '../protocol/task-input.ts'
 import type {HttpClient} from './http.ts'
 
 /**
@@ -16,6 +17,8 @@ export type StreamMessage =
   | {type: 'instance-check'}
   | {type: 'task'; task: Task}
   | {type: 'cancel'; taskId: string; attempt: number; reason: string}
+  /** A person has said something to a task. Without `input` it must be fetched. */
+  | {type: 'input'; taskId: string; attempt: number; input: SignedInput | null}
   | {type: 'malformed'; detail: string}
 
 export type TaskStreamOptions = {
@@ -79,6 +82,13 @@ function interpret(name: string, data: string): StreamMessage {
     if (!parsed.success) return {type: 'malformed', detail: `event ${name} names no task: ${data.slice(0, 100)}`}
     const {id, attempt, reason} = parsed.output
     return {type: 'cancel', taskId: id, attempt, reason: reason ?? 'cancelled on the server'}
+  }
+
+  if (name === 'task_input') {
+    const parsed = v.safeParse(inputEventSchema, parseJson(data))
+    if (!parsed.success) return {type: 'malformed', detail: `event ${name} holds no input: ${data.slice(0, 100)}`}
+    const {task_id: taskId, attempt, input} = parsed.output
+    return {type: 'input', taskId, attempt, input}
   }
 
   return {type: name === 'instance_check' ? 'instance-check' : 'alive'}

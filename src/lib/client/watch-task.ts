@@ -72,7 +72,7 @@ async function followStream(taskId: string, cursor: Cursor, options: WatchOption
   using own = requestSignal(signal, recheckMs)
   try {
     for await (const {event, data, id} of readEvents(await client.openOutput(taskId, cursor.next, own.signal))) {
-      if (event === 'done') return false
+      if (event === 'done' || event === 'questions') return false // the task is read again
       if (event === 'dropped') options.onDropped?.(droppedBytes(data))
       if (event === 'dropped' && id !== undefined) cursor.next = Number(id)
       const chunk = v.safeParse(outputChunkSchema, parseJson(data))

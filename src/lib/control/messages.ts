@@ -3,6 +3,7 @@ import {levelSchema, connectionSchema, phaseSchema, troubleKindSchema} from '../
 import {containments} from '../protocol/containment.ts'
 import {agentStateSchema} from '../protocol/agent-state.ts'
 import {finalStatuses} from '../protocol/statuses.ts'
+import {openQuestionsSchema} from '../protocol/task-input.ts'
 
 /** The requests of local commands to a running worker. Each is one line of JSON. */
 export const requestSchema = v.variant('op', [
@@ -43,6 +44,8 @@ const taskSchema = v.object({
   waiting: v.optional(v.nullable(v.string()), null),
   /** What its agent does now. */
   agent_state: v.optional(v.nullable(agentStateSchema), null),
+  /** What its agent asks now. */
+  questions: v.optional(openQuestionsSchema, []),
   lines: v.optional(linesSchema, noLines),
 })
 

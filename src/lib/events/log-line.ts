@@ -3,6 +3,7 @@ import {counted} from '../core/text/counted.ts'
 import {formatBytes} from '../core/text/format-bytes.ts'
 import {assertNever} from '../core/errors.ts'
 import {agentStateText} from '../protocol/agent-state.ts'
+import {questionsText} from '../protocol/task-input.ts'
 import type {WorkerEvent} from './worker-event.ts'
 
 export const logLevels = ['debug', 'info', 'warn', 'error'] as const
@@ -96,6 +97,12 @@ export function providerWaitText({provider, message, until}: ProviderWaitEvent):
   return `${name} wants no request before ${isoTime(until).replace(/\.\d+Z$/, 'Z')}: ${message}`
 }
 
+const inputText = {
+  delivered: 'delivered to the agent',
+  refused: 'not passed on',
+  unknown: 'may or may not have reached the agent',
+} as const
+
 type TaskEvent = Extract<WorkerEvent, {type: `task.${string}`}>
 
 function taskLine(event: TaskEvent): LogLine {
@@ -128,6 +135,15 @@ function taskLine(event: TaskEvent): LogLine {
         : {level: 'warn', taskId, text: `Task waits: ${providerWaitText(event)}`}
     case 'task.state':
       return {level: 'debug', taskId, text: `Agent: ${agentStateText(event)}`}
+    case 'task.questions': {
+      const asked = questionsText(event.questions)
+      return {level: 'info', taskId, text: asked === undefined ? 'Task asks nothing any more' : `Task ${asked}`}
+    }
+    case 'task.input': {
+      const reason = event.reason === null ? '' : `: ${event.reason}`
+      const level = event.outcome === 'delivered' ? 'info' : 'warn'
+      return {level, taskId, text: `Input ${event.inputId} ${inputText[event.outcome]}${reason}`}
+    }
     case 'task.stopping':
       return {level: 'info', taskId, text: `Stopping task: ${event.reason}`}
     case 'task.finished': {

@@ -1,6 +1,7 @@
 import * as v from 'valibot'
 import {agentStateSchema} from '../protocol/agent-state.ts'
 import {finalStatuses} from '../protocol/statuses.ts'
+import {inputOutcomes, openQuestionsSchema} from '../protocol/task-input.ts'
 
 const phases = ['idle', 'starting', 'running', 'draining', 'stopping', 'stopped', 'failed'] as const
 const connections = ['stream', 'broker', 'poll', 'down'] as const
@@ -79,6 +80,10 @@ export const workerEventSchema = v.variant('type', [
   }),
   /** What the agent does now. Emitted about once a second at most. */
   event('task.state', {taskId, ...agentStateSchema.entries}),
+  /** All that the agent asks now. */
+  event('task.questions', {taskId, questions: openQuestionsSchema}),
+  /** What became of something that a person has said to the task. */
+  event('task.input', {taskId, inputId: text, outcome: v.picklist(inputOutcomes), reason: v.nullable(text)}),
   event('task.stopping', {taskId, reason: text}),
   event('task.finished', {
     taskId,

@@ -6,6 +6,8 @@ export const audited = [
   'task.cancelled',
   'task.retried',
   'task.ended',
+  'task.answered',
+  'task.told',
   'worker.registered',
   'worker.unregistered',
   'worker.forgotten',

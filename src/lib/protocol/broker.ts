@@ -7,6 +7,9 @@ import * as v from 'valibot'
  */
 export const brokerTypes = {available: 'task_available', created: 'task.created', cancelled: 'task.cancelled'} as const
 
+/** Announced for people only: an agent asks something, or no longer. Workers do not subscribe to it. */
+export const questionType = 'task.question'
+
 const channelOf = (type: string) => `events:${type}`
 
 export const brokerChannels = {

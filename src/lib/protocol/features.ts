@@ -11,6 +11,8 @@ export const workerFeatures = [
   'fetch',
   /** Takes a task that it is assigned as its own, and confirms that. */
   'assign',
+  /** Reports what the agents of its runs ask, and passes on what people say to them. */
+  'input',
 ] as const
 
 export const serverFeatures = [
@@ -30,6 +32,8 @@ export const serverFeatures = [
   'sessions-delta',
   /** Assigns tasks to workers that take assignments: the frame is the lease. A claim with `attempt` confirms it. */
   'assign',
+  /** Stores open questions of runs, and delivers what people say to them. */
+  'input',
 ] as const
 
 export type ServerFeature = (typeof serverFeatures)[number]

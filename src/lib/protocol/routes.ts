@@ -36,6 +36,8 @@ export const routes = {
   taskRetry: '/v1/opencode/tasks/:task/retry',
   taskOutput: '/v1/opencode/tasks/:task/output',
   taskOutputStream: '/v1/opencode/tasks/:task/output/stream',
+  taskQuestions: '/v1/opencode/tasks/:task/questions',
+  taskInputs: '/v1/opencode/tasks/:task/inputs',
   taskStream: '/v1/worker/tasks/stream',
   claim: '/v1/worker/tasks/claim',
   release: '/v1/worker/tasks/release',

@@ -2,6 +2,7 @@ import * as v from 'valibot'
 import {wireAgentStateSchema} from './agent-state.ts'
 import {limits} from './limits.ts'
 import {taskStatuses} from './statuses.ts'
+import {openQuestionSchema} from './task-input.ts'
 
 /**
  * The wire types of the CodeTether worker API and their parsers, for client and server. Readers are tolerant: a field
@@ -73,6 +74,8 @@ export const taskSchema = v.object({
   confirm_ms: v.optional(count),
   /** What the agent of a running task does now. Ours; only in the answer to a request for one task. */
   agent_state: v.optional(knownState),
+  /** What its agent asks and nobody has answered yet. Ours; absent if there is nothing. */
+  waiting_for: v.optional(v.fallback(v.array(openQuestionSchema), [])),
 })
 export type Task = v.InferOutput<typeof taskSchema>
 

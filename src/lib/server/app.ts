@@ -13,6 +13,7 @@ import {healthRoutes, type HealthRouteOptions} from './health-routes.ts'
 import {HttpError} from './http/http-error.ts'
 import {monitorRoutes, type MonitorRouteOptions} from './monitor/monitor-routes.ts'
 import {claimRoutes} from './tasks/claim-routes.ts'
+import {inputRoutes} from './tasks/input-routes.ts'
 import {outputRoutes} from './tasks/output-routes.ts'
 import {sessionRoutes} from './sessions/session-routes.ts'
 import {streamRoutes, type StreamRouteOptions} from './registry/stream-routes.ts'
@@ -36,6 +37,7 @@ const allRoutes = [
   sessionRoutes,
   taskRoutes,
   outputRoutes,
+  inputRoutes,
   claimRoutes,
   streamRoutes,
   monitorRoutes,

@@ -37,7 +37,8 @@ export type Verified = {signer: TrustedKey; nonce: string; /** Unix ms, with the
 /** A JWS is not read above this length. */
 const maxLength = 16 * 1024
 
-const problem = (rule: SignatureRule, text: string): SignatureProblem => ({rule, text})
+/** A refusal by a rule, with a sentence for people. */
+export const problem = (rule: SignatureRule, text: string): SignatureProblem => ({rule, text})
 
 /**
  * Checks the signature of a task against what is about to run: the task as this worker has it, and its own name and path
@@ -50,26 +51,12 @@ export async function verifyTask(
   keys: readonly TrustedKey[],
   now: number,
 ): Promise<Verified | SignatureProblem> {
-  const jws = task.metadata[signatureKey]
-  if (jws === undefined || jws === null) return problem('unsigned', 'The task is not signed.')
-  if (typeof jws !== 'string' || jws.length > maxLength) return malformed
-  const {decodeProtectedHeader, compactVerify} = await import('jose')
-  let signer: TrustedKey | undefined
-  let payload: Uint8Array
-  try {
-    const {kid, typ} = decodeProtectedHeader(jws)
-    if (typ !== signatureType || typeof kid !== 'string') return malformed
-    signer = keys.find(({x}) => x === kid)
-    if (!signer) return problem('unknown-key', `The key that signed the task is not in trusted_keys: ${shown(kid)}.`)
-    const key = createPublicKey({key: {kty: 'OKP', crv: 'Ed25519', x: signer.x}, format: 'jwk'})
-    payload = (await compactVerify(jws, key, {algorithms: [algorithm]})).payload
-  } catch (error) {
-    const isForged = (error as {code?: unknown}).code === 'ERR_JWS_SIGNATURE_VERIFICATION_FAILED'
-    return isForged ? problem('bad-signature', 'The signature does not belong to what was signed.') : malformed
-  }
-
-  const claims = readClaims(payload)
-  if (!claims) return malformed
+  const opened = await openSignature(task.metadata[signatureKey], signatureType, keys, 'the task')
+  if ('rule' in opened) return opened
+  const {signer, payload} = opened
+  const parsed = v.safeParse(claimsSchema, payload)
+  if (!parsed.success) return malformed
+  const claims = parsed.output
   try {
     return compare(claims, {task, codebase, signer, now})
   } catch {
@@ -82,12 +69,30 @@ const malformed = problem('malformed', 'The signature cannot be read.')
 /** A key id comes from the task, so it may be anything. */
 const shown = (kid: string) => (/^[\w-]{43}$/.test(kid) ? formatPublicKey({x: kid, name: undefined}) : 'not even a key')
 
-function readClaims(payload: Uint8Array): TaskClaims | undefined {
+/**
+ * The payload of a JWS of this type that a trusted key has signed. `what`: what was signed, for people. Never throws.
+ */
+export async function openSignature(
+  jws: unknown,
+  type: string,
+  keys: readonly TrustedKey[],
+  what: string,
+): Promise<{signer: TrustedKey; payload: unknown} | SignatureProblem> {
+  if (jws === undefined || jws === null)
+    return problem('unsigned', `${what[0]?.toUpperCase()}${what.slice(1)} is not signed.`)
+  if (typeof jws !== 'string' || jws.length > maxLength) return malformed
+  const {decodeProtectedHeader, compactVerify} = await import('jose')
   try {
-    const parsed = v.safeParse(claimsSchema, JSON.parse(new TextDecoder('utf-8', {fatal: true}).decode(payload)))
-    return parsed.success ? parsed.output : undefined
-  } catch {
-    return undefined
+    const {kid, typ} = decodeProtectedHeader(jws)
+    if (typ !== type || typeof kid !== 'string') return malformed
+    const signer = keys.find(({x}) => x === kid)
+    if (!signer) return problem('unknown-key', `The key that signed ${what} is not in trusted_keys: ${shown(kid)}.`)
+    const key = createPublicKey({key: {kty: 'OKP', crv: 'Ed25519', x: signer.x}, format: 'jwk'})
+    const {payload} = await compactVerify(jws, key, {algorithms: [algorithm]})
+    return {signer, payload: JSON.parse(new TextDecoder('utf-8', {fatal: true}).decode(payload)) as unknown}
+  } catch (error) {
+    const isForged = (error as {code?: unknown}).code === 'ERR_JWS_SIGNATURE_VERIFICATION_FAILED'
+    return isForged ? problem('bad-signature', 'The signature does not belong to what was signed.') : malformed
   }
 }
 

@@ -19,6 +19,8 @@ import {registrationExecutor} from './registration/registration-tasks.ts'
 import {markerOwner, runMarker} from './run/marker.ts'
 import {claim, type StreamControl} from './claim/claim.ts'
 import {confirmAssignment} from './claim/confirm.ts'
+import {inputChecker} from './inputs/check-input.ts'
+import {Conversations} from './inputs/conversations.ts'
 import {leftLockCleaner} from './run/left-locks.ts'
 import {executorChoice, runPreparer} from './run/prepare-run.ts'
 import type {FindSession} from './run/resume-check.ts'
@@ -58,7 +60,7 @@ export function assembleRuns(
   options: WorkerOptions,
   resources: WorkerResources,
   neighbours: Neighbours,
-): {runner: TaskRunner; recover: () => void} {
+): {runner: TaskRunner; conversations: Conversations; recover: () => void} {
   const {config, stateDir, client, clock, workerId} = options
   const {workerDir, journal, storage, redaction, signal} = resources
   const {codebases, registration, health, providers, pollSoon} = neighbours
@@ -72,7 +74,12 @@ export function assembleRuns(
   const dataDir = dataDirectory(options.storage?.env ?? {})
   const clearLeftLocks = leftLockCleaner({dataDir, emit, user: options.user})
   const reportSession = sessionReporter({client, clock, workerId, signal})
+  const conversations = new Conversations({
+    ...{client, registration, clock, emit, workerId, signal},
+    check: inputChecker({config, clock, emit}),
+  })
   const supervise = runSupervisor({
+    conversations,
     ...{journal, uploader, clock, emit, workerId, folders, disk, reportSession, health, providers, clearLeftLocks},
     reportWaits: () => void registration.heartbeatNow(signal),
     reportStates: stateReports({
@@ -116,7 +123,7 @@ export function assembleRuns(
       return !signal.aborted
     },
   })
-  return {runner, recover: () => recover({journal, emit, orphans, recoverRun})}
+  return {runner, conversations, recover: () => recover({journal, emit, orphans, recoverRun})}
 }
 
 type RunTaskParts = Neighbours & {

@@ -71,7 +71,7 @@ export function assembleWorker(
       void registration.registerNow(signal) // the control plane then offers again what was declined
     },
   })
-  const {runner, recover} = assembleRuns(options, resources, {
+  const {runner, conversations, recover} = assembleRuns(options, resources, {
     codebases,
     ...{health, providers},
     registration,
@@ -89,6 +89,8 @@ export function assembleWorker(
     redisHosts: config.redis_hosts,
     onTask: (task, source, seenAt) => runner.offer(task, source, seenAt),
     onCancel: (taskId, attempt, reason) => handleCancel({taskId, attempt, reason}, cancellation),
+    onInput: (taskId, attempt, input) => conversations.receive(taskId, attempt, input),
+    onConnected: () => conversations.fetchNow(),
     onInstanceCheck: () => void registration.heartbeatNow(signal),
     onCancelHint: (taskId) => void stopIfNotOurs(taskId, cancellation, signal),
   })
@@ -102,6 +104,7 @@ export function assembleWorker(
     registration,
     intake,
     runner,
+    conversations,
     sessions,
     queue,
     disk,

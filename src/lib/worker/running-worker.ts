@@ -4,6 +4,7 @@ import type {DiskMonitor} from './disk/disk-monitor.ts'
 import type {RunRetention} from './disk/run-retention.ts'
 import type {AgentHealth} from './health/agent-health.ts'
 import type {ProviderHealth} from './health/provider-health.ts'
+import type {Conversations} from './inputs/conversations.ts'
 import type {Intake} from './intake/intake.ts'
 import type {Lifecycle} from './lifecycle.ts'
 import type {QueueWatch} from './queue-watch.ts'
@@ -25,6 +26,7 @@ export type WorkerComponents = {
   registration: Registration
   intake: Intake
   runner: TaskRunner
+  conversations: Conversations
   sessions: SessionSync | undefined
   queue: QueueWatch
   disk: DiskMonitor

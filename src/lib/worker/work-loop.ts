@@ -18,7 +18,16 @@ const maxChecks = 20
 
 type LoopComponents = Pick<
   WorkerComponents,
-  'registration' | 'intake' | 'runner' | 'lifecycle' | 'sessions' | 'queue' | 'disk' | 'health' | 'providers'
+  | 'registration'
+  | 'intake'
+  | 'runner'
+  | 'conversations'
+  | 'lifecycle'
+  | 'sessions'
+  | 'queue'
+  | 'disk'
+  | 'health'
+  | 'providers'
 >
 
 /**
@@ -54,10 +63,11 @@ export async function runWorkLoop(
 
 /** Everything that runs beside the tasks. Heartbeats go on while tasks drain, so that their leases are kept. */
 function startLoops(options: WorkerOptions, components: LoopComponents, signal: AbortSignal): Promise<unknown> {
-  const {registration, intake, runner, sessions, queue, disk, health, providers} = components
+  const {registration, intake, runner, conversations, sessions, queue, disk, health, providers} = components
   return Promise.all([
     registration.runHeartbeats(signal),
     intake.run(signal),
+    conversations.run(signal),
     sessions?.run(signal),
     recheckActiveTasks(options, runner, signal),
     registerModels(options, registration, signal),

@@ -54,6 +54,31 @@ test('what is registered at one replica is at once the same at all', async () =>
   expect((await apiA.get('tasks')).body).toHaveLength(20)
 })
 
+test('a question that is asked at one replica is answered at the other, and the answer goes to the stream', async () => {
+  await using two = await pair()
+  const {apiA, apiB} = two
+  await apiA.register('w', {features: [...features, 'input']})
+  const codebase = await apiA.codebase('w', '/srv/app')
+  await using stream = await openStream(apiA, 'w')
+  const {id: task} = await apiB.create(codebase)
+  await stream.pushed(task)
+  await apiA.post('claim', {}, {task_id: task, attempt: 1}, {headers: {'x-worker-id': 'w'}})
+  await using followed = await Listener.open(apiB, pathTo('taskOutputStream', {task}))
+  const ask = (api: Api, questions: object[], inputs: object[] = []) =>
+    api.send('PUT', pathTo('taskQuestions', {task}), {worker_id: 'w', attempt: 1, questions, inputs})
+  await ask(apiA, [{id: 'q', kind: 'permission', title: 'bash: ls', options: [], since: 1, until: null}])
+  expect((await apiB.task(task)).waiting_for).toMatchObject([{id: 'q'}])
+  const body = {question: 'q', option: 'deny'}
+  const answers = await Promise.all(
+    [apiA, apiB].map((api, n) => api.post('taskInputs', {task}, {...body, id: `answer-${n}`})),
+  )
+  expect(answers.map(({status}) => status).sort()).toEqual([202, 409])
+  const {input} = await until(() => stream.data('task_input')[0])
+  await ask(apiB, [], [{id: input.id, outcome: 'delivered'}])
+  expect((await apiA.get('taskInputs', {task})).body.inputs).toMatchObject([{id: input.id, state: 'delivered'}])
+  await until(() => followed.data('questions').length === 2)
+})
+
 test('a task that is created at one replica goes to a stream of the other, and is followed and cancelled anywhere', async () => {
   await using two = await pair()
   const {apiA, apiB} = two

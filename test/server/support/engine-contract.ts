@@ -1,13 +1,15 @@
 import {describe, expect, test} from 'vitest'
 import {HttpError} from '../../../src/lib/server/http/http-error.ts'
 import {declineTask} from '../../../src/lib/server/rules/tasks/declines.ts'
+import {storeInput} from '../../../src/lib/server/rules/tasks/inputs.ts'
 import {lapse} from '../../../src/lib/server/rules/tasks/lapse.ts'
 import {takeOutput} from '../../../src/lib/server/rules/tasks/output.ts'
+import {takeQuestions} from '../../../src/lib/server/rules/tasks/questions.ts'
 import {cancelTask, claimTask, reportStatus, retryTask} from '../../../src/lib/server/rules/tasks/reports.ts'
 import type {Change} from '../../../src/lib/server/state/decision.ts'
 import {decide, type Rule} from '../../../src/lib/server/state/draft.ts'
 import type {Engine} from '../../../src/lib/server/store/engine.ts'
-import {addTask, addWorker, claiming} from './engine-world.ts'
+import {addTask, addWorker, assigning, claiming, open} from './engine-world.ts'
 
 export type TestedEngine = AsyncDisposable & {
   engine: Engine
@@ -171,6 +173,39 @@ export function testEngine(name: string, start: () => Promise<TestedEngine>): vo
       expect(await Promise.all([10, 10].map((offset) => plane.run(takeOutput, batch(offset))))).toEqual([20, 20])
       await expect(plane.run(takeOutput, batch(30))).rejects.toThrow('goes on at 20')
       expect([...engine.views.output.read('t', 0)].map(({output}) => output)).toEqual(['at 0', 'at 10'])
+    })
+
+    test('questions and inputs survive a restart, and the holder gets again what it has not reported', async () => {
+      await using one = await world()
+      addWorker(one.plane, 'w', {codebases: ['c'], features: [...assigning, 'input']})
+      await addTask(one.plane, 't', 'c')
+      await one.plane.run(claimTask, {task_id: 't', worker_id: 'w', attempt: 1})
+      const question = {id: 'q', kind: 'permission' as const, title: 'bash: ls', options: [], since: 1, until: null}
+      const report = {task_id: 't', worker_id: 'w', attempt: 1, questions: [question], inputs: []}
+      await one.plane.run(takeQuestions, report)
+      const input = {id: 'i', question: 'q', option: 'deny', text: null, mode: 'queue' as const, signature: null}
+      const answer = {task_id: 't', input, by: 'ann', next_id: 'n'}
+      await one.plane.run(storeInput, answer)
+      await one.engine.durable()
+      const engine = await one.restarted()
+      const again = runner(engine)
+      expect(engine.state.get('dialogue', 't')).toMatchObject({
+        questions: [question],
+        settled: [{id: 'q', input: 'i', by: 'ann'}],
+        undelivered: ['i'],
+        inputs: 1,
+      })
+      expect((await again.run(storeInput, answer)).input).toMatchObject({id: 'i', state: 'stored', created_by: 'ann'})
+      const told: unknown[] = []
+      engine.attach({onChanges: () => {}, perform: (event) => void (event.type === 'input' && told.push(event.input))})
+      open(again, 'w')
+      await expect.poll(() => told).toMatchObject([{id: 'i', option: 'deny'}])
+      const results = [{id: 'i', outcome: 'delivered' as const, reason: null}]
+      await again.run(takeQuestions, {...report, questions: [], inputs: results})
+      await engine.durable()
+      expect(engine.state.get('dialogue', 't')).toMatchObject({undelivered: [], questions: []})
+      expect([...engine.views.inputs.list('t', {})]).toMatchObject([{id: 'i', state: 'delivered'}])
+      expect([...engine.views.inputs.list('t', {state: 'stored'})]).toEqual([])
     })
 
     test('a restarted task keeps its output, and its earlier result is gone', async () => {

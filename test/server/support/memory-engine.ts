@@ -3,7 +3,7 @@ import {decide, type Rule} from '../../../src/lib/server/state/draft.ts'
 import type {Change, Decision, NewAuditEntry, NewOutput} from '../../../src/lib/server/state/decision.ts'
 import type {StateEvent} from '../../../src/lib/server/state/events.ts'
 import {LiveState} from '../../../src/lib/server/state/live-state.ts'
-import type {StoredRequest, StoredTask} from '../../../src/lib/server/state/records.ts'
+import type {StoredInput, StoredRequest, StoredTask} from '../../../src/lib/server/state/records.ts'
 import type {Policy} from '../../../src/lib/server/state/state.ts'
 
 export const policy: Policy = {
@@ -22,6 +22,7 @@ export class MemoryEngine {
   readonly state: LiveState
   readonly tasks = new Map<string, StoredTask>()
   readonly requests = new Map<string, StoredRequest>()
+  readonly inputs = new Map<string, StoredInput>()
   readonly output: NewOutput[] = []
   readonly audit: NewAuditEntry[] = []
   readonly events: StateEvent[] = []
@@ -35,6 +36,7 @@ export class MemoryEngine {
     this.state = new LiveState({...policy, ...more}, clock, {
       task: (id) => this.tasks.get(id),
       request: (key) => this.requests.get(key),
+      input: (key) => this.inputs.get(key),
     })
   }
 
@@ -62,6 +64,8 @@ export class MemoryEngine {
     else if (change.do === 'audit') this.audit.push(change.entry)
     else if ('kind' in change && change.kind === 'request' && change.do !== 'remove')
       this.requests.set(change.id, change.record)
+    else if ('kind' in change && change.kind === 'input' && change.do !== 'remove')
+      this.inputs.set(change.id, change.record)
     else if ('kind' in change && change.kind === 'task') {
       if (change.do === 'remove') this.tasks.delete(change.id)
       else this.tasks.set(change.id, change.record)

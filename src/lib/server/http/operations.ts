@@ -5,6 +5,7 @@ import * as monitor from '../../protocol/monitor-schemas.ts'
 import type {Route} from '../../protocol/routes.ts'
 import * as wire from '../../protocol/schemas.ts'
 import * as sessions from '../../protocol/session-schemas.ts'
+import * as inputs from '../../protocol/task-input.ts'
 
 type Schema = v.GenericSchema<unknown, unknown>
 
@@ -32,6 +33,7 @@ export const parameters = {
   offset: 'Number of entries to skip',
   status: 'Only tasks with this status',
   worker_id: 'The worker',
+  state: 'Only inputs in this state: stored, delivered, refused or unknown',
   codebase_id: 'Only tasks of this codebase',
   id_prefix: 'Only tasks whose id begins with this',
   order: 'newest or oldest first; without it by priority, then oldest first. The answer repeats it in X-Order',
@@ -40,7 +42,7 @@ export const parameters = {
   type: 'Only messages of this type',
   q: 'Text to search for',
   include_duplicates: 'Include duplicates of a directory that no worker serves any more',
-  attempt: 'For a raw body: the attempt that the output belongs to',
+  attempt: 'The attempt of the run; for output, with a raw body',
   length: 'For a raw body: its length in the source, in bytes',
   task_id: 'Only entries about this task',
   who: 'Only entries about the token with this name',
@@ -233,6 +235,27 @@ export const operations: Record<Route, Partial<Record<Verb, Operation>>> = {
     },
   },
   taskOutputStream: {get: {summary: 'Live output of a task, until it has ended', query: ['since'], ...events}},
+
+  taskQuestions: {
+    put: {
+      summary: 'All open questions of a run, and what became of inputs (workers)',
+      body: inputs.questionsSchema,
+      answer: success,
+    },
+  },
+  taskInputs: {
+    get: {
+      summary: 'What was said to a task, and what became of it; a worker gets what it has not reported yet',
+      query: ['worker_id', 'attempt', 'state', 'limit', 'cursor'],
+      answer: inputs.inputListSchema,
+    },
+    post: {
+      summary:
+        'Answer a question of a task, or say something to it. A message to an ended task creates the next task of its session (201)',
+      body: inputs.newInputSchema,
+      answer: v.object({...success.entries, input: inputs.storedInputSchema, task: v.optional(wire.taskSchema)}),
+    },
+  },
 
   taskStream: {
     get: {

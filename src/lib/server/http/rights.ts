@@ -72,6 +72,9 @@ export const rights: Record<Route, Partial<Record<Verb, Right | typeof everybody
   taskOutput: {get: reads('task'), post: acts('holder')},
   taskOutputStream: {get: reads('task')},
 
+  taskQuestions: {put: acts('holder')},
+  taskInputs: {get: reads('holder'), post: managing},
+
   taskStream: {get: acts('registers')},
   claim: {post: acts('itself')},
   release: {post: acts('itself')},

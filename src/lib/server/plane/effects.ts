@@ -33,6 +33,15 @@ export const effects =
       case 'output':
         hub.notifyFollowers(event.task)
         return monitor.record(event, place)
+      case 'question':
+        hub.notifyFollowers(event.task)
+        monitor.record(event, place)
+        if (place?.isOwn !== false) announcer.question(event.task, event.change, event.question.id)
+        return
+      case 'input': {
+        const {workerId, taskId, attempt, input} = event
+        return hub.streamOf(workerId)?.send('task_input', {task_id: taskId, attempt, input})
+      }
       case 'give': {
         const {task, workerId, status} = event
         hub.notifyFollowers(task)

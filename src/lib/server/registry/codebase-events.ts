@@ -2,6 +2,7 @@ import {isoTime} from '../../core/clock.ts'
 import {limits} from '../../protocol/limits.ts'
 import {isFinal} from '../../protocol/schemas.ts'
 import {shownCodebase} from './codebase-list.ts'
+import {questionsOf} from '../tasks/waiting.ts'
 import type {EventStream} from '../streams/event-stream.ts'
 import type {Plane} from '../plane/plane.ts'
 import type {StoredTask} from '../state/records.ts'
@@ -108,11 +109,22 @@ function sendTask(plane: Plane, taskId: string, stream: EventStream, sent: Map<s
 /** Returns false if this status was sent before. */
 function sendStatus({state: now}: Plane, task: Readonly<StoredTask>, stream: EventStream, known: Sent): boolean {
   const {id, title, agent_type, worker_id, session_id, error, codebase_id, attempt} = task
-  const state = `${attempt} ${task.status}`
+  const {waiting_for = []} = questionsOf(task, now)
+  const state = `${attempt} ${task.status} ${waiting_for.map((question) => question.id).join()}`
   if (known.state === state) return false
   known.state = state
   const {status} = shownCodebase(now, codebase_id)
-  const shown = {task_id: id, title, agent_type, worker_id, session_id, attempt, task_status: task.status, error}
+  const shown = {
+    task_id: id,
+    title,
+    agent_type,
+    worker_id,
+    session_id,
+    attempt,
+    task_status: task.status,
+    error,
+    waiting_for,
+  }
   send(stream, 'status', {codebase_id, status, ...shown})
   return true
 }

@@ -1,4 +1,5 @@
 import type {TaskStatus, Usage} from '../../protocol/schemas.ts'
+import type {OpenQuestion, SignedInput} from '../../protocol/task-input.ts'
 import type {TaskFacts} from './facts.ts'
 import type {StoredTask} from './records.ts'
 
@@ -18,6 +19,16 @@ export type StateEvent =
       ms?: number | undefined
     }
   | {type: 'output'; task: TaskFacts; output: string}
+  /** The agent asks something, somebody has answered (`by`: a token's name), or it no longer asks. */
+  | {
+      type: 'question'
+      task: TaskFacts
+      change: 'asked' | 'answered' | 'over'
+      question: Pick<OpenQuestion, 'id' | 'kind' | 'title'>
+      by: string | null
+    }
+  /** The holder of a task gets an input. Null: it is too long for a frame, and the worker fetches it. */
+  | {type: 'input'; workerId: string; taskId: string; attempt: number; input: SignedInput | null}
   /** The worker gets the task: it holds it (`assigned`), or it must claim it (`pending`). */
   | {type: 'give'; task: StoredTask; workerId: string; status: Extract<TaskStatus, 'assigned' | 'pending'>}
   /** The worker is asked to stop a run. The existing worker ignores it. */

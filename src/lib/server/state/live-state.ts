@@ -2,20 +2,26 @@ import type {Clock} from '../../core/clock.ts'
 import type {Change} from './decision.ts'
 import {Memory} from './memory.ts'
 import {Queues} from './queues.ts'
-import type {Found, IndexName, Kind, PendingTask, Records, StoredRequest, StoredTask} from './records.ts'
+import type {Found, IndexName, Kind, PendingTask, Records, StoredInput, StoredRequest, StoredTask} from './records.ts'
 import type {Policy, State} from './state.ts'
 
-/** Where a live state reads what is too large for memory: whole tasks, and requests with an Idempotency-Key. */
+/** Where a live state reads what is too large for memory: whole tasks, requests with an Idempotency-Key, and inputs. */
 export interface Disk {
   task(id: string): StoredTask | undefined
   request(key: string): StoredRequest | undefined
+  input(key: string): StoredInput | undefined
   /** The task is this now. Undefined: it is gone. */
   onChange?(id: string, task: StoredTask | undefined): void
   /** What was on disk may be different now. */
   clear?(): void
 }
 
-/** The present state: all but tasks and repeated requests is in memory, and the queues of tasks are. */
+/** The kinds of records that are read from disk each time. */
+const onDisk = ['request', 'input'] as const
+type OnDisk = (typeof onDisk)[number]
+const isOnDisk = (kind: Kind): kind is OnDisk => onDisk.some((known) => known === kind)
+
+/** The present state: all but tasks, repeated requests and inputs is in memory, and the queues of tasks are. */
 export class LiveState implements State {
   readonly policy: Policy
   readonly startedAt: number
@@ -47,7 +53,7 @@ export class LiveState implements State {
 
   get<K extends Kind>(kind: K, id: string): Records[K] | undefined {
     if (kind === 'task') return this.#disk.task(id) as Records[K] | undefined
-    return kind === 'request' ? (this.#disk.request(id) as Records[K] | undefined) : this.#memory.get(kind, id)
+    return isOnDisk(kind) ? (this.#disk[kind](id) as Records[K] | undefined) : this.#memory.get(kind, id)
   }
 
   find<I extends IndexName>(index: I, key: string): Iterable<Found<I>> {
@@ -76,7 +82,7 @@ export class LiveState implements State {
       if (!('kind' in change)) continue
       const {kind, id} = change
       if (kind === 'task') this.#requeue(id, change.do === 'remove' ? undefined : (change.record as StoredTask))
-      else if (kind === 'request') continue
+      else if (kind === 'request' || kind === 'input') continue
       else if (change.do === 'remove') this.#memory.remove(kind, id)
       else this.#memory.put(kind, id, change.record)
     }
@@ -87,7 +93,7 @@ export class LiveState implements State {
     const lastNumber = this.#lastNumber
     const former = new Map<string, {kind: Kind; id: string; record: Records[Kind] | undefined}>()
     for (const change of changes) {
-      if (!('kind' in change) || change.kind === 'request') continue
+      if (!('kind' in change) || isOnDisk(change.kind)) continue
       const {kind, id} = change
       const key = `${kind} ${id}`
       if (!former.has(key)) former.set(key, {kind, id, record: this.get(kind, id)})
@@ -103,7 +109,7 @@ export class LiveState implements State {
   }
 
   /** All records of a kind that is in memory, by id. */
-  all<K extends Exclude<Kind, 'task' | 'request'>>(kind: K): Iterable<[id: string, record: Records[K]]> {
+  all<K extends Exclude<Kind, 'task' | OnDisk>>(kind: K): Iterable<[id: string, record: Records[K]]> {
     return this.#memory.all(kind)
   }
 

@@ -1,8 +1,9 @@
 import type {AgentState} from '../../protocol/agent-state.ts'
 import type {Codebase, Task, Worker} from '../../protocol/schemas.ts'
+import type {OpenQuestion, StoredInput as WireInput} from '../../protocol/task-input.ts'
 
 /** A task as it is stored: the fields of the wire, and what dispatch and output need. */
-export type StoredTask = Omit<Task, 'waiting' | 'agent_state' | 'confirm_ms'> & {
+export type StoredTask = Omit<Task, 'waiting' | 'agent_state' | 'confirm_ms' | 'waiting_for'> & {
   /** Order of creation. */
   n: number
   /** Capabilities that a worker must have to run it. */
@@ -51,6 +52,31 @@ export type Binding = {token: string; worker_id: string}
 
 /** A request with an Idempotency-Key, and the task that it has created. `request`: a hash of its content. */
 export type StoredRequest = {key: string; request: string; task_id: string; created_at: string}
+
+/** What a person has said to a task. `key`: of task and id. */
+export type StoredInput = WireInput & {key: string; task_id: string}
+
+/** A question that is not open any more. `input`: the answer; null if it ended without one. */
+export type SettledQuestion = {
+  id: string
+  input: string | null
+  by: string | null
+  at: string
+  until: number | null
+}
+
+/** What a task asks, and what was said to it. There is none before the first of both, and none once the task has ended. */
+export type Dialogue = {
+  task_id: string
+  /** Of the present attempt, as its holder has sent them. Answered ones stay until the holder removes them. */
+  questions: OpenQuestion[]
+  /** The last ones of the present attempt, oldest first. */
+  settled: SettledQuestion[]
+  /** Ids of inputs of which the holder has not told what became of them, oldest first. */
+  undelivered: string[]
+  /** How many inputs the task has got. */
+  inputs: number
+}
 
 /** The lease of a task that is assigned or running. Times are on the lease clock, in ms. */
 export type Lease = {
@@ -160,7 +186,7 @@ export type Connection = {
   readonly askedAt?: number | undefined
 }
 
-/** All kinds of records. The first six are on disk; a restart restores leases from tasks, and the rest begins empty. */
+/** All kinds of records. The first eight are on disk; a restart restores leases from tasks, and the rest begins empty. */
 export type Records = {
   task: StoredTask
   worker: StoredWorker
@@ -168,6 +194,8 @@ export type Records = {
   binding: Binding
   request: StoredRequest
   usedToken: {token: string}
+  dialogue: Dialogue
+  input: StoredInput
   lease: Lease
   offer: Offer
   backoff: Backoff
@@ -192,6 +220,8 @@ export const idOf: {[K in Kind]: (record: Records[K]) => string} = {
   binding: ({token}) => token,
   request: ({key}) => key,
   usedToken: ({token}) => token,
+  dialogue: ({task_id}) => task_id,
+  input: ({key}) => key,
   lease: byTask,
   offer: byTask,
   backoff: ({taskId, workerId}) => pair(taskId, workerId),

@@ -1,4 +1,4 @@
-import type {StoredRequest, StoredTask} from '../state/records.ts'
+import type {StoredTask} from '../state/records.ts'
 import type {Disk} from '../state/live-state.ts'
 
 /** Longer tasks are read from disk each time: their prompts would take too much memory. */
@@ -11,14 +11,16 @@ const maxTasks = 5000
  */
 export class HeldTasks implements Disk {
   readonly request: Disk['request']
+  readonly input: Disk['input']
   readonly #read: Disk['task']
   readonly #held = new Map<string, StoredTask>()
   /** Tasks whose output was dropped: only the database knows how much. */
   readonly #changing = new Set<string>()
 
-  constructor(read: Disk['task'], request: (key: string) => StoredRequest | undefined) {
+  constructor({task: read, request, input}: Pick<Disk, 'task' | 'request' | 'input'>) {
     this.#read = read
     this.request = request
+    this.input = input
   }
 
   task(id: string): StoredTask | undefined {

@@ -184,4 +184,33 @@ export const migrations = [
   CREATE INDEX tasks_ended ON tasks (completed_at) WHERE completed_at IS NOT NULL;
   DROP INDEX tasks_lost;
   `,
+  // What agents ask and people say. dialogues: of tasks that have not ended. n: order of arrival.
+  `
+  CREATE TABLE dialogues (
+    task_id TEXT PRIMARY KEY,
+    questions TEXT NOT NULL,
+    settled TEXT NOT NULL,
+    undelivered TEXT NOT NULL,
+    inputs INTEGER NOT NULL
+  ) STRICT;
+
+  CREATE TABLE inputs (
+    n INTEGER PRIMARY KEY,
+    key TEXT NOT NULL UNIQUE,
+    task_id TEXT NOT NULL,
+    id TEXT NOT NULL,
+    question TEXT,
+    "option" TEXT,
+    text TEXT,
+    mode TEXT NOT NULL,
+    signature TEXT,
+    created_by TEXT,
+    created_at TEXT NOT NULL,
+    state TEXT NOT NULL,
+    reason TEXT,
+    settled_at TEXT,
+    next_task TEXT
+  ) STRICT;
+  CREATE INDEX inputs_task ON inputs (task_id, n);
+  `,
 ]

@@ -2,8 +2,10 @@ import type {Database} from '../../core/sqlite.ts'
 import type {Change, NewAuditEntry, NewOutput, RecordChange} from '../state/decision.ts'
 import {
   idOf,
+  type Dialogue,
   type Kind,
   type StoredCodebase,
+  type StoredInput,
   type StoredRequest,
   type StoredTask,
   type StoredWorker,
@@ -21,10 +23,12 @@ const tables: Partial<Record<Kind, {name: string; key: string}>> = {
   binding: {name: 'token_bindings', key: 'token'},
   request: {name: 'idempotency', key: 'key'},
   usedToken: {name: 'used_tokens', key: 'token'},
+  dialogue: {name: 'dialogues', key: 'task_id'},
+  input: {name: 'inputs', key: 'key'},
 }
 
 /** The kinds of records that are in memory only. */
-export const volatileKinds = (Object.keys(idOf) as Exclude<Kind, 'task' | 'request'>[]).filter(
+export const volatileKinds = (Object.keys(idOf) as Exclude<Kind, 'task' | 'request' | 'input'>[]).filter(
   (kind) => tables[kind] === undefined,
 )
 
@@ -86,6 +90,8 @@ function inserters(sql: Sql): Inserters {
   const request = sql('INSERT OR REPLACE INTO idempotency VALUES (:key, :request, :task_id, :created_at)')
   const binding = sql('INSERT OR REPLACE INTO token_bindings (token, worker_id) VALUES (:token, :worker_id)')
   const usedToken = sql('INSERT OR IGNORE INTO used_tokens VALUES (:token)')
+  const dialogue = sql(upsert('dialogues', 'task_id', dialogueColumns))
+  const input = sql(insert('inputs', inputColumns))
   return {
     task: (record: StoredTask) => void task.run(pick(record, taskColumns)),
     worker: (record: StoredWorker) => void worker.run(pick(record, workerColumns)),
@@ -93,6 +99,8 @@ function inserters(sql: Sql): Inserters {
     request: (record: StoredRequest) => void request.run(record),
     binding: (record: {token: string; worker_id: string}) => void binding.run(record),
     usedToken: (record: {token: string}) => void usedToken.run(record),
+    dialogue: (record: Dialogue) => void dialogue.run(pick(record, dialogueColumns)),
+    input: (record: StoredInput) => void input.run(pick(record, inputColumns)),
   }
 }
 
@@ -102,6 +110,10 @@ const taskColumns =
 const workerColumns = `worker_id name capabilities hostname global_codebase_id registered_at last_seen version
   max_concurrent_tasks features machine_id token unregistered_at forgotten_at tasks_completed`.split(/\s+/)
 const codebaseColumns = 'id name path description agent_config worker_id tree registered_at last_triggered'.split(' ')
+
+const dialogueColumns = 'task_id questions settled undelivered inputs'.split(' ')
+const inputColumns = `key task_id id question option text mode signature created_by created_at state reason settled_at
+  next_task`.split(/\s+/)
 
 const insert = (table: string, columns: readonly string[]) =>
   `INSERT INTO ${table} (${columns.join()}) VALUES (${columns.map((column) => `:${column}`).join()})`

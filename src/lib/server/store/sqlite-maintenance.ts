@@ -83,6 +83,7 @@ function pruneTasks(database: Database, before: string): boolean {
         .changes,
     )
     if (rows >= maxRows) return true // the rest of its output is removed in the next step
+    sql('DELETE FROM inputs WHERE task_id = ?').run(id_)
     sql('DELETE FROM tasks WHERE id = ?').run(id_)
   }
   return old.length === maxTasks

@@ -6,6 +6,7 @@ import type {Policy} from '../state/state.ts'
 import {HeldTasks} from './held-tasks.ts'
 import type {Maintenance} from './maintenance.ts'
 import {changeWriter, isDurable} from './sqlite-changes.ts'
+import {inputReader, restoreDialogues} from './sqlite-inputs.ts'
 import {sqliteMaintenance, type Write} from './sqlite-maintenance.ts'
 import {requestReader, restoreRegistry} from './sqlite-registry.ts'
 import {pendingTasks, taskReader} from './sqlite-tasks.ts'
@@ -33,7 +34,11 @@ export class SqliteStore {
   constructor({database, policy, clock, write}: SqliteStoreOptions) {
     this.#database = database
     this.#write = write
-    const held = new HeldTasks(taskReader(database), requestReader(database))
+    const held = new HeldTasks({
+      task: taskReader(database),
+      request: requestReader(database),
+      input: inputReader(database),
+    })
     this.state = new LiveState(policy, clock, held)
     this.#writeChange = changeWriter(database)
     this.views = sqliteViews(database)
@@ -56,8 +61,9 @@ export class SqliteStore {
 
   /** Makes memory match the database: at the start, and after a commit has failed. What is not on disk stays. */
   restore(): void {
-    this.state.clear(['worker', 'codebase', 'binding', 'usedToken'])
+    this.state.clear(['worker', 'codebase', 'binding', 'usedToken', 'dialogue'])
     restoreRegistry(this.#database, this.state)
+    restoreDialogues(this.#database, this.state)
     this.state.restoreQueue(pendingTasks(this.#database))
     this.state.restoreNumber(lastNumber(this.#database))
   }

@@ -1,5 +1,6 @@
 import type {Database} from '../../core/sqlite.ts'
 import {sqliteAuditViews} from './sqlite-audit.ts'
+import {sqliteInputViews} from './sqlite-inputs.ts'
 import {readModels} from './sqlite-registry.ts'
 import {sqliteSessionViews} from './sqlite-sessions.ts'
 import {sqliteTaskViews} from './sqlite-tasks.ts'
@@ -16,6 +17,7 @@ export function sqliteViews(database: Database): Views {
   return {
     tasks: sqliteTaskViews(database),
     output: {read: (taskId, since) => readOutput(database, taskId, since)},
+    inputs: sqliteInputViews(database),
     sessions: sqliteSessionViews(database),
     audit: sqliteAuditViews(database),
     models: (workerId) => readModels(database, workerId),

@@ -1,6 +1,6 @@
 import type {AuditEntry} from '../../protocol/audit-schemas.ts'
 import type {OutputChunk} from '../../protocol/schemas.ts'
-import type {StoredTask} from '../state/records.ts'
+import type {StoredInput, StoredTask} from '../state/records.ts'
 import type {StoredSession} from '../state/session-changes.ts'
 
 export type TaskQuery = {
@@ -33,6 +33,14 @@ export type StoredOutput = OutputChunk & {seq: number}
 export interface OutputViews {
   /** Pieces from `since` on, in order, lazily. */
   read(taskId: string, since: number): Iterable<StoredOutput>
+}
+
+/** `n`: order of arrival, with gaps. */
+export type ListedInput = StoredInput & {n: number}
+
+export interface InputViews {
+  /** What was said to a task, in order, lazily: after this number, and only in this state. */
+  list(taskId: string, query: {after?: number | undefined; state?: string | undefined}): Iterable<ListedInput>
 }
 
 export type SessionPlace = Pick<StoredSession, 'updated_at' | 'id' | 'owner'>
@@ -74,6 +82,7 @@ export interface AuditViews {
 export type Views = {
   tasks: TaskViews
   output: OutputViews
+  inputs: InputViews
   sessions: SessionViews
   audit: AuditViews
   /** The models that workers announce, by worker: of all, or of this one. */

@@ -1,5 +1,5 @@
 import type {LogLevel} from '../../events/log-line.ts'
-import type {Activity} from './activity.ts'
+import {questionChange, type Activity} from './activity.ts'
 
 /** Writes a line to the log of the control plane. */
 export type Log = (text: string, level?: LogLevel, about?: {taskId?: string; workerId?: string}) => void
@@ -11,6 +11,7 @@ export function logActivity(activity: Activity, log: Log, nameOf: (id: string) =
     log(`Worker ${name} (${workerId}) ${change}${hostname ? `, host ${hostname}` : ''}`, 'info', {workerId})
   }
 
+  if (activity.type === 'question') log(`Task ${questionChange(activity)}`, 'info', {taskId: activity.task.id})
   if (activity.type !== 'task') return
   const isBad = activity.change === 'failed' || activity.change === 'lost'
   log(taskLine(activity, nameOf), isBad ? 'warn' : 'info', {taskId: activity.task.id})

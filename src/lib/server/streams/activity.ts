@@ -1,9 +1,10 @@
 import type {MonitorMessage} from '../../protocol/monitor-schemas.ts'
+import {questionText} from '../../protocol/task-input.ts'
 import type {TaskFacts} from '../state/facts.ts'
 import type {StateEvent} from '../state/events.ts'
 
 /** What the monitoring log records. */
-export type Activity = StateEvent & {type: 'task' | 'output' | 'worker' | 'intervention'}
+export type Activity = StateEvent & {type: 'task' | 'output' | 'question' | 'worker' | 'intervention'}
 
 export const isActivity = (event: StateEvent): event is Activity =>
   ['task', 'output', 'worker', 'intervention'].includes(event.type)
@@ -29,6 +30,17 @@ export function describeActivity(activity: Activity): Described {
         metadata: {...factsOf(activity.task), streaming: true},
         agentId: activity.task.worker_id ?? undefined,
       }
+    case 'question': {
+      const {task, change, question} = activity
+      return {
+        ...nothingMore,
+        type: 'system',
+        agent_name: controlPlane,
+        content: `Task '${excerpt(task.title)}' ${excerpt(questionChange(activity))}`,
+        metadata: {...factsOf(task), question: question.id, change},
+        agentId: task.worker_id ?? undefined,
+      }
+    }
     case 'worker':
       return {
         ...nothingMore,
@@ -47,6 +59,15 @@ export function describeActivity(activity: Activity): Described {
         metadata: {agent_id: activity.agentId, delivered: false},
       }
   }
+}
+
+/** What happened to a question, for people. */
+export function questionChange({change, question, by}: StateEvent & {type: 'question'}): string {
+  if (change === 'asked') return questionText(question)
+  const about = `${question.kind === 'permission' ? 'its permission' : 'its question'}: ${question.title}`
+  return change === 'answered'
+    ? `was answered${by === null ? '' : ` by ${by}`} about ${about}`
+    : `no longer waits for ${about}`
 }
 
 function describeTask({task, change, error, usage, ms}: Activity & {type: 'task'}): Described {

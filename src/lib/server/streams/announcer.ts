@@ -4,7 +4,7 @@ import {fullJitter} from '../../core/loop.ts'
 import {createRedis} from '../../core/redis/create-redis.ts'
 import {redisUrlProblem} from '../../core/redis/redis-address.ts'
 import {tlsProblem} from '../../core/tls.ts'
-import {brokerChannels, brokerTypes} from '../../protocol/broker.ts'
+import {brokerChannels, brokerTypes, questionType} from '../../protocol/broker.ts'
 import type {Log} from './activity-lines.ts'
 import type {TaskFacts} from '../state/facts.ts'
 
@@ -15,10 +15,12 @@ export type Announcer = {
   /** The task is new, or was requeued. */
   available(task: AnnouncedTask): void
   cancelled(task: AnnouncedTask): void
+  /** Its agent asks something, was answered, or does not ask any more. */
+  question(task: AnnouncedTask, change: string, questionId: string): void
   close(): void
 }
 
-export const noAnnouncer: Announcer = {available: () => {}, cancelled: () => {}, close: () => {}}
+export const noAnnouncer: Announcer = {available: () => {}, cancelled: () => {}, question: () => {}, close: () => {}}
 
 const retry = fullJitter(200, 10_000)
 
@@ -51,8 +53,8 @@ export async function redisAnnouncer(url: string, clock: Clock, log: Log): Promi
   redis.connect().catch(() => {}) // reported by `error`; ioredis retries
 
   // ids only: whoever may subscribe reads them, and a worker reads the task from the control plane
-  const publish = (types: string[], {id, codebase_id, attempt}: AnnouncedTask) => {
-    const data = {id, task_id: id, codebase_id, attempt}
+  const publish = (types: string[], {id, codebase_id, attempt}: AnnouncedTask, more: object = {}) => {
+    const data = {id, task_id: id, codebase_id, attempt, ...more}
     if (redis.status !== 'ready') return
     const timestamp = isoTime(clock.now())
     const batch = redis.pipeline()
@@ -67,6 +69,7 @@ export async function redisAnnouncer(url: string, clock: Clock, log: Log): Promi
   return {
     available: (task) => publish([brokerTypes.available, brokerTypes.created], task),
     cancelled: (task) => publish([brokerTypes.cancelled], task),
+    question: (task, change, questionId) => publish([questionType], task, {change, question: questionId}),
     close: () => {
       isClosed = true
       redis.disconnect()

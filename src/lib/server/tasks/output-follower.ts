@@ -1,11 +1,13 @@
 import {isFinal} from '../../protocol/schemas.ts'
 import type {EventStream} from '../streams/event-stream.ts'
+import {waitingFor} from '../rules/tasks/dialogue.ts'
 import type {Plane} from '../plane/plane.ts'
 import type {StoredTask} from '../state/records.ts'
 import {batchChars, changeNotices, startKeepAlive, type Following} from '../streams/change-notices.ts'
 
 /**
- * Streams a task's output from piece `since` on, and `done` when the task has ended. It reads from the store only what
+ * Streams a task's output from piece `since` on, `questions` when its agent asks something or no longer, and `done` when
+ * the task has ended. It reads from the store only what
  * the reader can take, so a slow reader costs no memory.
  */
 export async function followOutput(
@@ -17,6 +19,7 @@ export async function followOutput(
   const keepAlive = startKeepAlive(stream, keepAliveMs)
   try {
     let next = since
+    let asked = '[]'
     while (!stream.closed.aborted) {
       await stream.drained()
       await plane.durable() // never show what a crash could undo
@@ -24,6 +27,7 @@ export async function followOutput(
       const before = next
       next = sendBatch(plane, taskId, next, stream)
       if (next > before) continue
+      asked = sendQuestions(plane, taskId, asked, stream)
       const status = plane.state.get('task', taskId)?.status ?? 'failed'
       if (isFinal(status)) {
         stream.send({event: 'done', data: JSON.stringify({status})})
@@ -37,6 +41,15 @@ export async function followOutput(
     changes.stop()
     clearInterval(keepAlive)
   }
+}
+
+/** Sends the open questions if they are others than before. Returns them as text. */
+function sendQuestions({state}: Plane, taskId: string, before: string, stream: EventStream): string {
+  const task = state.get('task', taskId)
+  const questions = task ? waitingFor(state, task) : []
+  const asked = JSON.stringify(questions)
+  if (asked !== before) stream.send({event: 'questions', data: JSON.stringify({waiting_for: questions})})
+  return asked
 }
 
 function sendBatch(plane: Plane, taskId: string, since: number, stream: EventStream): number {

@@ -5,7 +5,7 @@ import type {Plane} from '../plane/plane.ts'
 import type {StoredTask} from '../state/records.ts'
 import type {TaskQuery} from '../store/views.ts'
 import {wireTask} from '../streams/task-view.ts'
-import {waitingReason} from './waiting.ts'
+import {questionsOf, waitingReason} from './waiting.ts'
 
 const defaultLimit = 100
 const place = v.pipe(
@@ -14,7 +14,10 @@ const place = v.pipe(
 )
 export type ListQuery = Omit<TaskQuery, 'after'> & {limit?: string | undefined; cursor?: string | undefined}
 
-const shown = (plane: Plane) => (task: StoredTask) => wireTask(task, waitingReason(task, plane.state))
+const shown = (plane: Plane) => (task: StoredTask) => ({
+  ...wireTask(task, waitingReason(task, plane.state)),
+  ...questionsOf(task, plane.state),
+})
 
 /** Returns a page of tasks, and the cursor of the next one. */
 export function listTasks(plane: Plane, {limit, cursor, ...query}: ListQuery): {tasks: Task[]; next?: string} {

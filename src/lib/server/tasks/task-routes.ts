@@ -20,7 +20,7 @@ import {taskOrders, type TaskOrder} from '../store/views.ts'
 import {listTasks, tasksById} from './task-lists.ts'
 import {requestTask} from './task-requests.ts'
 import {wireTask} from '../streams/task-view.ts'
-import {agentStateOf, waitingReason} from './waiting.ts'
+import {agentStateOf, questionsOf, waitingReason} from './waiting.ts'
 
 /** Routes of tasks: clients create and cancel them, workers report on them, both read them. */
 export function taskRoutes(app: Hono<AppEnv>, {plane}: {plane: Plane}): void {
@@ -56,6 +56,7 @@ function reading(app: Hono<AppEnv>, plane: Plane): void {
   const shown = (task: Readonly<StoredTask>) => ({
     ...wireTask(task, waitingReason(task, plane.state)),
     agent_state: agentStateOf(task, plane.state),
+    ...questionsOf(task, plane.state),
   })
 
   app.get(routes.tasks, async (c) => {

@@ -1,11 +1,13 @@
 import {parseTime} from '../../core/clock.ts'
 import type {WireAgentState} from '../../protocol/agent-state.ts'
 import {globalCodebase, pendingCodebase} from '../../protocol/routes.ts'
+import {questionsText, type OpenQuestion} from '../../protocol/task-input.ts'
 import {canPush} from '../rules/dispatch/assignment.ts'
 import {backoffOf} from '../rules/dispatch/backoffs.ts'
 import {blockerOf, hasSlot} from '../rules/dispatch/capacity.ts'
 import {lastSeenOf} from '../rules/dispatch/contact.ts'
 import {connectionsFor, nameOf} from '../rules/dispatch/roster.ts'
+import {waitingFor} from '../rules/tasks/dialogue.ts'
 import {all, type StoredTask} from '../state/records.ts'
 import type {State} from '../state/state.ts'
 
@@ -14,9 +16,9 @@ type Task = Readonly<StoredTask>
 /** A worker without a stream counts as polling if it made a request this recently. */
 const recentMs = 45_000
 
-function runningReason({id}: Task, state: State) {
-  const lease = state.get('lease', id)
-  if (lease?.cancelledAt === undefined) return lease?.waiting ?? null
+function runningReason(task: Task, state: State) {
+  const lease = state.get('lease', task.id)
+  if (lease?.cancelledAt === undefined) return questionsText(waitingFor(state, task)) ?? lease?.waiting ?? null
   const seconds = Math.max(0, Math.ceil((lease.cancelledAt - state.time) / 1000))
   return `worker ${nameOf(state, lease.workerId)} cannot be stopped: the task counts as cancelled in ${seconds} s, and its agent may run on`
 }
@@ -25,6 +27,12 @@ function runningReason({id}: Task, state: State) {
 export function agentStateOf({id, status}: Task, state: State): WireAgentState | null {
   const known = status === 'running' ? state.get('lease', id)?.agent : undefined
   return known ? {state: known.state, what: known.what, for_ms: Math.round(state.time - known.since)} : null
+}
+
+/** What the agent of a running task asks, as a field of the task. None if it asks nothing. */
+export function questionsOf(task: Task, state: State): {waiting_for?: OpenQuestion[]} {
+  const questions = waitingFor(state, task)
+  return questions.length > 0 ? {waiting_for: questions} : {}
 }
 
 /** The reason, for people, why a pending task is not taken yet, or why the agent of a running task waits. */

@@ -1,4 +1,5 @@
 import {basename} from 'node:path'
+import {questionsText} from '../../protocol/task-input.ts'
 import {cell, column, emptyRow, row, type Area, type Row, type Tone} from './cells.ts'
 import {selectedRow, shownTask, type Screen} from './screen.ts'
 import {agentStateLine} from './pane-output.ts'
@@ -70,12 +71,14 @@ type Cells = {
 }
 
 function activeCells(task: TaskView, now: number): Cells {
-  const {phase, waiting, lines} = task
+  const {phase, lines, questions} = task
+  const asked = questionsText(questions)
+  const waiting = asked ?? task.waiting
   const doing = agentStateLine(task, now)
   return {
     task,
-    state: phase,
-    stateTone: phaseTones[phase],
+    state: asked === undefined ? phase : 'asks',
+    stateTone: asked === undefined ? phaseTones[phase] : 'warn',
     detail: waiting ?? doing ?? lines.items.at(-1) ?? '',
     detailTone: waiting === null ? 'dim' : 'warn',
   }

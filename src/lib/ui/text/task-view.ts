@@ -1,6 +1,7 @@
-import {parseTime} from '../../core/clock.ts'
+import {isoTime, parseTime} from '../../core/clock.ts'
 import {agentStateText} from '../../protocol/agent-state.ts'
 import type {Codebase, Task, TaskStatus} from '../../protocol/schemas.ts'
+import type {OpenQuestion, StoredInput} from '../../protocol/task-input.ts'
 import {fittedTable, type Cell, type Column, type Screen} from './fitted-table.ts'
 import type {TextTone} from './paint.ts'
 import {shortIds} from './short-ids.ts'
@@ -36,7 +37,7 @@ export function taskTable(tasks: readonly Task[], {codebases, workers}: Names, n
   const shorten = screen.width === undefined ? (id: string) => id : shortIds(tasks.map(({id}) => id))
   const rows = tasks.map((task): Cell[] => [
     shorten(task.id),
-    {text: task.status, tone: statusTones[task.status]},
+    statusCell(task),
     plainLine(codebases.get(task.codebase_id) ?? task.codebase_id, 30),
     task.worker_id === null ? '-' : plainLine(workers.get(task.worker_id) ?? task.worker_id, 30),
     age(parseTime(task.created_at), now),
@@ -46,6 +47,10 @@ export function taskTable(tasks: readonly Task[], {codebases, workers}: Names, n
   ])
   return fittedTable(taskColumns, rows, screen)
 }
+
+/** A task that waits for an answer needs somebody, so it is told from others that run. */
+const statusCell = ({status, waiting_for: asked = []}: Task): Cell =>
+  asked.length > 0 ? {text: `${status}, asks`, tone: 'warn'} : {text: status, tone: statusTones[status]}
 
 /** How long a task has run, or runs already. */
 function durationOf({usage, started_at: started, completed_at: completed, status}: Task, now: number): string {
@@ -79,14 +84,38 @@ export function codebaseTable(codebases: readonly Codebase[], screen: Screen): s
 const withName = (text: string | null, name: string | null) =>
   text && name ? `${text} by ${plainLine(name, 60)}` : text
 
-/** All known details of a task, with the result at the end. */
-export function taskDetails(task: Task): string {
-  const {usage, agent_state: state} = task
+/** A question with its options and the command that answers it, for people. */
+export function questionLines(taskId: string, question: OpenQuestion, isOnly: boolean): string {
+  const until = question.until === null ? '' : `, until ${isoTime(question.until)}`
+  const flag = isOnly ? '' : ` --question ${question.id}`
+  return `${plainLine(question.title, 400)} (question ${question.id}${until})\n  → Answer it: a2a-worker tasks answer ${taskId} allow|always|deny|TEXT${flag}`
+}
+
+function inputRow({
+  question,
+  option,
+  text,
+  created_at,
+  created_by,
+  state,
+  reason,
+  next_task: next,
+}: StoredInput): string[] {
+  const what = option ?? JSON.stringify(plainLine(text ?? '', 100))
+  const about = question === null ? '' : ` to question ${question}`
+  const end = next === null ? `${state}${reason === null ? '' : `: ${plainLine(reason, 200)}`}` : `next task ${next}`
+  return ['told', `${withName(created_at, created_by)}${about}: ${what} (${end})`]
+}
+
+/** All known details of a task and what was said to it, with the result at the end. */
+export function taskDetails(task: Task, inputs: readonly StoredInput[] = []): string {
+  const {usage, agent_state: state, waiting_for: asked = []} = task
   const rows = [
     ['id', task.id],
     ['title', plainLine(task.title, 200)],
     ['status', task.lost_since ? `${task.status} (worker lost since ${task.lost_since})` : task.status],
-    ['waiting', task.waiting],
+    ['waiting', asked.length > 0 ? null : task.waiting],
+    ...asked.map((question) => ['asks', questionLines(task.id, question, asked.length === 1)]),
     ['doing', state ? `${agentStateText(state)}, ${formatClock(state.for_ms)}` : null],
     ['codebase', task.codebase_id],
     ['worker', task.worker_id],
@@ -102,6 +131,7 @@ export function taskDetails(task: Task): string {
     ['took', usage?.duration_ms == null ? null : `${(usage.duration_ms / 1000).toFixed(1)} s`],
     ['tokens', usage ? `${usage.input} in, ${usage.output} out` : null],
     ['cost', usage ? `$${usage.cost.toFixed(4)}` : null],
+    ...inputs.slice(-20).map(inputRow),
     ['error', task.error],
   ]
   const shown = rows.flatMap(([label, value]) => (value ? [[label ?? '', value]] : []))

@@ -1,6 +1,7 @@
 import {assertNever} from '../../core/errors.ts'
 import {providerWaitText} from '../../events/log-line.ts'
 import type {WorkerEvent} from '../../events/worker-event.ts'
+import type {OpenQuestion} from '../../protocol/task-input.ts'
 import {append, emptyTail} from './tail.ts'
 import {truncate, viewLimits, type EndedTask, type TaskView, type View, type WaitingTask} from './view.ts'
 
@@ -33,6 +34,10 @@ export function reduceTask(view: View, event: TaskEvent): View {
       return updateTask(view, taskId, () => ({
         agentState: {state: event.state, what: truncate(event.what), since: event.since},
       }))
+    case 'task.questions':
+      return updateTask(view, taskId, () => ({questions: event.questions.map(shortened)}))
+    case 'task.input':
+      return view // it is in the log
     case 'task.stopping':
       return updateTask(view, taskId, ({phase}) => (phase === 'reporting' ? {} : {phase: 'stopping'}))
     case 'task.finished':
@@ -71,11 +76,14 @@ function addTask(view: View, event: Extract<TaskEvent, {type: 'task.received'}>)
     since,
     waiting: null,
     agentState: null,
+    questions: [],
     lines: emptyTail,
   }
   const {tasks, waiting} = removeTask(view, id)
   return {...view, tasks: [...tasks, task].slice(-viewLimits.tasks), waiting}
 }
+
+const shortened = (question: OpenQuestion): OpenQuestion => ({...question, title: truncate(question.title)})
 
 /** Removes the task from the active and the waiting tasks. */
 const removeTask = (view: View, id: string): View => ({

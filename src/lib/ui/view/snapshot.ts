@@ -30,8 +30,9 @@ export function statusFromView(view: View, facts: ProcessFacts, now: number): Wo
     slots,
     codebases: codebases.flatMap(({id, name, path}) => (id === null ? [] : [{id, name, path}])),
     refused: codebases.flatMap(({name, path, problem}) => (problem === null ? [] : [{name, path, reason: problem}])),
-    tasks: view.tasks.map(({path, sessionId, agentState, lines, ...task}) => ({
+    tasks: view.tasks.map(({path, sessionId, agentState, questions, lines, ...task}) => ({
       ...task,
+      questions: [...questions],
       codebase: path,
       session_id: sessionId,
       agent_state: agentState,

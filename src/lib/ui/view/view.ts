@@ -2,6 +2,7 @@ import type {LogLevel} from '../../events/log-line.ts'
 import type {Connection, Phase, TroubleKind} from '../../events/worker-event.ts'
 import type {AgentState} from '../../protocol/agent-state.ts'
 import type {FinalStatus} from '../../protocol/statuses.ts'
+import type {OpenQuestion} from '../../protocol/task-input.ts'
 import {emptyTail, type Tail} from './tail.ts'
 
 export type TaskPhase = 'claiming' | 'starting' | 'running' | 'stopping' | 'reporting'
@@ -21,6 +22,8 @@ export type TaskView = {
   readonly waiting: string | null
   /** What its agent does now. Null if unknown. */
   readonly agentState: AgentState | null
+  /** What its agent asks now. */
+  readonly questions: readonly OpenQuestion[]
   readonly lines: Tail<string>
 }
 

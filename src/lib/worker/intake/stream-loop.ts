@@ -6,6 +6,7 @@ import {messageOf} from '../../core/errors.ts'
 import {fullJitter} from '../../core/loop.ts'
 import type {Emit} from '../../events/bus.ts'
 import type {Task} from '../../protocol/schemas.ts'
+import type {SignedInput} from '../../protocol/task-input.ts'
 import type {Codebases} from '../registration/codebases.ts'
 import type {ConnectionState} from './connection.ts'
 
@@ -24,6 +25,10 @@ export type StreamLoopOptions = {
   pollSoon: () => void
   onTask: (task: Task) => void
   onCancel: (taskId: string, attempt: number, reason: string) => void
+  /** A person has said something to a task. Null: it must be fetched. */
+  onInput: (taskId: string, attempt: number, input: SignedInput | null) => void
+  /** The stream is open. */
+  onConnected: () => void
   /** Another process has announced itself with the id of this worker. */
   onInstanceCheck: () => void
 }
@@ -128,6 +133,7 @@ export class StreamLoop {
         if (message.type === 'connected') {
           connection.set({stream: true}, 'connected')
           pollSoon()
+          this.#options.onConnected()
         } else this.#handle(message)
       }
 
@@ -141,9 +147,10 @@ export class StreamLoop {
   }
 
   #handle(message: StreamMessage): void {
-    const {onTask, onCancel, onInstanceCheck, emit} = this.#options
+    const {onTask, onCancel, onInput, onInstanceCheck, emit} = this.#options
     if (message.type === 'task') onTask(message.task)
     else if (message.type === 'cancel') onCancel(message.taskId, message.attempt, message.reason)
+    else if (message.type === 'input') onInput(message.taskId, message.attempt, message.input)
     else if (message.type === 'instance-check') onInstanceCheck()
     else if (message.type === 'malformed')
       emit({type: 'notice', level: 'warn', text: `Ignored a malformed message on the task stream: ${message.detail}`})

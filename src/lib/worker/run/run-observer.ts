@@ -5,6 +5,8 @@ import type {RunObserver} from '../../executor/executor.ts'
 import type {ProcessIdentity} from '../../executor/processes/processes.ts'
 import type {Journal} from '../../journal/journal.ts'
 import type {Lock} from '../locks/lock-file.ts'
+import type {OpenQuestion} from '../../protocol/task-input.ts'
+import type {Conversation} from '../inputs/conversation.ts'
 import type {ActiveTask} from './active-task.ts'
 import type {ReportSession} from './session-report.ts'
 import type {Run} from './run-setup.ts'
@@ -15,6 +17,7 @@ type Observed = {
   /** Aborted when the run has ended. */
   ended: AbortSignal
   startUpload: (from: number) => unknown
+  conversation: Pick<Conversation, 'setQuestions' | 'addResult'>
 }
 
 export type RunObserverOptions = {
@@ -32,7 +35,7 @@ export type RunObserverOptions = {
 export function createRunObserver(
   run: Run,
   active: ActiveTask,
-  {treeLock, agentState, ended, startUpload}: Observed,
+  {treeLock, agentState, ended, startUpload, conversation}: Observed,
   {journal, emit, reportSession, reportWaits, reportStates, redact}: RunObserverOptions,
 ): RunObserver {
   const {task_id: taskId, title, agent, attempt} = run
@@ -68,10 +71,17 @@ export function createRunObserver(
       emit({type: 'task.state', taskId, ...active.state})
       reportStates()
     },
-    onQuestions: () => {},
-    onInput: () => {},
+    onQuestions: (questions) => conversation.setQuestions(questions.map((question) => redacted(question, redact))),
+    onInput: (result) => conversation.addResult(result),
   }
 }
+
+/** A question may quote a command or a file. */
+const redacted = (question: OpenQuestion, redact: (text: string) => string): OpenQuestion => ({
+  ...question,
+  title: redact(question.title),
+  options: question.options.map((option) => ({...option, name: redact(option.name)})),
+})
 
 /** If the lock file cannot be written, this process stays the holder. That is as good while this process lives. */
 function transferLock(treeLock: Lock | undefined, agent: ProcessIdentity, warn: (text: string) => void): void {

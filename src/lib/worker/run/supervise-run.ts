@@ -7,6 +7,8 @@ import type {DiskMonitor} from '../disk/disk-monitor.ts'
 import type {RunFolders} from '../disk/run-folders.ts'
 import type {AgentHealth} from '../health/agent-health.ts'
 import type {ProviderHealth} from '../health/provider-health.ts'
+import type {Conversation} from '../inputs/conversation.ts'
+import type {Conversations} from '../inputs/conversations.ts'
 import type {ActiveTask} from './active-task.ts'
 import {withheldHint} from './failure-hints.ts'
 import type {ClearLeftLocks} from './left-locks.ts'
@@ -26,6 +28,7 @@ export type SuperviseRunOptions = RunObserverOptions & {
   clearLeftLocks: ClearLeftLocks
   /** Variables that agents usually need and do not get. */
   withheld: () => readonly string[]
+  conversations: Pick<Conversations, 'open' | 'close'>
 }
 
 /** What a run tells about the machine, and learns from it. */
@@ -35,8 +38,9 @@ export type RunHealth = Pick<AgentHealth, 'reportFault' | 'reportBegin' | 'diagn
 export const runSupervisor =
   (options: SuperviseRunOptions): SuperviseRun =>
   async (run, active, setup) => {
-    const {uploader, folders} = options
-    const {upload, ...executed} = await execute(run, active, setup, options)
+    const {uploader, folders, conversations} = options
+    const conversation = conversations.open(run)
+    const {upload, ...executed} = await execute(run, active, {...setup, conversation}, options)
     addHints(executed.outcome, {run, active, setup, ...options})
     const report = reportFor(run, active, executed, options)
     active.phase = 'reporting'
@@ -46,7 +50,10 @@ export const runSupervisor =
     if (run.attempt === 0) await active.sessionReported
     // Release the working tree before the report: the next offer may come before the answer.
     setup.release()
+    // What became of inputs comes before the end: after it nobody could tell.
+    await conversation.end()
     await uploader.uploadReport(run, report, tail)
+    conversations.close(conversation)
     folders.finish(run.run_dir)
   }
 
@@ -116,7 +123,14 @@ type Executed = {
   fault?: (Fault & {began: boolean}) | undefined
 }
 
-async function execute(run: Run, active: ActiveTask, setup: RunSetup, options: SuperviseRunOptions): Promise<Executed> {
+type Execution = RunSetup & {conversation: Conversation}
+
+async function execute(
+  run: Run,
+  active: ActiveTask,
+  setup: Execution,
+  options: SuperviseRunOptions,
+): Promise<Executed> {
   const {clock, uploader, disk} = options
   const startedAt = clock.monotonic()
   const ended = new AbortController()
@@ -137,10 +151,12 @@ async function execute(run: Run, active: ActiveTask, setup: RunSetup, options: S
   if (setup.uploadFrom !== undefined) void startUpload(setup.uploadFrom)
   try {
     if (active.stop) return executed(emptyOutcome(active.stop))
-    const {treeLock} = setup
-    const observer = createRunObserver(run, active, {treeLock, agentState, ended: ended.signal, startUpload}, options)
+    const {treeLock, conversation} = setup
+    const observed = {treeLock, agentState, ended: ended.signal, startUpload, conversation}
+    const observer = createRunObserver(run, active, observed, options)
     active.agent = await setup.start(observer)
     active.phase = 'running'
+    conversation.attach(active.agent)
     if (active.stop) active.agent.stop(active.stop)
     const outcome = redacted(await active.agent.outcome, options)
     const total = setup.usageBefore ? {...outcome, usage: add(setup.usageBefore, outcome.usage)} : outcome

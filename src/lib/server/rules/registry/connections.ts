@@ -4,11 +4,12 @@ import {fill, placeById} from '../dispatch/assignment.ts'
 import {forgetBackoffsOfWorker} from '../dispatch/backoffs.ts'
 import {closeStream, recordContact} from '../dispatch/contact.ts'
 import {profileOf} from '../dispatch/roster.ts'
+import {deliverAll} from '../tasks/dialogue.ts'
 import {askToStop} from '../tasks/task-life.ts'
 
 /**
  * A worker has opened its task stream. What it missed or declined may be given to it again. It is told again what it
- * holds and has not confirmed, and what it should stop.
+ * holds and has not confirmed, what it should stop, and what people have said to its runs.
  */
 export const connect: Rule<Connection, void> = (draft, connection) => {
   const {workerId} = connection
@@ -23,6 +24,7 @@ export const connect: Rule<Connection, void> = (draft, connection) => {
     if (!task) continue
     draft.update('lease', taskId, {doubtfulSince: doubtfulSince ?? draft.time})
     if (!isConfirmed) draft.emit({type: 'give', task, workerId, status: 'assigned'})
+    if (isConfirmed) deliverAll(draft, taskId)
     if (task.cancel_requested_at !== null) askToStop(draft, workerId, task, 'cancelled while you were away')
   }
 

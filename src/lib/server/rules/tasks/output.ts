@@ -35,14 +35,22 @@ export const takeOutput: Rule<OutputInput & {task_id: string}, number> = (draft,
   return append(draft, task, input, end)
 }
 
-function checkSender(task: Readonly<StoredTask>, {worker_id, attempt}: OutputInput): void {
+type Sender = Pick<OutputInput, 'worker_id' | 'attempt'>
+
+/** Throws 409 unless the sender holds this attempt of the task. */
+export function checkSender(
+  task: Readonly<StoredTask>,
+  {worker_id, attempt}: Sender,
+  {taken, sent} = {taken: 'output', sent: 'output'},
+): void {
   const next = task.output_next
-  if (isFinal(task.status)) throw conflict(`Task ${task.id} is already ${task.status}: it takes no more output`, {next})
+  if (isFinal(task.status))
+    throw conflict(`Task ${task.id} is already ${task.status}: it takes no more ${taken}`, {next})
   if (!isHeld(task)) throw conflict(`Task ${task.id} is pending: nobody holds it`, {next})
   if (task.worker_id !== worker_id)
     throw conflict(`Task ${task.id} is held by worker ${task.worker_id} (attempt ${task.attempt})`, {next})
   if (attempt && attempt !== task.attempt)
-    throw conflict(`Task ${task.id} is at attempt ${task.attempt}; this is output of attempt ${attempt}`, {next})
+    throw conflict(`Task ${task.id} is at attempt ${task.attempt}; this is ${sent} of attempt ${attempt}`, {next})
 }
 
 function append(draft: Draft, task: Readonly<StoredTask>, input: OutputInput, end: number): number {

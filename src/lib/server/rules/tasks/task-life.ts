@@ -9,6 +9,7 @@ import type {StoredTask} from '../../state/records.ts'
 import type {State} from '../../state/state.ts'
 import {fill, forgetOffer, placeById, placeNext} from '../dispatch/assignment.ts'
 import {forgetBackoffsOf} from '../dispatch/backoffs.ts'
+import {deliverAll, endAttempt, endDialogue} from './dialogue.ts'
 import {isPortable} from './report-table.ts'
 import {profileOf} from '../dispatch/roster.ts'
 
@@ -39,6 +40,7 @@ export function start(draft: Draft, task: Task, workerId: string, sessionId: str
   })
   onTaken(draft, task)
   draft.put('lease', task.id, newLease(draft, task, workerId, {isConfirmed: true}))
+  deliverAll(draft, task.id)
   announce(draft, task.id, {change: 'running'})
 }
 
@@ -62,6 +64,7 @@ export function renew(draft: Draft, task: Task, sessionId: string | null = null)
     })
   if (!isAssigned) return
   onTaken(draft, task)
+  deliverAll(draft, task.id)
   announce(draft, task.id, {change: 'running'})
 }
 
@@ -96,6 +99,7 @@ export function finish(draft: Draft, task: Task, status: FinalStatus, outcome: O
   draft.audit('task.ended', {...audited(task, by), detail: error ? `${status}: ${error}` : status})
   if (status === 'completed' && task.worker_id) draft.update('worker', task.worker_id, {}, {tasks_completed: 1})
   const started = parseTime(task.started_at)
+  endDialogue(draft, task)
   free(draft, task, {change: status, error, usage, ms: started === undefined ? undefined : draft.now - started})
   giveAwayRoomOf(draft, task)
 }
@@ -119,6 +123,7 @@ export function requeue(draft: Draft, task: Task, {began = true, keepsBackoffs =
     output_next: 0,
     updated_at: draft.timestamp,
   })
+  endAttempt(draft, task)
   free(draft, task, {change: 'pending'}, {keepsBackoffs, facts})
   giveAwayRoomOf(draft, task)
   placeById(draft, task.id)
