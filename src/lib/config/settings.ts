@@ -126,6 +126,14 @@ export const settings = {
     description:
       'Further agents: NAME to {command, type, env_allow, permissions, model}, or to false (built in where installed: claude, codex, gemini)',
   },
+  warm_agents: {
+    type: 'integer',
+    description:
+      'OpenCode processes that are kept for the next task of their codebase, over the Agent Client Protocol; each takes up to 1 GB; 0 means none (default: 1 with executor acp and 4 GB of memory)',
+    minimum: 0,
+    maximum: 64,
+    live: true,
+  },
   permissions: {
     type: 'object',
     description: 'OpenCode permission rules, or ask, allow or deny for all, merged over the default, which never asks',

@@ -3,16 +3,7 @@ import type {Config} from '../config/settings.ts'
 import type {Environment} from '../config/file.ts'
 import {systemClock} from '../core/clock.ts'
 import type {EventBus} from '../events/bus.ts'
-import type {Executor} from '../executor/executor.ts'
 import {chooseContainment, type Contained} from '../executor/processes/containment.ts'
-import {installedAgents} from '../agents/installed-agents.ts'
-import {installedAcpWay} from '../executor/ways/acp-way.ts'
-import {createAgentExecutor} from '../executor/agent-executor.ts'
-import {commandWay} from '../executor/ways/command-way.ts'
-import {createOpenCodeAcpExecutor} from '../executor/ways/opencode-acp.ts'
-import {programExecutor} from '../executor/ways/program-executor.ts'
-import {createRunExecutor} from '../executor/ways/run-way.ts'
-import {mayAsk} from '../opencode/program/permissions.ts'
 import {codebaseProblems} from '../opencode/program/codebase-problems.ts'
 import {environmentOfUser, type AgentUser} from '../opencode/program/agent-user.ts'
 import {createCatalog} from '../opencode/program/catalog.ts'
@@ -23,6 +14,7 @@ import {probeOpenCode, type OpenCodeProbe} from '../opencode/program/probe.ts'
 import {allowHint, withheldVariables} from '../opencode/program/withheld.ts'
 import type {CommandOptions} from '../opencode/storage/session-commands.ts'
 import type {AgentProgram} from '../worker/health/agent-health.ts'
+import {createLocalExecutors, type LocalExecutors} from './local-executors.ts'
 import {reporterFor, usableAgentUser} from './agent-account.ts'
 
 export type LocalAgentOptions = {
@@ -30,13 +22,14 @@ export type LocalAgentOptions = {
   stateDir: string
   /** Folder of this program. */
   root: string
+  /** The folder for the folders of agents that stay. */
+  agentsDir: string
+  /** The beginning of all markers of the worker. */
+  markerOwner: string
   env: Environment
 }
 
-export type LocalAgent = {
-  executor: Executor
-  /** The names of the agents besides OpenCode that are installed. */
-  agents: () => readonly string[]
+export type LocalAgent = LocalExecutors & {
   contained: Contained
   /** The user that agents run as, if it is another one. */
   user: AgentUser | undefined
@@ -125,28 +118,10 @@ export async function prepareAgent(options: LocalAgentOptions, bus: EventBus, st
       },
     },
   }
-  const [run, acp] = [createRunExecutor(shared), createOpenCodeAcpExecutor(shared)]
-  const usesProtocol = () =>
-    config.executor === 'acp' || (config.executor === 'auto' && mayAsk(config.permissions, env['OPENCODE_PERMISSION']))
-  const installed = () => installedAgents(config.agents, env).installed
-  for (const {name, command, install} of installedAgents(config.agents, env).missing)
-    note(
-      'warn',
-      `The agent ${name} is not installed: ${command[0]} was not found on PATH${install ? `. Run: ${install}` : ''}`,
-    )
+  const {agentsDir, markerOwner} = options
+  const executors = await createLocalExecutors({config, env, openCode: shared, agentsDir, markerOwner, note})
   return {
-    ...{contained, user, env},
-    executor: programExecutor({
-      openCode: () => (usesProtocol() ? acp : run),
-      executorOf: (program) => {
-        const agent = installed().find(({name}) => name === program)
-        if (!agent) return undefined
-        const way = agent.kind === 'acp' ? installedAcpWay(agent, shared.policy) : commandWay(agent)
-        return createAgentExecutor(way, shared)
-      },
-      names: () => installed().map(({name}) => name),
-    }),
-    agents: () => installed().map(({name}) => name),
+    ...{contained, user, env, ...executors},
     models: createModelSource({
       ...{directory, dataDir: dataDirectory(env), scratchDir, user, env: environment, clock: systemClock},
       get binary() {

@@ -24,7 +24,7 @@ function setUp({size = 1, allow = [] as string[], env = {} as Record<string, str
     () => scratch[Symbol.dispose](),
   )
   const executor = createWarmExecutor(scriptedWay(), {
-    ...{env: {PATH: process.env['PATH'], HOME: scratch.path, ...env}, allow, clock: systemClock},
+    launch: {env: {PATH: process.env['PATH'], HOME: scratch.path, ...env}, allow, clock: systemClock},
     ...{agentsDir: join(scratch.path, 'agents'), markerOwner: 'worker@1-2', pool},
     policy: {permissions: 'allow', askMs: 0},
   })

@@ -35,12 +35,13 @@ export function fingerprintOf({cwd, binary, env}: FingerprintOptions): string {
   return hash.digest('hex')
 }
 
+/** Of a file: a folder changes with whatever is written there. */
 function stampOf(path: string): string {
   const stats = statSync(path, {throwIfNoEntry: false})
-  return stats ? `${path} ${stats.ino} ${stats.size} ${stats.mtimeMs}\n` : ''
+  return stats?.isFile() ? `${path} ${stats.ino} ${stats.size} ${stats.mtimeMs}\n` : ''
 }
 
-/** Two levels are enough for agents, commands and plugins. What npm has installed there is not configuration. */
+/** Two levels are enough for agents, commands and plugins. */
 function stampsIn(folder: string): string {
   return entriesOf(folder)
     .flatMap((path) => [path, ...entriesOf(path)])
@@ -49,11 +50,12 @@ function stampsIn(folder: string): string {
     .join('')
 }
 
+/** What OpenCode itself installs in its folders at its first start is not configuration. */
+const installed = new Set(['node_modules', 'package.json', 'package-lock.json', 'bun.lock', '.gitignore'])
+
 function entriesOf(folder: string): string[] {
   try {
-    const names = readdirSync(folder).filter(
-      (name) => name !== 'node_modules' && name !== 'bun.lock' && name !== 'package-lock.json',
-    )
+    const names = readdirSync(folder).filter((name) => !installed.has(name))
     return names.toSorted().map((name) => join(folder, name))
   } catch {
     return []

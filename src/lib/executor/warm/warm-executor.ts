@@ -16,7 +16,9 @@ import {fingerprintOf} from './fingerprint.ts'
 import type {StandIn} from './stand-in-model.ts'
 import {keepStderr, type WarmAgent, type WarmPool} from './warm-pool.ts'
 
-export type WarmExecutorOptions = AgentExecutorOptions & {
+export type WarmExecutorOptions = {
+  /** How agents are started. */
+  launch: AgentExecutorOptions
   /** The folder for the folders of agents. */
   agentsDir: string
   /** The beginning of all markers of this worker. */
@@ -50,7 +52,7 @@ export function createWarmExecutor(way: AgentWay, options: WarmExecutorOptions):
       const task = {options, way, request, model, agent}
       return {
         marker: agent.marker,
-        start: async (observer) => await (waiting ? begin(task, observer) : launch(task, observer)),
+        start: async (observer) => await (waiting ? begin(task, observer) : startNew(task, observer)),
         discard() {
           if (waiting) options.pool.putBack(agent)
           else rmSync(agent.dir, {recursive: true, force: true})
@@ -63,7 +65,7 @@ export function createWarmExecutor(way: AgentWay, options: WarmExecutorOptions):
 
 /** What an agent of this codebase would be started with now. */
 export function currentFingerprint(way: AgentWay, options: WarmExecutorOptions, cwd: string): string {
-  const {env, allow, permissions} = options
+  const {env, allow, permissions} = options.launch
   const all = [...allow, ...(way.allow ?? [])]
   const stable = agentEnvironment({base: env, cwd, tmpDir: '', marker: '', allow: all, permissions})
   return fingerprintOf({cwd, binary: way.binary, env: stable})
@@ -71,7 +73,7 @@ export function currentFingerprint(way: AgentWay, options: WarmExecutorOptions, 
 
 /** An agent that is not started yet. */
 export function newAgent(
-  {agentsDir, markerOwner, clock}: WarmExecutorOptions,
+  {agentsDir, markerOwner, launch: {clock}}: WarmExecutorOptions,
   cwd: string,
   fingerprint: string,
 ): WarmAgent {
@@ -94,6 +96,7 @@ export async function startAgent(
   observer: Pick<RunObserver, 'onSpawned'>,
   beforeStart: () => void,
 ): Promise<void> {
+  const {launch} = options
   const {dir, marker} = agent
   const {args} = await way.plan(request)
   options.standIn?.setTitle(basename(dir), request.title)
@@ -107,19 +110,19 @@ export async function startAgent(
         beforeStart()
       },
     },
-    {...options, env: environmentOf(agent, options), allow: [...options.allow, ...(way.allow ?? [])]},
+    {...launch, env: environmentOf(agent, options), allow: [...launch.allow, ...(way.allow ?? [])]},
   )
   Object.assign(agent, {root: launched.identity, exited: launched.exited, group: launched.group})
 }
 
 /** The agent may ask the stand-in model, too. */
-function environmentOf({dir}: WarmAgent, {env, standIn}: WarmExecutorOptions): NodeJS.ProcessEnv {
+function environmentOf({dir}: WarmAgent, {launch: {env}, standIn}: WarmExecutorOptions): NodeJS.ProcessEnv {
   const config = standIn?.configFor(basename(dir), env['OPENCODE_CONFIG_CONTENT'])
   return config === undefined ? env : {...env, OPENCODE_CONFIG_CONTENT: config}
 }
 
 /** Starts an agent for this task. It makes its handshake as a part of it. */
-async function launch(task: Task, observer: RunObserver): Promise<RunningAgent> {
+async function startNew(task: Task, observer: RunObserver): Promise<RunningAgent> {
   const {agent, request, way, options} = task
   let log: SentLog | undefined
   try {
@@ -146,7 +149,7 @@ function beginLog({agent, request, model, way, options}: Task): SentLog {
   return SentLog.begin(runDir, {
     ...{kind: 'acp', program: 'opencode', name: way.name, cwd, sessionId, model: model ?? null, mode},
     ...{permissions: options.policy.permissions, askMs: options.policy.askMs, hasReporter: agent.hasReporter},
-    ...{agentDir: agent.dir, prefix: `task-${agent.tasks}-`, startedAt: options.clock.now()},
+    ...{agentDir: agent.dir, prefix: `task-${agent.tasks}-`, startedAt: options.launch.clock.now()},
     announced: agent.tasks === 1 && Object.keys(agent.announced).length === 0 ? null : agent.announced,
     messagesFrom: sizeOf(join(agent.dir, runFiles.messages)),
     stderrFrom: sizeOf(join(agent.dir, runFiles.stderr)),
@@ -156,7 +159,8 @@ function beginLog({agent, request, model, way, options}: Task): SentLog {
 }
 
 function supervise({agent, request, model, way, options}: Task, log: SentLog, observer: RunObserver): RunningAgent {
-  const {clock, pool} = options
+  const {pool, launch} = options
+  const {clock} = launch
   const stop = new AbortController()
   const {runDir, prompt} = request
   const drive: Drive = driveAgent({runDir, prompt, log, clock, observer})
@@ -168,7 +172,7 @@ function supervise({agent, request, model, way, options}: Task, log: SentLog, ob
     stop: stop.signal,
     spoolFrom: 0,
     stderrFrom: log.start.stderrFrom,
-    locks: options.isNamespace ? undefined : way.locks?.(),
+    locks: launch.isNamespace ? undefined : way.locks?.(),
     name: way.name,
     async keeps() {
       if (!drive.announced || !drive.hasSucceeded) return false

@@ -31,6 +31,8 @@ export type WarmPoolOptions = {
   /** How many agents may wait. Read each time. */
   readonly size: number
   graceMs: number
+  /** A task of this codebase was given an agent, or needs a new one. */
+  onTaken?: (cwd: string) => void
 }
 
 /** An agent is replaced after this time, because what it has cached grows old. */
@@ -48,12 +50,18 @@ export class WarmPool {
     this.#options = options
   }
 
+  /** How many agents may wait. */
+  get size(): number {
+    return this.#options.size
+  }
+
   get idle(): readonly WarmAgent[] {
     return this.#idle
   }
 
   /** Takes an agent for a task. Undefined: there is none that is as a new one would be. */
   take(cwd: string, fingerprint: string): WarmAgent | undefined {
+    this.#options.onTaken?.(cwd)
     this.#removeUnfit(cwd, fingerprint)
     const at = this.#idle.findIndex((agent) => agent.cwd === cwd)
     return at === -1 ? undefined : this.#idle.splice(at, 1)[0]

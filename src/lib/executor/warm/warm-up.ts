@@ -26,7 +26,8 @@ const prompt = 'Answer with the word OK.'
  * process in a folder is what takes time. Resolves with whether an agent waits now. Costs nothing, and leaves no session.
  */
 export async function warmUp(cwd: string, {way, options, deleteSession, limitMs}: WarmUpOptions): Promise<boolean> {
-  const {clock, pool} = options
+  const {pool} = options
+  const {clock} = options.launch
   const agent = newAgent(options, cwd, currentFingerprint(way, options, cwd))
   try {
     await startAgent(agent, requestOf(agent), way, options, {onSpawned: () => {}}, () => {})
