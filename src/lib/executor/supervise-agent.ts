@@ -18,6 +18,7 @@ import {readEvents} from './read-events.ts'
 import type {AgentExit} from './spawn-agent.ts'
 import {readTail} from './spool/read-tail.ts'
 import {watchOutputSize} from './output-limit.ts'
+import {watchUsage} from './usage-limit.ts'
 import {createWatchdog} from './watchdog.ts'
 import type {Drive} from './acp/drive-agent.ts'
 
@@ -116,6 +117,7 @@ export async function superviseAgent(options: SuperviseOptions): Promise<Supervi
     exited.then(() => 'exit' as const),
     watchdog.watch(watching.signal),
     watchOutputSize(request, outputOf(options), clock, watching.signal),
+    watchUsage({record, drive, limits: request.limits, clock}, watching.signal),
     stopped(options),
     ...(drive ? [drive.over.then(() => stopReasonOf(options) ?? ('over' as const))] : []),
   ])

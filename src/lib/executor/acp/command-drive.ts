@@ -64,6 +64,7 @@ export function driveCommand(runDir: string, log: SentLog, now: () => number): D
     messagesFrom: log.start.messagesFrom,
     announced: undefined,
     sessionId: undefined,
+    spent: undefined,
     hasSucceeded: false,
     isAsking: false,
     takesInputs: false,

@@ -4,6 +4,7 @@ import {readMessage} from '../../acp/message.ts'
 import type {Clock} from '../../core/clock.ts'
 import {messageOf} from '../../core/errors.ts'
 import {lineSplitter} from '../../opencode/output/line-splitter.ts'
+import type {StepUsage} from '../../opencode/output/reported-usage.ts'
 import {lastLines} from '../../opencode/output/tail.ts'
 import type {InputResult, OpenQuestion, TaskInput} from '../../protocol/task-input.ts'
 import {runFiles} from '../spool/file-names.ts'
@@ -44,6 +45,8 @@ export type Drive = {
   readonly announced: Record<string, unknown> | undefined
   /** The session, once it is open. */
   readonly sessionId: string | undefined
+  /** What the turn that goes on has used, as far as it is known. */
+  readonly spent: StepUsage | undefined
   /** Whether its last turn has ended well. */
   readonly hasSucceeded: boolean
   /** Whether a person is asked. */
@@ -148,6 +151,9 @@ export function driveAgent({runDir, prompt, log, clock, observer}: DriveOptions)
     },
     get sessionId() {
       return sessionId
+    },
+    get spent() {
+      return sessionId === undefined ? undefined : enrichment.spentSince(sessionId)
     },
     get hasSucceeded() {
       return lastEvent === 'step_finish' && failures.length === 0

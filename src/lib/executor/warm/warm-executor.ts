@@ -11,7 +11,7 @@ import {launchAgent} from '../launch-agent.ts'
 import {removeRunFiles, writeRunFiles} from '../run-files.ts'
 import {runFiles} from '../spool/file-names.ts'
 import {superviseAgent} from '../supervise-agent.ts'
-import type {AskPolicy} from '../ways/acp-way.ts'
+import {permissionsFor, type AskPolicy} from '../ways/acp-way.ts'
 import {fingerprintOf} from './fingerprint.ts'
 import type {StandIn} from './stand-in-model.ts'
 import {keepStderr, type WarmAgent, type WarmPool} from './warm-pool.ts'
@@ -148,7 +148,11 @@ function beginLog({agent, request, model, way, options}: Task): SentLog {
   appendFileSync(join(runDir, runFiles.stdout), '', {mode: 0o600}) // its upload begins with the agent
   return SentLog.begin(runDir, {
     ...{kind: 'acp', program: 'opencode', name: way.name, cwd, sessionId, model: model ?? null, mode},
-    ...{permissions: options.policy.permissions, askMs: options.policy.askMs, hasReporter: agent.hasReporter},
+    ...{
+      permissions: permissionsFor(request, options.policy),
+      askMs: options.policy.askMs,
+      hasReporter: agent.hasReporter,
+    },
     ...{agentDir: agent.dir, prefix: `task-${agent.tasks}-`, startedAt: options.launch.clock.now()},
     announced: agent.tasks === 1 && Object.keys(agent.announced).length === 0 ? null : agent.announced,
     messagesFrom: sizeOf(join(agent.dir, runFiles.messages)),

@@ -2,6 +2,7 @@ import {existsSync, rmSync, statSync} from 'node:fs'
 import {join} from 'node:path'
 import type {InstalledAgent} from '../../agents/installed-agents.ts'
 import type {AgentWay, ConversationOptions} from '../agent-executor.ts'
+import type {RunRequest} from '../executor.ts'
 import {append, openFiles} from '../run-files.ts'
 import {runFiles} from '../spool/file-names.ts'
 import {createStdin, stdinOfAgent} from '../acp/agent-stdin.ts'
@@ -54,7 +55,7 @@ function begin(
   const earlier = SentLog.read(runDir)
   const log = SentLog.begin(runDir, {
     ...{kind: 'acp', program, name, cwd, sessionId, model: model ?? null, mode: agent, hasReporter},
-    ...{permissions: policy.permissions, askMs: policy.askMs},
+    ...{permissions: permissionsFor(request, policy), askMs: policy.askMs},
     messagesFrom: sizeOf(join(runDir, runFiles.messages)),
     eventsBefore: countEvents(join(runDir, runFiles.stdout)),
     process: (earlier?.start.process ?? 0) + 1,
@@ -78,3 +79,7 @@ export const installedAcpWay = (agent: InstalledAgent, policy: {readonly askMs: 
     },
     plan: async ({model}) => ({args: agent.command.slice(1), model: model?.trim() || agent.model}),
   })
+
+/** Where nobody can be asked, the answer is no. */
+export const permissionsFor = ({canAsk = true}: RunRequest, {permissions}: AskPolicy): AgentStart['permissions'] =>
+  permissions === 'ask' && !canAsk ? 'deny' : permissions
