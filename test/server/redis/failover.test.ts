@@ -1,5 +1,6 @@
 import {Redis} from 'ioredis'
 import {expect, test} from 'vitest'
+import {listenToBroker} from '../../../src/lib/client/task-broker.ts'
 import {connectRedis} from '../../../src/lib/server/redis/connection.ts'
 import {startRedis, freePort} from '../../support/redis.ts'
 import {startCluster, startSentinel} from '../../support/redis-groups.ts'
@@ -59,6 +60,8 @@ test('a failover by Sentinel is followed without a restart, and a task that was 
   await stream.pushed(before.id)
 
   await group.failover()
+  const isBack = () => [plane, second].every(({log}) => log.includes('Redis is back'))
+  await waitFor(isBack, 'both to leave the former master, which takes writes for some seconds more', 3000)
   const isRight = async (url: string) => (await new Api(url).get('tasks')).status === 200
   await until(async () => (await isRight(plane.url)) && (await isRight(second.url)))
   const after = await api.create('global')
@@ -73,6 +76,49 @@ test('a failover by Sentinel is followed without a restart, and a task that was 
   await waitFor(async () => (await isRight(plane.url)) && (await isRight(second.url)), 'the second failover')
   await api.create('global')
   expect((await api.get('tasks')).body).toHaveLength(3)
+})
+
+test('a Redis that follows another one is not read: requests get 503 until it is a master again', async () => {
+  await using redis = await startRedis()
+  await using plane = await startPlane(sharedState(redis.url, '{a2a-worker}:'))
+  const api = new Api(plane.url)
+  const task = await api.create(await work(api))
+  const client = new Redis(redis.url)
+  await client.replicaof('127.0.0.1', await freePort())
+  const refused = await api.get('tasks')
+  expect([refused.status, refused.headers.get('retry-after')]).toEqual([503, '1'])
+  await client.replicaof('NO', 'ONE')
+  client.disconnect()
+  await until(async () => (await api.get('tasks')).status === 200)
+  expect((await api.task(task.id)).status).toBe('pending')
+})
+
+test('announcements go through a Cluster, and through the new master after a failover by Sentinel', async () => {
+  await using cluster = await startCluster(2)
+  await using group = await startSentinel({password: 'secret'})
+  for (const {url, failover} of [{...cluster, failover: async () => {}}, group]) {
+    await using plane = await startPlane({database: ':memory:', brokerUrl: url})
+    const api = new Api(plane.url)
+    const stop = new AbortController()
+    const heard: string[] = []
+    const states: boolean[] = []
+    const listening = listenToBroker({
+      ...{url, signal: stop.signal, onState: (isUp) => void states.push(isUp)},
+      onNotice: ({taskId}) => void heard.push(taskId),
+    })
+    const isAnnounced = async () => {
+      const {id} = await api.create('global')
+      await new Promise((resolve) => setTimeout(resolve, 50))
+      return heard.includes(id)
+    }
+    await work(api)
+    await waitFor(isAnnounced, 'an announcement')
+    await failover()
+    await waitFor(isAnnounced, 'an announcement by the new master')
+    stop.abort()
+    await listening
+    expect(states[0]).toBe(true)
+  }
 })
 
 /** The port of the node that has the keys. */
