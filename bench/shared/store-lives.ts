@@ -23,7 +23,8 @@ const policy = {
   ...{unstoppableMs: 30_000, maxPending: 100_000, parallelTasks: new Map<string, number>()},
 }
 const store = await RedisStore.open({url, prefix, folder, version: 'bench', log: () => {}, onDiverged: fail})
-const engine = await store.start(policy, fail)
+const history = {save: () => '', restore: () => {}, add: () => {}}
+const engine = await store.start(policy, {onBug: fail, history})
 const run = <Request, Answer>(rule: Rule<Request, Answer>, request: Request): Promise<Answer> =>
   engine.execute(() => decide(engine.state, rule, request))
 

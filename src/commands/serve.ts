@@ -102,6 +102,10 @@ export default class Serve extends BaseCommand {
       default: '{a2a-worker}:',
       helpValue: 'PREFIX',
     }),
+    'redis-mirror': Flags.boolean({
+      summary: 'Also write the keys of the existing server, for programs that read them; not in a Redis Cluster',
+      env: 'A2A_REDIS_MIRROR',
+    }),
     import: Flags.string({
       summary: 'Move this database of a control plane into an empty Redis',
       helpValue: 'FILE',
@@ -158,6 +162,8 @@ export default class Serve extends BaseCommand {
     const defaultFile = join(makePrivateDirectory(stateDir), 'server.db')
     const {db, 'redis-url': redisUrl, 'redis-prefix': prefix, import: importFile} = flags
     const where = await whereState({db, redisUrl, importFile, defaultFile})
+    if (flags['redis-mirror'] && redisUrl === undefined)
+      throw usageError('--redis-mirror writes to Redis: it needs --redis-url.')
     const diverged = Promise.withResolvers<string>()
     const folder = join(stateDir, 'replicas')
     const isShared = where.in === 'redis'
@@ -177,6 +183,7 @@ export default class Serve extends BaseCommand {
       ...(cert !== undefined && key !== undefined ? {tls: {certFile: cert, keyFile: key}} : {}),
       ...(flags.auth ? {auth: flags.auth as 'required'} : {}),
       ...(flags['redis-url'] ? {brokerUrl: flags['redis-url']} : {}),
+      ...(flags['redis-mirror'] && redisUrl !== undefined ? {mirror: {url: redisUrl, prefix}} : {}),
       ...(flags['redis-public-url'] ? {brokerPublicUrl: flags['redis-public-url']} : {}),
       parallelTasks: parseParallelTasks(flags['parallel-tasks'] ?? []),
       maxRequests: flags['max-requests'],

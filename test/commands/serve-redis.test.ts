@@ -165,3 +165,25 @@ test('serve and doctor take the addresses of a Cluster and of Sentinels, and sho
   expect(visible.process.stderr()).toContain('The password of Redis is on the command line')
   await visible.end()
 })
+
+test('--redis-mirror writes the keys of the existing server, and needs a Redis that is no Cluster', async () => {
+  await using shop = openWorkshop()
+  mkdirSync(shop.env['A2A_STATE_DIR'] ?? '', {recursive: true})
+  const alone = await shop.cli(['serve', '--port', '0', '--redis-mirror'], {})
+  expect(alone).toMatchObject({code: 2, stderr: expect.stringContaining('it needs --redis-url')})
+  await using cluster = await startCluster()
+  const refused = await shop.cli(['serve', '--port', '0', '--redis-mirror', '--redis-url', cluster.url], {})
+  expect(refused).toMatchObject({code: 78, stdout: '', stderr: expect.stringContaining('--redis-mirror does not work')})
+
+  const prefix = newPrefix()
+  const where = ['--redis-url', redis.url, '--redis-prefix', prefix]
+  const file = join(shop.env['A2A_STATE_DIR'] ?? '', 'own.db')
+  const inFile = await started(shop, [...where, '--db', file, '--redis-mirror'])
+  const codebase = await inFile.codebase('mirrored', '/srv/app')
+  await until(() => client.exists(`a2a:opencode:codebases:${codebase}:meta`), 'the key of the codebase')
+  expect(JSON.parse((await client.get('a2a:opencode:workers:mirrored')) ?? '')).toMatchObject({worker_id: 'mirrored'})
+  await inFile.end()
+  const inRedis = await started(shop, where, {A2A_REDIS_MIRROR: 'true'})
+  await until(async () => (await client.exists(`a2a:opencode:codebases:${codebase}:meta`)) === 0, 'the key to go')
+  await inRedis.end()
+})

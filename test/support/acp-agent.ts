@@ -1,7 +1,9 @@
 import {fileURLToPath} from 'node:url'
+import {agentDefinitions} from '../../src/lib/agents/definitions.ts'
 import {systemClock} from '../../src/lib/core/clock.ts'
-import {acpWay, type AskPolicy} from '../../src/lib/executor/acp-way.ts'
-import {type AgentExecutorOptions, createAgentExecutor} from '../../src/lib/executor/agent-executor.ts'
+import {acpWay, type AskPolicy} from '../../src/lib/executor/ways/acp-way.ts'
+import {type AgentExecutorOptions, type AgentWay, createAgentExecutor} from '../../src/lib/executor/agent-executor.ts'
+import {commandWay} from '../../src/lib/executor/ways/command-way.ts'
 import type {Executor} from '../../src/lib/executor/executor.ts'
 
 /** A strict, scripted agent of the Agent Client Protocol. Its prompts are its script. */
@@ -14,6 +16,14 @@ export type ScriptedAcpOptions = Partial<AgentExecutorOptions> & {
   policy?: Partial<AskPolicy>
 }
 
+/** The way of the scripted agent. */
+export const scriptedWay = (policy: Partial<AskPolicy> = {}): AgentWay =>
+  acpWay({
+    ...{program: 'scripted', name: 'the scripted agent', binary: acpAgent, allow: ['ACP_*'], usesPlugin: false},
+    plan: async ({model}) => ({args: [], model}),
+    policy: {permissions: 'allow', askMs: 0, ...policy},
+  })
+
 /** The executor of the protocol with the scripted agent. `home` is a folder. */
 export function acpExecutor(home: string, {behaviour = '', log, policy, ...rest}: ScriptedAcpOptions = {}): Executor {
   const env = {
@@ -22,13 +32,17 @@ export function acpExecutor(home: string, {behaviour = '', log, policy, ...rest}
     ACP_BEHAVIOUR: behaviour,
     ...(log === undefined ? {} : {ACP_LOG: log}),
   }
-  const way = acpWay({
-    name: 'the scripted agent',
-    binary: acpAgent,
-    plan: async ({model}) => ({args: [], model}),
-    allow: ['ACP_*'],
-    policy: {permissions: 'allow', askMs: 0, ...policy},
-    usesPlugin: false,
+  return createAgentExecutor(scriptedWay(policy), {env, allow: [], clock: systemClock, ...rest})
+}
+
+/** The executor of a command without a model. `home` is a folder. */
+export function commandExecutor(home: string, command: string | string[], env_allow: string[] = []): Executor {
+  const [agent] = agentDefinitions({
+    ...{claude: false, codex: false, gemini: false},
+    job: {type: 'command', command, env_allow},
   })
-  return createAgentExecutor(way, {env, allow: [], clock: systemClock, ...rest})
+  if (!agent) throw new Error('no agent')
+  const env = {PATH: process.env['PATH'], HOME: home, JOB_KEY: 'k', OTHER: 'o'}
+  const way = commandWay({...agent, binary: agent.command[0]})
+  return createAgentExecutor(way, {env, allow: [], clock: systemClock})
 }

@@ -13,6 +13,9 @@ function ownFolder() {
   return {path, remove: () => rmSync(path, {recursive: true, force: true})}
 }
 
+/** A replica saves what it gets from its master, and a Redis begins with what was saved in its folder. */
+const filesIn = (folder: string, n: number) => ['--dir', folder, '--dbfilename', `dump-${n}.rdb`]
+
 async function ask<T>(port: number, work: (redis: Redis) => Promise<T>): Promise<T> {
   const redis = new Redis(port, '127.0.0.1')
   try {
@@ -29,7 +32,7 @@ export async function startCluster(masters = 1, {replicasOf = []}: {replicasOf?:
   const folder = ownFolder()
   const redis: RedisServer[] = []
   for (let n = 0; n < masters + replicasOf.length; n++) {
-    const own = ['--cluster-enabled', 'yes', '--dir', folder.path, '--cluster-config-file', `nodes-${n}.conf`]
+    const own = ['--cluster-enabled', 'yes', ...filesIn(folder.path, n), '--cluster-config-file', `nodes-${n}.conf`]
     redis.push(await startRedis({more: [...own, '--cluster-node-timeout', '1500']}))
   }
   const portOf = (n: number) => redis[n]?.port ?? 0
@@ -80,14 +83,18 @@ export async function startSentinel({password = ''} = {}): Promise<
 > {
   const login = password === '' ? {} : {password}
   const masterLogin = password === '' ? [] : ['--masterauth', password]
-  const first = await startRedis({...login, more: masterLogin})
-  const second = await startRedis({...login, more: [...masterLogin, '--replicaof', `127.0.0.1 ${first.port}`]})
   const folder = ownFolder()
+  const options = (n: number) => ({...login, more: [...filesIn(folder.path, n), ...masterLogin]})
+  const first = await startRedis(options(0))
+  const second = await startRedis({
+    ...login,
+    more: [...options(1).more, '--replicaof', `127.0.0.1 ${first.port}`],
+  })
   const file = join(folder.path, 'sentinel.conf')
   const lines = [
     `sentinel monitor main 127.0.0.1 ${first.port} 1`,
     'sentinel down-after-milliseconds main 1000',
-    'sentinel failover-timeout main 5000',
+    'sentinel failover-timeout main 2000',
     ...(password === '' ? [] : [`sentinel auth-pass main ${password}`]),
   ]
   writeFileSync(file, `${lines.join('\n')}\n`)

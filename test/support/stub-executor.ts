@@ -1,7 +1,7 @@
 import {fileURLToPath} from 'node:url'
 import {systemClock} from '../../src/lib/core/clock.ts'
 import type {Executor} from '../../src/lib/executor/executor.ts'
-import {type RunExecutorOptions, createRunExecutor} from '../../src/lib/executor/run-way.ts'
+import {type RunExecutorOptions, createRunExecutor} from '../../src/lib/executor/ways/run-way.ts'
 import {createCatalog} from '../../src/lib/opencode/program/catalog.ts'
 
 /** An agent that runs its prompt as a shell script. */
@@ -13,6 +13,13 @@ export const stubFlags = new Set(['--format', '--agent', '--model', '--session',
 export function stubExecutor(scratchDir: string, rest: Partial<RunExecutorOptions> = {}): Executor {
   const env = {PATH: process.env['PATH'], HOME: scratchDir}
   const catalog = createCatalog({binary: stubBinary, env: () => env, clock: systemClock, scratchDir})
-  const options = {binary: stubBinary, probe: {flags: stubFlags}, catalog, env, allow: [], clock: systemClock}
+  const options = {
+    binary: stubBinary,
+    probe: {version: '1.18.0', flags: stubFlags},
+    catalog,
+    env,
+    allow: [],
+    clock: systemClock,
+  }
   return createRunExecutor({...options, ...rest})
 }

@@ -21,6 +21,15 @@ export default class TasksCreate extends BaseCommand {
       char: 'b',
       summary: 'Codebase to work in: id, name or path (default: the codebase that contains the current directory)',
     }),
+    with: Flags.string({
+      summary:
+        'Agent that runs the task, for example claude, codex, gemini or one of the setting `agents` (default: opencode)',
+      helpValue: 'NAME',
+    }),
+    'max-cost': Flags.string({
+      summary: 'US dollars that the task may cost; the worker may set less',
+      helpValue: 'DOLLARS',
+    }),
     resume: Flags.string({
       summary: 'OpenCode session to continue, by id or its beginning; it must belong to the codebase and not be in use',
       helpValue: 'SESSION',
@@ -68,7 +77,13 @@ export default class TasksCreate extends BaseCommand {
       prompt,
       agent_type: agent,
       priority,
-      metadata: {...metadata, ...(model ? {model} : {}), ...(resume ? {resume_session_id: resume} : {})},
+      metadata: {
+        ...metadata,
+        ...(model ? {model} : {}),
+        ...(flags.with ? {agent_program: flags.with} : {}),
+        ...(flags['max-cost'] === undefined ? {} : {max_cost: dollars(flags['max-cost'])}),
+        ...(resume ? {resume_session_id: resume} : {}),
+      },
     }
     const request = sign ? {...unsigned, metadata: await sign({...unsigned, model: null}, codebase)} : unsigned
     const isWaiting = flags.wait || flags.follow
@@ -158,4 +173,11 @@ function readMetadata(pairs: readonly string[]): Record<string, string> {
       return [pair.slice(0, at), pair.slice(at + 1)]
     }),
   )
+}
+
+function dollars(text: string): number {
+  const value = Number(text)
+  if (text.trim() === '' || !Number.isFinite(value) || value <= 0)
+    throw usageError(`--max-cost needs an amount above 0, not ${JSON.stringify(text)}.`)
+  return value
 }

@@ -4,10 +4,10 @@ import {
   fieldsOf,
   listOf,
   numberOf,
-  requestIds,
+  type RequestIds,
+  requestIdsOf,
   type RpcError,
   textOf,
-  turnOf,
 } from './message.ts'
 
 /** An event as `opencode run --format json` prints it, without the time. */
@@ -25,6 +25,8 @@ export type FoldOptions = {
   sessionId: string | null
   /** Cost of the session before this process, if it is known. A new session has cost nothing. */
   costBefore?: number | undefined
+  /** Of the ids of our requests. */
+  prefix?: string
 }
 
 /**
@@ -40,12 +42,14 @@ export class AcpFold {
   #texts = 0
   /** Counts the tool calls: a text after one is another message, also for agents that do not say so. */
   #segment = 0
+  readonly #ids: RequestIds
   readonly #calls = new Map<string, Call>()
   /** Undefined until the session has said what it has cost before. */
   #cost: number | undefined
   #spent = 0
 
-  constructor({sessionId, costBefore}: FoldOptions) {
+  constructor({sessionId, costBefore, prefix = ''}: FoldOptions) {
+    this.#ids = requestIdsOf(prefix)
     this.#sessionId = sessionId
     this.#cost = sessionId === null ? 0 : costBefore
   }
@@ -58,11 +62,11 @@ export class AcpFold {
   add(message: AgentMessage): AgentEvent[] {
     switch (message.type) {
       case 'result':
-        if (message.id === requestIds.session || message.id === requestIds.sessionAfterLogin)
+        if (message.id === this.#ids.session || message.id === this.#ids.sessionAfterLogin)
           return this.#open(message.result)
-        return turnOf(message.id) === undefined ? [] : this.#endTurn(message.result)
+        return this.#ids.isPrompt(message.id) ? this.#endTurn(message.result) : []
       case 'failure':
-        return turnOf(message.id) === undefined ? [] : this.#failTurn(message.error)
+        return this.#ids.isPrompt(message.id) ? this.#failTurn(message.error) : []
       case 'notification': {
         const {sessionId, update} = message.params
         // A session that is loaded repeats its history first. Subagents have sessions of their own.

@@ -65,18 +65,20 @@ export const notificationLine = (method: string, params: Fields) => line({method
 export const resultLine = (id: MessageId, result: Fields) => line({id, result})
 export const failureLine = (id: MessageId, code: number, message: string) => line({id, error: {code, message}})
 
-/** The ids of our requests. `session` opens a session in any of the three ways; after a login it is opened again. */
-export const requestIds = {
-  initialize: 'initialize',
-  login: 'authenticate',
-  session: 'session',
-  sessionAfterLogin: 'session-2',
-  option: (name: string) => `option-${name}`,
-  prompt: (turn: number) => `prompt-${turn}`,
-} as const
+export type RequestIds = ReturnType<typeof requestIdsOf>
 
-/** The number of the turn whose prompt has this id. */
-export function turnOf(id: MessageId | null): number | undefined {
-  const turn = typeof id === 'string' ? Number(/^prompt-(\d+)$/.exec(id)?.[1]) : Number.NaN
-  return Number.isInteger(turn) ? turn : undefined
-}
+/**
+ * The ids of our requests. `session` opens a session in any of the three ways; after a login it is opened again.
+ * `prefix` tells the tasks apart that one process of an agent has run.
+ */
+export const requestIdsOf = (prefix: string) => ({
+  initialize: `${prefix}initialize`,
+  login: `${prefix}authenticate`,
+  session: `${prefix}session`,
+  sessionAfterLogin: `${prefix}session-2`,
+  option: (name: string) => `${prefix}option-${name}`,
+  prompt: (turn: number) => `${prefix}prompt-${turn}`,
+  /** Whether this is the id of a prompt. */
+  isPrompt: (id: MessageId | null) =>
+    typeof id === 'string' && id.startsWith(`${prefix}prompt-`) && /^\d+$/.test(id.slice(prefix.length + 7)),
+})

@@ -38,7 +38,7 @@ export function readValue(key: SettingKey, raw: unknown, origin: PathOrigin): un
     case 'paths':
       return readList(raw).map((path) => readPath(path, origin))
     case 'object':
-      return readObject(raw)
+      return setting.words?.some((word) => word === raw) ? raw : readObject(raw)
     case 'command':
       return readCommand(raw)
     case 'codebases':

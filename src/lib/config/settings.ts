@@ -24,7 +24,7 @@ type Setting = Base &
     | {type: 'boolean'; default?: boolean}
     | {type: 'list'; default?: readonly string[]}
     | {type: 'paths'; default?: readonly string[]}
-    | {type: 'object'; default?: undefined}
+    | {type: 'object'; default?: undefined; /** Texts that are accepted as they are. */ words?: readonly string[]}
     /** A shell command, or a program with its arguments. */
     | {type: 'command'; default?: undefined}
     | {type: 'codebases'; default?: readonly ConfiguredCodebase[]}
@@ -113,9 +113,38 @@ export const settings = {
     flag: 'opencode',
     env: ['OPENCODE_BIN_PATH'],
   },
+  executor: {
+    type: 'string',
+    description:
+      'How OpenCode is run: `opencode run` (run), the Agent Client Protocol (acp), or the protocol where permissions ask (auto)',
+    options: ['auto', 'run', 'acp'],
+    default: 'auto',
+    live: true,
+  },
+  agents: {
+    type: 'object',
+    description:
+      'Further agents: NAME to {command, type, env_allow, permissions, model}, or to false (built in where installed: claude, codex, gemini)',
+  },
+  warm_agents: {
+    type: 'integer',
+    description:
+      'OpenCode processes that are kept for the next task of their codebase, over the Agent Client Protocol; each takes up to 1 GB; 0 means none (default: 1 with executor acp and 4 GB of memory)',
+    minimum: 0,
+    maximum: 64,
+    live: true,
+  },
   permissions: {
     type: 'object',
-    description: 'OpenCode permission rules, merged over the default, which never asks',
+    description: 'OpenCode permission rules, or ask, allow or deny for all, merged over the default, which never asks',
+    words: ['ask', 'allow', 'deny'],
+    live: true,
+  },
+  ask_timeout: {
+    type: 'integer',
+    description: 'Seconds that an agent waits for the answer of a person before it is told no; 0 means no limit',
+    default: 600,
+    minimum: 0,
     live: true,
   },
   env_allow: {
@@ -233,6 +262,34 @@ export const settings = {
     minimum: 0,
     live: true,
   },
+  max_cost: {
+    type: 'number',
+    description: 'US dollars that a task may cost; it is ended above that, and its work is kept; 0 means no limit',
+    default: 0,
+    minimum: 0,
+    live: true,
+  },
+  max_tokens: {
+    type: 'integer',
+    description: 'Tokens of input and output that a task may use; 0 means no limit',
+    default: 0,
+    minimum: 0,
+    live: true,
+  },
+  max_turns: {
+    type: 'integer',
+    description: 'Turns of the model that a task may take; 0 means no limit',
+    default: 0,
+    minimum: 0,
+    live: true,
+  },
+  max_cost_per_day: {
+    type: 'number',
+    description: 'US dollars that the tasks of this worker may cost per day (UTC); 0 means no limit',
+    default: 0,
+    minimum: 0,
+    live: true,
+  },
   max_provider_wait: {
     type: 'integer',
     description: 'Seconds to wait for a model provider that refuses requests for a time; 0 means no limit',
@@ -346,7 +403,7 @@ type Value<S> = S extends {type: 'integer' | 'number'}
       : S extends {type: 'command'}
         ? Command
         : S extends {type: 'object'}
-          ? Readonly<Record<string, unknown>>
+          ? Readonly<Record<string, unknown>> | (S extends {words: readonly (infer W)[]} ? W : never)
           : S extends {type: 'codebases'}
             ? readonly ConfiguredCodebase[]
             : S extends {options: readonly (infer O)[]}

@@ -63,8 +63,11 @@ function settingSchema(key: SettingKey): Record<string, unknown> {
         ...(setting.maximum === undefined ? {} : {maximum: setting.maximum}),
       }
     case 'boolean':
-    case 'object':
       return {...common, type: setting.type}
+    case 'object':
+      return setting.words === undefined
+        ? {...common, type: setting.type}
+        : {...common, anyOf: [{type: setting.type}, {enum: [...setting.words]}]}
     case 'list':
     case 'paths':
       return {...common, type: 'array', items: {type: 'string', minLength: 1}}

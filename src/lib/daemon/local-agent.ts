@@ -3,9 +3,7 @@ import type {Config} from '../config/settings.ts'
 import type {Environment} from '../config/file.ts'
 import {systemClock} from '../core/clock.ts'
 import type {EventBus} from '../events/bus.ts'
-import type {Executor} from '../executor/executor.ts'
 import {chooseContainment, type Contained} from '../executor/processes/containment.ts'
-import {createRunExecutor} from '../executor/run-way.ts'
 import {codebaseProblems} from '../opencode/program/codebase-problems.ts'
 import {environmentOfUser, type AgentUser} from '../opencode/program/agent-user.ts'
 import {createCatalog} from '../opencode/program/catalog.ts'
@@ -16,6 +14,7 @@ import {probeOpenCode, type OpenCodeProbe} from '../opencode/program/probe.ts'
 import {allowHint, withheldVariables} from '../opencode/program/withheld.ts'
 import type {CommandOptions} from '../opencode/storage/session-commands.ts'
 import type {AgentProgram} from '../worker/health/agent-health.ts'
+import {createLocalExecutors, type LocalExecutors} from './local-executors.ts'
 import {reporterFor, usableAgentUser} from './agent-account.ts'
 
 export type LocalAgentOptions = {
@@ -23,11 +22,14 @@ export type LocalAgentOptions = {
   stateDir: string
   /** Folder of this program. */
   root: string
+  /** The folder for the folders of agents that stay. */
+  agentsDir: string
+  /** The beginning of all markers of the worker. */
+  markerOwner: string
   env: Environment
 }
 
-export type LocalAgent = {
-  executor: Executor
+export type LocalAgent = LocalExecutors & {
   contained: Contained
   /** The user that agents run as, if it is another one. */
   user: AgentUser | undefined
@@ -78,40 +80,48 @@ export async function prepareAgent(options: LocalAgentOptions, bus: EventBus, st
       return current.found.binary
     },
   })
+  // Getters, so that each run uses the current program and the current live settings.
+  const shared = {
+    ...{
+      catalog,
+      env,
+      user,
+      groups: contained.groups,
+      isNamespace: contained.kind === 'namespace',
+      clock: systemClock,
+    },
+    get binary() {
+      return current.found.binary
+    },
+    get probe(): OpenCodeProbe {
+      return current.probe
+    },
+    get reporter() {
+      return current.probe.version.startsWith('1.') ? reporter() : undefined
+    },
+    get allow() {
+      return config.env_allow
+    },
+    get permissions() {
+      return config.permissions
+    },
+    get unknownModel() {
+      return config.unknown_model as 'fail' | 'default'
+    },
+    get gitIdentity() {
+      return config.git_identity
+    },
+    policy: {
+      permissions: 'ask' as const,
+      get askMs() {
+        return config.ask_timeout * 1000
+      },
+    },
+  }
+  const {agentsDir, markerOwner} = options
+  const executors = await createLocalExecutors({config, env, openCode: shared, agentsDir, markerOwner, note})
   return {
-    ...{contained, user, env},
-    executor: createRunExecutor({
-      ...{
-        catalog,
-        env,
-        user,
-        groups: contained.groups,
-        isNamespace: contained.kind === 'namespace',
-        clock: systemClock,
-      },
-      // Getters, so that each run uses the current program and the current live settings.
-      get binary() {
-        return current.found.binary
-      },
-      get probe(): OpenCodeProbe {
-        return current.probe
-      },
-      get reporter() {
-        return current.probe.version.startsWith('1.') ? reporter() : undefined
-      },
-      get allow() {
-        return config.env_allow
-      },
-      get permissions() {
-        return config.permissions
-      },
-      get unknownModel() {
-        return config.unknown_model as 'fail' | 'default'
-      },
-      get gitIdentity() {
-        return config.git_identity
-      },
-    }),
+    ...{contained, user, env, ...executors},
     models: createModelSource({
       ...{directory, dataDir: dataDirectory(env), scratchDir, user, env: environment, clock: systemClock},
       get binary() {

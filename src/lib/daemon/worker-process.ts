@@ -1,4 +1,7 @@
 import {homedir} from 'node:os'
+import {join} from 'node:path'
+import {makePrivateDirectory, workerDirectory} from '../config/state-directory.ts'
+import {markerOwner} from '../worker/run/marker.ts'
 import {ControlPlaneClient} from '../client/control-plane.ts'
 import {nameOf} from '../client/network-problem.ts'
 import type {Environment} from '../config/file.ts'
@@ -119,11 +122,14 @@ async function runProcess(options: WorkerProcessOptions, ladder: StopLadder): Pr
     options.onStartup?.(what)
   }
   waitFor('asking OpenCode for its version')
-  const prepared = await prepareAgent(options, bus, ladder.drain).catch((error: unknown) => {
+  const workerDir = makePrivateDirectory(workerDirectory(stateDir, name))
+  const place = {agentsDir: join(workerDir, 'agents'), markerOwner: markerOwner(workerId, workerDir)}
+  const prepared = await prepareAgent({...options, ...place}, bus, ladder.drain).catch((error: unknown) => {
     if (!ladder.drain.aborted) throw error
   })
   if (!prepared) return
-  const {commands, env: agentEnv, ...agent} = prepared
+  const {commands, env: agentEnv, warmUp, close, ...agent} = prepared
+  stack.defer(close)
   waitFor(`reaching the control plane ${config.server_url ?? 'of this machine'}`)
   const server = await connectControlPlane(options, bus, stack)
   const client = stack.use(new ControlPlaneClient(server))
@@ -157,6 +163,7 @@ async function runProcess(options: WorkerProcessOptions, ladder: StopLadder): Pr
   await runWorker(
     {...workerOptions, signals: ladder, once: options.once, exitAfterIdleMs: options.exitAfterIdleMs},
     (worker) => {
+      warmUpOnce(bus, () => void warmUp(config.codebases.map(({path}) => path)))
       const context: LocalControlContext = {
         ...{config, worker, store, bus, ladder, step, client, version},
         containment: agent.contained.kind,
@@ -178,6 +185,15 @@ async function runProcess(options: WorkerProcessOptions, ladder: StopLadder): Pr
     },
   )
   await Promise.all(opening)
+}
+
+/** Calls `start` when the worker is registered for the first time: nothing delays that. */
+function warmUpOnce(bus: EventBus, start: () => void): void {
+  const listening = bus.on((event) => {
+    if (event.type !== 'worker.registered') return
+    listening[Symbol.dispose]()
+    start()
+  })
 }
 
 const noSocketText = (error: unknown) =>

@@ -20,7 +20,7 @@ export type AgentWay = {
   /** Opens the agent's streams in the folder of the run. */
   open(runDir: string): OpenRunFiles
   /** Begins the conversation with an agent that has one. Called right before its start. */
-  converse?(run: ConversationOptions): (stderrFrom: number) => Drive
+  converse?(run: ConversationOptions): () => Drive
   /** The folder with the locks that end with its processes. */
   locks?(): string | undefined
   /** Whether it loads our plugin for OpenCode. */
@@ -105,7 +105,7 @@ async function start(run: Run): Promise<RunningAgent> {
   return {
     outcome,
     stop: (reason) => stop.abort(reason),
-    ...(run.way.converse ? {give: (input) => current.drive?.give(input)} : {}),
+    ...(process.drive?.takesInputs ? {give: (input) => current.drive?.give(input)} : {}),
   }
 }
 
@@ -126,10 +126,9 @@ async function launch({options, way, request, observer, clock, args, model, tmpD
   const prepareConversation = (hasReporter: boolean) => {
     begin = way.converse?.({request, model, clock, observer, hasReporter})
   }
-  const stderrFrom = statSync(join(request.runDir, runFiles.stderr), {throwIfNoEntry: false})?.size ?? 0
   const command = {name: way.name, binary, args, tmpDir, open: way.open, usesPlugin: way.usesPlugin}
   const launched = await launchAgent({request, observer, ...command, prepareConversation}, all)
-  return {...launched, drive: begin?.(stderrFrom)}
+  return {...launched, drive: begin?.()}
 }
 
 /** Supervises the agent to its outcome. Starts it again if its database was busy, so that it did nothing yet. */

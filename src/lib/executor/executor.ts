@@ -11,8 +11,10 @@ export type RunRequest = {
   title: string
   prompt: string
   agent: string
+  /** The program that runs the task. Undefined: OpenCode. */
+  program?: string | undefined
   model?: string | undefined
-  /** An OpenCode session to continue. */
+  /** A session of that program to continue. */
   sessionId?: string | undefined
   /** Continues a run: the output of the earlier agent stays in the spool, and new output is appended. */
   continues?: boolean
@@ -23,6 +25,10 @@ export type RunRequest = {
   /** Value of `A2A_RUN` in the agent's environment. It names worker and run, and all descendants inherit it. */
   marker: string
   deadlines: Deadlines
+  /** What it may use. It is ended above that, and its work is kept. */
+  limits?: RunLimits
+  /** Whether a person can be asked. Otherwise the answer is no. */
+  canAsk?: boolean
   /** The run is ended when its output is larger; 0 means no limit. */
   maxOutputBytes?: number
   /** Whether the disk of the run's folder was full since the run was requested. */
@@ -30,6 +36,9 @@ export type RunRequest = {
   /** Called with a problem that does not prevent the run, before it begins. */
   onNotice?: (text: string) => void
 }
+
+/** `cost` in US dollars, `tokens` of input and output, `turns` of the model. Undefined: no limit. */
+export type RunLimits = {cost?: number | undefined; tokens?: number | undefined; turns?: number | undefined}
 
 /** All in ms; 0 means none. */
 export type Deadlines = {
@@ -128,6 +137,8 @@ export type RunningAgent = {
 
 /** A run that is ready except for its agent. */
 export type PreparedRun = {
+  /** The marker of the agent's processes, if it is not the requested one: its process was started before the run. */
+  marker?: string
   /** Starts the agent. Rejects, and leaves nothing behind, if it cannot be started. */
   start(observer: RunObserver): Promise<RunningAgent>
   /** Removes what `prepare` wrote. */

@@ -31,7 +31,7 @@ export type LaunchOptions = {
 
 export type LaunchRequest = {
   request: RunRequest
-  observer: RunObserver
+  observer: Pick<RunObserver, 'onSpawned'>
   name: string
   binary: string
   args: readonly string[]

@@ -4,6 +4,7 @@ import {
   fsync,
   mkdirSync,
   openSync,
+  readFileSync,
   readSync,
   realpathSync,
   rmSync,
@@ -45,6 +46,9 @@ export async function writeRunFiles(runDir: string, prompt: string): Promise<str
 /** Name and flags of open(2). */
 type Opened = [name: string, flags: number]
 
+/** The prompt of a run, as it is in its folder. */
+export const promptOf = (runDir: string): string => readFileSync(join(runDir, runFiles.prompt), 'utf8')
+
 /** Opens the agent's three standard streams, and the file for its report. Dispose of them once the child runs: it has its own copies. */
 export function openFiles(runDir: string, {stdin, stdout}: {stdin: Opened; stdout: Opened}): OpenRunFiles {
   const opened: number[] = []
@@ -57,6 +61,8 @@ export function openFiles(runDir: string, {stdin, stdout}: {stdin: Opened; stdou
     for (const fd of opened) closeSync(fd)
   }
   try {
+    // The upload of the spool begins with the agent, also where the spool is folded from what the agent prints.
+    openFile([runFiles.stdout, append])
     return {
       stdin: openFile(stdin),
       stdout: openFile(stdout),

@@ -18,6 +18,7 @@ import {readEvents} from './read-events.ts'
 import type {AgentExit} from './spawn-agent.ts'
 import {readTail} from './spool/read-tail.ts'
 import {watchOutputSize} from './output-limit.ts'
+import {watchUsage} from './usage-limit.ts'
 import {createWatchdog} from './watchdog.ts'
 import type {Drive} from './acp/drive-agent.ts'
 
@@ -47,6 +48,10 @@ export type SuperviseOptions = {
   user?: AgentUser | undefined
   /** The name of the agent's program, for people. */
   name: string
+  /** The folder and the marker of the agent's process. Default: those of the run. */
+  place?: AgentPlace | undefined
+  /** Whether the process stays for other tasks, now that this one is done. Default: it is ended. */
+  keeps?: () => Promise<boolean>
   /** The conversation with an agent that has one. It ends when that is over, because the agent does not by itself. */
   drive?: Drive | undefined
 }
@@ -57,6 +62,9 @@ const recentMs = 5000
 const exitMs = 1000
 
 /** `hasWorked`: there was an event of its work, and not only of a failure. */
+/** Where an agent's process is at home: its streams, its report, its temporary folder, and what marks its processes. */
+export type AgentPlace = {runDir: string; marker: string}
+
 export type Supervised = {outcome: RunOutcome; hasWorked: boolean; stderr: string}
 
 /** Supervises a running agent: reads its output, enforces deadlines, ends all its processes, and judges the outcome. */
@@ -66,7 +74,8 @@ export async function superviseAgent(options: SuperviseOptions): Promise<Supervi
   const killsBefore = countMemoryKills()
   const exitSeen = new AbortController()
   const watching = new AbortController()
-  const signs = createAgentSigns(options)
+  const place = options.place ?? request
+  const signs = createAgentSigns({...options, request: {...request, runDir: place.runDir}})
   // An agent with a conversation may go on after the end of a turn.
   const isFinished = () => !drive && record.finished && !record.overflowed
   let stop: StopReason | undefined
@@ -79,7 +88,7 @@ export async function superviseAgent(options: SuperviseOptions): Promise<Supervi
     isFinished,
     isAsking: () => drive?.isAsking === true,
     name,
-    awaitedPermission: () => awaitedPermission(request.runDir, options.stderrFrom),
+    awaitedPermission: () => awaitedPermission(place.runDir, options.stderrFrom),
     describe: () => [drive?.describe(), signs.describe()].filter(Boolean).join('; '),
     onWait: observer.onProviderWait,
     onState: observer.onState,
@@ -97,7 +106,8 @@ export async function superviseAgent(options: SuperviseOptions): Promise<Supervi
   const end = () =>
     endProcesses({
       ...options,
-      ...request,
+      runDir: place.runDir,
+      marker: place.marker,
       seen: signs.members(),
       graceMs: stop?.graceMs ?? request.deadlines.grace,
       isRecent: clock.monotonic() - startedAt < recentMs,
@@ -106,7 +116,8 @@ export async function superviseAgent(options: SuperviseOptions): Promise<Supervi
   const first = await Promise.race([
     exited.then(() => 'exit' as const),
     watchdog.watch(watching.signal),
-    watchOutputSize(request, clock, watching.signal),
+    watchOutputSize(request, outputOf(options), clock, watching.signal),
+    watchUsage({record, drive, limits: request.limits, clock}, watching.signal),
     stopped(options),
     ...(drive ? [drive.over.then(() => stopReasonOf(options) ?? ('over' as const))] : []),
   ])
@@ -114,9 +125,10 @@ export async function superviseAgent(options: SuperviseOptions): Promise<Supervi
   const wasFull = isFullNow(request.runDir) // before the cleanup, which frees space
   const isOutOfMemory = (countMemoryKills() ?? 0) > (killsBefore ?? 0)
   const isEndedByUs = first !== 'exit'
+  const isKept = first === 'over' && (await options.keeps?.()) === true
   if (first === 'over') {
     signs.updateMembers()
-    await end()
+    if (!isKept) await end()
   } else if (first !== 'exit' && first) {
     // A finished task counts as done, even if its process had to be ended.
     if (record.finished) observer.onWarning(`${first.error}; its processes were ended`)
@@ -126,9 +138,11 @@ export async function superviseAgent(options: SuperviseOptions): Promise<Supervi
   }
   observer.onExited()
   // A process that cannot be ended does not hold up the report.
-  const exit = await Promise.race([exited, clock.sleep(exitMs, exitSeen.signal).then(() => undefined)])
-  const left = await end() // before the last read: remaining processes may still write
-  options.group?.remove()
+  const exit = isKept
+    ? undefined
+    : await Promise.race([exited, clock.sleep(exitMs, exitSeen.signal).then(() => undefined)])
+  const left = isKept ? [] : await end() // before the last read: remaining processes may still write
+  if (!isKept) options.group?.remove()
   if (options.user) removeFolderOfUser(options.user, request.marker)
   const unfolded = await drive
     ?.finish()
@@ -139,13 +153,24 @@ export async function superviseAgent(options: SuperviseOptions): Promise<Supervi
   if (left.length > 0)
     observer.onWarning(`processes of the run could not be ended: ${left.map(({pid}) => pid).join(', ')}`)
 
-  const stderr = readTail(join(request.runDir, runFiles.stderr), options.stderrFrom)
+  const stderr = readTail(join(place.runDir, runFiles.stderr), options.stderrFrom)
   warnOfFallback(stderr, observer)
   return {
     outcome: outcomeOf(options, {record, exit: isEndedByUs ? undefined : exit, stderr, stop, wasFull, isOutOfMemory}),
     hasWorked: drive ? record.sessionId !== null : record.events > 0,
     stderr,
   }
+}
+
+/** What counts as the output of the run: files, and where it begins in them, in bytes. */
+function outputOf({request, place, spoolFrom, stderrFrom, drive}: SuperviseOptions): [path: string, from: number][] {
+  const folder = place?.runDir ?? request.runDir
+  const isShared = folder !== request.runDir
+  return [
+    [join(request.runDir, runFiles.stdout), 0],
+    [join(folder, runFiles.messages), isShared ? (drive?.messagesFrom ?? spoolFrom) : 0],
+    [join(folder, runFiles.stderr), isShared ? stderrFrom : 0],
+  ]
 }
 
 const stopReasonOf = ({stop}: SuperviseOptions) => (stop.aborted ? (stop.reason as StopReason) : undefined)

@@ -37,13 +37,19 @@ export const journalledRunSchema = v.pipe(
     /** How often the run was resumed after its agent died with the worker. */
     resumes: count,
   }),
-  v.check(({marker, task_id: id, attempt}) => marker.endsWith(`:${id}:${attempt}`), 'the marker is of another run'),
+  v.check(
+    ({marker, task_id: id, attempt}) => marker.endsWith(`:${id}:${attempt}`) || isSharedMarker(marker),
+    'the marker is of another run',
+  ),
   v.check(
     ({run_dir: folder, task_id: id, attempt}) => folder === '' || folder.endsWith(`/${id}/${attempt}`),
     'the folder is of another run',
   ),
 )
 export type JournalledRun = v.InferOutput<typeof journalledRunSchema>
+
+/** Whether it marks a process that runs several tasks, one after the other. */
+const isSharedMarker = (marker: string) => /:agent-[0-9a-f]{8,32}:0$/.test(marker)
 
 /** Integers are read as bigints. Otherwise one number that is too large would make all rows unreadable. */
 const plain = (value: unknown) =>

@@ -14,7 +14,7 @@ import {nameOf} from './rules/dispatch/roster.ts'
 import type {Policy} from './state/state.ts'
 import {DiskGuard} from './store/disk-guard.ts'
 import {migrations} from './store/migrations.ts'
-import type {Engine} from './store/engine.ts'
+import type {Engine, History} from './store/engine.ts'
 import {logActivity, type Log} from './streams/activity-lines.ts'
 import type {Announcer} from './streams/announcer.ts'
 import {Hub} from './streams/hub.ts'
@@ -53,6 +53,7 @@ export type EngineHooks = {
   /** A commit has failed, and the state was restored from what is on disk. */
   onRestored: (error: unknown) => void
   onBug: (error: unknown) => void
+  history: History
 }
 
 /** Where the state is. */
@@ -101,21 +102,21 @@ export async function assemble(options: AssemblyOptions, announcer: Announcer) {
   const hub = new Hub(clock)
   const onRestored = () => {
     disk.check()
-    plane.watchTime()
+    plane.restored()
     void engine.durable().then(
       () => plane.runLater(fillAll, undefined, 'giving away what waits'),
       () => {}, // the next commit has failed too
     )
   }
   const onBug = (error: unknown) => log(effectFailure(error), 'error')
-  const engine = await store.open(policy, {onRestored, onBug})
+  const name = (id: string) => engine.state.get('codebase', id)?.name ?? nameOf(engine.state, id)
+  const monitor = new MonitorLog(clock, (activity) => logActivity(activity, log, name))
+  const engine: Engine = await store.open(policy, {onRestored, onBug, history: monitor})
   const disk = new DiskGuard({
     ...{database: file, clock, log, patienceMs: timings.fullDiskMs},
     reusableBytes: engine.views.reusable,
     shortenLog: () => shortenLog(database),
   })
-  const name = (id: string) => engine.state.get('codebase', id)?.name ?? nameOf(engine.state, id)
-  const monitor = new MonitorLog(clock, (activity) => logActivity(activity, log, name))
   const room = {engine, disk, maxTaskOutput: options.maxTaskOutput ?? limits.taskOutput}
   const plane = new Plane({
     ...{engine, clock},

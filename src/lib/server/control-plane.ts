@@ -23,6 +23,7 @@ import {Connections, connectionLimits} from './limits/connections.ts'
 import {createGate} from './limits/gate.ts'
 import {openFileLimit} from './limits/open-files.ts'
 import type {RedisStoreOptions} from './redis/redis-store.ts'
+import type {MirrorTimings} from './mirror/mirror.ts'
 import {openSingleStore} from './single-store.ts'
 import {auditTokens} from './refusal-audit.ts'
 import type {Retention} from './retention.ts'
@@ -68,6 +69,8 @@ export type ControlPlaneOptions = Omit<CredentialSources, 'tokens'> & {
   brokerUrl?: string
   /** The same Redis as workers reach it. Registration announces it to them. */
   brokerPublicUrl?: string
+  /** The Redis in which the keys of the existing server are written, and the prefix of the record of them. */
+  mirror?: {url: string; prefix: string; timings?: Partial<MirrorTimings>}
   /** The token of the control plane of a machine: see `localProof`. */
   localToken?: string
   /** Lock the database file while this process lives. Default: yes. */
@@ -99,7 +102,9 @@ export async function startControlPlane({tokens: given = [], ...options}: Contro
   checkExposure(host, tokens, auth)
   const store = await openStore(options)
   let parts: Assembled | undefined
+  let mirror: {close(): Promise<void>} | undefined
   const closeStore = async () => {
+    await mirror?.close()
     parts?.disk.close()
     await store.close()
   }
@@ -107,6 +112,7 @@ export async function startControlPlane({tokens: given = [], ...options}: Contro
     const hasTokens = tokens.length > 0
     parts = await assemble({...options, auth: hasTokens ? auth : 'off', store}, await announcerOf(options))
     store.complete?.(parts)
+    mirror = await startMirror(options, parts)
     const {plane, refusals, log, clock} = parts
     let guard = createAuthGuard(tokens, auth)
     const warnOf = (all: readonly HashedToken[]) => tokenWarnings(all).forEach((text) => log(text, 'warn'))
@@ -176,6 +182,17 @@ async function openStore({
   if (shared === undefined) return await openSingleStore(database, {exclusive, clock})
   const {openSharedStore} = await import('./shared-store.ts')
   return await openSharedStore({...shared, version, log})
+}
+
+async function startMirror({mirror, log = () => {}}: ControlPlaneOptions, {plane}: Assembled) {
+  if (mirror === undefined) return undefined
+  const [{Mirror}, {mirrorRecord, openMirror}] = await Promise.all([
+    import('./mirror/mirror.ts'),
+    import('./mirror/open-mirror.ts'),
+  ])
+  const {url, prefix, timings} = mirror
+  const redis = await openMirror(url, log)
+  return new Mirror({redis, record: mirrorRecord(prefix), plane, log, timings})
 }
 
 const announcerOf = async ({brokerUrl, clock = systemClock, log = () => {}}: ControlPlaneOptions) =>

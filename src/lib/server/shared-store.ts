@@ -28,7 +28,7 @@ export async function openSharedStore(options: RedisStoreOptions): Promise<Opene
   let presence: Promise<void> | undefined
   return {
     ...{database, file, former: 0, clock, replica},
-    open: (policy, {onBug}) => store.start(policy, onBug),
+    open: (policy, hooks) => store.start(policy, hooks),
     complete(parts) {
       const step = () => show(store, who, {replica, missing, ...parts})
       const onFailure = ({error}: {error: unknown}) => {

@@ -25,8 +25,8 @@ export async function openSingleStore(
   }
   try {
     const former = migrate(database, file, migrations)
-    const open: Store['open'] = (policy, hooks) =>
-      new SqliteEngine({database, policy, clock, sync: wal?.sync, ...hooks})
+    const open: Store['open'] = (policy, {onRestored, onBug}) =>
+      new SqliteEngine({database, policy, clock, sync: wal?.sync, onRestored, onBug})
     return {database, file, former, clock, replica: '', open, close}
   } catch (error) {
     close()

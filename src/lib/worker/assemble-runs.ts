@@ -5,6 +5,7 @@ import {createAdmission} from './admission/admission.ts'
 import type {createWorkerDisk} from './disk/worker-disk.ts'
 import {WorkingTreeLocks} from './locks/working-tree-locks.ts'
 import type {AgentHealth} from './health/agent-health.ts'
+import {DailyCost} from './health/daily-cost.ts'
 import type {ProviderHealth} from './health/provider-health.ts'
 import {agentContinuation} from './recovery/agent-continuation.ts'
 import {runCloser} from './recovery/close-run.ts'
@@ -78,7 +79,13 @@ export function assembleRuns(
     ...{client, registration, clock, emit, workerId, signal},
     check: inputChecker({config, clock, emit}),
   })
+  const dailyCost = new DailyCost({
+    ...{workerDir, clock},
+    limit: () => config.max_cost_per_day,
+    onProblem: (text) => emit({type: 'notice', level: 'warn', text}),
+  })
   const supervise = runSupervisor({
+    dailyCost,
     conversations,
     ...{journal, uploader, clock, emit, workerId, folders, disk, reportSession, health, providers, clearLeftLocks},
     reportWaits: () => void registration.heartbeatNow(signal),
@@ -92,9 +99,9 @@ export function assembleRuns(
   })
   const treeLocks = new WorkingTreeLocks(stateDir)
   const runner: TaskRunner = new TaskRunner({
-    ...{codebases, treeLocks, config, clock, emit, providers, workerId},
+    ...{codebases, treeLocks, config, clock, emit, providers, dailyCost, workerId},
     runTask: createRunTask(options, resources, {
-      ...{...neighbours, supervise, activeTasks: () => runner.active},
+      ...{...neighbours, supervise, dailyCost, activeTasks: () => runner.active},
       stop: (active, reason) => {
         if (runner.active.includes(active)) runner.stop(active.id, reason)
       },
@@ -129,13 +136,14 @@ export function assembleRuns(
 type RunTaskParts = Neighbours & {
   supervise: SuperviseRun
   activeTasks: () => TaskRunner['active']
+  dailyCost: DailyCost
   stop: RunTaskOptions['stop']
 }
 
 function createRunTask(
   {config, executor, client, clock, workerId, name, bus: {emit}, ...options}: WorkerOptions,
   {workerDir, journal, storage: {disk, folders}, signal}: WorkerResources,
-  {codebases, registration, stream, pollSoon, findSession, supervise, activeTasks, stop}: RunTaskParts,
+  {codebases, registration, stream, pollSoon, findSession, supervise, activeTasks, dailyCost, stop}: RunTaskParts,
 ): RunTask {
   const owner = markerOwner(workerId, workerDir)
   const admission = createAdmission({
@@ -149,6 +157,8 @@ function createRunTask(
     markerOwner: owner,
     executorFor: executorChoice(executor, registrationExecutor({codebases, registration, emit, signal})),
     resumeCheck: {findSession, activeTasks},
+    dailyCost,
+    canAsk: () => registration.has('input'),
   })
   return taskRun({
     ...{admission, prepare, supervise, journal, folders, registration, clock, emit, stop},

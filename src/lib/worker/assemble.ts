@@ -1,3 +1,4 @@
+import {capabilityOf} from '../agents/definitions.ts'
 import {randomUUID} from 'node:crypto'
 import {assembleRuns, type WorkerResources} from './assemble-runs.ts'
 import {AgentHealth} from './health/agent-health.ts'
@@ -36,7 +37,7 @@ export function assembleWorker(
     instance: randomUUID(),
     codebases,
     name,
-    capabilities: config.capabilities,
+    capabilities: [...config.capabilities, ...(options.agents?.() ?? []).map(capabilityOf)],
   }
   const registration = new Registration({
     ...shared,

@@ -26,6 +26,8 @@ export type WorkerOptions = {
   /** What keeps the processes of runs together. */
   contained: Contained
   program: AgentProgram
+  /** The names of the agents besides OpenCode that are installed. Default: none. */
+  agents?: () => readonly string[]
   /** Undefined: no models are registered. */
   models: ModelSource | undefined
   /** Where the agent stores its sessions. Undefined: they are not synced. */

@@ -39,7 +39,14 @@ async function replica(prefix: string): Promise<{engine: RedisEngine; database: 
   const isConnected = () => true
   const clock = new RedisClock(() => {}, own)
   const parts = {database, log, isConnected, isWorthWaiting: isConnected, policy, clock, calmUntil: () => 0}
-  const told = {onBug: fail, onDiverged: fail, onHealed: fail, onRefused: fail, reseed: fail as never}
+  const told = {
+    onBug: fail,
+    onDiverged: fail,
+    onHealed: fail,
+    onRefused: fail,
+    reseed: fail as never,
+    history: {add: () => {}},
+  }
   const engine = new RedisEngine({...parts, ...told})
   await engine.fresh()
   return {engine, database}

@@ -215,6 +215,50 @@ test('tasks that are created at both replicas at once are all created, each with
   }
 })
 
+test('a new replica shows the same monitoring log and statistics, from an image or from the log, and so does a restarted one', async () => {
+  for (const images of [{entries: 10, kept: 30, checkMs: 20}, {}]) {
+    const prefix = `{monitor-${(count += 1)}}:`
+    const logged: string[] = []
+    const log = (line: string) => void logged.push(line)
+    const start = (more = {}) => startPlane({...sharedState(redis.url, prefix, {images}), ...more})
+    const a = await start()
+    const api = new Api(a.url)
+    await api.registerOwn('w')
+    const codebase = await api.codebase('w', '/srv/app')
+    for (let n = 0; n < 12; n++) {
+      const {id} = await api.create(codebase)
+      await api.claim(id, 'w')
+      await api.output(id, 'w', `line ${n} {"type":"tool_use"}`)
+      await api.report(id, 'w', n % 3 === 0 ? 'failed' : 'completed', {attempt: 1})
+    }
+    await api.post('monitorIntervene', {}, {agent_id: 'w', message: 'hello'})
+    if (images.entries !== undefined) await until(() => hasImage(prefix))
+
+    const shown = async (plane: {url: string}) => {
+      const one = new Api(plane.url)
+      const lists = ['monitorMessages', 'monitorStats', 'monitorAgents', 'monitorExportJson'] as const
+      return await Promise.all(lists.map(async (list) => (await one.get(list)).body))
+    }
+    const b = await start({log})
+    const [messages, stats] = await shown(a)
+    expect(messages).toHaveLength(1 + 12 * 4)
+    expect(stats).toMatchObject({total_messages: 49, tool_calls: 12, errors: 4, interventions: 1})
+    expect(await shown(b)).toEqual(await shown(a))
+    expect(logged.filter((line) => line.startsWith('Task'))).toEqual([]) // what is past is no news
+    await new Api(b.url).create(codebase)
+    expect(await shown(b)).toEqual(await shown(a))
+    const before = await shown(a)
+    await Promise.all([a.close(), b.close()])
+    await using again = await start()
+    expect(await shown(again)).toEqual(before)
+  }
+})
+
+async function hasImage(prefix: string): Promise<boolean> {
+  await using client = disposable(new Redis(redis.url))
+  return Number(await client.hget(`${prefix}image`, 'position')) > 20
+}
+
 test('the log is replaced by an image, with which a new replica begins', async () => {
   const prefix = `{image-${(count += 1)}}:`
   const images = {entries: 40, kept: 5, checkMs: 20}

@@ -3,6 +3,7 @@ import {trustSystemStore} from '../tls.ts'
 import {clusterConnector} from './cluster-connector.ts'
 import type {ConnectOptions} from './cluster-node.ts'
 import {readRedisUrl} from './redis-address.ts'
+import {followSwitches} from './sentinel-watch.ts'
 
 export type CreateRedisOptions = ConnectOptions & {
   /** A key that must be on the node of a Cluster. Default: any master, which is enough for announcements. */
@@ -33,7 +34,11 @@ export async function createRedis(url: string, {key, ...options}: CreateRedisOpt
   const common = {...options, ...login, reconnectOnError: isDeposed, socketTimeout: silenceMs}
   if (kind === 'cluster')
     return new Redis({...common, Connector: clusterConnector(AbstractConnector, {nodes, options: login, key})})
-  return new Redis({
+  const atSentinels = {
+    ...(sentinelPassword === undefined ? {} : {password: sentinelPassword}),
+    ...(isSecure ? {tls: {}} : {}),
+  }
+  const redis = new Redis({
     ...common,
     ...{sentinels: nodes, name, db, updateSentinels: true},
     ...(sentinelPassword === undefined ? {} : {sentinelPassword}),
@@ -41,4 +46,10 @@ export async function createRedis(url: string, {key, ...options}: CreateRedisOpt
     ...(options.connectTimeout === undefined ? {} : {sentinelCommandTimeout: options.connectTimeout}),
     sentinelRetryStrategy: options.retryStrategy ?? (() => null),
   })
+  const {retryStrategy} = options
+  if (retryStrategy)
+    redis.once('ready', () =>
+      followSwitches(redis, name, {Redis, sentinels: nodes, options: atSentinels, retryStrategy}),
+    )
+  return redis
 }

@@ -5,6 +5,7 @@ import {readMessage} from '../../acp/message.ts'
 import {lineSplitter} from '../../opencode/output/line-splitter.ts'
 import {runFiles} from '../spool/file-names.ts'
 import {follow} from '../spool/follow.ts'
+import {foldCommand} from './command-drive.ts'
 import {EventFile} from './event-file.ts'
 import {SentLog} from './sent-log.ts'
 
@@ -17,10 +18,13 @@ const never = new AbortController().signal
  * themselves. The agent must have ended.
  */
 export async function completeEvents(runDir: string, now: () => number = Date.now): Promise<void> {
-  const start = SentLog.read(runDir)?.start
-  const path = join(runDir, runFiles.messages)
-  if (!start || !existsSync(path)) return
-  const fold = new AcpFold({sessionId: start.sessionId})
+  const log = SentLog.read(runDir)
+  if (!log) return
+  const {start} = log
+  const path = join(start.agentDir, runFiles.messages)
+  if (!existsSync(path)) return
+  if (start.kind === 'command') return await foldCommand(runDir, log, over, now)
+  const fold = new AcpFold(start)
   using events = new EventFile(join(runDir, runFiles.stdout), start.eventsBefore, now)
   const lines = lineSplitter((line) => {
     for (const event of fold.add(readMessage(line))) events.add(event)
@@ -32,4 +36,10 @@ export async function completeEvents(runDir: string, now: () => number = Date.no
 }
 
 /** The name of the program that a run was started with, for people. */
-export const programOf = (runDir: string): string => SentLog.read(runDir)?.start.name ?? 'OpenCode'
+export const programNameOf = (runDir: string): string => SentLog.read(runDir)?.start.name ?? 'OpenCode'
+
+/** The name of the agent that a run was started with, in tasks. Undefined: the default. */
+export const programOf = (runDir: string): string | undefined => SentLog.read(runDir)?.start.program
+
+/** The folder of the process of a run's agent. It is that of the run, unless the process runs several tasks. */
+export const agentDirOf = (runDir: string): string => SentLog.read(runDir)?.start.agentDir ?? runDir

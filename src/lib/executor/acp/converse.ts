@@ -1,4 +1,4 @@
-import {type Fields, fieldsOf, listOf, requestIds, rpcErrors, textOf} from '../../acp/message.ts'
+import {type Fields, fieldsOf, listOf, type RequestIds, requestIdsOf, rpcErrors, textOf} from '../../acp/message.ts'
 import {plainError} from '../../acp/fold.ts'
 import {AgentRefusal, type AgentChannel} from './channel.ts'
 import type {AgentStart} from './sent-log.ts'
@@ -12,6 +12,8 @@ export type ConverseOptions = {
   start: AgentStart
   prompt: string
   words: Words
+  /** The handshake was made. */
+  onAnnounced: (fields: Fields) => void
   /** The session is open. */
   onSession: (id: string) => void
 }
@@ -23,19 +25,29 @@ const protocolVersion = 1
  * Resolves when the last turn has ended; its outcome is among the events. Rejects with AgentFailure. It is a function of
  * its options and of the answers, so another process that repeats it goes on where this one stopped.
  */
-export async function converse({channel, start, prompt, words, onSession}: ConverseOptions): Promise<void> {
-  const {agentCapabilities, authMethods} = await initialize(channel, start)
-  const session = await withLogin(listOf(authMethods), channel, start, (id) =>
+export async function converse({
+  channel,
+  start,
+  prompt,
+  words,
+  onAnnounced,
+  onSession,
+}: ConverseOptions): Promise<void> {
+  const ids = requestIdsOf(start.prefix)
+  const announced = start.announced ?? (await initialize(channel, start))
+  onAnnounced(announced)
+  const {agentCapabilities, authMethods} = announced
+  const session = await withLogin(listOf(authMethods), {ids, channel, start}, (id) =>
     openSession(id, channel, start, fieldsOf(agentCapabilities)),
   )
   const sessionId = start.sessionId ?? textOf(session['sessionId'])
   if (sessionId === '') throw new AgentFailure(`${start.name} opened a session without an id`)
   onSession(sessionId)
-  await choose('model', start.model, {channel, start, session, sessionId})
-  await choose('mode', start.mode, {channel, start, session, sessionId})
+  await choose('model', start.model, {ids, channel, start, session, sessionId})
+  await choose('mode', start.mode, {ids, channel, start, session, sessionId})
   let [text, input]: [string, string | undefined] = [prompt, undefined]
   for (let turn = 1; ; turn += 1) {
-    await runTurn(turn, {text, input, sessionId, channel, words})
+    await runTurn(ids.prompt(turn), {text, input, sessionId, channel, words})
     const next = words.next(turn)
     if (!next) return
     ;[text, input] = [next.text, next.id]
@@ -45,17 +57,21 @@ export async function converse({channel, start, prompt, words, onSession}: Conve
 type Turn = {text: string; input: string | undefined; sessionId: string; channel: AgentChannel; words: Words}
 
 /** An error of the turn is among the events already: the fold has it from the same answer. */
-async function runTurn(turn: number, {text, input, sessionId, channel, words}: Turn): Promise<void> {
+async function runTurn(id: string, {text, input, sessionId, channel, words}: Turn): Promise<void> {
   const params = {sessionId, prompt: [{type: 'text', text}]}
   const said = input === undefined ? {} : {input, onSent: () => words.onPrompt(input)}
-  await channel.request(requestIds.prompt(turn), 'session/prompt', params, said).catch((error: unknown) => {
+  await channel.request(id, 'session/prompt', params, said).catch((error: unknown) => {
     if (!(error instanceof AgentRefusal)) throw error
   })
 }
 
-async function initialize(channel: AgentChannel, {name}: AgentStart): Promise<Fields> {
+/** The handshake. Resolves with what the agent announces. Rejects with AgentFailure. */
+export async function initialize(
+  channel: AgentChannel,
+  {name, prefix}: Pick<AgentStart, 'name' | 'prefix'>,
+): Promise<Fields> {
   const answer = await refusable(name, () =>
-    channel.request(requestIds.initialize, 'initialize', {
+    channel.request(requestIdsOf(prefix).initialize, 'initialize', {
       protocolVersion,
       clientCapabilities: {fs: {readTextFile: false, writeTextFile: false}, terminal: false},
       clientInfo: {name: 'a2a-worker', version: '1'},
@@ -101,27 +117,24 @@ async function openSession(
   }
 }
 
+type Asked = {ids: RequestIds; channel: AgentChannel; start: AgentStart}
+
 /** Opens the session. An agent that has a key in its environment may want to be told to use it. */
-async function withLogin(
-  methods: Fields[],
-  channel: AgentChannel,
-  {name}: AgentStart,
-  open: (id: string) => Promise<Fields>,
-): Promise<Fields> {
+async function withLogin(methods: Fields[], asked: Asked, open: (id: string) => Promise<Fields>): Promise<Fields> {
+  const {name} = asked.start
   try {
-    return await open(requestIds.session)
+    return await open(asked.ids.session)
   } catch (error) {
     if (!(error instanceof AgentRefusal)) throw error
     if (error.error.code !== rpcErrors.login)
       throw new AgentFailure(`${name} could not open a session: ${plainError(error.message, error.error.data)}`)
-    return await loginAndOpen(methods, channel, name, open)
+    return await loginAndOpen(methods, asked, open)
   }
 }
 
 async function loginAndOpen(
   methods: Fields[],
-  channel: AgentChannel,
-  name: string,
+  {ids, channel, start: {name}}: Asked,
   open: (id: string) => Promise<Fields>,
 ): Promise<Fields> {
   const names = methods.map((method) => textOf(method['id']))
@@ -129,18 +142,18 @@ async function loginAndOpen(
   const key = names.find((id) => /api[-_]?key/i.test(id))
   if (key === undefined) throw new AgentFailure(`${name} asks for a login: ${help}`)
   try {
-    await channel.request(requestIds.login, 'authenticate', {methodId: key})
-    return await open(requestIds.sessionAfterLogin)
+    await channel.request(ids.login, 'authenticate', {methodId: key})
+    return await open(ids.sessionAfterLogin)
   } catch (error) {
     if (!(error instanceof AgentRefusal)) throw error
     throw new AgentFailure(`${name} asks for a login: ${plainError(error.message, error.error.data)}; ${help}`)
   }
 }
 
-type Chosen = {channel: AgentChannel; start: AgentStart; session: Fields; sessionId: string}
+type Chosen = Asked & {session: Fields; sessionId: string}
 
 /** Sets the model or the mode. What the session does not offer is refused, except for a mode that is no wish. */
-async function choose(what: 'model' | 'mode', value: string | null, {channel, start, session, sessionId}: Chosen) {
+async function choose(what: 'model' | 'mode', value: string | null, {ids, channel, start, session, sessionId}: Chosen) {
   if (value === null) return
   const offer = offerOf(what, session)
   const found = offer?.values.find((id) => id === value)
@@ -155,7 +168,7 @@ async function choose(what: 'model' | 'mode', value: string | null, {channel, st
   }
   if (offer.current === value) return
   const {method, params} = offer.set(value)
-  await refusable(start.name, () => channel.request(requestIds.option(what), method, {sessionId, ...params}))
+  await refusable(start.name, () => channel.request(ids.option(what), method, {sessionId, ...params}))
 }
 
 type Offer = {current: string; values: string[]; set: (value: string) => {method: string; params: Fields}}

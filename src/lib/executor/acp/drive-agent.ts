@@ -4,6 +4,7 @@ import {readMessage} from '../../acp/message.ts'
 import type {Clock} from '../../core/clock.ts'
 import {messageOf} from '../../core/errors.ts'
 import {lineSplitter} from '../../opencode/output/line-splitter.ts'
+import type {StepUsage} from '../../opencode/output/reported-usage.ts'
 import {lastLines} from '../../opencode/output/tail.ts'
 import type {InputResult, OpenQuestion, TaskInput} from '../../protocol/task-input.ts'
 import {runFiles} from '../spool/file-names.ts'
@@ -32,16 +33,26 @@ export type DriveOptions = {
   log: SentLog
   clock: Clock
   observer: DriveObserver
-  /** Where the output of this process on stderr begins, in bytes. */
-  stderrFrom: number
 }
 
 /** The conversation with a running agent. */
 export type Drive = {
   /** Resolves when the agent has nothing more to do. Never rejects. */
   readonly over: Promise<void>
+  /** Where the messages of this run begin, in bytes. */
+  readonly messagesFrom: number
+  /** What the agent has announced in its handshake. Undefined before that. */
+  readonly announced: Record<string, unknown> | undefined
+  /** The session, once it is open. */
+  readonly sessionId: string | undefined
+  /** What the turn that goes on has used, as far as it is known. */
+  readonly spent: StepUsage | undefined
+  /** Whether its last turn has ended well. */
+  readonly hasSucceeded: boolean
   /** Whether a person is asked. */
   readonly isAsking: boolean
+  /** Whether people can say something to the agent. */
+  readonly takesInputs: boolean
   /** What the agent was asked and has not answered, for people. */
   describe(): string
   give(input: TaskInput): void
@@ -55,11 +66,11 @@ const pieceBytes = 64 * 1024
 const touchMs = 500
 
 /** Leads a running agent through its task, or goes on with one of an earlier worker process. */
-export function driveAgent({runDir, prompt, log, clock, observer, stderrFrom}: DriveOptions): Drive {
+export function driveAgent({runDir, prompt, log, clock, observer}: DriveOptions): Drive {
   const {start} = log
   const closed = new AbortController()
   const ended = new AbortController()
-  const stdin = openStdin(join(runDir, runFiles.stdin), clock)
+  const stdin = openStdin(join(start.agentDir, runFiles.stdin), clock)
   const channel = new AgentChannel(log, stdin, closed.signal)
   const words = new Words({
     ...{log, channel, clock},
@@ -68,12 +79,15 @@ export function driveAgent({runDir, prompt, log, clock, observer, stderrFrom}: D
     onWarning: observer.onWarning,
   })
   const events = new EventFile(join(runDir, runFiles.stdout), start.eventsBefore, clock.now)
-  const fold = new AcpFold({sessionId: start.sessionId})
-  const enrichment = createEnrichment(join(runDir, runFiles.report))
-  const report = toolReport(join(runDir, runFiles.report), {isOn: !start.hasReporter, clock})
+  const fold = new AcpFold(start)
+  const enrichment = createEnrichment(join(start.agentDir, runFiles.report))
+  const report = toolReport(join(start.agentDir, runFiles.report), {isOn: !start.hasReporter, clock})
   const over = Promise.withResolvers<void>()
   const failures: string[] = []
   const noise = lineSample()
+  let lastEvent = ''
+  let sessionId: string | undefined
+  let announced = start.announced ?? undefined
   let touchedAt = -Infinity
   const touch = () => {
     if (clock.monotonic() - touchedAt < touchMs) return
@@ -83,7 +97,10 @@ export function driveAgent({runDir, prompt, log, clock, observer, stderrFrom}: D
   const lines = lineSplitter((line) => {
     const message = readMessage(line)
     if (message.type === 'noise') noise.push(line ?? '')
-    for (const event of fold.add(message)) events.add(enrichment.enrich(event))
+    for (const event of fold.add(message)) {
+      events.add(enrichment.enrich(event))
+      lastEvent = event.type
+    }
     channel.receive(message)
     if (message.type === 'request') words.receive(message)
     report.update(fold.openCalls)
@@ -94,7 +111,7 @@ export function driveAgent({runDir, prompt, log, clock, observer, stderrFrom}: D
   void lead()
 
   async function readAll(): Promise<void> {
-    const path = join(runDir, runFiles.messages)
+    const path = join(start.agentDir, runFiles.messages)
     const from = start.messagesFrom
     const never = new AbortController().signal
     for await (const {bytes} of follow({path, from, maxBytes: pieceBytes, ended: ended.signal, signal: never})) {
@@ -106,7 +123,12 @@ export function driveAgent({runDir, prompt, log, clock, observer, stderrFrom}: D
 
   async function lead(): Promise<void> {
     try {
-      await converse({channel, start, prompt, words, onSession: (id) => words.openSession(id)})
+      const onAnnounced = (fields: Record<string, unknown>) => (announced = fields)
+      const onSession = (id: string) => {
+        sessionId = id
+        words.openSession(id)
+      }
+      await converse({channel, start, prompt, words, onAnnounced, onSession})
     } catch (error) {
       if (!(error instanceof ChannelClosed)) failures.push(messageOf(error))
     } finally {
@@ -116,13 +138,27 @@ export function driveAgent({runDir, prompt, log, clock, observer, stderrFrom}: D
 
   /** The agent has ended, or was ended, before it could begin. */
   function early(unanswered: string[]): string {
-    const said = lastLines(readTail(join(runDir, runFiles.stderr), stderrFrom))
+    const said = lastLines(readTail(join(start.agentDir, runFiles.stderr), start.stderrFrom))
     const text = `${start.name} ended before it answered ${unanswered.join(', ')}`
     return [text, noise.describe(), said].filter(Boolean).join('; ')
   }
 
   return {
     over: over.promise,
+    messagesFrom: start.messagesFrom,
+    get announced() {
+      return announced
+    },
+    get sessionId() {
+      return sessionId
+    },
+    get spent() {
+      return sessionId === undefined ? undefined : enrichment.spentSince(sessionId)
+    },
+    get hasSucceeded() {
+      return lastEvent === 'step_finish' && failures.length === 0
+    },
+    takesInputs: true,
     get isAsking() {
       return words.isAsking
     },

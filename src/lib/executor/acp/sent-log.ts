@@ -6,6 +6,9 @@ import {runFiles} from '../spool/file-names.ts'
 
 /** What a process of an agent was started for. Everything that another worker process needs to go on with it. */
 const startSchema = v.object({
+  kind: v.picklist(['acp', 'command']),
+  /** Name of the agent in tasks. */
+  program: v.string(),
   /** Name of the agent's program, for people. */
   name: v.string(),
   cwd: v.string(),
@@ -21,8 +24,18 @@ const startSchema = v.object({
   /** Where the output of this process begins: bytes of its messages, and number of events of the run. */
   messagesFrom: v.number(),
   eventsBefore: v.number(),
+  /** The same for its stderr, in bytes. */
+  stderrFrom: v.number(),
+  /** When the task began, Unix ms. */
+  startedAt: v.number(),
   /** Counts the processes of the run from 1. */
   process: v.number(),
+  /** The folder of the agent's process. It is that of the run, unless the process runs several tasks. */
+  agentDir: v.string(),
+  /** Of the ids of our requests. */
+  prefix: v.string(),
+  /** What the agent has announced in a handshake before the task. */
+  announced: v.nullable(v.record(v.string(), v.unknown())),
   /** The plugin of OpenCode writes the report; otherwise its worker does. */
   hasReporter: v.boolean(),
 })

@@ -15,6 +15,8 @@ export class RunRecord {
   events = 0
   /** Number of other lines. */
   others = 0
+  /** How many turns of the model have ended. */
+  steps = 0
   /** Whether the last event ended the turn. */
   finished = false
   /** The newest error that no later end of a turn has cleared. */
@@ -84,6 +86,7 @@ export class RunRecord {
 
   #finishStep({reason, tokens, cost}: AgentFact & {type: 'step-finish'}): void {
     const {usage} = this
+    this.steps += 1
     usage.input += tokens.input
     usage.output += tokens.output
     usage.reasoning += tokens.reasoning

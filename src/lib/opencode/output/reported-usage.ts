@@ -27,6 +27,7 @@ const lineSchema = v.variant('type', [
 export type StepUsage = {
   tokens: {input: number; output: number; reasoning: number; cache: {read: number; write: number}}
   cost: number
+  steps: number
 }
 
 /** What the plugin of OpenCode has reported of a session: the usage of its steps, and its last error. */
@@ -38,7 +39,7 @@ export class ReportedUsage {
     const parsed = v.safeParse(lineSchema, parseJson(line))
     if (!parsed.success) return
     const fact = parsed.output
-    if (fact.type === 'step') this.#steps.set(fact.session, sum(this.#steps.get(fact.session), fact))
+    if (fact.type === 'step') this.#steps.set(fact.session, sum(this.#steps.get(fact.session), {...fact, steps: 1}))
     else if (fact.status !== undefined) this.#statuses.set(fact.session, fact.status)
   }
 
@@ -60,9 +61,9 @@ export class ReportedUsage {
   }
 }
 
-const nothing: StepUsage = {tokens: {input: 0, output: 0, reasoning: 0, cache: {read: 0, write: 0}}, cost: 0}
+const nothing: StepUsage = {tokens: {input: 0, output: 0, reasoning: 0, cache: {read: 0, write: 0}}, cost: 0, steps: 0}
 
-const sum = (before: StepUsage | undefined, {tokens, cost}: StepUsage): StepUsage =>
+const sum = (before: StepUsage | undefined, {tokens, cost, steps}: StepUsage): StepUsage =>
   before
     ? {
         tokens: {
@@ -75,5 +76,6 @@ const sum = (before: StepUsage | undefined, {tokens, cost}: StepUsage): StepUsag
           },
         },
         cost: before.cost + cost,
+        steps: before.steps + steps,
       }
-    : {tokens, cost}
+    : {tokens, cost, steps}

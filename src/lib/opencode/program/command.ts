@@ -15,6 +15,8 @@ export function agentArguments(command: AgentCommand, flags: ReadonlySet<string>
   if (sessionId !== undefined && !flags.has('--session'))
     throw badTask('BAD_SESSION', 'this OpenCode cannot continue a session')
   const args = ['run', '--format', 'json']
+  // Version 2 would run the task in a background server that all tasks share.
+  if (flags.has('--standalone')) args.push('--standalone')
   if (flags.has('--agent')) args.push('--agent', checkAgent(agent))
   if (model !== undefined && flags.has('--model')) args.push('--model', model)
   if (sessionId !== undefined) args.push('--session', checkSession(sessionId))

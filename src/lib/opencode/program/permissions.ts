@@ -26,6 +26,10 @@ export function permissionRules(tmpDir: string, setting: unknown, variable: stri
   return rules
 }
 
+/** Whether OpenCode may ask a person under these rules. */
+export const mayAsk = (setting: unknown, variable: string | undefined): boolean =>
+  JSON.stringify(permissionRules('/tmp', setting, variable)).includes('"ask"')
+
 const isObject = (value: unknown): value is Rules =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
 

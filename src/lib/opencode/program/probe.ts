@@ -68,6 +68,18 @@ export async function probeOpenCode(
   return probe
 }
 
+/** Why tasks cannot be run safely with `opencode run` of this version, and what to do. Undefined if they can. */
+export function unsafeRun({
+  version,
+  flags,
+}: Pick<OpenCodeProbe, 'version' | 'flags'>): {problem: string; fix: string} | undefined {
+  if (Number(version.split('.')[0]) < 2 || flags.has('--standalone')) return undefined
+  return {
+    problem: `OpenCode ${version} runs tasks in a background server that all tasks share, where neither its processes nor its permissions can be controlled (its \`run\` has no --standalone)`,
+    fix: 'Update it: npm i -g @opencode/cli@latest. Or set executor to acp',
+  }
+}
+
 function read(binary: string, {version, help}: {version: Answer; help: Answer}, env: NodeJS.ProcessEnv): OpenCodeProbe {
   const numbers = /(\d+)\.(\d+)\.(\d+)\S*/.exec(version.text)
   if (!numbers) throw noVersion(binary, version)

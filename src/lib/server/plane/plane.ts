@@ -24,12 +24,19 @@ export class Plane {
   readonly #options: PlaneOptions
   readonly #due: DueTimer
   #isLapsing = false
+  #watcher: (changes: readonly Change[] | 'all') => void = () => {}
 
   constructor(options: PlaneOptions) {
     const {engine, clock, perform} = options
     this.#options = options
     this.#due = new DueTimer(clock, engine, () => void this.#lapse())
-    engine.attach({perform, onChanges: (changes) => this.#due.onChanges(changes)})
+    engine.attach({
+      perform,
+      onChanges: (changes) => {
+        this.#due.onChanges(changes)
+        this.#watcher(changes)
+      },
+    })
   }
 
   /** The present state. */
@@ -74,9 +81,20 @@ export class Plane {
     await this.#options.engine.durable()
   }
 
-  /** Looks again at everything that is due by time: at the start, and after the state was restored. */
+  /** Looks again at everything that is due by time: at the start. */
   watchTime(): void {
     this.#due.refresh()
+  }
+
+  /** The state was restored from what is on disk, so anything may have changed. */
+  restored(): void {
+    this.#due.refresh()
+    this.#watcher('all')
+  }
+
+  /** Tells of changes from now on, also of those that another control plane has made. They need not be on disk yet. */
+  watch(watcher: (changes: readonly Change[] | 'all') => void): void {
+    this.#watcher = watcher
   }
 
   stop(): void {

@@ -5,11 +5,17 @@ import type {Redis} from 'ioredis'
  * that fails first if there is no memory. Whoever was too late several times asks for the next turn: for a moment nobody
  * else may append. Without that a replica that is a little slower might never be in time.
  *
+ * A Redis that is no master any more would answer reads, with what it knows: so it begins with a write without effect.
+ *
  * KEYS: head, log, turn. ARGV: the expected head, the caller, whether it asks for a turn (1), for how long (ms), then of
  * an entry: its head, its id in the stream, its own id, its text.
  * Returns 1 (done), 0 (the head is another) or 2 (it is the turn of another), the time of Redis (s, µs), and the head.
  */
 const lua = `
+local mayWrite = redis.pcall('PERSIST', KEYS[1])
+if type(mayWrite) == 'table' and mayWrite.err and string.find(mayWrite.err, 'READONLY') then
+  return redis.error_reply('READONLY this Redis follows another one')
+end
 local head = redis.call('GET', KEYS[1]) or ''
 local time = redis.call('TIME')
 if head ~= ARGV[1] then

@@ -1,8 +1,9 @@
 import type {Clock} from '../../core/clock.ts'
 import {fullJitter, loop} from '../../core/loop.ts'
 import {importQuietly, type Database} from '../../core/sqlite.ts'
+import type {History} from '../store/engine.ts'
 import type {DecisionLog} from './decision-log.ts'
-import {pin, type Images} from './image.ts'
+import {pin, type Images, type Moment} from './image.ts'
 import type {RedisEngine} from './redis-engine.ts'
 
 /** The log is replaced by an image when it is larger than this, and than the last image. */
@@ -20,6 +21,8 @@ export type ImageKeeperOptions = {
 
 /** Writes images of the state of this replica. */
 export class ImageKeeper {
+  /** It is part of the images. */
+  history: Pick<History, 'save'> | undefined
   readonly #images: Images
   readonly #log: DecisionLog
   readonly #file: string
@@ -49,7 +52,7 @@ export class ImageKeeper {
     if (!(await this.#images.lock())) return
     try {
       const reader = await this.#openReader()
-      using moment = await engine.atRest(() => pin(reader, engine.head, engine.store.state))
+      using moment = await engine.atRest(() => this.#pin(reader, engine))
       await this.#images.save(moment, this.#limits.kept)
     } finally {
       await this.#images.unlock()
@@ -58,8 +61,12 @@ export class ImageKeeper {
 
   /** Writes an image of an engine that rests. */
   async saveNow(engine: RedisEngine): Promise<void> {
-    using moment = pin(await this.#openReader(), engine.head, engine.store.state)
+    using moment = this.#pin(await this.#openReader(), engine)
     await this.#images.save(moment, this.#limits.kept)
+  }
+
+  #pin(reader: Database, {head, store}: RedisEngine): Moment {
+    return pin(reader, {head, state: store.state, history: this.history?.save() ?? ''})
   }
 
   async #openReader(): Promise<Database> {

@@ -18,19 +18,19 @@ const pagesAtOnce = 200
 const lockMs = 120_000
 
 /** The state at a moment, pinned. */
-export type Moment = Disposable & {head: Head; reader: Database; live: string}
+export type Moment = Disposable & {head: Head; reader: Database; live: string; history: string}
 
 /** Pins state and database. To be called while nothing is being committed. `reader`: opened for this. */
-export function pin(reader: Database, head: Head, state: LiveState): Moment {
+export function pin(reader: Database, {head, state, history}: {head: Head; state: LiveState; history: string}): Moment {
   reader.exec('BEGIN')
   reader.prepare('SELECT count(*) FROM workers').get() // from here on it sees this moment
   const live = Object.fromEntries(volatileKinds.map((kind) => [kind, [...state.all(kind)].map(([, record]) => record)]))
-  return {head, reader, live: JSON.stringify(live), [Symbol.dispose]: () => reader.close()}
+  return {head, reader, live: JSON.stringify(live), history, [Symbol.dispose]: () => reader.close()}
 }
 
 /**
  * Images of the state in Redis, with which a new replica begins. The entries of the log up to an image are removed, so
- * that the log stays short. An image is the database, compressed, and what is in memory only.
+ * that the log stays short. An image is the database, compressed, what is in memory only, and what is remembered of events.
  */
 export class Images {
   readonly #redis: Redis
@@ -61,7 +61,7 @@ export class Images {
    * Writes an image of a moment, and removes the older one and the entries that are in it, but for the last `kept`, for
    * replicas that are a little behind.
    */
-  async save({head, reader, live}: Moment, kept: number): Promise<void> {
+  async save({head, reader, live, history}: Moment, kept: number): Promise<void> {
     const bytes = await compress(await this.#copy(reader), {level: 1})
     const {position} = await this.newest()
     const old = Number((await this.#redis.hget(this.#keys.image, 'chunks')) ?? 0)
@@ -71,7 +71,10 @@ export class Images {
       await this.#redis.set(this.#keys.chunk(head.position, n), part)
     }
 
-    const about = {position: head.position, id: head.id, chunks, bytes: bytes.length, live}
+    const about = {
+      ...{position: head.position, id: head.id, chunks, bytes: bytes.length, live},
+      history: await compress(history, {level: 1}),
+    }
     await this.#redis.hset(this.#keys.image, about)
     if (position !== head.position) for (let n = 0; n < old; n++) await this.#redis.del(this.#keys.chunk(position, n))
     await this.#log.trim(head.position - kept)
@@ -82,9 +85,10 @@ export class Images {
   }
 
   /** Writes the newest image to a file. Resolves with undefined if there is none. */
-  async load(file: string): Promise<{head: Head; live: string} | undefined> {
+  async load(file: string): Promise<{head: Head; live: string; history: string} | undefined> {
     for (let tries = 0; tries < 5; tries++) {
-      const {position, id = '', chunks, live = '{}'} = await this.#redis.hgetall(this.#keys.image)
+      const found = await this.#redis.hgetallBuffer(this.#keys.image)
+      const {position, id = '', chunks, live = '{}', history} = found as Partial<typeof found>
       if (position === undefined) return undefined
       const parts: Buffer[] = []
       for (let n = 0; n < Number(chunks); n++) {
@@ -94,7 +98,11 @@ export class Images {
 
       if (parts.length < Number(chunks)) continue // a newer image has replaced it meanwhile
       writeFileSync(file, await decompress(Buffer.concat(parts)), {mode: 0o600})
-      return {head: {position: Number(position), id}, live}
+      return {
+        head: {position: Number(position), id: String(id)},
+        live: String(live),
+        history: history ? String(await decompress(history)) : '',
+      }
     }
 
     throw new Error('the image in Redis is replaced faster than it can be read')

@@ -19,8 +19,9 @@ export async function checkOwner(redis: Redis, prefix: string, {schema, version}
   const key = `${prefix}owner`
   let type = await redis.type(key)
   if (type === 'none') {
-    // An image without an owner is what an import has left that was interrupted.
-    const other = (await findKeys(redis, prefix)).find((found) => !found.startsWith(`${prefix}image`))
+    // An image without an owner is what an import has left that was interrupted. A mirror needs no state in Redis.
+    const isOurs = (found: string) => found.startsWith(`${prefix}image`) || found === `${prefix}mirror`
+    const other = (await findKeys(redis, prefix)).find((found) => !isOurs(found))
     if (other === undefined) return 'empty'
     type = await redis.type(key) // another replica may have begun meanwhile
     if (type === 'none') throw somebodyElses(other, prefix, at)

@@ -2,7 +2,7 @@ import {HttpError} from '../http/http-error.ts'
 import {messageOf} from '../../core/errors.ts'
 import type {Decision} from '../state/decision.ts'
 import type {State} from '../state/state.ts'
-import type {Engine, EngineListener, Step} from '../store/engine.ts'
+import type {Engine, EngineListener, History, Step} from '../store/engine.ts'
 import type {Maintenance} from '../store/maintenance.ts'
 import type {SqliteStore} from '../store/sqlite-store.ts'
 import type {Views} from '../store/views.ts'
@@ -40,6 +40,8 @@ export type RedisEngineOptions = ReplicaOptions & {
   onRefused: (reason: string) => void
   /** Tells that Redis had lost this many entries, and got them back. */
   onHealed: (entries: number) => void
+  /** Gets the events until somebody listens. */
+  history: Pick<History, 'add'>
 }
 
 const unavailable = () =>
@@ -66,13 +68,14 @@ export class RedisEngine implements Engine {
   #running: Promise<void> | undefined
   #isWaking = false
   #isClosed = false
-  #listener: EngineListener = {onChanges: () => {}, perform: () => {}}
+  #listener: EngineListener
 
   constructor(options: RedisEngineOptions, head: Head = startOfLog) {
     this.#options = options
     this.#replica = new Replica(options, head)
     this.#batches = new Batches(this.#replica)
     this.views = this.#replica.store.views
+    this.#listener = {onChanges: () => {}, perform: (event, place) => place && options.history.add(event, place)}
   }
 
   get problem(): string | undefined {
@@ -182,7 +185,8 @@ export class RedisEngine implements Engine {
     for (let tries = 1; tries <= maxTries && performance.now() < last;) {
       const batch = this.#batches.decide(jobs)
       this.#jobs.unshift(...jobs.splice(batch.size))
-      const entry = batch.changes.length > 0 ? {...log.nextHead(replica.head), text: encodeEntry(batch)} : undefined
+      const isEmpty = batch.changes.length === 0 && batch.events.length === 0
+      const entry = isEmpty ? undefined : {...log.nextHead(replica.head), text: encodeEntry(batch)}
       if (entry) sent.add(entry.id)
       const sentAt = performance.now()
       try {

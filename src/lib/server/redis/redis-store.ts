@@ -8,6 +8,7 @@ import {counted} from '../../core/text/counted.ts'
 import {withoutLogin} from '../../core/redis/redis-address.ts'
 import {all} from '../state/records.ts'
 import type {Policy} from '../state/state.ts'
+import type {History} from '../store/engine.ts'
 import {restoredLease} from '../store/restored-lease.ts'
 import {heldTasks} from '../store/sqlite-tasks.ts'
 import type {Connections} from './connection.ts'
@@ -27,6 +28,8 @@ export type RedisStoreOptions = ReplicaPlace & {
   /** This process must start again. */
   onDiverged: (reason: string) => void
 }
+
+type StoreHooks = {history: History; onBug: (error: unknown) => void}
 
 /** How long one wait for entries lasts, in ms. */
 const waitMs = 2000
@@ -76,8 +79,9 @@ export class RedisStore implements AsyncDisposable {
   }
 
   /** Reads the log to its end, and follows it from then on. */
-  async start(policy: Policy, onBug: (error: unknown) => void): Promise<RedisEngine> {
+  async start(policy: Policy, {history, onBug}: StoreHooks): Promise<RedisEngine> {
     const {database, clock} = this
+    this.#images.history = history
     const {image, isImported, found, log} = this.#opened
     const grace = this.#grace
     grace.leaseMs = policy.leaseMs
@@ -85,7 +89,7 @@ export class RedisStore implements AsyncDisposable {
     const head = isImported ? {position: 1, id: randomUUID()} : startOfLog
     const engine: RedisEngine = new RedisEngine(
       {
-        ...{database, log, policy, clock, isConnected, onBug},
+        ...{database, log, policy, clock, isConnected, history, onBug},
         isWorthWaiting: () => this.isConnected || grace.isShort,
         calmUntil: () => grace.until,
         reseed: () => this.#reseed(engine),
@@ -98,6 +102,7 @@ export class RedisStore implements AsyncDisposable {
     this.#engine = engine
     if (isImported) await this.#writeImported(engine)
     if (image) restoreLive(engine.store.state, image.live)
+    if (image?.history) history.restore(image.history)
     await engine.fresh().catch((error: unknown) => {
       throw lostAtStart(withoutLogin(this.#options.url), error)
     })

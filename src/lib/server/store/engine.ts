@@ -21,6 +21,15 @@ export type EngineListener = {
   perform(event: StateEvent, place?: EventPlace): void
 }
 
+/** What a control plane remembers of events. One that joins others gets it from them. */
+export type History = {
+  save(): string
+  /** Replaces what is remembered by what was saved. */
+  restore(saved: string): void
+  /** Adds an event from before the control plane was complete. */
+  add(event: StateEvent, place: EventPlace): void
+}
+
 /**
  * Keeps the state of a control plane. It knows no rules: it shows the state, and applies decisions of rules. They are
  * acknowledged once they are durable.

@@ -6,6 +6,9 @@ import type {StateEvent} from '../state/events.ts'
 /** What the monitoring log records. */
 export type Activity = StateEvent & {type: 'task' | 'output' | 'question' | 'worker' | 'intervention'}
 
+export const isActivity = (event: StateEvent): event is Activity =>
+  ['task', 'output', 'worker', 'intervention'].includes(event.type)
+
 type Described = Omit<MonitorMessage, 'id' | 'timestamp'> & {agentId?: string | undefined}
 
 /** Longer texts are shortened in the log. */

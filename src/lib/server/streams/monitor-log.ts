@@ -1,8 +1,9 @@
 import type {Clock} from '../../core/clock.ts'
 import {isoTime} from '../../core/clock.ts'
 import type {MonitorMessage} from '../../protocol/monitor-schemas.ts'
+import type {StateEvent} from '../state/events.ts'
 import type {Activity} from './activity.ts'
-import {describeActivity, toolCallsIn} from './activity.ts'
+import {describeActivity, isActivity, toolCallsIn} from './activity.ts'
 
 /** Limits of the log: number of messages, and total characters. */
 const maxMessages = 10_000
@@ -18,7 +19,7 @@ const maxAgents = 10_000
 export type Entry = {n: number; message: MonitorMessage}
 /** The number of a message, and its time in Unix ms. */
 type Place = {n: number; at: number}
-type Waiting = {n: number | undefined; at: number; activity: Activity}
+type Waiting = {n: number | undefined; at: number; activity: Activity; isPast?: boolean}
 type Counted = {
   messages: number
   toolCalls: number
@@ -30,9 +31,10 @@ type Counted = {
   interventions: number
 }
 export type AgentActivity = {messages: number; lastSeen: string}
+type Saved = {entries: Entry[]; last: number; counted: Counted; agents: [string, AgentActivity][]}
 
 /**
- * The monitoring log: in memory, bounded, lost when the process ends. Recording costs an array push. Messages are made
+ * The monitoring log: in memory, and bounded. It is lost when the process ends, unless others share its state. Recording costs an array push. Messages are made
  * a moment later, in batches.
  */
 export class MonitorLog {
@@ -45,8 +47,8 @@ export class MonitorLog {
   // ids grow across restarts as well
   #last: number
   readonly #listeners = new Set<() => void>()
-  readonly #agents = new Map<string, AgentActivity>()
-  readonly #counted: Counted = {messages: 0, toolCalls: 0, errors: 0, tokens: 0, ended: 0, totalMs: 0, interventions: 0}
+  #agents = new Map<string, AgentActivity>()
+  #counted: Counted = {messages: 0, toolCalls: 0, errors: 0, tokens: 0, ended: 0, totalMs: 0, interventions: 0}
 
   /** `onActivity` gets each activity a moment after it was recorded. */
   constructor(clock: Clock, onActivity: (activity: Activity) => void = () => {}) {
@@ -62,6 +64,28 @@ export class MonitorLog {
     this.#timer ??= setTimeout(() => this.#flush(), batchMs).unref()
   }
 
+  /** Records what happened before this process could. It is no news. */
+  add(event: StateEvent, {n, at}: Place): void {
+    if (isActivity(event)) this.#waiting.push({n, at, activity: event, isPast: true})
+    if (this.#waiting.length >= maxWaiting) this.#flush()
+  }
+
+  /** All of it, as text for `restore`. */
+  save(): string {
+    this.#flush()
+    const saved: Saved = {entries: this.#entries, last: this.#last, counted: this.#counted, agents: [...this.#agents]}
+    return JSON.stringify(saved)
+  }
+
+  restore(text: string): void {
+    const {entries, last, counted, agents} = JSON.parse(text) as Saved
+    this.#entries = entries
+    this.#chars = charsOf(entries)
+    this.#last = last
+    this.#counted = counted
+    this.#agents = new Map(agents)
+  }
+
   /** Entries after a given number, oldest first, at most `limit`. */
   entries({after = 0, limit = maxMessages} = {}): readonly Entry[] {
     this.#flush()
@@ -73,7 +97,7 @@ export class MonitorLog {
     return this.#last
   }
 
-  /** Since this process started. */
+  /** Since this process started, or since the state that it shares began. */
   get counted(): Readonly<Counted> {
     this.#flush()
     return this.#counted
@@ -101,7 +125,7 @@ export class MonitorLog {
     if (this.#waiting.length === 0) return
     for (const waiting of this.#waiting.splice(0)) {
       this.#add(waiting)
-      this.#onActivity(waiting.activity)
+      if (!waiting.isPast) this.#onActivity(waiting.activity)
     }
 
     this.#trim()

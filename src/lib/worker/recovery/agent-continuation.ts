@@ -2,6 +2,7 @@ import type {Config} from '../../config/settings.ts'
 import type {Clock} from '../../core/clock.ts'
 import type {Emit} from '../../events/bus.ts'
 import {adoptRun} from '../../executor/adopt.ts'
+import {programOf} from '../../executor/acp/complete-events.ts'
 import type {Executor, RunningAgent, RunObserver} from '../../executor/executor.ts'
 import type {ProcessIdentity} from '../../executor/processes/processes.ts'
 import {bootId} from '../../executor/processes/processes.ts'
@@ -32,6 +33,7 @@ function requestOf(run: JournalledRun, {config, clock, disk}: ContinuationOption
     title: run.title,
     prompt: continuationPrompt,
     agent: run.agent,
+    program: programOf(run.run_dir),
     model: run.model ?? undefined,
     cwd: run.path,
     runDir: run.run_dir,

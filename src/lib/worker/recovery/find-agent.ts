@@ -1,5 +1,6 @@
 import {join} from 'node:path'
 import {readIfThere} from '../../core/paths/read-if-there.ts'
+import {agentDirOf} from '../../executor/acp/complete-events.ts'
 import {runFiles} from '../../executor/spool/file-names.ts'
 import type {ScannedProcess} from '../../executor/processes/process-scan.ts'
 import {bootId, isAlive, type ProcessIdentity} from '../../executor/processes/processes.ts'
@@ -11,7 +12,7 @@ export const isOfThisBoot = (run: JournalledRun) => run.boot_id === (bootId() ??
 /** The agent of a run, if it is alive. Between its start and its journal row only the marker identifies it. */
 export function findAgent(run: JournalledRun, processes: readonly ScannedProcess[]): ProcessIdentity | undefined {
   if (!isOfThisBoot(run)) return undefined
-  const group = recordedGroup(run.marker, run.run_dir)
+  const group = recordedGroup(run.marker, agentDirOf(run.run_dir))
   if (group) return agentIn(group, run, processes)
   const marked = processes.filter(({marker}) => marker === run.marker)
   if (run.pid !== null) {
@@ -31,7 +32,7 @@ function agentIn(
   processes: readonly ScannedProcess[],
 ): ProcessIdentity | undefined {
   // The worker may have been killed before it wrote its journal row.
-  const pid = run.pid ?? Number(readIfThere(join(run.run_dir, runFiles.pid)))
+  const pid = run.pid ?? Number(readIfThere(join(agentDirOf(run.run_dir), runFiles.pid)))
   if (!group.pids().includes(pid)) return undefined
   const startTime = run.start_time ?? processes.find((process) => process.pid === pid)?.startTime
   if (!startTime) return {pid, startTime: '', cgroup: group.path}

@@ -4,7 +4,7 @@ import {setImmediate as nextTurn} from 'node:timers/promises'
 import * as v from 'valibot'
 import {isFullNow} from '../../core/disk-full.ts'
 import type {RunOutcome} from '../../executor/executor.ts'
-import {completeEvents, programOf} from '../../executor/acp/complete-events.ts'
+import {completeEvents, programNameOf} from '../../executor/acp/complete-events.ts'
 import {runFiles} from '../../executor/spool/file-names.ts'
 import {readTail} from '../../executor/spool/read-tail.ts'
 import type {JournalledRun} from '../../journal/journalled-run.ts'
@@ -76,7 +76,7 @@ export function judgeRun(run: JournalledRun, record: RunRecord, error: string): 
     stderr: readTail(join(run.run_dir, runFiles.stderr), 0),
     stop: record.finished ? undefined : {status: 'failed', error},
     model: run.model ?? undefined,
-    name: programOf(run.run_dir),
+    name: programNameOf(run.run_dir),
     isDiskFull: !record.finished && isFullNow(run.run_dir),
   })
   const usage = {...record.usage, model: run.model, duration_ms: null}

@@ -6,6 +6,7 @@ import {endProcesses} from '../../executor/processes/kill-tree.ts'
 import {mayHaveOrphans, type ScannedProcess} from '../../executor/processes/process-scan.ts'
 import {isWorkerProcess} from '../../executor/processes/processes.ts'
 import {removeFolderOfUser} from '../../executor/processes/user-folder.ts'
+import {agentDirOf} from '../../executor/acp/complete-events.ts'
 import {recordedGroup, type RunGroups} from '../../executor/processes/run-groups.ts'
 import type {AgentUser} from '../../opencode/program/agent-user.ts'
 import type {JournalledRun} from '../../journal/journalled-run.ts'
@@ -71,7 +72,8 @@ export const orphanReaper = ({config, clock, emit, markerOwner, groups, user}: O
   },
 
   async endOrphansOf(run, processes) {
-    const {marker, run_dir: runDir} = run
+    const {marker} = run
+    const runDir = agentDirOf(run.run_dir)
     const pid = isOfThisBoot(run) ? run.pid : null
     if (!mayHaveOrphans({pid, marker, runDir}, processes)) return
     const root = pid === null ? unknownAgent : {pid, startTime: run.start_time ?? ''}

@@ -12,7 +12,8 @@ import {isRegistrationTask} from '../registration/registration-tasks.ts'
 import type {ActiveTask} from './active-task.ts'
 import {runMarker} from './marker.ts'
 import {resumeProblem, type ResumeCheckOptions} from './resume-check.ts'
-import {requestOf} from './run-request.ts'
+import {limitsOf, requestOf} from './run-request.ts'
+import type {DailyCost} from '../health/daily-cost.ts'
 
 /** Everything is ready for the agent, or the reason why it cannot start. */
 export type Preparation = {marker: string; runDir: string} & ({ready: PreparedRun} | {problem: unknown})
@@ -31,6 +32,9 @@ export type PrepareRunOptions = {
   executorFor: (task: Task) => Executor
   emit: Emit
   resumeCheck: ResumeCheckOptions
+  dailyCost: Pick<DailyCost, 'left'>
+  /** Whether the control plane passes questions on to people. */
+  canAsk: () => boolean
 }
 
 export const runPreparer =
@@ -44,6 +48,8 @@ export const runPreparer =
     executorFor,
     resumeCheck,
     emit,
+    dailyCost,
+    canAsk,
   }: PrepareRunOptions): PrepareRun =>
   async (task, active) => {
     const startedAt = clock.monotonic()
@@ -53,14 +59,16 @@ export const runPreparer =
       const refusal = await admission.decide(task, active.codebase)
       if (refusal !== undefined) return {marker, runDir, problem: new Error(refusal)}
       runDir = folders.create(task.id, task.attempt)
-      const request = requestOf(task, {cwd: active.codebase, runDir, marker, config})
-      const place = {taskId: task.id, directory: active.codebase}
-      const problem = request.sessionId && (await resumeProblem(request.sessionId, place, resumeCheck))
+      const place = {cwd: active.codebase, runDir, marker, config}
+      const request = {...requestOf(task, place), limits: limitsOf(task, config, dailyCost.left()), canAsk: canAsk()}
+      const where = {taskId: task.id, directory: active.codebase}
+      const problem = request.sessionId && (await resumeProblem(request.sessionId, where, resumeCheck))
       if (problem) return {marker, runDir, problem: new Error(problem)}
       active.sessionId = request.sessionId ?? null
       const onNotice = (text: string) => emit({type: 'notice', level: 'warn', taskId: task.id, text})
       const wasDiskFull = () => disk.wasFullSince(startedAt)
-      return {marker, runDir, ready: await executorFor(task).prepare({...request, wasDiskFull, onNotice})}
+      const ready = await executorFor(task).prepare({...request, wasDiskFull, onNotice})
+      return {marker: ready.marker ?? marker, runDir, ready}
     } catch (error) {
       if (isDiskFull(error)) disk.makeRoom() // for journal and report
       return {marker, runDir, problem: error}

@@ -1,6 +1,7 @@
 import type {Config} from '../../config/settings.ts'
-import type {RunRequest} from '../../executor/executor.ts'
+import type {RunLimits, RunRequest} from '../../executor/executor.ts'
 import type {Task} from '../../protocol/schemas.ts'
+import {programOf} from '../../agents/task-program.ts'
 import {modelOf} from '../admission/policy.ts'
 
 /** Whether a task needs neither agent nor codebase. */
@@ -19,6 +20,21 @@ export const deadlinesOf = (config: Config): RunRequest['deadlines'] => ({
 
 export const maxOutputBytesOf = ({max_output_mb: mebibytes}: Config) => mebibytes * 1024 ** 2
 
+/** The limits of a run. A task may only lower those of the worker. `left`: what the worker may spend today, in dollars. */
+export function limitsOf({metadata}: Pick<Task, 'metadata'>, config: Config, left?: number): RunLimits {
+  const lowest = (setting: number, key: string, ...more: (number | undefined)[]) => {
+    const wish = Number(metadata[key])
+    const all = [setting, Number.isFinite(wish) ? wish : 0].filter((limit) => limit > 0)
+    const limits = [...all, ...more.filter((limit) => limit !== undefined)]
+    return limits.length > 0 ? Math.min(...limits) : undefined
+  }
+  return {
+    cost: lowest(config.max_cost, 'max_cost', left),
+    tokens: lowest(config.max_tokens, 'max_tokens'),
+    turns: lowest(config.max_turns, 'max_turns'),
+  }
+}
+
 type Place = {cwd: string; runDir: string; marker: string; config: Config}
 
 /** The request to the executor. */
@@ -29,6 +45,7 @@ export function requestOf(task: Task, {cwd, runDir, marker, config}: Place): Run
     title: task.title,
     prompt: task.prompt,
     agent: task.agent_type,
+    program: programOf(task),
     model: modelOf(task),
     sessionId: textOf(task.metadata['resume_session_id']),
     cwd,

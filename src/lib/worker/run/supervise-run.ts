@@ -6,6 +6,7 @@ import type {StatusUpdate} from '../../protocol/schemas.ts'
 import type {DiskMonitor} from '../disk/disk-monitor.ts'
 import type {RunFolders} from '../disk/run-folders.ts'
 import type {AgentHealth} from '../health/agent-health.ts'
+import type {DailyCost} from '../health/daily-cost.ts'
 import type {ProviderHealth} from '../health/provider-health.ts'
 import type {Conversation} from '../inputs/conversation.ts'
 import type {Conversations} from '../inputs/conversations.ts'
@@ -25,6 +26,7 @@ export type SuperviseRunOptions = RunObserverOptions & {
   disk: Pick<DiskMonitor, 'makeRoom'>
   health: RunHealth
   providers: Pick<ProviderHealth, 'record'>
+  dailyCost: Pick<DailyCost, 'add'>
   clearLeftLocks: ClearLeftLocks
   /** Variables that agents usually need and do not get. */
   withheld: () => readonly string[]
@@ -159,6 +161,7 @@ async function execute(
     conversation.attach(active.agent)
     if (active.stop) active.agent.stop(active.stop)
     const outcome = redacted(await active.agent.outcome, options)
+    options.dailyCost.add(outcome.usage.cost)
     const total = setup.usageBefore ? {...outcome, usage: add(setup.usageBefore, outcome.usage)} : outcome
     return executed(total, active.stop ? undefined : await findFault(run, outcome, options))
   } catch (error) {

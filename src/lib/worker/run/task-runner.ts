@@ -9,6 +9,7 @@ import {globalCodebase} from '../../protocol/routes.ts'
 import type {Heartbeat, Task} from '../../protocol/schemas.ts'
 import {modelOf} from '../admission/policy.ts'
 import {isSafeId} from '../disk/run-folders.ts'
+import type {DailyCost} from '../health/daily-cost.ts'
 import type {ProviderHealth, ProviderUse} from '../health/provider-health.ts'
 import type {Lock} from '../locks/lock-file.ts'
 import type {WorkingTreeLocks} from '../locks/working-tree-locks.ts'
@@ -34,6 +35,7 @@ export type TaskRunnerOptions = {
   /** Looks whether the agent's program is there. If not, it pauses this runner. */
   lookForAgent: () => void
   providers: Pick<ProviderHealth, 'obstacle' | 'begin'>
+  dailyCost: Pick<DailyCost, 'obstacle'>
   /** Called when a task has ended and its slot is free. */
   onSlotFree: () => void
 }
@@ -150,7 +152,8 @@ export class TaskRunner implements ActiveTasks {
     if (this.#pauses.size === 0 && needsAgent(task)) this.#options.lookForAgent()
     const obstacle = this.#obstacle()
     if (obstacle !== undefined) return this.#postpone(task, obstacle, source)
-    const refusal = needsAgent(task) ? this.#options.providers.obstacle(this.#useOf(task)) : undefined
+    const {dailyCost, providers} = this.#options
+    const refusal = needsAgent(task) ? (dailyCost.obstacle() ?? providers.obstacle(this.#useOf(task))) : undefined
     if (refusal) return this.#postpone(task, refusal.reason, source, refusal.retryMs)
     const lock = this.#lockTree(task)
     if (typeof lock === 'string') return this.#postpone(task, lock, source)

@@ -10,6 +10,7 @@ import {all, type StoredTask} from '../../state/records.ts'
 import type {State} from '../../state/state.ts'
 import {place} from '../dispatch/assignment.ts'
 import {requireTask} from '../dispatch/required.ts'
+import {agentOf, agentPrefix, checkAgent} from './task-agent.ts'
 import {announce} from './task-life.ts'
 
 /** A repeated request is recognised for this long. */
@@ -81,6 +82,7 @@ function createOnce(draft: Draft, {key, client, ...task}: NewTask): StoredTask {
 
 function create(draft: Draft, {input, id, by}: Omit<NewTask, 'key' | 'client'>): StoredTask {
   checkSizes(input)
+  checkAgent(draft, input)
   checkQueue(draft)
   const {codebase_id, agent_type, title} = input
   const task = newTask(input, {id, n: draft.nextNumber(), by, now: draft.timestamp})
@@ -92,12 +94,19 @@ function create(draft: Draft, {input, id, by}: Omit<NewTask, 'key' | 'client'>):
   return requireTask(draft, id)
 }
 
+/** The capabilities that a worker must have for a task: those that it names, and the agent that it is for. */
+function requiredOf(metadata: Record<string, unknown>): string[] {
+  const capabilities = metadata['required_capabilities']
+  const named = Array.isArray(capabilities) ? capabilities.filter((name) => typeof name === 'string') : []
+  const agent = agentOf(metadata)
+  return agent === undefined ? named : [...named, `${agentPrefix}${agent}`]
+}
+
 type Created = {id: string; n: number; by: string | null; now: string}
 
 function newTask(input: TaskInput, {id, n, by, now}: Created): StoredTask {
   const {model = null, priority = 0, metadata, ...rest} = input
-  const capabilities = metadata['required_capabilities']
-  const required = Array.isArray(capabilities) ? capabilities.filter((name) => typeof name === 'string') : []
+  const required = requiredOf(metadata)
   return {
     ...{n, id, ...rest, model, priority, metadata, created_at: now, updated_at: now, created_by: by},
     ...{status: 'pending', worker_id: null, session_id: null, result: null, error: null},

@@ -1,6 +1,6 @@
-import {errorCode} from '../core/errors.ts'
-import type {Catalog} from '../opencode/program/catalog.ts'
-import type {RunRequest} from './executor.ts'
+import {errorCode} from '../../core/errors.ts'
+import type {Catalog} from '../../opencode/program/catalog.ts'
+import type {RunRequest} from '../executor.ts'
 
 /** Whether OpenCode has the agent of a request. Throws ExpectedError. Checks with a cached answer cost no time. */
 export async function checkAgent(catalog: Catalog, request: RunRequest): Promise<void> {

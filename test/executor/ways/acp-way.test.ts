@@ -1,10 +1,10 @@
 import {readFileSync} from 'node:fs'
 import {join} from 'node:path'
 import {afterAll, describe, expect, test} from 'vitest'
-import {acpExecutor} from '../support/acp-agent.ts'
-import {processesOf, recordingObserver, relaxed, requestFor, runToEnd, startRun} from '../support/agent-run.ts'
-import {scratchFolder} from '../support/scratch.ts'
-import {waitFor} from '../support/wait-for.ts'
+import {acpExecutor} from '../../support/acp-agent.ts'
+import {processesOf, recordingObserver, relaxed, requestFor, runToEnd, startRun} from '../../support/agent-run.ts'
+import {scratchFolder} from '../../support/scratch.ts'
+import {waitFor} from '../../support/wait-for.ts'
 
 const scratch = scratchFolder()
 afterAll(() => scratch[Symbol.dispose]())

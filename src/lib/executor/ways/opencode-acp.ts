@@ -1,8 +1,9 @@
-import {normalizeModel} from '../opencode/program/command.ts'
-import {lockFolder} from '../opencode/program/stale-locks.ts'
-import {type AgentExecutorOptions, type AgentWay, createAgentExecutor} from './agent-executor.ts'
+import {defaultProgram} from '../../agents/definitions.ts'
+import {normalizeModel} from '../../opencode/program/command.ts'
+import {lockFolder} from '../../opencode/program/stale-locks.ts'
+import {type AgentExecutorOptions, type AgentWay, createAgentExecutor} from '../agent-executor.ts'
 import {checkAgent, checkedModel} from './check-request.ts'
-import type {Executor} from './executor.ts'
+import type {Executor} from '../executor.ts'
 import type {OpenCodeOptions} from './run-way.ts'
 import {acpWay, type AskPolicy} from './acp-way.ts'
 
@@ -11,6 +12,7 @@ export type OpenCodeAcpOptions = OpenCodeOptions & {readonly policy: AskPolicy}
 /** `opencode acp`, of OpenCode 1 and 2. */
 export const openCodeAcpWay = (options: OpenCodeAcpOptions): AgentWay =>
   acpWay({
+    program: defaultProgram,
     name: 'OpenCode',
     get binary() {
       return options.binary

@@ -1,17 +1,18 @@
 import {constants} from 'node:fs'
-import {agentArguments, normalizeModel} from '../opencode/program/command.ts'
-import type {Catalog} from '../opencode/program/catalog.ts'
-import {lockFolder} from '../opencode/program/stale-locks.ts'
-import type {OpenCodeProbe} from '../opencode/program/probe.ts'
-import {type AgentExecutorOptions, type AgentWay, createAgentExecutor} from './agent-executor.ts'
-import type {Executor} from './executor.ts'
-import {append, openFiles} from './run-files.ts'
-import {runFiles} from './spool/file-names.ts'
+import {ExpectedError} from '../../core/errors.ts'
+import {agentArguments, normalizeModel} from '../../opencode/program/command.ts'
+import type {Catalog} from '../../opencode/program/catalog.ts'
+import {lockFolder} from '../../opencode/program/stale-locks.ts'
+import {type OpenCodeProbe, unsafeRun} from '../../opencode/program/probe.ts'
+import {type AgentExecutorOptions, type AgentWay, createAgentExecutor} from '../agent-executor.ts'
+import type {Executor} from '../executor.ts'
+import {append, openFiles} from '../run-files.ts'
+import {runFiles} from '../spool/file-names.ts'
 import {checkedModel, checkAgent} from './check-request.ts'
 
 export type OpenCodeOptions = {
   readonly binary: string
-  readonly probe: Pick<OpenCodeProbe, 'flags'>
+  readonly probe: Pick<OpenCodeProbe, 'version' | 'flags'>
   catalog: Catalog
   /** What becomes of a task whose model OpenCode does not have. */
   readonly unknownModel?: 'fail' | 'default' | undefined
@@ -26,6 +27,9 @@ export const runWay = (options: OpenCodeOptions): AgentWay => ({
   },
   async plan(request) {
     const {catalog, probe} = options
+    const unsafe = unsafeRun(probe)
+    if (unsafe)
+      throw new ExpectedError(unsafe.problem, {code: 'OPENCODE_UNSAFE', exit: 'config', suggestions: [unsafe.fix]})
     const wanted = normalizeModel(request.model)
     agentArguments({...request, model: wanted}, probe.flags) // refuses unsafe names before OpenCode is asked for them
     await checkAgent(catalog, request)

@@ -1,10 +1,10 @@
 import {afterAll, describe, expect, test} from 'vitest'
-import type {AskPolicy} from '../../src/lib/executor/acp-way.ts'
-import type {TaskInput} from '../../src/lib/protocol/task-input.ts'
-import {acpExecutor} from '../support/acp-agent.ts'
-import {recordingObserver, requestFor, startRun} from '../support/agent-run.ts'
-import {scratchFolder} from '../support/scratch.ts'
-import {waitFor} from '../support/wait-for.ts'
+import type {AskPolicy} from '../../../src/lib/executor/ways/acp-way.ts'
+import type {TaskInput} from '../../../src/lib/protocol/task-input.ts'
+import {acpExecutor} from '../../support/acp-agent.ts'
+import {recordingObserver, requestFor, startRun} from '../../support/agent-run.ts'
+import {scratchFolder} from '../../support/scratch.ts'
+import {waitFor} from '../../support/wait-for.ts'
 
 const scratch = scratchFolder()
 afterAll(() => scratch[Symbol.dispose]())

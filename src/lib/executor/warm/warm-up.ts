@@ -1,0 +1,61 @@
+import {rmSync, writeFileSync} from 'node:fs'
+import {basename, join} from 'node:path'
+import {countEvents} from '../acp/event-file.ts'
+import {driveAgent} from '../acp/drive-agent.ts'
+import {SentLog} from '../acp/sent-log.ts'
+import type {AgentWay} from '../agent-executor.ts'
+import type {RunRequest} from '../executor.ts'
+import {runFiles} from '../spool/file-names.ts'
+import {standInModel} from './stand-in-model.ts'
+import {currentFingerprint, newAgent, startAgent, type WarmExecutorOptions} from './warm-executor.ts'
+import type {WarmAgent} from './warm-pool.ts'
+
+export type WarmUpOptions = {
+  way: AgentWay
+  options: WarmExecutorOptions
+  /** Removes the session of the warm-up from the agent's list. Best effort. */
+  deleteSession: (id: string, cwd: string) => Promise<void>
+  /** How long it may take, in ms. */
+  limitMs: number
+}
+
+const prompt = 'Answer with the word OK.'
+
+/**
+ * Starts an agent in a codebase before there is a task, and lets it ask the stand-in model once: the first prompt of a
+ * process in a folder is what takes time. Resolves with whether an agent waits now. Costs nothing, and leaves no session.
+ */
+export async function warmUp(cwd: string, {way, options, deleteSession, limitMs}: WarmUpOptions): Promise<boolean> {
+  const {pool} = options
+  const {clock} = options.launch
+  const agent = newAgent(options, cwd, currentFingerprint(way, options, cwd))
+  try {
+    await startAgent(agent, requestOf(agent), way, options, {onSpawned: () => {}}, () => {})
+  } catch (error) {
+    rmSync(agent.dir, {recursive: true, force: true})
+    throw error
+  }
+  writeFileSync(join(agent.dir, runFiles.stdout), '', {mode: 0o600})
+  const log = SentLog.begin(agent.dir, {
+    ...{kind: 'acp', program: 'opencode', name: way.name, cwd, sessionId: null, model: standInModel, mode: null},
+    ...{permissions: 'deny', askMs: 0, hasReporter: agent.hasReporter, agentDir: agent.dir, prefix: 'warm-up-'},
+    ...{announced: null, messagesFrom: 0, stderrFrom: 0, process: 0, startedAt: clock.now()},
+    eventsBefore: countEvents(join(agent.dir, runFiles.stdout)),
+  })
+  const quiet = {onQuestions: () => {}, onInput: () => {}, onWarning: () => {}}
+  const drive = driveAgent({runDir: agent.dir, prompt, log, clock, observer: quiet})
+  await Promise.race([drive.over, agent.exited, clock.sleep(limitMs)])
+  const {announced, hasSucceeded, sessionId} = drive
+  await drive.finish()
+  if (announced) agent.announced = announced
+  // Without a stand-in model the agent has at least started.
+  const isReady = announced !== undefined && (await pool.giveBack(agent))
+  if (!isReady) await pool.end(agent)
+  if (sessionId !== undefined) await deleteSession(sessionId, cwd)
+  return isReady && hasSucceeded
+}
+
+const requestOf = ({cwd, dir, marker}: WarmAgent): RunRequest => ({
+  ...{taskId: basename(dir), attempt: 0, title: 'Warm-up', prompt, agent: 'build', cwd, runDir: dir, marker},
+  deadlines: {startup: 0, idle: 0, tool: 0, total: 0, provider: 0, grace: 1000},
+})

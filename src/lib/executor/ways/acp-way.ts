@@ -1,0 +1,85 @@
+import {existsSync, rmSync, statSync} from 'node:fs'
+import {join} from 'node:path'
+import type {InstalledAgent} from '../../agents/installed-agents.ts'
+import type {AgentWay, ConversationOptions} from '../agent-executor.ts'
+import type {RunRequest} from '../executor.ts'
+import {append, openFiles} from '../run-files.ts'
+import {runFiles} from '../spool/file-names.ts'
+import {createStdin, stdinOfAgent} from '../acp/agent-stdin.ts'
+import {driveAgent} from '../acp/drive-agent.ts'
+import {countEvents} from '../acp/event-file.ts'
+import {type AgentStart, SentLog} from '../acp/sent-log.ts'
+
+/** What becomes of requests for permission, and how long a question waits. Read at each start. */
+export type AskPolicy = {readonly permissions: AgentStart['permissions']; readonly askMs: number}
+
+export type AcpWayOptions = Pick<AgentWay, 'name' | 'plan' | 'usesPlugin'> & {
+  /** Name of the agent in tasks. */
+  program: string
+  readonly binary: string
+  readonly allow?: readonly string[]
+  readonly locks?: () => string | undefined
+  readonly policy: AskPolicy
+}
+
+/**
+ * An agent that speaks the Agent Client Protocol. Its standard input is a named pipe that it holds open itself, and its
+ * standard output is a file. So it outlives its worker, and another worker process can go on with it.
+ */
+export const acpWay = (options: AcpWayOptions): AgentWay => ({
+  name: options.name,
+  get binary() {
+    return options.binary
+  },
+  get allow() {
+    return options.allow ?? []
+  },
+  plan: (request) => options.plan(request),
+  locks: () => options.locks?.(),
+  usesPlugin: options.usesPlugin,
+  open(runDir) {
+    const pipe = join(runDir, runFiles.stdin)
+    // What an earlier process of the run has not read is not for this one.
+    rmSync(pipe, {force: true})
+    createStdin(pipe)
+    return openFiles(runDir, {stdin: [runFiles.stdin, stdinOfAgent], stdout: [runFiles.messages, append]})
+  },
+  converse: (conversation) => begin(conversation, options),
+})
+
+function begin(
+  {request, model, clock, observer, hasReporter}: ConversationOptions,
+  {program, name, policy}: AcpWayOptions,
+) {
+  const {runDir, cwd, sessionId = null, agent, prompt} = request
+  const earlier = SentLog.read(runDir)
+  const log = SentLog.begin(runDir, {
+    ...{kind: 'acp', program, name, cwd, sessionId, model: model ?? null, mode: agent, hasReporter},
+    ...{permissions: permissionsFor(request, policy), askMs: policy.askMs},
+    messagesFrom: sizeOf(join(runDir, runFiles.messages)),
+    eventsBefore: countEvents(join(runDir, runFiles.stdout)),
+    process: (earlier?.start.process ?? 0) + 1,
+    ...{agentDir: runDir, prefix: '', announced: null, startedAt: clock.now()},
+    stderrFrom: sizeOf(join(runDir, runFiles.stderr)),
+  })
+  return () => driveAgent({runDir, prompt, log, clock, observer})
+}
+
+const sizeOf = (path: string) => (existsSync(path) ? statSync(path).size : 0)
+
+/** An agent that a person has installed besides OpenCode. */
+export const installedAcpWay = (agent: InstalledAgent, policy: {readonly askMs: number}): AgentWay =>
+  acpWay({
+    ...{program: agent.name, name: agent.name, binary: agent.binary, allow: agent.envAllow, usesPlugin: false},
+    policy: {
+      permissions: agent.permissions,
+      get askMs() {
+        return policy.askMs
+      },
+    },
+    plan: async ({model}) => ({args: agent.command.slice(1), model: model?.trim() || agent.model}),
+  })
+
+/** Where nobody can be asked, the answer is no. */
+export const permissionsFor = ({canAsk = true}: RunRequest, {permissions}: AskPolicy): AgentStart['permissions'] =>
+  permissions === 'ask' && !canAsk ? 'deny' : permissions
