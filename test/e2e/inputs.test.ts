@@ -5,6 +5,7 @@ import {ControlPlaneClient} from '../../src/lib/client/control-plane.ts'
 import {startAskingWorker, type AskingWorkerOptions} from '../support/asking-worker.ts'
 import {startFleet} from '../support/fleet.ts'
 import {repository, until} from '../support/scratch.ts'
+import {openTerminal} from '../support/terminal.ts'
 
 /** A control plane and a worker in processes of their own, with a task whose agent asks for a permission. */
 async function askingTask(more: Partial<AskingWorkerOptions> = {}, prompt = 'permission p edit a file') {
@@ -119,5 +120,24 @@ test('a word that waits for the end of the turn outlives its worker, and is said
   expect(await at.fleet.ended(at.id)).toMatchObject({status: 'completed', result: 'more'})
   const states = (await at.inputs()).map(({id, state}) => `${id} ${state}`)
   expect(states).toEqual(['the word delivered', 'the answer delivered'])
+  expect(at.answers()).toBe(1)
+})
+
+test('on a terminal --follow asks right there; elsewhere it prints how to answer', async () => {
+  await using at = await askingTask({}, 'permission p edit a file\ntext done')
+  const {fleet, id} = at
+  const piped = fleet.start(['tasks', 'output', id, '--follow'])
+  await until(() => piped.stderr().includes(`tasks answer ${id} allow|always|deny|TEXT`), 'the hint')
+  expect(piped.stderr()).toContain('The agent asks for a permission: edit a file')
+  using terminal = await openTerminal({cwd: fleet.path, env: fleet.env, columns: 120})
+  terminal.run('tasks', 'output', id, '--follow', '--server', fleet.url)
+  await terminal.shows(/The agent asks for a permission: edit a file\nAnswer with allow, always, deny; .*\nanswer>/)
+  terminal.type('yes')
+  terminal.press('Enter')
+  await terminal.shows(/"yes" is no answer to this permission/)
+  terminal.type('allow')
+  terminal.press('Enter')
+  await terminal.shows(/The agent has your answer\.[^]*p: once/)
+  expect((await piped.finished).code).toBe(0)
   expect(at.answers()).toBe(1)
 })
