@@ -7,6 +7,7 @@ import {ExpectedError, exitCodes, usageError} from './lib/core/errors.ts'
 import {escapeHidden, showHidden} from './lib/core/text/hidden-characters.ts'
 import {hideFromProc} from './lib/core/redaction/hide-from-proc.ts'
 import {nearestNames} from './lib/core/text/nearest.ts'
+import type {Asking} from './lib/ui/text/question-prompt.ts'
 import type {Screen} from './lib/ui/text/fitted-table.ts'
 import {commonFlags, flagsBySetting} from './flags.ts'
 
@@ -127,6 +128,14 @@ export abstract class BaseCommand extends Command {
     if (exposureOf(server) === 'none' || this.#isWarnedOfPlainHttp || isQuiet) return
     this.#isWarnedOfPlainHttp = true
     this.logToStderr(`Warning: ${exposureText(server)}.`)
+  }
+
+  /** Where to ask a person, if there is a terminal. */
+  protected async asking(config: Context['config']): Promise<Asking | undefined> {
+    if (!process.stdin.isTTY || !process.stdout.isTTY || this.jsonEnabled()) return undefined
+    const {inputSigner} = await import('./lib/signing/sign-input.ts')
+    const onInterrupt = () => void process.emit('SIGINT')
+    return {input: process.stdin, output: process.stderr, sign: inputSigner(config), onInterrupt}
   }
 
   /** How tables are shown: on a terminal they fit it, and have colours. */

@@ -19,6 +19,7 @@ const handlers: ControlHandlers = {
     if (taskId.length <= 5) throw new ExpectedError('no', {code: 'NO', exit: 'failed'})
   },
   createTask: async (codebaseId) => codebaseId,
+  say: async (taskId) => taskId,
   syncSessions: () => Promise.resolve([]),
   addCodebase: ({path}) =>
     path.startsWith('/') ? Promise.resolve() : Promise.reject(new ExpectedError('no', {code: 'NO', exit: 'failed'})),

@@ -40,6 +40,7 @@ async function openSocket(path: string, view = connected()) {
       if (taskId !== 'here') throw new Error(`task ${taskId} does not run here`)
     },
     createTask: async (codebaseId, prompt) => `${codebaseId} ${prompt}`,
+    say: async (taskId, {text}) => `${taskId} ${text}`,
     addCodebase: async () => {},
     watch: (listener) => {
       counts.watchers += 1

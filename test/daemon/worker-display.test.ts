@@ -28,7 +28,15 @@ function displayOf({isLogRedirected = false} = {}) {
   bus.on((event) => event.type === 'notice' && display.write(`${event.text}\n`))
   const nothing = async () => {}
   const create = async () => ''
-  const controls = {cancel: nothing, create, setPaused: nothing, drain: nothing, leave: () => {}, isDetachable: false}
+  const controls = {
+    cancel: nothing,
+    create,
+    say: create,
+    setPaused: nothing,
+    drain: nothing,
+    leave: () => {},
+    isDetachable: false,
+  }
   const open = () => {
     display.open(controls, bus.emit)
     display.watchQueue(watch)

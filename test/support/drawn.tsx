@@ -27,6 +27,10 @@ export function draw(view: View, size: {columns?: number; rows?: number; control
       done.push(`create ${codebaseId} ${prompt}`)
       return 'eeeeeeee-5'
     },
+    say: async (taskId, {question, option, text}) => {
+      done.push(`say ${taskId} ${question} ${option} ${text}`)
+      return 'The agent has it.'
+    },
     setPaused: async (isPaused) => void done.push(isPaused ? 'pause' : 'resume'),
     drain: async () => void done.push('drain'),
     leave: () => void done.push('leave'),

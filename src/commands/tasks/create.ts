@@ -3,6 +3,7 @@ import {BaseCommand} from '../../base-command.ts'
 import {promptFlags, settingFlags} from '../../flags.ts'
 import type {ControlPlaneClient} from '../../lib/client/control-plane.ts'
 import {ExpectedError, exitCodes, usageError} from '../../lib/core/errors.ts'
+import type {Asking} from '../../lib/ui/text/question-prompt.ts'
 import type {Task} from '../../lib/protocol/schemas.ts'
 
 export default class TasksCreate extends BaseCommand {
@@ -104,7 +105,7 @@ export default class TasksCreate extends BaseCommand {
       return task
     }
 
-    return await this.#wait(client, task, flags)
+    return await this.#wait(client, task, {...flags, asking: await this.asking(context.config)})
   }
 
   /** The first signal ends the wait. The second exits at once. */
@@ -116,7 +117,7 @@ export default class TasksCreate extends BaseCommand {
   async #wait(
     client: ControlPlaneClient,
     created: Task,
-    flags: {follow: boolean; timeout?: number | undefined; 'cancel-on-interrupt': boolean},
+    flags: {asking: Asking | undefined; follow: boolean; timeout?: number | undefined; 'cancel-on-interrupt': boolean},
   ): Promise<Task> {
     const [{waitForTask}, {outcomeCode}] = await Promise.all([
       import('../../lib/ui/text/wait-for-task.ts'),
@@ -131,6 +132,7 @@ export default class TasksCreate extends BaseCommand {
       print: isOutputShown ? (text) => this.log(text) : undefined,
       notify: (text) => this.logToStderr(text),
       status: process.stderr,
+      asking: flags.asking,
     })
     if (end.type === 'interrupted') return this.#interrupted(client, created.id, flags['cancel-on-interrupt'])
     if (end.type === 'timeout')

@@ -1,5 +1,5 @@
 import {Args, Flags} from '@oclif/core'
-import {BaseCommand} from '../../base-command.ts'
+import {BaseCommand, type Context} from '../../base-command.ts'
 import {showHidden} from '../../lib/core/text/hidden-characters.ts'
 import {exitCodes} from '../../lib/core/errors.ts'
 import type {OutputChunk} from '../../lib/protocol/schemas.ts'
@@ -25,7 +25,8 @@ export default class TasksOutput extends BaseCommand {
       import('../../lib/client/read-output.ts'),
       import('../../lib/client/short-id.ts'),
     ])
-    await using client = await this.controlPlane(await this.loadContext(flags))
+    const context = await this.loadContext(flags)
+    await using client = await this.controlPlane(context)
     const outputs: OutputChunk[] = []
     const view = new OutputView((text) => this.log(text))
     const take = (chunk: OutputChunk) => {
@@ -35,7 +36,7 @@ export default class TasksOutput extends BaseCommand {
       else view.add(chunk)
     }
     const task = await withTaskId(client, args.task, (id) => client.task(id))
-    if (flags.follow) await this.#follow(client, task.id, take, flags.raw)
+    if (flags.follow) await this.#follow(client, task.id, take, {isRaw: flags.raw, config: context.config})
     else await readOutput(client, task.id, take)
     if (!this.jsonEnabled() && !flags.raw) view.end()
     return {outputs}
@@ -45,7 +46,7 @@ export default class TasksOutput extends BaseCommand {
     client: Awaited<ReturnType<TasksOutput['controlPlane']>>,
     id: string,
     onOutput: (chunk: OutputChunk) => void,
-    isRaw: boolean,
+    {isRaw, config}: {isRaw: boolean; config: Context['config']},
   ) {
     const [{waitForTask}, {outcomeCode}, {onTermination}] = await Promise.all([
       import('../../lib/ui/text/wait-for-task.ts'),
@@ -60,6 +61,7 @@ export default class TasksOutput extends BaseCommand {
       timeoutMs: 0,
       onOutput,
       notify: (text) => this.logToStderr(text),
+      asking: isRaw ? undefined : await this.asking(config),
       status: isRaw ? undefined : process.stderr, // raw output may end within a line
     })
     if (end.type !== 'ended') return this.exit(exitCodes.interrupted)

@@ -15,6 +15,14 @@ export const requestSchema = v.variant('op', [
   v.object({op: v.literal('resume')}),
   v.object({op: v.literal('cancel'), task_id: v.string()}),
   v.object({op: v.literal('create-task'), codebase_id: v.string(), prompt: v.string()}),
+  /** Answers a question of a task, or says something to it. */
+  v.object({
+    op: v.literal('say'),
+    task_id: v.string(),
+    question: v.nullable(v.string()),
+    option: v.nullable(v.string()),
+    text: v.nullable(v.string()),
+  }),
   v.object({op: v.literal('sync-sessions'), all: v.boolean()}),
   v.object({op: v.literal('add-codebase'), name: v.string(), path: v.string(), description: v.string()}),
 ])

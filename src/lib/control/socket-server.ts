@@ -32,6 +32,8 @@ export type ControlHandlers = {
   cancel: (taskId: string) => Promise<void>
   /** Creates a task and resolves with its id. */
   createTask: (codebaseId: string, prompt: string) => Promise<string>
+  /** Resolves with what happened, for people. */
+  say: (taskId: string, said: {question: string | null; option: string | null; text: string | null}) => Promise<string>
   /** `all`: send everything again. */
   syncSessions: (all: boolean) => Promise<SyncReport>
   addCodebase: (codebase: {name: string; path: string; description: string}) => Promise<void>
@@ -176,6 +178,8 @@ async function handleRequest(request: Exclude<ControlRequest, {op: 'events'}>, h
       case 'cancel':
         await handlers.cancel(request.task_id)
         return {ok: true}
+      case 'say':
+        return {ok: true, value: await handlers.say(request.task_id, request)}
       case 'create-task':
         return {ok: true, value: await handlers.createTask(request.codebase_id, request.prompt)}
       case 'sync-sessions':

@@ -331,3 +331,46 @@ test('without active tasks and events nothing is drawn', async () => {
   await new Promise((resolve) => setTimeout(resolve, 1500))
   expect(screen.frames.length).toBe(before)
 })
+
+const question = (id: string, title: string) => ({
+  ...{id, kind: 'permission' as const, title, since: noon, until: null},
+  options: [
+    {id: 'once', name: 'Allow once', kind: 'allow_once' as const},
+    {id: 'no', name: 'Reject', kind: 'reject_once' as const},
+  ],
+})
+const asks = (taskId: string, ...questions: ReturnType<typeof question>[]) =>
+  ({type: 'task.questions', taskId, questions}) as const
+
+test('a task that asks is marked; a answers it by an option, or by a text', async () => {
+  using screen = draw(busy(), {columns: 150})
+  await screen.shows('❯ aaaaaaaa')
+  await screen.press('a')
+  await screen.shows('No task asks anything.')
+  screen.emit(asks('bbbbbbbb-2', question('7', 'bash rm -r build')))
+  await screen.shows(/bbbbbbbb asks .*asks for a permission: bash rm -r build/)
+  await screen.press('a')
+  await screen.shows(/ bash rm -r build +1 Allow once · 2 Reject · t text · esc/)
+  await screen.press('9', '1')
+  await screen.shows('The agent has it.')
+  await screen.press('a', 't')
+  await screen.shows(/Answer to bash rm -r build: ▏/)
+  await screen.press(...'no, q', keys.enter)
+  await expect.poll(() => screen.done).toEqual(['say bbbbbbbb-2 7 once null', 'say bbbbbbbb-2 7 null no, q'])
+  screen.emit(asks('bbbbbbbb-2'))
+  await screen.shows('bbbbbbbb running')
+  await screen.press('a', keys.escape)
+  expect(screen.done).toHaveLength(2)
+})
+
+test('s says something to the selected task; escape leaves it', async () => {
+  using screen = draw(busy())
+  await screen.press('j')
+  await screen.shows('❯ bbbbbbbb')
+  await screen.press('s', ...'hey', keys.escape)
+  await screen.press('s', ...'And the docs')
+  await screen.shows('Say to bbbbbbbb: And the docs▏')
+  await screen.press(keys.enter)
+  await expect.poll(() => screen.done).toEqual(['say bbbbbbbb-2 null null And the docs'])
+  screen.fits(80, 24)
+})

@@ -51,6 +51,8 @@ export function socketControls(socket: string, close: () => void): Controls {
   return {
     cancel: async (taskId) => void (await send({op: 'cancel', task_id: taskId})),
     create: async (codebaseId, prompt) => String(await send({op: 'create-task', codebase_id: codebaseId, prompt})),
+    say: async (taskId, {question, option, text}) =>
+      String(await send({op: 'say', task_id: taskId, question, option, text})),
     setPaused: async (isPaused) => void (await send({op: isPaused ? 'pause' : 'resume'})),
     drain: async () => void (await send({op: 'drain'})),
     leave: close,

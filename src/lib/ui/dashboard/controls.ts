@@ -1,3 +1,4 @@
+import type {Said} from './screen.ts'
 import type {ViewStore} from '../view/view-store.ts'
 
 /** The actions of the dashboard. Each promise rejects with the reason if the action fails. */
@@ -6,6 +7,8 @@ export type Controls = {
   cancel: (taskId: string) => Promise<void>
   /** Creates a task and resolves with its id. */
   create: (codebaseId: string, prompt: string) => Promise<string>
+  /** Answers a question of a task, or says something to it. Resolves with what happened, for people. */
+  say: (taskId: string, said: Said) => Promise<string>
   setPaused: (isPaused: boolean) => Promise<void>
   /** Takes no more tasks and exits when the running ones have finished. */
   drain: () => Promise<void>

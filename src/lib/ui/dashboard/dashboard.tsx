@@ -33,7 +33,7 @@ export function Dashboard({store, controls, isColoured, onReady, onStop, onRepai
   useEffect(() => onReady(suspendTerminal), [onReady, suspendTerminal])
 
   useInput((input, inkKey) => {
-    for (const key of parseKeys(input, inkKey, screen.current.draft !== undefined)) {
+    for (const key of parseKeys(input, inkKey, (screen.current.draft ?? screen.current.word) !== undefined)) {
       const context = {view: store.get(), area: paneArea(area), isDetachable}
       const result = handleKey(screen.current, key, context)
       setScreen(result.screen)
@@ -62,6 +62,8 @@ async function runAction(action: Action, controls: Controls): Promise<string | v
   switch (action.type) {
     case 'create':
       return `Created task ${(await controls.create(action.codebaseId, action.prompt)).slice(0, 8)}.`
+    case 'say':
+      return controls.say(action.taskId, action)
     case 'cancel':
       return controls.cancel(action.taskId)
     case 'pause':

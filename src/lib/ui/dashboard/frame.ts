@@ -2,6 +2,7 @@ import type {Connection, Phase} from '../../events/worker-event.ts'
 import {cell, emptyRow, row, spread, type Area, type Cell, type Row, type Tone} from './cells.ts'
 import {codebasesPane} from './pane-codebases.ts'
 import {draftRow} from './draft.ts'
+import {choiceRow, wordRow} from './say.ts'
 import {historyPane} from './pane-history.ts'
 import {logPane} from './pane-log.ts'
 import {outputRows} from './pane-output.ts'
@@ -106,10 +107,13 @@ function tabsRow({tasks, waiting, waitingMore, ended}: View, {pane, isHelp}: Scr
 function footerRow({view, screen, width, isDetachable}: Scene): Row {
   if (screen.question) return spread(width, [cell(` ${screen.question.text}`, 'warn')], [cell('y/n', 'strong')])
   if (screen.draft) return draftRow(screen, view, width)
+  if (screen.choice) return choiceRow(screen.choice, width)
+  if (screen.word) return wordRow(screen.word, width)
   if (screen.notice) return row(width, cell(` ${screen.notice}`, 'warn'))
   if (view.farewell !== null && view.phase !== 'running') return row(width, cell(` ${view.farewell}`, 'warn'))
   const quit = isDetachable ? 'q close' : 'q quit'
-  const keys = ` ? help · ${quit} · n new · tab pane · ⏎ output · c cancel · p ${view.isPaused ? 'resume' : 'pause'} · d drain`
+  const asks = view.tasks.some(({questions}) => questions.length > 0)
+  const keys = ` ? help · ${quit} · n new · tab pane · ⏎ output · c cancel · ${asks ? 'a answer · ' : ''}p ${view.isPaused ? 'resume' : 'pause'} · d drain`
   return row(width, cell(keys, 'dim'))
 }
 
@@ -120,6 +124,8 @@ function helpRows({width, isDetachable}: Scene): Row[] {
     ['tab ← → 1-5', 'switch the pane'],
     ['enter', 'show the output of the selected task, and back'],
     ['n', 'create a task: type its prompt, then enter; escape leaves it'],
+    ['a', 'answer what an agent asks: the number of an option, or t and a text'],
+    ['s', 'say something to the selected task'],
     ['c', 'cancel the selected task, active or waiting; confirm with y'],
     ['p', 'pause and resume taking tasks'],
     ['d', 'drain: take no more tasks, exit after the running ones'],

@@ -4,6 +4,7 @@ import {scrollableOutput} from './pane-output.ts'
 import {endPosition} from './scrolling.ts'
 import {plainLine} from '../text/table.ts'
 import {draftKey, startDraft} from './draft.ts'
+import {choiceKey, startAnswer, startWord, wordKey} from './say.ts'
 import {
   isActive,
   listedTasks,
@@ -31,12 +32,15 @@ export type KeyContext = {
 /** The new screen after a key, and the action to run, if any. Pure. */
 export function handleKey(before: Screen, key: Key, context: KeyContext): KeyResult {
   const screen = {...before, notice: ''}
-  if (key === 'ctrl-c' && screen.draft) return {screen: {...screen, draft: undefined}}
+  if (key === 'ctrl-c' && (screen.draft || screen.choice || screen.word))
+    return {screen: {...screen, draft: undefined, choice: undefined, word: undefined}}
   if (key === 'ctrl-c') return {screen: {...screen, question: undefined}, action: {type: 'leave'}}
   if (key === 'ctrl-z') return {screen, action: {type: 'suspend'}}
   if (key === 'ctrl-l') return {screen, action: {type: 'repaint'}}
   if (screen.question) return answerQuestion(screen, key)
   if (screen.draft) return draftKey({...screen, draft: screen.draft}, key, context.view)
+  if (screen.choice) return choiceKey({...screen, choice: screen.choice}, key)
+  if (screen.word) return wordKey({...screen, word: screen.word}, key)
   if (screen.isHelp) return {screen: {...screen, isHelp: false}}
   return handleCommand(screen, key, context) ?? {screen: move(screen, key, context)}
 }
@@ -56,6 +60,10 @@ function handleCommand(screen: Screen, key: Key, {view, isDetachable}: KeyContex
       return askToCancel(screen, view)
     case 'n':
       return {screen: startDraft(screen, view)}
+    case 'a':
+      return {screen: startAnswer(screen, view)}
+    case 's':
+      return {screen: startWord(screen, view)}
     case 'p':
       return {screen, action: {type: view.isPaused ? 'resume' : 'pause'}}
     case 'd':

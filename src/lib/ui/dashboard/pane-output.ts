@@ -2,6 +2,7 @@ import {cell, emptyRow, row, rule, type Area, type Cell, type Row} from './cells
 import {wrap} from '../text/plain-text.ts'
 import {scrollable, visibleRows, type ScrollableTail} from './scrolling.ts'
 import {agentStateText} from '../../protocol/agent-state.ts'
+import {questionText} from '../../protocol/task-input.ts'
 import {formatClock, formatElapsed} from '../text/times.ts'
 import type {AnyTask, TaskView} from '../view/view.ts'
 
@@ -26,10 +27,20 @@ export function scrollableOutput(task: AnyTask | undefined, area: Area): Scrolla
 const outputHeader = (task: AnyTask, area: Area): Row[] => [
   rule(area.width, `${task.id.slice(0, 8)} ${task.title}`),
   row(area.width, ...describeTask(task)),
+  ...questionRows(task, area),
   ...waitRows(task, area),
   ...stateRows(task, area),
   ...errorRows(task, area),
 ]
+
+/** What the agent asks, in full: the list shows only the beginning. */
+function questionRows(task: AnyTask, {width}: Area): Row[] {
+  const questions = 'questions' in task ? task.questions : []
+  return questions
+    .slice(0, 3)
+    .flatMap((question) => wrap(`? ${questionText(question)}`, width).slice(0, 3))
+    .map((part) => row(width, cell(part, 'warn')))
+}
 
 function describeTask(task: AnyTask): Cell[] {
   const part = (text: string | null) => (text === null || text === '' ? [] : [cell(`${text}  `, 'dim')])

@@ -1,3 +1,4 @@
+import type {OpenQuestion} from '../../protocol/task-input.ts'
 import type {AnyTask, TaskView, View} from '../view/view.ts'
 
 export const panes = ['tasks', 'output', 'log', 'codebases', 'history'] as const
@@ -7,7 +8,11 @@ export type Pane = (typeof panes)[number]
 export type Action =
   | {type: 'cancel'; taskId: string}
   | {type: 'create'; codebaseId: string; prompt: string}
+  | ({type: 'say'; taskId: string} & Said)
   | {type: 'pause' | 'resume' | 'drain' | 'leave' | 'suspend' | 'repaint'}
+
+/** An answer to a question, by an option or a text, or a message: a text without a question. */
+export type Said = {question: string | null; option: string | null; text: string | null}
 
 export type Question = {readonly text: string; readonly action: Action}
 
@@ -24,6 +29,11 @@ export type Screen = {
   readonly question: Question | undefined
   /** The prompt of a new task while it is typed, and the codebase that it is for. */
   readonly draft: {readonly codebaseId: string; readonly text: string} | undefined
+  /** The question of a task whose answer is being chosen. */
+  readonly choice: {readonly taskId: string; readonly question: OpenQuestion} | undefined
+  /** A text for a task while it is typed: the answer to a question, or a message. */
+  readonly word:
+    {readonly taskId: string; readonly question: OpenQuestion | undefined; readonly text: string} | undefined
   /** A message about the last key. The next key clears it. */
   readonly notice: string
 }
@@ -39,6 +49,8 @@ export const initialScreen: Screen = {
   isHelp: false,
   question: undefined,
   draft: undefined,
+  choice: undefined,
+  word: undefined,
   notice: '',
 }
 

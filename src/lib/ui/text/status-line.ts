@@ -29,6 +29,8 @@ export class StatusLine implements Disposable {
   #shown: Progress | undefined
   #since = 0
   #printed = {by: '', text: ''}
+  /** Draws the line of somebody who types instead. */
+  #redraw: (() => void) | undefined
 
   constructor({stream, clock}: StatusLineOptions) {
     this.#stream = stream
@@ -52,7 +54,21 @@ export class StatusLine implements Disposable {
   print(write: () => void): void {
     this.#clear()
     write()
-    this.#draw()
+    if (this.#redraw) this.#redraw()
+    else this.#draw()
+  }
+
+  /** Gives the place of the line to something else, which `redraw` draws after each print. Until disposed. */
+  hold(redraw: () => void): Disposable {
+    this.#clear()
+    this.#redraw = redraw
+    return {
+      [Symbol.dispose]: () => {
+        if (this.#redraw !== redraw) return
+        this.#redraw = undefined
+        this.#draw()
+      },
+    }
   }
 
   /** Removes the line. */
@@ -63,11 +79,11 @@ export class StatusLine implements Disposable {
   }
 
   #clear(): void {
-    if (this.#timer && this.#shown) this.#stream.write(clearLine)
+    if (this.#timer && (this.#shown || this.#redraw)) this.#stream.write(clearLine)
   }
 
   #draw(): void {
-    if (!this.#timer || !this.#shown) return
+    if (!this.#timer || !this.#shown || this.#redraw) return
     const {by, text} = this.#shown
     const clock = formatClock(this.#clock.monotonic() - this.#since)
     const line = `${by ? `${by} · ` : ''}${text}, ${clock}`

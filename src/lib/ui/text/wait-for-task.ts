@@ -2,6 +2,7 @@ import {systemClock} from '../../core/clock.ts'
 import {requestSignal} from '../../core/request-signal.ts'
 import type {OutputChunk, Task} from '../../protocol/schemas.ts'
 import {droppedText, OutputView} from './output-view.ts'
+import {QuestionPrompt, type Asking} from './question-prompt.ts'
 import {StatusLine, type StatusLineOptions} from './status-line.ts'
 import {taskProgress} from './task-progress.ts'
 import type {ControlPlaneClient} from '../../client/control-plane.ts'
@@ -21,6 +22,8 @@ export type WaitOptions = {
   notify: (text: string) => void
   /** What the task waits for until it is taken, if the caller knows. */
   pending?: (() => string | undefined) | undefined
+  /** Where its questions are asked. Undefined: a line says how to answer. */
+  asking?: Asking | undefined
   /** Where to show what the task waits for. Undefined: not at all. */
   status: StatusLineOptions['stream'] | undefined
 }
@@ -37,6 +40,12 @@ export async function waitForTask(taskId: string, options: WaitOptions): Promise
   const view = print && new OutputView(print)
   const onOutput = view ? (chunk: OutputChunk) => view.add(chunk) : options.onOutput
   const notify = (text: string) => above(() => options.notify(text))
+  using questions = new QuestionPrompt({client, notify, line, asking: options.asking, signal: stop})
+  const progress = line && taskProgress(line, client, options.pending)
+  const onTask = (task: Task) => {
+    progress?.(task)
+    questions.update(task)
+  }
   try {
     stop.throwIfAborted()
     const task = await watchTask(taskId, {
@@ -44,7 +53,7 @@ export async function waitForTask(taskId: string, options: WaitOptions): Promise
       clock: systemClock,
       signal: stop,
       onOutput: onOutput && ((chunk) => above(() => onOutput(chunk))),
-      ...(line ? {onTask: taskProgress(line, client, options.pending)} : {}),
+      onTask,
       onDropped: (bytes) => notify(droppedText(bytes)),
       onTrouble: (reason) => notify(`${reason} Trying again.`),
     })

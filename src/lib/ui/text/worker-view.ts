@@ -8,6 +8,7 @@ import {age, plainLine, table} from './table.ts'
 import {formatClock} from './times.ts'
 import {containmentTexts} from '../../protocol/containment.ts'
 import {agentStateText} from '../../protocol/agent-state.ts'
+import {questionsText} from '../../protocol/task-input.ts'
 
 const columns: readonly Column[] = [
   {heading: 'ID'},
@@ -94,9 +95,9 @@ export function workerDetails(worker: WorkerStatus, now: number): string {
   const codebases = worker.codebases.map(
     ({id, name, path}) => `  ${id}  ${path}${name && name !== path ? `  (${plainLine(name, 30)})` : ''}`,
   )
-  const tasks = worker.tasks.map(({id, phase, since, title, waiting, agent_state: state}) => {
+  const tasks = worker.tasks.map(({id, phase, since, title, waiting, agent_state: state, questions}) => {
     const doing = state && phase === 'running' ? `${agentStateText(state)}, ${formatClock(now - state.since)}` : null
-    const detail = waiting ?? doing
+    const detail = questionsText(questions) ?? waiting ?? doing
     return `  ${id}  ${phase} for ${age(since, now)}  ${plainLine(title, 60)}${detail === null ? '' : `  (${plainLine(detail, 200)})`}`
   })
   return [
