@@ -18,6 +18,7 @@ export const existing = [] as const
 
 type WorkerOptions = {
   features?: readonly string[]
+  capabilities?: readonly string[]
   slots?: number
   codebases?: readonly string[]
   isConnected?: boolean
@@ -27,15 +28,22 @@ type WorkerOptions = {
 export function addWorker(
   engine: Runner,
   workerId: string,
-  {features = assigning, slots = 2, codebases = [], isConnected = true}: WorkerOptions = {},
+  {features = assigning, capabilities = [], slots = 2, codebases = [], isConnected = true}: WorkerOptions = {},
 ): void {
   const worker = {
-    ...{worker_id: workerId, name: workerId, capabilities: [], hostname: null, models: [], global_codebase_id: 'g'},
+    ...{
+      worker_id: workerId,
+      name: workerId,
+      capabilities: [...capabilities],
+      hostname: null,
+      models: [],
+      global_codebase_id: 'g',
+    },
     ...{version: null, max_concurrent_tasks: slots, features: [...features], machine_id: null},
   }
   void engine.run(registerWorker, {worker, identity: undefined, address: undefined, by: null})
   for (const path of codebases) addCodebase(engine, workerId, path)
-  if (isConnected) open(engine, workerId)
+  if (isConnected) open(engine, workerId, capabilities)
 }
 
 export function addCodebase(engine: Runner, workerId: string, id: string, tree: string | null = null): void {
@@ -44,10 +52,10 @@ export function addCodebase(engine: Runner, workerId: string, id: string, tree: 
 }
 
 let connections = 0
-export function open(engine: Runner, workerId: string): string {
+export function open(engine: Runner, workerId: string, capabilities: readonly string[] = []): string {
   const connectionId = `connection-${(connections += 1)}`
   const about = {agentName: workerId, instance: null, hostname: null, connectedAt: '', replica: ''}
-  void engine.run(connect, {workerId, connectionId, capabilities: [], codebases: [], ...about})
+  void engine.run(connect, {workerId, connectionId, capabilities, codebases: [], ...about})
   return connectionId
 }
 

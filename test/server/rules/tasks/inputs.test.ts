@@ -21,7 +21,7 @@ const permission = (id: string, more: Partial<OpenQuestion> = {}): OpenQuestion 
 /** A task `t` that runs on worker `w`. */
 function running(features: readonly string[] = [...assigning, 'input']): MemoryEngine {
   const engine = new MemoryEngine()
-  addWorker(engine, 'w', {codebases: ['c'], features})
+  addWorker(engine, 'w', {codebases: ['c'], features, capabilities: ['agent:claude']})
   addTask(engine, 't', 'c', {metadata: {model: 'm', agent_program: 'claude', other: 1}})
   engine.run(claimTask, {task_id: 't', worker_id: 'w', attempt: 1})
   return engine
