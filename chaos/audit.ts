@@ -55,8 +55,13 @@ export async function audit(world: World, created: readonly CreatedTask[]): Prom
     // A task cancelled while its worker is unreachable ends at once, and accepts no more output.
     const isCancelledOffline = now.status === 'cancelled' && now.error !== 'cancelled by a client'
     if (isCancelledOffline) cancelledOffline += 1
-    else if (task.plan) checkOutput(task.id, task.plan, withoutLapsed(runs, now, chunks), chunks, addFinding)
-    else checkRealOutput(task.id, now, chunks, addFinding)
+    else if (task.plan) {
+      const kept = withoutLapsed(runs, now, chunks)
+      const isLapsed = (attempt: number) =>
+        runs.some((run) => run.attempt === attempt) && !kept.some((run) => run.attempt === attempt)
+      const counted = chunks.filter((chunk) => !isLapsed(chunk.attempt))
+      checkOutput(task.id, task.plan, kept, counted, addFinding)
+    } else checkRealOutput(task.id, now, chunks, addFinding)
     const wrong = task.plan ? wrongOutcome(task, now, runs) : undefined
     if (wrong) addFinding('wrong outcomes', 1, `${task.id}: ${wrong}`)
   }
@@ -105,12 +110,20 @@ function recordsOf({records}: World, task: string): Start[] {
 }
 
 /**
- * The starts without those of assignments that lapsed: output would have confirmed them, so there is none of them, and
- * they are among the attempts that the control plane does not count.
+ * The starts without those of assignments that lapsed. They are among the attempts that the control plane does not count.
+ * Of most there is no output, because that confirms the assignment. But if the answer to the first output was lost, the
+ * worker has not learned of it, and has given the task back.
  */
 function withoutLapsed(runs: readonly Start[], {attempt, returns}: Task, chunks: readonly Chunk[]): Start[] {
-  const isSilent = (run: Start) => run.attempt < attempt && !chunks.some((chunk) => chunk.attempt === run.attempt)
-  const lapsed = [...new Set(runs.filter(isSilent).map((run) => run.attempt))].slice(0, returns)
+  const sizeOf = (run: Start) =>
+    chunks
+      .filter((chunk) => chunk.attempt === run.attempt)
+      .reduce((sum, {output}) => sum + Buffer.byteLength(output), 0)
+  const given = runs.filter((run) => run.attempt < attempt && sizeOf(run) < run.written)
+  const lapsed = [...new Set(given.toSorted((a, b) => sizeOf(a) - sizeOf(b)).map((run) => run.attempt))].slice(
+    0,
+    returns,
+  )
   return runs.filter((run) => !lapsed.includes(run.attempt))
 }
 

@@ -10,6 +10,7 @@ import type {ProviderHealth} from './health/provider-health.ts'
 import {agentContinuation} from './recovery/agent-continuation.ts'
 import {runCloser} from './recovery/close-run.ts'
 import {orphanReaper} from './recovery/orphans.ts'
+import {isStillOurs} from './run/cancellation.ts'
 import {recoveryPlanner} from './recovery/plan.ts'
 import {runRecoverer} from './recovery/recover-run.ts'
 import {recover} from './recovery/recovery.ts'
@@ -123,7 +124,7 @@ export function assembleRuns(
   const recoverRun = runRecoverer({
     ...{runner, treeLocks, clock, emit, supervise, orphans, clearLeftLocks},
     agents: agentContinuation({journal, emit, clock, config, executor: options.executor, disk, user: options.user}),
-    plan: recoveryPlanner({config, treeLocks, redact}),
+    plan: recoveryPlanner({config, treeLocks, redact, isOurs: (run) => isStillOurs(run, client, signal)}),
     close: runCloser({journal, uploader, emit, folders, workerId}),
     untilRegistered: async () => {
       await registration.untilRegistered(signal)

@@ -158,6 +158,23 @@ test('an agent that died with its worker is continued in its session and its spo
   expect((await at.output(id)).trim().split('\n')).toHaveLength(21 + 3)
 })
 
+test('a run that the control plane does not wait for any more is not continued', async () => {
+  await using at = await setUp({OPENCODE_BIN_PATH: stubAgent})
+  const id = await at.begin('@lines=20 @hang')
+  await at.printed(id, 'line 19')
+  const {pid} = agentOf(at.path)
+  await at.kill()
+  process.kill(pid, 'SIGKILL')
+  // The report of the killed worker arrived, but the disk was too full to store that.
+  const report = {status: 'failed', worker_id: at.workerId, attempt: 1, error: 'the disk is full'}
+  expect((await at.http.call('PUT', `/v1/opencode/tasks/${id}/status`, report)).status).toBe(200)
+  const worker = await at.restart()
+  await says(worker, 'does not wait for this run any more')
+  expect(worker.stderr()).not.toContain('Continuing a run')
+  expect(readFileSync(join(at.path, 'agent.log'), 'utf8').match(/"at":"start"/g)).toHaveLength(1)
+  expect(await at.ended(id)).toMatchObject({status: 'failed', error: 'the disk is full'})
+})
+
 test('a run that dies each time is not continued forever', async () => {
   await using at = await setUp({OPENCODE_BIN_PATH: stubAgent, A2A_MAX_ATTEMPTS: '1'})
   const id = await at.begin('@hang')

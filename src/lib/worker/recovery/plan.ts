@@ -15,7 +15,13 @@ export type Plan =
 
 export type PlanRun = (run: JournalledRun) => Promise<Plan>
 
-type PlanOptions = {config: Config; treeLocks: WorkingTreeLocks; redact: (text: string) => string}
+type PlanOptions = {
+  config: Config
+  treeLocks: WorkingTreeLocks
+  redact: (text: string) => string
+  /** Whether the control plane still waits for this run. A report may have been sent that could not be stored here. */
+  isOurs: (run: JournalledRun) => Promise<boolean>
+}
 
 export const recoveryPlanner =
   (options: PlanOptions): PlanRun =>
@@ -24,6 +30,8 @@ export const recoveryPlanner =
     if (report) return {do: 'report', report}
     const record = await readSpool(run, options.redact)
     if (record.finished) return {do: 'judge', record, error: ''}
+    if (!(await options.isOurs(run)))
+      return {do: 'judge', record, error: 'the control plane does not wait for this run any more'}
     return planForDeadAgent(run, record, options)
   }
 

@@ -1,7 +1,7 @@
 import type {ControlPlaneClient} from '../../client/control-plane.ts'
 import {isNotFound} from '../../client/http.ts'
 import type {StopReason} from '../../executor/executor.ts'
-import type {Task} from '../../protocol/schemas.ts'
+import {isFinal, type Task} from '../../protocol/schemas.ts'
 import type {ActiveTasks} from './active-task.ts'
 
 /** Why an active task must stop, judged by its state on the control plane. Undefined while it is ours to run. */
@@ -44,5 +44,19 @@ export async function stopIfNotOurs(
     if (reason) runner.stop(taskId, reason)
   } catch (error) {
     if (isNotFound(error)) runner.stop(taskId, {status: 'failed', error: 'the server does not know the task any more'})
+  }
+}
+
+/** Whether the control plane still waits for a run. If it cannot be asked, it may. */
+export async function isStillOurs(
+  run: {task_id: string; attempt: number},
+  client: Pick<ControlPlaneClient, 'task'>,
+  signal: AbortSignal,
+): Promise<boolean> {
+  try {
+    const {status, attempt} = await client.task(run.task_id, signal)
+    return !isFinal(status) && (attempt === 0 || attempt === run.attempt)
+  } catch (error) {
+    return !isNotFound(error)
   }
 }
