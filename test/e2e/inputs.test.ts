@@ -137,7 +137,7 @@ test('on a terminal --follow asks right there; elsewhere it prints how to answer
   await terminal.shows(/"yes" is no answer to this permission/)
   terminal.type('allow')
   terminal.press('Enter')
-  await terminal.shows(/The agent has your answer\.[^]*p: once/)
+  await terminal.shows(/p: once[^]*The agent has your answer/)
   expect((await piped.finished).code).toBe(0)
   expect(at.answers()).toBe(1)
 })

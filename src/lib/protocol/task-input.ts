@@ -149,8 +149,11 @@ export function isOptionOf({kind, options}: Pick<OpenQuestion, 'kind' | 'options
   return (answer === 'allow' && has('allow')) || (answer === 'always' && has('allow_always'))
 }
 
-/** What the next task of a session takes from the metadata of the task before. */
-const inheritedKeys = ['model', 'agent_program', 'required_capabilities'] as const
+/** What the next task of a session takes from the metadata of the task before: its agent, and its limits. */
+const inheritedKeys = [
+  ...['model', 'agent_program', 'required_capabilities'],
+  ...['max_cost', 'max_tokens', 'max_turns'],
+] as const
 
 /** The metadata of a task that goes on with the session of one that has ended. */
 export const metadataOfNext = (before: Record<string, unknown>, sessionId: string): Record<string, unknown> => ({

@@ -39,6 +39,9 @@ export class QuestionPrompt implements Disposable {
   readonly #done = new Set<string>()
   #current: {id: string; lines: Interface; hold: Disposable | undefined} | undefined
 
+  /** The answer that is on its way. */
+  #sending: Promise<void> = Promise.resolve()
+
   constructor(options: QuestionPromptOptions) {
     this.#options = options
   }
@@ -49,6 +52,11 @@ export class QuestionPrompt implements Disposable {
     for (const question of open) if (!this.#shown.has(question.id)) this.#show(taskId, question, open.length === 1)
     const next = open.find(({id}) => !this.#done.has(id))
     if (next && !this.#current && this.#options.asking) this.#ask(taskId, next, this.#options.asking)
+  }
+
+  /** Resolves when it is told what became of the last answer. */
+  async idle(): Promise<void> {
+    await this.#sending
   }
 
   [Symbol.dispose](): void {
@@ -69,7 +77,7 @@ export class QuestionPrompt implements Disposable {
     const hold = this.#options.line?.hold(() => lines.prompt(true))
     this.#current = {id: question.id, lines, hold}
     lines.setPrompt('answer> ')
-    lines.on('line', (text) => void this.#take(taskId, question, text))
+    lines.on('line', (text) => (this.#sending = this.#take(taskId, question, text)))
     lines.on('SIGINT', onInterrupt)
     lines.on('close', () => this.#leave(taskId, question))
     lines.prompt()

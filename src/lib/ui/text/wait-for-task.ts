@@ -57,6 +57,7 @@ export async function waitForTask(taskId: string, options: WaitOptions): Promise
       onDropped: (bytes) => notify(droppedText(bytes)),
       onTrouble: (reason) => notify(`${reason} Trying again.`),
     })
+    await questions.idle()
     above(() => view?.end())
     return {type: 'ended', task}
   } catch (error) {

@@ -21,8 +21,8 @@ const permission = (id: string, more: Partial<OpenQuestion> = {}): OpenQuestion 
 /** A task `t` that runs on worker `w`. */
 function running(features: readonly string[] = [...assigning, 'input']): MemoryEngine {
   const engine = new MemoryEngine()
-  addWorker(engine, 'w', {codebases: ['c'], features, capabilities: ['agent:claude']})
-  addTask(engine, 't', 'c', {metadata: {model: 'm', agent_program: 'claude', other: 1}})
+  addWorker(engine, 'w', {codebases: ['c'], features})
+  addTask(engine, 't', 'c', {metadata: {model: 'm', agent_program: 'opencode', max_cost: 2, other: 1}})
   engine.run(claimTask, {task_id: 't', worker_id: 'w', attempt: 1})
   return engine
 }
@@ -222,7 +222,7 @@ test('a message to an ended task creates the next task of its session, once', ()
       prompt: 'And the docs?\nAll of them.',
       created_by: 'ann',
     },
-    metadata: {model: 'm', agent_program: 'claude', resume_session_id: 'ses_1'},
+    metadata: {model: 'm', agent_program: 'opencode', max_cost: 2, resume_session_id: 'ses_1'},
   })
   expect(input).toMatchObject({state: 'delivered', next_task: 'next-m'})
   expect(say(engine, {text: 'And the docs?\nAll of them.', id: 'm'}).task?.id).toBe('next-m')
