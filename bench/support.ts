@@ -185,7 +185,7 @@ export function httpCaller(url: string) {
           let text = ''
           answer.on('data', (chunk: Buffer) => (text += String(chunk)))
           answer.on('end', () =>
-            answer.statusCode === 200
+            (answer.statusCode ?? 500) < 300
               ? resolve(JSON.parse(text))
               : reject(new Error(`${method} ${path}: ${answer.statusCode} ${text}`)),
           )
