@@ -44,7 +44,9 @@ export function recordingObserver(): {observed: RunObservations; observer: RunOb
   const observer: RunObserver = {
     onSpawned: (identity) => observed.spawned.push(identity),
     onExited: () => {},
-    onSession: (id) => observed.sessions.push(id),
+    onSession: (id) => {
+      if (observed.sessions.at(-1) !== id) observed.sessions.push(id)
+    },
     onActivity: (line, text) => {
       observed.activities.push(line)
       if (text !== undefined) observed.texts.push(text)

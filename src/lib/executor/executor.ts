@@ -65,7 +65,7 @@ export type RunObserver = {
   onSpawned: (process: ProcessIdentity) => void
   /** The agent's process has ended. Its remaining processes are ended next. */
   onExited: () => void
-  /** The session is known, or has changed. */
+  /** The session is known, or has changed. The same one may be told again. */
   onSession: (id: string) => void
   /** A line for people about what the agent did: a tool call or a text. `text` is the complete text if it is longer. */
   onActivity: (line: string, text?: string) => void

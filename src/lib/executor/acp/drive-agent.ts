@@ -24,6 +24,8 @@ export type DriveObserver = {
   /** The complete list of what the agent asks now. Called for each change. */
   onQuestions: (questions: readonly OpenQuestion[]) => void
   onInput: (result: InputResult) => void
+  /** The session is open. */
+  onSession: (id: string) => void
   onWarning: (text: string) => void
 }
 
@@ -126,6 +128,7 @@ export function driveAgent({runDir, prompt, log, clock, observer}: DriveOptions)
       const onAnnounced = (fields: Record<string, unknown>) => (announced = fields)
       const onSession = (id: string) => {
         sessionId = id
+        observer.onSession(id)
         words.openSession(id)
       }
       await converse({channel, start, prompt, words, onWarning: observer.onWarning, onAnnounced, onSession})

@@ -54,7 +54,7 @@ export async function warmUp(
     ...{announced: null, messagesFrom: 0, stderrFrom: 0, process: 0, startedAt: clock.now()},
     eventsBefore: countEvents(join(agent.dir, runFiles.stdout)),
   })
-  const quiet = {onQuestions: () => {}, onInput: () => {}, onWarning: () => {}}
+  const quiet = {onQuestions: () => {}, onInput: () => {}, onSession: () => {}, onWarning: () => {}}
   const drive = driveAgent({runDir: agent.dir, prompt, log, clock, observer: quiet})
   await Promise.race([drive.over, agent.exited, clock.sleep(limitMs, signal)])
   const {announced, hasSucceeded, sessionId} = drive

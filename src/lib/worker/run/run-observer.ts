@@ -39,6 +39,7 @@ export function createRunObserver(
   {journal, emit, reportSession, reportWaits, reportStates, redact}: RunObserverOptions,
 ): RunObserver {
   const {task_id: taskId, title, agent, attempt} = run
+  let session: string | undefined
   const warn = (text: string) => emit({type: 'notice', level: 'warn', taskId, text})
   return {
     onSpawned: ({pid, startTime}) => {
@@ -50,6 +51,8 @@ export function createRunObserver(
     },
     onExited: () => (agentState.hasExited = true),
     onSession: (id) => {
+      if (id === session) return
+      session = id
       active.sessionId = id
       journal.session(run, id)
       emit({type: 'task.session', taskId, sessionId: id})
