@@ -181,7 +181,7 @@ export class AcpFold {
 
   #endTurn(result: Fields): AgentEvent[] {
     const stopReason = textOf(result['stopReason'])
-    const usage = fieldsOf(result['usage'])
+    const usage = usageOf(result)
     const events = [...this.#flush(), ...(this.#isInStep ? [] : this.#step())]
     const reason = finishReasons[stopReason]
     this.#isInStep = false
@@ -223,6 +223,13 @@ export function plainError(message: string, data: Fields = {}): string {
   const details = textOf(data['details']) || textOf(data['message']) || textOf(data['error'])
   if (text === '') return details || message || 'the agent reported an error without a message'
   return details && !text.includes(details) ? `${text}: ${details}` : text
+}
+
+/** What a turn has used. Gemini CLI says it in a field of its own. */
+function usageOf({usage, _meta}: Fields): Fields {
+  if (usage !== undefined) return fieldsOf(usage)
+  const count = fieldsOf(fieldsOf(fieldsOf(_meta)['quota'])['token_count'])
+  return {inputTokens: count['input_tokens'], outputTokens: count['output_tokens']}
 }
 
 /** PromptResponse.usage of the protocol (marked unstable there) in OpenCode's names. */

@@ -20,7 +20,12 @@ export type AcpWayOptions = Pick<AgentWay, 'name' | 'plan' | 'usesPlugin'> & {
   readonly allow?: readonly string[]
   readonly locks?: () => string | undefined
   readonly policy: AskPolicy
+  /** The mode of tasks that name none. */
+  mode?: string | undefined
 }
+
+/** The mode that tasks name if nobody has chosen one. */
+const usualMode = 'build'
 
 /**
  * An agent that speaks the Agent Client Protocol. Its standard input is a named pipe that it holds open itself, and its
@@ -49,12 +54,13 @@ export const acpWay = (options: AcpWayOptions): AgentWay => ({
 
 function begin(
   {request, model, clock, observer, hasReporter}: ConversationOptions,
-  {program, name, policy}: AcpWayOptions,
+  {program, name, policy, mode = usualMode}: AcpWayOptions,
 ) {
   const {runDir, cwd, sessionId = null, agent, prompt} = request
   const earlier = SentLog.read(runDir)
   const log = SentLog.begin(runDir, {
-    ...{kind: 'acp', program, name, cwd, sessionId, model: model ?? null, mode: agent, hasReporter},
+    ...{kind: 'acp', program, name, cwd, sessionId, model: model ?? null, hasReporter},
+    mode: agent === usualMode ? mode : agent,
     ...{permissions: permissionsFor(request, policy), askMs: policy.askMs},
     messagesFrom: sizeOf(join(runDir, runFiles.messages)),
     eventsBefore: countEvents(join(runDir, runFiles.stdout)),
@@ -71,6 +77,7 @@ const sizeOf = (path: string) => (existsSync(path) ? statSync(path).size : 0)
 export const installedAcpWay = (agent: InstalledAgent, policy: {readonly askMs: number}): AgentWay =>
   acpWay({
     ...{program: agent.name, name: agent.name, binary: agent.binary, allow: agent.envAllow, usesPlugin: false},
+    mode: agent.mode,
     policy: {
       permissions: agent.permissions,
       get askMs() {
