@@ -1,9 +1,9 @@
-// The 60-second demo: a scratch repository with a failing program, a control plane, a worker, the real OpenCode, and a
-// task that fixes the program. By default a script plays the model. `--model provider/name` uses a real model and this
+// The 60-second demo: a scratch repository with a failing program, a control plane, a worker, the real OpenCode, a task
+// that fixes the program, and one that asks for a permission before it commits the fix. By default a script plays the model. `--model provider/name` uses a real model and this
 // user's own login.
 import {spawn, spawnSync} from 'node:child_process'
 import {once} from 'node:events'
-import {mkdirSync, mkdtempSync, rmSync, writeFileSync} from 'node:fs'
+import {existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync} from 'node:fs'
 import {tmpdir} from 'node:os'
 import {delimiter, dirname, join} from 'node:path'
 import {fileURLToPath} from 'node:url'
@@ -23,6 +23,15 @@ const broken =
 const request = 'The program `node calculator.mjs` fails. Find out why, fix it, and run it to see that it passes.'
 const script =
   '[fake:bash cmd="node calculator.mjs"] [fake:read path=calculator.mjs] [fake:replace path=calculator.mjs old="a - b" new="a + b"] [fake:bash cmd="node calculator.mjs"] [fake:text say="The function add subtracted. Now it adds, and the program passes."]'
+
+const commitRequest = 'Commit the fix.'
+const commitScript =
+  '[fake:bash cmd="git -c user.name=demo -c user.email=demo@localhost commit -qam Fix-the-calculator"] [fake:text say="Committed."]'
+/** OpenCode stays ready for the next task, and asks before it commits. */
+const settings = {
+  A2A_WARM_AGENTS: '1',
+  A2A_PERMISSIONS: JSON.stringify({bash: {'*': 'allow', 'git*commit*': 'ask'}}),
+}
 
 const say = (text) => process.stdout.write(`${text}\n`)
 const step = (text) => say(`\n\u001b[1m▸ ${text}\u001b[0m`)
@@ -45,6 +54,7 @@ function makeRepository() {
 /** Starts the scripted model on loopback. Returns an environment in which OpenCode uses only that model and no user files. */
 async function scriptedModel() {
   const {server} = createFakeModel()
+  server.on('request', () => requestTimes.push(Date.now()))
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   const home = join(scratch, 'home')
@@ -57,6 +67,32 @@ async function scriptedModel() {
     model: 'fake/x',
     env: {HOME: home, ...folders, ...openCodeEnvironment(server.address().port)},
   }
+}
+
+/** When the scripted model was asked, Unix ms. */
+const requestTimes = []
+
+const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
+
+async function until(look, what, ms = 60_000) {
+  for (const end = Date.now() + ms; Date.now() < end; await sleep(50)) {
+    const found = await look()
+    if (found) return found
+  }
+  throw new Error(`gave up waiting for ${what}`)
+}
+
+/** Waits for the agent that the worker starts ahead. */
+const untilWarm = () => {
+  const folder = join(scratch, 'state/workers/demo/agents')
+  const said = (name) => {
+    const file = join(folder, name, 'messages.ndjson')
+    return existsSync(file) ? readFileSync(file, 'utf8') : ''
+  }
+  return until(
+    () => existsSync(folder) && readdirSync(folder).some((name) => said(name).includes('warm-up-prompt-1')),
+    'OpenCode to be ready',
+  )
 }
 
 async function startWorker(env) {
@@ -90,6 +126,43 @@ async function follow(prompt, model, env) {
   return code
 }
 
+/** Runs the program, and returns what it prints as JSON. */
+function askProgram(args, env) {
+  const {status, stdout, stderr} = run(process.execPath, [cli, ...args, '--json'], {env})
+  if (status !== 0) throw new Error(stderr || stdout)
+  return JSON.parse(stdout)
+}
+
+/** Prints how long the task took to reach the model. */
+function reportSpeed(from, env) {
+  const [task] = askProgram(['tasks', 'list'], env)
+  const asked = requestTimes.find((time) => time >= from)
+  if (asked === undefined || !task) return
+  const ms = asked - Date.parse(task.created_at)
+  say(
+    `\nFrom the creation of the task to the first request to the model: ${ms} ms. OpenCode was ready: a cold start takes seconds.`,
+  )
+}
+
+/** A task that waits for a permission, which a second program gives. */
+async function commit(model, scripted, env) {
+  step(`A task that asks first: ${commitRequest}`)
+  const prompt = scripted ? `${commitRequest}\n\n${commitScript}` : commitRequest
+  const {id} = askProgram(['tasks', 'create', prompt, '--title', 'Commit the fix', '--model', model], env)
+  const get = () => askProgram(['tasks', 'get', id], env)
+  const question = await until(() => get().waiting_for?.[0] ?? (isOver(get()) && {title: ''}), 'the question')
+  if (question.title === '') return say('This model did not ask.')
+  say(`The agent waits: ${question.title} (${question.options.map(({name}) => name).join(', ')})`)
+  step(`In a second terminal: a2a-worker tasks answer ${id.slice(0, 8)} allow`)
+  say(run(process.execPath, [cli, 'tasks', 'answer', id, 'allow'], {env}).stdout.trim())
+  const task = await until(() => isOver(get()) && get(), 'the task to end')
+  if (task.status !== 'completed') throw new Error(`the task ${task.status}: ${task.error}`)
+  say(`The agent went on: ${task.result}`)
+  say(run('git', ['--no-pager', 'log', '-1', '--format=%h %s']).stdout.trim())
+}
+
+const isOver = ({status}) => ['completed', 'failed', 'cancelled'].includes(status)
+
 async function main() {
   step('A repository with a failing program')
   makeRepository()
@@ -98,19 +171,23 @@ async function main() {
   const scripted = values.model === undefined ? await scriptedModel() : undefined
   const base = {...process.env, PATH: `${join(root, 'node_modules/.bin')}${delimiter}${process.env.PATH}`}
   for (const name of Object.keys(base)) if (name.startsWith('A2A_')) delete base[name]
-  const env = {...base, A2A_STATE_DIR: join(scratch, 'state'), ...scripted?.env}
+  const env = {...base, A2A_STATE_DIR: join(scratch, 'state'), ...settings, ...scripted?.env}
   step('A control plane, a worker, and the real OpenCode')
   const worker = await startWorker(env)
   try {
+    await untilWarm()
+    const from = Date.now()
     step(`A task: ${request}`)
     const code = await follow(scripted ? `${request}\n\n${script}` : request, values.model ?? scripted.model, env)
     if (code !== 0) throw new Error(`the task ended with exit code ${code}`)
+    if (scripted) reportSpeed(from, env)
     step('What changed (git diff)')
     say(run('git', ['--no-pager', 'diff', '--color=always']).stdout.trim())
     step('Running the program again')
     const result = run(process.execPath, ['calculator.mjs'])
     say((result.stdout + result.stderr).trim())
     if (result.status !== 0) throw new Error('the program still fails')
+    await commit(values.model ?? scripted.model, scripted !== undefined, env)
     say(
       `\nDone in ${((Date.now() - started) / 1000).toFixed(1)} s. Everything ran on this machine, and the demo removes its files.`,
     )

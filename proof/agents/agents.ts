@@ -48,8 +48,9 @@ const cell = (seen: Seen, name: Check) =>
 
 const rows: string[] = []
 for (const subject of subjects) {
-  if (values.only !== undefined && values.only !== subject.name) continue
-  const onCheck = (name: Check, result: string | true) => say(`${subject.name}: ${names[name]}: ${result === true ? 'yes' : result}`)
+  if (values.only !== undefined && !values.only.split(',').includes(subject.name)) continue
+  const onCheck = (name: Check, result: string | true) =>
+    say(`${subject.name}: ${names[name]}: ${result === true ? 'yes' : result}`)
   const seen = await tryAgent(subject, {bin, keep: values.keep, onCheck})
   if (checks.some((name) => seen.checks[name] !== true)) process.exitCode = 1
   rows.push(

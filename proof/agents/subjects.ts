@@ -100,7 +100,10 @@ const stepNames: Record<string, Step> = {read: 'read', replace: 'edit', text: 't
 
 /** The scripted model of the demo, with a gate before it: it holds back whole tasks, not single steps. */
 async function startOpenCodeModel(): Promise<Endpoint> {
-  const model = createFakeModel() as {server: ReturnType<typeof createServer>; requests: {step: string; tools?: unknown[]}[]}
+  const model = createFakeModel() as {
+    server: ReturnType<typeof createServer>
+    requests: {step: string; tools?: unknown[]}[]
+  }
   const [answer] = model.server.listeners('request')
   let gate = Promise.resolve()
   let open = () => {}

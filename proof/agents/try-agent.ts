@@ -28,7 +28,7 @@ function expectThat(isTrue: boolean, what: string): asserts isTrue {
   if (!isTrue) throw new Failed(what)
 }
 
-/** A codebase, a control plane, a worker, and the endpoint that plays the model of one agent. */
+/** A codebase, a control plane, and the endpoint that plays the model of one agent. */
 type Place = {
   subject: Subject
   workshop: Workshop
@@ -36,16 +36,44 @@ type Place = {
   url: string
   codebase: string
   keep: string | undefined
-  onCheck: (name: Check, result: string | true) => void
-  /** The worker that runs. */
-  worker?: Running
 }
 
-/** Tries one agent in all situations. `bin` is the folder of its program; messages are copied to the folder `keep`. */
-export async function tryAgent(
-  subject: Subject,
-  {bin, keep, onCheck}: {bin: string; keep: string | undefined; onCheck: (name: Check, result: string | true) => void},
-): Promise<Seen> {
+export type TryOptions = {
+  /** The folder of the agent's program. */
+  bin: string
+  /** The messages of the agent are copied to this folder. */
+  keep: string | undefined
+  onCheck: (name: Check, result: string | true) => void
+}
+
+/** Tries one agent in all situations, each in a place of its own. */
+export async function tryAgent(subject: Subject, options: TryOptions): Promise<Seen> {
+  const seen: Seen = {checks: Object.fromEntries(checks.map((name) => [name, 'not tried'])) as Seen['checks']}
+  const runs: Record<Check, (place: Place) => Promise<void>> = {
+    edit: (place) => editOnce(place, seen),
+    usage: async () => expectThat(seen.usage !== undefined, 'the task reports no usage'),
+    permission: answerPermission,
+    'in turn': adoptInTurn,
+    'permission open': adoptWithPermission,
+    'half line': adoptAfterHalfLine,
+  }
+  for (const name of checks) {
+    seen.checks[name] = await attempt(subject, options, runs[name])
+    options.onCheck(name, seen.checks[name])
+  }
+  return seen
+}
+
+async function attempt(subject: Subject, options: TryOptions, run: (place: Place) => Promise<void>) {
+  try {
+    await inPlace(subject, options, run)
+    return true
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error)
+  }
+}
+
+async function inPlace(subject: Subject, {bin, keep}: TryOptions, run: (place: Place) => Promise<void>): Promise<void> {
   await using workshop = openWorkshop({
     PATH: `${bin}:${join(root, 'node_modules/.bin')}:${process.env['PATH'] ?? ''}`,
     A2A_ASK_TIMEOUT: '0',
@@ -55,27 +83,7 @@ export async function tryAgent(
   Object.assign(workshop.env, env)
   const served = workshop.start(['serve', '--port', '0'])
   const url = await until(() => served.stdout().trim() || assertRunning(served), 'the control plane to listen')
-  const place: Place = {...{subject, workshop, endpoint, url, keep, onCheck}, codebase: repository(join(workshop.path, 'api'))}
-  const seen: Seen = {checks: Object.fromEntries(checks.map((name) => [name, 'not reached'])) as Seen['checks']}
-  await check(place, seen, 'edit', () => editOnce(place, seen))
-  seen.checks.usage = seen.usage === undefined ? 'no usage' : true
-  await check(place, seen, 'permission', () => answerPermission(place))
-  await check(place, seen, 'in turn', () => adoptInTurn(place))
-  await check(place, seen, 'permission open', () => adoptWithPermission(place))
-  await check(place, seen, 'half line', () => adoptAfterHalfLine(place))
-  return seen
-}
-
-async function check(place: Place, seen: Seen, name: Check, run: () => Promise<void>): Promise<void> {
-  try {
-    await run()
-    seen.checks[name] = true
-  } catch (error) {
-    seen.checks[name] = error instanceof Error ? error.message : String(error)
-  } finally {
-    place.onCheck(name, seen.checks[name])
-    if (place.worker) await stop(place.worker, 'SIGKILL')
-  }
+  await run({subject, workshop, endpoint, url, keep, codebase: repository(join(workshop.path, 'api'))})
 }
 
 async function editOnce(place: Place, seen: Seen): Promise<void> {
@@ -120,7 +128,10 @@ async function adoptAfterHalfLine(place: Place): Promise<void> {
   const file = join(place.workshop.path, killFile)
   writeFileSync(file, '')
   const begun = await begin(place, {diesInWrite: true})
-  await until(() => begun.worker.process.exitCode !== null || begun.worker.process.signalCode !== null, 'the worker to die')
+  await until(
+    () => begun.worker.process.exitCode !== null || begun.worker.process.signalCode !== null,
+    'the worker to die',
+  )
   expectThat(!existsSync(file), 'the worker died for another reason')
   expectThat(place.endpoint.steps.length === 0, 'the agent took half a line for a prompt')
   await end(place, await follow(place, begun))
@@ -129,10 +140,7 @@ async function adoptAfterHalfLine(place: Place): Promise<void> {
 type Begun = {id: string; worker: Running; isAsking: boolean; agent: string | undefined}
 
 /** Resets the codebase, starts a worker, and creates the task. */
-async function begin(
-  place: Place,
-  options: {asks?: boolean; held?: Step; diesInWrite?: boolean},
-): Promise<Begun> {
+async function begin(place: Place, options: {asks?: boolean; held?: Step; diesInWrite?: boolean}): Promise<Begun> {
   const {subject, workshop, endpoint, codebase, url} = place
   const {asks: isAsking = false, held, diesInWrite = false} = options
   writeFileSync(join(codebase, theEdit.file), 'hello\n')
@@ -156,7 +164,6 @@ async function startWorker(
   }
   const env = {...workshop.env, ...(isAsking ? subject.asking : {}), ...(diesInWrite ? dying : {})}
   const worker = workshop.start(['start', '--server', url, '--name', 'w', '--codebase', codebase], {env})
-  place.worker = worker
   await says(worker, 'Task stream connected')
   return worker
 }
@@ -208,7 +215,8 @@ async function end(place: Place, {id, worker, isAsking}: Begun): Promise<Task> {
     limitMs,
   )
   const runDir = runDirOf(place, id)
-  if (keep && runDir) keepMessages(join(runDir, 'messages.ndjson'), join(keep, `${subject.name}${isAsking ? '-asks' : ''}.ndjson`))
+  if (keep && runDir)
+    keepMessages(join(runDir, 'messages.ndjson'), join(keep, `${subject.name}${isAsking ? '-asks' : ''}.ndjson`))
   const why = () => `: ${task.error ?? task.result}\n${worker.stderr().slice(-2000)}`
   expectThat(task.status === 'completed', `the task is ${task.status}${why()}`)
   expectThat(task.attempt === 1, `the task took ${task.attempt} attempts`)
@@ -219,7 +227,10 @@ async function end(place: Place, {id, worker, isAsking}: Begun): Promise<Task> {
   expectThat(/^(read )?edit text$/.test(steps), `the model was asked for: ${steps}`)
   const uses = output.filter(({type}) => type === 'tool_use').length
   expectThat(uses === endpoint.steps.length - 1, `the output has ${uses} tool calls`)
-  expectThat(output.some((event) => JSON.stringify(event).includes(theEdit.say)), 'the output lacks the final text')
+  expectThat(
+    output.some((event) => JSON.stringify(event).includes(theEdit.say)),
+    'the output lacks the final text',
+  )
   expectThat(task.result?.includes(theEdit.say) === true, `the result is ${task.result}`)
   await until(() => processesOf(place, id).length === 0, 'the processes of the agent to end', 10_000)
   await stop(worker)
@@ -240,7 +251,10 @@ async function outputOf({url}: Place, id: string): Promise<{type: string}[]> {
   const answered = await fetch(`${url}/v1/opencode/tasks/${id}/output?since=0`)
   const {outputs} = (await answered.json()) as {outputs: {output: string}[]}
   const text = outputs.map(({output}) => output).join('')
-  return text.split('\n').filter(Boolean).map((line) => JSON.parse(line) as {type: string})
+  return text
+    .split('\n')
+    .filter(Boolean)
+    .map((line) => JSON.parse(line) as {type: string})
 }
 
 function runDirOf({workshop}: Place, id: string): string | undefined {

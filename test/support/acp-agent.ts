@@ -1,7 +1,7 @@
 import {fileURLToPath} from 'node:url'
 import {agentDefinitions} from '../../src/lib/agents/definitions.ts'
 import {systemClock} from '../../src/lib/core/clock.ts'
-import {acpWay, type AskPolicy} from '../../src/lib/executor/ways/acp-way.ts'
+import {acpWay, type ConversationPolicy} from '../../src/lib/executor/ways/acp-way.ts'
 import {type AgentExecutorOptions, type AgentWay, createAgentExecutor} from '../../src/lib/executor/agent-executor.ts'
 import {commandWay} from '../../src/lib/executor/ways/command-way.ts'
 import type {Executor} from '../../src/lib/executor/executor.ts'
@@ -13,11 +13,11 @@ export type ScriptedAcpOptions = Partial<AgentExecutorOptions> & {
   /** See the fixture. */
   behaviour?: string
   log?: string
-  policy?: Partial<AskPolicy>
+  policy?: Partial<ConversationPolicy>
 }
 
 /** The way of the scripted agent. */
-export const scriptedWay = (policy: Partial<AskPolicy> = {}): AgentWay =>
+export const scriptedWay = (policy: Partial<ConversationPolicy> = {}): AgentWay =>
   acpWay({
     ...{program: 'scripted', name: 'the scripted agent', binary: acpAgent, allow: ['ACP_*'], usesPlugin: false},
     plan: async ({model}) => ({args: [], model}),

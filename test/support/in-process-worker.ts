@@ -7,6 +7,7 @@ import {StopLadder} from '../../src/lib/core/signals.ts'
 import {EventBus} from '../../src/lib/events/bus.ts'
 import {logReporter} from '../../src/lib/events/log-reporter.ts'
 import type {WorkerEvent} from '../../src/lib/events/worker-event.ts'
+import type {Executor} from '../../src/lib/executor/executor.ts'
 import type {ModelSource} from '../../src/lib/opencode/program/models.ts'
 import type {RunningWorker} from '../../src/lib/worker/running-worker.ts'
 import {runWorker} from '../../src/lib/worker/worker.ts'
@@ -29,6 +30,8 @@ export type InProcessWorkerOptions = {
   settings?: Record<string, unknown>
   globalPath?: string
   models?: ModelSource
+  /** Default: agents that run their prompt as a shell script. Gets a scratch folder. */
+  executor?: (folder: string) => Executor
 }
 
 /**
@@ -38,7 +41,7 @@ export type InProcessWorkerOptions = {
 export async function startInProcessWorker(
   server: string,
   codebases: string[],
-  {factor = 100, settings = {}, globalPath, models}: InProcessWorkerOptions = {},
+  {factor = 100, settings = {}, globalPath, models, executor = stubExecutor}: InProcessWorkerOptions = {},
 ): Promise<InProcessWorker> {
   const scratch = scratchFolder()
   const stateDir = join(scratch.path, 'state')
@@ -61,7 +64,7 @@ export async function startInProcessWorker(
       ...about,
       globalPath,
       client,
-      executor: stubExecutor(scratch.path),
+      executor: executor(scratch.path),
       contained: {kind: 'none', groups: undefined},
       program: {problem: () => undefined, check: async () => {}},
       models,

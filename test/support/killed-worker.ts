@@ -3,7 +3,7 @@ import {once} from 'node:events'
 import {existsSync, readFileSync} from 'node:fs'
 import {join} from 'node:path'
 import {fileURLToPath} from 'node:url'
-import type {AskPolicy} from '../../src/lib/executor/ways/acp-way.ts'
+import type {ConversationPolicy} from '../../src/lib/executor/ways/acp-way.ts'
 import type {RunRequest} from '../../src/lib/executor/executor.ts'
 import {identify, isAlive, type ProcessIdentity} from '../../src/lib/executor/processes/processes.ts'
 import {processesOf} from './agent-run.ts'
@@ -17,7 +17,7 @@ export type KilledWorkerOptions = {
   /** A command instead of the scripted agent. */
   command?: string
   log?: string
-  policy?: AskPolicy
+  policy?: ConversationPolicy
   /** When to kill it: by the events of the run, and by what was sent to the agent. */
   when: (events: string, sent: string) => boolean
 }

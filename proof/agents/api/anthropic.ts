@@ -1,4 +1,13 @@
-import {type Answer, type Api, type Fields, listOf, type ServerEvent, stepAfter, theEdit, tokens} from '../scripted-endpoint.ts'
+import {
+  type Answer,
+  type Api,
+  type Fields,
+  listOf,
+  type ServerEvent,
+  stepAfter,
+  theEdit,
+  tokens,
+} from '../scripted-endpoint.ts'
 
 const usage = {
   input_tokens: tokens.input,

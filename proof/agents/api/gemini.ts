@@ -1,4 +1,13 @@
-import {type Answer, type Api, type Fields, listOf, type Step, stepAfter, theEdit, tokens} from '../scripted-endpoint.ts'
+import {
+  type Answer,
+  type Api,
+  type Fields,
+  listOf,
+  type Step,
+  stepAfter,
+  theEdit,
+  tokens,
+} from '../scripted-endpoint.ts'
 
 /** The API of Gemini: `generateContent` and `streamGenerateContent`. */
 export const gemini: Api = ({path, body, file}) => {

@@ -1,4 +1,13 @@
-import {type Answer, type Api, type Fields, listOf, type ServerEvent, stepAfter, theEdit, tokens} from '../scripted-endpoint.ts'
+import {
+  type Answer,
+  type Api,
+  type Fields,
+  listOf,
+  type ServerEvent,
+  stepAfter,
+  theEdit,
+  tokens,
+} from '../scripted-endpoint.ts'
 
 const patch = `*** Begin Patch\n*** Update File: ${theEdit.file}\n@@\n-${theEdit.old}\n+${theEdit.new}\n*** End Patch`
 
@@ -57,7 +66,9 @@ function answer({text, tool}: {text?: string; tool?: Fields}): Answer {
     events: [
       event('response.created', {response}),
       event('response.output_item.added', {output_index: 0, item: tool ? item : {...message, content: []}}),
-      ...(tool ? [] : [event('response.output_text.delta', {item_id: id, output_index: 0, content_index: 0, delta: text})]),
+      ...(tool
+        ? []
+        : [event('response.output_text.delta', {item_id: id, output_index: 0, content_index: 0, delta: text})]),
       event('response.output_item.done', {output_index: 0, item}),
       event('response.completed', {response: {...response, status: 'completed', output: [item], usage}}),
     ],

@@ -113,8 +113,9 @@ export class AcpFold {
     const text = content['type'] === 'text' ? textOf(content['text']) : ''
     if (text === '') return []
     const id = textOf(update['messageId'])
-    const events =
-      this.#text !== '' && (id !== this.#messageId || this.#text.length > maxTextChars) ? this.#flush() : []
+    const isNew = this.#text !== '' && (id !== this.#messageId || this.#text.length > maxTextChars)
+    // The begin of an answer shows at once, its text when it is complete.
+    const events = [...(isNew ? this.#flush() : []), ...(this.#isInStep ? [] : this.#step())]
     this.#messageId = id
     this.#text += text
     return events

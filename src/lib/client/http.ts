@@ -131,6 +131,9 @@ export type Call = {
   optional?: string
 }
 
+/** Done, created, and stored for later. */
+const answered: readonly number[] = [200, 201, 202]
+
 const missingRouteMs = 60 * 60_000
 
 const connections = {connections: 64, keepAliveTimeout: 30_000, keepAliveMaxTimeout: 60_000, pipelining: 1}
@@ -204,7 +207,8 @@ export class HttpClient implements AsyncDisposable {
     const {status, headers, text} = await this.#exchange(call, op.signal)
     const type = String(headers['content-type'] ?? '')
     const body = type.includes('json') ? parseJson(text) : undefined
-    if (status !== 200) throw this.#recordMissingRoute(call, this.#refused(call, status, headers, body, text))
+    if (!answered.includes(status))
+      throw this.#recordMissingRoute(call, this.#refused(call, status, headers, body, text))
     if (body === undefined) throw this.#notOurs(call, status, type, text)
     const parsed = v.safeParse(schema, body)
     if (!parsed.success)

@@ -116,6 +116,9 @@ export async function prepareAgent(options: LocalAgentOptions, bus: EventBus, st
       get askMs() {
         return config.ask_timeout * 1000
       },
+      get fallsBack() {
+        return config.unknown_model === 'default'
+      },
     },
   }
   const {agentsDir, markerOwner} = options

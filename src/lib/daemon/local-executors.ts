@@ -14,7 +14,7 @@ import {startStandIn} from '../executor/warm/stand-in-model.ts'
 import {createWarmExecutor, type WarmExecutorOptions} from '../executor/warm/warm-executor.ts'
 import {WarmPool} from '../executor/warm/warm-pool.ts'
 import {warmUp} from '../executor/warm/warm-up.ts'
-import {installedAcpWay, type AskPolicy} from '../executor/ways/acp-way.ts'
+import {installedAcpWay, type ConversationPolicy} from '../executor/ways/acp-way.ts'
 import {commandWay} from '../executor/ways/command-way.ts'
 import {openCodeAcpWay} from '../executor/ways/opencode-acp.ts'
 import {programExecutor} from '../executor/ways/program-executor.ts'
@@ -25,7 +25,7 @@ export type LocalExecutorsOptions = {
   config: Config
   env: Environment
   /** With getters, so that each run uses the current program and the current live settings. */
-  openCode: OpenCodeOptions & AgentExecutorOptions & {readonly policy: AskPolicy}
+  openCode: OpenCodeOptions & AgentExecutorOptions & {readonly policy: ConversationPolicy}
   /** The folder for the folders of agents that stay. */
   agentsDir: string
   markerOwner: string
@@ -59,6 +59,8 @@ export async function createLocalExecutors(options: LocalExecutorsOptions): Prom
     config.executor === 'acp' ||
     (config.executor === 'auto' &&
       ((config.warm_agents ?? 0) > 0 || mayAsk(config.permissions, env['OPENCODE_PERMISSION'])))
+  const stop = new AbortController()
+  let warmingUp: Promise<void> = Promise.resolve()
   const installed = () => installedAgents(config.agents, env).installed
   for (const {name, command, install} of installedAgents(config.agents, env).missing) {
     const fix = install ? `. Run: ${install}` : ''
@@ -83,11 +85,16 @@ export async function createLocalExecutors(options: LocalExecutorsOptions): Prom
         const place = {cwd: directory, env: {...env, PWD: directory}, timeout: 30_000}
         await run(openCode.binary, ['session', 'delete', id], place).catch(() => {})
       }
-      await warmUp(cwd, {way, options: warm, deleteSession, limitMs: warmUpMs}).catch((error: unknown) =>
-        note('warn', `No agent could be started ahead: ${messageOf(error)}`),
+      const warming = {way, options: warm, deleteSession, limitMs: warmUpMs, signal: stop.signal}
+      warmingUp = warmUp(cwd, warming).then(
+        () => {},
+        (error: unknown) => note('warn', `No agent could be started ahead: ${messageOf(error)}`),
       )
+      await warmingUp
     },
     async close() {
+      stop.abort()
+      await warmingUp
       await warm.pool.close()
       await warm.standIn?.[Symbol.asyncDispose]()
     },

@@ -2,6 +2,7 @@ import type {ControlPlaneClient} from '../client/control-plane.ts'
 import {messageOf} from '../core/errors.ts'
 import type {Clock} from '../core/clock.ts'
 import {problem, type Finding, type MachineContext, type ControlPlaneContext} from './finding.ts'
+import {checkAgents} from './agent-checks.ts'
 import {checkCodebases} from './codebase-checks.ts'
 import {
   checkContainment,
@@ -41,6 +42,7 @@ export async function* runChecks(options: DoctorOptions): AsyncGenerator<Finding
     runCheck('worker', () => checkWorker(machine)),
     runCheck('broker', () => checkBroker(machine)),
     runCheck('server', () => checkControlPlane(options)),
+    runCheck('agents', () => checkAgents(machine)),
     runCheck('OpenCode', () => checkOpenCode(machine)),
   ]
   for (const check of checks) yield await check

@@ -8,7 +8,7 @@ import {chooseContainment} from '../executor/processes/containment.ts'
 import {containmentTexts} from '../protocol/containment.ts'
 import {initFix, initProblem} from '../executor/processes/init-process.ts'
 import {localOpenCode} from '../opencode/program/local-opencode.ts'
-import {probeOpenCode} from '../opencode/program/probe.ts'
+import {probeOpenCode, unsafeRun} from '../opencode/program/probe.ts'
 import {withheldVariables} from '../opencode/program/withheld.ts'
 import {ok, problem, warning, type Finding, type MachineContext} from './finding.ts'
 
@@ -20,8 +20,11 @@ export async function checkOpenCode(machine: MachineContext): Promise<Finding[]>
   const check = 'OpenCode'
   try {
     const ask = localOpenCode(machine)
-    const {version, warnings} = await probeOpenCode(ask.binary, ask.env(ask.directory), {user: ask.user})
+    const probe = await probeOpenCode(ask.binary, ask.env(ask.directory), {user: ask.user})
+    const {version, warnings} = probe
+    const unsafe = machine.config.executor === 'acp' ? undefined : unsafeRun(probe)
     return [
+      ...(unsafe ? [problem(check, unsafe.problem, unsafe.fix)] : []),
       ok(check, `${version} at ${ask.binary} (${ask.source})`),
       ...warnings.map((text) => warning(check, text, fixForWarning(text))),
     ]

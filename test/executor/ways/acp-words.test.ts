@@ -1,5 +1,5 @@
 import {afterAll, describe, expect, test} from 'vitest'
-import type {AskPolicy} from '../../../src/lib/executor/ways/acp-way.ts'
+import type {ConversationPolicy} from '../../../src/lib/executor/ways/acp-way.ts'
 import type {TaskInput} from '../../../src/lib/protocol/task-input.ts'
 import {acpExecutor} from '../../support/acp-agent.ts'
 import {recordingObserver, requestFor, startRun} from '../../support/agent-run.ts'
@@ -12,7 +12,7 @@ afterAll(() => scratch[Symbol.dispose]())
 const asking = {permissions: 'ask', askMs: 600_000} as const
 
 /** Starts a run whose agent asks. */
-async function started(prompt: string, policy: AskPolicy = asking) {
+async function started(prompt: string, policy: ConversationPolicy = asking) {
   const {observed, observer} = recordingObserver()
   const executor = acpExecutor(scratch.path, {policy})
   const agent = await startRun(executor, requestFor(scratch.path, prompt), observer)

@@ -12,6 +12,7 @@ export type ConverseOptions = {
   start: AgentStart
   prompt: string
   words: Words
+  onWarning: (text: string) => void
   /** The handshake was made. */
   onAnnounced: (fields: Fields) => void
   /** The session is open. */
@@ -30,6 +31,7 @@ export async function converse({
   start,
   prompt,
   words,
+  onWarning,
   onAnnounced,
   onSession,
 }: ConverseOptions): Promise<void> {
@@ -43,8 +45,8 @@ export async function converse({
   const sessionId = start.sessionId ?? textOf(session['sessionId'])
   if (sessionId === '') throw new AgentFailure(`${start.name} opened a session without an id`)
   onSession(sessionId)
-  await choose('model', start.model, {ids, channel, start, session, sessionId})
-  await choose('mode', start.mode, {ids, channel, start, session, sessionId})
+  await choose('model', start.model, {ids, channel, start, session, sessionId, onWarning})
+  await choose('mode', start.mode, {ids, channel, start, session, sessionId, onWarning})
   let [text, input]: [string, string | undefined] = [prompt, undefined]
   for (let turn = 1; ; turn += 1) {
     await runTurn(ids.prompt(turn), {text, input, sessionId, channel, words})
@@ -155,16 +157,24 @@ async function loginAndOpen(
   }
 }
 
-type Chosen = Asked & {session: Fields; sessionId: string}
+type Chosen = Asked & {session: Fields; sessionId: string; onWarning: (text: string) => void}
 
 /** Sets the model or the mode. What the session does not offer is refused, except for a mode that is no wish. */
-async function choose(what: 'model' | 'mode', value: string | null, {ids, channel, start, session, sessionId}: Chosen) {
+async function choose(
+  what: 'model' | 'mode',
+  value: string | null,
+  {ids, channel, start, session, sessionId, onWarning}: Chosen,
+) {
   if (value === null) return
   const offer = offerOf(what, session)
   const found = offer?.values.find((id) => id === value)
   // `build` is the default of tasks, and what an agent without such a mode does anyway.
   if (found === undefined && what === 'mode' && value === 'build') return
+  if (!offer && what === 'model' && start.fallsBack)
+    return onWarning(`${start.name} lets nobody choose a model: the task runs with its default (unknown_model)`)
   if (!offer) throw new AgentFailure(`${start.name} lets nobody choose a ${what}, and the task names ${value}`)
+  if (found === undefined && what === 'model' && start.fallsBack)
+    return onWarning(`${start.name} has no model ${value}: the task runs with its default (unknown_model)`)
   if (found === undefined) {
     const some = offer.values.slice(0, 10).join(', ')
     throw new AgentFailure(

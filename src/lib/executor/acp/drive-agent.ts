@@ -128,7 +128,7 @@ export function driveAgent({runDir, prompt, log, clock, observer}: DriveOptions)
         sessionId = id
         words.openSession(id)
       }
-      await converse({channel, start, prompt, words, onAnnounced, onSession})
+      await converse({channel, start, prompt, words, onWarning: observer.onWarning, onAnnounced, onSession})
     } catch (error) {
       if (!(error instanceof ChannelClosed)) failures.push(messageOf(error))
     } finally {

@@ -17,6 +17,8 @@ const startSchema = v.object({
   model: v.nullable(v.string()),
   /** Mode of the session; the name of an agent in OpenCode. */
   mode: v.nullable(v.string()),
+  /** A model that the agent does not have is replaced by its default. */
+  fallsBack: v.boolean(),
   /** What becomes of requests for permission. */
   permissions: v.picklist(['allow', 'ask', 'deny']),
   /** How long a question waits, in ms; 0 means no limit. */

@@ -11,7 +11,7 @@ import {launchAgent} from '../launch-agent.ts'
 import {removeRunFiles, writeRunFiles} from '../run-files.ts'
 import {runFiles} from '../spool/file-names.ts'
 import {superviseAgent} from '../supervise-agent.ts'
-import {permissionsFor, type AskPolicy} from '../ways/acp-way.ts'
+import {permissionsFor, type ConversationPolicy} from '../ways/acp-way.ts'
 import {fingerprintOf} from './fingerprint.ts'
 import type {StandIn} from './stand-in-model.ts'
 import {keepStderr, type WarmAgent, type WarmPool} from './warm-pool.ts'
@@ -23,7 +23,7 @@ export type WarmExecutorOptions = {
   agentsDir: string
   /** The beginning of all markers of this worker. */
   markerOwner: string
-  readonly policy: AskPolicy
+  readonly policy: ConversationPolicy
   pool: WarmPool
   /** Undefined: agents are not warmed up, and name their sessions themselves. */
   standIn?: StandIn | undefined
@@ -151,6 +151,7 @@ function beginLog({agent, request, model, way, options}: Task): SentLog {
     ...{
       permissions: permissionsFor(request, options.policy),
       askMs: options.policy.askMs,
+      fallsBack: options.policy.fallsBack ?? false,
       hasReporter: agent.hasReporter,
     },
     ...{agentDir: agent.dir, prefix: `task-${agent.tasks}-`, startedAt: options.launch.clock.now()},

@@ -17,6 +17,8 @@ export type WarmUpOptions = {
   deleteSession: (id: string, cwd: string) => Promise<void>
   /** How long it may take, in ms. */
   limitMs: number
+  /** Aborted when the worker stops. */
+  signal: AbortSignal
 }
 
 const prompt = 'Answer with the word OK.'
@@ -25,7 +27,10 @@ const prompt = 'Answer with the word OK.'
  * Starts an agent in a codebase before there is a task, and lets it ask the stand-in model once: the first prompt of a
  * process in a folder is what takes time. Resolves with whether an agent waits now. Costs nothing, and leaves no session.
  */
-export async function warmUp(cwd: string, {way, options, deleteSession, limitMs}: WarmUpOptions): Promise<boolean> {
+export async function warmUp(
+  cwd: string,
+  {way, options, deleteSession, limitMs, signal}: WarmUpOptions,
+): Promise<boolean> {
   const {pool} = options
   const {clock} = options.launch
   const agent = newAgent(options, cwd, currentFingerprint(way, options, cwd))
@@ -38,18 +43,25 @@ export async function warmUp(cwd: string, {way, options, deleteSession, limitMs}
   writeFileSync(join(agent.dir, runFiles.stdout), '', {mode: 0o600})
   const log = SentLog.begin(agent.dir, {
     ...{kind: 'acp', program: 'opencode', name: way.name, cwd, sessionId: null, model: standInModel, mode: null},
-    ...{permissions: 'deny', askMs: 0, hasReporter: agent.hasReporter, agentDir: agent.dir, prefix: 'warm-up-'},
+    ...{
+      permissions: 'deny',
+      askMs: 0,
+      fallsBack: false,
+      hasReporter: agent.hasReporter,
+      agentDir: agent.dir,
+      prefix: 'warm-up-',
+    },
     ...{announced: null, messagesFrom: 0, stderrFrom: 0, process: 0, startedAt: clock.now()},
     eventsBefore: countEvents(join(agent.dir, runFiles.stdout)),
   })
   const quiet = {onQuestions: () => {}, onInput: () => {}, onWarning: () => {}}
   const drive = driveAgent({runDir: agent.dir, prompt, log, clock, observer: quiet})
-  await Promise.race([drive.over, agent.exited, clock.sleep(limitMs)])
+  await Promise.race([drive.over, agent.exited, clock.sleep(limitMs, signal)])
   const {announced, hasSucceeded, sessionId} = drive
   await drive.finish()
   if (announced) agent.announced = announced
   // Without a stand-in model the agent has at least started.
-  const isReady = announced !== undefined && (await pool.giveBack(agent))
+  const isReady = announced !== undefined && !signal.aborted && (await pool.giveBack(agent))
   if (!isReady) await pool.end(agent)
   if (sessionId !== undefined) await deleteSession(sessionId, cwd)
   return isReady && hasSucceeded

@@ -10,8 +10,15 @@ import {driveAgent} from '../acp/drive-agent.ts'
 import {countEvents} from '../acp/event-file.ts'
 import {type AgentStart, SentLog} from '../acp/sent-log.ts'
 
-/** What becomes of requests for permission, and how long a question waits. Read at each start. */
-export type AskPolicy = {readonly permissions: AgentStart['permissions']; readonly askMs: number}
+/** How a conversation is led. Read at each start. */
+export type ConversationPolicy = {
+  /** What becomes of requests for permission. */
+  readonly permissions: AgentStart['permissions']
+  /** How long a question waits, in ms; 0 means no limit. */
+  readonly askMs: number
+  /** A model that the agent does not have is replaced by its default. Default: the task fails. */
+  readonly fallsBack?: boolean
+}
 
 export type AcpWayOptions = Pick<AgentWay, 'name' | 'plan' | 'usesPlugin'> & {
   /** Name of the agent in tasks. */
@@ -19,7 +26,7 @@ export type AcpWayOptions = Pick<AgentWay, 'name' | 'plan' | 'usesPlugin'> & {
   readonly binary: string
   readonly allow?: readonly string[]
   readonly locks?: () => string | undefined
-  readonly policy: AskPolicy
+  readonly policy: ConversationPolicy
   /** The mode of tasks that name none. */
   mode?: string | undefined
 }
@@ -61,7 +68,7 @@ function begin(
   const log = SentLog.begin(runDir, {
     ...{kind: 'acp', program, name, cwd, sessionId, model: model ?? null, hasReporter},
     mode: agent === usualMode ? mode : agent,
-    ...{permissions: permissionsFor(request, policy), askMs: policy.askMs},
+    ...{permissions: permissionsFor(request, policy), askMs: policy.askMs, fallsBack: policy.fallsBack ?? false},
     messagesFrom: sizeOf(join(runDir, runFiles.messages)),
     eventsBefore: countEvents(join(runDir, runFiles.stdout)),
     process: (earlier?.start.process ?? 0) + 1,
@@ -74,7 +81,7 @@ function begin(
 const sizeOf = (path: string) => (existsSync(path) ? statSync(path).size : 0)
 
 /** An agent that a person has installed besides OpenCode. */
-export const installedAcpWay = (agent: InstalledAgent, policy: {readonly askMs: number}): AgentWay =>
+export const installedAcpWay = (agent: InstalledAgent, policy: Pick<ConversationPolicy, 'askMs'>): AgentWay =>
   acpWay({
     ...{program: agent.name, name: agent.name, binary: agent.binary, allow: agent.envAllow, usesPlugin: false},
     mode: agent.mode,
@@ -88,5 +95,7 @@ export const installedAcpWay = (agent: InstalledAgent, policy: {readonly askMs: 
   })
 
 /** Where nobody can be asked, the answer is no. */
-export const permissionsFor = ({canAsk = true}: RunRequest, {permissions}: AskPolicy): AgentStart['permissions'] =>
-  permissions === 'ask' && !canAsk ? 'deny' : permissions
+export const permissionsFor = (
+  {canAsk = true}: RunRequest,
+  {permissions}: ConversationPolicy,
+): AgentStart['permissions'] => (permissions === 'ask' && !canAsk ? 'deny' : permissions)

@@ -32,6 +32,7 @@ export const commandWay = (agent: InstalledAgent): AgentWay => ({
       ...{
         permissions: 'allow',
         askMs: 0,
+        fallsBack: false,
         hasReporter: false,
         process: 1,
         agentDir: runDir,

@@ -2,14 +2,16 @@ import {defaultProgram} from '../../agents/definitions.ts'
 import {normalizeModel} from '../../opencode/program/command.ts'
 import {lockFolder} from '../../opencode/program/stale-locks.ts'
 import {type AgentExecutorOptions, type AgentWay, createAgentExecutor} from '../agent-executor.ts'
-import {checkAgent, checkedModel} from './check-request.ts'
 import type {Executor} from '../executor.ts'
-import type {OpenCodeOptions} from './run-way.ts'
-import {acpWay, type AskPolicy} from './acp-way.ts'
+import {acpWay, type ConversationPolicy} from './acp-way.ts'
 
-export type OpenCodeAcpOptions = OpenCodeOptions & {readonly policy: AskPolicy}
+export type OpenCodeAcpOptions = {
+  readonly binary: string
+  env: NodeJS.ProcessEnv
+  readonly policy: ConversationPolicy
+}
 
-/** `opencode acp`, of OpenCode 1 and 2. */
+/** `opencode acp`, of OpenCode 1 and 2. Its sessions tell which models and agents it has: it is not asked before. */
 export const openCodeAcpWay = (options: OpenCodeAcpOptions): AgentWay =>
   acpWay({
     program: defaultProgram,
@@ -20,10 +22,7 @@ export const openCodeAcpWay = (options: OpenCodeAcpOptions): AgentWay =>
     get policy() {
       return options.policy
     },
-    async plan(request) {
-      await checkAgent(options.catalog, request)
-      return {args: ['acp'], model: await checkedModel(normalizeModel(request.model), options, request)}
-    },
+    plan: async ({model}) => ({args: ['acp'], model: normalizeModel(model)}),
     locks: () => lockFolder(options.env),
     usesPlugin: true,
   })
