@@ -32,9 +32,9 @@ export const tokens = {input: 100, output: 10}
 export type Endpoint = AsyncDisposable & {
   url: string
   /** The steps that were asked for, in order. */
-  steps: Step[]
-  /** All requests of the task, as they came. */
-  bodies: Fields[]
+  readonly steps: Step[]
+  /** Whether the model was asked anything, also if the answer is held back. */
+  readonly isAsked: boolean
   /** Starts a new task. Its file is `file`; the answer to `held` waits until it is released. */
   begin(file: string, held?: Step): void
   release(): void
@@ -42,7 +42,7 @@ export type Endpoint = AsyncDisposable & {
 
 /** Starts a server on loopback that answers like a model provider. */
 export async function startEndpoint(api: Api): Promise<Endpoint> {
-  const state = {file: '', steps: [] as Step[], bodies: [] as Fields[]}
+  const state = {file: '', steps: [] as Step[]}
   let gate = Promise.withResolvers<void>()
   let held: Step | undefined
   const server = createServer((request, response) => void handle(request, response))
@@ -55,7 +55,6 @@ export async function startEndpoint(api: Api): Promise<Endpoint> {
     const answer = api({method: request.method ?? '', path, body, file: state.file})
     if (answer.step) {
       state.steps.push(answer.step)
-      state.bodies.push(body)
       if (answer.step === held) await gate.promise
     }
     send(response, answer)
@@ -68,11 +67,11 @@ export async function startEndpoint(api: Api): Promise<Endpoint> {
     get steps() {
       return state.steps
     },
-    get bodies() {
-      return state.bodies
+    get isAsked() {
+      return state.steps.length > 0
     },
     begin(file, step) {
-      Object.assign(state, {file, steps: [], bodies: []})
+      Object.assign(state, {file, steps: []})
       held = step
       gate = Promise.withResolvers()
     },

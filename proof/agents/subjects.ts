@@ -22,8 +22,6 @@ export type Subject = {
   prompt: string
   /** Settings of a worker whose agent asks before it edits. */
   asking: Record<string, string>
-  /** The mode in which it asks before it edits. Undefined: its usual one. */
-  askingMode?: string
 }
 
 const prompt = `Greet more precisely in ${theEdit.file}.`
@@ -54,13 +52,12 @@ const geminiCli = withEnvironment('gemini', gemini, (url) => ({
   GOOGLE_GEMINI_BASE_URL: url,
 }))
 
-const codex: Subject = {
-  ...withEnvironment('codex', responses, (url, home) => {
-    const folder = join(home, '.codex')
-    mkdirSync(folder, {recursive: true})
-    writeFileSync(
-      join(folder, 'config.toml'),
-      `model_provider = "scripted"
+const codex = withEnvironment('codex', responses, (url, home) => {
+  const folder = join(home, '.codex')
+  mkdirSync(folder, {recursive: true})
+  writeFileSync(
+    join(folder, 'config.toml'),
+    `model_provider = "scripted"
 
 [model_providers.scripted]
 name = "Scripted"
@@ -68,11 +65,9 @@ base_url = "${url}/v1"
 wire_api = "responses"
 env_key = "CODEX_API_KEY"
 `,
-    )
-    return {CODEX_API_KEY: 'scripted'}
-  }),
-  askingMode: 'read-only',
-}
+  )
+  return {CODEX_API_KEY: 'scripted'}
+})
 
 const openCode: Subject = {
   name: 'opencode',
@@ -102,22 +97,29 @@ const stepNames: Record<string, Step> = {read: 'read', replace: 'edit', text: 't
 async function startOpenCodeModel(): Promise<Endpoint> {
   const model = createFakeModel() as {
     server: ReturnType<typeof createServer>
-    requests: {step: string; tools?: unknown[]}[]
+    requests: {step: string; aside: boolean}[]
   }
   const [answer] = model.server.listeners('request')
   let gate = Promise.resolve()
   let open = () => {}
-  const server = createServer((request, response) => void gate.then(() => answer?.(request, response)))
+  let isAsked = false
+  const server = createServer((request, response) => {
+    isAsked ||= request.method === 'POST'
+    void gate.then(() => answer?.(request, response))
+  })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     get steps() {
-      return model.requests.flatMap(({step}) => stepNames[step] ?? [])
+      return model.requests.flatMap(({step, aside}) => (aside ? [] : (stepNames[step] ?? [])))
     },
-    bodies: [],
+    get isAsked() {
+      return isAsked
+    },
     begin(_file, held) {
       model.requests.length = 0
+      isAsked = false
       const {promise, resolve} = Promise.withResolvers<void>()
       gate = promise
       open = resolve

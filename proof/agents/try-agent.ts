@@ -51,7 +51,7 @@ export async function tryAgent(subject: Subject, options: TryOptions): Promise<S
   const seen: Seen = {checks: Object.fromEntries(checks.map((name) => [name, 'not tried'])) as Seen['checks']}
   const runs: Record<Check, (place: Place) => Promise<void>> = {
     edit: (place) => editOnce(place, seen),
-    usage: async () => expectThat(seen.usage !== undefined, 'the task reports no usage'),
+    usage: async () => expectThat(seen.usage !== undefined, 'the task reports no usage'), // of the task before
     permission: answerPermission,
     'in turn': adoptInTurn,
     'permission open': adoptWithPermission,
@@ -108,7 +108,7 @@ async function answerPermission(place: Place): Promise<void> {
 
 async function adoptInTurn(place: Place): Promise<void> {
   const begun = await begin(place, {held: 'edit'})
-  await until(() => place.endpoint.steps.length > 0 || begun.worker.process.exitCode !== null, 'a request to the model')
+  await until(() => place.endpoint.isAsked, 'a request to the model')
   const next = await killAndFollow(place, begun)
   place.endpoint.release()
   await end(place, next)
@@ -146,8 +146,7 @@ async function begin(place: Place, options: {asks?: boolean; held?: Step; diesIn
   writeFileSync(join(codebase, theEdit.file), 'hello\n')
   endpoint.begin(join(codebase, theEdit.file), held)
   const worker = await startWorker(place, {isAsking, diesInWrite})
-  const mode = isAsking && subject.askingMode ? ['--agent', subject.askingMode] : []
-  const args = ['tasks', 'create', '-b', codebase, '--with', subject.name, ...mode, '--server', url, subject.prompt]
+  const args = ['tasks', 'create', '-b', codebase, '--with', subject.name, '--server', url, subject.prompt]
   const {code, stdout, stderr} = await workshop.cli(args)
   expectThat(code === 0, `the task was not created: ${stderr}`)
   return {id: stdout.trim(), worker, isAsking, agent: undefined}
@@ -275,16 +274,25 @@ function processesOf({codebase}: Place, id: string): string[] {
   })
 }
 
-/** The models and modes that a session offers. */
+type Choice = {id: string; name: string; options?: readonly {value: string}[]}
+type Session = {
+  configOptions?: readonly Choice[]
+  modes?: {availableModes: readonly {id: string}[]}
+  models?: {availableModels: readonly unknown[]}
+}
+
+/** The models and modes that a session offers, and its other options. */
 function optionsOf(messages: string): string {
-  for (const line of messages.split('\n')) {
-    if (!line.includes('"configOptions"') && !line.includes('"modes"')) continue
-    const {result} = JSON.parse(line) as {result?: Record<string, any>} // oxlint-disable-line typescript/no-explicit-any -- looked at, not trusted
-    if (!result) continue
-    const options: any[] = result['configOptions'] ?? [] // oxlint-disable-line typescript/no-explicit-any -- the same
-    const named = options.map(({id, options: values = []}) => `${id} (${values.length})`)
-    const modes = result['modes']?.availableModes?.map(({id}: {id: string}) => id).join(', ')
-    return [...named, modes ? `modes ${modes}` : ''].filter(Boolean).join(', ')
-  }
-  return 'none'
+  const line = messages.split('\n').find((text) => text.includes('"id":"session') && text.includes('"result"'))
+  const {configOptions = [], modes, models} = (JSON.parse(line ?? '{"result":{}}') as {result: Session}).result
+  const valuesOf = (name: string) => configOptions.find(({id}) => id === name)?.options?.map(({value}) => value)
+  const modeNames = valuesOf('mode') ?? modes?.availableModes.map(({id}) => id) ?? []
+  const modelCount = valuesOf('model')?.length ?? models?.availableModels.length ?? 0
+  const others = configOptions.map(({id}) => id).filter((id) => id !== 'mode' && id !== 'model')
+  const list = [
+    `${modelCount} models`,
+    `modes ${modeNames.join(', ')}`,
+    others.length > 0 ? `also ${others.join(', ')}` : '',
+  ]
+  return list.filter(Boolean).join('; ')
 }

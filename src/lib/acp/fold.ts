@@ -101,8 +101,7 @@ export class AcpFold {
       case 'tool_call_update':
         return [...this.#flush(), ...this.#updateCall(update)]
       case 'usage_update':
-        this.#spend(fieldsOf(update['cost']))
-        return []
+        return this.#spend(fieldsOf(update['cost']))
       default:
         return []
     }
@@ -158,11 +157,14 @@ export class AcpFold {
   }
 
   /** `amount` is what the session has cost so far. */
-  #spend({amount}: Fields): void {
-    if (typeof amount !== 'number') return
+  #spend({amount}: Fields): AgentEvent[] {
+    if (typeof amount !== 'number') return []
+    // The text so far belongs to the step that has cost this. Agents say it after the last text of a turn.
+    const events = this.#flush()
     const total = numberOf(amount)
     if (this.#cost !== undefined && total > this.#cost) this.#spent += total - this.#cost
     this.#cost = total
+    return events
   }
 
   /** The events before what belongs to a step: its begin, and the end of the step before if that has a cost. */
