@@ -22,6 +22,13 @@ test('the setting changes, adds and removes agents', () => {
   expect(named(setting, 'tests')).toMatchObject({kind: 'command', command: ['/bin/sh', '-c', 'make test']})
 })
 
+test('an agent that is to ask gets a mode in which it asks, unless the setting names another', () => {
+  expect(named(undefined, 'claude')).toMatchObject({permissions: 'allow', mode: undefined})
+  expect(named({claude: {permissions: 'ask'}}, 'claude')).toMatchObject({mode: 'default'})
+  expect(named({codex: {permissions: 'deny'}}, 'codex')).toMatchObject({mode: 'read-only'})
+  expect(named({claude: {permissions: 'ask', mode: 'plan'}}, 'claude')).toMatchObject({mode: 'plan'})
+})
+
 describe('a malformed setting is refused with an example', () => {
   test.each([
     [{Claude: {command: 'x'}}, /small letters/],

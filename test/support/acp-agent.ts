@@ -14,25 +14,31 @@ export type ScriptedAcpOptions = Partial<AgentExecutorOptions> & {
   behaviour?: string
   log?: string
   policy?: Partial<ConversationPolicy>
+  /** The mode of tasks that name none. */
+  mode?: string
 }
 
 /** The way of the scripted agent. */
-export const scriptedWay = (policy: Partial<ConversationPolicy> = {}): AgentWay =>
+export const scriptedWay = (policy: Partial<ConversationPolicy> = {}, mode?: string): AgentWay =>
   acpWay({
+    mode,
     ...{program: 'scripted', name: 'the scripted agent', binary: acpAgent, allow: ['ACP_*'], usesPlugin: false},
     plan: async ({model}) => ({args: [], model}),
     policy: {permissions: 'allow', askMs: 0, ...policy},
   })
 
 /** The executor of the protocol with the scripted agent. `home` is a folder. */
-export function acpExecutor(home: string, {behaviour = '', log, policy, ...rest}: ScriptedAcpOptions = {}): Executor {
+export function acpExecutor(
+  home: string,
+  {behaviour = '', log, policy, mode, ...rest}: ScriptedAcpOptions = {},
+): Executor {
   const env = {
     PATH: process.env['PATH'],
     HOME: home,
     ACP_BEHAVIOUR: behaviour,
     ...(log === undefined ? {} : {ACP_LOG: log}),
   }
-  return createAgentExecutor(scriptedWay(policy), {env, allow: [], clock: systemClock, ...rest})
+  return createAgentExecutor(scriptedWay(policy, mode), {env, allow: [], clock: systemClock, ...rest})
 }
 
 /** The executor of a command without a model. `home` is a folder. */

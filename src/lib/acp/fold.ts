@@ -101,8 +101,7 @@ export class AcpFold {
       case 'tool_call_update':
         return [...this.#flush(), ...this.#updateCall(update)]
       case 'usage_update':
-        this.#spend(fieldsOf(update['cost']))
-        return []
+        return this.#spend(fieldsOf(update['cost']))
       default:
         return []
     }
@@ -158,11 +157,14 @@ export class AcpFold {
   }
 
   /** `amount` is what the session has cost so far. */
-  #spend({amount}: Fields): void {
-    if (typeof amount !== 'number') return
+  #spend({amount}: Fields): AgentEvent[] {
+    if (typeof amount !== 'number') return []
+    // The text so far belongs to the step that has cost this. Agents say it after the last text of a turn.
+    const events = this.#flush()
     const total = numberOf(amount)
     if (this.#cost !== undefined && total > this.#cost) this.#spent += total - this.#cost
     this.#cost = total
+    return events
   }
 
   /** The events before what belongs to a step: its begin, and the end of the step before if that has a cost. */
@@ -182,7 +184,7 @@ export class AcpFold {
 
   #endTurn(result: Fields): AgentEvent[] {
     const stopReason = textOf(result['stopReason'])
-    const usage = fieldsOf(result['usage'])
+    const usage = usageOf(result)
     const events = [...this.#flush(), ...(this.#isInStep ? [] : this.#step())]
     const reason = finishReasons[stopReason]
     this.#isInStep = false
@@ -224,6 +226,13 @@ export function plainError(message: string, data: Fields = {}): string {
   const details = textOf(data['details']) || textOf(data['message']) || textOf(data['error'])
   if (text === '') return details || message || 'the agent reported an error without a message'
   return details && !text.includes(details) ? `${text}: ${details}` : text
+}
+
+/** What a turn has used. Gemini CLI says it in a field of its own. */
+function usageOf({usage, _meta}: Fields): Fields {
+  if (usage !== undefined) return fieldsOf(usage)
+  const count = fieldsOf(fieldsOf(fieldsOf(_meta)['quota'])['token_count'])
+  return {inputTokens: count['input_tokens'], outputTokens: count['output_tokens']}
 }
 
 /** PromptResponse.usage of the protocol (marked unstable there) in OpenCode's names. */

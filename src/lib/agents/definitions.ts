@@ -20,6 +20,8 @@ export type AgentDefinition = {
   permissions: 'allow' | 'ask' | 'deny'
   /** The model of tasks that name none. */
   model: string | undefined
+  /** The mode of tasks that name none. */
+  mode: string | undefined
   /** How it is installed, for people. */
   install: string | undefined
 }
@@ -45,6 +47,7 @@ const definitionSchema = v.strictObject({
   env_allow: v.optional(v.array(v.string())),
   permissions: v.optional(v.picklist(['allow', 'ask', 'deny'])),
   model: v.optional(v.pipe(v.string(), v.minLength(1))),
+  mode: v.optional(v.pipe(v.string(), v.minLength(1))),
 })
 
 const settingSchema = v.record(nameSchema, v.union([v.literal(false), definitionSchema]))
@@ -56,8 +59,11 @@ const known: readonly AgentDefinition[] = [
   builtin('gemini', ['gemini', '--acp'], ['GEMINI_*', 'GOOGLE_*'], '@google/gemini-cli'),
 ]
 
+/** The modes in which agents ask before they edit. In their usual modes these two decide by themselves. */
+const askingModes: Record<string, string> = {claude: 'default', codex: 'read-only'}
+
 function builtin(name: string, command: [string, ...string[]], envAllow: string[], npm: string): AgentDefinition {
-  const common = {kind: 'acp', permissions: 'allow', model: undefined} as const
+  const common = {kind: 'acp', permissions: 'allow', model: undefined, mode: undefined} as const
   return {name, command, envAllow, install: `npm i -g ${npm}`, ...common}
 }
 
@@ -97,10 +103,11 @@ function definition(
       `the command of the agent ${name} is a text for the shell, where {{prompt}} would be run as a part of it`,
       'Write the command as a list, or read the prompt from standard input',
     )
+  const permissions = given.permissions ?? base?.permissions ?? 'allow'
   return {
-    ...{name, kind, command},
+    ...{name, kind, command, permissions},
     envAllow: given.env_allow ?? base?.envAllow ?? [],
-    permissions: given.permissions ?? base?.permissions ?? 'allow',
+    mode: given.mode ?? (base && permissions !== 'allow' ? askingModes[name] : undefined),
     model: given.model ?? base?.model,
     install: given.command === undefined ? base?.install : undefined,
   }

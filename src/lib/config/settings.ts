@@ -124,7 +124,7 @@ export const settings = {
   agents: {
     type: 'object',
     description:
-      'Further agents: NAME to {command, type, env_allow, permissions, model}, or to false (built in where installed: claude, codex, gemini)',
+      'Further agents: NAME to {command, type, env_allow, permissions, model, mode}, or to false (built in where installed: claude, codex, gemini)',
   },
   warm_agents: {
     type: 'integer',

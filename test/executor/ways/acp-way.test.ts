@@ -59,6 +59,20 @@ test('model and mode are chosen, and a wrong one is refused with the list', asyn
   expect(mode.outcome.error).toBe('the scripted agent has no mode dream; it has build, plan')
 })
 
+test('a task that names no mode gets that of its agent', async () => {
+  const log = join(scratch.path, 'modes.log')
+  const asking = acpExecutor(scratch.path, {log, mode: 'plan'})
+  expect((await runToEnd(asking, request('text hi'))).outcome.status).toBe('completed')
+  expect(readFileSync(log, 'utf8').match(/"value":"[^"]+"/g)).toEqual(['"value":"plan"'])
+  const {outcome} = await runToEnd(acpExecutor(scratch.path, {mode: 'dream'}), request('text hi'))
+  expect(outcome.error).toBe('the scripted agent has no mode dream; it has build, plan')
+})
+
+test('a notice of the agent is no part of its answer', async () => {
+  const {outcome} = await runToEnd(executor, request('text done\nnotice Your plan ends soon'))
+  expect(outcome).toMatchObject({status: 'completed', result: 'done'})
+})
+
 test('a session is continued, by loading if there is no other way, without its history', async () => {
   for (const behaviour of ['', 'no-resume,load']) {
     const made = request('text new', {sessionId: 'ses_old'})

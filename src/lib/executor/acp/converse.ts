@@ -75,7 +75,12 @@ export async function initialize(
   const answer = await refusable(name, () =>
     channel.request(requestIdsOf(prefix).initialize, 'initialize', {
       protocolVersion,
-      clientCapabilities: {fs: {readTextFile: false, writeTextFile: false}, terminal: false},
+      clientCapabilities: {
+        fs: {readTextFile: false, writeTextFile: false},
+        terminal: false,
+        // Otherwise Claude Code sends its notices as if they were said by the model.
+        session: {notices: {}},
+      },
       clientInfo: {name: 'a2a-worker', version: '1'},
     }),
   )

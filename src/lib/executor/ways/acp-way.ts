@@ -27,7 +27,12 @@ export type AcpWayOptions = Pick<AgentWay, 'name' | 'plan' | 'usesPlugin'> & {
   readonly allow?: readonly string[]
   readonly locks?: () => string | undefined
   readonly policy: ConversationPolicy
+  /** The mode of tasks that name none. */
+  mode?: string | undefined
 }
+
+/** The mode that tasks name if nobody has chosen one. */
+const usualMode = 'build'
 
 /**
  * An agent that speaks the Agent Client Protocol. Its standard input is a named pipe that it holds open itself, and its
@@ -56,12 +61,13 @@ export const acpWay = (options: AcpWayOptions): AgentWay => ({
 
 function begin(
   {request, model, clock, observer, hasReporter}: ConversationOptions,
-  {program, name, policy}: AcpWayOptions,
+  {program, name, policy, mode = usualMode}: AcpWayOptions,
 ) {
   const {runDir, cwd, sessionId = null, agent, prompt} = request
   const earlier = SentLog.read(runDir)
   const log = SentLog.begin(runDir, {
-    ...{kind: 'acp', program, name, cwd, sessionId, model: model ?? null, mode: agent, hasReporter},
+    ...{kind: 'acp', program, name, cwd, sessionId, model: model ?? null, hasReporter},
+    mode: agent === usualMode ? mode : agent,
     ...{permissions: permissionsFor(request, policy), askMs: policy.askMs, fallsBack: policy.fallsBack ?? false},
     messagesFrom: sizeOf(join(runDir, runFiles.messages)),
     eventsBefore: countEvents(join(runDir, runFiles.stdout)),
@@ -78,6 +84,7 @@ const sizeOf = (path: string) => (existsSync(path) ? statSync(path).size : 0)
 export const installedAcpWay = (agent: InstalledAgent, policy: Pick<ConversationPolicy, 'askMs'>): AgentWay =>
   acpWay({
     ...{program: agent.name, name: agent.name, binary: agent.binary, allow: agent.envAllow, usesPlugin: false},
+    mode: agent.mode,
     policy: {
       permissions: agent.permissions,
       get askMs() {
