@@ -61,7 +61,10 @@ test('a complete id costs no further request', async () => {
     return [...proxy.requests]
   }
   const id = tasks.at(-1)?.id ?? ''
-  expect(await requestsOf('tasks', 'get', id)).toEqual([`GET /v1/opencode/tasks/${id}`])
+  expect(await requestsOf('tasks', 'get', id)).toEqual([
+    `GET /v1/opencode/tasks/${id}`,
+    `GET /v1/opencode/tasks/${id}/inputs`,
+  ])
   expect(await requestsOf('tasks', 'cancel', id)).toEqual([
     `POST /v1/opencode/tasks/${id}/cancel`,
     `GET /v1/opencode/tasks/${id}`,

@@ -67,7 +67,7 @@ function settingSchema(key: SettingKey): Record<string, unknown> {
     case 'object':
       return setting.words === undefined
         ? {...common, type: setting.type}
-        : {...common, anyOf: [{type: setting.type}, {enum: [...setting.words]}]}
+        : {...common, type: [setting.type, 'string'], anyOf: [{type: setting.type}, {enum: [...setting.words]}]}
     case 'list':
     case 'paths':
       return {...common, type: 'array', items: {type: 'string', minLength: 1}}
