@@ -69,7 +69,7 @@ test('a complete id costs no further request', async () => {
     `POST /v1/opencode/tasks/${id}/cancel`,
     `GET /v1/opencode/tasks/${id}`,
   ])
-  expect(await requestsOf('tasks', 'get', id.slice(0, 8))).toHaveLength(3)
+  expect(await requestsOf('tasks', 'get', id.slice(0, 8))).toHaveLength(4)
   const listed = 'GET /v1/opencode/codebases'
   const [codebaseTasks] = [`POST /v1/opencode/codebases/${codebase}/tasks`]
   for (const given of [codebase, codebase.slice(0, 4)])
