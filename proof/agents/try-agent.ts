@@ -133,6 +133,8 @@ async function adoptAfterHalfLine(place: Place): Promise<void> {
     'the worker to die',
   )
   expectThat(!existsSync(file), 'the worker died for another reason')
+  const sent = read(join(runDirOf(place, begun.id) ?? '', 'sent.ndjson'))
+  expectThat(sent.includes('"put":"prompt-1"') && !sent.includes('"written":"prompt-1"'), 'the prompt was sent whole')
   expectThat(place.endpoint.steps.length === 0, 'the agent took half a line for a prompt')
   await end(place, await follow(place, begun))
 }
