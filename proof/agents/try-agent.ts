@@ -176,8 +176,8 @@ async function killAndFollow(place: Place, begun: Begun): Promise<Begun> {
 }
 
 async function follow(place: Place, begun: Begun): Promise<Begun> {
-  const [agent] = processesOf(place, begun.id)
-  expectThat(agent !== undefined, 'the agent died with its worker')
+  const agent = read(join(runDirOf(place, begun.id) ?? '', 'pid')).trim()
+  expectThat(processesOf(place, begun.id).includes(agent), 'the agent died with its worker')
   const worker = await startWorker(place, begun)
   await says(worker, 'Going on with a run whose agent is at work')
   expectThat(processesOf(place, begun.id).includes(agent), 'the agent was started again')
