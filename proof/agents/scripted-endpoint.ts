@@ -10,6 +10,9 @@ export type Fields = Record<string, unknown>
 /** The edit that the model asks for. It would change the file again if it were made twice. */
 export const theEdit = {file: 'README.md', old: 'hello', new: 'hello, edited', say: 'The file is edited.'}
 
+/** What a person asks for. */
+export const thePrompt = `Greet more precisely in ${theEdit.file}.`
+
 /** What the model is asked, as far as the script needs it. */
 export type Asked = {
   method: string

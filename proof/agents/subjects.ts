@@ -11,7 +11,7 @@ import {root} from '../../test/support/cli.ts'
 import {anthropic} from './api/anthropic.ts'
 import {gemini} from './api/gemini.ts'
 import {responses} from './api/responses.ts'
-import {type Api, type Endpoint, startEndpoint, type Step, theEdit} from './scripted-endpoint.ts'
+import {type Api, type Endpoint, startEndpoint, type Step, theEdit, thePrompt} from './scripted-endpoint.ts'
 
 /** An agent that is tried. */
 export type Subject = {
@@ -24,7 +24,7 @@ export type Subject = {
   asking: Record<string, string>
 }
 
-const prompt = `Greet more precisely in ${theEdit.file}.`
+const prompt = thePrompt
 const asks = (name: string) => ({A2A_AGENTS: JSON.stringify({[name]: {permissions: 'ask'}})})
 
 function withEnvironment(

@@ -133,6 +133,8 @@ async function adoptAfterHalfLine(place: Place): Promise<void> {
     'the worker to die',
   )
   expectThat(!existsSync(file), 'the worker died for another reason')
+  const sent = read(join(runDirOf(place, begun.id) ?? '', 'sent.ndjson'))
+  expectThat(sent.includes('"put":"prompt-1"') && !sent.includes('"written":"prompt-1"'), 'the prompt was sent whole')
   expectThat(place.endpoint.steps.length === 0, 'the agent took half a line for a prompt')
   await end(place, await follow(place, begun))
 }
@@ -174,8 +176,8 @@ async function killAndFollow(place: Place, begun: Begun): Promise<Begun> {
 }
 
 async function follow(place: Place, begun: Begun): Promise<Begun> {
-  const [agent] = processesOf(place, begun.id)
-  expectThat(agent !== undefined, 'the agent died with its worker')
+  const agent = read(join(runDirOf(place, begun.id) ?? '', 'pid')).trim()
+  expectThat(processesOf(place, begun.id).includes(agent), 'the agent died with its worker')
   const worker = await startWorker(place, begun)
   await says(worker, 'Going on with a run whose agent is at work')
   expectThat(processesOf(place, begun.id).includes(agent), 'the agent was started again')

@@ -6,6 +6,7 @@ import {
   type ServerEvent,
   stepAfter,
   theEdit,
+  thePrompt,
   tokens,
 } from '../scripted-endpoint.ts'
 
@@ -17,11 +18,15 @@ let count = 0
 export const responses: Api = ({method, path, body}) => {
   if (method !== 'POST' || !path.endsWith('/responses')) return {status: 404, json: {error: {message: 'not scripted'}}}
   const tools = toolsOf(body)
-  if (tools.length === 0) return answer({text: 'A title'})
+  if (tools.length === 0 || !hasPrompt(body)) return answer({text: 'A title'})
   const results = listOf(body['input']).filter(({type}) => String(type).endsWith('_call_output')).length
   const step = stepAfter(results, ['edit'])
   return {step, ...answer(step === 'text' ? {text: theEdit.say} : {tool: editCall(tools)})}
 }
+
+/** For a title the client opens a conversation of its own, which quotes the prompt. */
+const hasPrompt = (body: Fields) =>
+  listOf(body['input']).some(({content}) => listOf(content).some(({text}) => text === thePrompt))
 
 /** Newer models get their tools as an item of the conversation, in a name space. */
 function toolsOf(body: Fields): Fields[] {
