@@ -1,4 +1,6 @@
+import {once} from 'node:events'
 import {existsSync, mkdirSync, readdirSync} from 'node:fs'
+import {connect, createServer, type AddressInfo, type Socket} from 'node:net'
 import {join} from 'node:path'
 import {Redis} from 'ioredis'
 import {afterAll, beforeAll, expect, test} from 'vitest'
@@ -47,6 +49,54 @@ test('a bad address, login or database, or a Redis that does not answer, is one 
     expect(result.stderr).toContain(text)
     expect(result.stderr).not.toMatch(/wrong@|\n {4}at /)
   }
+})
+
+/** A way to Redis that breaks for good after so many requests. */
+async function breakingProxy(port: number, requests: number) {
+  let left = requests
+  const sockets = new Set<Socket>()
+  const cut = () => {
+    for (const socket of sockets) socket.destroy()
+    server.close()
+  }
+  const server = createServer((client) => {
+    const upstream = connect(port, '127.0.0.1')
+    for (const socket of [client, upstream]) {
+      sockets.add(socket)
+      socket.on('error', () => {})
+      socket.on('close', () => [client, upstream].forEach((each) => each.destroy()))
+    }
+    client.on('data', (bytes) => {
+      if (left <= 0) return cut()
+      left -= 1
+      upstream.write(bytes)
+    })
+    upstream.pipe(client)
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const {port: own} = server.address() as AddressInfo
+  return {url: `redis://127.0.0.1:${own}`, hasBroken: () => left <= 0, [Symbol.dispose]: cut}
+}
+
+test('a Redis that is lost at any moment of the start is one line, and no bug', async () => {
+  await using shop = openWorkshop()
+  let code: number | null = null
+  for (let requests = 2; requests < 40; requests += 2) {
+    using proxy = await breakingProxy(redis.port, requests)
+    const args = ['serve', '--port', '0', '--redis-url', proxy.url, '--redis-prefix', newPrefix()]
+    const process = shop.start(args)
+    const isUp = await until(() => process.stdout() !== '' || process.process.exitCode !== null, 'the start or its end')
+    expect(isUp).toBe(true)
+    if (process.stdout() !== '') {
+      await stop(process, 'SIGKILL')
+      break
+    }
+    code = process.process.exitCode
+    expect([code, process.stderr()], `lost after ${requests} requests`).toEqual([69, expect.stringMatching(/Redis/)])
+    expect(process.stderr()).not.toMatch(/bug|\n {4}at /)
+  }
+  expect(code).toBe(69)
 })
 
 test("somebody else's keys, a newer version and a policy that evicts are refused, and nothing is written", async () => {

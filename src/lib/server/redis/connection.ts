@@ -127,3 +127,21 @@ function explain(url: string, error: unknown, reason: string): Error {
     cause: error,
   })
 }
+
+/** Errors of ioredis: nothing was wrong but the connection. */
+const isConnectionLost = (error: unknown) =>
+  error instanceof Error &&
+  (error.name === 'MaxRetriesPerRequestError' ||
+    /Connection is closed|Command timed out|Stream isn't writeable|LOADING|ECONN|EPIPE/.test(error.message))
+
+/** What is said of an error while a control plane starts: that Redis was lost, if that is it. */
+export function lostAtStart(url: string, error: unknown): unknown {
+  if (error instanceof ExpectedError || !isConnectionLost(error)) return error
+  const at = withoutLogin(url)
+  return new ExpectedError(`The Redis at ${at} was lost while this control plane started: ${messageOf(error)}`, {
+    code: 'REDIS_UNREACHABLE',
+    exit: 'unreachable',
+    suggestions: ['Check that Redis runs there, and start the control plane again'],
+    cause: error,
+  })
+}

@@ -4,7 +4,7 @@ import {configError} from '../../core/errors.ts'
 import {checkDatabase, importQuietly, migrate, openDatabase} from '../../core/sqlite.ts'
 import {withoutLogin} from '../../core/redis/redis-address.ts'
 import {migrations} from '../store/migrations.ts'
-import {connectRedis} from './connection.ts'
+import {connectRedis, lostAtStart} from './connection.ts'
 import {DecisionLog} from './decision-log.ts'
 import {Images} from './image.ts'
 import {checkOwner, own, type Owner} from './owner.ts'
@@ -59,7 +59,7 @@ export async function openReplica({url, prefix, folder: parent, version, importF
   } catch (error) {
     connections.close()
     if (folder !== undefined) rmSync(folder, {recursive: true, force: true})
-    throw error
+    throw lostAtStart(url, error)
   }
 }
 

@@ -1,17 +1,16 @@
 import {randomUUID} from 'node:crypto'
 import {rmSync} from 'node:fs'
 import {join} from 'node:path'
-import {ExpectedError, messageOf} from '../../core/errors.ts'
+import {messageOf} from '../../core/errors.ts'
 import {fullJitter, loop} from '../../core/loop.ts'
 import type {Database} from '../../core/sqlite.ts'
 import {counted} from '../../core/text/counted.ts'
-import {withoutLogin} from '../../core/redis/redis-address.ts'
 import {all} from '../state/records.ts'
 import type {Policy} from '../state/state.ts'
 import type {History} from '../store/engine.ts'
 import {restoredLease} from '../store/restored-lease.ts'
 import {heldTasks} from '../store/sqlite-tasks.ts'
-import type {Connections} from './connection.ts'
+import {type Connections, lostAtStart} from './connection.ts'
 import {start as startOfLog} from './decision-log.ts'
 import {Grace} from './grace.ts'
 import {restoreLive} from './image.ts'
@@ -100,15 +99,20 @@ export class RedisStore implements AsyncDisposable {
       image?.head ?? head,
     )
     this.#engine = engine
-    if (isImported) await this.#writeImported(engine)
+    if (isImported)
+      await this.#writeImported(engine).catch((error: unknown) => {
+        throw lostAtStart(this.#options.url, error)
+      })
     if (image) restoreLive(engine.store.state, image.live)
     if (image?.history) history.restore(image.history)
-    await engine.fresh().catch((error: unknown) => {
-      throw lostAtStart(withoutLogin(this.#options.url), error)
-    })
-    if (found === 'older') {
-      await this.#images.save(engine)
-      await this.#own()
+    try {
+      await engine.fresh()
+      if (found === 'older') {
+        await this.#images.save(engine)
+        await this.#own()
+      }
+    } catch (error) {
+      throw lostAtStart(this.#options.url, error)
     }
     // no worker could renew its leases while no replica ran
     if (engine.state.count('leases', all) > 0) grace.begin()
@@ -189,11 +193,3 @@ export class RedisStore implements AsyncDisposable {
     this.#options.log(text, 'warn')
   }
 }
-
-const lostAtStart = (at: string, cause: unknown) =>
-  new ExpectedError(`The Redis at ${at} was lost while this control plane started: ${messageOf(cause)}`, {
-    code: 'REDIS_UNREACHABLE',
-    exit: 'unreachable',
-    suggestions: ['Check that Redis runs there, and start the control plane again'],
-    cause,
-  })
