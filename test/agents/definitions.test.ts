@@ -2,7 +2,7 @@ import {chmodSync, mkdirSync, writeFileSync} from 'node:fs'
 import {join} from 'node:path'
 import {afterAll, describe, expect, test} from 'vitest'
 import {agentDefinitions} from '../../src/lib/agents/definitions.ts'
-import {installedAgents} from '../../src/lib/agents/installed-agents.ts'
+import {allowedVariables, installedAgents} from '../../src/lib/agents/installed-agents.ts'
 import {scratchFolder} from '../support/scratch.ts'
 
 const scratch = scratchFolder()
@@ -57,4 +57,10 @@ test('only agents are used whose program is on PATH, and of missing ones those a
     ['tests', '/bin/sh'],
   ])
   expect(missing.map(({name}) => name)).toEqual(['codex'])
+})
+
+test('a key that an installed agent gets is not missing', () => {
+  const setting = {claude: {command: '/bin/true'}}
+  expect(allowedVariables(setting, {PATH: '/nowhere'}, ['MINE'])).toEqual(['MINE', 'ANTHROPIC_*', 'CLAUDE_*'])
+  expect(allowedVariables({}, {PATH: '/nowhere'}, ['MINE'])).toEqual(['MINE'])
 })

@@ -27,3 +27,9 @@ export function installedAgents(
   }
   return {installed, missing}
 }
+
+/** The variables that some agent may see: OpenCode those of `env_allow`, and the installed ones their own, too. */
+export const allowedVariables = (setting: unknown, env: NodeJS.ProcessEnv, allow: readonly string[]): string[] => [
+  ...allow,
+  ...installedAgents(setting, env).installed.flatMap(({envAllow}) => envAllow),
+]

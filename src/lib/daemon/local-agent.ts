@@ -4,6 +4,7 @@ import type {Environment} from '../config/file.ts'
 import {systemClock} from '../core/clock.ts'
 import type {EventBus} from '../events/bus.ts'
 import {chooseContainment, type Contained} from '../executor/processes/containment.ts'
+import {allowedVariables} from '../agents/installed-agents.ts'
 import {codebaseProblems} from '../opencode/program/codebase-problems.ts'
 import {environmentOfUser, type AgentUser} from '../opencode/program/agent-user.ts'
 import {createCatalog} from '../opencode/program/catalog.ts'
@@ -63,7 +64,7 @@ export async function prepareAgent(options: LocalAgentOptions, bus: EventBus, st
   const describe = ({found, probe}: typeof current) => {
     note('info', `OpenCode ${probe.version} at ${found.binary} (${found.source})`)
     for (const text of probe.warnings) note('warn', text)
-    const withheld = withheldVariables(env, config.env_allow)
+    const withheld = withheldVariables(env, allowedVariables(config.agents, env, config.env_allow))
     if (withheld.length > 0) note('warn', `Agents do not get ${withheld.join(', ')}; ${allowHint}`)
   }
   describe(current)

@@ -7,6 +7,7 @@ import {makePrivateDirectory} from '../config/state-directory.ts'
 import {chooseContainment} from '../executor/processes/containment.ts'
 import {containmentTexts} from '../protocol/containment.ts'
 import {initFix, initProblem} from '../executor/processes/init-process.ts'
+import {allowedVariables} from '../agents/installed-agents.ts'
 import {localOpenCode} from '../opencode/program/local-opencode.ts'
 import {probeOpenCode, unsafeRun} from '../opencode/program/probe.ts'
 import {withheldVariables} from '../opencode/program/withheld.ts'
@@ -41,9 +42,18 @@ const fixForWarning = (text: string) =>
       ? 'apt-get install git'
       : 'npm i -g opencode-ai'
 
+/** A malformed setting is a finding of another check. */
+function allowed(config: MachineContext['config'], env: MachineContext['env']): readonly string[] {
+  try {
+    return allowedVariables(config.agents, env, config.env_allow)
+  } catch {
+    return config.env_allow
+  }
+}
+
 /** Names variables that agents usually need and do not get. */
 export async function checkEnvironment({env, config}: MachineContext): Promise<Finding[]> {
-  const names = withheldVariables(env, config.env_allow)
+  const names = withheldVariables(env, allowed(config, env))
   return names.length === 0
     ? []
     : [
