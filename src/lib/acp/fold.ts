@@ -18,7 +18,7 @@ const maxTextChars = 8 * 1024 * 1024
 /** Tool calls that are remembered. An agent that opens more loses the names of the oldest. */
 const maxCalls = 1000
 
-type Call = {tool: string; title: string; input: Fields; output: string; isOver: boolean}
+type Call = {tool: string; title: string; input: Fields; output: string}
 
 export type FoldOptions = {
   /** Null: the answer to `session/new` names it. */
@@ -43,7 +43,9 @@ export class AcpFold {
   /** Counts the tool calls: a text after one is another message, also for agents that do not say so. */
   #segment = 0
   readonly #ids: RequestIds
+  /** The open calls, and the ids of ended ones: an update that follows says nothing new. */
   readonly #calls = new Map<string, Call>()
+  readonly #ended = new Set<string>()
   /** Undefined until the session has said what it has cost before. */
   #cost: number | undefined
   #spent = 0
@@ -56,7 +58,7 @@ export class AcpFold {
 
   /** The tool calls that are open, oldest first. */
   get openCalls(): {id: string; tool: string; title: string}[] {
-    return [...this.#calls].filter(([, {isOver}]) => !isOver).map(([id, {tool, title}]) => ({id, tool, title}))
+    return [...this.#calls].map(([id, {tool, title}]) => ({id, tool, title}))
   }
 
   add(message: AgentMessage): AgentEvent[] {
@@ -133,27 +135,21 @@ export class AcpFold {
 
   #updateCall(update: Fields): AgentEvent[] {
     const id = textOf(update['toolCallId'])
-    const before = this.#calls.get(id)
-    if (id === '' || before?.isOver) return []
-    const call = mergeCall(before, update)
+    if (id === '' || this.#ended.has(id)) return []
+    const call = mergeCall(this.#calls.get(id), update)
     this.#calls.set(id, call)
-    this.#boundCalls()
+    bound(this.#calls)
     const status = update['status']
     if (status !== 'completed' && status !== 'failed') return this.#step()
-    call.isOver = true
+    this.#calls.delete(id)
+    this.#ended.add(id)
+    bound(this.#ended)
     this.#segment += 1
     const {tool, title, input, output} = call
     const said = status === 'completed' ? {output} : {error: output || 'the call failed'}
     const metadata = fieldsOf(fieldsOf(update['rawOutput'])['metadata'])
     const state = {status: status === 'completed' ? 'completed' : 'error', input, ...said, title, metadata}
     return [...this.#step(), this.#event('tool_use', {id: `prt_${id}`, type: 'tool', tool, callID: id, state})]
-  }
-
-  #boundCalls(): void {
-    for (const [id] of this.#calls) {
-      if (this.#calls.size <= maxCalls) return
-      this.#calls.delete(id)
-    }
   }
 
   /** `amount` is what the session has cost so far. */
@@ -211,6 +207,14 @@ export class AcpFold {
   }
 }
 
+/** Removes the oldest entries. */
+function bound(entries: Map<string, unknown> | Set<string>): void {
+  for (const id of entries.keys()) {
+    if (entries.size <= maxCalls) return
+    entries.delete(id)
+  }
+}
+
 /** The reasons of a step's end as OpenCode names them. */
 const finishReasons: Record<string, string> = {end_turn: 'stop', max_tokens: 'length'}
 
@@ -254,7 +258,6 @@ function mergeCall(before: Call | undefined, update: Fields): Call {
     title: textOf(update['title']) || (before?.title ?? ''),
     input: hasInput ? input : (before?.input ?? {}),
     output: outputOf(update) || (before?.output ?? ''),
-    isOver: false,
   }
 }
 
