@@ -21,6 +21,7 @@ const facts = {
   server: 'http://plane.test',
   disk: null,
   containment: null,
+  agents: [],
 }
 
 /** A control socket backed by only a view and an event bus. */

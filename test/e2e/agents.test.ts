@@ -35,6 +35,10 @@ describe('a task names the agent that runs it', async () => {
     expect([counted.code, counted.stdout.trim()]).toEqual([0, '5'])
   })
 
+  test('status names the agents', async () => {
+    expect((await fleet.cli(['status'])).stdout).toMatch(/agents +opencode, .*scripted, count/)
+  })
+
   test('an agent that the worker does not have is refused with those that it has', async () => {
     const refused = await fleet.cli(['tasks', 'create', '-b', path, '--with', 'nobody', 'x'])
     expect(refused.code).not.toBe(0)

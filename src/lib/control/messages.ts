@@ -120,6 +120,8 @@ export const workerStatusSchema = v.object({
   disk: v.optional(v.nullable(diskSchema), null),
   /** What keeps the processes of its runs together. */
   containment: v.optional(v.nullable(v.picklist(containments)), null),
+  /** The agents besides OpenCode that tasks can name. */
+  agents: v.optional(v.array(v.string()), []),
   farewell: v.optional(v.nullable(v.string()), null),
   link: connectionSchema,
   link_since: v.optional(v.nullable(v.number()), null),

@@ -29,6 +29,7 @@ export type LocalControlContext = {
   client: ControlPlaneClient
   version: string
   containment: Containment
+  agents: () => readonly string[]
 }
 
 const cancelledLocally = {status: 'cancelled', error: 'cancelled on this machine'} as const
@@ -80,7 +81,7 @@ const answerSignedOnly = new ExpectedError('This worker passes on only what is s
 
 /** The handlers of the local socket. */
 export function socketHandlers(context: LocalControlContext): ControlHandlers {
-  const {worker, store, bus, ladder, client, version, containment} = context
+  const {worker, store, bus, ladder, client, version, containment, agents} = context
   const {runner, registration, workerId} = worker
   const {cancel, create: createTask, say} = taskControls(context)
   return {
@@ -93,6 +94,7 @@ export function socketHandlers(context: LocalControlContext): ControlHandlers {
         free: runner.freeSlots,
         disk: diskStatus(worker),
         containment,
+        agents: [...agents()],
       }
       return statusFromView(store.get(), facts, Date.now())
     },

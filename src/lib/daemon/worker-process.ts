@@ -167,6 +167,7 @@ async function runProcess(options: WorkerProcessOptions, ladder: StopLadder): Pr
       const context: LocalControlContext = {
         ...{config, worker, store, bus, ladder, step, client, version},
         containment: agent.contained.kind,
+        agents: agent.agents,
       }
       const path = socketPath(options.env, stateDir, name)
       opening.push(

@@ -13,6 +13,7 @@ const facts = {
   server: 'http://plane.test',
   disk: null,
   containment: null,
+  agents: [],
 }
 /** The status as the socket transfers it. */
 const sent = (status: unknown) => v.parse(workerStatusSchema, JSON.parse(JSON.stringify(status)))

@@ -90,6 +90,7 @@ export function workerDetails(worker: WorkerStatus, now: number): string {
       `takes no tasks${trouble.kind === 'provider' ? ` of provider ${trouble.name}` : ''}, for ${age(trouble.since, now)}: ${plainLine(trouble.reason, 300)}`,
     ]),
     ...(worker.disk ? [['disk', describeDisk(worker.disk)]] : []),
+    ...(worker.agents.length > 0 ? [['agents', `opencode, ${worker.agents.join(', ')}`]] : []),
     ...(worker.containment ? [['runs', containmentTexts[worker.containment]]] : []),
   ])
   const codebases = worker.codebases.map(

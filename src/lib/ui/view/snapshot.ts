@@ -5,7 +5,7 @@ import type {CodebaseView, View} from './view.ts'
 /** Status fields that are not in the view. */
 export type ProcessFacts = Pick<
   WorkerStatus,
-  'pid' | 'version' | 'free' | 'worker_id' | 'server' | 'disk' | 'containment'
+  'pid' | 'version' | 'free' | 'worker_id' | 'server' | 'disk' | 'containment' | 'agents'
 >
 
 const statusLimits = {lines: 50, lineChars: 200_000, ended: 30, log: 100}
