@@ -145,7 +145,7 @@ test('an agent that died with its worker is continued in its session and its spo
   await at.kill()
   process.kill(pid, 'SIGKILL')
   const worker = await at.restart()
-  expect(worker.stderr()).toContain('Continuing a run whose agent died with the worker')
+  await says(worker, 'Continuing a run whose agent died with the worker')
   expect(await at.ended(id)).toMatchObject({status: 'completed', attempt: 1, result: 'line 0', usage: {input: 10}})
   const starts = readFileSync(join(at.path, 'agent.log'), 'utf8')
     .trim()
