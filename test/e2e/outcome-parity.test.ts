@@ -40,7 +40,7 @@ const cases: Record<string, Case> = {
   'a background process of a tool': {prompt: '[fake:bash cmd="setsid sleep 300 >/dev/null 2>&1 &"]'},
 }
 const isComplete = process.env['A2A_PARITY'] === 'all'
-const names = Object.keys(cases).slice(0, isComplete ? undefined : 3)
+const names = Object.keys(cases).slice(0, isComplete ? undefined : 2)
 
 const scratch = scratchFolder()
 const model = await startModel()

@@ -17,6 +17,9 @@ async function work(api: Api) {
   return await api.codebase('w', '/srv/app')
 }
 
+/** Takes a failover's time. `npm run test:redis` runs these, too. */
+const longer = test.runIf(process.env['A2A_TEST_REDIS'])
+
 test('the state is kept in a Cluster of one node, whichever address is given, and a restarted control plane has it', async () => {
   await using cluster = await startCluster()
   const [node] = cluster.redis
@@ -27,7 +30,7 @@ test('the state is kept in a Cluster of one node, whichever address is given, an
   expect((await new Api(again.url).task(task.id)).status).toBe('pending')
 })
 
-test('in a Cluster the node that has the keys is found, also after its replica has taken over', async () => {
+longer('in a Cluster the node that has the keys is found, also after its replica has taken over', async () => {
   await using cluster = await startCluster(3, {replicasOf: [0]}) // the keys are in slot 2005
   const shared = sharedState(cluster.url, '{a2a-worker}:')
   await using plane = await startPlane(shared)
@@ -93,7 +96,7 @@ test('a Redis that follows another one is not read: requests get 503 until it is
   expect((await api.task(task.id)).status).toBe('pending')
 })
 
-test('announcements go through a Cluster, and through the new master after a failover by Sentinel', async () => {
+longer('announcements go through a Cluster, and through the new master after a failover by Sentinel', async () => {
   await using cluster = await startCluster(2)
   await using group = await startSentinel({password: 'secret'})
   for (const {url, failover} of [{...cluster, failover: async () => {}}, group]) {
