@@ -5,6 +5,7 @@ import {isClusterNode} from '../../core/redis/cluster-node.ts'
 import {createRedis} from '../../core/redis/create-redis.ts'
 import {clusterUrl, readRedisUrl, redisUrlProblem, withoutLogin} from '../../core/redis/redis-address.ts'
 import {tlsProblem} from '../../core/tls.ts'
+import {HttpError} from '../http/http-error.ts'
 import {withCommit, type CommitCommand} from './commit-script.ts'
 
 /** The oldest Redis that has all commands (exclusive ranges of streams). */
@@ -128,11 +129,12 @@ function explain(url: string, error: unknown, reason: string): Error {
   })
 }
 
-/** Errors of ioredis: nothing was wrong but the connection. */
+/** Errors of ioredis, and of the engine: nothing was wrong but the connection. */
 const isConnectionLost = (error: unknown) =>
-  error instanceof Error &&
-  (error.name === 'MaxRetriesPerRequestError' ||
-    /Connection is closed|Command timed out|Stream isn't writeable|LOADING|ECONN|EPIPE/.test(error.message))
+  (error instanceof HttpError && error.status === 503) ||
+  (error instanceof Error &&
+    (error.name === 'MaxRetriesPerRequestError' ||
+      /Connection is closed|Command timed out|Stream isn't writeable|LOADING|ECONN|EPIPE/.test(error.message)))
 
 /** What is said of an error while a control plane starts: that Redis was lost, if that is it. */
 export function lostAtStart(url: string, error: unknown): unknown {
