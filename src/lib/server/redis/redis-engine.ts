@@ -182,10 +182,16 @@ export class RedisEngine implements Engine {
     const deadline = performance.now() + patienceMs
     const last = deadline + patienceMs
     const sent = new Set<string>()
+    let hasCaughtUp = false
     for (let tries = 1; tries <= maxTries && performance.now() < last;) {
       const batch = this.#batches.decide(jobs)
       this.#jobs.unshift(...jobs.splice(batch.size))
       const isEmpty = batch.changes.length === 0 && batch.events.length === 0
+      // A read needs all that was acknowledged before it began. Others may append faster than it could catch up again.
+      if (isEmpty && hasCaughtUp) {
+        batch.keep()
+        return settle(jobs)
+      }
       const entry = isEmpty ? undefined : {...log.nextHead(replica.head), text: encodeEntry(batch)}
       if (entry) sent.add(entry.id)
       const sentAt = performance.now()
@@ -203,7 +209,11 @@ export class RedisEngine implements Engine {
         batch.takeBack()
         if ('isTaken' in reply) await clock.sleep(1 + Math.random() * 2)
         else if (await this.#catchUp(reply.elsewhere, sent)) return settle(jobs)
-        else if ((tries += 1) > patientTries) await clock.sleep(Math.random() * 2)
+        else {
+          hasCaughtUp = true
+          tries += 1
+          if (tries > patientTries) await clock.sleep(Math.random() * 2)
+        }
       } catch (error) {
         batch.takeBack()
         if (error instanceof DivergedError) throw error
