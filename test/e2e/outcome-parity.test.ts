@@ -6,7 +6,8 @@ import {join} from 'node:path'
 import {afterAll, expect, test} from 'vitest'
 import {systemClock} from '../../src/lib/core/clock.ts'
 import type {Executor, RunRequest} from '../../src/lib/executor/executor.ts'
-import {createOpenCodeAcpExecutor} from '../../src/lib/executor/ways/opencode-acp.ts'
+import {createAgentExecutor} from '../../src/lib/executor/agent-executor.ts'
+import {openCodeAcpWay} from '../../src/lib/executor/ways/opencode-acp.ts'
 import {createRunExecutor} from '../../src/lib/executor/ways/run-way.ts'
 import {createCatalog} from '../../src/lib/opencode/program/catalog.ts'
 import {installReporter} from '../../src/lib/opencode/program/reporter.ts'
@@ -60,7 +61,7 @@ const options = {
   policy: {permissions: 'deny', askMs: 0},
   reporter: installReporter(scratch.path),
 } as const
-const executors = {run: createRunExecutor(options), acp: createOpenCodeAcpExecutor(options)}
+const executors = {run: createRunExecutor(options), acp: createAgentExecutor(openCodeAcpWay(options), options)}
 
 /** What both executors must agree on. */
 async function outcomeOf(executor: Executor, {prompt, rest, cancels = false}: Case) {

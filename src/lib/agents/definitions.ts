@@ -1,9 +1,7 @@
 import * as v from 'valibot'
 import {configError} from '../core/errors.ts'
+import {agentPrefix, defaultProgram} from '../protocol/agent-program.ts'
 import {describeIssues} from '../protocol/parse.ts'
-
-/** The name of the agent that runs a task which names none. */
-export const defaultProgram = 'opencode'
 
 /**
  * A program that runs tasks. `acp`: an agent that speaks the Agent Client Protocol. `command`: a program without a
@@ -117,4 +115,4 @@ const words = (command: string | string[]): [string, ...string[]] =>
   typeof command === 'string' ? ['/bin/sh', '-c', command] : (command as [string, ...string[]])
 
 /** The capability that tells that a worker has an agent. */
-export const capabilityOf = (name: string) => `agent:${name}`
+export const capabilityOf = (name: string) => `${agentPrefix}${name}`

@@ -1,7 +1,7 @@
 import {execFile} from 'node:child_process'
 import {existsSync, readdirSync, rmSync, statSync, writeFileSync} from 'node:fs'
 import {totalmem} from 'node:os'
-import {join} from 'node:path'
+import {basename, join} from 'node:path'
 import {promisify} from 'node:util'
 import {installedAgents} from '../agents/installed-agents.ts'
 import type {Environment} from '../config/file.ts'
@@ -10,7 +10,7 @@ import {readIfThere} from '../core/paths/read-if-there.ts'
 import {messageOf} from '../core/errors.ts'
 import {createAgentExecutor, type AgentExecutorOptions} from '../executor/agent-executor.ts'
 import type {Executor} from '../executor/executor.ts'
-import {startStandIn} from '../executor/warm/stand-in-model.ts'
+import {startStandIn, type StandIn} from '../executor/warm/stand-in-model.ts'
 import {createWarmExecutor, type WarmExecutorOptions} from '../executor/warm/warm-executor.ts'
 import {WarmPool} from '../executor/warm/warm-pool.ts'
 import {warmUp} from '../executor/warm/warm-up.ts'
@@ -109,6 +109,7 @@ async function createWarm({
   markerOwner,
 }: LocalExecutorsOptions): Promise<WarmExecutorOptions> {
   const isPossible = !openCode.user && !openCode.isNamespace
+  let standIn: StandIn | undefined
   const pool = new WarmPool({
     clock: openCode.clock,
     graceMs: 2000,
@@ -117,9 +118,10 @@ async function createWarm({
       return config.warm_agents ?? (config.executor === 'acp' && memoryLimit() >= memoryForWarmAgents ? 1 : 0)
     },
     onTaken: (cwd) => remember(cwd, agentsDir),
+    onEnded: ({dir}) => standIn?.forget(basename(dir)),
   })
   removeOld(agentsDir)
-  const standIn = pool.size > 0 ? await startStandIn() : undefined
+  if (pool.size > 0) standIn = await startStandIn()
   return {launch: openCode, agentsDir, markerOwner, policy: openCode.policy, pool, standIn}
 }
 

@@ -69,7 +69,7 @@ export function createAgentExecutor(way: AgentWay, options: AgentExecutorOptions
       const prepared = await prepare(way, options, request)
       return {
         start: (observer) => start({...prepared, observer, clock: options.clock}),
-        discard: () => discard(request),
+        discard: () => discardFiles(request),
       }
     },
   }
@@ -81,13 +81,13 @@ async function prepare(way: AgentWay, options: AgentExecutorOptions, request: Ru
     const own = await writeRunFiles(request.runDir, request.prompt)
     return {options, way, request, ...planned, tmpDir: options.user ? folderOfUser(request.marker) : own}
   } catch (error) {
-    discard(request)
+    discardFiles(request)
     throw error
   }
 }
 
 /** Removes the files of a run that did not begin. A continued run keeps its spool. */
-function discard({runDir, continues}: RunRequest): void {
+export function discardFiles({runDir, continues}: RunRequest): void {
   if (!continues) removeRunFiles(runDir)
 }
 
@@ -96,7 +96,7 @@ async function start(run: Run): Promise<RunningAgent> {
   if (run.request.continues) endSpoolLine(run.request)
   const from = {spoolFrom: sizeOf(run, runFiles.stdout), stderrFrom: sizeOf(run, runFiles.stderr)}
   const process = await launch(run).catch((error: unknown) => {
-    discard(run.request)
+    discardFiles(run.request)
     throw error
   })
   const stop = new AbortController()

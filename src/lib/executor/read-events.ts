@@ -1,9 +1,8 @@
 import {assertNever} from '../core/errors.ts'
 import {type AgentFact, readFact, redactFact} from '../opencode/output/events.ts'
-import {lineSplitter} from '../opencode/output/line-splitter.ts'
 import type {RunRecord} from '../opencode/output/record.ts'
 import type {RunObserver} from './executor.ts'
-import {follow} from './spool/follow.ts'
+import {readLines} from './spool/read-lines.ts'
 
 export type ReadEventsOptions = {
   path: string
@@ -18,7 +17,6 @@ export type ReadEventsOptions = {
   onStepEnd: (at: number) => void
 }
 
-const pieceBytes = 64 * 1024
 const maxActivityChars = 200
 const maxTextChars = 4000
 
@@ -33,7 +31,7 @@ export async function readEvents({
   onStepStart,
   onStepEnd,
 }: ReadEventsOptions): Promise<undefined> {
-  const lines = lineSplitter((line) => {
+  const onLine = (line: string | undefined) => {
     const fact = redactFact(readFact(line), observer.redact)
     const session = record.sessionId
     record.add(fact)
@@ -42,14 +40,8 @@ export async function readEvents({
     if (record.sessionId !== null && record.sessionId !== session) observer.onSession(record.sessionId)
     const activity = describe(fact)
     if (activity) observer.onActivity(activity, fullText(fact, activity))
-  })
-  const never = new AbortController().signal
-  for await (const {bytes} of follow({path, from, maxBytes: pieceBytes, ended, signal: never})) {
-    onOutput()
-    lines.push(bytes)
   }
-
-  lines.end()
+  await readLines({path, from, ended, onLine, onPiece: onOutput})
 }
 
 /** A line for people. Empty if the event is of no interest. */

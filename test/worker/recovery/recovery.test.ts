@@ -160,11 +160,7 @@ test('an agent that died with its worker is continued in its session and its spo
 
 test('a run that the control plane does not wait for any more is not continued', async () => {
   await using at = await setUp({OPENCODE_BIN_PATH: stubAgent})
-  const id = await at.begin('@lines=20 @hang')
-  await at.printed(id, 'line 19')
-  const {pid} = agentOf(at.path)
-  await at.kill()
-  process.kill(pid, 'SIGKILL')
+  const id = await beginAndKillAll(at, '@lines=20 @hang')
   // The report of the killed worker arrived, but the disk was too full to store that.
   const report = {status: 'failed', worker_id: at.workerId, attempt: 1, error: 'the disk is full'}
   expect((await at.http.call('PUT', `/v1/opencode/tasks/${id}/status`, report)).status).toBe(200)

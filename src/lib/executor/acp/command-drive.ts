@@ -2,16 +2,13 @@ import {existsSync, readFileSync} from 'node:fs'
 import {join} from 'node:path'
 import type {AgentEvent} from '../../acp/fold.ts'
 import {lastLines} from '../../opencode/output/tail.ts'
-import {lineSplitter} from '../../opencode/output/line-splitter.ts'
 import {runFiles} from '../spool/file-names.ts'
-import {follow} from '../spool/follow.ts'
+import {readLines} from '../spool/read-lines.ts'
 import {readTail} from '../spool/read-tail.ts'
 import type {Drive} from './drive-agent.ts'
 import {EventFile} from './event-file.ts'
 import type {SentLog} from './sent-log.ts'
 
-const pieceBytes = 64 * 1024
-const never = new AbortController().signal
 const messageID = 'msg_command'
 
 /** A line of a command as an event. */
@@ -26,15 +23,13 @@ export async function foldCommand(runDir: string, log: SentLog, ended: AbortSign
   const {start} = log
   using events = new EventFile(join(runDir, runFiles.stdout), start.eventsBefore, now)
   let count = 0
-  const lines = lineSplitter((line) => {
+  const onLine = (line: string | undefined) => {
     if (line === undefined || line.trim() === '') return
     if (count === 0) events.add({type: 'step_start', sessionID: '', part: {type: 'step-start'}})
     count += 1
     events.add(textEvent(line, count))
-  })
-  const [path, from] = [join(runDir, runFiles.messages), start.messagesFrom]
-  for await (const {bytes} of follow({path, from, maxBytes: pieceBytes, ended, signal: never})) lines.push(bytes)
-  lines.end()
+  }
+  await readLines({path: join(runDir, runFiles.messages), from: start.messagesFrom, ended, onLine})
   events.add(ending(runDir, start.name))
 }
 

@@ -2,16 +2,13 @@ import {existsSync} from 'node:fs'
 import {join} from 'node:path'
 import {AcpFold} from '../../acp/fold.ts'
 import {readMessage} from '../../acp/message.ts'
-import {lineSplitter} from '../../opencode/output/line-splitter.ts'
 import {runFiles} from '../spool/file-names.ts'
-import {follow} from '../spool/follow.ts'
+import {readLines} from '../spool/read-lines.ts'
 import {foldCommand} from './command-drive.ts'
 import {EventFile} from './event-file.ts'
 import {SentLog} from './sent-log.ts'
 
-const pieceBytes = 64 * 1024
 const over = AbortSignal.abort()
-const never = new AbortController().signal
 
 /**
  * Writes the events that an agent has printed after its worker was killed. Does nothing for agents that print events
@@ -26,12 +23,10 @@ export async function completeEvents(runDir: string, now: () => number = Date.no
   if (start.kind === 'command') return await foldCommand(runDir, log, over, now)
   const fold = new AcpFold(start)
   using events = new EventFile(join(runDir, runFiles.stdout), start.eventsBefore, now)
-  const lines = lineSplitter((line) => {
+  const onLine = (line: string | undefined) => {
     for (const event of fold.add(readMessage(line))) events.add(event)
-  })
-  const from = start.messagesFrom
-  for await (const {bytes} of follow({path, from, maxBytes: pieceBytes, ended: over, signal: never})) lines.push(bytes)
-  lines.end()
+  }
+  await readLines({path, from: start.messagesFrom, ended: over, onLine})
   for (const event of fold.end()) events.add(event)
 }
 

@@ -3,12 +3,11 @@ import {AcpFold} from '../../acp/fold.ts'
 import {readMessage} from '../../acp/message.ts'
 import type {Clock} from '../../core/clock.ts'
 import {messageOf} from '../../core/errors.ts'
-import {lineSplitter} from '../../opencode/output/line-splitter.ts'
 import type {StepUsage} from '../../opencode/output/reported-usage.ts'
 import {lastLines} from '../../opencode/output/tail.ts'
 import type {InputResult, OpenQuestion, TaskInput} from '../../protocol/task-input.ts'
 import {runFiles} from '../spool/file-names.ts'
-import {follow} from '../spool/follow.ts'
+import {readLines} from '../spool/read-lines.ts'
 import {readTail} from '../spool/read-tail.ts'
 import {openStdin} from './agent-stdin.ts'
 import {AgentChannel, ChannelClosed} from './channel.ts'
@@ -64,7 +63,6 @@ export type Drive = {
   finish(): Promise<void>
 }
 
-const pieceBytes = 64 * 1024
 const touchMs = 500
 
 /** Leads a running agent through its task, or goes on with one of an earlier worker process. */
@@ -96,7 +94,7 @@ export function driveAgent({runDir, prompt, log, clock, observer}: DriveOptions)
     touchedAt = clock.monotonic()
     report.touch()
   }
-  const lines = lineSplitter((line) => {
+  const onLine = (line: string | undefined) => {
     const message = readMessage(line)
     if (message.type === 'noise') noise.push(line ?? '')
     for (const event of fold.add(message)) {
@@ -106,22 +104,14 @@ export function driveAgent({runDir, prompt, log, clock, observer}: DriveOptions)
     channel.receive(message)
     if (message.type === 'request') words.receive(message)
     report.update(fold.openCalls)
+  }
+  const reading = readLines({
+    ...{path: join(start.agentDir, runFiles.messages), from: start.messagesFrom},
+    ...{ended: ended.signal, onLine, onPiece: touch},
   })
-  const reading = readAll()
   // Without its events a run is nothing, so a reader that fails ends it. `finish` tells why.
   reading.catch(() => over.resolve())
   void lead()
-
-  async function readAll(): Promise<void> {
-    const path = join(start.agentDir, runFiles.messages)
-    const from = start.messagesFrom
-    const never = new AbortController().signal
-    for await (const {bytes} of follow({path, from, maxBytes: pieceBytes, ended: ended.signal, signal: never})) {
-      touch()
-      lines.push(bytes)
-    }
-    lines.end()
-  }
 
   async function lead(): Promise<void> {
     try {

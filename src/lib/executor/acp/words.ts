@@ -13,7 +13,6 @@ export type WordsOptions = {
   clock: Clock
   onQuestions: (questions: readonly OpenQuestion[]) => void
   onInput: (result: InputResult) => void
-  /** The agent waits for a person, or no longer. */
   onWarning: (text: string) => void
 }
 
@@ -24,7 +23,8 @@ export type WordsOptions = {
 export class Words {
   readonly #options: WordsOptions
   readonly #open = new Map<string, Open>()
-  readonly #seen = new Set<string>()
+  /** How many requests the agent has sent. Counted alike by each process that reads its messages. */
+  #requests = 0
   /** Inputs that were given, and those whose result was told. */
   readonly #known = new Set<string>()
   readonly #reported = new Set<string>()
@@ -41,7 +41,7 @@ export class Words {
   openSession(id: string): void {
     this.#session = id
     const {log, channel} = this.#options
-    const given = new Set([...log.lines.values()].map(({input}) => input))
+    const given = this.#given
     for (const [input, {steers}] of log.queued)
       if (steers && !given.has(input) && !channel.hasSent(steerKey(input))) this.#cancelTurn(steerKey(input))
   }
@@ -59,15 +59,14 @@ export class Words {
   receive(message: AgentMessage & {type: 'request'}): void {
     const {log, channel} = this.#options
     const {id, method, params} = message
-    const key = `answer-${JSON.stringify(id)}-${this.#seen.size}`
+    const key = `answer-${JSON.stringify(id)}-${this.#requests}`
+    this.#requests += 1
     if (method !== 'session/request_permission') {
-      this.#seen.add(key)
       const refusal = failureLine(id, rpcErrors.unknownMethod, `the client does not offer ${method}`)
       void channel.send(key, refusal).catch(() => {})
       return
     }
 
-    this.#seen.add(key)
     const name = questionId(log.start.process, this.#nameOf(id))
     const question = this.#questionOf(name, params)
     if (channel.hasSent(key)) return
@@ -81,7 +80,7 @@ export class Words {
 
   /** An agent may use an id again for another question, so the name also counts. */
   #nameOf(id: string | number): string {
-    return `${String(id)}${this.#seen.size > 1 ? `.${this.#seen.size}` : ''}`
+    return `${String(id)}${this.#requests > 1 ? `.${this.#requests}` : ''}`
   }
 
   /** The times of a question that an earlier process has asked still count. */
@@ -196,12 +195,17 @@ export class Words {
     this.#open.clear()
     if (hadQuestions) this.#options.onQuestions([])
     const {log} = this.#options
-    const given = new Set([...log.lines.values()].map(({input}) => input))
+    const given = this.#given
     for (const id of log.queued.keys()) {
       if (this.#reported.has(id) || isTextKey(id)) continue
       if (given.has(id)) this.#report({id, outcome: 'unknown', reason: endedMeanwhile})
       else this.#refuse(id, 'the run ended before the agent got it')
     }
+  }
+
+  /** The inputs that were given to the agent, or are being given. */
+  get #given(): ReadonlySet<string | undefined> {
+    return new Set([...this.#options.log.lines.values()].map(({input}) => input))
   }
 
   /** What became of the inputs of an earlier process. One that the agent may not have is given again. */

@@ -1,17 +1,18 @@
 import {randomBytes} from 'node:crypto'
-import {appendFileSync, existsSync, mkdirSync, rmSync, statSync} from 'node:fs'
+import {appendFileSync, mkdirSync, rmSync} from 'node:fs'
 import {basename, join} from 'node:path'
 import {agentEnvironment} from '../../opencode/program/environment.ts'
+import {defaultProgram} from '../../protocol/agent-program.ts'
+import {beginLog, type NewStart} from '../acp/begin-log.ts'
 import {driveAgent, type Drive} from '../acp/drive-agent.ts'
-import {countEvents} from '../acp/event-file.ts'
-import {SentLog} from '../acp/sent-log.ts'
-import type {AgentExecutorOptions, AgentWay} from '../agent-executor.ts'
+import type {SentLog} from '../acp/sent-log.ts'
+import {type AgentExecutorOptions, type AgentWay, discardFiles} from '../agent-executor.ts'
 import type {Executor, PreparedRun, RunningAgent, RunObserver, RunRequest} from '../executor.ts'
 import {launchAgent} from '../launch-agent.ts'
-import {removeRunFiles, writeRunFiles} from '../run-files.ts'
+import {writeRunFiles} from '../run-files.ts'
 import {runFiles} from '../spool/file-names.ts'
 import {superviseAgent} from '../supervise-agent.ts'
-import {permissionsFor, type ConversationPolicy} from '../ways/acp-way.ts'
+import {startPolicy, type ConversationPolicy} from '../ways/acp-way.ts'
 import {fingerprintOf} from './fingerprint.ts'
 import type {StandIn} from './stand-in-model.ts'
 import {keepStderr, type WarmAgent, type WarmPool} from './warm-pool.ts'
@@ -56,7 +57,7 @@ export function createWarmExecutor(way: AgentWay, options: WarmExecutorOptions):
         discard() {
           if (waiting) options.pool.putBack(agent)
           else rmSync(agent.dir, {recursive: true, force: true})
-          if (!request.continues) removeRunFiles(request.runDir)
+          discardFiles(request)
         },
       }
     },
@@ -83,7 +84,7 @@ export function newAgent(
   return {
     ...{dir, cwd, fingerprint, marker: `${markerOwner}:agent-${id}:0`},
     ...{root: {pid: 0, startTime: ''}, exited: Promise.resolve(undefined), group: undefined},
-    ...{announced: {}, hasReporter: false, tasks: 0, startedAt: clock.monotonic()},
+    ...{announced: null, hasReporter: false, tasks: 0, startedAt: clock.monotonic()},
   }
 }
 
@@ -99,7 +100,6 @@ export async function startAgent(
   const {launch} = options
   const {dir, marker} = agent
   const {args} = await way.plan(request)
-  options.standIn?.setTitle(basename(dir), request.title)
   const launched = await launchAgent(
     {
       ...{name: way.name, binary: way.binary, args, open: way.open, usesPlugin: way.usesPlugin, observer},
@@ -126,41 +126,32 @@ async function startNew(task: Task, observer: RunObserver): Promise<RunningAgent
   const {agent, request, way, options} = task
   let log: SentLog | undefined
   try {
-    await startAgent(agent, request, way, options, observer, () => (log = beginLog(task)))
+    await startAgent(agent, request, way, options, observer, () => (log = logOf(task)))
   } catch (error) {
     rmSync(agent.dir, {recursive: true, force: true})
-    if (!request.continues) removeRunFiles(request.runDir)
+    discardFiles(request)
     throw error
   }
-  return supervise(task, log ?? beginLog(task), observer)
+  return supervise(task, log ?? logOf(task), observer)
 }
 
 /** Gives the task to an agent that has waited. */
 async function begin(task: Task, observer: RunObserver): Promise<RunningAgent> {
   observer.onSpawned(task.agent.root)
-  return supervise(task, beginLog(task), observer)
+  return supervise(task, logOf(task), observer)
 }
 
-function beginLog({agent, request, model, way, options}: Task): SentLog {
-  const {runDir, cwd, sessionId = null, agent: mode, continues} = request
+function logOf({agent, request, model, way, options}: Task): SentLog {
+  const {runDir, cwd, sessionId = null, agent: mode} = request
   agent.tasks += 1
   options.standIn?.setTitle(basename(agent.dir), request.title)
   appendFileSync(join(runDir, runFiles.stdout), '', {mode: 0o600}) // its upload begins with the agent
-  return SentLog.begin(runDir, {
-    ...{kind: 'acp', program: 'opencode', name: way.name, cwd, sessionId, model: model ?? null, mode},
-    ...{
-      permissions: permissionsFor(request, options.policy),
-      askMs: options.policy.askMs,
-      fallsBack: options.policy.fallsBack ?? false,
-      hasReporter: agent.hasReporter,
-    },
-    ...{agentDir: agent.dir, prefix: `task-${agent.tasks}-`, startedAt: options.launch.clock.now()},
-    announced: agent.tasks === 1 && Object.keys(agent.announced).length === 0 ? null : agent.announced,
-    messagesFrom: sizeOf(join(agent.dir, runFiles.messages)),
-    stderrFrom: sizeOf(join(agent.dir, runFiles.stderr)),
-    eventsBefore: continues ? countEvents(join(runDir, runFiles.stdout)) : 0,
-    process: agent.tasks,
-  })
+  const start: NewStart = {
+    ...{kind: 'acp', program: defaultProgram, name: way.name, cwd, sessionId, model: model ?? null, mode},
+    ...{agentDir: agent.dir, prefix: `task-${agent.tasks}-`, announced: agent.announced},
+    ...{hasReporter: agent.hasReporter, ...startPolicy(request, options.policy)},
+  }
+  return beginLog(runDir, start, options.launch.clock.now())
 }
 
 function supervise({agent, request, model, way, options}: Task, log: SentLog, observer: RunObserver): RunningAgent {
@@ -189,11 +180,10 @@ function supervise({agent, request, model, way, options}: Task, log: SentLog, ob
   return {
     outcome: supervised.then(({outcome}) => {
       if (!isKept) keepStderr(agent, runDir)
+      if (!isKept) options.standIn?.forget(basename(agent.dir))
       return outcome
     }),
     stop: (reason) => stop.abort(reason),
     give: (input) => drive.give(input),
   }
 }
-
-const sizeOf = (path: string) => (existsSync(path) ? statSync(path).size : 0)

@@ -17,8 +17,8 @@ export type WarmAgent = {
   root: ProcessIdentity
   exited: Promise<AgentExit | undefined>
   group: RunGroup | undefined
-  /** What it has announced in its handshake. */
-  announced: Record<string, unknown>
+  /** What it has announced in its handshake. Null before that. */
+  announced: Record<string, unknown> | null
   hasReporter: boolean
   /** How many tasks it was given. */
   tasks: number
@@ -33,6 +33,8 @@ export type WarmPoolOptions = {
   graceMs: number
   /** A task of this codebase was given an agent, or needs a new one. */
   onTaken?: (cwd: string) => void
+  /** An agent that waited has ended. */
+  onEnded?: (agent: WarmAgent) => void
 }
 
 /** An agent is replaced after this time, because what it has cached grows old. */
@@ -125,11 +127,13 @@ export class WarmPool {
   }
 
   /** Ends an agent with all its processes, and removes its folder. */
-  async end({root, marker, dir, group}: WarmAgent): Promise<void> {
+  async end(agent: WarmAgent): Promise<void> {
+    const {root, marker, dir, group} = agent
     const {clock, graceMs} = this.#options
     await endProcesses({root, marker, runDir: dir, seen: [], graceMs, clock, group})
     group?.remove()
     rmSync(dir, {recursive: true, force: true})
+    this.#options.onEnded?.(agent)
   }
 }
 

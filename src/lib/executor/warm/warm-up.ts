@@ -1,8 +1,8 @@
 import {rmSync, writeFileSync} from 'node:fs'
 import {basename, join} from 'node:path'
-import {countEvents} from '../acp/event-file.ts'
+import {defaultProgram} from '../../protocol/agent-program.ts'
+import {beginLog, type NewStart} from '../acp/begin-log.ts'
 import {driveAgent} from '../acp/drive-agent.ts'
-import {SentLog} from '../acp/sent-log.ts'
 import type {AgentWay} from '../agent-executor.ts'
 import type {RunRequest} from '../executor.ts'
 import {runFiles} from '../spool/file-names.ts'
@@ -34,6 +34,7 @@ export async function warmUp(
   const {pool} = options
   const {clock} = options.launch
   const agent = newAgent(options, cwd, currentFingerprint(way, options, cwd))
+  options.standIn?.setTitle(basename(agent.dir), 'Warm-up')
   try {
     await startAgent(agent, requestOf(agent), way, options, {onSpawned: () => {}}, () => {})
   } catch (error) {
@@ -41,19 +42,12 @@ export async function warmUp(
     throw error
   }
   writeFileSync(join(agent.dir, runFiles.stdout), '', {mode: 0o600})
-  const log = SentLog.begin(agent.dir, {
-    ...{kind: 'acp', program: 'opencode', name: way.name, cwd, sessionId: null, model: standInModel, mode: null},
-    ...{
-      permissions: 'deny',
-      askMs: 0,
-      fallsBack: false,
-      hasReporter: agent.hasReporter,
-      agentDir: agent.dir,
-      prefix: 'warm-up-',
-    },
-    ...{announced: null, messagesFrom: 0, stderrFrom: 0, process: 0, startedAt: clock.now()},
-    eventsBefore: countEvents(join(agent.dir, runFiles.stdout)),
-  })
+  const start: NewStart = {
+    ...{kind: 'acp', program: defaultProgram, name: way.name, cwd, sessionId: null, model: standInModel, mode: null},
+    ...{permissions: 'deny', askMs: 0, fallsBack: false, hasReporter: agent.hasReporter},
+    ...{agentDir: agent.dir, prefix: 'warm-up-', announced: null},
+  }
+  const log = beginLog(agent.dir, start, clock.now())
   const quiet = {onQuestions: () => {}, onInput: () => {}, onSession: () => {}, onWarning: () => {}}
   const drive = driveAgent({runDir: agent.dir, prompt, log, clock, observer: quiet})
   await Promise.race([drive.over, agent.exited, clock.sleep(limitMs, signal)])

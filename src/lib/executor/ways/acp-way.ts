@@ -1,4 +1,4 @@
-import {existsSync, rmSync, statSync} from 'node:fs'
+import {rmSync} from 'node:fs'
 import {join} from 'node:path'
 import type {InstalledAgent} from '../../agents/installed-agents.ts'
 import type {AgentWay, ConversationOptions} from '../agent-executor.ts'
@@ -6,9 +6,9 @@ import type {RunRequest} from '../executor.ts'
 import {append, openFiles} from '../run-files.ts'
 import {runFiles} from '../spool/file-names.ts'
 import {createStdin, stdinOfAgent} from '../acp/agent-stdin.ts'
+import {beginLog, type NewStart} from '../acp/begin-log.ts'
 import {driveAgent} from '../acp/drive-agent.ts'
-import {countEvents} from '../acp/event-file.ts'
-import {type AgentStart, SentLog} from '../acp/sent-log.ts'
+import type {AgentStart} from '../acp/sent-log.ts'
 
 /** How a conversation is led. Read at each start. */
 export type ConversationPolicy = {
@@ -64,21 +64,14 @@ function begin(
   {program, name, policy, mode = usualMode}: AcpWayOptions,
 ) {
   const {runDir, cwd, sessionId = null, agent, prompt} = request
-  const earlier = SentLog.read(runDir)
-  const log = SentLog.begin(runDir, {
+  const start: NewStart = {
     ...{kind: 'acp', program, name, cwd, sessionId, model: model ?? null, hasReporter},
-    mode: agent === usualMode ? mode : agent,
-    ...{permissions: permissionsFor(request, policy), askMs: policy.askMs, fallsBack: policy.fallsBack ?? false},
-    messagesFrom: sizeOf(join(runDir, runFiles.messages)),
-    eventsBefore: countEvents(join(runDir, runFiles.stdout)),
-    process: (earlier?.start.process ?? 0) + 1,
-    ...{agentDir: runDir, prefix: '', announced: null, startedAt: clock.now()},
-    stderrFrom: sizeOf(join(runDir, runFiles.stderr)),
-  })
+    ...{mode: agent === usualMode ? mode : agent, agentDir: runDir, prefix: '', announced: null},
+    ...startPolicy(request, policy),
+  }
+  const log = beginLog(runDir, start, clock.now())
   return () => driveAgent({runDir, prompt, log, clock, observer})
 }
-
-const sizeOf = (path: string) => (existsSync(path) ? statSync(path).size : 0)
 
 /** An agent that a person has installed besides OpenCode. */
 export const installedAcpWay = (agent: InstalledAgent, policy: Pick<ConversationPolicy, 'askMs'>): AgentWay =>
@@ -94,8 +87,12 @@ export const installedAcpWay = (agent: InstalledAgent, policy: Pick<Conversation
     plan: async ({model}) => ({args: agent.command.slice(1), model: model?.trim() || agent.model}),
   })
 
-/** Where nobody can be asked, the answer is no. */
-export const permissionsFor = (
+/** What a policy means for a run. Where nobody can be asked, the answer is no. */
+export const startPolicy = (
   {canAsk = true}: RunRequest,
-  {permissions}: ConversationPolicy,
-): AgentStart['permissions'] => (permissions === 'ask' && !canAsk ? 'deny' : permissions)
+  {permissions, askMs, fallsBack = false}: ConversationPolicy,
+): Pick<AgentStart, 'permissions' | 'askMs' | 'fallsBack'> => ({
+  permissions: permissions === 'ask' && !canAsk ? 'deny' : permissions,
+  askMs,
+  fallsBack,
+})

@@ -1,9 +1,8 @@
-import {constants, rmSync, statSync} from 'node:fs'
+import {constants, rmSync} from 'node:fs'
 import {join} from 'node:path'
 import type {InstalledAgent} from '../../agents/installed-agents.ts'
+import {beginLog, type NewStart} from '../acp/begin-log.ts'
 import {driveCommand} from '../acp/command-drive.ts'
-import {countEvents} from '../acp/event-file.ts'
-import {SentLog} from '../acp/sent-log.ts'
 import type {AgentWay} from '../agent-executor.ts'
 import {append, openFiles} from '../run-files.ts'
 import {runFiles} from '../spool/file-names.ts'
@@ -27,23 +26,12 @@ export const commandWay = (agent: InstalledAgent): AgentWay => ({
     return openFiles(runDir, {stdin: [runFiles.prompt, constants.O_RDONLY], stdout: [runFiles.messages, append]})
   },
   converse({request: {runDir, cwd}, clock}) {
-    const log = SentLog.begin(runDir, {
+    const start: NewStart = {
       ...{kind: 'command', program: agent.name, name: agent.name, cwd, sessionId: null, model: null, mode: null},
-      ...{
-        permissions: 'allow',
-        askMs: 0,
-        fallsBack: false,
-        hasReporter: false,
-        process: 1,
-        agentDir: runDir,
-        prefix: '',
-        announced: null,
-      },
-      messagesFrom: statSync(join(runDir, runFiles.messages)).size,
-      stderrFrom: statSync(join(runDir, runFiles.stderr)).size,
-      startedAt: clock.now(),
-      eventsBefore: countEvents(join(runDir, runFiles.stdout)),
-    })
+      ...{permissions: 'allow', askMs: 0, fallsBack: false, hasReporter: false},
+      ...{agentDir: runDir, prefix: '', announced: null},
+    }
+    const log = beginLog(runDir, start, clock.now())
     return () => driveCommand(runDir, log, clock.now)
   },
 })

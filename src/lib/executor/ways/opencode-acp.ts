@@ -1,8 +1,7 @@
-import {defaultProgram} from '../../agents/definitions.ts'
+import {defaultProgram} from '../../protocol/agent-program.ts'
 import {normalizeModel} from '../../opencode/program/command.ts'
 import {lockFolder} from '../../opencode/program/stale-locks.ts'
-import {type AgentExecutorOptions, type AgentWay, createAgentExecutor} from '../agent-executor.ts'
-import type {Executor} from '../executor.ts'
+import type {AgentWay} from '../agent-executor.ts'
 import {acpWay, type ConversationPolicy} from './acp-way.ts'
 
 export type OpenCodeAcpOptions = {
@@ -26,7 +25,3 @@ export const openCodeAcpWay = (options: OpenCodeAcpOptions): AgentWay =>
     locks: () => lockFolder(options.env),
     usesPlugin: true,
   })
-
-/** Creates the executor that runs each task in its own `opencode acp`. */
-export const createOpenCodeAcpExecutor = (options: OpenCodeAcpOptions & AgentExecutorOptions): Executor =>
-  createAgentExecutor(openCodeAcpWay(options), options)

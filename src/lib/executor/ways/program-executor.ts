@@ -1,4 +1,4 @@
-import {defaultProgram} from '../../agents/definitions.ts'
+import {defaultProgram} from '../../protocol/agent-program.ts'
 import {ExpectedError} from '../../core/errors.ts'
 import type {Executor} from '../executor.ts'
 

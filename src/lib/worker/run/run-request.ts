@@ -1,7 +1,7 @@
 import type {Config} from '../../config/settings.ts'
 import type {RunLimits, RunRequest} from '../../executor/executor.ts'
 import type {Task} from '../../protocol/schemas.ts'
-import {programOf} from '../../agents/task-program.ts'
+import {programOf} from '../../protocol/agent-program.ts'
 import {modelOf} from '../admission/policy.ts'
 
 /** Whether a task needs neither agent nor codebase. */
@@ -45,7 +45,7 @@ export function requestOf(task: Task, {cwd, runDir, marker, config}: Place): Run
     title: task.title,
     prompt: task.prompt,
     agent: task.agent_type,
-    program: programOf(task),
+    program: programOf(task.metadata),
     model: modelOf(task),
     sessionId: textOf(task.metadata['resume_session_id']),
     cwd,

@@ -1,6 +1,7 @@
 import {createHash} from 'node:crypto'
 import {parseTime} from '../../../core/clock.ts'
 import {counted} from '../../../core/text/counted.ts'
+import {agentPrefix, programOf} from '../../../protocol/agent-program.ts'
 import {limits} from '../../../protocol/limits.ts'
 import {globalCodebase, pendingCodebase} from '../../../protocol/routes.ts'
 import {conflict, HttpError, notFound} from '../../http/http-error.ts'
@@ -10,7 +11,7 @@ import {all, type StoredTask} from '../../state/records.ts'
 import type {State} from '../../state/state.ts'
 import {place} from '../dispatch/assignment.ts'
 import {requireTask} from '../dispatch/required.ts'
-import {agentOf, agentPrefix, checkAgent} from './task-agent.ts'
+import {checkAgent} from './task-agent.ts'
 import {announce} from './task-life.ts'
 
 /** A repeated request is recognised for this long. */
@@ -98,7 +99,7 @@ function create(draft: Draft, {input, id, by}: Omit<NewTask, 'key' | 'client'>):
 function requiredOf(metadata: Record<string, unknown>): string[] {
   const capabilities = metadata['required_capabilities']
   const named = Array.isArray(capabilities) ? capabilities.filter((name) => typeof name === 'string') : []
-  const agent = agentOf(metadata)
+  const agent = programOf(metadata)
   return agent === undefined ? named : [...named, `${agentPrefix}${agent}`]
 }
 

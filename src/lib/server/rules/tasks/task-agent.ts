@@ -1,31 +1,21 @@
 import {HttpError} from '../../http/http-error.ts'
+import {agentPrefix, defaultProgram, programOf} from '../../../protocol/agent-program.ts'
 import {globalCodebase} from '../../../protocol/routes.ts'
 import {all} from '../../state/records.ts'
 import type {State} from '../../state/state.ts'
 import {profileOf} from '../dispatch/roster.ts'
-
-/** The agent that every worker has. */
-const common = 'opencode'
-/** Workers announce the agents that they have as capabilities with this prefix. */
-export const agentPrefix = 'agent:'
-
-/** The agent that a task names besides the common one. */
-export function agentOf(metadata: Record<string, unknown>): string | undefined {
-  const name = metadata['agent_program']
-  return typeof name === 'string' && name !== '' && name !== common ? name : undefined
-}
 
 /** Refuses a task for an agent that no worker has that could run it. Without any worker it waits. */
 export function checkAgent(
   state: State,
   {codebase_id, metadata}: {codebase_id: string; metadata: Record<string, unknown>},
 ): void {
-  const agent = agentOf(metadata)
+  const agent = programOf(metadata)
   if (agent === undefined) return
   const workers = workersFor(state, codebase_id)
   const agents = workers.map((id) => agentsOf(state, id))
   if (workers.length === 0 || agents.some((names) => names.includes(agent))) return
-  const known = [common, ...new Set(agents.flat())].join(', ')
+  const known = [defaultProgram, ...new Set(agents.flat())].join(', ')
   const who = codebase_id === globalCodebase ? 'No worker has' : 'The worker of this codebase does not have'
   throw new HttpError(400, `${who} the agent ${agent}; there are ${known}`)
 }
