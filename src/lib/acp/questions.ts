@@ -1,6 +1,6 @@
 import type {OpenQuestion, QuestionOption, TaskInput} from '../protocol/task-input.ts'
 import {limits} from '../protocol/limits.ts'
-import {optionKinds} from '../protocol/task-input.ts'
+import {chosenOption, optionKinds} from '../protocol/task-input.ts'
 import {type Fields, fieldsOf, listOf, type MessageId, textOf} from './message.ts'
 
 const maxOptions = 20
@@ -28,20 +28,6 @@ function titleOf(call: Fields): string {
   const kind = textOf(call['kind'])
   const text = kind === '' || kind === 'other' || what.startsWith(kind) ? what : `${kind} ${what}`
   return text.replaceAll(/\s+/g, ' ').trim().slice(0, limits.note)
-}
-
-/** Which option a word of a person means. */
-const meanings: Record<string, readonly QuestionOption['kind'][]> = {
-  allow: ['allow_once', 'allow_always'],
-  always: ['allow_always'],
-  deny: ['reject_once', 'reject_always'],
-}
-
-/** The option that an answer chooses: by its id, or by what it means. Undefined if the question has none like that. */
-export function chosenOption({options}: OpenQuestion, answer: string): QuestionOption | undefined {
-  const byId = options.find(({id}) => id === answer)
-  const kinds = meanings[answer] ?? []
-  return byId ?? kinds.map((kind) => options.find((option) => option.kind === kind)).find(Boolean)
 }
 
 /** The result of a permission request. Undefined is no option: the request is cancelled. */

@@ -138,16 +138,23 @@ export function questionsText(questions: readonly OpenQuestion[]): string | unde
   return `${questionText(first)}${others.length > 0 ? ` (and ${others.length} more)` : ''}`
 }
 
-/**
- * Whether an answer names an option of a question: its id, or `allow`, `always` or `deny`. A permission can be denied
- * even if it lists no option for that.
- */
-export function isOptionOf({kind, options}: Pick<OpenQuestion, 'kind' | 'options'>, answer: string): boolean {
-  const has = (start: string) => options.some((option) => option.kind.startsWith(start))
-  if (options.some((option) => option.id === answer)) return true
-  if (answer === 'deny') return kind === 'permission' || has('reject')
-  return (answer === 'allow' && has('allow')) || (answer === 'always' && has('allow_always'))
+/** Which options a word of a person means, the best first. */
+const meanings: Readonly<Record<string, readonly QuestionOption['kind'][]>> = {
+  allow: ['allow_once', 'allow_always'],
+  always: ['allow_always'],
+  deny: ['reject_once', 'reject_always'],
 }
+
+/** The option that an answer chooses: by its id, or by what it means. Undefined if the question has none like that. */
+export function chosenOption({options}: Pick<OpenQuestion, 'options'>, answer: string): QuestionOption | undefined {
+  const byId = options.find(({id}) => id === answer)
+  const kinds = meanings[answer] ?? []
+  return byId ?? kinds.map((kind) => options.find((option) => option.kind === kind)).find(Boolean)
+}
+
+/** Whether an answer chooses an option of a question. A permission can be denied even if it lists no option for that. */
+export const isOptionOf = (question: Pick<OpenQuestion, 'kind' | 'options'>, answer: string): boolean =>
+  chosenOption(question, answer) !== undefined || (answer === 'deny' && question.kind === 'permission')
 
 /** What the next task of a session takes from the metadata of the task before: its agent, and its limits. */
 const inheritedKeys = [

@@ -1,6 +1,6 @@
-import type {InputResult, OpenQuestion, TaskInput} from '../../protocol/task-input.ts'
+import {chosenOption, type InputResult, type OpenQuestion, type TaskInput} from '../../protocol/task-input.ts'
 import {type AgentMessage, failureLine, type Fields, resultLine, rpcErrors} from '../../acp/message.ts'
-import {answerOf, chosenOption, permissionResult, questionId, questionOf} from '../../acp/questions.ts'
+import {answerOf, permissionResult, questionId, questionOf} from '../../acp/questions.ts'
 import type {Clock} from '../../core/clock.ts'
 import type {AgentChannel} from './channel.ts'
 import type {SentLog} from './sent-log.ts'
