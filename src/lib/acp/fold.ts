@@ -182,10 +182,11 @@ export class AcpFold {
     const stopReason = textOf(result['stopReason'])
     const usage = usageOf(result)
     const events = [...this.#flush(), ...(this.#isInStep ? [] : this.#step())]
-    const reason = finishReasons[stopReason]
+    const reason = finishReasons.get(stopReason)
     this.#isInStep = false
     if (reason !== undefined) return [...events, this.#finish(reason, usage)]
-    const message = stopErrors[stopReason] ?? `the agent ended its turn for an unknown reason: ${stopReason || 'none'}`
+    const message =
+      stopErrors.get(stopReason) ?? `the agent ended its turn for an unknown reason: ${stopReason || 'none'}`
     return [...events, this.#finish('other', usage), this.#error('TurnEnded', message)]
   }
 
@@ -216,13 +217,16 @@ function bound(entries: Map<string, unknown> | Set<string>): void {
 }
 
 /** The reasons of a step's end as OpenCode names them. */
-const finishReasons: Record<string, string> = {end_turn: 'stop', max_tokens: 'length'}
+const finishReasons = new Map([
+  ['end_turn', 'stop'],
+  ['max_tokens', 'length'],
+])
 
-const stopErrors: Record<string, string> = {
-  refusal: 'the agent refused to continue',
-  max_turn_requests: 'the agent has asked its model as often as it may in one turn (its own limit)',
-  cancelled: 'the turn was cancelled',
-}
+const stopErrors = new Map([
+  ['refusal', 'the agent refused to continue'],
+  ['max_turn_requests', 'the agent has asked its model as often as it may in one turn (its own limit)'],
+  ['cancelled', 'the turn was cancelled'],
+])
 
 /** The message of an error without what says nothing. Details are in `data`, in a different place for each agent. */
 export function plainError(message: string, data: Fields = {}): string {

@@ -139,16 +139,16 @@ export function questionsText(questions: readonly OpenQuestion[]): string | unde
 }
 
 /** Which options a word of a person means, the best first. */
-const meanings: Readonly<Record<string, readonly QuestionOption['kind'][]>> = {
-  allow: ['allow_once', 'allow_always'],
-  always: ['allow_always'],
-  deny: ['reject_once', 'reject_always'],
-}
+const meanings = new Map<string, readonly QuestionOption['kind'][]>([
+  ['allow', ['allow_once', 'allow_always']],
+  ['always', ['allow_always']],
+  ['deny', ['reject_once', 'reject_always']],
+])
 
 /** The option that an answer chooses: by its id, or by what it means. Undefined if the question has none like that. */
 export function chosenOption({options}: Pick<OpenQuestion, 'options'>, answer: string): QuestionOption | undefined {
   const byId = options.find(({id}) => id === answer)
-  const kinds = meanings[answer] ?? []
+  const kinds = meanings.get(answer) ?? []
   return byId ?? kinds.map((kind) => options.find((option) => option.kind === kind)).find(Boolean)
 }
 

@@ -93,6 +93,7 @@ describe('how a turn ends is the outcome', () => {
     ['stop max_turn_requests', 'failed', /as often as it may/],
     ['stop cancelled', 'failed', 'the turn was cancelled'],
     ['stop something-new', 'failed', /unknown reason: something-new/],
+    ['stop constructor', 'failed', /unknown reason: constructor/],
     ['fail -32603 Internal error: bad key', 'failed', 'bad key'],
     ['die', 'failed', /exited with code 1 before the task was done: the agent was hit by a meteor/],
   ])('%s', async (script, status, error) => {

@@ -52,6 +52,8 @@ describe('a permission waits for a person', () => {
       outcome: 'refused',
       reason: 'the question has no option perhaps; it has once, always, reject',
     })
+    give({question: id, option: 'constructor'}) // a name that every object has
+    expect(observed.inputs[1]).toMatchObject({outcome: 'refused'})
     give({question: id, option: 'allow'})
     expect(await agent.outcome).toMatchObject({status: 'completed', result: 'p: once'})
   })
