@@ -2,9 +2,10 @@
 // a warm-up, and cold over the protocol. The floor is a cold `opencode run` that a bare script starts, in the same run.
 import {spawn} from 'node:child_process'
 import {once} from 'node:events'
-import {mkdirSync, readdirSync, readFileSync} from 'node:fs'
+import {existsSync, mkdirSync, readdirSync, readFileSync} from 'node:fs'
 import type {AddressInfo} from 'node:net'
 import {join} from 'node:path'
+import {DatabaseSync} from 'node:sqlite'
 // @ts-expect-error -- plain JavaScript, shared with the demo
 import {openCodeEnvironment} from '../demo/model/opencode-environment.mjs'
 // @ts-expect-error -- plain JavaScript, shared with the demo
@@ -17,7 +18,6 @@ import {
   report,
   root,
   scratchFolder,
-  sleep,
   startFleet,
   until,
 } from './support.ts'
@@ -95,6 +95,14 @@ const untilWarm = (folder: string) =>
     return readdirSync(agents).some((name) => read(join(agents, name, 'messages.ndjson')).includes('warm-up-prompt-1'))
   }, 'an agent that is warmed up')
 
+/** How many sessions OpenCode has stored. */
+function sessionsOf(folder: string): number {
+  const file = join(folder, '.local/share/opencode/opencode.db')
+  if (!existsSync(file)) return 0
+  using storage = new DatabaseSync(file, {readOnly: true})
+  return Number(storage.prepare('SELECT count(*) AS count FROM session').get()?.['count'])
+}
+
 function read(path: string): string {
   try {
     return readFileSync(path, 'utf8')
@@ -111,9 +119,11 @@ const coldProtocol: number[] = []
 mkdirSync(home, {recursive: true})
 for (let round = 0; round < 3; round += 1) {
   const {folder, env} = settings(`warm-${round}`, {A2A_WARM_AGENTS: '2'})
+  const sessions = sessionsOf(home)
   await using fleet = await startFleet(folder, env, {codebases: 2, slots: 2})
   await untilWarm(folder)
-  await sleep(1000) // the session of the warm-up is being removed
+  // Its removal needs a process of its own, which slows down a task that comes meanwhile.
+  await until(() => sessionsOf(home) === sessions, 'the session of the warm-up to be removed')
   first.push(await oneTask(fleet))
   for (let i = 0; i < tasks / 3; i += 1) {
     if (i % 3 === 0) floors.push(await coldRun(join(folder, 'codebase-0')))

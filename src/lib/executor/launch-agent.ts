@@ -4,6 +4,7 @@ import {agentAuthor} from '../opencode/program/agent-author.ts'
 import type {AgentUser} from '../opencode/program/agent-user.ts'
 import {agentEnvironment} from '../opencode/program/environment.ts'
 import {openedReport, reporterVariables} from '../opencode/program/reporter.ts'
+import type {AgentWay} from './agent-way.ts'
 import type {RunObserver, RunRequest} from './executor.ts'
 import type {RunGroup, RunGroups} from './processes/run-groups.ts'
 import type {OpenRunFiles} from './run-files.ts'
@@ -14,6 +15,7 @@ import {runFiles} from './spool/file-names.ts'
 export type LaunchOptions = {
   /** The worker's environment. The agent gets a part of it. */
   env: NodeJS.ProcessEnv
+  /** Names of further variables that all agents may see. */
   readonly allow: readonly string[]
   /** The operator's OpenCode permissions. */
   readonly permissions?: unknown
@@ -32,12 +34,9 @@ export type LaunchOptions = {
 export type LaunchRequest = {
   request: RunRequest
   observer: Pick<RunObserver, 'onSpawned'>
-  name: string
-  binary: string
+  way: AgentWay
   args: readonly string[]
   tmpDir: string
-  open: (runDir: string) => OpenRunFiles
-  usesPlugin: boolean
   /** Called right before the start. `hasReporter`: our plugin is loaded. */
   prepareConversation: (hasReporter: boolean) => void
 }
@@ -46,23 +45,36 @@ export type Launched = AgentProcess & {group: RunGroup | undefined}
 
 /** Starts the process of an agent in its environment and its control group. Rejects if it cannot be started. */
 export async function launchAgent(launched: LaunchRequest, options: LaunchOptions): Promise<Launched> {
-  const {request, observer, name, binary, args, tmpDir, open, usesPlugin, prepareConversation} = launched
+  const {request, observer, way, args, tmpDir, prepareConversation} = launched
   const {cwd, marker, runDir} = request
-  const {env, allow, permissions, gitIdentity, reporter, user, groups, isNamespace = false} = options
-  using files = open(runDir)
-  const agentEnv = agentEnvironment({base: env, cwd, tmpDir, marker, allow, permissions})
+  const {gitIdentity, reporter, user, groups, isNamespace = false} = options
+  using files = way.open(runDir)
+  const agentEnv = environmentOf(way, {cwd, tmpDir, marker}, options)
   const childEnv = {...(await agentAuthor(gitIdentity, {cwd, env: agentEnv, user})), ...agentEnv}
   const report = reportOf(files, runDir, user)
   const plugin =
-    reporter !== undefined && usesPlugin ? reporterVariables({env: childEnv, cwd, plugin: reporter, user, report}) : {}
+    reporter !== undefined && way.usesPlugin
+      ? reporterVariables({env: childEnv, cwd, plugin: reporter, user, report})
+      : {}
   Object.assign(childEnv, plugin)
   prepareConversation(Object.keys(plugin).length > 0)
   const group = createGroup(groups, request)
   const pidFile = join(runDir, runFiles.pid)
   const place = {group, user, pidFile, isNamespace}
-  const spawned = spawnAgent({name, binary, args, cwd, env: childEnv, files, ...place}, observer.onSpawned)
+  const spawned = spawnAgent(
+    {name: way.name, binary: way.binary, args, cwd, env: childEnv, files, ...place},
+    observer.onSpawned,
+  )
   return {...(await spawned.catch(removing(group))), group}
 }
+
+/** What an agent of this kind sees of the worker's environment. */
+export const environmentOf = (
+  way: AgentWay,
+  place: {cwd: string; tmpDir: string; marker: string},
+  {env, allow, permissions}: LaunchOptions,
+): Record<string, string> =>
+  agentEnvironment({base: env, ...place, allow: [...allow, ...(way.allow ?? [])], permissions})
 
 /** An agent of another user cannot open the file in the run's folder, so it gets it opened. */
 const reportOf = (files: OpenRunFiles, runDir: string, user: AgentUser | undefined) =>

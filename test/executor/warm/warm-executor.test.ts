@@ -7,6 +7,7 @@ import {isAlive} from '../../../src/lib/executor/processes/processes.ts'
 import {createWarmExecutor} from '../../../src/lib/executor/warm/warm-executor.ts'
 import {WarmPool} from '../../../src/lib/executor/warm/warm-pool.ts'
 import {scriptedWay} from '../../support/acp-agent.ts'
+import {fastClock} from '../../support/fast-clock.ts'
 import {processesOf, recordingObserver, requestFor, startRun} from '../../support/agent-run.ts'
 import {scratchFolder} from '../../support/scratch.ts'
 import {waitFor} from '../../support/wait-for.ts'
@@ -16,15 +17,15 @@ afterEach(async () => {
   for (const cleanup of cleanups.splice(0)) await cleanup()
 })
 
-function setUp({size = 1, allow = [] as string[], env = {} as Record<string, string>} = {}) {
+function setUp({size = 1, allow = [] as string[], env = {} as Record<string, string>, clock = systemClock} = {}) {
   const scratch = scratchFolder()
-  const pool = new WarmPool({clock: systemClock, size, graceMs: 200})
+  const pool = new WarmPool({clock, size, graceMs: 200})
   cleanups.push(
     () => pool.close(),
     () => scratch[Symbol.dispose](),
   )
   const executor = createWarmExecutor(scriptedWay(), {
-    launch: {env: {PATH: process.env['PATH'], HOME: scratch.path, ...env}, allow, clock: systemClock},
+    launch: {env: {PATH: process.env['PATH'], HOME: scratch.path, ...env}, allow, clock},
     ...{agentsDir: join(scratch.path, 'agents'), markerOwner: 'worker@1-2', pool},
     policy: {permissions: 'allow', askMs: 0},
   })
@@ -120,6 +121,16 @@ test('a task that did not begin gives its agent back', async () => {
   expect([prepared.marker, pool.idle.length]).toEqual([expect.stringMatching(/^worker@1-2:agent-[0-9a-f]{16}:0$/), 0])
   prepared.discard()
   expect((await run('text three')).pid).toBe(first.pid)
+})
+
+test('an agent whose database was busy is started again, with the marker that the journal has', async () => {
+  const {run, pool} = setUp({env: {ACP_BEHAVIOUR: 'busy-once'}, clock: fastClock(10)})
+  const {outcome, observed} = await run('text done')
+  expect(outcome).toMatchObject({status: 'completed', result: 'done'})
+  expect([observed.spawned.length, observed.warnings.length]).toEqual([2, 1])
+  const [agent] = pool.idle
+  expect(processesOf(agent!.marker)).toEqual([observed.spawned[1]!.pid])
+  expect((await run('text more')).pid).toBe(agent!.root.pid)
 })
 
 test('another worker process goes on with a task in a process that ran others before', async () => {

@@ -1,17 +1,18 @@
 import {randomBytes} from 'node:crypto'
-import {appendFileSync, mkdirSync, rmSync} from 'node:fs'
+import {appendFileSync, mkdirSync, rmSync, statSync} from 'node:fs'
 import {basename, join} from 'node:path'
-import {agentEnvironment} from '../../opencode/program/environment.ts'
 import {defaultProgram} from '../../protocol/agent-program.ts'
 import {beginLog, type NewStart} from '../acp/begin-log.ts'
-import {driveAgent, type Drive} from '../acp/drive-agent.ts'
+import {type Drive, driveAgent} from '../acp/drive-agent.ts'
 import type {SentLog} from '../acp/sent-log.ts'
-import {type AgentExecutorOptions, type AgentWay, discardFiles} from '../agent-executor.ts'
+import {type AgentExecutorOptions, discardFiles} from '../agent-executor.ts'
+import type {AgentWay} from '../agent-way.ts'
 import type {Executor, PreparedRun, RunningAgent, RunObserver, RunRequest} from '../executor.ts'
-import {launchAgent} from '../launch-agent.ts'
+import {retryBusyDatabase} from '../busy-database.ts'
+import {environmentOf, launchAgent} from '../launch-agent.ts'
 import {writeRunFiles} from '../run-files.ts'
 import {runFiles} from '../spool/file-names.ts'
-import {superviseAgent} from '../supervise-agent.ts'
+import {type Supervised, superviseAgent} from '../supervise-agent.ts'
 import {startPolicy, type ConversationPolicy} from '../ways/acp-way.ts'
 import {fingerprintOf} from './fingerprint.ts'
 import type {StandIn} from './stand-in-model.ts'
@@ -53,7 +54,7 @@ export function createWarmExecutor(way: AgentWay, options: WarmExecutorOptions):
       const task = {options, way, request, model, agent}
       return {
         marker: agent.marker,
-        start: async (observer) => await (waiting ? begin(task, observer) : startNew(task, observer)),
+        start: (observer) => start(task, waiting !== undefined, observer),
         discard() {
           if (waiting) options.pool.putBack(agent)
           else rmSync(agent.dir, {recursive: true, force: true})
@@ -66,10 +67,8 @@ export function createWarmExecutor(way: AgentWay, options: WarmExecutorOptions):
 
 /** What an agent of this codebase would be started with now. */
 export function currentFingerprint(way: AgentWay, options: WarmExecutorOptions, cwd: string): string {
-  const {env, allow, permissions} = options.launch
-  const all = [...allow, ...(way.allow ?? [])]
-  const stable = agentEnvironment({base: env, cwd, tmpDir: '', marker: '', allow: all, permissions})
-  return fingerprintOf({cwd, binary: way.binary, env: stable})
+  const env = environmentOf(way, {cwd, tmpDir: '', marker: ''}, options.launch)
+  return fingerprintOf({cwd, binary: way.binary, env})
 }
 
 /** An agent that is not started yet. */
@@ -77,8 +76,8 @@ export function newAgent(
   {agentsDir, markerOwner, launch: {clock}}: WarmExecutorOptions,
   cwd: string,
   fingerprint: string,
+  id = randomBytes(8).toString('hex'),
 ): WarmAgent {
-  const id = randomBytes(8).toString('hex')
   const dir = join(agentsDir, id)
   mkdirSync(join(dir, runFiles.tmp), {recursive: true, mode: 0o700})
   return {
@@ -102,7 +101,7 @@ export async function startAgent(
   const {args} = await way.plan(request)
   const launched = await launchAgent(
     {
-      ...{name: way.name, binary: way.binary, args, open: way.open, usesPlugin: way.usesPlugin, observer},
+      ...{way, args, observer},
       request: {...request, runDir: dir, marker},
       tmpDir: join(dir, runFiles.tmp),
       prepareConversation(hasReporter) {
@@ -110,35 +109,57 @@ export async function startAgent(
         beforeStart()
       },
     },
-    {...launch, env: environmentOf(agent, options), allow: [...launch.allow, ...(way.allow ?? [])]},
+    {...launch, env: withStandIn(agent, options)},
   )
   Object.assign(agent, {root: launched.identity, exited: launched.exited, group: launched.group})
 }
 
 /** The agent may ask the stand-in model, too. */
-function environmentOf({dir}: WarmAgent, {launch: {env}, standIn}: WarmExecutorOptions): NodeJS.ProcessEnv {
+function withStandIn({dir}: WarmAgent, {launch: {env}, standIn}: WarmExecutorOptions): NodeJS.ProcessEnv {
   const config = standIn?.configFor(basename(dir), env['OPENCODE_CONFIG_CONTENT'])
   return config === undefined ? env : {...env, OPENCODE_CONFIG_CONTENT: config}
 }
 
 /** Starts an agent for this task. It makes its handshake as a part of it. */
-async function startNew(task: Task, observer: RunObserver): Promise<RunningAgent> {
+async function launchFor(task: Task, observer: RunObserver): Promise<SentLog> {
   const {agent, request, way, options} = task
   let log: SentLog | undefined
   try {
     await startAgent(agent, request, way, options, observer, () => (log = logOf(task)))
   } catch (error) {
     rmSync(agent.dir, {recursive: true, force: true})
-    discardFiles(request)
     throw error
   }
-  return supervise(task, log ?? logOf(task), observer)
+  return log ?? logOf(task)
 }
 
-/** Gives the task to an agent that has waited. */
-async function begin(task: Task, observer: RunObserver): Promise<RunningAgent> {
-  observer.onSpawned(task.agent.root)
-  return supervise(task, logOf(task), observer)
+/** Runs the task in the agent that has waited, or starts one for it. */
+async function start(task: Task, isWaiting: boolean, observer: RunObserver): Promise<RunningAgent> {
+  const {options, request} = task
+  if (isWaiting) observer.onSpawned(task.agent.root)
+  const log = isWaiting
+    ? logOf(task)
+    : await launchFor(task, observer).catch((error: unknown) => {
+        discardFiles(request)
+        throw error
+      })
+  const stop = new AbortController()
+  const current: Current = {drive: undefined}
+  const {clock} = options.launch
+  const position = {stop: stop.signal, startedAt: clock.monotonic(), current}
+  return {
+    outcome: retryBusyDatabase(supervise(task, log, observer, position), {
+      ...{clock, observer, stop: stop.signal},
+      async again() {
+        const {cwd, fingerprint, dir} = task.agent
+        // With the same marker, because the journal has that one.
+        const next = {...task, agent: newAgent(options, cwd, fingerprint, basename(dir))}
+        return await supervise(next, await launchFor(next, observer), observer, position)
+      },
+    }),
+    stop: (reason) => stop.abort(reason),
+    give: (input) => current.drive?.give(input),
+  }
 }
 
 function logOf({agent, request, model, way, options}: Task): SentLog {
@@ -154,19 +175,22 @@ function logOf({agent, request, model, way, options}: Task): SentLog {
   return beginLog(runDir, start, options.launch.clock.now())
 }
 
-function supervise({agent, request, model, way, options}: Task, log: SentLog, observer: RunObserver): RunningAgent {
+type Current = {drive: Drive | undefined}
+type Position = {stop: AbortSignal; startedAt: number; current: Current}
+
+async function supervise(task: Task, log: SentLog, observer: RunObserver, position: Position): Promise<Supervised> {
+  const {agent, request, model, way, options} = task
   const {pool, launch} = options
   const {clock} = launch
-  const stop = new AbortController()
   const {runDir, prompt} = request
-  const drive: Drive = driveAgent({runDir, prompt, log, clock, observer})
+  const drive = driveAgent({runDir, prompt, log, clock, observer})
+  position.current.drive = drive
   let isKept = false
-  const supervised = superviseAgent({
+  const supervised = await superviseAgent({
     ...{request, observer, clock, model, drive, root: agent.root, exited: agent.exited, group: agent.group},
+    ...{startedAt: position.startedAt, stop: position.stop},
     place: {runDir: agent.dir, marker: agent.marker},
-    startedAt: clock.monotonic(),
-    stop: stop.signal,
-    spoolFrom: 0,
+    spoolFrom: statSync(join(runDir, runFiles.stdout)).size,
     stderrFrom: log.start.stderrFrom,
     locks: launch.isNamespace ? undefined : way.locks?.(),
     name: way.name,
@@ -177,13 +201,7 @@ function supervise({agent, request, model, way, options}: Task, log: SentLog, ob
       return isKept
     },
   })
-  return {
-    outcome: supervised.then(({outcome}) => {
-      if (!isKept) keepStderr(agent, runDir)
-      if (!isKept) options.standIn?.forget(basename(agent.dir))
-      return outcome
-    }),
-    stop: (reason) => stop.abort(reason),
-    give: (input) => drive.give(input),
-  }
+  if (!isKept) keepStderr(agent, runDir)
+  if (!isKept) options.standIn?.forget(basename(agent.dir))
+  return supervised
 }

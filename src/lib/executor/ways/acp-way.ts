@@ -1,7 +1,7 @@
 import {rmSync} from 'node:fs'
 import {join} from 'node:path'
 import type {InstalledAgent} from '../../agents/installed-agents.ts'
-import type {AgentWay, ConversationOptions} from '../agent-executor.ts'
+import type {AgentWay, ConversationOptions} from '../agent-way.ts'
 import type {RunRequest} from '../executor.ts'
 import {append, openFiles} from '../run-files.ts'
 import {runFiles} from '../spool/file-names.ts'

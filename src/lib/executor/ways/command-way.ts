@@ -3,7 +3,7 @@ import {join} from 'node:path'
 import type {InstalledAgent} from '../../agents/installed-agents.ts'
 import {beginLog, type NewStart} from '../acp/begin-log.ts'
 import {driveCommand} from '../acp/command-drive.ts'
-import type {AgentWay} from '../agent-executor.ts'
+import type {AgentWay} from '../agent-way.ts'
 import {append, openFiles} from '../run-files.ts'
 import {runFiles} from '../spool/file-names.ts'
 

@@ -1,7 +1,7 @@
 import {defaultProgram} from '../../protocol/agent-program.ts'
 import {normalizeModel} from '../../opencode/program/command.ts'
 import {lockFolder} from '../../opencode/program/stale-locks.ts'
-import type {AgentWay} from '../agent-executor.ts'
+import type {AgentWay} from '../agent-way.ts'
 import {acpWay, type ConversationPolicy} from './acp-way.ts'
 
 export type OpenCodeAcpOptions = {
