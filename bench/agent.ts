@@ -86,7 +86,7 @@ async function oneTask(fleet: Fleet, codebase = 0): Promise<number> {
 const settings = (name: string, more: Environment) => {
   const folder = join(scratch.path, name)
   mkdirSync(folder)
-  return {folder, env: {...environment(folder, openCode, {...modelEnv, ...more}), HOME: home}}
+  return {folder, env: {...environment(folder, openCode, {...modelEnv, A2A_EXECUTOR: 'acp', ...more}), HOME: home}}
 }
 
 const untilWarm = (folder: string) =>
@@ -134,7 +134,7 @@ for (let round = 0; round < 3; round += 1) {
 }
 
 {
-  const {folder, env} = settings('cold', {A2A_EXECUTOR: 'acp', A2A_WARM_AGENTS: '0'})
+  const {folder, env} = settings('cold', {A2A_WARM_AGENTS: '0'})
   await using fleet = await startFleet(folder, env)
   for (let i = 0; i < 6; i += 1) {
     floors.push(await coldRun(join(folder, 'codebase-0')))

@@ -84,6 +84,7 @@ export function environment(folder: string, agent: string, more: Environment = {
     // to compare runs with and without control groups
     ...(process.env['A2A_RUN_CONTAINMENT'] ? {A2A_RUN_CONTAINMENT: process.env['A2A_RUN_CONTAINMENT']} : {}),
     A2A_GLOBAL_CODEBASE: 'none',
+    A2A_EXECUTOR: 'run', // the stub agent does not speak the protocol
     ...sharedState(),
     ...(process.env['TRACE'] ? {TRACE: process.env['TRACE']} : {}),
     ...more,

@@ -10,7 +10,7 @@ import {linesOf} from './agent-output.mjs'
 const locks = []
 
 const [command, ...args] = process.argv.slice(2)
-if (command === '--version') console.log('1.18.33')
+if (command === '--version') console.log('1.18.0')
 else if (command === 'models') console.log('stub/fast')
 else if (command === 'agent') console.log('build (primary)')
 else if (args.includes('--help')) console.log('--agent --format --model --session --title')

@@ -64,7 +64,7 @@ test('a process is warmed up, runs the tasks of its codebase, and leaves nothing
   const env = {...fleet.env, PWD: path}
   const sessions = await until(() => {
     const list = execFileSync(openCode, ['session', 'list'], {cwd: path, env, encoding: 'utf8'})
-    return list.includes('Warm-up') ? undefined : list
+    return /warm-up|New session/.test(list) ? undefined : list
   }, 'the session of the warm-up to be removed')
   expect(sessions.match(/Title of/g)).toHaveLength(2)
 

@@ -56,7 +56,7 @@ describe('two OpenCode programs', () => {
     await using _shop = shop
     const used = install(join(shop.path, 'mine/opencode'))
     const other = install(join(home, '.opencode/bin/opencode'))
-    const both = `OpenCode 1.18.33 at ${used} (PATH; not used: ${other})`
+    const both = `OpenCode 1.18.0 at ${used} (PATH; not used: ${other})`
     const worker = shop.start(['start', '--local', '--codebase', shop.path], {env})
     await says(worker, both)
     expect((await shop.cli(['doctor'], {env})).stdout).toContain(both.replace('OpenCode ', 'OpenCode: '))

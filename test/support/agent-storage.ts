@@ -17,6 +17,8 @@ export type NewMessage = {
   created?: number
   role?: 'user' | 'assistant'
   parts?: (Record<string, unknown> & {id: string})[]
+  /** The provider of the model. */
+  provider?: string
 }
 
 const epoch = Date.parse('2026-01-01T00:00:00Z')
@@ -27,7 +29,8 @@ const complete = ({
   created = epoch,
   role = 'user',
   parts = [{id: `prt_${id}`, type: 'text', text: id}],
-}: NewMessage): Required<NewMessage> => ({id, session, created, role, parts})
+  provider = 'fake',
+}: NewMessage): Required<NewMessage> => ({id, session, created, role, parts, provider})
 
 /** The columns of OpenCode 1.18, and a smaller set. */
 const schemas = {
@@ -86,9 +89,9 @@ export function agentDatabase(file: string, {schema = 'new'}: {schema?: keyof ty
       })
     },
     message(message: NewMessage) {
-      const {id, session, created, role, parts} = complete(message)
+      const {id, session, created, role, parts, provider} = complete(message)
       const times = {time_created: created, time_updated: created}
-      insert('message', {id, session_id: session, ...times, data: JSON.stringify(infoOf(role, created))})
+      insert('message', {id, session_id: session, ...times, data: JSON.stringify(infoOf(role, created, provider))})
       for (const {id: part, ...data} of parts)
         insert('part', {id: part, message_id: id, session_id: session, ...times, data: JSON.stringify(data)})
     },
@@ -100,14 +103,14 @@ export function agentDatabase(file: string, {schema = 'new'}: {schema?: keyof ty
 export type AgentDatabase = ReturnType<typeof agentDatabase>
 
 /** The data of a message, as OpenCode writes it beside the ids. */
-const infoOf = (role: 'user' | 'assistant', created: number) =>
+const infoOf = (role: 'user' | 'assistant', created: number, providerID: string) =>
   role === 'user'
-    ? {role, time: {created}, agent: 'build', model: {providerID: 'fake', modelID: 'x'}}
+    ? {role, time: {created}, agent: 'build', model: {providerID, modelID: 'x'}}
     : {
         role,
         time: {created, completed: created + 1000},
         mode: 'build',
-        providerID: 'fake',
+        providerID,
         modelID: 'x',
         cost: 0.5,
         tokens: {input: 1, output: 2},
@@ -133,8 +136,8 @@ export function agentTree(storage: string) {
       write(['session', project, `${id}.json`], {...about, ...(parent === undefined ? {} : {parentID: parent})})
     },
     message(message: NewMessage) {
-      const {id, session, created, role, parts} = complete(message)
-      write(['message', session, `${id}.json`], {id, sessionID: session, ...infoOf(role, created)})
+      const {id, session, created, role, parts, provider} = complete(message)
+      write(['message', session, `${id}.json`], {id, sessionID: session, ...infoOf(role, created, provider)})
       for (const part of parts) write(['part', id, `${part.id}.json`], {...part, messageID: id, sessionID: session})
     },
   }

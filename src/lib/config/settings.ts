@@ -116,7 +116,7 @@ export const settings = {
   executor: {
     type: 'string',
     description:
-      'How OpenCode is run: `opencode run` (run), the Agent Client Protocol (acp), or the protocol where permissions ask (auto)',
+      'How OpenCode is run: `opencode run` (run), the Agent Client Protocol (acp), or auto: the protocol from OpenCode 1.18.33 on, and where permissions ask',
     options: ['auto', 'run', 'acp'],
     default: 'auto',
     live: true,
@@ -129,7 +129,7 @@ export const settings = {
   warm_agents: {
     type: 'integer',
     description:
-      'OpenCode processes that are kept for the next task of their codebase, over the Agent Client Protocol; each takes up to 1 GB; 0 means none (default: 1 with executor acp and 4 GB of memory)',
+      'OpenCode processes that are kept for the next task of their codebase, over the Agent Client Protocol; each takes up to 1 GB; 0 means none (default: 1 over the protocol with 4 GB of memory)',
     minimum: 0,
     maximum: 64,
     live: true,

@@ -13,10 +13,10 @@ import type {Executor} from '../executor/executor.ts'
 import {startStandIn, type StandIn} from '../executor/warm/stand-in-model.ts'
 import {createWarmExecutor, type WarmExecutorOptions} from '../executor/warm/warm-executor.ts'
 import {WarmPool} from '../executor/warm/warm-pool.ts'
-import {warmUp} from '../executor/warm/warm-up.ts'
+import {removeLeftSessions, warmUp} from '../executor/warm/warm-up.ts'
 import {installedAcpWay, type ConversationPolicy} from '../executor/ways/acp-way.ts'
 import {commandWay} from '../executor/ways/command-way.ts'
-import {openCodeAcpWay} from '../executor/ways/opencode-acp.ts'
+import {hasOutcomeParity, openCodeAcpWay} from '../executor/ways/opencode-acp.ts'
 import {programExecutor} from '../executor/ways/program-executor.ts'
 import {createRunExecutor, type OpenCodeOptions} from '../executor/ways/run-way.ts'
 import {mayAsk} from '../opencode/program/permissions.ts'
@@ -53,12 +53,9 @@ export async function createLocalExecutors(options: LocalExecutorsOptions): Prom
   const {config, env, openCode, note} = options
   const [cold, way] = [createRunExecutor(openCode), openCodeAcpWay(openCode)]
   const acp = createAgentExecutor(way, openCode)
-  const warm = await createWarm(options)
+  const usesProtocol = () => isOverProtocol(options)
+  const warm = await createWarm(options, usesProtocol)
   const warmExecutor = createWarmExecutor(way, warm)
-  const usesProtocol = () =>
-    config.executor === 'acp' ||
-    (config.executor === 'auto' &&
-      ((config.warm_agents ?? 0) > 0 || mayAsk(config.permissions, env['OPENCODE_PERMISSION'])))
   const stop = new AbortController()
   let warmingUp: Promise<void> = Promise.resolve()
   const installed = () => installedAgents(config.agents, env).installed
@@ -86,10 +83,13 @@ export async function createLocalExecutors(options: LocalExecutorsOptions): Prom
         await run(openCode.binary, ['session', 'delete', id], place).catch(() => {})
       }
       const warming = {way, options: warm, deleteSession, limitMs: warmUpMs, signal: stop.signal}
-      warmingUp = warmUp(cwd, warming).then(
-        () => {},
-        (error: unknown) => note('warn', `No agent could be started ahead: ${messageOf(error)}`),
-      )
+      const warmOne = async () => {
+        await removeLeftSessions(options.agentsDir, deleteSession)
+        await warmUp(cwd, warming)
+      }
+      warmingUp = warmOne().catch((error: unknown) => {
+        note('warn', `No agent could be started ahead: ${messageOf(error)}`)
+      })
       await warmingUp
     },
     async close() {
@@ -101,13 +101,18 @@ export async function createLocalExecutors(options: LocalExecutorsOptions): Prom
   }
 }
 
+/** Whether OpenCode is run over the Agent Client Protocol. */
+function isOverProtocol({config, env, openCode}: LocalExecutorsOptions): boolean {
+  const {executor, permissions, warm_agents = 0} = config
+  if (executor !== 'auto') return executor === 'acp'
+  return hasOutcomeParity(openCode.probe) || warm_agents > 0 || mayAsk(permissions, env['OPENCODE_PERMISSION'])
+}
+
 /** Where another user's processes, or those of a namespace, cannot be told apart, no agent stays. */
-async function createWarm({
-  config,
-  openCode,
-  agentsDir,
-  markerOwner,
-}: LocalExecutorsOptions): Promise<WarmExecutorOptions> {
+async function createWarm(
+  {config, openCode, agentsDir, markerOwner}: LocalExecutorsOptions,
+  usesProtocol: () => boolean,
+): Promise<WarmExecutorOptions> {
   const isPossible = !openCode.user && !openCode.isNamespace
   let standIn: StandIn | undefined
   const pool = new WarmPool({
@@ -115,7 +120,7 @@ async function createWarm({
     graceMs: 2000,
     get size() {
       if (!isPossible) return 0
-      return config.warm_agents ?? (config.executor === 'acp' && memoryLimit() >= memoryForWarmAgents ? 1 : 0)
+      return config.warm_agents ?? (usesProtocol() && memoryLimit() >= memoryForWarmAgents ? 1 : 0)
     },
     onTaken: (cwd) => remember(cwd, agentsDir),
     onEnded: ({dir}) => standIn?.forget(basename(dir)),

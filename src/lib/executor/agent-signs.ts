@@ -105,7 +105,7 @@ export function createAgentSigns({request, root, clock, locks}: AgentSignsOption
       const isLogging = readLog(sessionId)
       const isWorking = !hasPrinted && hasWorked(root.cgroup === undefined ? [root, ...members] : [root])
       if (isReporting || isLogging || isWorking) workedAt = clock.monotonic()
-      const wait = report.isPresent ? report.wait : log?.wait
+      const wait = report.tellsWaits ? report.wait : log?.wait
       const working = workers()
       const processes = working.slice(0, 1).map((member) => ({
         command: commandOf(member.pid),

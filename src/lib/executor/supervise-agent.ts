@@ -84,7 +84,7 @@ export async function superviseAgent(options: SuperviseOptions): Promise<Supervi
     clock,
     startedAt,
     printedAt: options.printedAt,
-    signs: (hasPrinted) => signs.read({hasPrinted, sessionId: record.sessionId}),
+    signs: (hasPrinted) => signs.read({hasPrinted, sessionId: record.sessionId ?? drive?.sessionId ?? null}),
     isFinished,
     isAsking: () => drive?.isAsking === true,
     name,

@@ -15,7 +15,7 @@ const script = (folder: string, body: string) => {
 
 test('reads the version and the flags of run', async () => {
   const probe = await probeOpenCode(stubBinary, env)
-  expect(probe.version).toBe('1.18.33')
+  expect(probe.version).toBe('1.18.0')
   expect([...probe.flags]).toEqual(['--format', '--agent', '--model', '--session', '--title'])
   expect(probe.warnings).toEqual([])
 })

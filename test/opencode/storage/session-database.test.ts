@@ -56,6 +56,18 @@ test('a session is read with all fields that OpenCode stores, newest first', asy
   ])
 })
 
+test('the session in which an agent was warmed up is none of the user, at each of its stages', async () => {
+  using one = made()
+  one.agent.session({id: 'ses_new', directory: '/a', title: 'New session - 2026-01-01T00:00:00.000Z'})
+  one.agent.session({id: 'ses_asked', directory: '/a', title: 'New session - 2026-01-01T00:00:00.000Z'})
+  one.agent.message({id: 'msg_1', session: 'ses_asked', provider: 'a2a-worker'})
+  one.agent.session({id: 'ses_named', directory: '/a', title: 'a2a-worker warm-up'})
+  one.agent.session({id: 'ses_begun', directory: '/a', title: 'New session - 2026-01-01T00:00:00.000Z'})
+  one.agent.message({id: 'msg_2', session: 'ses_begun'})
+  one.agent.session({id: 'ses_kept', directory: '/a', title: 'empty, but named by the user'})
+  expect((await idsIn(one.file, '/a')).toSorted()).toEqual(['ses_begun', 'ses_kept'])
+})
+
 test('clones of a repository are one project with sessions of their own; other sessions belong to no codebase', async () => {
   using one = made()
   for (const directory of ['/a', '/clone of a', '/a/below', '/elsewhere'])

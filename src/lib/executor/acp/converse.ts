@@ -1,5 +1,8 @@
 import {type Fields, fieldsOf, listOf, type RequestIds, requestIdsOf, rpcErrors, textOf} from '../../acp/message.ts'
 import {plainError} from '../../acp/fold.ts'
+import {nearestNames} from '../../core/text/nearest.ts'
+import {standInProvider} from '../../opencode/program/stand-in.ts'
+import {defaultProgram} from '../../protocol/agent-program.ts'
 import {AgentRefusal, type AgentChannel} from './channel.ts'
 import type {AgentStart} from './sent-log.ts'
 import type {Words} from './words.ts'
@@ -175,16 +178,21 @@ async function choose(
   if (!offer) throw new AgentFailure(`${start.name} lets nobody choose a ${what}, and the task names ${value}`)
   if (found === undefined && what === 'model' && start.fallsBack)
     return onWarning(`${start.name} has no model ${value}: the task runs with its default (unknown_model)`)
-  if (found === undefined) {
-    const some = offer.values.slice(0, 10).join(', ')
-    throw new AgentFailure(
-      `${start.name} has no ${what} ${value}; it has ${some}${offer.values.length > 10 ? ', …' : ''}`,
-    )
-  }
+  if (found === undefined) throw new AgentFailure(notOffered(what, value, offer, start))
   if (offer.current === value) return
   const {method, params} = offer.set(value)
   await refusable(start.name, () => channel.request(ids.option(what), method, {sessionId, ...params}))
 }
+
+function notOffered(what: 'model' | 'mode', value: string, {values}: Offer, {name, program}: AgentStart): string {
+  const known = values.filter((id) => !id.startsWith(`${standInProvider}/`))
+  const close = nearestNames(value, known)
+  const some = `it has ${known.slice(0, 10).join(', ')}${known.length > 10 ? ', …' : ''}`
+  const hint = what === 'model' && program === defaultProgram ? defaultHint : ''
+  return `${name} has no ${what} ${value}; ${close.length > 0 ? `near: ${close.join(', ')}` : some}${hint}`
+}
+
+const defaultHint = '; unknown_model: default would run the task with its default'
 
 type Offer = {current: string; values: string[]; set: (value: string) => {method: string; params: Fields}}
 

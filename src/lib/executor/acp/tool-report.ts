@@ -20,7 +20,7 @@ export function toolReport(path: string, {isOn, clock}: {isOn: boolean; clock: C
   }
   const tell = ({id: call, tool, title}: OpenCall, isOpen: boolean) =>
     write({type: 'tool', session: '', call, tool, title: title === tool ? '' : title, isOpen})
-  write({type: 'started'})
+  write({type: 'started', tellsWaits: false})
   write({type: 'busy', session: ''})
   return {
     /** The calls that are open now. */

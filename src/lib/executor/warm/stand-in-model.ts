@@ -1,12 +1,12 @@
 import {once} from 'node:events'
 import {createServer, type IncomingMessage, type ServerResponse} from 'node:http'
 import type {AddressInfo} from 'node:net'
+import {standInProvider} from '../../opencode/program/stand-in.ts'
 import {parseJson} from '../../protocol/parse.ts'
 
-/** The provider and the model as OpenCode names them. */
-const provider = 'a2a-worker'
+/** The model as OpenCode names it. */
 const model = 'stand-in'
-export const standInModel = `${provider}/${model}`
+export const standInModel = `${standInProvider}/${model}`
 
 export type StandIn = AsyncDisposable & {
   /** The configuration of an agent that may ask this model, from that which it would have. Undefined: it cannot be extended. */
@@ -53,8 +53,8 @@ function extended(config: string | undefined, baseURL: string): string | undefin
   }
   return JSON.stringify({
     ...rest,
-    provider: {...(providers as object | undefined), [provider]: own},
-    ...(Array.isArray(enabled) ? {enabled_providers: [...(enabled as unknown[]), provider]} : {}),
+    provider: {...(providers as object | undefined), [standInProvider]: own},
+    ...(Array.isArray(enabled) ? {enabled_providers: [...(enabled as unknown[]), standInProvider]} : {}),
     agent: {title: {model: standInModel}, ...(agent as object | undefined)},
   })
 }

@@ -25,3 +25,12 @@ export const openCodeAcpWay = (options: OpenCodeAcpOptions): AgentWay =>
     locks: () => lockFolder(options.env),
     usesPlugin: true,
   })
+
+/** The oldest version whose tasks have had the same outcomes in both ways (`npm run proof:parity`), and its series. */
+const proved = {major: 1, minor: 18, patch: 33}
+
+/** Whether tasks of this version end alike with `opencode run` and over the protocol. */
+export function hasOutcomeParity({version}: {version: string}): boolean {
+  const [major, minor, patch] = version.split('.').map((part) => Number.parseInt(part, 10))
+  return major === proved.major && minor === proved.minor && (patch ?? 0) >= proved.patch
+}

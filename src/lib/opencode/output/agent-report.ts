@@ -3,7 +3,8 @@ import {parseJson} from '../../protocol/parse.ts'
 
 /** A line of the report that the plugin writes (`opencode/program/reporter.ts`). `at` is in Unix ms. */
 const lineSchema = v.variant('type', [
-  v.object({type: v.literal('started'), at: v.number()}),
+  /** `tellsWaits`: whether waits for the provider are reported. */
+  v.object({type: v.literal('started'), at: v.number(), tellsWaits: v.optional(v.boolean(), true)}),
   v.object({
     type: v.literal('tool'),
     at: v.number(),
@@ -47,6 +48,8 @@ const maxMessageChars = 2000
 export class AgentReport {
   /** Whether the plugin was loaded. Otherwise nothing is known. */
   isPresent = false
+  /** Whether it would report that the agent waits for its provider. */
+  tellsWaits = false
   /** When the model was asked last, or a tool call ended last. Undefined before the first request. In Unix ms. */
   busySince: number | undefined
   readonly #calls = new Map<string, OpenCall>()
@@ -60,6 +63,7 @@ export class AgentReport {
     switch (fact.type) {
       case 'started': // calls of an earlier process of the run are over
         this.isPresent = true
+        this.tellsWaits = fact.tellsWaits
         this.busySince = undefined
         this.#calls.clear()
         this.#waits.clear()

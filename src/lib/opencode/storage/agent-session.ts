@@ -1,4 +1,5 @@
 import * as v from 'valibot'
+import {standInProvider, warmUpTitle} from '../program/stand-in.ts'
 import {limits} from '../../protocol/limits.ts'
 import {parseJson} from '../../protocol/parse.ts'
 
@@ -40,6 +41,23 @@ export interface SessionSource extends Disposable {
 
 /** Whether an id is safe in paths and URLs. */
 export const isAgentId = (id: unknown): id is string => typeof id === 'string' && /^[A-Za-z0-9_-]{1,255}$/.test(id)
+
+/**
+ * Whether a session shows nothing of the user's: a warm agent was tried in it, or nobody has said anything in it yet.
+ * `firstMessage` reads the JSON of the first message; it is called for small sessions only.
+ */
+export function isOfWarmUp(
+  {title, messages}: Pick<AgentSession, 'title' | 'messages'>,
+  firstMessage: () => string | undefined,
+): boolean {
+  if (title === warmUpTitle) return true
+  if (messages === null || messages > 2) return false
+  if (messages === 0) return title?.startsWith(newTitle) === true
+  return firstMessage()?.includes(`"providerID":"${standInProvider}"`) === true
+}
+
+/** How OpenCode begins the title of a session that has none yet. */
+const newTitle = 'New session - '
 
 /** Sorts newest first and drops more than a control plane stores. */
 export const newestFirst = (sessions: AgentSession[]): AgentSession[] =>

@@ -7,6 +7,7 @@ import {parseJson} from '../../protocol/parse.ts'
 import {
   isAgentId,
   isInScope,
+  isOfWarmUp,
   maybeNumber,
   maybeText,
   newestFirst,
@@ -108,6 +109,7 @@ function readList(text: string): AgentSession[] {
   return parsed.output
     .filter(({id}) => isAgentId(id))
     .map((session) => ({...session, version: null, messages: null, summary: null}))
+    .filter((session) => !isOfWarmUp(session, () => undefined))
 }
 
 function readExport(text: string): AgentMessage[] {

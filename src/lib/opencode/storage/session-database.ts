@@ -3,7 +3,14 @@ import {pathToFileURL} from 'node:url'
 import {errorCode, messageOf} from '../../core/errors.ts'
 import {importQuietly, type Database} from '../../core/sqlite.ts'
 import {limits} from '../../protocol/limits.ts'
-import {isAgentId, newestFirst, type AgentSession, type SessionScope, type SessionSource} from './agent-session.ts'
+import {
+  isAgentId,
+  isOfWarmUp,
+  newestFirst,
+  type AgentSession,
+  type SessionScope,
+  type SessionSource,
+} from './agent-session.ts'
 import {forbiddenProblem, isForbidden, StorageProblem} from './session-storage.ts'
 
 const lockTimeoutMs = 2000
@@ -124,6 +131,11 @@ function reading(path: string, database: Database, columns: Columns): SessionSou
   const ids = database.prepare(`SELECT id FROM message WHERE session_id = ? ORDER BY ${order}`)
   const info = database.prepare('SELECT CAST(data AS TEXT) AS data FROM message WHERE id = ? AND session_id = ?')
   const parts = database.prepare('SELECT id, CAST(data AS TEXT) AS data FROM part WHERE message_id = ? ORDER BY id')
+  const firstMessage = (sessionId: string) => {
+    const first = ids.get(sessionId)?.['id']
+    const data = first === undefined ? undefined : info.get(first, sessionId)?.['data']
+    return typeof data === 'string' ? data : undefined
+  }
   const explained = <T>(read: () => T) => withExplanation(path, read)
 
   return {
@@ -132,7 +144,8 @@ function reading(path: string, database: Database, columns: Columns): SessionSou
         const wanted = parametersOf(scope, only)
         const messages = new Map(counts.all(wanted).map(({id, n}) => [id, Number(n)]))
         const found = rows.all(wanted).filter(({id}) => isAgentId(id))
-        return newestFirst(found.map((row) => toSession(row, messages.get(row['id'] ?? null) ?? 0)))
+        const sessions = found.map((row) => toSession(row, messages.get(row['id'] ?? null) ?? 0))
+        return newestFirst(sessions.filter((one) => !isOfWarmUp(one, () => firstMessage(one.id))))
       }),
     messageIds: (sessionId) =>
       explained(() =>
