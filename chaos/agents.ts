@@ -3,7 +3,7 @@
 // answered once, every word said once, every text must be there once and in order, and no process may be left.
 //   npm run chaos:agents -- --minutes 15 --seed 1
 import {randomUUID} from 'node:crypto'
-import {existsSync, mkdirSync, readdirSync, readFileSync} from 'node:fs'
+import {cpSync, existsSync, lstatSync, mkdirSync, readdirSync, readFileSync} from 'node:fs'
 import {join} from 'node:path'
 import {parseArgs} from 'node:util'
 import {isFinal, type Task} from '../src/lib/protocol/schemas.ts'
@@ -13,7 +13,14 @@ import {type Running, stop} from '../test/support/cli.ts'
 import {startFleet} from '../test/support/fleet.ts'
 import {seeded} from './random.ts'
 
-const {values} = parseArgs({options: {minutes: {type: 'string', default: '1'}, seed: {type: 'string', default: '1'}}})
+const {values} = parseArgs({
+  options: {
+    minutes: {type: 'string', default: '1'},
+    seed: {type: 'string', default: '1'},
+    /** A folder for the files of a run with findings. */
+    keep: {type: 'string'},
+  },
+})
 const seed = Number(values.seed)
 const endsAt = Date.now() + Number(values.minutes) * 60_000
 const random = seeded(seed)
@@ -179,7 +186,11 @@ clearTimeout(limit)
 
 // ------------------------------------------------------------------------------------------------------------ audit
 
+/** What the agents were told. A line that a killed worker had begun was spoiled, and does not count. */
 const told = readFileSync(logFile, 'utf8')
+  .split('\n')
+  .filter((line) => line.endsWith('}'))
+  .join('\n')
 const count = (text: string, part: string) => text.split(part).length - 1
 
 for (const task of made) {
@@ -187,6 +198,9 @@ for (const task of made) {
   const find = (text: string) => findings.push(`task ${n} (${id}): ${text}`)
   const inputs = (await insist('GET', `/v1/opencode/tasks/${id}/inputs`)).inputs as {id: string; state: string}[]
   for (const word of task.words) word.result = inputs.find((input) => input.id === word.id)?.state
+  // A question that lapses instead of getting its answer takes ten minutes.
+  const seconds = (Date.parse(over?.completed_at ?? '') - Date.parse(over?.created_at ?? '')) / 1000
+  if (seconds > 300) find(`it took ${Math.round(seconds)} s`)
   if (over?.status !== 'completed') find(`it is ${over?.status}: ${over?.error}`)
   const chunks = (await insist('GET', `/v1/opencode/tasks/${id}/output?since=0`)).outputs as {output: string}[]
   const texts = textsOf(chunks.map(({output}) => output).join(''))
@@ -242,4 +256,8 @@ say(
 for (const [name, number] of [...faults].toSorted()) say(`${String(number).padStart(6)}  ${name}`)
 say(`\n${String(findings.length).padStart(6)}  findings`)
 for (const finding of findings.slice(0, 40)) say(`  ${finding}`)
+if (values.keep !== undefined && findings.length > 0) {
+  const isCopied = (path: string) => lstatSync(path).isDirectory() || lstatSync(path).isFile() // no sockets and pipes
+  cpSync(fleet.path, values.keep, {recursive: true, filter: isCopied})
+}
 process.exitCode = findings.length > 0 ? 1 : 0

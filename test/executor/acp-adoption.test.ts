@@ -63,6 +63,22 @@ describe('an agent goes on when its worker is killed with -9', () => {
     expect(observed.questions.at(-1)).toEqual([])
   })
 
+  test('and is answered before the next worker has read what it asks', async () => {
+    const made = request('permission p1 edit a file\ntext done')
+    const policy = {permissions: 'ask', askMs: 600_000} as const
+    const worker = await killedWorker(made, {home: scratch.path, policy, when: (_, sent) => sent.includes('"asked"')})
+    const [question] = SentLog.read(made.runDir)!.asked.keys()
+    const {observed, observer} = recordingObserver()
+    const agent = adoptRun({request: made, observer, clock: systemClock, root: worker.agent})
+    agent.give?.({id: 'in-1', question: question!, option: 'always', text: null, mode: 'queue'})
+    agent.give?.({id: 'in-2', question: 'none', option: 'always', text: null, mode: 'queue'})
+    expect(await agent.outcome).toMatchObject({status: 'completed', result: 'p1: alwaysdone'})
+    expect(observed.inputs.toSorted((a, b) => a.id.localeCompare(b.id))).toEqual([
+      {id: 'in-1', outcome: 'delivered', reason: null},
+      {id: 'in-2', outcome: 'refused', reason: 'this question is not open any more'},
+    ])
+  })
+
   test('and has ended its turn meanwhile: it is judged at once, and its process is ended', async () => {
     const made = request('text quick\nsleep 200\ntext answer')
     const worker = await killedWorker(made, {

@@ -1,3 +1,4 @@
+import {statSync} from 'node:fs'
 import {join} from 'node:path'
 import {AcpFold} from '../../acp/fold.ts'
 import {readMessage} from '../../acp/message.ts'
@@ -105,9 +106,20 @@ export function driveAgent({runDir, prompt, log, clock, observer}: DriveOptions)
     if (message.type === 'request') words.receive(message)
     report.update(fold.openCalls)
   }
+  const messages = join(start.agentDir, runFiles.messages)
+  const known = Math.max(start.messagesFrom, statSync(messages, {throwIfNoEntry: false})?.size ?? 0)
+  /** Inputs wait until what an earlier worker process has seen is read: one may answer a question of it. */
+  let waiting: TaskInput[] | undefined = []
+  const onRead = (to: number) => {
+    if (to < known) return
+    const inputs = waiting ?? []
+    waiting = undefined
+    for (const input of inputs) words.give(input)
+  }
+  onRead(start.messagesFrom)
   const reading = readLines({
-    ...{path: join(start.agentDir, runFiles.messages), from: start.messagesFrom},
-    ...{ended: ended.signal, onLine, onPiece: touch},
+    ...{path: messages, from: start.messagesFrom},
+    ...{ended: ended.signal, onLine, onPiece: touch, onRead},
   })
   // Without its events a run is nothing, so a reader that fails ends it. `finish` tells why.
   reading.catch(() => over.resolve())
@@ -156,7 +168,7 @@ export function driveAgent({runDir, prompt, log, clock, observer}: DriveOptions)
       return words.isAsking
     },
     describe: () => [describe(channel, words), noise.describe()].filter(Boolean).join('; '),
-    give: (input) => words.give(input),
+    give: (input) => void (waiting ? waiting.push(input) : words.give(input)),
     async cancel(ms) {
       words.cancel()
       await Promise.race([over.promise, clock.sleep(ms)])
@@ -167,7 +179,7 @@ export function driveAgent({runDir, prompt, log, clock, observer}: DriveOptions)
       words.end()
       ended.abort('the agent has ended')
       try {
-        await reading
+        await reading.finally(() => onRead(known))
         for (const event of fold.end()) events.add(enrichment.enrich(event))
         if (unanswered.length > 0) failures.push(early(unanswered))
         for (const message of failures)
