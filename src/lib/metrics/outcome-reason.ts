@@ -12,6 +12,7 @@ const failures: readonly [reason: string, pattern: RegExp][] = [
   ['disk', /^the disk is full\b/],
   ['permission', /^stopped by a permission\b/],
   ['lost', /^worker lost\b|cannot be stopped|died with the worker|given the task to another|holds the task now/],
+  ['agent', /exited with code|was ended by|died of|and printed nothing/],
   ['shutdown', /^Worker shut down\b/],
 ]
 
