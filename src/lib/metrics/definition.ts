@@ -10,11 +10,19 @@ export type MetricDefinition = {
   /** Upper bounds of a histogram. */
   buckets?: readonly number[]
   /**
-   * Several control planes that share their state: `whole` has the same value at each of them, so take the `max`.
-   * Otherwise each counts its own part, so take the `sum`.
+   * Of several control planes that share their state: `whole` has the same value at each of them, so take the max. Of
+   * `replica` each has its own part, so take the sum. The rest cannot be added up.
    */
-  of?: 'whole'
+  of?: keyof typeof replicaText
 }
+
+const replicaText = {
+  whole: 'Of the whole, and the same at each replica: take the max.',
+  replica: 'Of this replica: take the sum.',
+} as const
+
+/** The help text as it is scraped. */
+export const helpOf = ({help, of}: MetricDefinition): string => (of ? `${help} ${replicaText[of]}` : help)
 
 export type Definitions = Readonly<Record<string, MetricDefinition>>
 

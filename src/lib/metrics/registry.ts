@@ -1,5 +1,5 @@
 import type {Counter, Gauge, Histogram, Registry as PromRegistry} from 'prom-client'
-import type {Definitions, MetricDefinition} from './definition.ts'
+import {helpOf, type Definitions, type MetricDefinition} from './definition.ts'
 
 type Labels = Readonly<Record<string, string>>
 type Prom = {
@@ -22,8 +22,9 @@ export class Registry<Name extends string = string> {
   constructor(definitions: Readonly<Record<Name, MetricDefinition>>, prom: Prom) {
     this.#prom = new prom.Registry()
     const registers = [this.#prom]
-    for (const [name, {type, help, labels = {}, buckets = []}] of Object.entries<MetricDefinition>(definitions)) {
-      const options = {name, help, labelNames: Object.keys(labels), registers}
+    for (const [name, definition] of Object.entries<MetricDefinition>(definitions)) {
+      const {type, labels = {}, buckets = []} = definition
+      const options = {name, help: helpOf(definition), labelNames: Object.keys(labels), registers}
       if (type === 'counter') this.#counters.set(name, new prom.Counter(options))
       else if (type === 'gauge') this.#gauges.set(name, new prom.Gauge(options))
       else this.#histograms.set(name, new prom.Histogram({...options, buckets: [...buckets]}))
