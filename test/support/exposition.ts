@@ -48,7 +48,10 @@ function parseExposition(text: string): Map<string, Family> {
       if (family !== name || help === undefined) throw new Error(`a type without its help: ${line}`)
       families.set(name, {type: rest, help, samples: []})
       help = undefined
-    } else families.get(name)?.samples.push(parseSample(line, name)) ?? fail(`a sample without a family: ${line}`)
+    } else {
+      const {samples} = families.get(name) ?? fail(`a sample without a family: ${line}`)
+      samples.push(parseSample(line, name))
+    }
   }
 
   for (const [family, content] of families) checkFamily(family, content)

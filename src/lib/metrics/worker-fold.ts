@@ -1,9 +1,8 @@
 import type {Connection, WorkerEvent} from '../events/worker-event.ts'
-import {modelLabel} from './bounded-label.ts'
 import {outcomeReason, outcomes} from './outcome-reason.ts'
 import {reconnectReason} from './reconnect-reason.ts'
 import type {Registry} from './registry.ts'
-import {addUsage} from './usage.ts'
+import {UsageTotals} from './usage.ts'
 import type {WorkerMetric} from './worker-metrics.ts'
 
 /** A worker has few tasks at once. What is beyond is not measured. */
@@ -15,7 +14,7 @@ type Finished = Extract<WorkerEvent, {type: 'task.finished'}>
 /** Counts the events of a worker. Its state is what only events tell; the rest is read when it is scraped. */
 export class WorkerFold {
   readonly #registry: Registry<WorkerMetric>
-  readonly #model = modelLabel()
+  readonly #usage = new UsageTotals()
   /** When tasks were received whose agents do not run yet. */
   readonly #received = new Map<string, number>()
   readonly #questions = new Map<string, number>()
@@ -35,6 +34,11 @@ export class WorkerFold {
   /** Whether a cause keeps the worker from taking tasks, or some of them. */
   isPausedBy(cause: string): boolean {
     return (this.#troubles.get(cause)?.size ?? 0) > 0
+  }
+
+  /** Writes what is counted in plain numbers. */
+  write(): void {
+    this.#usage.write(this.#registry, 'a2a_worker')
   }
 
   readonly add = (event: WorkerEvent): void => {
@@ -92,7 +96,7 @@ export class WorkerFold {
   #finished({status, error, ms, usage}: Finished): void {
     this.#registry.add('a2a_worker_tasks_finished_total', 1, {status, reason: outcomeReason(status, error)})
     this.#registry.observe('a2a_worker_run_seconds', seconds(ms), {status})
-    if (usage) addUsage(this.#registry, 'a2a_worker', usage, this.#model(usage.model))
+    if (usage) this.#usage.add(usage)
   }
 
   #trouble(cause: string, name: string, isOn: boolean): void {

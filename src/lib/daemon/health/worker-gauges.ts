@@ -25,6 +25,7 @@ const pauseCauses = ['operator', 'disk', ...troubleKinds] as const
 /** Reads all that a worker knows at the moment of a scrape. */
 export function readGauges(registry: Target, {fold, worker, isReady, config, clock, version}: GaugeSources): void {
   readProcess(registry, 'a2a_worker', version)
+  fold.write()
   registry.set('a2a_worker_ready', isReady ? 1 : 0)
   registry.set('a2a_worker_slots', config.max_concurrent_tasks)
   registry.set('a2a_worker_questions_open', fold.openQuestions)

@@ -34,7 +34,8 @@ export class PlaneMetrics {
 
   /** All metrics as text, and its media type. */
   async scrape(sources: GaugeSources): Promise<{text: string; contentType: string}> {
-    const {registry} = await this.#load()
+    const {registry, fold} = await this.#load()
+    fold.write()
     readGauges(registry, sources)
     return {text: await registry.text(), contentType: registry.contentType}
   }

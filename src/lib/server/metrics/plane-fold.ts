@@ -1,9 +1,8 @@
 import type {Clock} from '../../core/clock.ts'
-import {modelLabel} from '../../metrics/bounded-label.ts'
 import {outcomeReason, outcomes} from '../../metrics/outcome-reason.ts'
 import type {PlaneMetric} from '../../metrics/plane-metrics.ts'
 import type {Registry} from '../../metrics/registry.ts'
-import {addUsage} from '../../metrics/usage.ts'
+import {UsageTotals} from '../../metrics/usage.ts'
 import {isFinal} from '../../protocol/statuses.ts'
 import type {StateEvent} from '../state/events.ts'
 import type {EventPlace} from '../store/engine.ts'
@@ -21,7 +20,7 @@ type TaskEvent = StateEvent & {type: 'task'}
 export class PlaneFold {
   readonly #registry: Registry<PlaneMetric>
   readonly #clock: Pick<Clock, 'now'>
-  readonly #model = modelLabel()
+  readonly #usage = new UsageTotals()
   /** Since when tasks wait, and when they were given to a worker. In Unix ms. */
   readonly #waiting = new Map<string, number>()
   readonly #given = new Map<string, number>()
@@ -30,6 +29,11 @@ export class PlaneFold {
     this.#registry = registry
     this.#clock = clock
     for (const outcome of outcomes) registry.add('a2a_plane_tasks_ended_total', 0, outcome)
+  }
+
+  /** Writes what is counted in plain numbers. */
+  write(): void {
+    this.#usage.write(this.#registry, 'a2a_plane')
   }
 
   add(event: StateEvent, place?: EventPlace): void {
@@ -57,7 +61,7 @@ export class PlaneFold {
     if (!isFinal(change)) return
     this.#registry.add('a2a_plane_tasks_ended_total', 1, {status: change, reason: outcomeReason(change, error)})
     if (ms !== undefined) this.#registry.observe('a2a_plane_task_run_seconds', seconds(ms), {status: change})
-    if (usage) addUsage(this.#registry, 'a2a_plane', usage, this.#model(usage.model))
+    if (usage) this.#usage.add(usage)
   }
 
   #time(id: string, change: TaskEvent['change'], place: EventPlace | undefined): void {
