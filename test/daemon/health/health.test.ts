@@ -225,3 +225,22 @@ test.runIf(promtool)('promtool accepts the alerts, their tests, the dashboard an
   ])
     expect([result.status, result.stdout + result.stderr]).toEqual([0, expect.any(String)])
 })
+
+test('a worker without health_addr loads no metrics, and with it only the parts of prom-client that count', async () => {
+  const modulesOf = async (name: string, args: string[]) => {
+    const log = join(fleet.path, `${name}.modules`)
+    const hook = `--import ${join(root, 'test/fixtures/log-modules.mjs')}`
+    const env = {...fleet.env, NODE_OPTIONS: hook, MODULES_LOG: log}
+    const worker = start(['start', '--server', fleet.url, '--name', name, ...args], {cwd: fleet.path, env})
+    await using _ended = {[Symbol.asyncDispose]: async () => void (await stop(worker, 'SIGKILL'))}
+    await says(worker, 'Task stream connected')
+    return readFileSync(log, 'utf8').split('\n')
+  }
+  const isMetrics = (url: string) => /\/prom-client\/|\/lib\/(?:metrics|daemon\/health)\//.test(url)
+  expect((await modulesOf('plain', [])).filter(isMetrics)).toEqual([])
+  const loaded = await modulesOf('scraped', ['--health-addr', '0'])
+  expect(loaded.some((url) => url.endsWith('/prom-client/lib/counter.js'))).toBe(true)
+  expect(
+    loaded.filter((url) => /prom-client\/(?:index|lib\/(?:cluster|pushgateway|defaultMetrics))\.js/.test(url)),
+  ).toEqual([])
+})
