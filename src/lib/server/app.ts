@@ -11,6 +11,7 @@ import {BodyBudget} from './http/body-budget.ts'
 import type {createGate} from './limits/gate.ts'
 import {healthRoutes, type HealthRouteOptions} from './health-routes.ts'
 import {HttpError} from './http/http-error.ts'
+import {metricsRoutes, type MetricsRouteOptions} from './metrics/metrics-routes.ts'
 import {monitorRoutes, type MonitorRouteOptions} from './monitor/monitor-routes.ts'
 import {claimRoutes} from './tasks/claim-routes.ts'
 import {inputRoutes} from './tasks/input-routes.ts'
@@ -23,7 +24,7 @@ import type {Refusals} from './limits/refusals.ts'
 import type {RefusalAudit} from './refusal-audit.ts'
 
 /** These are answered while the store is out of reach. */
-const needsNoState: ReadonlySet<string> = new Set([routes.health, routes.livez])
+const needsNoState: ReadonlySet<string> = new Set([routes.health, routes.livez, routes.metrics])
 
 const cannotWrite = new HttpError(503, 'The database cannot be read or written now; try again')
 
@@ -43,10 +44,12 @@ const allRoutes = [
   monitorRoutes,
   databaseRoutes,
   auditRoutes,
+  metricsRoutes,
 ]
 
 /** What the routes need, and what every request passes. */
 export type AppOptions = HealthRouteOptions &
+  MetricsRouteOptions &
   MonitorRouteOptions &
   StreamRouteOptions &
   WorkerRouteOptions & {

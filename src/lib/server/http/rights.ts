@@ -15,8 +15,13 @@ import type {Verb} from './operations.ts'
  */
 export type Own = 'all' | 'list' | 'worker' | 'itself' | 'registers' | 'codebase' | 'whole-codebase' | 'task' | 'holder'
 
-/** Who may call an operation, besides admins: with a client's token, and with a worker's token for what is its own. */
-export type Right = {client: boolean; worker: Own} | {client: boolean; worker: 'nothing'; what: string}
+/**
+ * Who may call an operation, besides admins: with a client's token, with a worker's token for what is its own, and with a
+ * token for metrics.
+ */
+export type Right = ({client: boolean; worker: Own} | {client: boolean; worker: 'nothing'; what: string}) & {
+  metrics?: true
+}
 
 /** Anybody, without a token: health checks, descriptions, counts, and what clients ask before they show a token. */
 export const everybody = 'everybody'
@@ -36,6 +41,7 @@ export const rights: Record<Route, Partial<Record<Verb, Right | typeof everybody
   health: {get: everybody},
   livez: {get: everybody},
   readyz: {get: everybody},
+  metrics: {get: {...admins('read metrics'), metrics: true}},
   agentCard: {get: everybody},
   status: {get: everybody},
   localProof: {get: everybody},
