@@ -200,7 +200,8 @@ export abstract class BaseCommand extends Command {
   }
 }
 
-const visible = (text: string) => showHidden(text, {kept: '\n\t', keepsColours: true})
+/** What a terminal gets: hidden characters of texts of others are shown as codes. */
+export const visible = (text: string) => showHidden(text, {kept: '\n\t', keepsColours: true})
 
 /** oclif ends its messages with a hint that names no command. */
 const withoutHint = (message: string) => message.replace(/\n?See more help with --help$/, '')
