@@ -1,0 +1,60 @@
+import {createHash} from 'node:crypto'
+import type {Hono} from 'hono'
+import {isFinal} from '../../protocol/schemas.ts'
+import type {AppEnv} from '../http/app-env.ts'
+import {pagePaths} from '../http/page-rights.ts'
+import {serveLive, wantsEvents, type LiveOptions} from './live.ts'
+import {newTaskForm} from './data/new-task.ts'
+import {OutputFeed} from './data/output-feed.ts'
+import {rawOutput} from './raw-output.ts'
+import {loadViews, respond} from './respond.ts'
+import {taskList} from './data/task-list.ts'
+import {taskDetails} from './data/task-details.ts'
+import {viewerOf} from './data/viewer.ts'
+
+/** How often the page of a task looks at what its agent does: heartbeats tell it. */
+const taskMs = 1500
+/** The pages of tasks. */
+export function taskPages(app: Hono<AppEnv>, options: LiveOptions): void {
+  const {plane, following} = options
+  app.get(pagePaths.tasks, async (c) => {
+    const {taskListPage} = await loadViews()
+    const viewer = viewerOf(c)
+    return respond(c, taskListPage(viewer, taskList(plane, viewer, c.req.query())))
+  })
+
+  app.get(pagePaths.newTask, async (c) => {
+    const {newTaskPage} = await loadViews()
+    const viewer = viewerOf(c)
+    return respond(c, newTaskPage(viewer, newTaskForm(plane, viewer, {codebase: c.req.query('codebase') ?? ''})))
+  })
+
+  app.get(pagePaths.rawOutput, (c) => rawOutput(c, plane))
+
+  app.get(pagePaths.task, async (c) => {
+    const id = c.req.param('task')
+    const viewer = viewerOf(c)
+    const {taskPage, taskRegions, outputHtml} = await loadViews()
+    const details = () => taskDetails(plane, id, viewer)
+    const feed = new OutputFeed(plane, id)
+    const about = {taskId: id, isTail: feed.isTail}
+    const first = details() // throws 404 before anything is sent
+    const shown = outputHtml(feed.takeAll(), about)
+    const have = createHash('sha256').update(shown).digest('hex').slice(0, 16)
+    if (!wantsEvents(c)) return respond(c, taskPage(viewer, first, {html: shown, have}))
+    let isFirst = true
+    return serveLive(c, options, {
+      regions: () => taskRegions(viewer, details()),
+      follow: (notice) => following.hub.follow(id, notice),
+      everyMs: isFinal(first.status) ? 10 * taskMs : taskMs,
+      output() {
+        if (isFirst) {
+          isFirst = false
+          if (c.req.query('have') !== have) return {html: shown, isAll: true}
+        }
+        const html = outputHtml(feed.take(), {...about, isTail: false})
+        return html === '' ? undefined : {html, isAll: false}
+      },
+    })
+  })
+}

@@ -1,0 +1,218 @@
+/** @jsxImportSource hono/jsx */
+import {counted} from '../../../core/text/counted.ts'
+import {pagePaths, pathOf} from '../../http/page-rights.ts'
+import type {Regions} from '../data/regions.ts'
+import type {Overview, WorkerRow} from '../data/overview.ts'
+import type {Viewer} from '../data/viewer.ts'
+import {DayCharts} from './charts.tsx'
+import {html, page, Region} from './layout.tsx'
+import {Badge, Card, Empty, Line, TaskTable, When} from './parts.tsx'
+import {amount} from './text.ts'
+
+export function overviewPage(viewer: Viewer, data: Overview): string {
+  const regions = overviewRegions(viewer, data)
+  return page({
+    ...{title: 'Overview', viewer, nav: 'overview', live: pagePaths.overview},
+    children: (
+      <>
+        <h1 class="hidden">Overview</h1>
+        <Region id="numbers" regions={regions} />
+        <Region id="asking" regions={regions} />
+        <Region id="day" regions={regions} />
+        <Region id="workers" regions={regions} />
+        <div class="columns">
+          <Region id="running" regions={regions} />
+          <Region id="waiting" regions={regions} />
+        </div>
+        <Region id="recent" regions={regions} />
+      </>
+    ),
+  })
+}
+
+/** The parts of the first page that change. */
+export const overviewRegions = (viewer: Viewer, data: Overview): Regions => ({
+  numbers: html(<Numbers data={data} />),
+  asking: html(<Asking data={data} />),
+  day: data.day ? html(<Card title="Last 24 hours">{<DayCharts day={data.day} />}</Card>) : '',
+  workers: html(<Workers data={data} viewer={viewer} />),
+  running: html(<Running data={data} />),
+  waiting: html(<Waiting data={data} />),
+  recent: html(<Recent data={data} />),
+})
+
+function Numbers({data}: {data: Overview}) {
+  const connected = data.workers.filter(({isConnected}) => isConnected)
+  const slots = connected.reduce((sum, {slots}) => sum + slots, 0)
+  const used = connected.reduce((sum, {used}) => sum + used, 0)
+  return (
+    <dl class="numbers">
+      <div>
+        <dt>Workers connected</dt>
+        <dd>{connected.length}</dd>
+      </div>
+      <div>
+        <dt>Slots in use</dt>
+        <dd>
+          {used} <small>of {slots}</small>
+        </dd>
+      </div>
+      <div>
+        <dt>Running</dt>
+        <dd>
+          <a href={pathOf('tasks', {}, {status: 'running'})}>{amount(data.counts.running)}</a>
+        </dd>
+      </div>
+      <div>
+        <dt>Waiting</dt>
+        <dd>
+          <a href={pathOf('tasks', {}, {status: 'pending'})}>{amount(data.counts.pending)}</a>
+        </dd>
+      </div>
+      <div>
+        <dt>Codebases</dt>
+        <dd>
+          <a href={pathOf('codebases')}>{amount(data.codebases)}</a>
+        </dd>
+      </div>
+    </dl>
+  )
+}
+
+function Asking({data: {asking, now}}: {data: Overview}) {
+  if (asking.length === 0) return null
+  return (
+    <Card title="Needs your answer" class="attention">
+      <TaskTable rows={asking} now={now} label="Tasks that need an answer" />
+    </Card>
+  )
+}
+
+function Workers({data, viewer}: {data: Overview; viewer: Viewer}) {
+  const {workers, moreWorkers, now} = data
+  return (
+    <Card title="Workers">
+      {workers.length === 0 ? (
+        <Empty>
+          No worker is registered. Start one where the code is:{' '}
+          <code>a2a-worker start --server ADDRESS --codebase PATH</code>
+          {viewer.mayManage ? (
+            <>
+              {' '}
+              (the address is on the page <a href={pathOf('codebases')}>Codebases</a>)
+            </>
+          ) : null}
+        </Empty>
+      ) : (
+        <table aria-label="Workers">
+          <thead>
+            <tr>
+              <th scope="col">Worker</th>
+              <th scope="col">State</th>
+              <th scope="col">Slots</th>
+              <th scope="col">Codebases</th>
+              <th scope="col" class="number">
+                Completed
+              </th>
+              <th scope="col" class="number">
+                Seen
+              </th>
+            </tr>
+          </thead>
+          <tbody>
+            {workers.map((worker) => (
+              <Worker worker={worker} now={now} />
+            ))}
+          </tbody>
+        </table>
+      )}
+      {moreWorkers > 0 ? <p class="more">and {counted(moreWorkers, 'more worker', 'more workers')}</p> : null}
+    </Card>
+  )
+}
+
+const maxCodebases = 4
+
+function Worker({worker, now}: {worker: WorkerRow; now: number}) {
+  const {codebases, slots, used} = worker
+  const more = codebases.length - maxCodebases
+  return (
+    <tr id={`worker-${worker.id}`}>
+      <td class="title">
+        <b>
+          <Line text={worker.name} max={60} />
+        </b>
+        <small>
+          {worker.hostname === null ? null : <Line text={worker.hostname} max={40} />}{' '}
+          {worker.version === null ? null : <Line text={worker.version} max={20} />}
+        </small>
+        {worker.paused === null ? null : (
+          <span class="why asks">
+            <Line text={worker.paused} max={160} />
+          </span>
+        )}
+      </td>
+      <td>
+        <WorkerState worker={worker} />
+      </td>
+      <td data-label="Slots">
+        <meter
+          class="slots"
+          min={0}
+          max={slots}
+          value={Math.min(used, slots)}
+          aria-label={`${used} of ${slots} slots in use`}
+        />{' '}
+        {used}/{slots}
+      </td>
+      <td data-label="Codebases" class="list">
+        {codebases.length === 0 ? <span class="none">–</span> : null}
+        {codebases.slice(0, maxCodebases).map(({id, name}) => (
+          <a class="chip" href={pathOf('codebase', {codebase: id})}>
+            <Line text={name} max={30} />
+          </a>
+        ))}
+        {more > 0 ? <small>+{more}</small> : null}
+      </td>
+      <td class="number" data-label="Completed">
+        {amount(worker.completed)}
+      </td>
+      <td class="number" data-label="Seen">
+        <When time={worker.lastSeen} now={now} />
+      </td>
+    </tr>
+  )
+}
+
+function WorkerState({worker: {isConnected, status, paused}}: {worker: WorkerRow}) {
+  if (isConnected && paused !== null) return <Badge kind="asks" text="takes no tasks" />
+  if (isConnected) return <Badge kind="completed" text="connected" />
+  if (status === 'active') return <Badge kind="pending" text="polling" />
+  return <Badge kind="cancelled" text={status === 'stale' ? 'not seen' : 'offline'} />
+}
+
+const Running = ({data: {running, now}}: {data: Overview}) => (
+  <Card title="Running" aside={<a href={pathOf('tasks', {}, {status: 'running'})}>All</a>}>
+    {running.length === 0 ? <Empty>No task runs.</Empty> : <TaskTable rows={running} now={now} label="Running tasks" />}
+  </Card>
+)
+
+const Waiting = ({data: {waiting, now}}: {data: Overview}) => (
+  <Card title="Waiting" aside={<a href={pathOf('tasks', {}, {status: 'pending'})}>All</a>}>
+    {waiting.length === 0 ? (
+      <Empty>No task waits.</Empty>
+    ) : (
+      <TaskTable rows={waiting} now={now} label="Waiting tasks" />
+    )}
+  </Card>
+)
+
+const Recent = ({data: {recent, now}}: {data: Overview}) => (
+  <Card title="Recently ended" aside={<a href={pathOf('tasks')}>All tasks</a>}>
+    {recent.length === 0 ? (
+      <Empty>No task has ended yet.</Empty>
+    ) : (
+      <TaskTable rows={recent} now={now} label="Recently ended tasks" />
+    )}
+  </Card>
+)
