@@ -2,7 +2,6 @@ import * as v from 'valibot'
 import {auditSchema} from '../../protocol/audit-schemas.ts'
 import {modelSchema} from '../../protocol/model-schemas.ts'
 import * as monitor from '../../protocol/monitor-schemas.ts'
-import {pageLinkSchema} from '../../protocol/page-link.ts'
 import type {Route} from '../../protocol/routes.ts'
 import * as wire from '../../protocol/schemas.ts'
 import * as sessions from '../../protocol/session-schemas.ts'
@@ -351,7 +350,7 @@ export const operations: Record<Route, Partial<Record<Verb, Operation>>> = {
   pageLink: {
     post: {
       summary: 'A link that logs a browser in to the monitor page: it works once, for a minute',
-      answer: pageLinkSchema,
+      answer: monitor.pageLinkSchema,
     },
   },
 

@@ -3,6 +3,7 @@ import type {Hono} from 'hono'
 import {isFinal} from '../../protocol/schemas.ts'
 import type {AppEnv} from '../http/app-env.ts'
 import {pagePaths} from '../http/page-rights.ts'
+import type {MonitorLog} from '../streams/monitor-log.ts'
 import {serveLive, wantsEvents, type LiveOptions} from './live.ts'
 import {newTaskForm} from './data/new-task.ts'
 import {OutputFeed} from './data/output-feed.ts'
@@ -14,13 +15,21 @@ import {viewerOf} from './data/viewer.ts'
 
 /** How often the page of a task looks at what its agent does: heartbeats tell it. */
 const taskMs = 1500
+/** The same for the list of tasks. */
+const listMs = 5000
 /** The pages of tasks. */
-export function taskPages(app: Hono<AppEnv>, options: LiveOptions): void {
-  const {plane, following} = options
+export function taskPages(app: Hono<AppEnv>, options: LiveOptions & {monitor: MonitorLog}): void {
+  const {plane, following, monitor} = options
   app.get(pagePaths.tasks, async (c) => {
-    const {taskListPage} = await loadViews()
+    const {taskListPage, taskListRegions} = await loadViews()
     const viewer = viewerOf(c)
-    return respond(c, taskListPage(viewer, taskList(plane, viewer, c.req.query())))
+    const list = () => taskList(plane, viewer, c.req.query())
+    if (!wantsEvents(c)) return respond(c, taskListPage(viewer, list()))
+    return serveLive(c, options, {
+      regions: () => taskListRegions(viewer, list()),
+      follow: (notice) => monitor.follow(notice),
+      everyMs: listMs,
+    })
   })
 
   app.get(pagePaths.newTask, async (c) => {

@@ -5,30 +5,24 @@ import {pathOf} from '../../http/page-rights.ts'
 import type {NewTaskForm} from '../data/new-task.ts'
 import type {TaskList} from '../data/task-list.ts'
 import type {Viewer} from '../data/viewer.ts'
-import {page} from './layout.tsx'
+import type {Regions} from '../data/regions.ts'
+import {html, page, Region} from './layout.tsx'
 import {Card, Empty, TaskTable} from './parts.tsx'
 
 export function taskListPage(viewer: Viewer, list: TaskList): string {
-  const {rows, now, next, isFirst, query} = list
-  const isFiltered = Boolean(query.status || query.codebase || query.q)
+  const {next, isFirst, query} = list
+  const regions = taskListRegions(viewer, list)
+  const live = isFirst && query.q === '' ? pathOf('tasks', {}, query) : undefined
   return page({
     ...{title: 'Tasks', viewer, nav: 'tasks'},
+    ...(live === undefined ? {} : {live}),
     children: (
       <>
         <div class="headline">
           <h1>Tasks</h1>
         </div>
         <Filter list={list} />
-        <Card title={isFiltered ? 'Found tasks, newest first' : 'All tasks, newest first'}>
-          {rows.length === 0 ? (
-            <Empty>
-              {isFiltered ? 'No task is like that. ' : 'There is no task yet. '}
-              {viewer.mayManage && !isFiltered ? <a href={pathOf('newTask')}>Create the first one</a> : null}
-            </Empty>
-          ) : (
-            <TaskTable rows={rows} now={now} label="Tasks" />
-          )}
-        </Card>
+        <Region id="rows" regions={regions} />
         <nav class="paging" aria-label="Pages of the list">
           {isFirst ? null : <a href={pathOf('tasks', {}, query)}>Newest</a>}
           {next === undefined ? null : (
@@ -40,6 +34,27 @@ export function taskListPage(viewer: Viewer, list: TaskList): string {
       </>
     ),
   })
+}
+
+/** The part of the list that changes. */
+export const taskListRegions = (viewer: Viewer, list: TaskList): Regions => ({
+  rows: html(<Rows list={list} viewer={viewer} />),
+})
+
+function Rows({list: {rows, now, query}, viewer}: {list: TaskList; viewer: Viewer}) {
+  const isFiltered = Boolean(query.status || query.codebase || query.q)
+  return (
+    <Card title={isFiltered ? 'Found tasks, newest first' : 'All tasks, newest first'}>
+      {rows.length === 0 ? (
+        <Empty>
+          {isFiltered ? 'No task is like that. ' : 'There is no task yet. '}
+          {viewer.mayManage && !isFiltered ? <a href={pathOf('newTask')}>Create the first one</a> : null}
+        </Empty>
+      ) : (
+        <TaskTable rows={rows} now={now} label="Tasks" />
+      )}
+    </Card>
+  )
 }
 
 function Filter({list: {query, codebases}}: {list: TaskList}) {

@@ -6,7 +6,9 @@ export function shortText(text: string, maxChars: number, {keepsEnd = false} = {
   return plainText(part)
 }
 
-export const money = (dollars: number): string => (dollars === 0 ? '$0' : `$${dollars.toFixed(dollars < 1 ? 4 : 2)}`)
+/** `$0.0312`, `$0.12`, `$3.40`. */
+export const money = (dollars: number): string =>
+  dollars === 0 ? '$0' : `$${dollars.toFixed(dollars < 1 ? 4 : 2).replace(/(\.\d\d)0+$/, '$1')}`
 
 /** `1,234`; from a million on `1.2 M`. */
 export const amount = (count: number): string =>
