@@ -46,9 +46,9 @@ export function taskPages(app: Hono<AppEnv>, options: LiveOptions & {monitor: Mo
     const {taskPage, taskRegions, outputHtml} = await loadViews()
     const details = () => taskDetails(plane, id, viewer)
     const feed = new OutputFeed(plane, id)
-    const about = {taskId: id, isTail: feed.isTail}
     const first = details() // throws 404 before anything is sent
-    const shown = outputHtml(feed.takeAll(), about)
+    const items = feed.takeAll()
+    const shown = outputHtml(items, {taskId: id, isTail: feed.isTail})
     const have = createHash('sha256').update(shown).digest('hex').slice(0, 16)
     if (!wantsEvents(c)) return respond(c, taskPage(viewer, first, {html: shown, have}))
     let isFirst = true
@@ -61,7 +61,7 @@ export function taskPages(app: Hono<AppEnv>, options: LiveOptions & {monitor: Mo
           isFirst = false
           if (c.req.query('have') !== have) return {html: shown, isAll: true}
         }
-        const html = outputHtml(feed.take(), {...about, isTail: false})
+        const html = outputHtml(feed.take(), {taskId: id, isTail: false})
         return html === '' ? undefined : {html, isAll: false}
       },
     })

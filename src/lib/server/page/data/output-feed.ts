@@ -11,8 +11,8 @@ const maxPiece = 1024 * 1024
 
 /** Reads the newest output of a task, then what follows. */
 export class OutputFeed {
-  /** Output before what this feed reads exists. */
-  readonly isTail: boolean
+  /** There is output before what this feed has read. */
+  isTail: boolean
   readonly #plane: Plane
   readonly #taskId: string
   readonly #reader: OutputReader
@@ -68,6 +68,7 @@ export class OutputFeed {
   /** The piece without a line whose beginning is missing. */
   #whole(output: string): string {
     const isLong = output.length > maxPiece
+    this.isTail ||= isLong
     const text = isLong ? output.slice(-maxPiece) : output
     if (!this.#isCut && !isLong) return text
     const end = text.indexOf('\n')

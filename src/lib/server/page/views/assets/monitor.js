@@ -92,6 +92,7 @@ let source
 let wait = firstWait
 
 function say(text, link) {
+  if (text !== '') document.body.dataset.connection = 'lost'
   lost.replaceChildren(text)
   if (link) {
     const a = document.createElement('a')
@@ -108,6 +109,7 @@ function connect() {
   source = new EventSource(live)
   source.addEventListener('open', () => {
     wait = firstWait
+    document.body.dataset.connection = 'live'
     say('')
   })
   source.addEventListener('region', ({data}) => {
