@@ -266,3 +266,18 @@ test('under HTTPS the cookie is bound to the host and is sent with HTTPS only', 
   })
   expect(cookie).toMatch(/^__Host-a2a-page=[\w-]{43}; Path=\/; HttpOnly; SameSite=Strict; Max-Age=43200; Secure$/)
 })
+
+test('the limits of requests and of open streams hold for the page, by its token', async () => {
+  await using plane = await startPlane({tokens, maxStreams: 1, maxRequests: 1})
+  const cookie = (await cookieOf(plane.url)).split(';')[0] ?? ''
+  const stop = new AbortController()
+  const live = () => fetch(`${plane.url}/ui`, {headers: {accept: 'text/event-stream', cookie}, signal: stop.signal})
+  const first = await live()
+  expect(first.status).toBe(200)
+  expect((await live()).status).toBe(429)
+  const answers = await Promise.all(Array.from({length: 12}, () => shown(plane.url, cookie, '/ui/tasks')))
+  expect(answers.map(({status}) => status)).toContain(429)
+  // the same client by its token: what the page has used is used
+  expect((await new Api(plane.url, admin).get('tasks')).status).toBe(429)
+  stop.abort()
+})

@@ -49,7 +49,7 @@ test('a task is created in the browser, its output is shown while it runs, and i
   const diff = '--- a.txt\n+++ a.txt\n@@ -1 +1 @@\n-old\n+new\n'
   const edited = tool('edit', {status: 'completed', title: 'a.txt', input: {}, metadata: {diff}})
   const prompt = [
-    printing(stepStart(), text('I begin.'), edited),
+    printing(stepStart(), text('I begin.'), edited, finish('tool-calls')),
     `until test -e ${go}; do sleep 0.02; done`,
     printing(text('I am done.', 'msg_2'), finish()),
   ].join('\n')
@@ -66,10 +66,11 @@ test('a task is created in the browser, its output is shown while it runs, and i
   expect(await output.locator('.added').textContent()).toBe('+new\n')
   expect(await output.locator('.removed').textContent()).toBe('-old\n')
   await page.getByText('running', {exact: true}).waitFor()
+  await page.getByText('$0.50 so far').waitFor()
   writeFileSync(go, '')
   await output.getByText('I am done.').waitFor()
   await page.locator('#head').getByText('completed').waitFor()
-  await page.getByText('$0.50').waitFor()
+  await page.locator('#facts').getByText('$1.00', {exact: true}).waitFor()
   expect(await page.evaluate(() => 'isSame' in globalThis)).toBe(true)
   await page.getByRole('link', {name: 'Overview'}).click()
   await page.getByRole('table', {name: 'Recently ended tasks'}).getByText('A task of a person').waitFor()

@@ -43,7 +43,9 @@ const hostIn = (header: Header) => (header('host') ?? '').toLowerCase()
 
 function isForeign(header: Header): boolean {
   const origin = header('origin')
-  const isCrossSite = /^(cross|same)-site$/.test(header('sec-fetch-site') ?? '')
+  const site = header('sec-fetch-site') ?? ''
+  if (site === 'same-origin') return false // the browser knows, also behind a proxy that does not pass the port on
+  const isCrossSite = /^(cross|same)-site$/.test(site)
   // A person who follows a link only reads.
   const isNavigation = header('sec-fetch-mode') === 'navigate'
   return origin === undefined ? isCrossSite && !isNavigation : hostOf(origin) !== hostIn(header)

@@ -6,6 +6,7 @@ import {pagePaths} from '../http/page-rights.ts'
 import type {MonitorLog} from '../streams/monitor-log.ts'
 import {serveLive, wantsEvents, type LiveOptions} from './live.ts'
 import {newTaskForm} from './data/new-task.ts'
+import {requireTask} from '../rules/dispatch/required.ts'
 import {OutputFeed} from './data/output-feed.ts'
 import {rawOutput} from './raw-output.ts'
 import {loadViews, respond} from './respond.ts'
@@ -44,10 +45,11 @@ export function taskPages(app: Hono<AppEnv>, options: LiveOptions & {monitor: Mo
     const id = c.req.param('task')
     const viewer = viewerOf(c)
     const {taskPage, taskRegions, outputHtml} = await loadViews()
-    const details = () => taskDetails(plane, id, viewer)
+    requireTask(plane.state, id) // throws 404 before anything is sent
     const feed = new OutputFeed(plane, id)
-    const first = details() // throws 404 before anything is sent
+    const details = () => taskDetails(plane, id, viewer, feed.spent)
     const items = feed.takeAll()
+    const first = details()
     const shown = outputHtml(items, {taskId: id, isTail: feed.isTail})
     const have = createHash('sha256').update(shown).digest('hex').slice(0, 16)
     if (!wantsEvents(c)) return respond(c, taskPage(viewer, first, {html: shown, have}))

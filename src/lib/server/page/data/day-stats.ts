@@ -65,7 +65,10 @@ function waitOf({created_at, started_at}: EndedTask): number | undefined {
 const freshMs = 5000
 
 /** Returns the function that tells the statistics of the last day. All who look at the same time share them. */
-export function dayStatsReader(tasks: TaskViews, clock: Pick<Clock, 'monotonic'>): (now: number) => DayStats {
+export function dayStatsReader(
+  tasks: Pick<TaskViews, 'endedSince'>,
+  clock: Pick<Clock, 'monotonic'>,
+): (now: number) => DayStats {
   let known: {at: number; stats: DayStats} | undefined
   return (now) => {
     const at = clock.monotonic()

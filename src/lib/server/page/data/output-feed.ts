@@ -32,9 +32,9 @@ export class OutputFeed {
     this.#reader = new OutputReader((item) => this.#items.push(item))
   }
 
-  /** Tokens and cost of what was read of this attempt. */
-  get usage(): OutputReader['usage'] {
-    return this.#reader.usage
+  /** Tokens and cost of this attempt so far. Undefined if not all of the output was read. */
+  get spent(): OutputReader['usage'] | undefined {
+    return this.isTail ? undefined : this.#reader.usage
   }
 
   /** All items that there are now. */

@@ -23,6 +23,8 @@ export type TaskDetails = TaskRow & {
   returns: number
   priority: number
   usage: Usage | null
+  /** Of the run so far, as its output tells. Undefined: not all of it was read. */
+  spent: Spent | undefined
   by: {created: string | null; cancelled: string | null; retried: string | null}
   doing: WireAgentState | null
   questions: OpenQuestion[]
@@ -34,13 +36,16 @@ export type TaskDetails = TaskRow & {
   takesInput: boolean
 }
 
+/** Tokens, and cost in US dollars. */
+export type Spent = {input: number; output: number; cost: number}
+
 /** Of a prompt, an error and a result, so much is shown. */
 export const shownChars = 6000
 const maxInputs = 20
 const maxQuestions = 5
 
 /** Reads a task for its page. Throws 404. */
-export function taskDetails(plane: Plane, id: string, {only}: Viewer): TaskDetails {
+export function taskDetails(plane: Plane, id: string, {only}: Viewer, spent?: Spent): TaskDetails {
   const {state} = plane
   const task = requireTask(state, id)
   return {
@@ -49,7 +54,7 @@ export function taskDetails(plane: Plane, id: string, {only}: Viewer): TaskDetai
     prompt: task.prompt.slice(0, shownChars),
     promptChars: task.prompt.length,
     ...{agent: task.agent_type, program: programOf(task.metadata), model: task.model, session: task.session_id},
-    ...{attempt: task.attempt, returns: task.returns, priority: task.priority, usage: task.usage},
+    ...{attempt: task.attempt, returns: task.returns, priority: task.priority, usage: task.usage, spent},
     by: {created: task.created_by, cancelled: task.cancelled_by, retried: task.retried_by},
     doing: agentStateOf(task, state),
     questions: waitingFor(state, task).slice(0, maxQuestions),

@@ -131,7 +131,8 @@ function Silence({task}: {task: TaskDetails}) {
 
 function Facts({task}: {task: TaskDetails}) {
   const {usage, by, now} = task
-  const tokens = usage ? `${amount(usage.input)} in, ${amount(usage.output)} out` : null
+  const spent = usage ?? (task.spent && task.spent.input + task.spent.output > 0 ? task.spent : null)
+  const tokens = spent ? `${amount(spent.input)} in, ${amount(spent.output)} out` : null
   const rows: [string, unknown][] = [
     ['Codebase', <a href={pathOf('codebase', {codebase: task.codebase.id})}>{plainLine(task.codebase.name, 60)}</a>],
     ['Worker', task.worker && <Line text={task.worker} max={60} />],
@@ -141,7 +142,7 @@ function Facts({task}: {task: TaskDetails}) {
     ['Priority', task.priority === 0 ? null : task.priority],
     ['Took', usage?.duration_ms == null ? (took(task, now) ?? null) : formatElapsed(usage.duration_ms)],
     ['Tokens', tokens],
-    ['Cost', usage ? money(usage.cost) : null],
+    ['Cost', spent ? `${money(spent.cost)}${usage ? '' : ' so far'}` : null],
     ['Created', withName(<When time={task.created_at} now={now} />, by.created)],
     ['Started', task.started_at && <When time={task.started_at} now={now} />],
     ['Ended', task.completed_at && <When time={task.completed_at} now={now} />],
