@@ -178,6 +178,7 @@ test('hostile titles, prompts, names and output are shown as what they are, and 
     expect(await page.locator('img, main script').count()).toBe(0)
     const shown = await page.locator('main').innerText()
     expect(shown).toContain('<U+202E>')
+    // oxlint-disable-next-line no-control-regex -- escapes are what must not be there
     expect(shown).not.toMatch(/[\u202e\u2066\u001b]/)
   }
   const output = await page.getByRole('log').innerText()
