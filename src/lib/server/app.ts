@@ -117,6 +117,7 @@ export function createApp(options: AppOptions): Hono<AppEnv> {
     }
     if (errorCode(error) === 'ERR_SQLITE_ERROR') {
       log(`database: ${messageOf(error)}, at ${c.req.method} ${c.req.path}`, 'error')
+      if (isPage(c.req.path)) return respondWithPage.problem(c, cannotWrite)
       return c.json(cannotWrite.body, cannotWrite.status)
     }
     // the client has hung up while it sent its request: nobody waits for an answer

@@ -54,6 +54,7 @@ export function codebasePages(app: Hono<AppEnv>, options: Options): void {
       regions: () => codebaseRegions(viewer, details()),
       follow: (notice) => following.hub.followCodebase(id, notice),
       everyMs: liveMs,
+      pauseMs: 500,
     })
   })
 

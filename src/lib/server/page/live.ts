@@ -13,6 +13,8 @@ export type LiveView = {
   follow(notice: () => void): () => void
   /** Regions are also looked at in this interval: what workers report in heartbeats is no event. */
   everyMs: number
+  /** Shortest time between two looks at the regions: what changes often must not cost more for each who watches. */
+  pauseMs: number
   /** The output of a task: what the browser has not got yet. The first call answers with all, unless it has that. */
   output?: () => {html: string; isAll: boolean} | undefined
 }
@@ -22,9 +24,6 @@ export type LiveOptions = {plane: Plane; following: Following; isStillIn: (c: Co
 /** Whether the script of a page asks for what changes. The page itself has the same address. */
 export const wantsEvents = (c: Context<AppEnv>): boolean =>
   c.req.header('accept')?.startsWith('text/event-stream') ?? false
-
-/** Shortest time between two looks at the regions. */
-const pauseMs = 150
 
 /** Streams what changes on a page to its script. */
 export function serveLive(c: Context<AppEnv>, options: LiveOptions, view: LiveView): Response {
@@ -65,7 +64,7 @@ async function send(c: Context<AppEnv>, options: LiveOptions, {stream, view}: Se
       sendRegions(view, stream, sent)
       while (stream.isReady && sendOutput(view, stream)) await new Promise(setImmediate)
       if (stream.isReady) await changes.next()
-      await pause(pauseMs, stream.closed)
+      await pause(view.pauseMs, stream.closed)
     }
   } finally {
     changes.stop()

@@ -45,6 +45,7 @@ export function pageRoutes(app: Hono<AppEnv>, options: PageRouteOptions): void {
       regions: () => overviewRegions(viewer, overview(plane, viewer, day)),
       follow: (notice) => monitor.follow(notice),
       everyMs: overviewMs,
+      pauseMs: 1000,
     })
   })
 

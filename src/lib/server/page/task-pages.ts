@@ -30,6 +30,7 @@ export function taskPages(app: Hono<AppEnv>, options: LiveOptions & {monitor: Mo
       regions: () => taskListRegions(viewer, list()),
       follow: (notice) => monitor.follow(notice),
       everyMs: listMs,
+      pauseMs: 1000,
     })
   })
 
@@ -58,6 +59,7 @@ export function taskPages(app: Hono<AppEnv>, options: LiveOptions & {monitor: Mo
       regions: () => taskRegions(viewer, details()),
       follow: (notice) => following.hub.follow(id, notice),
       everyMs: isFinal(first.status) ? 10 * taskMs : taskMs,
+      pauseMs: 150,
       output() {
         if (isFirst) {
           isFirst = false

@@ -30,14 +30,18 @@ export function sqliteViews(database: Database): Views {
   }
 }
 
+/** Pieces may be short. So many are looked at. */
+const maxTailPieces = 10_000
+
 function tailStart(database: Database, taskId: string, chars: number): number {
   const sizes = database.prepare('SELECT seq, length(data) AS chars FROM outputs WHERE task_id = ? ORDER BY seq DESC')
   let left = chars
   let first = 0
+  let pieces = 0
   for (const row of sizes.iterate(taskId)) {
     first = Number(row['seq'])
     left -= Number(row['chars'])
-    if (left <= 0) break
+    if (left <= 0 || (pieces += 1) >= maxTailPieces) break
   }
   return first
 }

@@ -35,19 +35,24 @@ test('the median and the longest time in the queue are told, and a clock that we
   expect(dayStats([waited(-5)], now)).toMatchObject({medianWait: 0, longestWait: 0})
 })
 
-test('many readers share what was read a moment ago', () => {
-  let reads = 0
+test('many readers share what was read a moment ago, and hours that are over are read once', () => {
+  const reads: string[] = []
   let time = 0
+  let later = 0
+  const all = [ended(1), ended(90), ended(150, {status: 'failed'}), ended(60 * 20)]
   const endedSince: TaskViews['endedSince'] = (since, limit) => {
-    reads += 1
-    expect(since).toBe('2026-01-01T13:00:00.000Z')
+    reads.push(since)
     expect(limit).toBe(maxCounted)
-    return [ended(1)]
+    return all.filter(({completed_at}) => completed_at >= since)
   }
   const read = dayStatsReader({endedSince}, {monotonic: () => time})
   expect(read(now)).toBe(read(now))
-  expect(reads).toBe(1)
-  time = 6000
-  expect(read(now).completed).toBe(1)
-  expect(reads).toBe(2)
+  expect(reads).toEqual(['2026-01-01T13:00:00.000Z'])
+  for (const minutes of [1, 45, 300]) {
+    time += 6000
+    later = minutes * 60_000
+    all.push(ended(-minutes))
+    expect(read(now + later), `${minutes} minutes later`).toEqual(dayStats(all, now + later))
+  }
+  expect(reads.slice(1)).toEqual(['2026-01-02T11:00:00.000Z', '2026-01-02T11:00:00.000Z', '2026-01-02T12:00:00.000Z'])
 })

@@ -2,8 +2,8 @@ import {isFinal, type Task, type TaskStatus} from '../../../protocol/schemas.ts'
 import {globalCodebase, pendingCodebase} from '../../../protocol/routes.ts'
 import type {Plane} from '../../plane/plane.ts'
 import type {State} from '../../state/state.ts'
+import {all, type StoredTask} from '../../state/records.ts'
 import {nameOf} from '../../rules/dispatch/roster.ts'
-import type {StoredTask} from '../../state/records.ts'
 import {listedTask} from '../../tasks/task-lists.ts'
 
 /** A task as lists show it. Times are those of the wire. */
@@ -15,7 +15,8 @@ export type TaskRow = {
   asks: boolean
   isLost: boolean
   isCancelling: boolean
-  codebase: {id: string; name: string}
+  /** `isKnown`: it has a page. */
+  codebase: {id: string; name: string; isKnown: boolean}
   worker: string | null
   waiting: string | null
   created_at: string | null
@@ -36,7 +37,7 @@ export function rowOf(state: State, task: Task): TaskRow {
     asks: (task.waiting_for?.length ?? 0) > 0,
     isLost: task.lost_since !== null,
     isCancelling: task.cancel_requested_at !== null && !isFinal(status),
-    codebase: {id: task.codebase_id, name: codebaseName(state, task.codebase_id)},
+    codebase: codebaseOf(state, task.codebase_id),
     worker: worker_id === null ? null : nameOf(state, worker_id),
     waiting: task.waiting,
     cost: task.usage?.cost ?? null,
@@ -44,9 +45,9 @@ export function rowOf(state: State, task: Task): TaskRow {
   }
 }
 
-/** The name of a codebase for people. */
-export function codebaseName(state: State, id: string): string {
-  if (id === globalCodebase) return 'no codebase'
-  if (id === pendingCodebase) return 'registration'
-  return state.get('codebase', id)?.name ?? id
+function codebaseOf(state: State, id: string): TaskRow['codebase'] {
+  if (id === globalCodebase) return {id, name: 'no codebase', isKnown: state.count('workers', all) > 0}
+  if (id === pendingCodebase) return {id, name: 'registration', isKnown: false}
+  const known = state.get('codebase', id)
+  return {id, name: known?.name ?? id, isKnown: known !== undefined}
 }

@@ -81,6 +81,7 @@ export const problemPage = (viewer: Viewer, status: number, problem: string): st
   })
 
 const titles: Record<number, string> = {
+  400: 'Not understood',
   401: 'You are logged out',
   403: 'Not allowed',
   404: 'Not found',

@@ -2,6 +2,7 @@
 import {counted} from '../../../core/text/counted.ts'
 import {pagePaths, pathOf} from '../../http/page-rights.ts'
 import type {Regions} from '../data/regions.ts'
+import type {DayStats} from '../data/day-stats.ts'
 import type {Overview, WorkerRow} from '../data/overview.ts'
 import type {Viewer} from '../data/viewer.ts'
 import {DayCharts} from './charts.tsx'
@@ -34,12 +35,18 @@ export function overviewPage(viewer: Viewer, data: Overview): string {
 export const overviewRegions = (viewer: Viewer, data: Overview): Regions => ({
   numbers: html(<Numbers data={data} />),
   asking: html(<Asking data={data} />),
-  day: data.day ? html(<Card title="Last 24 hours">{<DayCharts day={data.day} />}</Card>) : '',
+  day: data.day ? html(<Day day={data.day} />) : '',
   workers: html(<Workers data={data} viewer={viewer} />),
   running: html(<Running data={data} />),
   waiting: html(<Waiting data={data} />),
   recent: html(<Recent data={data} />),
 })
+
+const Day = ({day}: {day: DayStats}) => (
+  <Card title={day.isPart ? 'Last 24 hours: the newest tasks' : 'Last 24 hours'}>
+    <DayCharts day={day} />
+  </Card>
+)
 
 function Numbers({data}: {data: Overview}) {
   const connected = data.workers.filter(({isConnected}) => isConnected)

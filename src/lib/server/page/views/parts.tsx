@@ -84,9 +84,7 @@ export function TaskTable({rows, now, label, omits = []}: TableOptions) {
             </td>
             {omits.includes('codebase') ? null : (
               <td data-label="Codebase">
-                <a class="plain" href={pathOf('codebase', {codebase: row.codebase.id})}>
-                  <Line text={row.codebase.name} max={40} />
-                </a>
+                <CodebaseLink codebase={row.codebase} kind="plain" />
               </td>
             )}
             <td data-label="Worker">
@@ -105,6 +103,17 @@ export function TaskTable({rows, now, label, omits = []}: TableOptions) {
         ))}
       </tbody>
     </table>
+  )
+}
+
+/** The name of a codebase, with a link if there is such a codebase. */
+export function CodebaseLink({codebase: {id, name, isKnown}, kind}: {codebase: TaskRow['codebase']; kind?: string}) {
+  const text = <Line text={name} max={60} />
+  if (!isKnown) return text
+  return (
+    <a class={kind} href={pathOf('codebase', {codebase: id})}>
+      {text}
+    </a>
   )
 }
 

@@ -12,7 +12,7 @@ import {shownChars, type TaskDetails} from '../data/task-details.ts'
 import type {Viewer} from '../data/viewer.ts'
 import {Question, SayForm} from './dialogue.tsx'
 import {html, page, Region} from './layout.tsx'
-import {Badge, Card, Line, Status, took, When} from './parts.tsx'
+import {Badge, Card, CodebaseLink, Line, Status, took, When} from './parts.tsx'
 import {amount, money, shortText} from './text.ts'
 
 /** Output that is on the page from the start. `have` tells the control plane that the browser has it. */
@@ -134,7 +134,7 @@ function Facts({task}: {task: TaskDetails}) {
   const spent = usage ?? (task.spent && task.spent.input + task.spent.output > 0 ? task.spent : null)
   const tokens = spent ? `${amount(spent.input)} in, ${amount(spent.output)} out` : null
   const rows: [string, unknown][] = [
-    ['Codebase', <a href={pathOf('codebase', {codebase: task.codebase.id})}>{plainLine(task.codebase.name, 60)}</a>],
+    ['Codebase', <CodebaseLink codebase={task.codebase} />],
     ['Worker', task.worker && <Line text={task.worker} max={60} />],
     ['Agent', <Line text={[task.program, task.agent].filter(Boolean).join(' · ')} max={60} />],
     ['Model', (usage?.model ?? task.model) && <Line text={usage?.model ?? task.model ?? ''} max={80} />],
