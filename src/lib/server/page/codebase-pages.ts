@@ -32,7 +32,10 @@ export function codebasePages(app: Hono<AppEnv>, options: Options): void {
   app.get(pagePaths.codebases, async (c) => {
     const {codebasesPage} = await loadViews()
     const viewer = viewerOf(c)
-    const list = codebaseList(plane, viewer, {page: Number(c.req.query('page')) || 0, address: options.publicUrl()})
+    const list = codebaseList(plane, viewer, {
+      page: Math.max(0, Math.trunc(Number(c.req.query('page'))) || 0),
+      address: options.publicUrl(),
+    })
     return respond(c, codebasesPage(viewer, list))
   })
 

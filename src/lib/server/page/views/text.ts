@@ -10,9 +10,11 @@ export function shortText(text: string, maxChars: number, {keepsEnd = false} = {
 export const money = (dollars: number): string =>
   dollars === 0 ? '$0' : `$${dollars.toFixed(dollars < 1 ? 4 : 2).replace(/(\.\d\d)0+$/, '$1')}`
 
+const whole = new Intl.NumberFormat('en')
+
 /** `1,234`; from a million on `1.2 M`. */
 export const amount = (count: number): string =>
-  count < 1_000_000 ? count.toLocaleString('en') : `${(count / 1_000_000).toFixed(1)} M`
+  count < 1_000_000 ? whole.format(count) : `${(count / 1_000_000).toFixed(1)} M`
 
 /** The beginning of an id, as people recognize it. */
 export const shortId = (id: string): string => id.slice(0, 8)
