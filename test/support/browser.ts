@@ -17,7 +17,12 @@ export function oneBrowser(): (options?: BrowserContextOptions) => Promise<Tab> 
   })
   afterAll(() => browser.close())
   return async (options = {}) => {
-    const context = await browser.newContext({viewport: {width: 1280, height: 900}, ...options})
+    // what moves is drawn sixty times a second
+    const context = await browser.newContext({
+      viewport: {width: 1280, height: 900},
+      reducedMotion: 'reduce',
+      ...options,
+    })
     context.setDefaultTimeout(20_000)
     const page = await context.newPage()
     const problems: string[] = []

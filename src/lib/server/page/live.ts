@@ -25,6 +25,9 @@ export type LiveOptions = {plane: Plane; following: Following; isStillIn: (c: Co
 export const wantsEvents = (c: Context<AppEnv>): boolean =>
   c.req.header('accept')?.startsWith('text/event-stream') ?? false
 
+/** How often it is checked that the login of an open page holds. */
+const loginMs = 1000
+
 /** Streams what changes on a page to its script. */
 export function serveLive(c: Context<AppEnv>, options: LiveOptions, view: LiveView): Response {
   const {following} = options
@@ -43,10 +46,13 @@ async function send(c: Context<AppEnv>, options: LiveOptions, {stream, view}: Se
   const {plane, following} = options
   const changes = changeNotices(stream, (notice) => {
     const stop = view.follow(notice)
-    const timer = setInterval(notice, view.everyMs)
+    const timers = [
+      setInterval(notice, view.everyMs),
+      setInterval(() => void (options.isStillIn(c) || notice()), loginMs),
+    ]
     return () => {
       stop()
-      clearInterval(timer)
+      timers.forEach((timer) => clearInterval(timer))
     }
   })
   const keepAlive = startKeepAlive(stream, following.keepAliveMs)

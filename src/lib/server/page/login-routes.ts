@@ -18,7 +18,7 @@ import {
   usePageLink,
 } from '../rules/registry/browser-sessions.ts'
 import {cookieHash, hashOf, newSecret, setCookie} from './data/browser-cookie.ts'
-import {loadViews, redirect, respond} from './respond.ts'
+import {loadViews, ownPath, redirect, respond} from './respond.ts'
 
 export type LoginOptions = {
   plane: Plane
@@ -83,6 +83,3 @@ async function logIn(c: Context<AppEnv>, plane: Plane, identity: Identity): Prom
   await plane.run(openBrowserSession, {...login, hash: hashOf(secret)})
   setCookie(c, secret)
 }
-
-/** The path, if it leads to a page of ours. */
-const ownPath = (path = '') => (/^\/ui(?:[/?][^\\\s]*)?$/.test(path) ? path : '')

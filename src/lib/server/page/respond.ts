@@ -42,6 +42,16 @@ export function problemText({body, message}: HttpError): string {
     .join('; ')
 }
 
+/** The path, if it leads to a page of ours. */
+export const ownPath = (path: string | null | undefined): string =>
+  /^\/ui(?:[/?][^\\\s]*)?$/.test(path ?? '') ? (path ?? '') : ''
+
+/** Where a person wanted to go who has to try again. */
+function wantedPath(c: Context<AppEnv>): string {
+  const from = c.req.header('referer') ?? ''
+  return ownPath(URL.canParse(from) ? new URL(from).searchParams.get('next') : '')
+}
+
 /** Pages in place of the JSON that the API answers. */
 export const respondWithPage = {
   async problem(c: Context<AppEnv>, error: HttpError): Promise<Response> {
@@ -49,7 +59,9 @@ export const respondWithPage = {
     for (const [name, value] of Object.entries(error.headers)) c.header(name, value)
     const text = problemText(error)
     const isLogin = c.req.path === pagePaths.login
-    const html = isLogin ? loginPage({problem: text, next: ''}) : problemPage(viewerOf(c), error.status, text)
+    const html = isLogin
+      ? loginPage({problem: text, next: wantedPath(c)})
+      : problemPage(viewerOf(c), error.status, text)
     return respond(c, html, error.status)
   },
 

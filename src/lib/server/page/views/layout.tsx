@@ -93,10 +93,17 @@ function Navigation({viewer, nav}: {viewer: Viewer; nav: Frame['nav']}) {
   )
 }
 
+type RegionOptions = {
+  id: string
+  regions: Regions
+  class?: string
+  /** Screen readers say what is new. */ isSpoken?: boolean
+}
+
 /** A part of a page that changes. The script replaces what is in it. */
-export function Region({id, regions, class: name}: {id: string; regions: Regions; class?: string}) {
+export function Region({id, regions, class: name, isSpoken = false}: RegionOptions) {
   return (
-    <div id={id} class={name}>
+    <div id={id} class={name} aria-live={isSpoken ? 'polite' : undefined}>
       {raw(regions[id] ?? '')}
     </div>
   )

@@ -18,7 +18,7 @@ export function overviewPage(viewer: Viewer, data: Overview): string {
       <>
         <h1 class="hidden">Overview</h1>
         <Region id="numbers" regions={regions} />
-        <Region id="asking" regions={regions} />
+        <Region id="asking" regions={regions} isSpoken />
         <Region id="day" regions={regions} />
         <Region id="workers" regions={regions} />
         <div class="columns">

@@ -25,7 +25,7 @@ export function taskPage(viewer: Viewer, task: TaskDetails, {html: output, have}
     children: (
       <>
         <Region id="head" regions={regions} class="headline" />
-        <Region id="questions" regions={regions} />
+        <Region id="questions" regions={regions} isSpoken />
         <div class="columns task">
           <div class="wide">
             <Card
@@ -90,7 +90,10 @@ function Head({task, viewer}: {task: TaskDetails; viewer: Viewer}) {
           <Line text={task.title} max={300} />
         </h1>
         <p class="sub">
-          <Status task={task} /> <Reason task={task} />
+          <span aria-live="polite">
+            <Status task={task} />
+          </span>{' '}
+          <Reason task={task} />
         </p>
       </div>
       {viewer.mayManage ? (

@@ -70,7 +70,7 @@ const scrollToEnd = () => (output.scrollTop = output.scrollHeight)
 
 function addOutput({html, isAll}) {
   const top = output.scrollTop
-  if (isAll) output.innerHTML = html
+  if (isAll) replace('output', html)
   else output.insertAdjacentHTML('beforeend', html)
   while (follow.checked && output.childElementCount > maxItems) output.firstElementChild.remove()
   if (follow.checked) scrollToEnd()
@@ -90,6 +90,8 @@ const firstWait = 500
 const maxWait = 5000
 let source
 let wait = firstWait
+/** Trying again is useless. */
+let isOver = false
 
 function say(text, link) {
   if (text !== '') document.body.dataset.connection = 'lost'
@@ -103,7 +105,15 @@ function say(text, link) {
   lost.hidden = text === ''
 }
 
-const leave = () => source?.close()
+function end(text, link) {
+  isOver = true
+  say(text, link)
+}
+
+function leave() {
+  source?.close()
+  source = undefined
+}
 
 function connect() {
   source = new EventSource(live)
@@ -119,7 +129,7 @@ function connect() {
   source.addEventListener('output', ({data}) => output && addOutput(JSON.parse(data)))
   source.addEventListener('over', () => {
     leave()
-    say('You are logged out.', '/ui/login')
+    end('You are logged out.', '/ui/login')
   })
   source.addEventListener('error', () => {
     leave()
@@ -132,13 +142,24 @@ function connect() {
 /** An event source does not say why it was refused, so this asks. */
 async function tryAgain() {
   const answer = await fetch(live, {method: 'HEAD', headers: {accept: 'text/event-stream'}}).catch(() => undefined)
-  if (answer?.status === 401) return say('You are logged out.', '/ui/login')
-  if (answer?.status === 403 || answer?.status === 404) return say('This is not there any more.')
-  connect()
+  if (answer?.status === 401) return end('You are logged out.', '/ui/login')
+  if (answer?.status === 403 || answer?.status === 404) return end('This is not there any more.')
+  if (!source) connect()
+}
+
+/** A browser has few connections to a host, so a tab that nobody looks at gives its one back after a while. */
+const hiddenMs = 60_000
+let hiding
+
+function onVisibility() {
+  clearTimeout(hiding)
+  if (document.hidden) hiding = setTimeout(leave, hiddenMs)
+  else if (!source && !isOver) connect()
 }
 
 if (live) {
   connect()
+  document.addEventListener('visibilitychange', onVisibility)
   addEventListener('pagehide', leave)
   addEventListener('pageshow', ({persisted}) => persisted && connect())
 }
