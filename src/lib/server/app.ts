@@ -1,4 +1,4 @@
-import {Hono} from 'hono'
+import {Hono, type Context} from 'hono'
 import {getPath} from 'hono/utils/url'
 import {errorCode, messageOf} from '../core/errors.ts'
 import {routes} from '../protocol/routes.ts'
@@ -12,7 +12,7 @@ import type {Gate} from './limits/gate.ts'
 import {healthRoutes, type HealthRouteOptions} from './health-routes.ts'
 import {HttpError, notFound} from './http/http-error.ts'
 import {isPage} from './http/page-rights.ts'
-import {hasBrowserCookie} from './page/data/browser-cookie.ts'
+import {hasBrowserCookie, isStillIn} from './page/data/browser-cookie.ts'
 import {pageRoutes, pathOfPage, type PageRouteOptions} from './page/page-routes.ts'
 import {respondWithPage} from './page/respond.ts'
 import {monitorRoutes, type MonitorRouteOptions} from './monitor/monitor-routes.ts'
@@ -67,14 +67,23 @@ export type AppOptions = HealthRouteOptions &
 
 /** Creates the HTTP application: guards, routes and error responses. */
 export function createApp(options: AppOptions): Hono<AppEnv> {
-  const {log, plane, refusals, refusalAudit, gate, isStopping} = options
+  const {log, plane, refusals, refusalAudit, gate, isStopping, tokenByHash} = options
   const bodies = new BodyBudget(options.maxBodies)
   const app = new Hono<AppEnv>({getPath: (request) => pathOfPage(request, withoutTrailingSlash(getPath(request)))})
 
+  const enter = async (c: Context<AppEnv>) => {
+    try {
+      gate.enter(c)
+    } catch (error) {
+      const isUnknown = error instanceof HttpError && error.status === 401 && isPage(c.req.path) && hasBrowserCookie(c)
+      if (!isUnknown) throw error
+      await plane.fresh() // the browser may have logged in at another replica a moment ago
+      gate.enter(c)
+    }
+  }
+
   app.use(async (c, next) => {
-    // a browser that has logged in or out at another replica a moment ago
-    if (isPage(c.req.path) && hasBrowserCookie(c)) await plane.fresh()
-    gate.enter(c)
+    await enter(c)
     const identity = c.get('identity')
     if (identity) refusalAudit.recordUse(identity)
     await next()
@@ -87,6 +96,7 @@ export function createApp(options: AppOptions): Hono<AppEnv> {
     if (!needsNoState.has(c.req.path)) {
       if (isStopping()) throw stopping()
       await plane.fresh()
+      if (isPage(c.req.path) && !isStillIn(c, plane.state, tokenByHash)) throw new HttpError(401, 'Log in again')
     }
     await next()
     await plane.durable().catch((error: unknown) => {

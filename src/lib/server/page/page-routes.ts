@@ -1,14 +1,14 @@
-import type {Hono} from 'hono'
+import type {Context, Hono} from 'hono'
 import type {Clock} from '../../core/clock.ts'
 import type {AppEnv} from '../http/app-env.ts'
 import {pagePaths} from '../http/page-rights.ts'
 import type {Following} from '../streams/change-notices.ts'
 import type {MonitorLog} from '../streams/monitor-log.ts'
 import {assetRoutes} from './assets.ts'
-import {browserIdentity} from './data/browser-cookie.ts'
+import {isStillIn} from './data/browser-cookie.ts'
 import {codebasePages} from './codebase-pages.ts'
 import {dayStatsReader} from './data/day-stats.ts'
-import {serveLive, wantsEvents, type LiveOptions} from './live.ts'
+import {serveLive, wantsEvents} from './live.ts'
 import {loginRoutes, type LoginOptions} from './login-routes.ts'
 import {overview} from './data/overview.ts'
 import {loadViews, respond} from './respond.ts'
@@ -30,11 +30,7 @@ const overviewMs = 3000
 /** The monitor page: what people see of the control plane in a browser. */
 export function pageRoutes(app: Hono<AppEnv>, options: PageRouteOptions): void {
   const {plane, monitor, clock, tokenByHash} = options
-  const isStillIn: LiveOptions['isStillIn'] = (c) =>
-    c.get('identity') === undefined ||
-    c.req.header('authorization') !== undefined ||
-    browserIdentity(c, plane.state, tokenByHash) !== undefined
-  const live = {...options, isStillIn}
+  const live = {...options, isStillIn: (c: Context<AppEnv>) => isStillIn(c, plane.state, tokenByHash)}
   const day = dayStatsReader(plane.views.tasks, clock)
 
   app.get(pagePaths.overview, async (c) => {

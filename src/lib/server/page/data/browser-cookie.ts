@@ -51,6 +51,12 @@ export function browserIdentity(
   return session && byHash(session.token)
 }
 
+/** Whether the login holds that a request came with. It may have ended since: at another replica, or while a page is open. */
+export const isStillIn = (c: Context<AppEnv>, state: State, byHash: (hash: string) => Identity | undefined): boolean =>
+  c.get('identity') === undefined ||
+  c.req.header('authorization') !== undefined ||
+  browserIdentity(c, state, byHash) !== undefined
+
 /** Gives the browser its cookie, or takes it away. */
 export function setCookie(c: Context<AppEnv>, secret: string | undefined): void {
   const life = secret === undefined ? 0 : sessionMs / 1000
