@@ -2,6 +2,7 @@
 import {mkdirSync, readFileSync, writeFileSync} from 'node:fs'
 import {dirname, join} from 'node:path'
 import {fileURLToPath} from 'node:url'
+import {renderMetrics} from '../dist/lib/metrics/metrics-page.js'
 import {shippedFiles} from '../dist/lib/service/units/shipped-files.js'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
@@ -9,6 +10,10 @@ for (const [name, text] of Object.entries(shippedFiles())) {
   mkdirSync(dirname(join(root, name)), {recursive: true})
   writeFileSync(join(root, name), text)
 }
+
+// The tables in a page that is written by hand otherwise.
+const metricsPage = join(root, 'docs/metrics.md')
+writeFileSync(metricsPage, renderMetrics(readFileSync(metricsPage, 'utf8')))
 
 // oclif lists commands in the order of the file system. Sort them, so that the file is reproducible.
 const manifest = join(root, 'oclif.manifest.json')

@@ -11,10 +11,16 @@ export default class Models extends BaseCommand {
     'Lists the models that the OpenCode of this machine can use with its logins, or with --remote the models of all workers. Only the provider names of the logins are read.'
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
+    '<%= config.bin %> <%= command.id %> --with claude',
     '<%= config.bin %> <%= command.id %> --remote --json',
   ]
   static override flags = {
     ...settingFlags('opencode_bin'),
+    with: Flags.string({
+      summary: 'List the models of this agent instead, for example claude, codex or gemini; it is started for that',
+      helpValue: 'NAME',
+      exclusive: ['remote'],
+    }),
     remote: Flags.boolean({summary: 'List the models that workers have announced to the control plane'}),
   }
 
@@ -24,7 +30,7 @@ export default class Models extends BaseCommand {
       import('../lib/core/text/plain-line.ts'),
       import('../lib/ui/text/table.ts'),
     ])
-    const {models, reason} = flags.remote ? await this.#remote(flags) : await this.#local(flags)
+    const {models, reason} = await this.#models(flags)
     // On a terminal the name gives way: tasks need the id.
     const widest = (key: 'id' | 'provider') => Math.max(0, ...models.map((model) => model[key].length))
     const columns = process.stdout.isTTY ? process.stdout.columns : Infinity
@@ -32,9 +38,25 @@ export default class Models extends BaseCommand {
     const rows = models.map(({id, name, provider}) => [id, plainLine(name, nameWidth), provider])
     this.log(rows.length > 0 ? table(rows, ['MODEL', 'NAME', 'PROVIDER']) : 'No models.')
     if (rows.length === 0 && reason) this.logToStderr(`Reason: ${reason}.`)
-    if (rows.length === 0 && !flags.remote)
+    if (rows.length === 0 && !flags.remote && flags.with === undefined)
       this.logToStderr("Log in to a provider with `opencode auth login`, or add one to OpenCode's configuration.")
     return models
+  }
+
+  async #models({with: agent, ...flags}: {with?: string | undefined; remote: boolean}): Promise<Listed> {
+    if (agent !== undefined && agent !== 'opencode') return await this.#ofAgent(agent, flags)
+    return flags.remote ? await this.#remote(flags) : await this.#local(flags)
+  }
+
+  async #ofAgent(name: string, flags: object): Promise<Listed> {
+    const [{modelsOfAgent}, {systemClock}] = await Promise.all([
+      import('../lib/daemon/agent-models.ts'),
+      import('../lib/core/clock.ts'),
+    ])
+    const {config, stateDir} = await this.loadContext({...flags})
+    const place = {stateDir, cwd: process.cwd(), env: process.env}
+    const models = await modelsOfAgent(name, {config, ...place, clock: systemClock, signal: this.signal})
+    return {models, reason: `${name} lets nobody choose a model`}
   }
 
   async #remote(flags: object): Promise<Listed> {

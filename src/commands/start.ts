@@ -21,6 +21,7 @@ const settings = [
   'opencode_storage_path',
   'session_message_sync_max_sessions',
   'session_message_sync_max_messages',
+  'health_addr',
   'log_level',
   'log_format',
 ] as const

@@ -31,7 +31,7 @@ test('with a running worker all checks pass: exit 0, and each check says what it
   const path = repository(join(fleet.path, 'p'))
   await fleet.worker('w', [path])
   const {code, stdout} = await fleet.cli(['doctor', '--name', 'w'])
-  expect(stdout).toMatch(/✓ OpenCode: 1\.18\.33 at /)
+  expect(stdout).toMatch(/✓ OpenCode: 1\.18\.0 at /)
   expect(stdout).toMatch(/✓ worker: w \(pid \d+\), running, stream to http/)
   expect(stdout).toMatch(/✓ server: .* answers/)
   expect(stdout).toMatch(/✓ workers: 1 worker, 1 codebase/)
@@ -240,7 +240,7 @@ function waitingOpenCode({path}: Workshop): {program: string; asked: string; go:
   const wait = `i=0; while [ ! -e ${go} ] && [ $i -lt 400 ]; do i=$((i+1)); sleep 0.05; done`
   writeFileSync(
     program,
-    `#!/bin/sh\ntouch ${asked}; ${wait}\ncase "$1" in --version) echo 1.18.33;; *) echo --format;; esac\n`,
+    `#!/bin/sh\ntouch ${asked}; ${wait}\ncase "$1" in --version) echo 1.18.0;; *) echo --format;; esac\n`,
   )
   chmodSync(program, 0o755)
   return {program, asked, go}
@@ -255,7 +255,7 @@ test('the first lines appear at once, while OpenCode is still asked for its vers
   expect(doctor.stdout()).not.toContain('OpenCode: ')
   await until(() => existsSync(asked), 'OpenCode to be asked')
   writeFileSync(go, '')
-  expect((await doctor.finished).stdout).toMatch(/✓ OpenCode: 1\.18\.33 at .*\n/)
+  expect((await doctor.finished).stdout).toMatch(/✓ OpenCode: 1\.18\.0 at .*\n/)
 })
 
 test('the checks run at the same time: a server that answers only after OpenCode was asked is no problem', async () => {

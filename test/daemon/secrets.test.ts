@@ -23,7 +23,7 @@ test('secrets are tokens, passwords in URLs, what agents get and is named like o
     WITHHELD_SECRET: 'no agent gets this',
     PATH: '/usr/bin',
   }
-  const config = {env_allow: ['DEPLOY_TOKEN', 'DATABASE_URL'], proxy: undefined}
+  const config = {env_allow: ['DEPLOY_TOKEN', 'DATABASE_URL'], proxy: undefined, health_token: undefined}
   const found = collectSecrets({env, config, tokens: ['worker-token']})
   expect(new Set(found)).toEqual(
     new Set([
@@ -38,6 +38,10 @@ test('a missing or broken auth.json is no problem', () => {
   mkdirSync(join(scratch.path, 'opencode'))
   writeFileSync(join(scratch.path, 'opencode/auth.json'), '{"a":')
   expect(
-    collectSecrets({env: {XDG_DATA_HOME: scratch.path}, config: {env_allow: [], proxy: undefined}, tokens: []}),
+    collectSecrets({
+      env: {XDG_DATA_HOME: scratch.path},
+      config: {env_allow: [], proxy: undefined, health_token: undefined},
+      tokens: [],
+    }),
   ).toEqual([])
 })

@@ -31,12 +31,31 @@ describe('a task names the agent that runs it', async () => {
       'tool read a file\ntext All done.',
     ])
     expect([created.code, created.stdout]).toEqual([0, expect.stringContaining('All done.')])
+    expect(worker.stderr()).toMatch(/Executing task \(agent scripted, pid/)
     const counted = await fleet.cli(['tasks', 'create', '-b', path, '--with', 'count', '--wait', '12345'])
     expect([counted.code, counted.stdout.trim()]).toEqual([0, '5'])
   })
 
   test('status names the agents', async () => {
     expect((await fleet.cli(['status'])).stdout).toMatch(/agents +opencode, .*scripted, count/)
+  })
+
+  test('models lists those of an agent, or says why it cannot', async () => {
+    const listed = await fleet.cli(['models', '--with', 'scripted'])
+    expect(listed).toMatchObject({code: 0, stdout: expect.stringMatching(/fake\/small +\S+.* scripted/)})
+    expect(await fleet.cli(['models', '--with', 'count'])).toMatchObject({
+      ...{code: 0, stdout: 'No models.\n', stderr: expect.stringContaining('lets nobody choose')},
+    })
+    expect(await fleet.cli(['models', '--with', 'nobody'])).toMatchObject({
+      ...{code: 78, stderr: expect.stringMatching(/no agent "nobody" on this machine; there are opencode, .*scripted/)},
+    })
+    const broken = {
+      ...fleet.env,
+      A2A_AGENTS: JSON.stringify({gone: {command: ['sh', '-c', 'echo no brain >&2; exit 1']}}),
+    }
+    expect(await fleet.run(['models', '--with', 'gone'], {env: broken})).toMatchObject({
+      ...{code: 78, stderr: expect.stringMatching(/gone does not tell its models: it ended before .*no brain/)},
+    })
   })
 
   test('an agent that the worker does not have is refused with those that it has', async () => {

@@ -125,4 +125,17 @@ describe('with the real OpenCode', () => {
       ),
     })
   }, 180_000)
+
+  test('a permission that a subagent asks for is named, because its request reaches nobody', async () => {
+    await using fleet = await startOpenCodeFleet({A2A_PERMISSIONS: '{"bash":"ask"}', A2A_WARM_AGENTS: '0'})
+    const path = repository(join(fleet.path, 'one'))
+    await fleet.worker('w', [path])
+    const {id} = await fleet.http.task(await fleet.codebaseId(path), {
+      prompt: '[fake:task prompt="[fake:bash cmd=date]"]',
+    })
+    expect(await fleet.ended(id)).toMatchObject({
+      status: 'failed',
+      error: expect.stringContaining('a permission that nobody could give: bash date (asked by a subagent)'),
+    })
+  }, 60_000)
 })

@@ -19,6 +19,7 @@ const table: Record<string, string> = {
   'get health': 'everybody',
   'get livez': 'everybody',
   'get readyz': 'everybody',
+  'get metrics': '403 | 403 403 403 | 403 403',
   'get agentCard': 'everybody',
   'get status': 'everybody',
   'get localProof': 'everybody',
@@ -95,7 +96,9 @@ const table: Record<string, string> = {
 
 /** Everything of the other worker that a person could read contains this. */
 const secret = 'of-the-other'
-const tokens = parseTokens('me:admin, ci/client:client, mine/worker:mine, theirs/worker:theirs, spare/worker:spare')
+const tokens = parseTokens(
+  'me:admin, ci/client:client, mine/worker:mine, theirs/worker:theirs, spare/worker:spare, prom/metrics:scraper',
+)
 
 type Things = {worker: string; codebase: string; task: string; session: string}
 const unknown: Things = {worker: 'nobody', codebase: 'nothing', task: 'nothing', session: 'nothing'}
@@ -180,13 +183,15 @@ test.each(all)(
     const bound = [await call('mine', own), await call('mine', foreign), await call('mine', unknown)]
     const client = await call('client', foreign)
     const admin = await call('admin', foreign)
+    const scraper = await call('scraper', foreign)
 
     const line = (answers: {answer: string}[]) => answers.map(({answer}) => answer).join(' ')
     const wanted = table[`${verb} ${route}`]
     const open = wanted === 'everybody'
     expect([client.answer, line(bound), line(unbound)].join(' | ')).toBe(open ? 'ok | ok ok ok | ok ok' : wanted)
     expect([stranger.answer, admin.answer]).toEqual([open ? 'ok' : '401', 'ok'])
-    for (const {text} of [stranger, ...bound, ...unbound]) expect(text).not.toContain(secret)
+    expect(scraper.answer).toBe(open || route === 'metrics' ? 'ok' : '403')
+    for (const {text} of [stranger, scraper, ...bound, ...unbound]) expect(text).not.toContain(secret)
     if (shown.has(`${verb} ${route}`)) expect(admin.text).toContain(secret)
   },
 )

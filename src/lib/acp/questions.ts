@@ -20,13 +20,19 @@ function optionOf(option: Fields): QuestionOption {
   return {id, name: (textOf(option['name']) || id).slice(0, limits.name), kind}
 }
 
+/** Kinds of calls that say nothing to people. */
+const vagueKinds = ['', 'other', 'think']
+
 /** What the agent wants to do: the kind of the call, and a command, a path or a title. */
 function titleOf(call: Fields): string {
   const input = fieldsOf(call['rawInput'])
   const [location] = listOf(call['locations'])
-  const what = textOf(input['command']) || textOf(call['title']) || textOf(location?.['path']) || 'something'
+  const [title, description] = [textOf(call['title']), textOf(input['description'])]
+  // A bare name of a tool says too little.
+  const named = description !== '' && /^\w+$/.test(title) ? `${title}: ${description}` : title
+  const what = textOf(input['command']) || named || textOf(location?.['path']) || 'something'
   const kind = textOf(call['kind'])
-  const text = kind === '' || kind === 'other' || what.startsWith(kind) ? what : `${kind} ${what}`
+  const text = vagueKinds.includes(kind) || what.startsWith(kind) ? what : `${kind} ${what}`
   return text.replaceAll(/\s+/g, ' ').trim().slice(0, limits.note)
 }
 

@@ -1,4 +1,6 @@
 import {configError} from '../core/errors.ts'
+import {parseListenAddress} from '../core/listen-address.ts'
+import {isLoopback} from '../core/loopback.ts'
 import {nearestNames} from '../core/text/nearest.ts'
 import {realPathOf} from '../core/paths/real-path.ts'
 import {redisUrlProblem} from '../core/redis/redis-address.ts'
@@ -114,6 +116,10 @@ export function validateConfig(config: Config, sources: Sources): string[] {
   if (proxy) found.push(`proxy (${sources.proxy}): ${proxy}`)
   const broker = config.redis_url === undefined ? undefined : redisUrlProblem(config.redis_url)
   if (broker) found.push(`redis_url (${sources.redis_url}): ${broker}`)
+  const health = healthProblem(config)
+  if (health) found.push(`health_addr (${sources.health_addr}): ${health}`)
+  if (config.health_token !== undefined && !/^[\x21-\x7e]{16,}$/.test(config.health_token))
+    found.push(`health_token (${sources.health_token}): must be at least 16 visible ASCII characters without spaces`)
   for (const pattern of config.redact) {
     try {
       RegExp(pattern, 'u')
@@ -146,6 +152,15 @@ const containsSecret = (value: unknown) =>
 
 /** Whether a worker may have this name. The name is part of paths. */
 export const isValidName = (name: string) => /^[\p{L}\p{N}_][\p{L}\p{N}._ -]{0,99}$/u.test(name)
+
+/** Metrics tell models, costs and how busy a machine is. So other machines need a token. */
+function healthProblem({health_addr: text, health_token: token}: Config): string | undefined {
+  if (text === undefined) return undefined
+  const address = parseListenAddress(text)
+  if (!address) return `must be PORT or HOST:PORT, like 9464 or 10.0.0.5:9464, not ${JSON.stringify(text)}`
+  if (isLoopback(address.host) || token !== undefined) return undefined
+  return `other machines can reach ${address.host}: set health_token (A2A_HEALTH_TOKEN), or listen on loopback with health_addr ${address.port}`
+}
 
 function serverUrlProblem(text: string): string | undefined {
   const url = URL.canParse(text) ? new URL(text) : undefined

@@ -349,6 +349,17 @@ export const settings = {
     options: ['text', 'json'],
     default: 'text',
   },
+  health_addr: {
+    type: 'string',
+    description:
+      'Address of health checks and metrics (/livez, /readyz, /metrics), PORT on loopback or HOST:PORT (default: none)',
+    flag: 'health-addr',
+  },
+  health_token: {
+    type: 'string',
+    description: 'Bearer token for /metrics; needed if health_addr is not on loopback',
+    secret: true,
+  },
   redis_url: {
     type: 'string',
     description: 'Redis whose announcements wake the worker (default: the URL that the server announces)',

@@ -10,7 +10,7 @@ import {parseJson} from '../protocol/parse.ts'
 
 type Source = {
   env: Environment
-  config: Pick<Config, 'env_allow' | 'proxy'>
+  config: Pick<Config, 'env_allow' | 'proxy' | 'health_token'>
   /** The user that agents run as, if it is another one. `env` is the environment that it has. */
   user?: AgentUser | undefined
   /** All tokens for the control plane used so far. */
@@ -30,6 +30,7 @@ export function collectSecrets({env, config, user, tokens}: Source): string[] {
   const seen = Object.entries(env).filter(([name, value]) => Boolean(value) && isPassed(name, config.env_allow))
   return [
     ...tokens,
+    ...(config.health_token === undefined ? [] : [config.health_token]),
     ...proxyPasswords(config.proxy, env),
     ...seen.flatMap(([name, value = '']) => (secretName.test(name) ? [value] : passwordsIn(value))),
     ...keysIn(parseJson(readAsUser(user, join(dataDirectory(env), 'auth.json')) ?? '')),

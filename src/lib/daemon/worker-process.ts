@@ -30,6 +30,7 @@ import {ViewStore} from '../ui/view/view-store.ts'
 import {emptyView} from '../ui/view/view.ts'
 import {runWorker} from '../worker/worker.ts'
 import {compactWhenIdle} from './compact-when-idle.ts'
+import type {WorkerHealth, WorkerHealthOptions} from './health/worker-health.ts'
 import {identifyWorker} from './identify-worker.ts'
 import {prepareAgent} from './local-agent.ts'
 import {dashboardControls, socketHandlers, startingControls, type LocalControlContext} from './local-control.ts'
@@ -121,6 +122,7 @@ async function runProcess(options: WorkerProcessOptions, ladder: StopLadder): Pr
     bus.emit({type: 'startup.changed', step: what})
     options.onStartup?.(what)
   }
+  const health = await openHealth({config, name, version, bus, clock}, stack)
   waitFor('asking OpenCode for its version')
   const workerDir = makePrivateDirectory(workerDirectory(stateDir, name))
   const place = {agentsDir: join(workerDir, 'agents'), markerOwner: markerOwner(workerId, workerDir)}
@@ -163,6 +165,7 @@ async function runProcess(options: WorkerProcessOptions, ladder: StopLadder): Pr
   await runWorker(
     {...workerOptions, signals: ladder, once: options.once, exitAfterIdleMs: options.exitAfterIdleMs},
     (worker) => {
+      health?.attach(worker)
       warmUpOnce(bus, () => void warmUp(config.codebases.map(({path}) => path)))
       const context: LocalControlContext = {
         ...{config, worker, store, bus, ladder, step, client, version},
@@ -186,6 +189,18 @@ async function runProcess(options: WorkerProcessOptions, ladder: StopLadder): Pr
     },
   )
   await Promise.all(opening)
+}
+
+/** Loads the metrics only if somebody may scrape them. */
+async function openHealth(options: Omit<WorkerHealthOptions, 'at'>, stack: Cleanup): Promise<WorkerHealth | undefined> {
+  const {bus, config} = options
+  const {health_addr: at} = config
+  if (at === undefined) return undefined
+  const {openWorkerHealth} = await import('./health/worker-health.ts')
+  const health = stack.use(await openWorkerHealth({...options, at}))
+  const text = `Health checks and metrics: http://${health.address}/livez, /readyz and /metrics`
+  bus.emit({type: 'notice', level: 'info', text})
+  return health
 }
 
 /** Calls `start` when the worker is registered for the first time: nothing delays that. */

@@ -12,6 +12,7 @@ import {
   checkState,
   checkWorker,
 } from './machine-checks.ts'
+import {checkHealthAddress} from './health-check.ts'
 import {checkQueue} from './queue-checks.ts'
 import {checkStorage} from './storage-check.ts'
 import {checkServices} from './service-checks.ts'
@@ -40,6 +41,7 @@ export async function* runChecks(options: DoctorOptions): AsyncGenerator<Finding
     runCheck('codebases', () => checkCodebases(machine)),
     runCheck('service', () => checkServices(machine)),
     runCheck('worker', () => checkWorker(machine)),
+    runCheck('health', () => checkHealthAddress(machine)),
     runCheck('broker', () => checkBroker(machine)),
     runCheck('server', () => checkControlPlane(options)),
     runCheck('agents', () => checkAgents(machine)),

@@ -1,10 +1,11 @@
 import * as v from 'valibot'
 import {agentStateSchema} from '../protocol/agent-state.ts'
+import {usageSchema} from '../protocol/schemas.ts'
 import {finalStatuses} from '../protocol/statuses.ts'
 import {inputOutcomes, openQuestionsSchema} from '../protocol/task-input.ts'
 
 const phases = ['idle', 'starting', 'running', 'draining', 'stopping', 'stopped', 'failed'] as const
-const connections = ['stream', 'broker', 'poll', 'down'] as const
+export const connections = ['stream', 'broker', 'poll', 'down'] as const
 const levels = ['debug', 'info', 'warn', 'error'] as const
 
 /** The phases of a worker. `worker/lifecycle.ts` has the table of allowed transitions. */
@@ -21,7 +22,8 @@ const taskSourceSchema = v.picklist(['stream', 'poll', 'recovery'])
 export type TaskSource = v.InferOutput<typeof taskSourceSchema>
 
 /** Why a worker takes no tasks, apart from its disk and its operator. */
-export const troubleKindSchema = v.picklist(['identity', 'agent', 'provider'])
+export const troubleKinds = ['identity', 'agent', 'provider'] as const
+export const troubleKindSchema = v.picklist(troubleKinds)
 export type TroubleKind = v.InferOutput<typeof troubleKindSchema>
 
 const event = <T extends string, F extends v.ObjectEntries>(type: T, fields: F) =>
@@ -91,6 +93,8 @@ export const workerEventSchema = v.variant('type', [
     ms: v.number(),
     error: v.nullable(text),
     cost: v.number(),
+    /** Tokens and model. Absent if nothing ran. */
+    usage: v.exactOptional(usageSchema),
   }),
   event('task.reported', {taskId, status: v.picklist(finalStatuses)}),
   /** `kept`: the file with the report, or null if it could not be written. */

@@ -114,6 +114,8 @@ export function createAgentSigns({request, root, clock, locks}: AgentSignsOption
       const state = agentState({report, startedAt, hasPrinted, stepStartedAt, stepEndedAt, processes})
       return {workedAt, isToolRunning: working.length > 0, wait, state}
     },
+    /** The permission that a subagent asks for. Its request does not reach the client of the protocol. */
+    askedBySubagent: (sessionId: string) => report.askedBeside(sessionId),
     updateMembers,
     /** All processes that were descendants of the agent. */
     members: () => members,

@@ -88,7 +88,12 @@ export async function superviseAgent(options: SuperviseOptions): Promise<Supervi
     isFinished,
     isAsking: () => drive?.isAsking === true,
     name,
-    awaitedPermission: () => awaitedPermission(place.runDir, options.stderrFrom),
+    awaitedPermission() {
+      if (!drive) return awaitedPermission(place.runDir, options.stderrFrom)
+      if (drive.isAsking) return undefined
+      const what = drive.sessionId === undefined ? undefined : signs.askedBySubagent(drive.sessionId)
+      return what === undefined ? undefined : {what: `${what} (asked by a subagent)`, isRejected: false}
+    },
     describe: () => [drive?.describe(), signs.describe()].filter(Boolean).join('; '),
     onWait: observer.onProviderWait,
     onState: observer.onState,

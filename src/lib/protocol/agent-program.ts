@@ -9,3 +9,9 @@ export function programOf(metadata: Readonly<Record<string, unknown>>): string |
   const name = metadata['agent_program']
   return typeof name === 'string' && name !== '' && name !== defaultProgram ? name : undefined
 }
+
+/** Names what runs a task, for people: the program, unless it is the default, and its mode, unless it is the usual one. */
+export function agentLabel(program: string | undefined, mode: string): string {
+  if (program === undefined || program === defaultProgram) return mode
+  return mode === 'build' ? program : `${program}, mode ${mode}`
+}

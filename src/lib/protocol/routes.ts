@@ -6,6 +6,7 @@ export const routes = {
   health: '/health',
   livez: '/livez',
   readyz: '/readyz',
+  metrics: '/metrics',
   openapi: '/openapi.json',
   localProof: '/v1/local/proof',
   status: '/v1/opencode/status',

@@ -15,6 +15,7 @@ import {isPage} from './http/page-rights.ts'
 import {hasBrowserCookie, isStillIn} from './page/data/browser-cookie.ts'
 import {pageRoutes, pathOfPage, type PageRouteOptions} from './page/page-routes.ts'
 import {respondWithPage} from './page/respond.ts'
+import {metricsRoutes, type MetricsRouteOptions} from './metrics/metrics-routes.ts'
 import {monitorRoutes, type MonitorRouteOptions} from './monitor/monitor-routes.ts'
 import {claimRoutes} from './tasks/claim-routes.ts'
 import {inputRoutes} from './tasks/input-routes.ts'
@@ -27,7 +28,7 @@ import type {Refusals} from './limits/refusals.ts'
 import type {RefusalAudit} from './refusal-audit.ts'
 
 /** These are answered while the store is out of reach. */
-const needsNoState: ReadonlySet<string> = new Set([routes.health, routes.livez])
+const needsNoState: ReadonlySet<string> = new Set([routes.health, routes.livez, routes.metrics])
 
 const cannotWrite = new HttpError(503, 'The database cannot be read or written now; try again')
 
@@ -48,10 +49,12 @@ const allRoutes = [
   databaseRoutes,
   auditRoutes,
   pageRoutes,
+  metricsRoutes,
 ]
 
 /** What the routes need, and what every request passes. */
 export type AppOptions = HealthRouteOptions &
+  MetricsRouteOptions &
   MonitorRouteOptions &
   PageRouteOptions &
   StreamRouteOptions &

@@ -19,6 +19,7 @@ import {logActivity, type Log} from './streams/activity-lines.ts'
 import type {Announcer} from './streams/announcer.ts'
 import {Hub} from './streams/hub.ts'
 import {Instances} from './registry/instances.ts'
+import {PlaneMetrics} from './metrics/metrics.ts'
 import {MonitorLog} from './streams/monitor-log.ts'
 
 /** Durations in milliseconds. Tests shorten them. */
@@ -118,18 +119,22 @@ export async function assemble(options: AssemblyOptions, announcer: Announcer) {
     shortenLog: () => shortenLog(database),
   })
   const room = {engine, disk, maxTaskOutput: options.maxTaskOutput ?? limits.taskOutput}
+  const metrics = new PlaneMetrics(clock)
+  // the control plane of a machine counts from its first scrape on
+  if (options.localToken === undefined) await metrics.start()
   const plane = new Plane({
     ...{engine, clock},
     makeRoom: (changes, maintenance) => makeRoom(changes, maintenance, room),
-    perform: effects({hub, monitor, announcer, log, policy}),
+    perform: effects({hub, monitor, announcer, log, policy, count: metrics.add}),
     logError: (line) => log(line, 'error'),
+    onCommit: metrics.committed,
   })
   const refusals = new Refusals((text) => log(text, 'warn'), timings.refusalLogMs)
   const refusalAudit = new RefusalAudit({plane, clock, log: (line) => log(line, 'error')})
   const openStreams = new OpenStreams(options.maxStreams ?? limits.streams)
   const needsTokens = options.auth === 'required'
   const app: Omit<AppOptions, 'gate' | 'publicUrl' | 'isStopping' | 'tokenByHash'> = {
-    ...{plane, hub, disk, monitor, refusals, refusalAudit, openStreams, log, replica, clock},
+    ...{plane, hub, disk, monitor, metrics, refusals, refusalAudit, openStreams, log, replica, clock},
     maxBodies: options.maxBodies ?? limits.bodies,
     following: {hub, openStreams, keepAliveMs: timings.keepAliveMs, log},
     instances: new Instances(plane, clock, timings.instanceCheckMs),

@@ -68,6 +68,10 @@ export function recordRefusal(
 function checkRight(c: Context<AppEnv>, state: State, right: Right): void {
   const identity = c.get('identity')
   if (!identity || identity.scope === 'admin') return
+  if (identity.scope === 'metrics') {
+    if (!right.metrics) throw new HttpError(403, `The token ${named(identity)}is for metrics: it may only read those`)
+    return
+  }
   if (identity.scope === 'client') {
     if (!right.client)
       throw new HttpError(

@@ -62,7 +62,7 @@ export function assembleRuns(
   options: WorkerOptions,
   resources: WorkerResources,
   neighbours: Neighbours,
-): {runner: TaskRunner; conversations: Conversations; recover: () => void} {
+): {runner: TaskRunner; uploader: RunUploader; conversations: Conversations; recover: () => void} {
   const {config, stateDir, client, clock, workerId} = options
   const {workerDir, journal, storage, redaction, signal} = resources
   const {codebases, registration, health, providers, pollSoon} = neighbours
@@ -131,7 +131,7 @@ export function assembleRuns(
       return !signal.aborted
     },
   })
-  return {runner, conversations, recover: () => recover({journal, emit, orphans, recoverRun})}
+  return {runner, uploader, conversations, recover: () => recover({journal, emit, orphans, recoverRun})}
 }
 
 type RunTaskParts = Neighbours & {

@@ -71,7 +71,7 @@ export function assembleWorker(
       void registration.registerNow(signal) // the control plane then offers again what was declined
     },
   })
-  const {runner, conversations, recover} = assembleRuns(options, resources, {
+  const {runner, uploader, conversations, recover} = assembleRuns(options, resources, {
     codebases,
     ...{health, providers},
     registration,
@@ -104,6 +104,7 @@ export function assembleWorker(
     registration,
     intake,
     runner,
+    uploader,
     conversations,
     sessions,
     queue,

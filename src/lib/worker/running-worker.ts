@@ -10,6 +10,7 @@ import type {Lifecycle} from './lifecycle.ts'
 import type {QueueWatch} from './queue-watch.ts'
 import type {Codebases} from './registration/codebases.ts'
 import type {Registration} from './registration/registration.ts'
+import type {RunUploader} from './run/run-uploader.ts'
 import type {TaskRunner} from './run/task-runner.ts'
 
 /** What a reload of the configuration has changed. */
@@ -26,6 +27,7 @@ export type WorkerComponents = {
   registration: Registration
   intake: Intake
   runner: TaskRunner
+  uploader: Pick<RunUploader, 'acknowledgedBytes'>
   conversations: Conversations
   sessions: SessionSync | undefined
   queue: QueueWatch

@@ -214,6 +214,17 @@ test('without tokens the page needs no login, and no page of another site and no
   expect(problems).toEqual([])
 })
 
+test('a token for metrics cannot log in, and the form says so', async () => {
+  const token = 'a-metrics-token-12'
+  await using plane = await startPlane({tokens: parseTokens(`prom/metrics:${token}`)})
+  const headers = {...html, origin: plane.url, 'content-type': 'application/x-www-form-urlencoded'}
+  const answer = await fetch(`${plane.url}/ui/login`, {method: 'POST', headers, body: `token=${token}`})
+  expect(answer.status).toBe(403)
+  expect(answer.headers.get('set-cookie')).toBeNull()
+  expect(await answer.text()).toContain('The token &quot;prom&quot; cannot log in: it is for metrics')
+  expect((await new Api(plane.url, token).post('pageLink', {})).status).toBe(403)
+})
+
 test('a page shows and does what its token may, and nothing else', async () => {
   await using plane = await startPlane({tokens})
   const api = new Api(plane.url, admin)

@@ -39,14 +39,7 @@ export async function converse({
   onSession,
 }: ConverseOptions): Promise<void> {
   const ids = requestIdsOf(start.prefix)
-  const announced = start.announced ?? (await initialize(channel, start))
-  onAnnounced(announced)
-  const {agentCapabilities, authMethods} = announced
-  const session = await withLogin(listOf(authMethods), {ids, channel, start}, (id) =>
-    openSession(id, channel, start, fieldsOf(agentCapabilities)),
-  )
-  const sessionId = start.sessionId ?? textOf(session['sessionId'])
-  if (sessionId === '') throw new AgentFailure(`${start.name} opened a session without an id`)
+  const {session, sessionId} = await beginSession({channel, start, onAnnounced})
   onSession(sessionId)
   await choose('model', start.model, {ids, channel, start, session, sessionId, onWarning})
   await choose('mode', start.mode, {ids, channel, start, session, sessionId, onWarning})
@@ -57,6 +50,30 @@ export async function converse({
     if (!next) return
     ;[text, input] = [next.text, next.id]
   }
+}
+
+/** Handshake and session. Resolves with what the agent offers in the session. Rejects with AgentFailure. */
+async function beginSession({
+  channel,
+  start,
+  onAnnounced,
+}: Pick<ConverseOptions, 'channel' | 'start' | 'onAnnounced'>): Promise<{session: Fields; sessionId: string}> {
+  const announced = start.announced ?? (await initialize(channel, start))
+  onAnnounced(announced)
+  const {agentCapabilities, authMethods} = announced
+  const asked = {ids: requestIdsOf(start.prefix), channel, start}
+  const session = await withLogin(listOf(authMethods), asked, (id) =>
+    openSession(id, channel, start, fieldsOf(agentCapabilities)),
+  )
+  const sessionId = start.sessionId ?? textOf(session['sessionId'])
+  if (sessionId === '') throw new AgentFailure(`${start.name} opened a session without an id`)
+  return {session, sessionId}
+}
+
+/** Asks an agent which models its sessions can have. Empty: it lets nobody choose. Rejects with AgentFailure. */
+export async function askForModels(channel: AgentChannel, start: AgentStart): Promise<readonly OfferedValue[]> {
+  const {session} = await beginSession({channel, start, onAnnounced: () => {}})
+  return offerOf('model', session)?.values ?? []
 }
 
 type Turn = {text: string; input: string | undefined; sessionId: string; channel: AgentChannel; words: Words}
@@ -170,7 +187,7 @@ async function choose(
 ) {
   if (value === null) return
   const offer = offerOf(what, session)
-  const found = offer?.values.find((id) => id === value)
+  const found = offer?.values.find(({id}) => id === value)
   // `build` is the default of tasks, and what an agent without such a mode does anyway.
   if (found === undefined && what === 'mode' && value === 'build') return
   if (!offer && what === 'model' && start.fallsBack)
@@ -185,7 +202,7 @@ async function choose(
 }
 
 function notOffered(what: 'model' | 'mode', value: string, {values}: Offer, {name, program}: AgentStart): string {
-  const known = values.filter((id) => !id.startsWith(`${standInProvider}/`))
+  const known = values.map(({id}) => id).filter((id) => !id.startsWith(`${standInProvider}/`))
   const close = nearestNames(value, known)
   const some = `it has ${known.slice(0, 10).join(', ')}${known.length > 10 ? ', …' : ''}`
   const hint = what === 'model' && program === defaultProgram ? defaultHint : ''
@@ -194,7 +211,9 @@ function notOffered(what: 'model' | 'mode', value: string, {values}: Offer, {nam
 
 const defaultHint = '; unknown_model: default would run the task with its default'
 
-type Offer = {current: string; values: string[]; set: (value: string) => {method: string; params: Fields}}
+export type OfferedValue = {id: string; name: string}
+
+type Offer = {current: string; values: OfferedValue[]; set: (value: string) => {method: string; params: Fields}}
 
 /** What a session offers: by the options of the protocol, or by the lists that they have replaced. */
 function offerOf(what: 'model' | 'mode', session: Fields): Offer | undefined {
@@ -204,14 +223,14 @@ function offerOf(what: 'model' | 'mode', session: Fields): Offer | undefined {
     const values = listOf(option['options']).flatMap((each) => [each, ...listOf(each['options'])])
     return {
       current: textOf(option['currentValue']),
-      values: values.map((each) => textOf(each['value'])).filter(Boolean),
+      values: valuesOf(values, 'value'),
       set: (value) => ({method: 'session/set_config_option', params: {configId, value}}),
     }
   }
   const list = fieldsOf(session[`${what}s`])
-  const [currentKey, listKey, idKey] =
+  const [currentKey, listKey, idKey]: readonly [string, string, string] =
     what === 'model' ? ['currentModelId', 'availableModels', 'modelId'] : ['currentModeId', 'availableModes', 'id']
-  const values = listOf(list[listKey]).map((each) => textOf(each[idKey]))
+  const values = valuesOf(listOf(list[listKey]), idKey)
   if (values.length === 0) return undefined
   const param = what === 'model' ? 'modelId' : 'modeId'
   return {
@@ -220,3 +239,8 @@ function offerOf(what: 'model' | 'mode', session: Fields): Offer | undefined {
     set: (value) => ({method: `session/set_${what}`, params: {[param]: value}}),
   }
 }
+
+const valuesOf = (list: Fields[], key: string): OfferedValue[] =>
+  list
+    .map((each) => ({id: textOf(each[key]), name: textOf(each['name']) || textOf(each[key])}))
+    .filter(({id}) => id !== '')

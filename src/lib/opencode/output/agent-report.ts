@@ -15,6 +15,14 @@ const lineSchema = v.variant('type', [
     title: v.optional(v.string(), ''),
     isOpen: v.boolean(),
   }),
+  v.object({
+    type: v.literal('permission'),
+    at: v.number(),
+    session: v.string(),
+    id: v.string(),
+    what: v.optional(v.string(), ''),
+    isOpen: v.boolean(),
+  }),
   v.object({type: v.literal('idle'), at: v.number(), session: v.string()}),
   v.object({type: v.literal('busy'), at: v.number(), session: v.string()}),
   v.object({
@@ -53,6 +61,8 @@ export class AgentReport {
   /** When the model was asked last, or a tool call ended last. Undefined before the first request. In Unix ms. */
   busySince: number | undefined
   readonly #calls = new Map<string, OpenCall>()
+  /** The open requests for permission, by their ids. */
+  readonly #asked = new Map<string, {session: string; what: string}>()
   readonly #waits = new Map<string, ProviderWait>()
   readonly #series = new Map<string, number>()
 
@@ -67,6 +77,11 @@ export class AgentReport {
         this.busySince = undefined
         this.#calls.clear()
         this.#waits.clear()
+        this.#asked.clear()
+        break
+      case 'permission':
+        if (fact.isOpen) this.#asked.set(fact.id, fact)
+        else this.#asked.delete(fact.id)
         break
       case 'tool':
         this.busySince = fact.at
@@ -86,7 +101,8 @@ export class AgentReport {
         break
       case 'idle':
         this.#waits.delete(fact.session)
-        for (const [id, {session}] of this.#calls) if (session === fact.session) this.#calls.delete(id)
+        for (const map of [this.#calls, this.#asked])
+          for (const [id, {session}] of map) if (session === fact.session) map.delete(id)
         break
     }
   }
@@ -94,6 +110,11 @@ export class AgentReport {
   /** The longest wait for the provider, of the session or of its subagents. */
   get wait(): ProviderWait | undefined {
     return [...this.#waits.values()].sort((a, b) => (b.until ?? 0) - (a.until ?? 0))[0]
+  }
+
+  /** What another session asks for, which is one of a subagent. Undefined: nothing. */
+  askedBeside(sessionId: string): string | undefined {
+    return [...this.#asked.values()].find(({session}) => session !== sessionId)?.what
   }
 
   #open({

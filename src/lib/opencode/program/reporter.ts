@@ -11,7 +11,8 @@ const reportVariable = 'A2A_REPORT'
 /**
  * A plugin for OpenCode 1.x. OpenCode prints neither that it waits for a provider, nor which tool calls are open, nor
  * what a subagent does. The plugin appends the first two to a file, and touches the file when anything happens. It also
- * writes what each step used, and errors with their status: `opencode acp` tells neither.
+ * writes what each step used, errors with their status, and requests for permission: `opencode acp` tells neither of the
+ * first two, nor what a subagent asks (opencode #48232).
  */
 const pluginText = `// Written by a2a-worker. Reports to its worker what OpenCode does not print.
 import {appendFileSync, fstatSync, utimesSync, writeSync} from 'node:fs'
@@ -48,7 +49,8 @@ export const A2AReporter = async () => {
   let touchedAt = 0
   write({type: 'started'})
   return {
-    event: async ({event: {type, properties: {info, part, status, error, sessionID: session} = {}}}) => {
+    event: async ({event: {type, properties = {}}}) => {
+      const {info, part, status, error, sessionID: session} = properties
       if (type === 'message.updated' && info?.providerID) providers.set(info.sessionID, info.providerID)
       if (type === 'session.status' && status)
         write({...status, session, provider: providers.get(session)}) // its type is busy, retry or idle
@@ -58,6 +60,12 @@ export const A2AReporter = async () => {
       }
       if (type === 'session.error' && error)
         write({type: 'error', session, name: error.name, status: error.data?.statusCode})
+      if (type === 'permission.asked') {
+        const {id, permission, patterns = []} = properties
+        write({type: 'permission', session, id, what: [permission, ...patterns].join(' ').slice(0, 200), isOpen: true})
+      }
+      if (type === 'permission.replied')
+        write({type: 'permission', session, id: properties.requestID ?? properties.permissionID, isOpen: false})
       if (part?.type === 'tool') {
         // The input is complete once the call runs. Before that, only the name of the tool is known.
         const status = part.state?.status

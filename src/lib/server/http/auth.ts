@@ -1,5 +1,6 @@
 import {createHash, timingSafeEqual} from 'node:crypto'
 import {configError} from '../../core/errors.ts'
+import {routes} from '../../protocol/routes.ts'
 import {HttpError} from './http-error.ts'
 import {openPaths} from './page-rights.ts'
 import {scopes, type Scope} from './rights.ts'
@@ -30,7 +31,8 @@ export type KnownTokens = {
 const minLength = 4
 /** Shorter tokens are warned of. */
 const goodLength = 16
-const form = 'A2A_AUTH_TOKENS takes name:token, name/client:token, name/worker=ID:token, separated by commas'
+const form =
+  'A2A_AUTH_TOKENS takes name:token, name/client:token, name/metrics:token, name/worker=ID:token, separated by commas'
 const better = '`openssl rand -hex 24` makes a good token'
 
 /**
@@ -116,7 +118,7 @@ export function createAuthGuard(tokens: readonly HashedToken[], mode: AuthMode):
     hashes: new Set(entries.map(({who}) => who.hash)),
     workerIds: new Set(tokens.flatMap(({workerId}) => workerId ?? [])),
   }
-  const guarded = ['/v1/worker/', '/v1/monitor/export/', '/v1/audit']
+  const guarded = ['/v1/worker/', '/v1/monitor/export/', '/v1/audit', routes.metrics]
 
   const identify = (token: string): Identity | undefined => {
     const given = digest(token)
@@ -166,7 +168,8 @@ export function mayActAs(
   {registers = false, machineId = null}: Registering = {},
 ): boolean {
   if (!identity || identity.scope === 'admin') return false
-  if (identity.scope === 'client') throw new HttpError(403, `The token ${named(identity)}is a client's, not a worker's`)
+  if (identity.scope !== 'worker')
+    throw new HttpError(403, `The token ${named(identity)}is ${scopeText[identity.scope]}, not a worker's`)
   const bound = boundWorkerOf(identity, bindings)
   if (bound === undefined && registers) {
     mayBind(identity, workerId, bindings, machineId)
@@ -206,6 +209,8 @@ export function boundWorkerOf({workerId, hash, known}: Identity, bindings: Bindi
   const bound = bindings.binding(hash)
   return bound !== undefined && known.workerIds.has(bound) ? '' : bound
 }
+
+const scopeText = {client: "a client's", metrics: 'for metrics'} as const
 
 /** How messages name a token, with a space after it. */
 export const named = ({name}: Pick<Identity, 'name'>) => (name ? `"${name}" ` : '')

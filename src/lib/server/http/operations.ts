@@ -78,6 +78,7 @@ export const operations: Record<Route, Partial<Record<Verb, Operation>>> = {
   root: {get: {summary: 'The monitor page for browsers (Accept: text/html), a line for others', media: 'text/html'}},
   livez: {get: {summary: 'Liveness: the process answers', answer: wire.healthSchema}},
   readyz: {get: {summary: 'Readiness: the database can be read', answer: wire.healthSchema}},
+  metrics: {get: {summary: 'Metrics in the text format of Prometheus', media: 'text/plain'}},
   openapi: {get: {summary: 'This document'}},
   agentCard: {get: {summary: 'Agent card for A2A clients'}},
   localProof: {

@@ -2,7 +2,7 @@ import {routes, type Route} from '../../protocol/routes.ts'
 import type {Verb} from './operations.ts'
 
 /** What a token is for. */
-export const scopes = ['admin', 'client', 'worker'] as const
+export const scopes = ['admin', 'client', 'worker', 'metrics'] as const
 export type Scope = (typeof scopes)[number]
 
 /**
@@ -19,8 +19,13 @@ export type Scope = (typeof scopes)[number]
  */
 export type Own = 'all' | 'list' | 'worker' | 'itself' | 'registers' | 'codebase' | 'whole-codebase' | 'task' | 'holder'
 
-/** Who may call an operation, besides admins: with a client's token, and with a worker's token for what is its own. */
-export type Right = {client: boolean; worker: Own} | {client: boolean; worker: 'nothing'; what: string}
+/**
+ * Who may call an operation, besides admins: with a client's token, with a worker's token for what is its own, and with a
+ * token for metrics.
+ */
+export type Right = ({client: boolean; worker: Own} | {client: boolean; worker: 'nothing'; what: string}) & {
+  metrics?: true
+}
 
 /** Anybody, without a token: health checks, descriptions, counts, and what clients ask before they show a token. */
 export const everybody = 'everybody'
@@ -40,6 +45,7 @@ export const rights: Record<Route, Partial<Record<Verb, Right | typeof everybody
   health: {get: everybody},
   livez: {get: everybody},
   readyz: {get: everybody},
+  metrics: {get: {...admins('read metrics'), metrics: true}},
   agentCard: {get: everybody},
   status: {get: everybody},
   localProof: {get: everybody},
@@ -119,5 +125,6 @@ export function apiRightOf(verb: Verb, path: string): Right | typeof everybody |
 /** Whether this token may call an operation, at least about what is its own. Whoever needs no token may. */
 export function mayCall(scope: Scope | undefined, right: Right | typeof everybody): boolean {
   if (right === everybody || scope === undefined || scope === 'admin') return true
+  if (scope === 'metrics') return right.metrics === true
   return scope === 'client' ? right.client : right.worker !== 'nothing'
 }

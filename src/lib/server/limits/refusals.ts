@@ -11,6 +11,8 @@ const kinds: Record<RefusalKind, {text: string; /** Fewer in a minute are no new
   'hang-up': {text: 'clients that hung up while they sent a request', from: 10},
 }
 
+const kindNames = Object.keys(kinds) as RefusalKind[]
+
 /** Further clients are counted together. */
 const maxClients = 100
 const shownClients = 3
@@ -20,6 +22,7 @@ export class Refusals {
   readonly #log: (text: string) => void
   readonly #intervalMs: number
   readonly #counts = new Map<RefusalKind, Map<string, number>>()
+  readonly #totals = new Map<RefusalKind, number>(kindNames.map((kind) => [kind, 0]))
   #timer: NodeJS.Timeout | undefined
 
   constructor(log: (text: string) => void, intervalMs: number) {
@@ -27,8 +30,14 @@ export class Refusals {
     this.#intervalMs = intervalMs
   }
 
+  /** How many there were of each kind since the start. */
+  get totals(): ReadonlyMap<RefusalKind, number> {
+    return this.#totals
+  }
+
   /** `client`: the name of its token, or its address. */
   count(kind: RefusalKind, client: string): void {
+    this.#totals.set(kind, (this.#totals.get(kind) ?? 0) + 1)
     const clients = this.#counts.get(kind) ?? new Map<string, number>()
     this.#counts.set(kind, clients)
     const name = clients.has(client) || clients.size < maxClients ? client : 'others'

@@ -3,10 +3,11 @@ import * as v from 'valibot'
 import {limits} from '../../protocol/limits.ts'
 import {routes} from '../../protocol/routes.ts'
 import type {AppEnv} from '../http/app-env.ts'
-import type {Identity} from '../http/auth.ts'
+import {named, type Identity} from '../http/auth.ts'
 import {readForm} from '../http/body.ts'
 import {HttpError} from '../http/http-error.ts'
-import {pagePaths, pathOf} from '../http/page-rights.ts'
+import {pagePaths, pathOf, rightOf} from '../http/page-rights.ts'
+import {mayCall} from '../http/rights.ts'
 import {tokenNameOf} from '../http/peer.ts'
 import type {Gate} from '../limits/gate.ts'
 import type {Plane} from '../plane/plane.ts'
@@ -78,6 +79,8 @@ export function loginRoutes(app: Hono<AppEnv>, options: LoginOptions): void {
 }
 
 async function logIn(c: Context<AppEnv>, plane: Plane, identity: Identity): Promise<void> {
+  if (!mayCall(identity.scope, rightOf('get', pagePaths.overview)))
+    throw new HttpError(403, `The token ${named(identity)}cannot log in: it is for ${identity.scope}`)
   const secret = newSecret()
   const login = {token: identity.hash, by: identity.name || null}
   await plane.run(openBrowserSession, {...login, hash: hashOf(secret)})

@@ -13,12 +13,15 @@ export type EffectOptions = {
   announcer: Announcer
   log: Log
   policy: Pick<Policy, 'confirmMs'>
+  /** Counts the event. */
+  count: (event: StateEvent, place?: EventPlace) => void
 }
 
 /** Returns the function that does what an event says, once it is on disk: sends, notifies and logs. */
 export const effects =
-  ({hub, monitor, announcer, log, policy}: EffectOptions) =>
+  ({hub, monitor, announcer, log, policy, count}: EffectOptions) =>
   (event: StateEvent, place?: EventPlace): void => {
+    count(event, place)
     switch (event.type) {
       case 'task': {
         const {task, change} = event

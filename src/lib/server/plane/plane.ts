@@ -17,6 +17,8 @@ export type PlaneOptions = {
   /** Called for each event once what it tells of is on disk. */
   perform: EngineListener['perform']
   logError: (line: string) => void
+  /** Called with how long a commit took, in ms. */
+  onCommit?: (ms: number, hasFailed: boolean) => void
 }
 
 /** Decides about requests by the rules, and applies the decisions. What is due by time is decided in the same way. */
@@ -24,6 +26,7 @@ export class Plane {
   readonly #options: PlaneOptions
   readonly #due: DueTimer
   #isLapsing = false
+  #isTimed = false
   #watcher: (changes: readonly Change[] | 'all') => void = () => {}
 
   constructor(options: PlaneOptions) {
@@ -59,11 +62,41 @@ export class Plane {
    */
   run<Request, Answer>(rule: Rule<Request, Answer>, request: Request): Promise<Answer> {
     const {engine, makeRoom} = this.#options
-    return engine.execute((maintenance) => {
+    let isNews = false
+    const answer = engine.execute((maintenance) => {
       const decision = decide(engine.state, rule, request)
       makeRoom(decision.changes, maintenance)
+      isNews = decision.events.length > 0
       return decision
     })
+    this.#timeCommit(answer, () => isNews)
+    return answer
+  }
+
+  /**
+   * Measures one commit at a time, because many decisions share one. Most decisions without events, like heartbeats, have
+   * nothing to write.
+   */
+  #timeCommit(decided: Promise<unknown>, isNews: () => boolean): void {
+    const {onCommit, engine} = this.#options
+    if (!onCommit || this.#isTimed) return
+    this.#isTimed = true
+    const since = performance.now()
+    const ended = () => void (this.#isTimed = false)
+    const committed = (hasFailed: boolean) => {
+      ended()
+      onCommit(performance.now() - since, hasFailed)
+    }
+    decided.then(
+      () => {
+        if (!isNews()) return ended()
+        engine.durable().then(
+          () => committed(false),
+          () => committed(true),
+        )
+      },
+      ended, // its rule has refused the request
+    )
   }
 
   /** The same where nobody waits for the answer. A failure is logged. */

@@ -86,6 +86,11 @@ export class Hub {
     this.#codebaseFollowers.notify(codebaseId)
   }
 
+  /** How many streams are open, of all kinds. */
+  get openCount(): number {
+    return this.#open.size
+  }
+
   /** Tracks an open stream, so that `leaveAll` ends it. */
   track(events: EventStream): void {
     this.#open.add(events)

@@ -14,7 +14,7 @@ export type ServeFacts = {
 export const createTokenCommand =
   '(umask 077; echo "me:$(openssl rand -hex 24)" > tokens) && a2a-worker serve --auth-tokens-file tokens'
 
-const scopeText: Record<string, string> = {admin: 'everything', client: 'client', worker: 'worker'}
+const scopeText: Record<string, string> = {admin: 'everything', client: 'client', worker: 'worker', metrics: 'metrics'}
 
 /** What the operator of a new control plane gives to workers and clients. Tokens themselves are not shown. */
 export function serveGuide(facts: ServeFacts): string {

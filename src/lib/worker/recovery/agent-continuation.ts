@@ -2,6 +2,7 @@ import type {Config} from '../../config/settings.ts'
 import type {Clock} from '../../core/clock.ts'
 import type {Emit} from '../../events/bus.ts'
 import {adoptRun} from '../../executor/adopt.ts'
+import {agentLabel} from '../../protocol/agent-program.ts'
 import {programOf} from '../../executor/acp/complete-events.ts'
 import type {Executor, RunningAgent, RunObserver} from '../../executor/executor.ts'
 import type {ProcessIdentity} from '../../executor/processes/processes.ts'
@@ -54,7 +55,8 @@ function adoptAgent(
   const {clock, journal, emit} = options
   if (run.pid === null) journal.spawned(run, agent.pid, agent.startTime)
   const {task_id: taskId, attempt, title, path} = run
-  emit({type: 'task.started', taskId, attempt, title, path, agent: run.agent, pid: agent.pid})
+  const label = agentLabel(programOf(run.run_dir), run.agent)
+  emit({type: 'task.started', taskId, attempt, title, path, agent: label, pid: agent.pid})
   return adoptRun({request: requestOf(run, options), observer, clock, root: agent, user: options.user})
 }
 

@@ -1,7 +1,8 @@
+import * as v from 'valibot'
 import type {Emit} from '../../events/bus.ts'
 import type {Journal} from '../../journal/journal.ts'
 import type {JournalledRun} from '../../journal/journalled-run.ts'
-import {isFinal, type FinalStatus, type StatusUpdate} from '../../protocol/schemas.ts'
+import {isFinal, usageSchema, type FinalStatus, type StatusUpdate} from '../../protocol/schemas.ts'
 import type {RunFolders} from '../disk/run-folders.ts'
 import {finalReportOf, requeueReportOf} from '../run/reports.ts'
 import type {RunUploader} from '../run/run-uploader.ts'
@@ -53,4 +54,5 @@ const summaryOf = ({usage, error}: StatusUpdate, status: FinalStatus) => ({
   ms: usage?.duration_ms ?? 0,
   error: error ?? null,
   cost: usage?.cost ?? 0,
+  ...(usage ? {usage: v.parse(usageSchema, usage)} : {}),
 })

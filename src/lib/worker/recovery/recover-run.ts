@@ -56,6 +56,7 @@ export const runRecoverer =
       attempt,
       codebase: path,
       phase: agent ? 'running' : 'reporting',
+      ...(agent ? {} : {reportingSince: clock.monotonic()}),
       since,
       isPortable: run.codebase_id === globalCodebase,
       // How long the worker was silent is unknown. Assume half a lease, so that a portable task is released in time.

@@ -9,6 +9,8 @@ export type ActiveTask = {
   /** Path of the codebase; empty if the task needs none. */
   codebase: string
   phase: 'claiming' | 'starting' | 'running' | 'reporting'
+  /** Since when its report waits, in monotonic ms. */
+  reportingSince?: number
   /** When it was taken, Unix ms. */
   since: number
   /** It belongs to no codebase of this machine, so any worker may take it when the lease expires. */

@@ -1,10 +1,12 @@
 import {failureReason} from '../../core/disk-full.ts'
 import type {Emit} from '../../events/bus.ts'
 import {providerWaitText} from '../../events/log-line.ts'
+import {programOf} from '../../executor/acp/complete-events.ts'
 import type {RunObserver} from '../../executor/executor.ts'
 import type {ProcessIdentity} from '../../executor/processes/processes.ts'
 import type {Journal} from '../../journal/journal.ts'
 import type {Lock} from '../locks/lock-file.ts'
+import {agentLabel} from '../../protocol/agent-program.ts'
 import type {OpenQuestion} from '../../protocol/task-input.ts'
 import type {Conversation} from '../inputs/conversation.ts'
 import type {ActiveTask} from './active-task.ts'
@@ -45,7 +47,8 @@ export function createRunObserver(
     onSpawned: ({pid, startTime}) => {
       journal.spawned(run, pid, startTime)
       transferLock(treeLock, {pid, startTime}, warn)
-      emit({type: 'task.started', taskId, attempt, title, path: active.codebase, agent, pid})
+      const label = agentLabel(programOf(run.run_dir), agent)
+      emit({type: 'task.started', taskId, attempt, title, path: active.codebase, agent: label, pid})
       agentState.hasExited = false
       void startUpload(0)
     },

@@ -53,9 +53,15 @@ function saveRefusedReport(run: UploadedRun, {reason, report, at}: {reason: stri
 /** Uploads the output of a run and then its report, each until it is acknowledged. */
 export class RunUploader {
   readonly #options: RunUploaderOptions
+  #acknowledgedBytes = 0
 
   constructor(options: RunUploaderOptions) {
     this.#options = options
+  }
+
+  /** Output that the control plane has acknowledged since the start, in bytes of the spools. */
+  get acknowledgedBytes(): number {
+    return this.#acknowledgedBytes
   }
 
   /**
@@ -129,6 +135,7 @@ export class RunUploader {
     const output = {output: bytes.toString('utf8'), offset, length}
     try {
       await this.#untilAcknowledged(run.task_id, () => client.updateStatus(run.task_id, {...report, output}, signal))
+      this.#acknowledgedBytes += length
       return true
     } catch (error) {
       if (!(error instanceof RefusedError) || error.next === undefined) throw error
@@ -155,6 +162,7 @@ export class RunUploader {
       try {
         const {next} = await send()
         onSent?.()
+        this.#acknowledgedBytes += length
         return next ?? offset + length
       } catch (error) {
         if (error instanceof RefusedError && error.next !== undefined && error.next !== offset) return error.next

@@ -11,6 +11,10 @@ export class Slots {
     this.#max = max
   }
 
+  get used(): number {
+    return this.#used
+  }
+
   /** Never negative: after a restart more runs may be adopted than there are slots. */
   get free(): number {
     return Math.max(0, this.#max() - this.#used)

@@ -46,6 +46,7 @@ export const runSupervisor =
     addHints(executed.outcome, {run, active, setup, ...options})
     const report = reportFor(run, active, executed, options)
     active.phase = 'reporting'
+    active.reportingSince = options.clock.monotonic()
     saveReport(run, report, options)
     const tail = await upload
     // A server without attempts would let a late `running` replace the final state.
@@ -100,7 +101,7 @@ function reportFor(
     return requeueReportOf(run, active.stop.error, workerId, {began: !active.stop.isUncounted})
   }
 
-  emit({type: 'task.finished', taskId, status, ms: usage.duration_ms ?? 0, error, cost: usage.cost})
+  emit({type: 'task.finished', taskId, status, ms: usage.duration_ms ?? 0, error, cost: usage.cost, usage})
   return finalReportOf(run, outcome, workerId)
 }
 

@@ -77,6 +77,10 @@ export class TaskRunner implements ActiveTasks {
     return this.#isDraining || this.#pauses.size > 0 ? 0 : this.#slots.free
   }
 
+  get usedSlots(): number {
+    return this.#slots.used
+  }
+
   /** How many tasks were taken since the start. */
   get takenCount(): number {
     return this.#takenCount
