@@ -1,7 +1,10 @@
 import {parseJson} from '../../protocol/parse.ts'
 
-/** What a tool was given, what it has printed, and what it has changed, as a diff in the unified format. */
-export type ToolDetail = {input: string; output: string; diff: string}
+/**
+ * What a tool was given, what it has printed, and what it has changed, as a diff in the unified format. `exit`: the exit
+ * code of a command, if it has failed: to the agent, such a call is a success.
+ */
+export type ToolDetail = {input: string; output: string; diff: string; exit: number | undefined}
 
 type Fields = Record<string, unknown>
 
@@ -13,15 +16,20 @@ const textOf = (value: unknown): string => (typeof value === 'string' ? value : 
 export function toolDetail(event: string): ToolDetail {
   const state = fieldsOf(fieldsOf(fieldsOf(parseJson(event))['part'])['state'])
   const input = fieldsOf(state['input'])
-  const diff = textOf(fieldsOf(state['metadata'])['diff']) || replacedText(input)
+  const metadata = fieldsOf(state['metadata'])
+  const diff = textOf(metadata['diff']) || replacedText(input)
+  const {exit} = metadata
   const output = diff === '' ? textOf(state['output']) : ''
-  return {input: textOf(input['command']), output, diff}
+  return {
+    ...{input: textOf(input['command']), output, diff},
+    exit: typeof exit === 'number' && exit !== 0 ? exit : undefined,
+  }
 }
 
-/** A diff of a tool that replaces a text by another one. */
+/** A diff of a tool that replaces a text by another one, or writes a whole file. */
 function replacedText(input: Fields): string {
   const before = textOf(input['oldString']) || textOf(input['old_string'])
-  const after = textOf(input['newString']) || textOf(input['new_string'])
+  const after = textOf(input['newString']) || textOf(input['new_string']) || textOf(input['content'])
   if (before === '' && after === '') return ''
   const marked = (text: string, mark: string) => (text === '' ? [] : text.split('\n').map((line) => mark + line))
   return [...marked(before, '-'), ...marked(after, '+')].join('\n')

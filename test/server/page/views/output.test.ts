@@ -37,6 +37,14 @@ test('the diff of an edit is shown, also where the tool tells only what it has r
   )
 })
 
+test('a command that has failed shows its exit code, and a file that was written its content', () => {
+  const failed = tool('bash', {status: 'completed', title: 'npm test', output: 'no', metadata: {exit: 2}})
+  expect(render(failed)).toContain('exit code 2')
+  expect(render(tool('bash', {status: 'completed', title: 'ls', metadata: {exit: 0}}))).not.toContain('exit code')
+  const written = tool('write', {status: 'completed', title: 'a', input: {filePath: 'a', content: 'one\ntwo'}})
+  expect(render(written)).toContain('<span class="added">+one\n+two\n</span>')
+})
+
 test('however much there is, the HTML stays small and has the newest', () => {
   const html = render(...Array.from({length: 5000}, (_, n) => text(`${'&'.repeat(200)} text ${n}`)))
   expect(html.length).toBeLessThan(125_000)

@@ -102,7 +102,7 @@ function Long({text, max, taskId}: {text: string; max: number; taskId: string}):
 
 function Tool({item, taskId}: {item: OutputItem & {kind: 'tool'}; taskId: string}) {
   const {tool, title, error, isError, event} = item
-  const {input, output, diff} = toolDetail(event)
+  const {input, output, diff, exit} = toolDetail(event)
   const head = (
     <>
       <span class={isError ? 'sign bad' : 'sign good'} aria-hidden="true">
@@ -110,6 +110,7 @@ function Tool({item, taskId}: {item: OutputItem & {kind: 'tool'}; taskId: string
       </span>
       <span class="hidden">{isError ? 'failed: ' : 'done: '}</span>
       <b>{plainLine(tool, 40)}</b> <bdi>{plainLine(title || input, 160)}</bdi>
+      {exit === undefined ? null : <span class="exit"> exit code {exit}</span>}
     </>
   )
   if (input === '' && output === '' && diff === '' && error === '') return <p class="tool">{head}</p>
