@@ -41,7 +41,7 @@ test('logs shows what the worker has said, and follows it; stop waits for the ru
   expect((await fleet.cli(['logs', '--lines', '50'])).stdout).toMatch(/INFO +Worker registered successfully as 'w'/)
   expect((await fleet.cli(['logs', '--lines', '0'])).stdout).toBe('')
   const following = fleet.start(['logs', '--follow', '--lines', '1'])
-  const {stdout: id} = await fleet.cli(['tasks', 'create', '-b', path, '@touch=begun @sleep=1500'])
+  const {stdout: id} = await fleet.cli(['tasks', 'create', '-b', path, '@ms=1500'])
   await until(() => following.stdout().includes('Executing task'), 'the log of the task')
   const stopped = await fleet.cli(['stop'])
   expect(stopped).toMatchObject({code: 0, stdout: expect.stringMatching(/^Worker w \(pid \d+\) has stopped\.$/m)})
@@ -59,7 +59,7 @@ test('several workers must be chosen between, and stop --cancel cancels their ta
     code: 2,
     stderr: expect.stringMatching(/Several workers run here: one, two|two, one/),
   })
-  const {stdout: id} = await fleet.cli(['tasks', 'create', '-b', path, '@sleep=60000'])
+  const {stdout: id} = await fleet.cli(['tasks', 'create', '-b', path, '@hang'])
   await says(one, 'Executing task')
   expect((await fleet.cli(['stop', '--name', 'one', '--cancel'])).code).toBe(0)
   expect((await fleet.ended(id.trim())).status).toBe('cancelled')
@@ -69,7 +69,7 @@ test('several workers must be chosen between, and stop --cancel cancels their ta
 
 describe('on a terminal', () => {
   test('tasks list --watch shows changes, and leaves the last list', async () => {
-    using terminal = await openTerminal({cwd: path, env: fleet.env, columns: 100})
+    using terminal = await openTerminal({cwd: path, env: {...fleet.env, A2A_SERVER_URL: fleet.url}, columns: 100})
     terminal.run('tasks', 'list', '--watch')
     await terminal.shows('Ctrl-C ends it')
     await fleet.cli(['tasks', 'create', '-b', path, '--title', 'a new one', '@lines=1'])
@@ -92,9 +92,8 @@ describe('on a terminal', () => {
     }
     const write = editor('write', `printf '# A heading\\n@lines=1\\n' | cat - "$1" > "$1.new" && mv "$1.new" "$1"`)
     const fail = editor('fail', 'exit 3')
-    // The plane of this fleet is named by the environment.
     const open = (command: string) =>
-      openTerminal({cwd: path, env: {...fleet.env, EDITOR: command, TMPDIR: fleet.path}})
+      openTerminal({cwd: path, env: {...fleet.env, A2A_SERVER_URL: fleet.url, EDITOR: command, TMPDIR: fleet.path}})
     {
       using terminal = await open(write)
       terminal.run('tasks', 'create')
@@ -150,7 +149,7 @@ describe('completion', () => {
     mkdirSync(bin)
     writeFileSync(join(bin, 'a2a-worker'), `#!/bin/sh\nexec '${process.execPath}' '${program}' "$@"\n`)
     chmodSync(join(bin, 'a2a-worker'), 0o755)
-    const env = {...fleet.env, PATH: `${bin}:${fleet.env['PATH']}`}
+    const env = {...fleet.env, A2A_SERVER_URL: fleet.url, PATH: `${bin}:${fleet.env['PATH']}`}
     const run = (shell: string, script: string) => execFileSync(shell, ['-c', script], {env, encoding: 'utf8'})
     const bash = (line: string) =>
       run(
