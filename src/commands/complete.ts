@@ -6,6 +6,7 @@ const limitMs = 3000
 
 export default class Complete extends BaseCommand {
   static override summary = 'Print the words that can follow on a command line; the scripts of `completion` call it'
+  static override examples = ['<%= config.bin %> <%= command.id %> -- tasks cr']
   static override hidden = true
   static override strict = false
   static override enableJsonFlag = false

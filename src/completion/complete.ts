@@ -114,5 +114,6 @@ function flagsOf({flags}: Command.Loadable, rest: readonly string[]): Candidate[
     .map(({name, summary}) => ({word: `--${name}`, about: summary ?? ''}))
 }
 
+/** Each word once: two codebases may have the same name. */
 const beginningWith = (typed: string, candidates: readonly Candidate[]) =>
-  candidates.filter(({word}) => word.startsWith(typed))
+  candidates.filter(({word}, i) => word.startsWith(typed) && candidates.findIndex((other) => other.word === word) === i)

@@ -41,6 +41,7 @@ test('logs shows what the worker has said, and follows it; stop waits for the ru
   expect((await fleet.cli(['logs', '--lines', '50'])).stdout).toMatch(/INFO +Worker registered successfully as 'w'/)
   expect((await fleet.cli(['logs', '--lines', '0'])).stdout).toBe('')
   const following = fleet.start(['logs', '--follow', '--lines', '1'])
+  await until(() => following.stdout() !== '', 'an older line')
   const {stdout: id} = await fleet.cli(['tasks', 'create', '-b', path, '@ms=1500'])
   await until(() => following.stdout().includes('Executing task'), 'the log of the task')
   const stopped = await fleet.cli(['stop'])

@@ -3,6 +3,7 @@ import {BaseCommand} from '../../base-command.ts'
 import {promptFlags, settingFlags} from '../../flags.ts'
 import type {ControlPlaneClient} from '../../lib/client/control-plane.ts'
 import {ExpectedError, exitCodes, usageError} from '../../lib/core/errors.ts'
+import {taskPage} from '../../lib/client/page/page-link.ts'
 import type {Asking} from '../../lib/ui/text/question-prompt.ts'
 import type {Task} from '../../lib/protocol/schemas.ts'
 
@@ -112,6 +113,7 @@ export default class TasksCreate extends BaseCommand {
     if (codebase.served === false)
       this.logToStderr(`No worker serves ${codebase.name} now. The task waits until one does.`)
     if (!isWaiting) {
+      await this.link(task.id, taskPage(client.url, task.id))
       this.log(task.id)
       if (process.stdout.isTTY && process.stderr.isTTY && !this.jsonEnabled())
         this.logToStderr(

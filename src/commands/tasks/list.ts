@@ -1,6 +1,7 @@
 import {Flags} from '@oclif/core'
 import {BaseCommand, visible} from '../../base-command.ts'
 import {taskStatuses} from '../../lib/protocol/statuses.ts'
+import {taskPage} from '../../lib/client/page/page-link.ts'
 import type {Task} from '../../lib/protocol/schemas.ts'
 
 const defaultLimit = 100
@@ -60,6 +61,12 @@ export default class TasksList extends BaseCommand {
     }
     const {tasks, hasMore, isCapped} = await listTasks(client, filter, limit)
     if (this.jsonEnabled()) return tasks
+    // The existing server has no pages.
+    if (!isCapped && process.stdout.isTTY) {
+      const {shortIds} = await import('../../lib/ui/text/short-ids.ts')
+      const shorten = shortIds(tasks.map(({id}) => id))
+      for (const {id} of tasks) await this.link(shorten(id), taskPage(client.url, id))
+    }
     this.log(taskTable(tasks, await nameTasks(client), Date.now(), await this.screen(flags)))
     if (hasMore) this.logToStderr(`More tasks exist. Show all with --all, or more with --limit ${limit * 5}.`)
     if (isCapped)

@@ -14,3 +14,6 @@ export async function createPageLink(client: ControlPlaneClient): Promise<PageLi
   })
   return {url: `${client.url}${path}`, expiresIn}
 }
+
+/** The address of a task on the monitor page. */
+export const taskPage = (server: string, taskId: string) => `${server}/ui/tasks/${encodeURIComponent(taskId)}`
