@@ -15,7 +15,10 @@ const {values} = parseArgs({
     folder: {type: 'string', default: join(tmpdir(), 'a2a-proof-agents')},
     /** Installs the newest versions instead of those that were tried. */
     latest: {type: 'boolean', default: false},
+    /** Names of agents, divided by commas. */
     only: {type: 'string'},
+    /** Names of checks, divided by commas. */
+    checks: {type: 'string'},
     /** A folder for the messages that the agents have printed. */
     keep: {type: 'string'},
   },

@@ -20,6 +20,8 @@ export type Subject = {
   /** Starts the endpoint that plays its model, and writes the files that the agent needs to use it into `home`. */
   setUp(home: string): Promise<{endpoint: Endpoint; env: Record<string, string>}>
   prompt: string
+  /** A prompt whose task makes a tool call, and then waits for the model until the endpoint is released. */
+  unfinished: string
   /** Settings of a worker whose agent asks before it edits. */
   asking: Record<string, string>
 }
@@ -33,7 +35,7 @@ function withEnvironment(
   environmentOf: (url: string, home: string) => Record<string, string>,
 ): Subject {
   return {
-    ...{name, prompt, asking: asks(name)},
+    ...{name, prompt, unfinished: prompt, asking: asks(name)},
     async setUp(home) {
       const endpoint = await startEndpoint(api)
       return {endpoint, env: environmentOf(endpoint.url, home)}
@@ -72,6 +74,8 @@ env_key = "CODEX_API_KEY"
 const openCode: Subject = {
   name: 'opencode',
   prompt: `${prompt} [fake:read path=${theEdit.file}] [fake:replace path=${theEdit.file} old="${theEdit.old}" new="${theEdit.new}"] [fake:text say="${theEdit.say}"]`,
+  // The endpoint of OpenCode holds back whole tasks, so the script itself stops.
+  unfinished: `${prompt} [fake:read path=${theEdit.file}] [fake:hang]`,
   asking: {A2A_PERMISSIONS: JSON.stringify({edit: 'ask'})},
   async setUp() {
     const endpoint = await startOpenCodeModel()
@@ -123,7 +127,7 @@ async function startOpenCodeModel(): Promise<Endpoint> {
       const {promise, resolve} = Promise.withResolvers<void>()
       gate = promise
       open = resolve
-      if (held === undefined) resolve()
+      if (held === undefined || held === 'text') resolve()
     },
     release: () => open(),
     async [Symbol.asyncDispose]() {

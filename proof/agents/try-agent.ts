@@ -150,8 +150,10 @@ async function cancelInTurn(place: Place): Promise<void> {
 /** Worker and agent die in a turn. The next worker starts the agent again, which goes on with its session. */
 async function resumeAfterDeath(place: Place): Promise<void> {
   place.workshop.env['A2A_ON_INTERRUPT'] = 'resume'
-  const begun = await begin(place, {held: 'edit'})
-  await until(() => place.endpoint.isAsked, 'a request to the model')
+  const begun = await begin(place, {held: 'text', prompt: place.subject.unfinished})
+  // A task that has done nothing yet would begin again instead.
+  const hasWorked = async () => (await outputOf(place, begun.id)).some(({type}) => type === 'tool_use')
+  await until(hasWorked, 'the first tool call', limitMs)
   const {session_id: before} = await until(async () => {
     const task = await get(place, begun.id)
     return task.session_id ? task : undefined
@@ -225,13 +227,16 @@ async function adoptAfterHalfLine(place: Place): Promise<void> {
 type Begun = {id: string; worker: Running; isAsking: boolean; agent: string | undefined}
 
 /** Resets the codebase, starts a worker, and creates the task. */
-async function begin(place: Place, options: {asks?: boolean; held?: Step; diesInWrite?: boolean}): Promise<Begun> {
+async function begin(
+  place: Place,
+  options: {asks?: boolean; held?: Step; diesInWrite?: boolean; prompt?: string},
+): Promise<Begun> {
   const {subject, workshop, endpoint, codebase, url} = place
-  const {asks: isAsking = false, held, diesInWrite = false} = options
+  const {asks: isAsking = false, held, diesInWrite = false, prompt = subject.prompt} = options
   writeFileSync(join(codebase, theEdit.file), 'hello\n')
   endpoint.begin(join(codebase, theEdit.file), held)
   const worker = await startWorker(place, {isAsking, diesInWrite})
-  const args = ['tasks', 'create', '-b', codebase, '--with', subject.name, '--server', url, subject.prompt]
+  const args = ['tasks', 'create', '-b', codebase, '--with', subject.name, '--server', url, prompt]
   const {code, stdout, stderr} = await workshop.cli(args)
   expectThat(code === 0, `the task was not created: ${stderr}`)
   return {id: stdout.trim(), worker, isAsking, agent: undefined}

@@ -275,3 +275,89 @@ test('a missing, a truncated and a foreign database are one clear problem; a dat
   writeFileSync(file, '')
   expect(await idsIn(file, '/a')).toEqual([])
 })
+
+test('sessions of OpenCode 2 are read from its own tables, and older ones stay', async () => {
+  using one = made()
+  const {database} = one.agent
+  one.agent.session({id: 'ses_old', directory: '/a', updated: 1000})
+  one.agent.message({id: 'msg_old', session: 'ses_old'})
+  one.agent.session({id: 'ses_both', directory: '/a', title: 'as it was'})
+  one.agent.message({id: 'msg_frozen', session: 'ses_both'})
+  // The columns that OpenCode 2.0.3 has, as far as they are read.
+  database.exec(`CREATE TABLE session_v2 (id text PRIMARY KEY, project_id text NOT NULL, parent_id text, slug text NOT NULL,
+      directory text NOT NULL, title text, version text NOT NULL, summary_additions integer, summary_deletions integer,
+      summary_files integer, time_created integer NOT NULL, time_updated integer NOT NULL, idle_outcome text);
+    CREATE TABLE session_message (id text PRIMARY KEY, session_id text NOT NULL, type text NOT NULL, seq integer NOT NULL,
+      time_created integer NOT NULL, time_updated integer NOT NULL, data text NOT NULL)`)
+  const session = database.prepare(
+    `INSERT INTO session_v2 (id, project_id, parent_id, slug, directory, title, version, time_created, time_updated)
+      VALUES (?, 'p', ?, 's', '/a', ?, '2.0.32', 5000, ?)`,
+  )
+  session.run('ses_both', null, 'as it is now', 7000)
+  session.run('ses_new', null, null, 9000)
+  session.run('ses_sub', 'ses_new', 'of a subagent', 9000)
+  let seq = 0
+  const message = (id: string, sessionId: string, type: string, data: object) => {
+    seq += 1
+    database
+      .prepare('INSERT INTO session_message VALUES (?, ?, ?, ?, 1, 1, ?)')
+      .run(id, sessionId, type, seq, JSON.stringify(data))
+  }
+  const model = {id: 'gpt-x', providerID: 'openai'}
+  message('m1', 'ses_both', 'user', {time: {created: 6000}, text: 'Go on'})
+  message('m3', 'ses_new', 'user', {time: {created: 8000}, text: 'Fix it', files: []})
+  message('m2', 'ses_new', 'model-switched', {time: {created: 8001}, model})
+  message('m4', 'ses_new', 'assistant', {
+    ...{time: {created: 8002, completed: 8500}, agent: 'build', model, cost: 0.25, tokens: {input: 3, output: 4}},
+    content: [
+      {type: 'reasoning', id: 'r', text: 'Hm'},
+      {
+        type: 'tool',
+        id: 'call_1',
+        name: 'bash',
+        state: {status: 'completed', input: {command: 'ls'}, content: [{type: 'text', text: 'a.txt'}]},
+      },
+      {
+        type: 'tool',
+        id: 'call_2',
+        name: 'edit',
+        state: {status: 'error', input: {}, content: [], error: {type: 'unknown', message: 'no such file'}},
+      },
+      {type: 'text', id: 't', text: 'Fixed.'},
+    ],
+  })
+  message('m5', 'ses_new', 'shell', {time: {created: 8600}, callID: 'c', command: 'date', output: 'Sunday'})
+  message('m6', 'ses_new', 'assistant', {time: 'broken'})
+  database.prepare("INSERT INTO session_message VALUES ('m7', 'ses_new', 'assistant', 99, 1, 1, '{not json')").run()
+  using source = await sessionDatabase(one.file)
+  expect(source.sessions({inside: ['/a']}).map(({id, title, messages}) => [id, title, messages])).toEqual([
+    ...[
+      ['ses_new', null, 5],
+      ['ses_both', 'as it is now', 1],
+    ],
+    ['ses_old', 'about ses_old', 1],
+  ])
+  expect(source.messageIds('ses_new')).toEqual(['m3', 'm4', 'm5', 'm6', 'm7'])
+  expect(source.messageIds('ses_both')).toEqual(['m1'])
+  expect(source.messageIds('ses_old')).toEqual(['msg_old'])
+  expect(source.message('ses_old', 'msg_old')?.parts).toHaveLength(1)
+  expect(JSON.parse(source.message('ses_new', 'm4')!.info)).toMatchObject({
+    ...{role: 'assistant', agent: 'build', providerID: 'openai', modelID: 'gpt-x', cost: 0.25},
+    ...{time: {created: 8002, completed: 8500}, tokens: {input: 3, output: 4}},
+  })
+  expect(source.message('ses_new', 'm4')!.parts.map(({data}) => JSON.parse(data) as unknown)).toEqual([
+    {type: 'reasoning', text: 'Hm'},
+    {
+      type: 'tool',
+      tool: 'bash',
+      callID: 'call_1',
+      state: {status: 'completed', input: {command: 'ls'}, output: 'a.txt'},
+    },
+    {type: 'tool', tool: 'edit', callID: 'call_2', state: {status: 'error', input: {}, error: 'no such file'}},
+    {type: 'text', text: 'Fixed.'},
+  ])
+  expect(source.message('ses_new', 'm3')!.parts.map(({data}) => JSON.parse(data) as unknown)).toEqual([
+    {type: 'text', text: 'Fix it'},
+  ])
+  expect(source.message('ses_new', 'm7')).toBeUndefined()
+})

@@ -7,28 +7,29 @@ import {
   isAgentId,
   isOfWarmUp,
   newestFirst,
+  type AgentMessage,
   type AgentSession,
   type SessionScope,
   type SessionSource,
 } from './agent-session.ts'
+import {bothGenerations} from './both-generations.ts'
+import {messageOfVersion2, shownTypes} from './message-of-version-2.ts'
 import {forbiddenProblem, isForbidden, StorageProblem} from './session-storage.ts'
 
 const lockTimeoutMs = 2000
 /** Result codes of SQLite (sqlite.org/rescode.html), the low byte of `errcode`. */
 const temporaryCodes = new Set([5, 6, 8, 10, 14]) // busy, locked, readonly (needs recovery), ioerr, cantopen
 
-/** The required columns. Others are read if they exist. */
+/** The required columns. Others are read if they exist. Version 2 has tables of its own, and keeps the older ones as they were. */
 const needed = {
-  session: ['id', 'directory'],
-  message: ['id', 'session_id', 'data'],
-  part: ['id', 'message_id', 'data'],
+  1: {session: ['id', 'directory'], message: ['id', 'session_id', 'data'], part: ['id', 'message_id', 'data']},
+  2: {session_v2: ['id', 'directory'], session_message: ['id', 'session_id', 'type', 'seq', 'data']},
 } as const
-type Table = keyof typeof needed
-type Columns = Record<Table, ReadonlySet<string>>
+type Version = keyof typeof needed
 
 /**
- * Reads the sessions of OpenCode 1.2 and later. Three tables are read by column names. Nothing is written, not even beside
- * the database, and tables of credentials are not read. Rejects with StorageProblem.
+ * Reads the sessions of OpenCode 1.2 and later, and of OpenCode 2. Few tables are read, by column names. Nothing is
+ * written, not even beside the database, and tables of credentials are not read. Rejects with StorageProblem.
  */
 export async function sessionDatabase(path: string): Promise<SessionSource> {
   const {DatabaseSync} = await importQuietly()
@@ -37,15 +38,16 @@ export async function sessionDatabase(path: string): Promise<SessionSource> {
     address.search = openMode(path)
     const database = new DatabaseSync(address, {readOnly: true, timeout: lockTimeoutMs})
     try {
-      const columns = columnsOf(database, path)
-      if (!columns) {
+      const versions = versionsIn(database, path)
+      if (versions.length === 0) {
         database.close()
         return noSessions
       }
 
       // All reads see the same snapshot.
       database.exec('BEGIN')
-      return reading(path, database, columns)
+      const [first = noSessions, second] = versions.map((version) => reading(path, database, version))
+      return second ? bothGenerations(second, first, () => database.close()) : first
     } catch (error) {
       database.close()
       throw error
@@ -82,27 +84,30 @@ function hasLogFormat(path: string): boolean {
   }
 }
 
-/** Undefined for an empty database. */
-function columnsOf(database: Database, path: string): Columns | undefined {
-  const names = (table: Table) =>
-    new Set(
-      database
-        .prepare(`SELECT name FROM pragma_table_info('${table}')`)
-        .all()
-        .map(({name}) => String(name)),
-    )
-  const columns = {session: names('session'), message: names('message'), part: names('part')}
-  const missing = Object.entries(needed).flatMap(([table, list]) =>
-    list.filter((name) => !columns[table as Table].has(name)).map((name) => `${table}.${name}`),
-  )
-  if (missing.length === 0) return columns
-  if (database.prepare('SELECT 1 FROM sqlite_master LIMIT 1').get() === undefined) return undefined
+/** The versions whose tables are there. None for an empty database. */
+function versionsIn(database: Database, path: string): Version[] {
+  const missingOf = (version: Version) =>
+    Object.entries(needed[version]).flatMap(([table, list]) => {
+      const known = columnsOf(database, table)
+      return list.filter((name: string) => !known.has(name)).map((name: string) => `${table}.${name}`)
+    })
+  const versions = ([1, 2] as const).filter((version) => missingOf(version).length === 0)
+  if (versions.length > 0) return versions
+  if (database.prepare('SELECT 1 FROM sqlite_master LIMIT 1').get() === undefined) return []
   throw new StorageProblem(
     'unknown',
-    `OpenCode's database ${path} has an unknown format: missing ${missing.slice(0, 3).join(', ')}.`,
+    `OpenCode's database ${path} has an unknown format: missing ${missingOf(1).slice(0, 3).join(', ')}.`,
     ['Update a2a-worker, or name another storage in opencode_storage_path.'],
   )
 }
+
+const columnsOf = (database: Database, table: string): ReadonlySet<string> =>
+  new Set(
+    database
+      .prepare(`SELECT name FROM pragma_table_info('${table}')`)
+      .all()
+      .map(({name}) => String(name)),
+  )
 
 const noSessions: SessionSource = {
   sessions: () => [],
@@ -111,8 +116,9 @@ const noSessions: SessionSource = {
   [Symbol.dispose]() {},
 }
 
-function reading(path: string, database: Database, columns: Columns): SessionSource {
-  const {session, message} = columns
+function reading(path: string, database: Database, version: Version): SessionSource {
+  const [sessionTable, messageTable] = version === 1 ? ['session', 'message'] : ['session_v2', 'session_message']
+  const [session, message] = [columnsOf(database, sessionTable), columnsOf(database, messageTable)]
   const has = (column: string, as = column) => (session.has(column) ? `s.${column}` : 'NULL') + ` AS ${as}`
   // An integer of more than 53 bits would throw and make all rows unreadable.
   const number = (column: string) =>
@@ -121,20 +127,20 @@ function reading(path: string, database: Database, columns: Columns): SessionSou
     ${number('time_updated')}, ${number('summary_additions')}, ${number('summary_deletions')}, ${number('summary_files')}`
   const filter = `typeof(s.id) = 'text' AND typeof(s.directory) = 'text' ${session.has('parent_id') ? 'AND s.parent_id IS NULL' : ''}
     AND (s.directory IN (SELECT value FROM json_each(:directories))) = :inside AND (:only IS NULL OR s.id = :only)`
-  const order = message.has('time_created') ? 'time_created, id' : 'id'
+  const isShown = version === 1 ? 'TRUE' : `m.type IN (${shownTypes.map((type) => `'${type}'`).join(', ')})`
+  const order = version === 2 ? 'seq' : message.has('time_created') ? 'time_created, id' : 'id'
   const rows = database.prepare(
-    `SELECT ${fields} FROM session s WHERE ${filter} ORDER BY updated DESC LIMIT ${limits.sessions}`,
+    `SELECT ${fields} FROM ${sessionTable} s WHERE ${filter} ORDER BY updated DESC LIMIT ${limits.sessions}`,
   )
   const counts = database.prepare(
-    `SELECT s.id AS id, count(*) AS n FROM session s JOIN message m ON m.session_id = s.id WHERE ${filter} GROUP BY s.id`,
+    `SELECT s.id AS id, count(*) AS n FROM ${sessionTable} s JOIN ${messageTable} m ON m.session_id = s.id
+      WHERE ${isShown} AND ${filter} GROUP BY s.id`,
   )
-  const ids = database.prepare(`SELECT id FROM message WHERE session_id = ? ORDER BY ${order}`)
-  const info = database.prepare('SELECT CAST(data AS TEXT) AS data FROM message WHERE id = ? AND session_id = ?')
-  const parts = database.prepare('SELECT id, CAST(data AS TEXT) AS data FROM part WHERE message_id = ? ORDER BY id')
+  const ids = database.prepare(`SELECT id FROM ${messageTable} m WHERE session_id = ? AND ${isShown} ORDER BY ${order}`)
+  const readMessage = version === 1 ? messageReader(database) : messageReader2(database)
   const firstMessage = (sessionId: string) => {
-    const first = ids.get(sessionId)?.['id']
-    const data = first === undefined ? undefined : info.get(first, sessionId)?.['data']
-    return typeof data === 'string' ? data : undefined
+    const id = ids.get(sessionId)?.['id']
+    return typeof id === 'string' ? readMessage(sessionId, id)?.info : undefined
   }
   const explained = <T>(read: () => T) => withExplanation(path, read)
 
@@ -154,14 +160,31 @@ function reading(path: string, database: Database, columns: Columns): SessionSou
           .map(({id}) => id)
           .filter(isAgentId),
       ),
-    message: (sessionId, id) =>
-      explained(() => {
-        const found = info.get(id, sessionId)
-        if (typeof found?.['data'] !== 'string') return undefined
-        const messageParts = parts.all(id).map((row) => ({id: String(row['id']), data: String(row['data'])}))
-        return {id, info: found['data'], parts: messageParts}
-      }),
+    message: (sessionId, id) => explained(() => readMessage(sessionId, id)),
     [Symbol.dispose]: () => database.close(),
+  }
+}
+
+type ReadMessage = (sessionId: string, id: string) => AgentMessage | undefined
+
+function messageReader(database: Database): ReadMessage {
+  const info = database.prepare('SELECT CAST(data AS TEXT) AS data FROM message WHERE id = ? AND session_id = ?')
+  const parts = database.prepare('SELECT id, CAST(data AS TEXT) AS data FROM part WHERE message_id = ? ORDER BY id')
+  return (sessionId, id) => {
+    const found = info.get(id, sessionId)
+    if (typeof found?.['data'] !== 'string') return undefined
+    const messageParts = parts.all(id).map((row) => ({id: String(row['id']), data: String(row['data'])}))
+    return {id, info: found['data'], parts: messageParts}
+  }
+}
+
+function messageReader2(database: Database): ReadMessage {
+  const row = database.prepare(
+    'SELECT type, CAST(data AS TEXT) AS data FROM session_message WHERE id = ? AND session_id = ?',
+  )
+  return (sessionId, id) => {
+    const found = row.get(id, sessionId)
+    return found && messageOfVersion2(id, String(found['type']), String(found['data']))
   }
 }
 
