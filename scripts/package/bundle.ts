@@ -48,7 +48,7 @@ export async function bundle(root: string, target: string): Promise<Metafile> {
     chunkNames: 'dist/chunks/[name]-[hash]',
     splitting: true,
     format: 'esm',
-    external: ['react-devtools-core'], // Ink imports it only with DEV=true
+    external: ['react-devtools-core', 'typescript'], // Ink and oclif load these only while a program is developed
     // Packages in CommonJS call `require` for the modules of Node.
     banner: {js: "import {createRequire as a2aRequire} from 'node:module';const require=a2aRequire(import.meta.url);"},
     plugins: [ownFiles(root), productionReact, lazyOclif, namedExports(root)],

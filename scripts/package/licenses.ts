@@ -32,7 +32,7 @@ export function thirdPartyLicenses(root: string, packages: readonly BundledPacka
   const sections = packages.map(({name, version, license, folder}) => {
     const text = licenseText(name, join(root, folder))
     if (text === undefined) throw new Error(`${folder} has no licence text, so it cannot be shipped`)
-    return `${'-'.repeat(80)}\n${name} ${version} (${license})\n\n${text}\n`
+    return `${'='.repeat(80)}\n${name} ${version} (${license})\n\n${text}\n`
   })
   return `The program contains code of these packages. Each is under the licence below its name.\n\n${sections.join('\n')}`
 }
