@@ -1,6 +1,7 @@
-// Compiles src to dist. Empties dist first, so that no compiled file remains without its source.
+// Compiles src to dist, and copies the files of the monitor page. Empties dist first, so that no compiled file remains
+// without its source.
 import {execFileSync} from 'node:child_process'
-import {rmSync} from 'node:fs'
+import {cpSync, rmSync} from 'node:fs'
 import {dirname, join} from 'node:path'
 import {fileURLToPath} from 'node:url'
 
@@ -14,3 +15,5 @@ execFileSync(
     cwd: root,
   },
 )
+const assets = 'lib/server/page/views/assets'
+cpSync(join(root, 'src', assets), join(root, 'dist', assets), {recursive: true})

@@ -15,6 +15,7 @@ const needs = {
   'redis-server': 'redis-server',
   tmux: 'tmux',
   nginx: 'nginx-light',
+  chromium: 'chromium',
   ...(process.platform === 'linux' ? linuxNeeds() : {}),
 }
 

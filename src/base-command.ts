@@ -10,6 +10,7 @@ import {nearestNames} from './lib/core/text/nearest.ts'
 import type {Asking} from './lib/ui/text/question-prompt.ts'
 import type {Screen} from './lib/ui/text/fitted-table.ts'
 import {commonFlags, flagsBySetting} from './flags.ts'
+import type {Hyperlinks} from './hyperlinks.ts'
 
 export type Context = Resolved & {
   stateDir: string
@@ -27,6 +28,7 @@ export abstract class BaseCommand extends Command {
   static override enableJsonFlag = true
 
   #isWarnedOfPlainHttp = false
+  #links: Hyperlinks | undefined
   readonly #interrupt = new AbortController()
 
   /** The current directory. Undefined if it has been deleted. */
@@ -145,13 +147,25 @@ export abstract class BaseCommand extends Command {
     return {width, paint: flags['no-color'] ? unpainted : paintFor(process.stdout)}
   }
 
+  /** Makes this word a link in all that follows, on a terminal that shows links. */
+  protected async link(word: string, url: string): Promise<void> {
+    if (!process.stdout.isTTY) return
+    const {Hyperlinks} = await import('./hyperlinks.ts')
+    this.#links ??= new Hyperlinks()
+    this.#links.add(word, url)
+  }
+
   /** What a command prints may contain texts of others, so hidden characters are shown as codes. */
   override log(message = '', ...rest: unknown[]): void {
-    super.log(visible(message), ...rest)
+    super.log(this.#linked(visible(message), 'stdout'), ...rest)
   }
 
   override logToStderr(message = '', ...rest: unknown[]): void {
-    super.logToStderr(visible(message), ...rest)
+    super.logToStderr(this.#linked(visible(message), 'stderr'), ...rest)
+  }
+
+  #linked(text: string, stream: 'stdout' | 'stderr'): string {
+    return this.#links?.apply(text, stream) ?? text
   }
 
   protected override logJson(json: unknown): void {
@@ -200,7 +214,8 @@ export abstract class BaseCommand extends Command {
   }
 }
 
-const visible = (text: string) => showHidden(text, {kept: '\n\t', keepsColours: true})
+/** What a terminal gets: hidden characters of texts of others are shown as codes. */
+export const visible = (text: string) => showHidden(text, {kept: '\n\t', keepsColours: true})
 
 /** oclif ends its messages with a hint that names no command. */
 const withoutHint = (message: string) => message.replace(/\n?See more help with --help$/, '')

@@ -80,6 +80,20 @@ test('the packaged program reads sessions in a thread', () => {
   expect(run(['sessions', 'list'], {more: {A2A_OPENCODE_STORAGE_PATH: storage}}).stdout).toContain('about ses_1')
 })
 
+test('the packaged program serves the monitor page with its assets', async () => {
+  await withWorker(process.execPath, 'state-page', async ({A2A_STATE_DIR: state = ''}) => {
+    const {url} = JSON.parse(readFileSync(join(state, 'local.json'), 'utf8')) as {url: string}
+    const page = await (await fetch(url, {headers: {accept: 'text/html'}})).text()
+    const assets = [...page.matchAll(/(?:href|src)="([^"]+\.(?:css|js)[^"]*)"/g)].map(([, path = '']) => path)
+    expect(assets).toHaveLength(2)
+    for (const path of assets) {
+      const answer = await fetch(new URL(path, url))
+      expect(answer.status, path).toBe(200)
+      expect((await answer.text()).length).toBeGreaterThan(1000)
+    }
+  })
+})
+
 test('the packaged program shows the dashboard on a terminal', async () => {
   await withWorker(process.execPath, 'state-dashboard', async (more) => {
     const terminal = await openTerminal({cwd: project, env: {...env, ...more}, columns: 100, rows: 30})
@@ -95,12 +109,11 @@ test('the packaged program shows the dashboard on a terminal', async () => {
 })
 
 test('the packaged program has help, completion and suggestions', () => {
-  expect(run(['--help']).stdout).toMatch(/\n {2}tasks +Create, follow[^]*\n {2}autocomplete /)
+  expect(run(['--help']).stdout).toMatch(/\n {2}tasks +Create, follow[^]*\n {2}completion /)
   expect(run(['help', 'tasks', 'create']).stdout).toMatch(/^Create a task\n[^]*--follow/)
   expect(run(['tasks', 'create', '--help']).stdout).toBe(run(['help', 'tasks', 'create']).stdout)
-  expect(run(['autocomplete', 'bash']).stdout).toContain('a2a-worker autocomplete script bash')
-  const completion = join(scratch.path, 'home/.cache/a2a-worker/autocomplete/functions/bash/a2a-worker.bash')
-  expect(readFileSync(completion, 'utf8')).toMatch(/\ntasks:create .*--follow/)
+  expect(run(['completion', 'bash']).stdout).toContain('a2a-worker')
+  expect(run(['complete', '--', 'tasks', 'cr']).stdout).toMatch(/^create\t/)
   expect(run(['tasks', 'crate'])).toMatchObject({
     status: 127,
     stderr: expect.stringContaining('`a2a-worker tasks create`'),

@@ -39,9 +39,13 @@ const names: Record<Check, string> = {
   edit: 'edit',
   usage: 'usage',
   permission: 'permission',
+  denied: 'denied',
+  said: 'a word',
+  cancelled: 'cancelled',
   'in turn': 'killed in the turn',
   'permission open': 'killed with a permission open',
   'half line': 'killed in half a line',
+  resumed: 'resumed after its death',
 }
 const cell = (seen: Seen, name: Check) =>
   seen.checks[name] === true ? (name === 'usage' ? (seen.usage ?? '') : 'yes') : 'NO'

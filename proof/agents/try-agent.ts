@@ -15,7 +15,10 @@ export type Seen = {
   checks: Record<Check, string | true>
 }
 
-export const checks = ['edit', 'usage', 'permission', 'in turn', 'permission open', 'half line'] as const
+export const checks = [
+  ...(['edit', 'usage', 'permission', 'denied', 'said', 'cancelled'] as const),
+  ...(['in turn', 'permission open', 'half line', 'resumed'] as const),
+] as const
 export type Check = (typeof checks)[number]
 
 /** Long enough for a busy machine. OpenCode waits a minute for a lock of its own that an ended process has left. */
@@ -53,9 +56,13 @@ export async function tryAgent(subject: Subject, options: TryOptions): Promise<S
     edit: (place) => editOnce(place, seen),
     usage: async () => expectThat(seen.usage !== undefined, 'the task reports no usage'), // of the task before
     permission: answerPermission,
+    denied: denyPermission,
+    said: sayMore,
+    cancelled: cancelInTurn,
     'in turn': adoptInTurn,
     'permission open': adoptWithPermission,
     'half line': adoptAfterHalfLine,
+    resumed: resumeAfterDeath,
   }
   for (const name of checks) {
     seen.checks[name] = await attempt(subject, options, runs[name])
@@ -104,6 +111,82 @@ async function answerPermission(place: Place): Promise<void> {
   await asked(place, begun.id)
   await answer(place, begun.id)
   await end(place, begun)
+}
+
+/** The agent is told no: it ends its turn, and the file stays as it is. */
+async function denyPermission(place: Place): Promise<void> {
+  const begun = await begin(place, {asks: true})
+  await asked(place, begun.id)
+  await tell(place, 'answer', begun.id, 'deny')
+  const task = await finalTask(place, begun.id)
+  expectThat(isFinal(task.status) && task.status !== 'cancelled', `the task is ${task.status}: ${task.error}`)
+  expectThat(readFileSync(join(place.codebase, theEdit.file), 'utf8') === 'hello\n', 'the file was edited all the same')
+  await isOver(place, begun)
+}
+
+/** A word that is said during a turn is the next prompt. */
+async function sayMore(place: Place): Promise<void> {
+  const begun = await begin(place, {held: 'edit'})
+  await until(() => place.endpoint.isAsked, 'a request to the model')
+  await tell(place, 'say', begun.id, 'Say once more that it is done.')
+  place.endpoint.release()
+  const task = await finalTask(place, begun.id)
+  expectThat(task.status === 'completed', `the task is ${task.status}: ${task.error}`)
+  const sent = read(join(runDirOf(place, begun.id) ?? '', 'sent.ndjson'))
+  expectThat(sent.includes('"put":"prompt-2"') && sent.includes('Say once more'), 'the agent did not get the word')
+  await isOver(place, begun)
+}
+
+async function cancelInTurn(place: Place): Promise<void> {
+  const begun = await begin(place, {held: 'edit'})
+  await until(() => place.endpoint.isAsked, 'a request to the model')
+  await tell(place, 'cancel', begun.id)
+  const task = await finalTask(place, begun.id)
+  expectThat(task.status === 'cancelled', `the task is ${task.status}: ${task.error}`)
+  place.endpoint.release()
+  await isOver(place, begun)
+}
+
+/** Worker and agent die in a turn. The next worker starts the agent again, which goes on with its session. */
+async function resumeAfterDeath(place: Place): Promise<void> {
+  place.workshop.env['A2A_ON_INTERRUPT'] = 'resume'
+  const begun = await begin(place, {held: 'edit'})
+  await until(() => place.endpoint.isAsked, 'a request to the model')
+  const {session_id: before} = await until(async () => {
+    const task = await get(place, begun.id)
+    return task.session_id ? task : undefined
+  }, 'the session')
+  await stop(begun.worker, 'SIGKILL')
+  for (const pid of processesOf(place, begun.id)) process.kill(Number(pid), 'SIGKILL')
+  await until(() => processesOf(place, begun.id).length === 0, 'the agent to die', 10_000)
+  place.endpoint.release()
+  const worker = await startWorker(place, begun)
+  const task = await finalTask(place, begun.id)
+  expectThat(task.status === 'completed', `the task is ${task.status}: ${task.error}\n${worker.stderr().slice(-1500)}`)
+  expectThat(task.session_id === before, `the session is ${task.session_id} and was ${before}`)
+  await isOver(place, {...begun, worker})
+}
+
+/** Runs a command about a task, which must succeed. */
+async function tell({workshop, url}: Place, ...words: string[]): Promise<void> {
+  const {code, stderr} = await workshop.cli(['tasks', ...words, '--server', url])
+  expectThat(code === 0, `tasks ${words[0]} failed: ${stderr}`)
+}
+
+const finalTask = (place: Place, id: string) =>
+  until(
+    async () => {
+      const now = await get(place, id)
+      return isFinal(now.status) ? now : undefined
+    },
+    'the task to end',
+    limitMs,
+  )
+
+/** No process of the agent is left, and the worker stops. */
+async function isOver(place: Place, {id, worker}: Pick<Begun, 'id' | 'worker'>): Promise<void> {
+  await until(() => processesOf(place, id).length === 0, 'the processes of the agent to end', 10_000)
+  await stop(worker)
 }
 
 async function adoptInTurn(place: Place): Promise<void> {
@@ -207,14 +290,7 @@ async function answer({workshop, url}: Place, id: string): Promise<void> {
 /** Waits for the end of the task, and checks all that must hold then. */
 async function end(place: Place, {id, worker, isAsking}: Begun): Promise<Task> {
   const {codebase, endpoint, keep, subject} = place
-  const task = await until(
-    async () => {
-      const now = await get(place, id)
-      return isFinal(now.status) ? now : undefined
-    },
-    'the task to end',
-    limitMs,
-  )
+  const task = await finalTask(place, id)
   const runDir = runDirOf(place, id)
   if (keep && runDir)
     keepMessages(join(runDir, 'messages.ndjson'), join(keep, `${subject.name}${isAsking ? '-asks' : ''}.ndjson`))
@@ -233,8 +309,7 @@ async function end(place: Place, {id, worker, isAsking}: Begun): Promise<Task> {
     'the output lacks the final text',
   )
   expectThat(task.result?.includes(theEdit.say) === true, `the result is ${task.result}`)
-  await until(() => processesOf(place, id).length === 0, 'the processes of the agent to end', 10_000)
-  await stop(worker)
+  await isOver(place, {id, worker})
   return task
 }
 

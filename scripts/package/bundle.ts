@@ -4,12 +4,7 @@ import {dirname, extname, join, relative} from 'node:path'
 import {distMark, lazyOclif, namedExports, oclifEntry, ownFiles, placeOf, productionReact} from './bundler-plugins.ts'
 
 /** Commands of oclif's plugins. In the package they are its own: oclif finds plugins only as folders of node_modules. */
-const pluginCommands = {
-  'dist/commands/help': '@oclif/plugin-help/lib/commands/help.js',
-  'dist/commands/autocomplete/index': '@oclif/plugin-autocomplete/lib/commands/autocomplete/index.js',
-  'dist/commands/autocomplete/create': '@oclif/plugin-autocomplete/lib/commands/autocomplete/create.js',
-  'dist/commands/autocomplete/script': '@oclif/plugin-autocomplete/lib/commands/autocomplete/script.js',
-}
+const pluginCommands = {'dist/commands/help': '@oclif/plugin-help/lib/commands/help.js'}
 
 /** Besides commands, hooks and help: what is started by its path. */
 const otherEntries = ['src/help.ts', 'src/lib/sessions/session-thread.ts']

@@ -26,7 +26,10 @@ export default class Models extends BaseCommand {
 
   async run(): Promise<readonly ListedModel[]> {
     const {flags} = await this.parse(Models)
-    const {plainLine, table} = await import('../lib/ui/text/table.ts')
+    const [{plainLine}, {table}] = await Promise.all([
+      import('../lib/core/text/plain-line.ts'),
+      import('../lib/ui/text/table.ts'),
+    ])
     const {models, reason} = await this.#models(flags)
     // On a terminal the name gives way: tasks need the id.
     const widest = (key: 'id' | 'provider') => Math.max(0, ...models.map((model) => model[key].length))

@@ -1,7 +1,8 @@
 import {Flags} from '@oclif/core'
-import {BaseCommand} from '../base-command.ts'
+import {BaseCommand, visible} from '../base-command.ts'
 import {exitCodes, messageOf, type ExpectedError} from '../lib/core/errors.ts'
 import type {LocalWorker} from '../lib/control/local-workers.ts'
+import type {Screen} from '../lib/ui/text/fitted-table.ts'
 import type {MonitorWorker} from '../lib/protocol/schemas.ts'
 
 const exits = {
@@ -34,35 +35,54 @@ export default class Status extends BaseCommand {
     'Exits 0 if all is well, 1 if no worker is connected or a worker here takes no tasks because of a problem, 69 if there is no control plane or it cannot be reached, 77 if it refuses the token.'
   static override examples = ['<%= config.bin %> <%= command.id %>', '<%= config.bin %> <%= command.id %> --json']
   static override flags = {
+    watch: Flags.boolean({summary: 'Show it again and again, until Ctrl-C', exclusive: ['json']}),
     name: Flags.string({char: 'n', summary: 'Show only this worker of this machine: name or id, or its beginning'}),
   }
 
   async run(): Promise<StatusReport> {
     const {flags} = await this.parse(Status)
-    const [{findNamedWorkers, areServicesInaccessible}, {workerDetails, workerTable}] = await Promise.all([
+    const context = await this.loadContext(flags)
+    const look = async () => {
+      const {findNamedWorkers} = await import('../lib/control/local-workers.ts')
+      return await this.#buildReport(context, await findNamedWorkers(process.env, context.stateDir, flags.name))
+    }
+    if (!flags.watch) {
+      const report = await look()
+      this.log(await this.#describe(report, await this.screen(flags)))
+      process.exitCode = exits[report.state]
+      return report
+    }
+
+    const {watchScreen} = await import('../watch-screen.ts')
+    let report: StatusReport | undefined
+    const draw = async () => {
+      report = await look()
+      return visible(await this.#describe(report, await this.screen(flags)))
+    }
+    await watchScreen({title: 'Status', draw})
+    return report ?? (await look())
+  }
+
+  /** The report as text. */
+  async #describe(report: StatusReport, screen: Screen): Promise<string> {
+    const [{areServicesInaccessible}, {workerDetails, workerTable}] = await Promise.all([
       import('../lib/control/local-workers.ts'),
       import('../lib/ui/text/worker-view.ts'),
     ])
-    const context = await this.loadContext(flags)
-    const local = await findNamedWorkers(process.env, context.stateDir, flags.name)
-    const report = await this.#buildReport(context, local)
-    for (const worker of local) this.log(`${workerDetails(worker, Date.now())}\n`)
-    if (local.length === 0) this.log('No worker runs on this machine for this user.\n')
-    if (local.length === 0 && areServicesInaccessible())
-      this.log('Services run on this machine. Root and members of the group a2a-worker may query them.\n')
-    const {state, server, error} = report
-    this.log(`${server === null ? 'no server' : `server  ${server}: ${state}`}${error ? ` (${error})` : ''}`)
-    for (const suggestion of report.suggestions) this.log(`  → ${suggestion}`)
+    const {state, server, error, local, queue, token_file: tokenFile} = report
     const isAnswering = state === 'healthy' || state === 'degraded'
-    if (isAnswering) this.log(`queue   ${report.queue.pending} pending, ${report.queue.running} running`)
-    if (report.token_file !== null) this.log(`token   in ${report.token_file}`)
-    if (isAnswering) {
-      this.log('')
-      this.log(workerTable(report.workers, Date.now(), await this.screen(flags)))
-    }
-
-    process.exitCode = exits[state]
-    return report
+    return [
+      ...local.map((worker) => `${workerDetails(worker, Date.now())}\n`),
+      ...(local.length === 0 ? ['No worker runs on this machine for this user.\n'] : []),
+      ...(local.length === 0 && areServicesInaccessible()
+        ? ['Services run on this machine. Root and members of the group a2a-worker may query them.\n']
+        : []),
+      `${server === null ? 'no server' : `server  ${server}: ${state}`}${error ? ` (${error})` : ''}`,
+      ...report.suggestions.map((suggestion) => `  → ${suggestion}`),
+      ...(isAnswering ? [`queue   ${queue.pending} pending, ${queue.running} running`] : []),
+      ...(tokenFile === null ? [] : [`token   in ${tokenFile}`]),
+      ...(isAnswering ? ['', workerTable(report.workers, Date.now(), screen)] : []),
+    ].join('\n')
   }
 
   async #buildReport(context: Awaited<ReturnType<Status['loadContext']>>, local: LocalWorker[]): Promise<StatusReport> {

@@ -86,6 +86,8 @@ const table: Record<string, string> = {
 
   'get audit': '403 | 403 403 403 | 403 403',
 
+  'post pageLink': 'ok | ok ok ok | ok ok',
+
   'get databaseStatus': 'ok | ok ok ok | ok ok',
   'get databaseWorkers': 'ok | 403 403 403 | 403 403',
   'get databaseCodebases': 'ok | 403 403 403 | 403 403',

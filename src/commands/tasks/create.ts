@@ -3,6 +3,7 @@ import {BaseCommand} from '../../base-command.ts'
 import {promptFlags, settingFlags} from '../../flags.ts'
 import type {ControlPlaneClient} from '../../lib/client/control-plane.ts'
 import {ExpectedError, exitCodes, usageError} from '../../lib/core/errors.ts'
+import {taskPage} from '../../lib/client/page/page-link.ts'
 import type {Asking} from '../../lib/ui/text/question-prompt.ts'
 import type {Task} from '../../lib/protocol/schemas.ts'
 
@@ -15,7 +16,11 @@ export default class TasksCreate extends BaseCommand {
     '<%= config.bin %> <%= command.id %> --codebase api --file prompt.md --wait --json',
     'git diff | <%= config.bin %> <%= command.id %> - --title Review --agent plan --wait --follow',
   ]
-  static override args = {prompt: Args.string({description: 'What the agent is to do; - reads it from stdin'})}
+  static override args = {
+    prompt: Args.string({
+      description: 'What the agent is to do; - reads it from stdin; without it, a terminal opens $EDITOR',
+    }),
+  }
   static override flags = {
     ...promptFlags,
     codebase: Flags.string({
@@ -66,13 +71,20 @@ export default class TasksCreate extends BaseCommand {
     const metadata = readMetadata(flags.metadata ?? [])
     if (flags.resume !== undefined && !/^[A-Za-z0-9_-]{1,255}$/.test(flags.resume))
       throw usageError(`--resume needs the id of a session, not ${JSON.stringify(flags.resume)}.`)
-    const prompt = await readPrompt({argument: args.prompt, file: flags.file, stdin: process.stdin})
+    const isEdited = args.prompt === undefined && flags.file === undefined && isInteractive() && !this.jsonEnabled()
+    const given = isEdited
+      ? undefined
+      : await readPrompt({argument: args.prompt, file: flags.file, stdin: process.stdin})
     const context = await this.loadContext(flags)
     const sign = taskSigner(context.config, {sign: flags.sign, validFor: flags['valid-for']})
     await using client = await this.controlPlane(context)
     const codebase = findCodebase(await client.codebases(this.signal), flags.codebase, this.directory)
     const {agent, model, priority} = flags
     const resume = flags.resume === undefined ? undefined : await findSessionId(client, codebase.id, flags.resume)
+    // What can be wrong is known before somebody writes a text.
+    const edited =
+      given === undefined ? (await import('../../edit-prompt.ts')).editPrompt(aboutTask(codebase)) : undefined
+    const prompt = given ?? edited?.text ?? ''
     const unsigned = {
       title: flags.title ?? titleOf(prompt),
       prompt,
@@ -90,11 +102,18 @@ export default class TasksCreate extends BaseCommand {
     const isWaiting = flags.wait || flags.follow
     // Before the task is created, so that an interrupt can always report or cancel it.
     using _signals = isWaiting ? await this.#handleSignals() : undefined
-    const {task, note} = await createTask(client, codebase.id, request, new AbortController().signal)
+    const {task, note} = await createTask(client, codebase.id, request, new AbortController().signal).catch(
+      (error: unknown) => {
+        if (edited) this.logToStderr(`Your text is in ${edited.file}.`)
+        throw error
+      },
+    )
+    edited?.discard()
     if (note) this.logToStderr(note)
     if (codebase.served === false)
       this.logToStderr(`No worker serves ${codebase.name} now. The task waits until one does.`)
     if (!isWaiting) {
+      await this.link(task.id, taskPage(client.url, task.id))
       this.log(task.id)
       if (process.stdout.isTTY && process.stderr.isTTY && !this.jsonEnabled())
         this.logToStderr(
@@ -161,6 +180,10 @@ export default class TasksCreate extends BaseCommand {
     return this.exit(exitCodes.interrupted)
   }
 }
+
+const isInteractive = () => process.stdin.isTTY && process.stdout.isTTY
+
+const aboutTask = ({name, path}: {name: string; path: string}) => [`Codebase: ${name} (${path})`]
 
 const hints = (id: string) => [
   `Follow it: a2a-worker tasks output ${id} --follow`,

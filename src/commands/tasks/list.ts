@@ -1,9 +1,12 @@
 import {Flags} from '@oclif/core'
-import {BaseCommand} from '../../base-command.ts'
+import {BaseCommand, visible} from '../../base-command.ts'
 import {taskStatuses} from '../../lib/protocol/statuses.ts'
+import {taskPage} from '../../lib/client/page/page-link.ts'
 import type {Task} from '../../lib/protocol/schemas.ts'
 
 const defaultLimit = 100
+/** What fits on a screen. */
+const watchedLimit = 50
 
 export default class TasksList extends BaseCommand {
   static override summary = 'List tasks, newest first'
@@ -26,6 +29,7 @@ export default class TasksList extends BaseCommand {
     }),
     all: Flags.boolean({summary: 'All tasks'}),
     oldest: Flags.boolean({summary: 'Oldest first'}),
+    watch: Flags.boolean({summary: 'Show the list again and again, until Ctrl-C', exclusive: ['json', 'all']}),
   }
 
   async run(): Promise<Task[]> {
@@ -45,8 +49,24 @@ export default class TasksList extends BaseCommand {
       ...(flags.worker ? {worker_id: flags.worker} : {}),
     }
     const limit = flags.all ? Infinity : (flags.limit ?? defaultLimit)
+    if (flags.watch) {
+      const {watchScreen} = await import('../../watch-screen.ts')
+      let tasks: Task[] = []
+      const draw = async () => {
+        ;({tasks} = await listTasks(client, filter, flags.limit ?? watchedLimit))
+        return visible(taskTable(tasks, await nameTasks(client), Date.now(), await this.screen(flags)))
+      }
+      await watchScreen({title: 'Tasks', draw})
+      return tasks
+    }
     const {tasks, hasMore, isCapped} = await listTasks(client, filter, limit)
     if (this.jsonEnabled()) return tasks
+    // The existing server has no pages.
+    if (!isCapped && process.stdout.isTTY) {
+      const {shortIds} = await import('../../lib/ui/text/short-ids.ts')
+      const shorten = shortIds(tasks.map(({id}) => id))
+      for (const {id} of tasks) await this.link(shorten(id), taskPage(client.url, id))
+    }
     this.log(taskTable(tasks, await nameTasks(client), Date.now(), await this.screen(flags)))
     if (hasMore) this.logToStderr(`More tasks exist. Show all with --all, or more with --limit ${limit * 5}.`)
     if (isCapped)

@@ -5,13 +5,8 @@ import {readValue, InvalidValueError} from './read-value.ts'
 import {validateConfig, type Sources} from './resolve.ts'
 import {settingKeys, type Config, type SettingKey} from './settings.ts'
 
-/** Parses a setting typed by the user. An undefined `text` removes the setting. Throws ExpectedError (2). */
-export function readSetting(
-  name: string,
-  text: string | undefined,
-  directory: string | undefined,
-  env: Environment,
-): {key: SettingKey; value: unknown} {
+/** The setting with this name. Throws ExpectedError (2) with the nearest names. */
+export function settingKey(name: string): SettingKey {
   const key = settingKeys.find((known) => known === name)
   if (key === undefined) {
     const near = nearestNames(name, settingKeys)
@@ -20,7 +15,17 @@ export function readSetting(
       near.length > 0 ? `Did you mean ${near.join(', ')}?` : '`a2a-worker config show` lists them.',
     )
   }
+  return key
+}
 
+/** Parses a setting typed by the user. An undefined `text` removes the setting. Throws ExpectedError (2). */
+export function readSetting(
+  name: string,
+  text: string | undefined,
+  directory: string | undefined,
+  env: Environment,
+): {key: SettingKey; value: unknown} {
+  const key = settingKey(name)
   if (key === 'codebases') throw usageError('To add a codebase, run `a2a-worker register PATH`.')
   if (text === undefined) return {key, value: undefined}
   try {

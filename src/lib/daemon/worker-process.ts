@@ -275,5 +275,6 @@ async function connectControlPlane(options: WorkerProcessOptions, bus: EventBus,
   const plane = stack.use(await embedPlane({stateDir, version, clock: systemClock, log, signal: watching.signal}))
   stack.defer(() => watching.abort())
   log(`Local control plane: ${plane.url} (${plane.isHost() ? 'hosted by this process' : 'hosted by another process'})`)
+  log(`Monitor page: ${plane.url}/ (open it, logged in, with: a2a-worker open)`)
   return {baseUrl: plane.url, token: plane.token, local: () => readLocalControlPlane(stateDir)}
 }

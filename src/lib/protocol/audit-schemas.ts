@@ -16,6 +16,8 @@ export const audited = [
   'token.bound',
   'token.first-used',
   'tokens.read',
+  'page.login',
+  'page.logout',
   'request.refused',
 ] as const
 export type Audited = (typeof audited)[number]

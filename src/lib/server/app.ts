@@ -1,4 +1,4 @@
-import {Hono} from 'hono'
+import {Hono, type Context} from 'hono'
 import {getPath} from 'hono/utils/url'
 import {errorCode, messageOf} from '../core/errors.ts'
 import {routes} from '../protocol/routes.ts'
@@ -8,9 +8,13 @@ import {codebaseRoutes} from './registry/codebase-routes.ts'
 import {databaseRoutes} from './sessions/database-routes.ts'
 import type {AppEnv} from './http/app-env.ts'
 import {BodyBudget} from './http/body-budget.ts'
-import type {createGate} from './limits/gate.ts'
+import type {Gate} from './limits/gate.ts'
 import {healthRoutes, type HealthRouteOptions} from './health-routes.ts'
-import {HttpError} from './http/http-error.ts'
+import {HttpError, notFound} from './http/http-error.ts'
+import {isPage} from './http/page-rights.ts'
+import {hasBrowserCookie, isStillIn} from './page/data/browser-cookie.ts'
+import {pageRoutes, pathOfPage, type PageRouteOptions} from './page/page-routes.ts'
+import {respondWithPage} from './page/respond.ts'
 import {metricsRoutes, type MetricsRouteOptions} from './metrics/metrics-routes.ts'
 import {monitorRoutes, type MonitorRouteOptions} from './monitor/monitor-routes.ts'
 import {claimRoutes} from './tasks/claim-routes.ts'
@@ -44,6 +48,7 @@ const allRoutes = [
   monitorRoutes,
   databaseRoutes,
   auditRoutes,
+  pageRoutes,
   metricsRoutes,
 ]
 
@@ -51,9 +56,10 @@ const allRoutes = [
 export type AppOptions = HealthRouteOptions &
   MetricsRouteOptions &
   MonitorRouteOptions &
+  PageRouteOptions &
   StreamRouteOptions &
   WorkerRouteOptions & {
-    enter: ReturnType<typeof createGate>
+    gate: Gate
     /** The control plane takes no more requests: a load balancer asks another one. */
     isStopping: () => boolean
     refusals: Refusals
@@ -64,12 +70,23 @@ export type AppOptions = HealthRouteOptions &
 
 /** Creates the HTTP application: guards, routes and error responses. */
 export function createApp(options: AppOptions): Hono<AppEnv> {
-  const {log, plane, refusals, refusalAudit, enter, isStopping} = options
+  const {log, plane, refusals, refusalAudit, gate, isStopping, tokenByHash} = options
   const bodies = new BodyBudget(options.maxBodies)
-  const app = new Hono<AppEnv>({getPath: (request) => withoutTrailingSlash(getPath(request))})
+  const app = new Hono<AppEnv>({getPath: (request) => pathOfPage(request, withoutTrailingSlash(getPath(request)))})
+
+  const enter = async (c: Context<AppEnv>) => {
+    try {
+      gate.enter(c)
+    } catch (error) {
+      const isUnknown = error instanceof HttpError && error.status === 401 && isPage(c.req.path) && hasBrowserCookie(c)
+      if (!isUnknown) throw error
+      await plane.fresh() // the browser may have logged in at another replica a moment ago
+      gate.enter(c)
+    }
+  }
 
   app.use(async (c, next) => {
-    enter(c)
+    await enter(c)
     const identity = c.get('identity')
     if (identity) refusalAudit.recordUse(identity)
     await next()
@@ -82,6 +99,7 @@ export function createApp(options: AppOptions): Hono<AppEnv> {
     if (!needsNoState.has(c.req.path)) {
       if (isStopping()) throw stopping()
       await plane.fresh()
+      if (isPage(c.req.path) && !isStillIn(c, plane.state, tokenByHash)) throw new HttpError(401, 'Log in again')
     }
     await next()
     await plane.durable().catch((error: unknown) => {
@@ -94,6 +112,7 @@ export function createApp(options: AppOptions): Hono<AppEnv> {
   for (const add of allRoutes) add(app, options)
 
   app.notFound((c) => {
+    if (isPage(c.req.path)) return respondWithPage.problem(c, notFound('There is no such page'))
     const allowed = allowedMethods(app, c.req.path)
     if (allowed.length === 0) return c.json({detail: 'Not Found'}, 404)
     return c.json({detail: 'Method Not Allowed'}, 405, {allow: allowed.join(', ')})
@@ -101,12 +120,17 @@ export function createApp(options: AppOptions): Hono<AppEnv> {
 
   app.onError((error, c) => {
     if (error instanceof HttpError) {
+      // somebody opens the page, or its session is over: that is no attack
+      const isLogin = error.status === 401 && isPage(c.req.path)
+      if (isLogin) return respondWithPage.login(c)
       if ([401, 403].includes(error.status) || error.kind === 'wrong-token') recordRefusal(c, refusalAudit, error)
       if (error.kind) refusals.count(error.kind, c.get('client').name)
+      if (isPage(c.req.path)) return respondWithPage.problem(c, error)
       return c.json(error.body, error.status, error.headers)
     }
     if (errorCode(error) === 'ERR_SQLITE_ERROR') {
       log(`database: ${messageOf(error)}, at ${c.req.method} ${c.req.path}`, 'error')
+      if (isPage(c.req.path)) return respondWithPage.problem(c, cannotWrite)
       return c.json(cannotWrite.body, cannotWrite.status)
     }
     // the client has hung up while it sent its request: nobody waits for an answer

@@ -133,8 +133,8 @@ export async function assemble(options: AssemblyOptions, announcer: Announcer) {
   const refusalAudit = new RefusalAudit({plane, clock, log: (line) => log(line, 'error')})
   const openStreams = new OpenStreams(options.maxStreams ?? limits.streams)
   const needsTokens = options.auth === 'required'
-  const app: Omit<AppOptions, 'enter' | 'publicUrl' | 'isStopping'> = {
-    ...{plane, hub, disk, monitor, metrics, refusals, refusalAudit, openStreams, log, replica},
+  const app: Omit<AppOptions, 'gate' | 'publicUrl' | 'isStopping' | 'tokenByHash'> = {
+    ...{plane, hub, disk, monitor, metrics, refusals, refusalAudit, openStreams, log, replica, clock},
     maxBodies: options.maxBodies ?? limits.bodies,
     following: {hub, openStreams, keepAliveMs: timings.keepAliveMs, log},
     instances: new Instances(plane, clock, timings.instanceCheckMs),

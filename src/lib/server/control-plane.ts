@@ -29,6 +29,7 @@ import {auditTokens} from './refusal-audit.ts'
 import type {Retention} from './retention.ts'
 import type {Log} from './streams/activity-lines.ts'
 import {noAnnouncer, redisAnnouncer} from './streams/announcer.ts'
+import {browserIdentity} from './page/data/browser-cookie.ts'
 import type {ParallelTasks} from './tasks/parallel-tasks.ts'
 
 /** Without `tls` the control plane serves plain HTTP. */
@@ -119,8 +120,11 @@ export async function startControlPlane({tokens: given = [], ...options}: Contro
     const connections = new Connections(connectionLimits(openFileLimit()), (address) =>
       refusals.count('connections', sourceOf(address)),
     )
-    const enter = createGate({
-      authenticate: (authorization, path) => guard(authorization, path),
+    const gate = createGate({
+      authenticate: Object.assign((authorization: string | undefined, path: string) => guard(authorization, path), {
+        byToken: (token: string) => guard.byToken(token),
+      }),
+      identifyBrowser: (c) => browserIdentity(c, plane.state, (hash) => guard.byHash(hash)),
       checkSite: createCrossSiteGuard(host, {anyName: options.auth === 'off'}),
       connections,
       maxRequests: options.maxRequests ?? limits.requests,
@@ -129,7 +133,13 @@ export async function startControlPlane({tokens: given = [], ...options}: Contro
     let publicUrl = options.publicUrl ?? ''
     const life = {isStopping: false}
     const isStopping = () => life.isStopping
-    const app = createApp({...parts.app, enter, isStopping, publicUrl: () => publicUrl})
+    const app = createApp({
+      ...parts.app,
+      gate,
+      isStopping,
+      publicUrl: () => publicUrl,
+      tokenByHash: (hash) => guard.byHash(hash),
+    })
     const server = createAdaptorServer({
       fetch: app.fetch,
       // lighter Request and Response classes, which take a third less time per request; nothing here uses global fetch

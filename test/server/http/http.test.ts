@@ -201,11 +201,10 @@ test("trigger answers with the task's id as the session id", async () => {
   })
 })
 
-test('a browser gets a line of HTML that names the command and /openapi.json, with and without tokens', async () => {
+test('a client that is no browser gets a line of HTML that names the command and /openapi.json, with and without tokens', async () => {
   for (const tokens of [[], [{name: 'me', scope: 'admin' as const, token: 'secret'}]]) {
     await using plane = await startPlane({tokens})
-    const headers = {accept: 'text/html', 'sec-fetch-site': 'cross-site', 'sec-fetch-mode': 'navigate'}
-    const response = await fetch(`${plane.url}/`, {headers})
+    const response = await fetch(`${plane.url}/`)
     expect(response.status).toBe(200)
     expect(response.headers.get('content-type')).toMatch(/^text\/html; charset=utf-8/i)
     expect(await response.text()).toMatch(/<code>a2a-worker<\/code>.*href="\/openapi\.json"/)

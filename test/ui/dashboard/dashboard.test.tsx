@@ -1,5 +1,5 @@
 import {expect, test} from 'vitest'
-import {timeOfDay} from '../../../src/lib/ui/text/times.ts'
+import {timeOfDay} from '../../../src/lib/core/text/times.ts'
 import {draw, keys} from '../../support/drawn.tsx'
 import {after, connected, finished, newView, noon, received, running, said} from '../../support/views.ts'
 

@@ -2,10 +2,8 @@ import {createHash, timingSafeEqual} from 'node:crypto'
 import {configError} from '../../core/errors.ts'
 import {routes} from '../../protocol/routes.ts'
 import {HttpError} from './http-error.ts'
-import {openPaths} from './rights.ts'
-
-export const scopes = ['admin', 'client', 'worker', 'metrics'] as const
-export type Scope = (typeof scopes)[number]
+import {openPaths} from './page-rights.ts'
+import {scopes, type Scope} from './rights.ts'
 
 /** One entry of A2A_AUTH_TOKENS. `workerId`: the only worker that a worker's token may act for. */
 export type Token = {name: string; scope: Scope; workerId?: string | undefined; token: string}
@@ -104,8 +102,14 @@ export class WrongTokenError extends HttpError {
   }
 }
 
-/** Returns the identity of a request, or undefined if it has none and needs none. Throws 401 or 403. */
-export type AuthGuard = (authorization: string | undefined, path: string) => Identity | undefined
+export type AuthGuard = {
+  /** Returns the identity of a request, or undefined if it has none and needs none. Throws 401 or 403. */
+  (authorization: string | undefined, path: string): Identity | undefined
+  /** Whose token this is. Undefined: nobody's. */
+  byToken(token: string): Identity | undefined
+  /** The same by the hash of the token. */
+  byHash(hash: string): Identity | undefined
+}
 
 export function createAuthGuard(tokens: readonly HashedToken[], mode: AuthMode): AuthGuard {
   const entries = tokens.map(({isShort: _, ...who}) => ({digest: Buffer.from(who.hash, 'hex'), who}))
@@ -124,7 +128,7 @@ export function createAuthGuard(tokens: readonly HashedToken[], mode: AuthMode):
     return found
   }
 
-  return (authorization, path) => {
+  const guard = (authorization: string | undefined, path: string) => {
     const isGuarded = guarded.some((prefix) => path.startsWith(prefix))
     const isNeeded = mode === 'required' ? !openPaths.has(path) : mode === 'stream-only' && isGuarded
     const token = authorization?.startsWith('Bearer ') ? authorization.slice('Bearer '.length).trim() : undefined
@@ -133,6 +137,11 @@ export function createAuthGuard(tokens: readonly HashedToken[], mode: AuthMode):
     if (isNeeded && !identity) throw new WrongTokenError()
     return identity
   }
+  const byHash = (hash: string) => {
+    const found = mode === 'off' ? undefined : entries.find(({who}) => who.hash === hash)
+    return found && {...found.who, known}
+  }
+  return Object.assign(guard, {byToken: (token: string) => (mode === 'off' ? undefined : identify(token)), byHash})
 }
 
 /** What the store knows about the tokens of workers. */

@@ -79,6 +79,16 @@ function parse(bytes: Buffer): unknown {
   }
 }
 
+/** Reads and validates the fields of a form. A browser sends the line breaks of texts as CRLF. */
+export async function readForm<const S extends v.GenericSchema<unknown, unknown>>(
+  c: Context<AppEnv>,
+  schema: S,
+): Promise<v.InferOutput<S>> {
+  const bytes = await readBytes(c, limits.jsonBody)
+  const fields = [...new URLSearchParams(bytes.toString('utf8'))]
+  return check(schema, Object.fromEntries(fields.map(([name, text]) => [name, text.replaceAll('\r\n', '\n')])), 'body')
+}
+
 function check<const S extends v.GenericSchema<unknown, unknown>>(
   schema: S,
   value: unknown,

@@ -18,16 +18,8 @@ const suggestion = 'set A2A_AUTH_TOKENS, and show a token'
 export function createCrossSiteGuard(listensOn: string, {anyName = false} = {}): (header: Header) => void {
   const checksName = isLoopback(listensOn) && !anyName
   return (header) => {
-    const host = (header('host') ?? '').toLowerCase()
-    const origin = header('origin')
-    const isCrossSite = /^(cross|same)-site$/.test(header('sec-fetch-site') ?? '')
-    // A person who follows a link only reads.
-    const isNavigation = header('sec-fetch-mode') === 'navigate'
-    if (origin === undefined ? isCrossSite && !isNavigation : hostOf(origin) !== host)
-      throw new HttpError(
-        403,
-        `A page of ${origin?.slice(0, 100) ?? 'elsewhere'} may not use this control plane: ${suggestion}`,
-      )
+    const host = hostIn(header)
+    if (isForeign(header)) throw foreign(header, suggestion)
     const name = host.replace(/:\d+$/, '')
     const isOwnName = name === '' || isAddress.test(name) || own.has(name) || name.endsWith('.localhost')
     if (checksName && !isOwnName)
@@ -37,5 +29,32 @@ export function createCrossSiteGuard(listensOn: string, {anyName = false} = {}):
       )
   }
 }
+
+/**
+ * Refuses requests for the monitor page that a page of another site has sent. For a change, the browser must say that its
+ * own page has sent it: all browsers that are in use do.
+ */
+export function checkOrigin(header: Header, {isChange}: {isChange: boolean}): void {
+  const isSaid = header('origin') !== undefined || /^(same-origin|none)$/.test(header('sec-fetch-site') ?? '')
+  if (isForeign(header) || (isChange && !isSaid)) throw foreign(header, 'open the monitor page itself')
+}
+
+const hostIn = (header: Header) => (header('host') ?? '').toLowerCase()
+
+function isForeign(header: Header): boolean {
+  const origin = header('origin')
+  const site = header('sec-fetch-site') ?? ''
+  if (site === 'same-origin') return false // the browser knows, also behind a proxy that does not pass the port on
+  const isCrossSite = /^(cross|same)-site$/.test(site)
+  // A person who follows a link only reads.
+  const isNavigation = header('sec-fetch-mode') === 'navigate'
+  return origin === undefined ? isCrossSite && !isNavigation : hostOf(origin) !== hostIn(header)
+}
+
+const foreign = (header: Header, what: string) =>
+  new HttpError(
+    403,
+    `A page of ${header('origin')?.slice(0, 100) ?? 'elsewhere'} may not use this control plane: ${what}`,
+  )
 
 const hostOf = (origin: string) => (URL.canParse(origin) ? new URL(origin).host : '')

@@ -75,7 +75,7 @@ const synced = v.object({...success.entries, synced: v.number()})
 /** The documentation of each route. A route without an entry is a compile error. */
 export const operations: Record<Route, Partial<Record<Verb, Operation>>> = {
   health: {get: {summary: 'Health of the control plane', answer: wire.healthSchema}},
-  root: {get: {summary: 'A line for people who open the address in a browser', media: 'text/html'}},
+  root: {get: {summary: 'The monitor page for browsers (Accept: text/html), a line for others', media: 'text/html'}},
   livez: {get: {summary: 'Liveness: the process answers', answer: wire.healthSchema}},
   readyz: {get: {summary: 'Readiness: the database can be read', answer: wire.healthSchema}},
   metrics: {get: {summary: 'Metrics in the text format of Prometheus', media: 'text/plain'}},
@@ -345,6 +345,13 @@ export const operations: Record<Route, Partial<Record<Verb, Operation>>> = {
         'Who did what: the audit, newest first. A page may be empty; X-Next-Cursor says whether there is another',
       query: ['task_id', 'worker_id', 'who', 'from', 'after', 'limit', 'cursor'],
       answer: auditSchema,
+    },
+  },
+
+  pageLink: {
+    post: {
+      summary: 'A link that logs a browser in to the monitor page: it works once, for a minute',
+      answer: monitor.pageLinkSchema,
     },
   },
 

@@ -1,6 +1,10 @@
 import {routes, type Route} from '../../protocol/routes.ts'
 import type {Verb} from './operations.ts'
 
+/** What a token is for. */
+export const scopes = ['admin', 'client', 'worker', 'metrics'] as const
+export type Scope = (typeof scopes)[number]
+
 /**
  * How it is told what is a worker's own:
  * - `all`: the answer contains only counts, or nothing of others
@@ -102,6 +106,8 @@ export const rights: Record<Route, Partial<Record<Verb, Right | typeof everybody
 
   audit: {get: admins('read the audit')},
 
+  pageLink: {post: reads('all')},
+
   databaseStatus: {get: reads('all')},
   databaseWorkers: {get: watching},
   databaseCodebases: {get: watching},
@@ -110,15 +116,15 @@ export const rights: Record<Route, Partial<Record<Verb, Right | typeof everybody
 
 const routeAt = new Map(Object.entries(routes).map(([route, path]) => [path as string, route as Route]))
 
-/** The rights of an operation, by the path of its route. Throws if it has none: that is a bug. */
-export function rightOf(verb: Verb, path: string): Right | typeof everybody {
+/** The rights of an operation of the API, by the path of its route. Undefined: it has none. */
+export function apiRightOf(verb: Verb, path: string): Right | typeof everybody | undefined {
   const route = routeAt.get(path)
-  const right = route === undefined ? undefined : rights[route][verb]
-  if (right === undefined) throw new Error(`${verb} ${path} has no rights: add it to the table`)
-  return right
+  return route === undefined ? undefined : rights[route][verb]
 }
 
-/** Paths that never need a token. */
-export const openPaths: ReadonlySet<string> = new Set(
-  Object.entries(rights).flatMap(([route, {get}]) => (get === everybody ? [routes[route as Route]] : [])),
-)
+/** Whether this token may call an operation, at least about what is its own. Whoever needs no token may. */
+export function mayCall(scope: Scope | undefined, right: Right | typeof everybody): boolean {
+  if (right === everybody || scope === undefined || scope === 'admin') return true
+  if (scope === 'metrics') return right.metrics === true
+  return scope === 'client' ? right.client : right.worker !== 'nothing'
+}

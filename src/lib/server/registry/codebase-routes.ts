@@ -1,5 +1,6 @@
 import {randomBytes} from 'node:crypto'
 import type {Context, Hono} from 'hono'
+import type * as v from 'valibot'
 import {routes} from '../../protocol/routes.ts'
 import {registerCodebaseSchema} from '../../protocol/schemas.ts'
 import {named} from '../http/auth.ts'
@@ -15,25 +16,37 @@ import {asIs, pageOf} from '../http/paging.ts'
 import type {Plane} from '../plane/plane.ts'
 import {requestRegistration} from '../rules/tasks/create-task.ts'
 import {registerCodebase, removeCodebase} from '../rules/registry/register-codebase.ts'
+import type {StoredTask} from '../state/records.ts'
 import type {Following} from '../streams/change-notices.ts'
 import {wireCodebase} from './registry-view.ts'
 import {newTaskOf} from '../tasks/task-requests.ts'
+
+type Wanted = Omit<v.InferOutput<typeof registerCodebaseSchema>, 'worker_id'>
+
+/** Asks the workers to register a path. The answer is the task that does so. */
+export async function askForRegistration(c: Context<AppEnv>, plane: Plane, codebase: Wanted): Promise<StoredTask> {
+  const identity = c.get('identity')
+  if (identity?.scope === 'worker')
+    throw new HttpError(403, `The token ${named(identity)}is a worker's: it registers only its own codebases`)
+  return plane.run(requestRegistration, {...newTaskOf(c), codebase})
+}
 
 /** Routes of codebases. A worker registers its own; a client requests a registration or removes a codebase. */
 export function codebaseRoutes(app: Hono<AppEnv>, {plane, following}: {plane: Plane; following: Following}): void {
   app.post(routes.codebases, async (c) => {
     const {worker_id: workerId, ...body} = await readBody(c, registerCodebaseSchema)
-    const identity = c.get('identity')
     if (workerId === null) {
-      if (identity?.scope === 'worker')
-        throw new HttpError(403, `The token ${named(identity)}is a worker's: it registers only its own codebases`)
-      const task = await plane.run(requestRegistration, {...newTaskOf(c), codebase: body})
+      const task = await askForRegistration(c, plane, body)
       const message = 'A worker that has this path will register it'
       return c.json({success: true, pending: true, task_id: task.id, message})
     }
 
     const registration = {worker_id: workerId, codebase: body, ids: Array.from({length: 4}, newCodebaseId)}
-    const codebase = await plane.run(registerCodebase, {...registration, identity, by: tokenNameOf(c)})
+    const codebase = await plane.run(registerCodebase, {
+      ...registration,
+      identity: c.get('identity'),
+      by: tokenNameOf(c),
+    })
     return c.json({success: true, codebase: wireCodebase(plane.state, codebase)})
   })
 

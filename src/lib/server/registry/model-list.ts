@@ -1,7 +1,15 @@
 import * as v from 'valibot'
 import type {Model} from '../../protocol/model-schemas.ts'
 import {modelSchema} from '../../protocol/model-schemas.ts'
+import type {Plane} from '../plane/plane.ts'
 import type {StoredWorker} from '../state/records.ts'
+
+/** The models of these workers, as they have announced them. */
+export function announcedModels({state, views}: Plane, workers: readonly Readonly<StoredWorker>[]) {
+  const announced = views.models()
+  const announcing = workers.map((worker) => ({...worker, models: announced.get(worker.worker_id) ?? []}))
+  return listModels(announcing, (id) => state.get('presence', id)?.modelsNote ?? undefined)
+}
 
 type Announcing = Pick<StoredWorker, 'worker_id' | 'name'> & {models: readonly unknown[]}
 
@@ -9,7 +17,7 @@ type Announcing = Pick<StoredWorker, 'worker_id' | 'name'> & {models: readonly u
  * The models of all workers, each once. `provider` names the worker too. `default` is a model that some worker's agent
  * uses for tasks without a model. `reason` says why there are none; `noteOf` is what a worker says about that.
  */
-export function listModels(
+function listModels(
   workers: readonly Announcing[],
   noteOf: (workerId: string) => string | undefined,
 ): {models: Model[]; default: string | null; reason: string | null} {

@@ -7,7 +7,7 @@ import {readBody} from '../http/body.ts'
 import type {AppEnv} from '../http/app-env.ts'
 import {addressOf, tokenNameOf} from '../http/peer.ts'
 import {notFound} from '../http/http-error.ts'
-import {listModels} from './model-list.ts'
+import {announcedModels} from './model-list.ts'
 import {asIs, pageOf} from '../http/paging.ts'
 import type {Plane} from '../plane/plane.ts'
 import {bindingsIn} from '../rules/registry/binding.ts'
@@ -108,9 +108,7 @@ export function workerRoutes(app: Hono<AppEnv>, options: WorkerRouteOptions): vo
   })
 
   app.get(routes.models, (c) => {
-    const announced = plane.views.models()
-    const announcing = registered(c).map((worker) => ({...worker, models: announced.get(worker.worker_id) ?? []}))
-    const {models, ...rest} = listModels(announcing, (id) => plane.state.get('presence', id)?.modelsNote ?? undefined)
+    const {models, ...rest} = announcedModels(plane, registered(c))
     return c.json({models: pageOf(c, models, ({id}) => [id], asIs), ...rest})
   })
 

@@ -1,6 +1,6 @@
 import type {Context, Hono} from 'hono'
 import {limits} from '../../protocol/limits.ts'
-import {globalCodebase, routes} from '../../protocol/routes.ts'
+import {routes} from '../../protocol/routes.ts'
 import {resumeSchema, syncMessagesSchema, syncSessionsSchema} from '../../protocol/session-schemas.ts'
 import {mayActAs} from '../http/auth.ts'
 import {readBody} from '../http/body.ts'
@@ -8,14 +8,11 @@ import type {AppEnv} from '../http/app-env.ts'
 import {nextCursorHeader} from '../http/paging.ts'
 import type {Plane} from '../plane/plane.ts'
 import {bindingsIn} from '../rules/registry/binding.ts'
-import {codebaseOfOwner, sessionOwnersOf} from '../rules/registry/session-owners.ts'
+import {resumeSession} from './resume-session.ts'
 import {syncMessages, syncSessions} from './session-sync.ts'
 import type {Reader} from './session-view.ts'
 import {requireSession, listMessages, listSessions, wireSession} from './session-view.ts'
-import {requestTask} from '../tasks/task-requests.ts'
 import {wireTask} from '../streams/task-view.ts'
-
-const defaultResumePrompt = 'Continue where you left off.'
 
 /** Routes of agent sessions: the codebase's worker syncs them, clients read and resume them. */
 export function sessionRoutes(app: Hono<AppEnv>, {plane}: {plane: Plane}): void {
@@ -23,26 +20,13 @@ export function sessionRoutes(app: Hono<AppEnv>, {plane}: {plane: Plane}): void 
   reading(app, plane)
 
   app.post(routes.sessionResume, async (c) => {
-    const {prompt, agent, model} = await readBody(c, resumeSchema, {mayBeEmpty: true})
+    const body = await readBody(c, resumeSchema, {mayBeEmpty: true})
     const session_id = c.req.param('session')
-    const codebase_id = codebaseToResume(plane, c.req.param('codebase'), session_id)
-    const task = await requestTask(c, plane, {
-      codebase_id,
-      title: `Resume session: ${prompt || session_id}`.slice(0, 80),
-      prompt: prompt || defaultResumePrompt,
-      agent_type: agent,
-      model,
-      metadata: {resume_session_id: session_id},
-    })
+    const task = await resumeSession(c, plane, {...body, session_id, codebase_id: c.req.param('codebase')})
+    const {codebase_id, agent_type: agent} = task
     const message = `Task queued for worker (task: ${task.id})`
     return c.json({success: true, message, session_id, task_id: task.id, codebase_id, agent, task: wireTask(task)})
   })
-}
-
-/** A session of `global` is resumed in the codebase that owns it. The worker checks the session itself. */
-function codebaseToResume({state, views}: Plane, codebaseId: string, sessionId: string): string {
-  const session = views.sessions.get(sessionOwnersOf(state, codebaseId), sessionId)
-  return codebaseId === globalCodebase && session ? codebaseOfOwner(session.owner) : codebaseId
 }
 
 function syncing(app: Hono<AppEnv>, plane: Plane): void {

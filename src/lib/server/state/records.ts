@@ -186,7 +186,20 @@ export type Connection = {
   readonly askedAt?: number | undefined
 }
 
-/** All kinds of records. The first eight are on disk; a restart restores leases from tasks, and the rest begins empty. */
+/** A browser that is logged in to the monitor page, with the rights of a token. Of both, only the hashes are kept. */
+export type BrowserSession = {
+  /** Of the secret in its cookie. */
+  readonly hash: string
+  /** Of the token that it has the rights of. */
+  readonly token: string
+  readonly created_at: string
+  readonly ends_at: string
+}
+
+/** A link that logs a browser in once, with the rights of a token. `hash`: of its code. `until`: Unix ms. */
+export type PageLink = {readonly hash: string; readonly token: string; readonly until: number}
+
+/** All kinds of records. The first nine are on disk; a restart restores leases from tasks, and the rest begins empty. */
 export type Records = {
   task: StoredTask
   worker: StoredWorker
@@ -194,6 +207,7 @@ export type Records = {
   binding: Binding
   request: StoredRequest
   usedToken: {token: string}
+  browserSession: BrowserSession
   dialogue: Dialogue
   input: StoredInput
   lease: Lease
@@ -203,6 +217,7 @@ export type Records = {
   polled: Polled
   presence: Presence
   connection: Connection
+  pageLink: PageLink
 }
 export type Kind = keyof Records
 
@@ -220,6 +235,7 @@ export const idOf: {[K in Kind]: (record: Records[K]) => string} = {
   binding: ({token}) => token,
   request: ({key}) => key,
   usedToken: ({token}) => token,
+  browserSession: ({hash}) => hash,
   dialogue: ({task_id}) => task_id,
   input: ({key}) => key,
   lease: byTask,
@@ -229,6 +245,7 @@ export const idOf: {[K in Kind]: (record: Records[K]) => string} = {
   polled: byTask,
   presence: byWorker,
   connection: byWorker,
+  pageLink: ({hash}) => hash,
 }
 
 type Index<K extends Kind> = {kind: K; keys: (record: Records[K]) => readonly string[]}
@@ -263,6 +280,9 @@ export const indexes = {
   codebasesOf: index('codebase', ({worker_id}) => [worker_id]),
   codebaseAt: index('codebase', ({worker_id, path}) => [pair(worker_id, path)]),
   bindingsOf: index('binding', ({worker_id}) => [worker_id]),
+  browserSessions: index('browserSession', () => [all]),
+  browserSessionsOf: index('browserSession', ({token}) => [token]),
+  pageLinks: index('pageLink', () => [all]),
   connections: index('connection', () => [all]),
   connectionsNaming: index('connection', ({codebases}) => codebases),
 }

@@ -213,4 +213,13 @@ export const migrations = [
   ) STRICT;
   CREATE INDEX inputs_task ON inputs (task_id, n);
   `,
+  // Browsers that are logged in to the monitor page. hash, token: hashes.
+  `
+  CREATE TABLE browser_sessions (
+    hash TEXT PRIMARY KEY,
+    token TEXT NOT NULL,
+    created_at TEXT NOT NULL,
+    ends_at TEXT NOT NULL
+  ) STRICT;
+  `,
 ]

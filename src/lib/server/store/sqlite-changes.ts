@@ -2,6 +2,7 @@ import type {Database} from '../../core/sqlite.ts'
 import type {Change, NewAuditEntry, NewOutput, RecordChange} from '../state/decision.ts'
 import {
   idOf,
+  type BrowserSession,
   type Dialogue,
   type Kind,
   type StoredCodebase,
@@ -23,6 +24,7 @@ const tables: Partial<Record<Kind, {name: string; key: string}>> = {
   binding: {name: 'token_bindings', key: 'token'},
   request: {name: 'idempotency', key: 'key'},
   usedToken: {name: 'used_tokens', key: 'token'},
+  browserSession: {name: 'browser_sessions', key: 'hash'},
   dialogue: {name: 'dialogues', key: 'task_id'},
   input: {name: 'inputs', key: 'key'},
 }
@@ -90,6 +92,7 @@ function inserters(sql: Sql): Inserters {
   const request = sql('INSERT OR REPLACE INTO idempotency VALUES (:key, :request, :task_id, :created_at)')
   const binding = sql('INSERT OR REPLACE INTO token_bindings (token, worker_id) VALUES (:token, :worker_id)')
   const usedToken = sql('INSERT OR IGNORE INTO used_tokens VALUES (:token)')
+  const browserSession = sql('INSERT INTO browser_sessions VALUES (:hash, :token, :created_at, :ends_at)')
   const dialogue = sql(upsert('dialogues', 'task_id', dialogueColumns))
   const input = sql(insert('inputs', inputColumns))
   return {
@@ -99,6 +102,7 @@ function inserters(sql: Sql): Inserters {
     request: (record: StoredRequest) => void request.run(record),
     binding: (record: {token: string; worker_id: string}) => void binding.run(record),
     usedToken: (record: {token: string}) => void usedToken.run(record),
+    browserSession: (record: BrowserSession) => void browserSession.run(record),
     dialogue: (record: Dialogue) => void dialogue.run(pick(record, dialogueColumns)),
     input: (record: StoredInput) => void input.run(pick(record, inputColumns)),
   }

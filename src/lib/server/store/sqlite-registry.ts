@@ -1,6 +1,6 @@
 import type {Database} from '../../core/sqlite.ts'
 import type {LiveState} from '../state/live-state.ts'
-import type {Binding, StoredCodebase, StoredRequest, StoredWorker} from '../state/records.ts'
+import type {Binding, BrowserSession, StoredCodebase, StoredRequest, StoredWorker} from '../state/records.ts'
 
 type Row = Record<string, unknown>
 
@@ -28,6 +28,8 @@ export function restoreRegistry(database: Database, state: LiveState): void {
     state.restore('binding', String(row['token']), row as Binding)
   for (const row of read('SELECT token FROM used_tokens'))
     state.restore('usedToken', String(row['token']), row as {token: string})
+  for (const row of read('SELECT hash, token, created_at, ends_at FROM browser_sessions ORDER BY created_at'))
+    state.restore('browserSession', String(row['hash']), row as BrowserSession)
 }
 
 /** Returns the function that reads a request by its Idempotency-Key. There may be many: they are not kept in memory. */

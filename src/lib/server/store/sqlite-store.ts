@@ -61,7 +61,7 @@ export class SqliteStore {
 
   /** Makes memory match the database: at the start, and after a commit has failed. What is not on disk stays. */
   restore(): void {
-    this.state.clear(['worker', 'codebase', 'binding', 'usedToken', 'dialogue'])
+    this.state.clear(['worker', 'codebase', 'binding', 'usedToken', 'browserSession', 'dialogue'])
     restoreRegistry(this.#database, this.state)
     restoreDialogues(this.#database, this.state)
     this.state.restoreQueue(pendingTasks(this.#database))

@@ -1,7 +1,7 @@
 import {limits} from '../../protocol/limits.ts'
 import type {Database} from '../../core/sqlite.ts'
 import type {PendingTask, StoredTask} from '../state/records.ts'
-import type {TaskOrder, TaskQuery, TaskViews} from './views.ts'
+import type {EndedTask, TaskOrder, TaskQuery, TaskViews} from './views.ts'
 
 type Row = Record<string, unknown>
 type Parameters = Record<string, string | number | null>
@@ -27,6 +27,13 @@ const parsed = (value: unknown) => (value === null ? null : (JSON.parse(String(v
 const toColumn = (value: unknown) =>
   typeof value === 'object' && value !== null ? JSON.stringify(value) : (value as string | number | null)
 
+const endedSince = `SELECT status, created_at, started_at, completed_at, json_extract(usage, '$.cost') AS cost,
+    json_extract(usage, '$.input') + json_extract(usage, '$.output') AS tokens
+  FROM tasks WHERE completed_at >= ? ORDER BY completed_at DESC LIMIT ?`
+
+/** Titles are looked at in this many tasks: there is no index for parts of texts. */
+const maxSearched = 20_000
+
 /** Lists of tasks in SQLite. */
 export function sqliteTaskViews(database: Database): TaskViews {
   const statement = statements(database)
@@ -36,6 +43,11 @@ export function sqliteTaskViews(database: Database): TaskViews {
       const counting = (where: string) => statement(`SELECT status, count(*) AS n FROM tasks ${where} GROUP BY status`)
       const rows = codebaseId === undefined ? counting('').all() : counting('WHERE codebase_id = ?').all(codebaseId)
       return Object.fromEntries(rows.map(({status, n}) => [String(status), Number(n)]))
+    },
+    endedSince: (time, limit) => statement(endedSince).all(time, limit) as EndedTask[],
+    *lastEnded() {
+      const sql = `SELECT ${listed} FROM tasks WHERE completed_at IS NOT NULL ORDER BY completed_at DESC`
+      for (const row of database.prepare(sql).iterate()) yield toTask(row)
     },
   }
 }
@@ -99,6 +111,12 @@ function* listTasks(database: Database, {after, order: wanted, ...query}: TaskQu
     // Both bounds make SQLite use the index of the ids.
     where.push('id BETWEEN :id_prefix AND :id_prefix || char(1114111)')
     parameters['id_prefix'] = query.id_prefix
+  }
+  if (query.title !== undefined) {
+    const from = after?.n ?? Number(database.prepare('SELECT max(n) AS n FROM tasks').get()?.['n'] ?? 0)
+    where.push('n >= :searched AND instr(lower(title), lower(:title)) > 0')
+    parameters['searched'] = from - maxSearched
+    parameters['title'] = query.title
   }
   const sorting = wanted === undefined ? queueOrder : orders[wanted]
   if (after) {

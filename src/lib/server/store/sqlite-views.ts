@@ -16,7 +16,10 @@ export function sqliteViews(database: Database): Views {
   const probe = database.prepare('SELECT 1 FROM workers LIMIT 1')
   return {
     tasks: sqliteTaskViews(database),
-    output: {read: (taskId, since) => readOutput(database, taskId, since)},
+    output: {
+      read: (taskId, since) => readOutput(database, taskId, since),
+      tailStart: (taskId, chars) => tailStart(database, taskId, chars),
+    },
     inputs: sqliteInputViews(database),
     sessions: sqliteSessionViews(database),
     audit: sqliteAuditViews(database),
@@ -25,6 +28,22 @@ export function sqliteViews(database: Database): Views {
     size: () => Number(used.get()?.['bytes']),
     reusable: () => Number(free.get()?.['bytes']),
   }
+}
+
+/** Pieces may be short. So many are looked at. */
+const maxTailPieces = 10_000
+
+function tailStart(database: Database, taskId: string, chars: number): number {
+  const sizes = database.prepare('SELECT seq, length(data) AS chars FROM outputs WHERE task_id = ? ORDER BY seq DESC')
+  let left = chars
+  let first = 0
+  let pieces = 0
+  for (const row of sizes.iterate(taskId)) {
+    first = Number(row['seq'])
+    left -= Number(row['chars'])
+    if (left <= 0 || (pieces += 1) >= maxTailPieces) break
+  }
+  return first
 }
 
 function* readOutput(database: Database, taskId: string, since: number): Generator<StoredOutput> {

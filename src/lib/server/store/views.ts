@@ -12,6 +12,8 @@ export type TaskQuery = {
   readable_by?: {worker_id: string; shared_codebases: readonly string[]} | undefined
   /** Only tasks whose id begins with this. */
   id_prefix?: string | undefined
+  /** Only tasks with this text in their title. It is looked for in the newest 20,000 tasks before the position. */
+  title?: string | undefined
   /** Default: highest priority first, then oldest. */
   order?: TaskOrder | undefined
   /** Only tasks after this position in the order. */
@@ -21,11 +23,25 @@ export type TaskQuery = {
 export const taskOrders = ['newest', 'oldest'] as const
 export type TaskOrder = (typeof taskOrders)[number]
 
+/** A task that has ended, for statistics. `cost` in US dollars. */
+export type EndedTask = {
+  status: string
+  created_at: string
+  started_at: string | null
+  completed_at: string
+  cost: number | null
+  tokens: number | null
+}
+
 export interface TaskViews {
   /** In order, lazily. Of a long result or error only the end is returned. */
   list(query: TaskQuery): Iterable<StoredTask>
   /** Number of tasks by status, of one codebase or of all. */
   counts(codebaseId?: string): Record<string, number>
+  /** Tasks that have ended since this time, the newest first, at most `limit`. */
+  endedSince(time: string, limit: number): EndedTask[]
+  /** The tasks that ended last, lazily. Of a long result or error only the end is returned. */
+  lastEnded(): Iterable<StoredTask>
 }
 
 export type StoredOutput = OutputChunk & {seq: number}
@@ -33,6 +49,8 @@ export type StoredOutput = OutputChunk & {seq: number}
 export interface OutputViews {
   /** Pieces from `since` on, in order, lazily. */
   read(taskId: string, since: number): Iterable<StoredOutput>
+  /** The number of the first of the newest pieces that have about this many characters together. */
+  tailStart(taskId: string, chars: number): number
 }
 
 /** `n`: order of arrival, with gaps. */

@@ -8,7 +8,7 @@ import {logPane} from './pane-log.ts'
 import {outputRows} from './pane-output.ts'
 import {tasksPane} from './pane-tasks.ts'
 import {panes, shownTask, type Pane, type Screen} from './screen.ts'
-import {timeOfDay} from '../text/times.ts'
+import {timeOfDay} from '../../core/text/times.ts'
 import type {View} from '../view/view.ts'
 
 /** Rows around the pane: two of header, one of tabs, one of keys. */

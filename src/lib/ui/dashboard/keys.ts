@@ -2,7 +2,7 @@ import type {Area} from './cells.ts'
 import {scrollableLog} from './pane-log.ts'
 import {scrollableOutput} from './pane-output.ts'
 import {endPosition} from './scrolling.ts'
-import {plainLine} from '../text/table.ts'
+import {plainLine} from '../../core/text/plain-line.ts'
 import {draftKey, startDraft} from './draft.ts'
 import {choiceKey, startAnswer, startWord, wordKey} from './say.ts'
 import {

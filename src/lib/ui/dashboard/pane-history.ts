@@ -2,7 +2,7 @@ import type {FinalStatus} from '../../protocol/statuses.ts'
 import {cell, column, emptyRow, row, type Area, type Row, type Tone} from './cells.ts'
 import {selectedRow, shownTask, type Screen} from './screen.ts'
 import {idCell, selectionMark, taskList} from './task-list.ts'
-import {timeOfDay, formatElapsed} from '../text/times.ts'
+import {timeOfDay, formatElapsed} from '../../core/text/times.ts'
 import type {EndedTask, View} from '../view/view.ts'
 
 const tones: Record<FinalStatus, Tone> = {completed: 'good', failed: 'bad', cancelled: 'warn'}

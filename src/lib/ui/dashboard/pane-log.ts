@@ -2,7 +2,7 @@ import type {LogLevel} from '../../events/log-line.ts'
 import {cell, column, emptyRow, row, type Area, type Row, type Tone} from './cells.ts'
 import {wrap} from '../text/plain-text.ts'
 import {scrollable, visibleRows, type ScrollableTail} from './scrolling.ts'
-import {timeOfDay} from '../text/times.ts'
+import {timeOfDay} from '../../core/text/times.ts'
 import type {LogEntry, View} from '../view/view.ts'
 
 const tones: Record<LogLevel, Tone> = {debug: 'dim', info: 'plain', warn: 'warn', error: 'bad'}

@@ -3,7 +3,7 @@ import {wrap} from '../text/plain-text.ts'
 import {scrollable, visibleRows, type ScrollableTail} from './scrolling.ts'
 import {agentStateText} from '../../protocol/agent-state.ts'
 import {questionText} from '../../protocol/task-input.ts'
-import {formatClock, formatElapsed} from '../text/times.ts'
+import {formatClock, formatElapsed} from '../../core/text/times.ts'
 import type {AnyTask, TaskView} from '../view/view.ts'
 
 /** A task with the output of its agent: the newest lines, or lines from position `first` on. */

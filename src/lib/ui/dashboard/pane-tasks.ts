@@ -4,7 +4,7 @@ import {cell, column, emptyRow, row, type Area, type Row, type Tone} from './cel
 import {selectedRow, shownTask, type Screen} from './screen.ts'
 import {agentStateLine} from './pane-output.ts'
 import {idCell, selectionMark, taskList} from './task-list.ts'
-import {formatClock, formatDuration} from '../text/times.ts'
+import {formatClock, formatDuration} from '../../core/text/times.ts'
 import type {TaskPhase, TaskView, View, WaitingTask} from '../view/view.ts'
 
 const phaseTones: Record<TaskPhase, Tone> = {

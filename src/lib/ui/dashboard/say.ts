@@ -1,7 +1,7 @@
 import type {OpenQuestion} from '../../protocol/task-input.ts'
 import {cell, row, spread, type Row} from './cells.ts'
 import {textWidth, toPlain} from '../text/plain-text.ts'
-import {plainLine} from '../text/table.ts'
+import {plainLine} from '../../core/text/plain-line.ts'
 import {isActive, shownTask, type KeyResult, type Screen} from './screen.ts'
 import type {View} from '../view/view.ts'
 

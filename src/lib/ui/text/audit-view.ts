@@ -1,7 +1,7 @@
 import {parseTime} from '../../core/clock.ts'
 import type {AuditEntry} from '../../protocol/audit-schemas.ts'
 import type {Names} from './task-view.ts'
-import {plainLine} from './table.ts'
+import {plainLine} from '../../core/text/plain-line.ts'
 
 const columns = {what: 19, who: 12, id: 36, shortId: 8}
 

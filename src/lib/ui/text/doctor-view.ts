@@ -1,5 +1,5 @@
 import type {Finding, FindingState} from '../../doctor/finding.ts'
-import {plainLine} from './table.ts'
+import {plainLine} from '../../core/text/plain-line.ts'
 
 const marks: Record<FindingState, string> = {ok: '✓', warning: '!', problem: '✗', skipped: '-'}
 

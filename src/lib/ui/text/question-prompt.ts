@@ -7,7 +7,7 @@ import type {Task} from '../../protocol/schemas.ts'
 import {questionText, type OpenQuestion} from '../../protocol/task-input.ts'
 import type {InputSigner} from '../../signing/sign-input.ts'
 import type {StatusLine} from './status-line.ts'
-import {plainLine} from './table.ts'
+import {plainLine} from '../../core/text/plain-line.ts'
 
 /** A terminal on which somebody can answer. */
 export type Asking = {

@@ -23,6 +23,7 @@ export function serveGuide(facts: ServeFacts): string {
   return [
     `Control plane ${version}, database ${database}`,
     `  workers  a2a-worker start --server ${best} --codebase PATH`,
+    `  page     ${best}/${facts.tokens.length > 0 ? '  (log in with a token, or with: a2a-worker open)' : ''}`,
     `  clients  a2a-worker tasks create "…" --server ${best}`,
     ...(others.length > 0 ? [`  also at  ${others.join(', ')}`] : []),
     ...(isLocalOnly ? ['  others   only this machine can reach it; let others in with tokens and --host 0.0.0.0'] : []),

@@ -1,7 +1,9 @@
 import {parseTime} from '../../core/clock.ts'
 import {fittedTable, type Column, type Screen} from './fitted-table.ts'
 import {shortIds} from './short-ids.ts'
-import {age, plainLine, table} from './table.ts'
+import {age} from '../../core/text/times.ts'
+import {plainLine} from '../../core/text/plain-line.ts'
+import {table} from './table.ts'
 
 export type ShownSession = {
   id: string

@@ -1,6 +1,6 @@
 import type {Clock} from '../../core/clock.ts'
 import {truncateToWidth} from './plain-text.ts'
-import {formatClock} from './times.ts'
+import {formatClock} from '../../core/text/times.ts'
 
 export type StatusLineOptions = {
   stream: {isTTY?: boolean; columns?: number; write: (text: string) => unknown}

@@ -5,8 +5,10 @@ import type {OpenQuestion, StoredInput} from '../../protocol/task-input.ts'
 import {fittedTable, type Cell, type Column, type Screen} from './fitted-table.ts'
 import type {TextTone} from './paint.ts'
 import {shortIds} from './short-ids.ts'
-import {age, plainLine, table} from './table.ts'
-import {formatClock, formatElapsed} from './times.ts'
+import {age} from '../../core/text/times.ts'
+import {plainLine} from '../../core/text/plain-line.ts'
+import {table} from './table.ts'
+import {formatClock, formatElapsed} from '../../core/text/times.ts'
 
 const statusTones: Record<TaskStatus, TextTone> = {
   pending: 'warn',

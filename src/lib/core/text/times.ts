@@ -22,3 +22,13 @@ export function formatDuration(ms: number): string {
     ? `${hours}:${twoDigits(minutes)}:${twoDigits(seconds % 60)}`
     : `${minutes}:${twoDigits(seconds % 60)}`
 }
+
+/** Time since `from` (both in ms) in the largest unit that fits: `5 s`, `3 min`, `2 h`, `4 d`. */
+export function age(from: number | undefined, now: number): string {
+  if (from === undefined) return '-'
+  const seconds = Math.max(0, Math.round((now - from) / 1000))
+  if (seconds < 60) return `${seconds} s`
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min`
+  if (seconds < 86_400) return `${Math.floor(seconds / 3600)} h`
+  return `${Math.floor(seconds / 86_400)} d`
+}

@@ -1,5 +1,5 @@
 import {expect, test} from 'vitest'
-import {formatDuration} from '../../../src/lib/ui/text/times.ts'
+import {formatDuration} from '../../../src/lib/core/text/times.ts'
 
 test('durations fit a column of nine characters with a space, however long a task waits', () => {
   const hour = 3_600_000
