@@ -3,14 +3,13 @@
 import module from 'node:module'
 import {readFileSync} from 'node:fs'
 import {homedir, userInfo} from 'node:os'
+import {dirname} from 'node:path'
 import {fileURLToPath} from 'node:url'
 
-// A reader that closes a pipe early is not an error. Without a reader of stdout (`| head`) nothing is left to do. Without
-// one of stderr the command goes on: Ctrl-C in `start 2>&1 | tee log` ends `tee` at once, and the worker must drain.
+// A reader that closes a pipe early is not an error. Without a reader of stdout (`| head`) nothing is left to do.
 process.stdout.on('error', ({code}) => {
   if (code === 'EPIPE') process.exit()
 })
-process.stderr.on('error', () => {})
 
 const [major, minor] = process.versions.node.split('.').map(Number)
 if (major < 22 || (major === 22 && minor < 19)) {
@@ -21,7 +20,8 @@ if (major < 22 || (major === 22 && minor < 19)) {
   process.exit(78)
 }
 
-// A container may run as a uid that has no entry in passwd. Node throws there, and oclif asks for both.
+const program = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'))
+
 const lookUp = (find) => {
   try {
     return find()
@@ -29,20 +29,27 @@ const lookUp = (find) => {
     return undefined
   }
 }
-if (!process.env['SHELL'] && lookUp(userInfo) === undefined) process.env['SHELL'] = '/bin/sh'
-const hasHome = Boolean(process.env['HOME'] || lookUp(homedir))
 
-const [first] = process.argv.slice(2)
-if (process.argv.length === 3 && (first === '--version' || first === '-v')) {
-  const {version} = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'))
-  process.stdout.write(`a2a-worker/${version} ${process.platform}-${process.arch} node-${process.version}\n`)
-} else if (!hasHome) {
-  process.stderr.write(
-    `a2a-worker needs a home directory: HOME is not set, and uid ${process.getuid?.()} has no entry in passwd. Set HOME=DIRECTORY.\n`,
-  )
-  process.exitCode = 78
-} else {
+async function start() {
+  // Without a reader of stderr the command goes on: Ctrl-C in `start 2>&1 | tee log` ends `tee` at once, and the worker
+  // must drain.
+  process.stderr.on('error', () => {})
+  // A container may run as a uid that has no entry in passwd. Node throws there, and oclif asks for both.
+  if (!process.env['SHELL'] && lookUp(userInfo) === undefined) process.env['SHELL'] = '/bin/sh'
+  if (!process.env['HOME'] && !lookUp(homedir)) {
+    process.stderr.write(
+      `a2a-worker needs a home directory: HOME is not set, and uid ${process.getuid?.()} has no entry in passwd. Set HOME=DIRECTORY.\n`,
+    )
+    process.exitCode = 78
+    return
+  }
+
   module.enableCompileCache?.()
   const {execute} = await import('@oclif/core')
-  await execute({dir: import.meta.url})
+  await execute({loadOptions: {root: dirname(dirname(fileURLToPath(import.meta.url))), pjson: program}})
 }
+
+const [first] = process.argv.slice(2)
+if (process.argv.length === 3 && (first === '--version' || first === '-v'))
+  process.stdout.write(`a2a-worker/${program.version} ${process.platform}-${process.arch} node-${process.version}\n`)
+else void start()

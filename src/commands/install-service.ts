@@ -6,9 +6,9 @@ import type {ServiceReport} from '../lib/service/install.ts'
 const settings = ['server_url', 'insecure', 'worker_name', 'codebases', 'opencode_bin', 'agent_user'] as const
 
 export default class InstallService extends BaseCommand {
-  static override summary = 'Install or update the worker as a systemd service'
+  static override summary = 'Install or update the worker as a service (systemd, or launchd on macOS)'
   static override description =
-    'As root it installs a service of the machine: a user a2a-worker, the program and its Node in /opt/a2a-worker, the configuration in /etc/a2a-worker, and a sandboxed unit that sees its codebases but no home directories. With --user it installs a service of the current user. Existing configuration is kept. Run it again to update: it changes only what differs. With --agent-user a2a-agent, agents run as a user of their own, who can read neither state nor token. A worker with another name gets its own unit and configuration. If the unit of a Python worker exists, it is replaced and its settings are taken over. The command then prints how to restore the old unit.'
+    'As root it installs a service of the machine: a user a2a-worker, the program and its Node in /opt/a2a-worker, the configuration in /etc/a2a-worker, and a sandboxed unit that sees its codebases but no home directories. With --user it installs a service of the current user. Existing configuration is kept. Run it again to update: it changes only what differs. With --agent-user a2a-agent, agents run as a user of their own, who can read neither state nor token. A worker with another name gets its own unit and configuration. If the unit of a Python worker exists, it is replaced and its settings are taken over. The command then prints how to restore the old unit. On macOS it installs a LaunchDaemon, which runs as the user who calls sudo, and with --user a LaunchAgent.'
   static override examples = [
     'sudo <%= config.bin %> <%= command.id %> --server https://plane.example --codebase api:/srv/api --start',
     'sudo <%= config.bin %> <%= command.id %> --name prod --server https://plane.example --codebase /srv/web',
@@ -54,9 +54,11 @@ export default class InstallService extends BaseCommand {
     const {config} = resolveConfig(input)
     // Only the flag chooses the service: A2A_WORKER_NAME in the shell's environment must not.
     const {name} = flags as {name?: string}
-    return installService({
-      machine: new Machine({root: flags.root, env: process.env}),
-      layout: serviceLayout({isUser: flags.user, name, hostname: os.hostname(), env: process.env}),
+    const machine = new Machine({root: flags.root, env: process.env})
+    const place = {isUser: flags.user, name, hostname: os.hostname(), env: process.env}
+    const user = {id: process.getuid?.() ?? -1, name: userName()}
+    const common = {
+      machine,
       request: {
         server: config.server_url,
         codebases: config.codebases,
@@ -68,13 +70,21 @@ export default class InstallService extends BaseCommand {
         paths: (flags.path ?? []).map((folder) => resolve(folder)),
       },
       program: {root: this.config.root, node: process.execPath},
-      user: {id: process.getuid?.() ?? -1, name: userName()},
       env: process.env,
-      clock: systemClock,
       isDryRun: flags['dry-run'],
       start: flags.start,
-      grant: flags.grant,
-      print: (text) => this.log(text),
-    })
+      print: (text: string) => this.log(text),
+    }
+    if (process.platform === 'darwin') {
+      const [{installWithLaunchd}, {launchdLayout}, {usageError}] = await Promise.all([
+        import('../lib/service/launchd/install-launchd.ts'),
+        import('../lib/service/launchd/launchd-layout.ts'),
+        import('../lib/core/errors.ts'),
+      ])
+      if (flags.grant) throw usageError('--grant needs systemd, so it does not work on macOS.', 'Leave it out.')
+      return installWithLaunchd({...common, uid: user.id, layout: await launchdLayout({...place, machine, user})})
+    }
+
+    return installService({...common, user, layout: serviceLayout(place), clock: systemClock, grant: flags.grant})
   }
 }

@@ -4,9 +4,9 @@ import {serviceFlags, settingFlags} from '../flags.ts'
 import type {ServiceReport} from '../lib/service/install.ts'
 
 export default class UninstallService extends BaseCommand {
-  static override summary = 'Stop and remove the systemd service'
+  static override summary = 'Stop and remove the service (systemd, or launchd on macOS)'
   static override description =
-    'Running tasks may finish within drain_timeout, then the remaining agents are killed. Removes the unit and, with the last service, the program. Keeps configuration, state and user; --purge removes those too.'
+    'Running tasks may finish within drain_timeout, then the remaining agents are killed. Removes the unit and, with the last service, the program. Keeps configuration, state and user; --purge removes those too. On macOS state and user belong to a person, so they stay.'
   static override examples = [
     'sudo <%= config.bin %> <%= command.id %>',
     'sudo <%= config.bin %> <%= command.id %> --name prod --purge',
@@ -27,14 +27,21 @@ export default class UninstallService extends BaseCommand {
       import('node:os'),
     ])
     const {name} = flags as {name?: string}
-    return uninstallService({
-      machine: new Machine({root: flags.root, env: process.env}),
-      layout: serviceLayout({isUser: flags.user, name, hostname: os.hostname(), env: process.env}),
-      uid: process.getuid?.() ?? -1,
-      hostname: os.hostname(),
-      isDryRun: flags['dry-run'],
-      purge: flags.purge,
-      print: (text) => this.log(text),
-    })
+    const machine = new Machine({root: flags.root, env: process.env})
+    const place = {isUser: flags.user, name, hostname: os.hostname(), env: process.env}
+    const uid = process.getuid?.() ?? -1
+    const print = (text: string) => this.log(text)
+    const common = {machine, uid, isDryRun: flags['dry-run'], purge: flags.purge, print}
+    if (process.platform === 'darwin') {
+      const [{uninstallWithLaunchd}, {launchdLayout}, {userName}] = await Promise.all([
+        import('../lib/service/launchd/uninstall-launchd.ts'),
+        import('../lib/service/launchd/launchd-layout.ts'),
+        import('../lib/core/user-name.ts'),
+      ])
+      const layout = await launchdLayout({...place, machine, user: {id: uid, name: userName()}})
+      return uninstallWithLaunchd({...common, layout})
+    }
+
+    return uninstallService({...common, layout: serviceLayout(place), hostname: os.hostname()})
   }
 }

@@ -7,10 +7,10 @@ import {serviceUser} from './layout.ts'
 import type {Walk} from './open-folder.ts'
 
 /**
- * Owner of a file: root, root with the group of the service, which may read it (`shared`), the service's user, or the
- * installing user (`self`).
+ * Owner of a file: root, root with the group of the service, which may read it (`shared`), the service's user, the
+ * installing user (`self`), or a user by name.
  */
-export type Owner = 'root' | 'shared' | 'service' | 'self'
+export type Owner = 'root' | 'shared' | 'service' | 'self' | {user: string}
 
 export type RunOptions = {cwd?: string; input?: string}
 
@@ -73,6 +73,7 @@ export class Machine {
   async ids(owner: Owner): Promise<{uid: number; gid: number} | undefined> {
     if (!this.isLive || owner === 'self') return undefined
     if (owner === 'root') return {uid: 0, gid: 0}
+    if (typeof owner === 'object') return this.lookUp(owner.user)
     this.#service ??= await this.lookUp(serviceUser)
     // The user does not exist yet, so no file belongs to it.
     const ids = this.#service ?? {uid: -1, gid: -1}
