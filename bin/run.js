@@ -50,6 +50,9 @@ async function start() {
 }
 
 const [first] = process.argv.slice(2)
-if (process.argv.length === 3 && (first === '--version' || first === '-v'))
+const isVersion = process.argv.length === 3 && (first === '--version' || first === '-v')
+if (isVersion)
   process.stdout.write(`a2a-worker/${program.version} ${process.platform}-${process.arch} node-${process.version}\n`)
-else void start()
+
+/** Resolves when the command has returned, for those who import this file. The package has no top-level await: it is CommonJS. */
+export const returned = isVersion ? undefined : start()

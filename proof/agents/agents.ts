@@ -17,8 +17,6 @@ const {values} = parseArgs({
     latest: {type: 'boolean', default: false},
     /** Names of agents, divided by commas. */
     only: {type: 'string'},
-    /** Names of checks, divided by commas. */
-    checks: {type: 'string'},
     /** A folder for the messages that the agents have printed. */
     keep: {type: 'string'},
   },

@@ -255,7 +255,7 @@ test('workers forget removes a dead worker, frees its token and requeues its tas
     {name: 'admin', scope: 'admin' as const, token: 'admin'},
     {name: 'w', scope: 'worker' as const, token: 'worker'},
   ]
-  await using plane = await startPlane({tokens, timings: {leaseMs: 300}})
+  await using plane = await startPlane({tokens, timings: {leaseMs: 1500}})
   await using workshop = openWorkshop({A2A_AUTH_TOKEN: 'admin'})
   const worker = caller(plane.url, 'worker')
   const admin = caller(plane.url, 'admin')

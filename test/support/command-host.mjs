@@ -36,7 +36,8 @@ process.on('message', ({program, args, cwd, env, input}) => {
   process.exitCode = undefined
   Object.defineProperty(process, 'stdin', {value: Readable.from([Buffer.from(input)]), configurable: true})
   runs += 1
-  import(`${program}?${runs}`).then(
+  const returned = async () => (await import(`${program}?${runs}`)).returned
+  returned().then(
     () => end(current),
     (error) => {
       if (error !== exited) process.emit('uncaughtException', error)
