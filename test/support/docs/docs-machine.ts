@@ -28,24 +28,36 @@ export async function startDocsMachine() {
   writeFileSync(join(bin, 'a2a-worker'), `#!/bin/sh\nexec '${process.execPath}' '${program}' "$@"\n`)
   chmodSync(join(bin, 'a2a-worker'), 0o755)
   await fleet.worker('build-host', [`api:${api}`, join(fleet.path, 'srv/web')])
-  const task = (
-    await fleet.http.task(await fleet.codebaseId(api), {title: 'Fix the failing test', prompt: 'Fix the failing test'})
-  ).id
-  const {session_id: session} = await fleet.ended(task)
-  const waiting = (await fleet.http.task(await fleet.http.codebase('dead-worker', '/srv/dead'))).id
-  await fleet.http.call('POST', '/v1/opencode/workers/dead-worker/unregister')
+  // the diff of a working tree, and no empty prompt
+  writeFileSync(join(api, 'README.md'), 'hello again\n')
+  const codebase = await fleet.codebaseId(api)
+  const newTask = (where: string) =>
+    fleet.http.task(where, {title: 'Fix the failing test', prompt: 'Fix the failing test'})
+  const ended = await fleet.ended((await newTask(codebase)).id)
+
+  /** What a placeholder stands for. Lines that change a task or a worker get one of their own. */
+  async function taskFor(line: string): Promise<string> {
+    if (/\btasks cancel\b/.test(line)) return (await newTask(await fleet.http.codebase('away', '/srv/away'))).id
+    if (!/\btasks (retry|say)\b/.test(line)) return ended.id
+    return (await fleet.ended((await newTask(codebase)).id)).id
+  }
+  async function deadWorker(): Promise<string> {
+    await fleet.http.codebase('dead-worker', '/srv/dead')
+    await fleet.http.call('POST', '/v1/opencode/workers/dead-worker/unregister')
+    return 'dead-worker'
+  }
 
   /** A line with what its placeholders stand for. */
-  const filled = (line: string) =>
+  const filled = async (line: string) =>
     line
       .replaceAll('https://plane.example', fleet.url)
       .replaceAll(/(?<=[\s=:"'])\/srv\//g, `${fleet.path}/srv/`)
       .replaceAll(/--port[ =]\d+/g, '--port 0')
       .replaceAll('--host 0.0.0.0', '--host 127.0.0.1')
       .replaceAll(/--health-addr \S+/g, '--health-addr 0')
-      .replaceAll(/\bTASK\b/g, /\btasks cancel\b/.test(line) ? waiting : task)
-      .replaceAll(/\bSESSION\b/g, session ?? '')
-      .replaceAll(/(?<= )ID\b/g, 'dead-worker')
+      .replaceAll(/\bTASK\b/g, line.includes('TASK') ? await taskFor(line) : '')
+      .replaceAll(/\bSESSION\b/g, ended.session_id ?? '')
+      .replaceAll(/(?<= )ID\b/g, / ID\b/.test(line) ? await deadWorker() : '')
       .replaceAll(/\bCODEBASE\b/g, 'api')
 
   /** An output as the documentation shows it. */
@@ -67,7 +79,7 @@ export async function startDocsMachine() {
     return {
       /** Runs a line to its end. Plain lines of ours run in a process that stays. */
       async run(line: string): Promise<Finished> {
-        const text = filled(line)
+        const text = await filled(line)
         const [command] = shellCommands(text)
         if (command?.words[0] === 'export') {
           for (const word of command.words.slice(1)) env[word.split('=')[0] ?? ''] = word.slice(word.indexOf('=') + 1)
@@ -79,7 +91,7 @@ export async function startDocsMachine() {
       },
       /** Starts what a line starts, waits until it serves, and stops it. */
       async start(line: string): Promise<Finished> {
-        const [command] = shellCommands(filled(line))
+        const [command] = shellCommands(await filled(line))
         const args = ourArguments(command?.words ?? []) ?? []
         const own: Record<string, string> = {...env, ...command?.variables, A2A_STATE_DIR: join(home, 'state')}
         if (!args.includes('--server')) delete own['A2A_SERVER_URL']
@@ -100,7 +112,8 @@ export async function startDocsMachine() {
 
 const inBash = (text: string, cwd: string, env: Record<string, string>) =>
   new Promise<Finished>((resolve) => {
-    execFile('bash', ['-o', 'pipefail', '-c', text], {cwd, env}, (error, stdout, stderr) =>
+    const child = execFile('bash', ['-o', 'pipefail', '-c', text], {cwd, env}, (error, stdout, stderr) =>
       resolve({code: error ? Number(error.code ?? -1) : 0, stdout, stderr}),
     )
+    child.stdin?.end()
   })

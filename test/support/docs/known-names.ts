@@ -7,6 +7,12 @@ import {manifest} from './manifest.ts'
 const foreignFlags = new Set([
   '--standalone', // opencode run, version 2
   '--init', // docker run
+  '--help', // of oclif
+  '--version',
+  '--x', // any flag
+  '--no-real', // npm run chaos
+  '--engine',
+  '--fsync',
 ])
 
 const flags = new Set(
