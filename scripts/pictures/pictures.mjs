@@ -43,11 +43,12 @@ const fix =
 const commit = '[fake:bash cmd="git commit -qam Fix-the-calculator"] [fake:text say="Committed."]'
 const slow = '[fake:read path=README.md] [fake:slow tokens=4000 every_ms=100]'
 
-const tmux = (...args) => execFileSync('tmux', ['-L', socket, '-f', '/dev/null', ...args], {encoding: 'utf8', env})
+const tmux = (...args) =>
+  execFileSync('tmux', ['-L', socket, '-f', join(scratch, 'tmux.conf'), ...args], {encoding: 'utf8', env})
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
 async function until(look, what) {
-  for (const end = Date.now() + 90_000; Date.now() < end; await sleep(100)) if (await look()) return
-  throw new Error(`gave up waiting for ${what}`)
+  for (const end = Date.now() + 40_000; Date.now() < end; await sleep(100)) if (await look()) return
+  throw new Error(`gave up waiting for ${what}:\n${tmux('capture-pane', '-p', '-t', 'p:dashboard')}`)
 }
 
 const program = (...args) => execFileSync('a2a-worker', args, {cwd: codebase, env, encoding: 'utf8'})
@@ -76,6 +77,10 @@ function prepare() {
     git('commit', '-q', '-m', 'A calculator')
   }
   mkdirSync(target, {recursive: true})
+  writeFileSync(
+    join(scratch, 'tmux.conf'),
+    'set -g remain-on-exit on\nset -g default-terminal tmux-256color\n',
+  )
 }
 
 /** A window of a terminal, in which a command runs. */
@@ -84,8 +89,6 @@ function openWindow(name, {columns, rows}, command) {
   const place = ['-n', name, '-c', codebase]
   if (isFirst) tmux('new-session', '-d', '-s', 'p', '-x', `${columns}`, '-y', `${rows}`, ...place, command)
   else tmux('new-window', '-d', '-t', 'p', ...place, command)
-  if (isFirst) tmux('set-option', '-g', 'window-size', 'manual')
-  tmux('set-option', '-w', '-t', `p:${name}`, 'remain-on-exit', 'on')
   tmux('resize-window', '-t', `p:${name}`, '-x', `${columns}`, '-y', `${rows}`)
 }
 const screen = (name) => tmux('capture-pane', '-p', '-t', `p:${name}`)

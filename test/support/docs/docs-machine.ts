@@ -92,7 +92,8 @@ export async function startDocsMachine() {
       /** Starts what a line starts, waits until it serves, and stops it. */
       async start(line: string): Promise<Finished> {
         const [command] = shellCommands(await filled(line))
-        const args = ourArguments(command?.words ?? []) ?? []
+        const given = ourArguments(command?.words ?? []) ?? []
+        const args = given[0] === 'serve' && !given.includes('--port') ? [...given, '--port', '0'] : given
         const own: Record<string, string> = {...env, ...command?.variables, A2A_STATE_DIR: join(home, 'state')}
         if (!args.includes('--server')) delete own['A2A_SERVER_URL']
         const running = fleet.startHere(args, {cwd: api, env: own})
