@@ -77,10 +77,7 @@ function prepare() {
     git('commit', '-q', '-m', 'A calculator')
   }
   mkdirSync(target, {recursive: true})
-  writeFileSync(
-    join(scratch, 'tmux.conf'),
-    'set -g remain-on-exit on\nset -g default-terminal tmux-256color\n',
-  )
+  writeFileSync(join(scratch, 'tmux.conf'), 'set -g remain-on-exit on\nset -g default-terminal tmux-256color\n')
 }
 
 /** A window of a terminal, in which a command runs. */
@@ -109,7 +106,7 @@ async function terminals() {
   openWindow(
     'follow',
     small,
-    `printf '$ a2a-worker tasks create --file prompt.md --follow\\n'; a2a-worker tasks create --file ../prompt.md --title 'Fix the calculator' --model fake/x --follow`,
+    `sleep 1; printf '$ a2a-worker tasks create --file prompt.md --follow\\n'; a2a-worker tasks create --file ../prompt.md --title 'Fix the calculator' --model fake/x --follow; sleep 100`,
   )
   await until(() => /completed|cost/.test(screen('follow')), 'the task to end')
   await sleep(500)

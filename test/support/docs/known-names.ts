@@ -42,7 +42,7 @@ const isVariable = (name: string) => words.has(name) || words.has(name.replace(/
  */
 export function isKnownCode(code: string): boolean {
   const [first = ''] = code.split(/[ =,]/)
-  if (/^--?[a-z]/.test(code)) return flags.has(first) || foreignFlags.has(first) || /^npm run/.test(code)
+  if (/^--?[a-z]/.test(code)) return flags.has(first) || foreignFlags.has(first) || code.startsWith('npm run')
   if (/^(A2A|OPENCODE)_[A-Z0-9_]+$/.test(first)) return isVariable(first)
   if (/^[a-z]+(_[a-z0-9]+)+$/.test(code)) return words.has(code)
   return true

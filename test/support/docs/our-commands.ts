@@ -33,7 +33,7 @@ export function commandId(args: readonly string[]): string | undefined {
 
 /** What oclif's parser of the command refuses in these arguments: an unknown command, flag, value or argument. */
 export async function usageProblem(args: readonly string[]): Promise<string | undefined> {
-  if (args.length === 0 || args.every((word) => /^--(version|help)$/.test(word))) return undefined
+  if (args.every((word) => /^--(version|help)$/.test(word))) return undefined
   const id = commandId(args)
   if (id === undefined)
     return topics.has(args[0] ?? '') && args.length === 1 ? undefined : `no command ${args.slice(0, 2).join(' ')}`
