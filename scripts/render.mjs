@@ -2,8 +2,8 @@
 import {mkdirSync, readFileSync, writeFileSync} from 'node:fs'
 import {dirname, join} from 'node:path'
 import {fileURLToPath} from 'node:url'
-import {renderMetrics} from '../dist/lib/metrics/metrics-page.js'
 import {shippedFiles} from '../dist/lib/service/units/shipped-files.js'
+import {generatedPages} from './reference/pages.mjs'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 for (const [name, text] of Object.entries(shippedFiles())) {
@@ -11,12 +11,10 @@ for (const [name, text] of Object.entries(shippedFiles())) {
   writeFileSync(join(root, name), text)
 }
 
-// The tables in a page that is written by hand otherwise.
-const metricsPage = join(root, 'docs/metrics.md')
-writeFileSync(metricsPage, renderMetrics(readFileSync(metricsPage, 'utf8')))
-
 // oclif lists commands in the order of the file system. Sort them, so that the file is reproducible.
 const manifest = join(root, 'oclif.manifest.json')
 const {commands, ...rest} = JSON.parse(readFileSync(manifest, 'utf8'))
 const sorted = Object.fromEntries(Object.entries(commands).sort(([a], [b]) => (a < b ? -1 : 1)))
 writeFileSync(manifest, JSON.stringify({commands: sorted, ...rest}, null, 2))
+
+for (const [name, text] of Object.entries(generatedPages(root))) writeFileSync(join(root, name), text)

@@ -2,6 +2,8 @@ import {Config} from '@oclif/core'
 import {readFileSync} from 'node:fs'
 import {join} from 'node:path'
 import {expect, test} from 'vitest'
+// @ts-expect-error -- plain JavaScript, shared with `npm run manifest`
+import {generatedPages} from '../scripts/reference/pages.mjs'
 import {root} from './support/cli.ts'
 
 test('the committed manifest has the commands and flags of the program', async () => {
@@ -20,4 +22,9 @@ test('the committed manifest has the commands and flags of the program', async (
       if (env !== undefined) expect(summary, `--${name}, whose variable the help names anyway`).not.toContain(env)
     expect(command.examples?.length, `examples of ${command.id}`).toBeGreaterThan(0)
   }
+})
+
+test('the generated pages and tables of the documentation are what the code renders (npm run manifest)', () => {
+  for (const [page, text] of Object.entries(generatedPages(root) as Record<string, string>))
+    expect(readFileSync(join(root, page), 'utf8') === text, page).toBe(true)
 })

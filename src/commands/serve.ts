@@ -285,7 +285,7 @@ const noTokenFromElsewhere =
 const streamOnly =
   'With --auth stream-only a token is required only for the task stream, claims and exports. Whoever reaches this control plane may read all prompts, output and sessions, create and cancel tasks, and so make the workers run any task. Use it in a network that only trusted programs can reach, or give each worker a token of its own and use --auth required.'
 const sharedLogin =
-  '--redis-public-url has the login of --redis-url, so every worker can change what is in Redis. Give workers a Redis user that may only subscribe: see Redis in the README.'
+  '--redis-public-url has the login of --redis-url, so every worker can change what is in Redis. Give workers a Redis user that may only subscribe: see docs/control-plane.md.'
 
 /** Whether the address for workers shows them the login of the server. */
 const hasSameLogin = (own = '', announced = '') => loginOf(own) !== '' && loginOf(own) === loginOf(announced)

@@ -54,6 +54,9 @@ export async function startFleet({env, isPlaneProcess = false, tokens = []}: Fle
     /** Starts the program with another environment, or run by another command. */
     startAs: (args: string[], options: Parameters<typeof workshop.start>[1]) =>
       workshop.start([...args, '--server', url], options),
+    /** Like `start` and `run`, but the program is not told the control plane. */
+    startHere: workshop.start,
+    runHere: workshop.cli,
     run: (args: string[], options: Parameters<typeof workshop.cli>[1]) =>
       workshop.cli([...args, '--server', url], options),
     cli: (args: string[], input?: string) => fleet.run(args, input === undefined ? {} : {input}),

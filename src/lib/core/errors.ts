@@ -1,4 +1,4 @@
-/** Exit codes, as documented in the README. */
+/** Exit codes, as documented in docs/reference.md. */
 export const exitCodes = {
   ok: 0,
   failed: 1,
@@ -14,6 +14,21 @@ export const exitCodes = {
 } as const
 
 export type ExitName = keyof typeof exitCodes
+
+/** What each exit code means, for docs/reference.md. */
+export const exitMeanings: Record<ExitName, string> = {
+  ok: 'success; the task completed',
+  failed: 'the task failed, or a check found a problem',
+  usage: 'bad usage',
+  cancelled: 'the task was cancelled',
+  unreachable: 'the server cannot be reached',
+  bug: 'a bug in a2a-worker',
+  cannotWrite: 'cannot write',
+  temporary: 'timed out, or try again later',
+  refused: 'refused: token or policy',
+  config: 'bad configuration',
+  interrupted: 'interrupted',
+}
 
 export type ErrorDetails = {
   /** Stable machine-readable name, upper snake case. */

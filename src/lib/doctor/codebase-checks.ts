@@ -9,6 +9,7 @@ import {serviceCodebases} from '../service/installed-services.ts'
 import {Machine} from '../service/machine/machine.ts'
 import {findGitLocks} from '../worker/locks/git-locks.ts'
 import {directoryProblem} from '../worker/registration/directory-problem.ts'
+import type {CheckLabel} from './checks.ts'
 import {ok, problem, skipped, warning, type Finding, type MachineContext} from './finding.ts'
 
 /** Checks that the configured codebases exist, and that this user and its git may work in them. */
@@ -25,7 +26,7 @@ async function checkCodebase(
   {config, env: own}: MachineContext,
   serviceHome: string | undefined,
 ): Promise<Finding[]> {
-  const check = `codebase ${name}`
+  const check = `codebase ${name}` as const
   const user = findAgentUser(config.agent_user)
   const wrong = accessFinding(check, path, user)
   if (wrong) return [wrong]
@@ -47,7 +48,7 @@ async function checkCodebase(
 }
 
 /** With a user of their own, it is the rights of the agents that count. */
-function accessFinding(check: string, path: string, user: AgentUser | undefined): Finding | undefined {
+function accessFinding(check: CheckLabel, path: string, user: AgentUser | undefined): Finding | undefined {
   const wrong = directoryProblem(path)
   if (wrong !== undefined)
     return problem(check, `${path}: ${wrong}`, `ls -la ${path}`, 'Correct the path in the configuration.')
@@ -68,7 +69,7 @@ function accessFinding(check: string, path: string, user: AgentUser | undefined)
 /** A lock of git that is older than this was probably left by a process that was killed. */
 const staleLockMs = 60_000
 
-const lockFindings = (check: string, place: {path: string; dataDir: string}): Finding[] =>
+const lockFindings = (check: CheckLabel, place: {path: string; dataDir: string}): Finding[] =>
   findGitLocks(place)
     .filter(({changedAt}) => Date.now() - changedAt > staleLockMs)
     .map(({path, changedAt}) =>

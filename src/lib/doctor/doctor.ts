@@ -2,6 +2,7 @@ import type {ControlPlaneClient} from '../client/control-plane.ts'
 import {messageOf} from '../core/errors.ts'
 import type {Clock} from '../core/clock.ts'
 import {problem, type Finding, type MachineContext, type ControlPlaneContext} from './finding.ts'
+import type {CheckLabel} from './checks.ts'
 import {checkAgents} from './agent-checks.ts'
 import {checkCodebases} from './codebase-checks.ts'
 import {
@@ -64,7 +65,7 @@ async function checkControlPlane({machine, createClient, clock}: DoctorOptions):
 }
 
 /** Turns an exception of a check into a finding. */
-async function runCheck(check: string, step: () => Promise<Finding[]>): Promise<Finding[]> {
+async function runCheck(check: CheckLabel, step: () => Promise<Finding[]>): Promise<Finding[]> {
   try {
     return await step()
   } catch (error) {

@@ -3,21 +3,22 @@ import type {Environment} from '../config/file.ts'
 import type {Config} from '../config/settings.ts'
 import type {WorkerStatus} from '../control/messages.ts'
 import type {Clock} from '../core/clock.ts'
+import type {CheckLabel} from './checks.ts'
 
 export type FindingState = 'ok' | 'warning' | 'problem' | 'skipped'
 
 /** What a check found. `fixes` suggests what to do about a problem, the most likely fix first. */
-export type Finding = {check: string; state: FindingState; text: string; fixes: string[]}
+export type Finding = {check: CheckLabel; state: FindingState; text: string; fixes: string[]}
 
-export const ok = (check: string, text: string): Finding => ({check, state: 'ok', text, fixes: []})
-export const skipped = (check: string, text: string): Finding => ({check, state: 'skipped', text, fixes: []})
-export const warning = (check: string, text: string, ...fixes: string[]): Finding => ({
+export const ok = (check: CheckLabel, text: string): Finding => ({check, state: 'ok', text, fixes: []})
+export const skipped = (check: CheckLabel, text: string): Finding => ({check, state: 'skipped', text, fixes: []})
+export const warning = (check: CheckLabel, text: string, ...fixes: string[]): Finding => ({
   check,
   state: 'warning',
   text,
   fixes,
 })
-export const problem = (check: string, text: string, ...fixes: string[]): Finding => ({
+export const problem = (check: CheckLabel, text: string, ...fixes: string[]): Finding => ({
   check,
   state: 'problem',
   text,

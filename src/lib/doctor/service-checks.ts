@@ -10,7 +10,7 @@ export async function checkServices({env}: Pick<MachineContext, 'env'>): Promise
   return (
     await Promise.all(
       services.map(async (layout) => {
-        const check = `service ${layout.unit}`
+        const check = `service ${layout.unit}` as const
         try {
           const found = await serviceProblems(layout, machine, env)
           if (found.length === 0) return [ok(check, 'its agents can work in its codebases')]
