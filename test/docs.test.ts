@@ -50,7 +50,7 @@ test.each(pages.filter((page) => page !== 'docs/reference.md'))(
       for (const command of scriptLines(text)) {
         const treatment = treatmentOf(command)
         if (treatment.kind === 'parse') continue
-          const {code, stdout, stderr} = await shell[treatment.kind](command)
+        const {code, stdout, stderr} = await shell[treatment.kind](command)
         const right = treatment.kind === 'run' ? [0, ...(treatment.codes ?? [])] : [0]
         if (!right.includes(code ?? -1)) problems.push(`${page}:${line}: ${command}: exit ${code}: ${stderr}`)
         printed += stdout

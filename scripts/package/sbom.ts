@@ -25,7 +25,7 @@ export function sbom(program: Program, packages: readonly BundledPackage[], meta
   }
   const id = sha256(JSON.stringify(content)).replace(/^(.{8})(.{4}).(.{3}).(.{3})(.{12}).*$/, '$1-$2-4$3-8$4-$5')
   const bom = {bomFormat: 'CycloneDX', specVersion: '1.6', serialNumber: `urn:uuid:${id}`, ...content}
-  return `${JSON.stringify(bom, null, 2)}\n`
+  return `${JSON.stringify(bom)}\n`
 }
 
 /** Two copies of one version, in different folders, are two parts. */

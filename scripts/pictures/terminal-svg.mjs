@@ -45,14 +45,20 @@ function drawLine(runs, row) {
 
 const escape = (text) => text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;')
 
+/* oxlint-disable no-control-regex -- escape sequences begin with one */
+const link = /\u001b\][^\u0007\u001b]*(?:\u0007|\u001b\\)/g
+const colour = /(\u001b\[[0-9;:]*m)/
+const oneColour = /^\u001b\[([0-9;:]*)m$/
+/* oxlint-enable no-control-regex */
+
 /** The parts of a line that look alike. Links (OSC 8) and other sequences are left out. */
 function runsOf(line) {
   const runs = []
   let style = {}
   let at = 0
-  const visible = line.replaceAll(/\u001b\][^\u0007\u001b]*(?:\u0007|\u001b\\)/g, '')
-  for (const part of visible.split(/(\u001b\[[0-9;:]*m)/)) {
-    const codes = /^\u001b\[([0-9;:]*)m$/.exec(part)
+  const visible = line.replaceAll(link, '')
+  for (const part of visible.split(colour)) {
+    const codes = oneColour.exec(part)
     if (codes) style = styled(style, codes[1].split(/[;:]/).map(Number))
     else if (part !== '') {
       runs.push({text: part, at, style})
@@ -69,7 +75,7 @@ function styled(before, codes) {
     if (code === 0) for (const key of Object.keys(style)) delete style[key]
     else if (code === 1) style.bold = true
     else if (code === 2) style.dim = true
-    else if (code === 22) (delete style.bold, delete style.dim)
+    else if (code === 22) for (const key of ['bold', 'dim']) delete style[key]
     else if (code === 7) style.inverse = true
     else if (code === 27) delete style.inverse
     else if (code === 39) delete style.text

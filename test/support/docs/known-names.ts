@@ -7,6 +7,7 @@ import {manifest} from './manifest.ts'
 const foreignFlags = new Set([
   '--standalone', // opencode run, version 2
   '--init', // docker run
+  '--build-arg', // docker build
   '--help', // of oclif
   '--version',
   '--x', // any flag
