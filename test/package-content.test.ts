@@ -53,7 +53,7 @@ test('each relative link of the documents leads to a file of the package', () =>
 test('the bill of materials is valid CycloneDX 1.6, and names each package inside with its licence and hash', async () => {
   const validator = new Validation.JsonStrictValidator(Spec.Version.v1dot6)
   expect(await validator.validate(read('sbom.cdx.json'))).toBe(null)
-  const broken = read('sbom.cdx.json').replace('"type": "library"', '"type": "thing"')
+  const broken = read('sbom.cdx.json').replace('"type":"library"', '"type":"thing"')
   expect(await validator.validate(broken)).not.toBe(null)
   const {metadata, components, dependencies} = readJson<Bom>('sbom.cdx.json')
   expect(metadata.component).toMatchObject({name: 'a2a-worker', version: readJson<Component>('package.json').version})
