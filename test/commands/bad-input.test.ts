@@ -339,7 +339,7 @@ test('an older Node gets a message with the required version: exit 78', async ()
   const text = readFileSync(program, 'utf8')
   expect(text).toMatch(/needs Node\.js 22\.19/)
   const imported = [...text.matchAll(/^import .* from '(.*)'$/gm)].map(([, name]) => name)
-  expect(imported).toEqual(['node:module', 'node:fs', 'node:os', 'node:url'])
+  expect(imported).toEqual(['node:module', 'node:fs', 'node:os', 'node:path', 'node:url'])
 })
 
 function isOlder(node: string): boolean {

@@ -247,17 +247,17 @@ test('start listens to --redis-url, and refuses an invalid URL: exit 78', async 
   expect(serve).toMatchObject({code: 78, stderr: expect.stringMatching(/must be an address like redis/)})
 })
 
-/** The Redis user for workers, as the README creates it. */
+/** The Redis user for workers, as the page of the control plane creates it. */
 async function addWorkerUser(url: string, password: string): Promise<void> {
-  const readme = readFileSync(join(root, 'README.md'), 'utf8')
-  const line = /^redis-cli (ACL SETUSER .*)$/m.exec(readme)?.[1] ?? ''
+  const page = readFileSync(join(root, 'docs/control-plane.md'), 'utf8')
+  const line = /^redis-cli (ACL SETUSER .*)$/m.exec(page)?.[1] ?? ''
   const [command = '', ...args] = line.replaceAll("'", '').replace('PASSWORD', password).split(' ')
   const admin = new Redis(url)
   expect(await admin.call(command, ...args)).toBe('OK')
   admin.disconnect()
 }
 
-test('the Redis user of the README wakes workers, and may do nothing but subscribe', async () => {
+test('the Redis user of the documentation wakes workers, and may do nothing but subscribe', async () => {
   await using redis = await startRedis({password: 'admin-one'})
   await addWorkerUser(redis.url, 'worker-one')
   const announced = `redis://a2a-worker:worker-one@127.0.0.1:${redis.port}`
