@@ -156,7 +156,7 @@ try {
   await page()
 } finally {
   try {
-    program('stop', '--cancel', '--timeout', '20')
+    program('stop', '--cancel', '--timeout', '60')
   } catch {
     // it did not start, or ends by itself
   }
