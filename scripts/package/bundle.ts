@@ -31,8 +31,7 @@ export async function bundle(root: string, target: string): Promise<Metafile> {
     target: 'node22',
     minify: true,
     keepNames: true, // names of errors are output, and the stack of a bug must be readable
-    // React then leaves out its development build, and undici its second, experimental parser.
-    define: {esbuildDetection: 'true', 'process.env.NODE_ENV': '"production"'},
+    define: {esbuildDetection: 'true'}, // undici then leaves out its second, experimental parser
     charset: 'utf8',
     legalComments: 'none', // all licences are in THIRD-PARTY-LICENSES.txt
     metafile: true,
