@@ -87,5 +87,6 @@ export async function freePort(): Promise<number> {
   const {port} = server.address() as AddressInfo
   server.close()
   await once(server, 'close')
-  return port
+  // The nodes of a Cluster also listen 10,000 ports higher, and do not start where there is none.
+  return port + 10_000 < 65_536 ? port : await freePort()
 }
