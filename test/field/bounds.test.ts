@@ -57,54 +57,46 @@ test('the control plane keeps the newest output of a task up to its limit, and t
 describe.skipIf(reportSkipped('a control plane whose disk is full', smallDiskProblem()))(
   'a control plane whose disk is full',
   () => {
-    // The task of the other worker sometimes does not end: not understood yet, so it is tried again.
-    test(
-      'drops output, tells so, creates and cancels tasks all the same, and recovers by itself',
-      {retry: 2},
-      async () => {
-        using disk = smallDisk(48)
-        await using workshop = openWorkshop({OPENCODE_BIN_PATH: stubBinary})
-        let log = ''
-        await using plane = await startPlane({
-          database: join(disk.path, 'server.db'),
-          timings: {fullDiskMs: 6000},
-          log: (line) => (log += `${line}\n`),
-        })
-        const {url} = plane
-        const http = caller(url)
-        const trees = ['p', 'q'].map((name) => repository(join(workshop.path, name)))
-        await workshop.worker(url, 'one', [trees[0] ?? ''])
-        await workshop.worker(url, 'two', [trees[1] ?? ''])
-        const codebases = (await http.call('GET', '/v1/opencode/codebases')).body as {id: string; path: string}[]
-        const idOf = (path = '') => codebases.find((codebase) => codebase.path === path)?.id ?? ''
-        const culprit = (await http.task(idOf(trees[0]), {prompt: steadyNoise})).id
-        await until(() => /the disk of \S+ is full: [\d.]+ MiB are free, 4.\d MiB are kept for changes/.test(log), 'it')
-        expect((await http.call('GET', '/health')).body).toMatchObject({
-          status: 'degraded',
-          problem: expect.stringContaining('disk of the control plane is full'),
-        })
-        const status = await workshop.cli(['status', '--server', url, '--json'])
-        expect(status.code).toBe(1)
-        expect((JSON.parse(status.stdout) as StatusReport).error).toContain('the disk of the control plane is full')
+    test('drops output, tells so, creates and cancels tasks all the same, and recovers by itself', async () => {
+      using disk = smallDisk(48)
+      await using workshop = openWorkshop({OPENCODE_BIN_PATH: stubBinary})
+      let log = ''
+      await using plane = await startPlane({
+        database: join(disk.path, 'server.db'),
+        timings: {fullDiskMs: 6000},
+        log: (line) => (log += `${line}\n`),
+      })
+      const {url} = plane
+      const http = caller(url)
+      const trees = ['p', 'q'].map((name) => repository(join(workshop.path, name)))
+      await workshop.worker(url, 'one', [trees[0] ?? ''])
+      await workshop.worker(url, 'two', [trees[1] ?? ''])
+      const codebases = (await http.call('GET', '/v1/opencode/codebases')).body as {id: string; path: string}[]
+      const idOf = (path = '') => codebases.find((codebase) => codebase.path === path)?.id ?? ''
+      const culprit = (await http.task(idOf(trees[0]), {prompt: steadyNoise})).id
+      await until(() => /the disk of \S+ is full: [\d.]+ MiB are free, 4.\d MiB are kept for changes/.test(log), 'it')
+      expect((await http.call('GET', '/health')).body).toMatchObject({
+        status: 'degraded',
+        problem: expect.stringContaining('disk of the control plane is full'),
+      })
+      const status = await workshop.cli(['status', '--server', url, '--json'])
+      expect(status.code).toBe(1)
+      expect((JSON.parse(status.stdout) as StatusReport).error).toContain('the disk of the control plane is full')
 
-        const other = await http.task(idOf(trees[1]), {prompt: answering('done')})
-        await until(async () => (await http.get(other.id)).status === 'completed', 'the task of the other worker')
-        const firstPage = async () => (await http.call('GET', `/v1/opencode/tasks/${culprit}/output?since=0`)).body
-        const page = await until(async () => {
-          const now = await firstPage()
-          return now.truncated ? now : undefined
-        }, 'the oldest output of the culprit to be dropped')
-        expect(page.outputs.length).toBeGreaterThan(0)
-        const cancelled = await workshop.cli(['tasks', 'cancel', culprit, '--wait', '--server', url])
-        expect(cancelled).toMatchObject({code: 0})
-        expect(await http.get(culprit)).toMatchObject({status: 'cancelled'})
+      const other = await http.task(idOf(trees[1]), {prompt: answering('done')})
+      await until(async () => (await http.get(other.id)).status === 'completed', 'the task of the other worker')
+      const firstPage = async () => (await http.call('GET', `/v1/opencode/tasks/${culprit}/output?since=0`)).body
+      const page = await until(async () => {
+        const now = await firstPage()
+        return now.truncated ? now : undefined
+      }, 'the oldest output of the culprit to be dropped')
+      expect(page.outputs.length).toBeGreaterThan(0)
+      const cancelled = await workshop.cli(['tasks', 'cancel', culprit, '--wait', '--server', url])
+      expect(cancelled).toMatchObject({code: 0})
+      expect(await http.get(culprit)).toMatchObject({status: 'cancelled'})
 
-        await until(
-          async () => (await http.call('GET', '/health')).body.status === 'healthy',
-          'old output to be dropped',
-        )
-      },
-    )
+      await until(async () => (await http.call('GET', '/health')).body.status === 'healthy', 'old output to be dropped')
+    })
 
     test('refuses output for a while, but takes the report of a run with its last output', async () => {
       using disk = smallDisk(48)
@@ -123,6 +115,26 @@ describe.skipIf(reportSkipped('a control plane whose disk is full', smallDiskPro
       expect((await plane.call('PUT', `/v1/opencode/tasks/${id}/status`, report)).status).toBe(200)
       const page = (await plane.call('GET', `/v1/opencode/tasks/${id}/output?since=0`)).body
       expect(page).toMatchObject({total: 1, truncated: false})
+    })
+
+    test('and a worker sends the output of a short run with its report, however long output is refused', async () => {
+      using disk = smallDisk(48)
+      await using workshop = openWorkshop({OPENCODE_BIN_PATH: stubBinary})
+      await using plane = await startPlane({database: join(disk.path, 'server.db'), timings: {fullDiskMs: 600_000}})
+      const http = caller(plane.url)
+      const path = repository(join(workshop.path, 'p'))
+      await workshop.worker(plane.url, 'one', [path])
+      const codebases = (await http.call('GET', '/v1/opencode/codebases')).body as {id: string}[]
+      const ballast = join(disk.path, 'server.db.ballast')
+      await until(() => statSync(ballast, {throwIfNoEntry: false})?.size === 4 * 1024 ** 2, 'the whole ballast')
+      disk.fill(1.5 * 1024 ** 2)
+      await until(async () => (await http.call('GET', '/health')).body.status === 'degraded', 'the plane to notice')
+      // The first line is sent, and refused, before the agent exits.
+      const {id} = await http.task(codebases[0]?.id ?? '', {prompt: `${answering('done')}sleep 1\n`})
+      await until(async () => (await http.get(id)).status === 'completed', 'the task to be reported', 20_000)
+      const page = (await http.call('GET', `/v1/opencode/tasks/${id}/output?since=0`)).body
+      expect(page.outputs.map(({output}: {output: string}) => output).join('')).toContain('"step_finish"')
+      expect(page).toMatchObject({truncated: false})
     })
 
     test('writes changes of state even if others have filled the disk: its ballast makes room', async () => {

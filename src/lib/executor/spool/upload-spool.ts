@@ -16,9 +16,10 @@ export type UploadOptions = {
   readonly redact: Redactor | undefined
   /**
    * Sends bytes that represent `length` bytes of the spool at `offset`. Resolves with the offset at which the control
-   * plane continues: behind them, or elsewhere if it has more or less of the output than we remember.
+   * plane continues: behind them, or elsewhere if it has more or less of the output than we remember. With `giveUp`,
+   * resolves with undefined if they are not acknowledged once that is aborted: then they may go with the report.
    */
-  send: (bytes: Buffer, offset: number, length: number) => Promise<number>
+  send: (bytes: Buffer, offset: number, length: number, giveUp?: AbortSignal) => Promise<number | undefined>
   /** Everything up to `cursor` is acknowledged. */
   onAcknowledged: (cursor: number) => void
   /** Returns the last batch instead of sending it, so that it can go with the report. */
@@ -62,9 +63,16 @@ async function uploadFrom(from: number, options: UploadOptions): Promise<Result>
   const batch = Buffer.allocUnsafe(limits.outputBatch)
   let filled = 0
   let cursor = from
-  /** Resolves with undefined if the control plane continues where the batch ends. */
+  /** Resolves with undefined if the control plane continues where the batch ends, or if the batch waits for the report. */
   const flush = async (length: number): Promise<Result | undefined> => {
-    const next = await options.send(wireForm(batch.subarray(0, length), options), cursor, length)
+    const mayWait = keepsTail && filled < batch.length
+    const next = await options.send(
+      wireForm(batch.subarray(0, length), options),
+      cursor,
+      length,
+      mayWait ? ended : undefined,
+    )
+    if (next === undefined) return undefined
     onAcknowledged(next)
     if (next !== cursor + length) return {next, hasSent: cursor > from}
     cursor = next

@@ -5,6 +5,8 @@ import type {DiskGuard} from '../store/disk-guard.ts'
 import type {Engine} from '../store/engine.ts'
 import type {Maintenance} from '../store/maintenance.ts'
 
+/** Seconds until refused output is sent again. Workers that know no better wait for up to a minute, while there is room. */
+const retrySeconds = '2'
 /** Tasks whose output is dropped for one batch, at most. */
 const maxTasks = 20
 
@@ -41,7 +43,9 @@ export function makeRoom(changes: readonly Change[], maintenance: Maintenance, o
   const missing = bytes - (disk.mustDrop ? dropFor(maintenance, taskId, bytes) : 0)
   const {free, reserve} = disk.state
   if (missing > 0 && free < reserve / 2 && !isLast)
-    throw new HttpError(503, 'The disk of the control plane is full: it takes no output until there is space')
+    throw new HttpError(503, 'The disk of the control plane is full: it takes no output until there is space', {
+      headers: {'retry-after': retrySeconds},
+    })
 }
 
 /** Drops output, and returns how many bytes. */

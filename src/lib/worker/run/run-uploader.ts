@@ -1,7 +1,7 @@
 import type {Redactor} from '../../core/redaction/redact.ts'
 import {join} from 'node:path'
 import type {ControlPlaneClient, OutputText} from '../../client/control-plane.ts'
-import {isNotFound, isUnauthorized, RefusedError, messageWithSuggestions} from '../../client/http.ts'
+import {isNotFound, isTransient, isUnauthorized, RefusedError, messageWithSuggestions} from '../../client/http.ts'
 import {untilAcknowledged} from '../../client/until-acknowledged.ts'
 import {writePrivateFile} from '../../config/state-directory.ts'
 import {isoTime, type Clock} from '../../core/clock.ts'
@@ -33,7 +33,7 @@ export type UploadedRun = {task_id: string; attempt: number; run_dir: string}
 /** `isClosing`: the agent has exited. `ended`: nothing is written any more. `onSent`: output was acknowledged. */
 export type RunEnd = {isClosing: () => boolean; ended: AbortSignal; onSent?: () => void}
 
-type Sent = OutputText & {onSent?: (() => void) | undefined}
+type Sent = OutputText & {onSent?: (() => void) | undefined; giveUp: AbortSignal | undefined}
 
 /** The shortest time between two writes of the cursor. The control plane drops output that it has already. */
 const cursorMs = 250
@@ -89,7 +89,8 @@ export class RunUploader {
           return redact()
         },
         keepsTail,
-        send: (bytes, offset, length) => this.#send(run, {bytes, memory, onSent: end.onSent}, offset, length),
+        send: (bytes, offset, length, giveUp) =>
+          this.#send(run, {bytes, memory, onSent: end.onSent, giveUp}, offset, length),
         onAcknowledged: (cursor) => {
           if (clock.monotonic() - savedAt < cursorMs) return
           savedAt = clock.monotonic()
@@ -144,8 +145,13 @@ export class RunUploader {
     }
   }
 
-  /** Resolves with the offset at which the control plane continues. */
-  async #send(run: UploadedRun, {onSent, ...text}: Sent, offset: number, length: number): Promise<number> {
+  /** Resolves with the offset at which the control plane continues. Undefined: given up, see `uploadSpool`. */
+  async #send(
+    run: UploadedRun,
+    {onSent, giveUp, ...text}: Sent,
+    offset: number,
+    length: number,
+  ): Promise<number | undefined> {
     const {client, registration, workerId, clock, signal} = this.#options
     const {task_id: taskId, attempt} = run
     const position = {workerId, attempt, offset, length}
@@ -158,7 +164,7 @@ export class RunUploader {
             text,
             signal,
           )
-    return await this.#untilAcknowledged(taskId, async () => {
+    const step = async () => {
       try {
         const {next} = await send()
         onSent?.()
@@ -171,14 +177,20 @@ export class RunUploader {
       }
 
       return offset + length
+    }
+    return await this.#untilAcknowledged(taskId, step, giveUp).catch((error: unknown) => {
+      const isGivenUp = giveUp?.aborted === true && !signal.aborted && (isTransient(error) || isUnauthorized(error))
+      if (!isGivenUp) throw error
+      return undefined
     })
   }
 
-  async #untilAcknowledged<T>(taskId: string, step: () => Promise<T>): Promise<T> {
+  async #untilAcknowledged<T>(taskId: string, step: () => Promise<T>, giveUp?: AbortSignal): Promise<T> {
     const {client, signal, clock, emit} = this.#options
     return await untilAcknowledged(step, {
       signal,
       clock,
+      giveUp,
       untilRenewed: () => client.http.untilRenewed,
       onFailure: ({error, failures}) => {
         if (failures > 1) return
