@@ -149,6 +149,8 @@ export async function startFleet(folder: string, env: Environment, {codebases = 
     call,
     ids: paths.map((path) => known.find((codebase) => codebase.path === path)?.id ?? ''),
     async [Symbol.asyncDispose]() {
+      // A killed worker would leave its warm agents.
+      if (worker.child.kill('SIGTERM')) await Promise.race([once(worker.child, 'exit'), sleep(10_000)])
       await worker[Symbol.asyncDispose]()
       await plane[Symbol.asyncDispose]()
     },

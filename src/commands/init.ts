@@ -74,15 +74,16 @@ export default class Init extends BaseCommand {
       permissions?: string | undefined
       service?: boolean | undefined
     } & Record<string, unknown>,
-    {config}: Context,
+    {config, stateDir}: Context,
   ): Promise<Given> {
     const [{resolve}, {authToken}] = await Promise.all([import('node:path'), import('../lib/config/token.ts')])
     const permissions = permissionChoices.find((choice) => choice === flags.permissions)
     const token = authToken(config)
     const codebases = flags.codebase?.map((path) => resolve(path))
+    const codebaseProblem = await this.#codebaseCheck(stateDir)
     for (const path of codebases ?? []) {
-      const problem = await this.#codebaseProblem(path)
-      if (problem !== undefined) throw usageError(`${path} cannot be a codebase: ${problem}.`)
+      const problem = codebaseProblem(path)
+      if (problem !== undefined) throw usageError(problem)
     }
     return {
       isLocal: flags.local,
@@ -108,13 +109,13 @@ export default class Init extends BaseCommand {
   }
 
   async #questions(given: Given, {stateDir}: Context): Promise<QuestionOptions> {
-    const [{nearbyCodebases}, {homedir}, {existsSync}, {directoryProblem}] = await Promise.all([
+    const [{nearbyCodebases}, {homedir}, {existsSync}] = await Promise.all([
       import('../lib/daemon/nearby-codebases.ts'),
       import('node:os'),
       import('node:fs'),
-      import('../lib/daemon/local-start.ts'),
     ])
-    const isUsable = (path: string) => directoryProblem({env: process.env, stateDir, directory: path}) === undefined
+    const codebaseProblem = await this.#codebaseCheck(stateDir)
+    const isUsable = (path: string) => codebaseProblem(path) === undefined
     const {directory = homedir()} = this
     const nearby = nearbyCodebases(directory, homedir()).filter(isUsable)
     const isListed = nearby.includes(directory) || !isUsable(directory)
@@ -124,20 +125,22 @@ export default class Init extends BaseCommand {
       canServe: process.platform === 'linux' && existsSync('/run/systemd/system'),
       checkServer: (url) => this.#serverProblem(url),
       checkToken: (url, token) => this.#tokenProblem(url, token),
-      checkCodebase: (path) => {
-        const problem = directoryProblem({env: process.env, stateDir, directory: path})
-        return problem === undefined
-          ? existsSync(path)
-            ? undefined
-            : 'There is no such directory.'
-          : `Not ${problem}.`
-      },
+      checkCodebase: codebaseProblem,
     }
   }
 
-  async #codebaseProblem(path: string): Promise<string | undefined> {
-    const {directoryProblem} = await import('../lib/worker/registration/directory-problem.ts')
-    return directoryProblem(path)
+  /** Returns the check of a path that is given, chosen or found: why it cannot be a codebase, or undefined. */
+  async #codebaseCheck(stateDir: string): Promise<(path: string) => string | undefined> {
+    const [{directoryProblem}, {directoryProblem: projectProblem}] = await Promise.all([
+      import('../lib/worker/registration/directory-problem.ts'),
+      import('../lib/daemon/local-start.ts'),
+    ])
+    return (path) => {
+      const missing = directoryProblem(path)
+      if (missing !== undefined) return `${path} cannot be a codebase: ${missing}.`
+      const problem = projectProblem({env: process.env, stateDir, directory: path})
+      return problem && `Not ${problem}.`
+    }
   }
 
   async #serverProblem(url: string): Promise<string | undefined> {

@@ -44,8 +44,9 @@ test('Ctrl-C changes nothing', async () => {
 test('an address and a token are tried before they are accepted', async () => {
   await using shop = openWorkshop()
   await using plane = await startPlane({tokens: [{name: 'me', token: 'the-right-token', scope: 'admin'}]})
+  const path = repository(join(shop.path, 'api'))
   using terminal = await openTerminal({cwd: shop.path, env: shop.env, columns: 100, rows: 40})
-  terminal.run('init', '--codebase', '.', '--permissions', 'usual', '--no-test')
+  terminal.run('init', '--codebase', path, '--permissions', 'usual', '--no-test')
   await terminal.shows('Where do tasks come from?')
   terminal.press('Down', 'Enter')
   await terminal.shows('Its address:')

@@ -1,5 +1,6 @@
 import type {Clock} from '../core/clock.ts'
 import {ExpectedError} from '../core/errors.ts'
+import {isRunning} from '../core/is-running.ts'
 import type {LocalWorker} from './local-workers.ts'
 import type {WorkerStatus} from './messages.ts'
 import {fetchWorkerStatus, sendRequest} from './socket-client.ts'
@@ -24,30 +25,32 @@ const lookMs = 250
 
 /** Stops a worker of this machine, and waits for its end. Throws ExpectedError: it refuses (1), or takes too long (75). */
 export async function stopWorker(
-  worker: Pick<LocalWorker, 'name' | 'pid' | 'socket' | 'tasks'>,
+  worker: Pick<LocalWorker, 'name' | 'pid' | 'socket'>,
   {mode, clock, signal, timeoutMs, onWait}: StopWorkerOptions,
 ): Promise<void> {
   const {name, pid, socket} = worker
   await sendRequest(socket, {op: mode === 'detach' ? 'detach' : 'drain'})
-  if (mode === 'cancel')
-    for (const {id} of worker.tasks) await sendRequest(socket, {op: 'cancel', task_id: id}).catch(() => {})
+  const cancelled = new Set<string>()
   const startedAt = clock.monotonic()
   while (!signal.aborted) {
     const status = await fetchWorkerStatus(socket).catch(() => undefined)
     // Another worker may listen there by now.
-    if (status?.pid !== pid && !isAlive(pid)) return
-    if (status) onWait(status.tasks)
+    if (status?.pid !== pid && !isRunning(pid)) return
+    if (status?.pid === pid) {
+      onWait(status.tasks)
+      if (mode === 'cancel') await cancelTasks(socket, status.tasks, cancelled)
+    }
     if (timeoutMs > 0 && clock.monotonic() - startedAt >= timeoutMs) throw tooSlow(name, timeoutMs)
     await clock.sleep(lookMs, signal)
   }
 }
 
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM'
+/** Cancels each task once. One may have been on its way when the worker was asked to stop. */
+async function cancelTasks(socket: string, tasks: WorkerStatus['tasks'], cancelled: Set<string>): Promise<void> {
+  for (const {id} of tasks) {
+    if (cancelled.has(id)) continue
+    cancelled.add(id)
+    await sendRequest(socket, {op: 'cancel', task_id: id}).catch(() => {}) // it has just ended
   }
 }
 

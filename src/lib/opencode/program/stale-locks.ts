@@ -2,7 +2,7 @@ import {rmSync} from 'node:fs'
 import {homedir, hostname} from 'node:os'
 import {join} from 'node:path'
 import * as v from 'valibot'
-import {errorCode} from '../../core/errors.ts'
+import {isRunning} from '../../core/is-running.ts'
 import {parseJson} from '../../protocol/parse.ts'
 import {namesIn, readIfThere} from '../../core/paths/read-if-there.ts'
 
@@ -27,13 +27,5 @@ export function removeStaleLocks(folder: string): void {
     } catch {
       // It belongs to another user, such as that of the agents. OpenCode waits for it.
     }
-  }
-}
-
-function isRunning(pid: number): boolean {
-  try {
-    return process.kill(pid, 0)
-  } catch (error) {
-    return errorCode(error) !== 'ESRCH' // it may belong to another user
   }
 }

@@ -137,10 +137,10 @@ function reading(path: string, database: Database, version: Version): SessionSou
       WHERE ${isShown} AND ${filter} GROUP BY s.id`,
   )
   const ids = database.prepare(`SELECT id FROM ${messageTable} m WHERE session_id = ? AND ${isShown} ORDER BY ${order}`)
-  const readMessage = version === 1 ? messageReader(database) : messageReader2(database)
+  const {readInfo, readMessage} = version === 1 ? messageReader(database) : messageReader2(database)
   const firstMessage = (sessionId: string) => {
     const id = ids.get(sessionId)?.['id']
-    return typeof id === 'string' ? readMessage(sessionId, id)?.info : undefined
+    return typeof id === 'string' ? readInfo(sessionId, id) : undefined
   }
   const explained = <T>(read: () => T) => withExplanation(path, read)
 
@@ -165,27 +165,37 @@ function reading(path: string, database: Database, version: Version): SessionSou
   }
 }
 
-type ReadMessage = (sessionId: string, id: string) => AgentMessage | undefined
+type Read<T> = (sessionId: string, id: string) => T | undefined
+/** The information of a message alone is read without its parts, which may be large. */
+type MessageReader = {readInfo: Read<string>; readMessage: Read<AgentMessage>}
 
-function messageReader(database: Database): ReadMessage {
+function messageReader(database: Database): MessageReader {
   const info = database.prepare('SELECT CAST(data AS TEXT) AS data FROM message WHERE id = ? AND session_id = ?')
   const parts = database.prepare('SELECT id, CAST(data AS TEXT) AS data FROM part WHERE message_id = ? ORDER BY id')
-  return (sessionId, id) => {
-    const found = info.get(id, sessionId)
-    if (typeof found?.['data'] !== 'string') return undefined
-    const messageParts = parts.all(id).map((row) => ({id: String(row['id']), data: String(row['data'])}))
-    return {id, info: found['data'], parts: messageParts}
+  const readInfo: Read<string> = (sessionId, id) => {
+    const data = info.get(id, sessionId)?.['data']
+    return typeof data === 'string' ? data : undefined
+  }
+  return {
+    readInfo,
+    readMessage(sessionId, id) {
+      const found = readInfo(sessionId, id)
+      if (found === undefined) return undefined
+      const messageParts = parts.all(id).map((row) => ({id: String(row['id']), data: String(row['data'])}))
+      return {id, info: found, parts: messageParts}
+    },
   }
 }
 
-function messageReader2(database: Database): ReadMessage {
+function messageReader2(database: Database): MessageReader {
   const row = database.prepare(
     'SELECT type, CAST(data AS TEXT) AS data FROM session_message WHERE id = ? AND session_id = ?',
   )
-  return (sessionId, id) => {
+  const readMessage: Read<AgentMessage> = (sessionId, id) => {
     const found = row.get(id, sessionId)
     return found && messageOfVersion2(id, String(found['type']), String(found['data']))
   }
+  return {readInfo: (sessionId, id) => readMessage(sessionId, id)?.info, readMessage}
 }
 
 const parametersOf = (scope: SessionScope, only: string | undefined) => ({

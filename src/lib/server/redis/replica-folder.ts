@@ -1,6 +1,6 @@
 import {mkdirSync, mkdtempSync, readdirSync, rmSync} from 'node:fs'
 import {join} from 'node:path'
-import {errorCode} from '../../core/errors.ts'
+import {isRunning} from '../../core/is-running.ts'
 
 /** In a container each process may have the same pid. */
 const ownFolders = new Set<string>()
@@ -17,13 +17,4 @@ export function makeReplicaFolder(parent: string): string {
   const own = mkdtempSync(join(parent, `replica-${process.pid}-`))
   ownFolders.add(own)
   return own
-}
-
-function isRunning(pid: number): boolean {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (error) {
-    return errorCode(error) === 'EPERM'
-  }
 }

@@ -1,9 +1,8 @@
 import {isoTime, parseTime, type Clock} from '../../../core/clock.ts'
 import type {EndedTask, TaskViews} from '../../store/views.ts'
 
-/** What happened within an hour. `start`: Unix ms. Waits in ms, from the creation of a task to its first start. */
-export type Hour = {
-  start: number
+/** What happened within some time. Waits in ms, from the creation of a task to its first start. */
+type Happened = {
   completed: number
   failed: number
   cancelled: number
@@ -13,14 +12,11 @@ export type Hour = {
   cost: number
 }
 
-export type DayStats = {
+/** `start`: Unix ms. */
+export type Hour = Happened & {start: number}
+
+export type DayStats = Happened & {
   hours: Hour[]
-  completed: number
-  failed: number
-  cancelled: number
-  medianWait: number | undefined
-  longestWait: number | undefined
-  cost: number
   tokens: number
   /** There were more tasks than are counted. */
   isPart: boolean
