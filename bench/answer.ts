@@ -6,6 +6,7 @@ import {acpAgent} from '../test/support/acp-agent.ts'
 import {startCommitFloor} from './commit-floor.ts'
 import {
   buildAgent,
+  elapsed,
   environment,
   httpCaller,
   median,
@@ -20,9 +21,9 @@ import {
 const tasks = Number(process.env['TASKS'] ?? 60)
 
 using scratch = scratchFolder()
-const log = join(scratch.path, 'agent-told.log')
+const log = join(scratch.path, 'agent-told.times')
 const agents = {scripted: {command: [acpAgent], permissions: 'ask', env_allow: ['ACP_*']}}
-const more = {A2A_AGENTS: JSON.stringify(agents), ACP_LOG: log}
+const more = {A2A_AGENTS: JSON.stringify(agents), ACP_TIMES: log}
 const env = environment(scratch.path, buildAgent(scratch.path), more)
 mkdirSync(scratch.path, {recursive: true})
 await using fleet = await startFleet(scratch.path, env)
@@ -31,7 +32,8 @@ const call = httpCaller(fleet.url)
 
 type Shown = {status: string; waiting_for?: {id: string}[]}
 
-const answers = () => (existsSync(log) ? readFileSync(log, 'latin1').split('"outcome":"selected"').length - 1 : 0)
+/** When the agent got each line, in ns. The agent tells, so that looking for it adds nothing. */
+const received = () => (existsSync(log) ? readFileSync(log, 'latin1').trimEnd().split('\n').map(BigInt) : [])
 
 async function oneAnswer(): Promise<number> {
   const {task} = (await fleet.call('POST', `/v1/opencode/codebases/${fleet.ids[0]}/tasks`, {
@@ -40,12 +42,12 @@ async function oneAnswer(): Promise<number> {
   const show = async () => (await fleet.call('GET', `/v1/opencode/tasks/${task.id}`)) as Shown
   const question = await until(async () => (await show()).waiting_for?.[0]?.id, 'the question')
   await sleep(100)
-  const before = answers()
-  const from = performance.now()
+  const before = received().length
+  const from = process.hrtime.bigint()
   const posted = call('POST', `/v1/opencode/tasks/${task.id}/inputs`, {question, option: 'allow'})
   // The loop must not keep the answer from being sent.
-  while (answers() === before) await sleep(1)
-  const ms = performance.now() - from
+  while (received().length === before) await sleep(1)
+  const ms = elapsed(from, received()[before] ?? 0n)
   await posted
   await until(async () => (await show()).status === 'completed', 'the task to end')
   return ms
