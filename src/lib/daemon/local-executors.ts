@@ -56,6 +56,7 @@ export async function createLocalExecutors(options: LocalExecutorsOptions): Prom
   const usesProtocol = () => isOverProtocol(options)
   const warm = await createWarm(options, usesProtocol)
   const warmExecutor = createWarmExecutor(way, warm)
+  const place = {env, clock: openCode.clock}
   const stop = new AbortController()
   let warmingUp: Promise<void> = Promise.resolve()
   const installed = () => installedAgents(config.agents, env).installed
@@ -69,7 +70,7 @@ export async function createLocalExecutors(options: LocalExecutorsOptions): Prom
       executorOf: (program) => {
         const agent = installed().find(({name}) => name === program)
         if (!agent) return undefined
-        const agentWay = agent.kind === 'acp' ? installedAcpWay(agent, openCode.policy) : commandWay(agent)
+        const agentWay = agent.kind === 'acp' ? installedAcpWay(agent, openCode.policy, place) : commandWay(agent)
         return createAgentExecutor(agentWay, openCode)
       },
       names: () => installed().map(({name}) => name),

@@ -1,5 +1,6 @@
 import {rmSync} from 'node:fs'
 import {join} from 'node:path'
+import {type LoadOptions, untilLoadable} from '../../agents/gemini-sessions.ts'
 import type {InstalledAgent} from '../../agents/installed-agents.ts'
 import type {AgentWay, ConversationOptions} from '../agent-way.ts'
 import type {RunRequest} from '../executor.ts'
@@ -74,7 +75,11 @@ function begin(
 }
 
 /** An agent that a person has installed besides OpenCode. */
-export const installedAcpWay = (agent: InstalledAgent, policy: Pick<ConversationPolicy, 'askMs'>): AgentWay =>
+export const installedAcpWay = (
+  agent: InstalledAgent,
+  policy: Pick<ConversationPolicy, 'askMs'>,
+  place: Pick<LoadOptions, 'env' | 'clock'>,
+): AgentWay =>
   acpWay({
     ...{program: agent.name, name: agent.name, binary: agent.binary, allow: agent.envAllow, usesPlugin: false},
     mode: agent.mode,
@@ -84,7 +89,14 @@ export const installedAcpWay = (agent: InstalledAgent, policy: Pick<Conversation
         return policy.askMs
       },
     },
-    plan: async ({model}) => ({args: agent.command.slice(1), model: model?.trim() || agent.model}),
+    async plan({model, sessionId, onNotice}) {
+      const onWait = (ms: number) =>
+        onNotice?.(
+          `${agent.name} cannot load a session in the minute of its creation: the task waits ${Math.ceil(ms / 1000)} s`,
+        )
+      await untilLoadable(agent.binary, {...place, sessionId, onWait})
+      return {args: agent.command.slice(1), model: model?.trim() || agent.model}
+    },
   })
 
 /** What a policy means for a run. Where nobody can be asked, the answer is no. */

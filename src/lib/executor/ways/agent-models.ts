@@ -44,7 +44,7 @@ export async function agentModels(
   options.signal.addEventListener('abort', giveUp, {once: true})
   let launched: Launched | undefined
   try {
-    const way = installedAcpWay(agent, {askMs: 0})
+    const way = installedAcpWay(agent, {askMs: 0}, {env: options.launch.env, clock: options.clock})
     const request = requestOf(agent, runDir, options.cwd)
     const {args} = await way.plan(request)
     const start = {request, way, args, tmpDir: join(runDir, runFiles.tmp)}
