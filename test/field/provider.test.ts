@@ -29,7 +29,7 @@ const run = async (prompt: string) => fleet.ended(await create(prompt))
 
 const tomorrow = '[fake:error status=429 retry_after=86400 say="Come back tomorrow."]'
 const refused =
-  /^Come back tomorrow\. \(the provider fake wants no request before \d{4}-\d\d-\d\dT[\d:]+Z; max_provider_wait is 900 s\)$/
+  /^Come back tomorrow\. \(the provider fake is asked again at \d{4}-\d\d-\d\dT[\d:]+Z; max_provider_wait is 900 s\)$/
 
 test('a provider that asks for a day ends the task at once, with its own words', async () => {
   const startedAt = performance.now()
@@ -46,7 +46,7 @@ const waitsFor = async (status: number) => {
     const task = await fleet.http.get(id)
     return task.status === 'running' && task.waiting
   }, 'the task to wait')
-  expect(waiting).toMatch(/^the provider fake wants no request before \S+Z: Slow down\.$/)
+  expect(waiting).toMatch(/^the provider fake is asked again at \S+Z: Slow down\.$/)
   const {stdout} = await fleet.cli(['status', '--json'])
   const [worker] = (JSON.parse(stdout) as {local: WorkerStatus[]}).local
   expect(worker?.tasks).toMatchObject([{id, phase: 'running', waiting}])

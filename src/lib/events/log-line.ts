@@ -94,7 +94,7 @@ type ProviderWaitEvent = Pick<Extract<WorkerEvent, {type: 'task.provider'}>, 'pr
 export function providerWaitText({provider, message, until}: ProviderWaitEvent): string {
   const name = `the provider${provider === null ? '' : ` ${provider}`}`
   if (until === null) return `${name} has refused a request: ${message}`
-  return `${name} wants no request before ${isoTime(until).replace(/\.\d+Z$/, 'Z')}: ${message}`
+  return `${name} is asked again at ${isoTime(until).replace(/\.\d+Z$/, 'Z')}: ${message}`
 }
 
 const inputText = {

@@ -152,7 +152,7 @@ function stateNotifier(onState: WatchdogOptions['onState']) {
 function endOfWait(wait: ProviderWait, limit: number, now: number): StopReason | undefined {
   if (limit === 0 || (wait.until ?? now) - wait.since <= limit) return undefined
   const provider = providerRefusal(wait)
-  const asked = wait.until === undefined ? 'has refused since' : 'wants no request before'
+  const asked = wait.until === undefined ? 'has refused since' : 'is asked again at'
   const time = new Date(wait.until ?? wait.since).toISOString().replace(/\.\d+Z$/, 'Z')
   const error = `${wait.message} (the provider ${provider.id ?? 'of the model'} ${asked} ${time}; max_provider_wait is ${seconds(limit)})`
   return {status: 'failed', error, provider}

@@ -12,7 +12,8 @@ const reportVariable = 'A2A_REPORT'
  * A plugin for OpenCode 1.x. OpenCode prints neither that it waits for a provider, nor which tool calls are open, nor
  * what a subagent does. The plugin appends the first two to a file, and touches the file when anything happens. It also
  * writes what each step used, errors with their status, and requests for permission: `opencode acp` tells neither of the
- * first two, nor what a subagent asks (opencode #48232).
+ * first two, nor what a subagent asks (opencode #48232). And it ends an agent that waits for its next task when nobody is
+ * left to give it one: its worker was killed.
  */
 const pluginText = `// Written by a2a-worker. Reports to its worker what OpenCode does not print.
 import {appendFileSync, fstatSync, utimesSync, writeSync} from 'node:fs'
@@ -38,6 +39,18 @@ const touch = () => {
   } catch {}
 }
 
+// Ends an \`opencode acp\` whose parent has been gone for a while, when none of its sessions is at work. Each of its
+// folders has an instance of the plugin, so this is not a matter of an instance.
+const busy = new Set()
+const parent = process.ppid
+const orphan = {checkMs: 15_000, checks: 20}
+let checks = 0
+const endIfOrphaned = () => {
+  checks = process.ppid === parent || busy.size > 0 ? 0 : checks + 1
+  if (checks >= orphan.checks) process.exit(0)
+}
+if (file && process.argv.includes('acp')) setInterval(endIfOrphaned, orphan.checkMs).unref()
+
 const titleOf = ({command, filePath, pattern, url, description} = {}) =>
   String(command ?? filePath ?? pattern ?? url ?? description ?? '').slice(0, 200)
 
@@ -52,8 +65,11 @@ export const A2AReporter = async () => {
     event: async ({event: {type, properties = {}}}) => {
       const {info, part, status, error, sessionID: session} = properties
       if (type === 'message.updated' && info?.providerID) providers.set(info.sessionID, info.providerID)
-      if (type === 'session.status' && status)
+      if (type === 'session.status' && status) {
+        if (status.type === 'idle') busy.delete(session)
+        else busy.add(session)
         write({...status, session, provider: providers.get(session)}) // its type is busy, retry or idle
+      }
       if (part?.type === 'step-finish' && !steps.has(part.id)) {
         steps.add(part.id)
         write({type: 'step', session: part.sessionID, tokens: part.tokens, cost: part.cost})
