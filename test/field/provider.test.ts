@@ -1,4 +1,4 @@
-import {existsSync, mkdirSync, writeFileSync} from 'node:fs'
+import {existsSync, mkdirSync, utimesSync, writeFileSync} from 'node:fs'
 import {hostname} from 'node:os'
 import {join} from 'node:path'
 import {afterAll, beforeAll, describe, expect, test} from 'vitest'
@@ -133,17 +133,24 @@ describe('our plugin for OpenCode', () => {
 
   test('does not wait for a lock that an ended OpenCode has left', () => {
     using scratch = scratchFolder()
-    const lock = (name: string, meta: object) => {
+    const lock = (name: string, meta?: object) => {
       const path = join(scratch.path, `${name}.lock`)
       mkdirSync(path)
-      writeFileSync(join(path, 'meta.json'), JSON.stringify(meta))
+      if (meta) writeFileSync(join(path, 'meta.json'), JSON.stringify(meta))
       return path
     }
     const dead = lock('dead', {pid: 2 ** 22 + 1, hostname: hostname()})
     const live = lock('live', {pid: process.pid, hostname: hostname()})
     const other = lock('other', {pid: 2 ** 22 + 1, hostname: 'another-host'})
+    // OpenCode was killed after it had made the folder, and before it wrote into it.
+    const [unnamed, justMade] = [lock('unnamed'), lock('just-made')]
+    const past = new Date(Date.now() - 20_000)
+    utimesSync(unnamed, past, past)
     removeStaleLocks(scratch.path)
-    expect([dead, live, other].map((path) => existsSync(path))).toEqual([false, true, true])
+    expect([dead, unnamed, live, other, justMade].map((path) => existsSync(path))).toEqual([
+      ...[false, false],
+      ...[true, true, true],
+    ])
     removeStaleLocks(join(scratch.path, 'missing'))
   })
 })

@@ -2,6 +2,7 @@ import {existsSync, readdirSync, rmSync, writeFileSync} from 'node:fs'
 import {basename, join} from 'node:path'
 import {fieldsOf, requestIdsOf, textOf} from '../../acp/message.ts'
 import {readIfThere} from '../../core/paths/read-if-there.ts'
+import {removeStaleLocks} from '../../opencode/program/stale-locks.ts'
 import {warmUpTitle} from '../../opencode/program/stand-in.ts'
 import {defaultProgram} from '../../protocol/agent-program.ts'
 import {beginLog, type NewStart} from '../acp/begin-log.ts'
@@ -39,6 +40,8 @@ export async function warmUp(
 ): Promise<boolean> {
   const {pool} = options
   const {clock} = options.launch
+  const locks = way.locks?.()
+  if (locks !== undefined) removeStaleLocks(locks)
   const agent = newAgent(options, cwd, currentFingerprint(way, options, cwd))
   options.standIn?.setTitle(basename(agent.dir), warmUpTitle)
   try {

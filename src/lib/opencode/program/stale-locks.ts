@@ -1,4 +1,4 @@
-import {rmSync} from 'node:fs'
+import {rmSync, statSync} from 'node:fs'
 import {homedir, hostname} from 'node:os'
 import {join} from 'node:path'
 import * as v from 'valibot'
@@ -12,6 +12,9 @@ const metaSchema = v.object({pid: v.pipe(v.number(), v.integer(), v.minValue(1))
 export const lockFolder = (env: Readonly<Record<string, string | undefined>>): string =>
   join(env['XDG_STATE_HOME'] || join(env['HOME'] || homedir(), '.local/state'), 'opencode/locks')
 
+/** OpenCode names the owner of a lock at once after it made the lock, which is a folder. */
+const unnamedMs = 15_000
+
 /**
  * Removes OpenCode's locks whose process has ended. OpenCode often exits while it still installs its own package in the
  * background. The next start that needs the package would wait a minute for that lock.
@@ -19,13 +22,24 @@ export const lockFolder = (env: Readonly<Record<string, string | undefined>>): s
 export function removeStaleLocks(folder: string): void {
   for (const name of namesIn(folder).filter((each) => each.endsWith('.lock'))) {
     const path = join(folder, name)
-    const meta = v.safeParse(metaSchema, parseJson(readIfThere(join(path, 'meta.json')) ?? ''))
-    // A lock of another machine, on a shared home, is left alone.
-    if (!meta.success || meta.output.hostname !== hostname() || isRunning(meta.output.pid)) continue
+    if (!isStale(path)) continue
     try {
       rmSync(path, {recursive: true, force: true})
     } catch {
       // It belongs to another user, such as that of the agents. OpenCode waits for it.
     }
   }
+}
+
+function isStale(lock: string): boolean {
+  const text = readIfThere(join(lock, 'meta.json'))
+  if (text === undefined || text === '') return ageMs(lock) > unnamedMs
+  const meta = v.safeParse(metaSchema, parseJson(text))
+  // A lock of another machine, on a shared home, is left alone.
+  return meta.success && meta.output.hostname === hostname() && !isRunning(meta.output.pid)
+}
+
+function ageMs(path: string): number {
+  const stats = statSync(path, {throwIfNoEntry: false})
+  return stats ? Date.now() - stats.mtimeMs : 0
 }
