@@ -108,21 +108,6 @@ test('axe has no serious finding on any page, in light and in dark colours', asy
   expect(problems).toEqual([])
 })
 
-test('no page is wider than the screen, from a phone on', async () => {
-  await using tab = await open()
-  const {page} = tab
-  await logIn(page, plane.url, token)
-  await page.waitForURL(`${plane.url}/`)
-  for (const [name, path] of Object.entries(paths())) {
-    await page.goto(plane.url + path)
-    for (const width of [375, 768, 1024, 1600]) {
-      await page.setViewportSize({width, height: 800})
-      const overflow = await page.evaluate<number>('document.documentElement.scrollWidth - innerWidth')
-      expect(overflow, `${name} at ${width} px`).toBeLessThanOrEqual(0)
-    }
-  }
-})
-
 test('a page works without its script', async () => {
   await using tab = await open({javaScriptEnabled: false})
   const {page} = tab

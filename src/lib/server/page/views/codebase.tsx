@@ -48,7 +48,7 @@ export const codebaseRegions = (_viewer: Viewer, {codebase, worker, counts, task
       <Served isServed={codebase.served === true} status={codebase.status} />{' '}
       {codebase.path === '' ? null : (
         <code>
-          <Line text={codebase.path} max={300} />
+          <Line text={codebase.path} max={4096} />
         </code>
       )}{' '}
       {worker === null ? null : <>on worker {plainLine(worker, 60)}</>}

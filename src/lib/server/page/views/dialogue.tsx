@@ -1,5 +1,6 @@
 /** @jsxImportSource hono/jsx */
 import {isoTime} from '../../../core/clock.ts'
+import {limits} from '../../../protocol/limits.ts'
 import {isFinal} from '../../../protocol/schemas.ts'
 import type {OpenQuestion, QuestionOption} from '../../../protocol/task-input.ts'
 import {plainLine} from '../../../core/text/plain-line.ts'
@@ -17,7 +18,7 @@ export function Question({question, task, viewer}: Asked) {
   return (
     <Card title={isPermission ? 'The agent asks for a permission' : 'The agent asks'} class="attention">
       <p class="question">
-        <Line text={question.title} max={600} />
+        <Line text={question.title} max={limits.note} />
       </p>
       {question.until === null ? null : (
         <p class="note">

@@ -6,6 +6,7 @@ import {pathOf} from '../../http/page-rights.ts'
 import {plainLine} from '../../../core/text/plain-line.ts'
 import type {Regions} from '../data/regions.ts'
 import type {Viewer} from '../data/viewer.ts'
+import {Line} from './parts.tsx'
 
 const icon =
   'data:image/svg+xml,%3Csvg xmlns=%22http://www.w3.org/2000/svg%22 viewBox=%220 0 16 16%22%3E%3Crect width=%2216%22 height=%2216%22 rx=%224%22 fill=%22%234f46e5%22/%3E%3Cpath d=%22M4 5l3 3-3 3M8.5 11H12%22 stroke=%22white%22 stroke-width=%221.6%22 fill=%22none%22/%3E%3C/svg%3E'
@@ -83,7 +84,7 @@ function Navigation({viewer, nav}: {viewer: Viewer; nav: Frame['nav']}) {
         {viewer.hasSession ? (
           <form method="post" action={pathOf('logout')}>
             <span class="name">
-              {plainLine(viewer.name || 'no name', 24)} <small>{viewer.scope}</small>
+              <Line text={viewer.name || 'no name'} max={24} /> <small>{viewer.scope}</small>
             </span>
             <button class="quiet">Log out</button>
           </form>

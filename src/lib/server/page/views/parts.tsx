@@ -23,8 +23,13 @@ export const Badge = ({kind, text}: {kind: string; text: string}) => (
   </span>
 )
 
-/** Foreign text as one line, in a direction of its own. */
-export const Line = ({text, max = 160}: {text: string; max?: number}) => <bdi>{plainLine(text, max)}</bdi>
+const maxHint = 1000
+
+/** Foreign text as one line, in a direction of its own. If it is cut, the pointer shows more of it. */
+export function Line({text, max = 160}: {text: string; max?: number}) {
+  const shown = plainLine(text, max)
+  return <bdi title={shown.length < max ? undefined : plainLine(text, maxHint)}>{shown}</bdi>
+}
 
 export function When({time, now}: {time: string | null; now: number}) {
   const ms = parseTime(time)

@@ -13,9 +13,9 @@ export function Facts({task}: {task: TaskDetails}) {
   const tokens = spent ? `${amount(spent.input)} in, ${amount(spent.output)} out` : null
   const rows: [string, unknown][] = [
     ['Codebase', <CodebaseLink codebase={task.codebase} />],
-    ['Worker', task.worker && <Line text={task.worker} max={60} />],
+    ['Worker', task.worker && <Line text={task.worker} max={100} />],
     ['Agent', <Line text={[task.program, task.agent].filter(Boolean).join(' · ')} max={60} />],
-    ['Model', (usage?.model ?? task.model) && <Line text={usage?.model ?? task.model ?? ''} max={80} />],
+    ['Model', (usage?.model ?? task.model) && <Line text={usage?.model ?? task.model ?? ''} max={200} />],
     ['Attempt', task.attempt > 1 ? attemptText(task) : null],
     ['Priority', task.priority === 0 ? null : task.priority],
     ['Took', usage?.duration_ms == null ? (took(task, now) ?? null) : formatElapsed(usage.duration_ms)],

@@ -88,7 +88,7 @@ function Head({task, viewer}: {task: TaskDetails; viewer: Viewer}) {
     <>
       <div class="headline-text">
         <h1>
-          <Line text={task.title} max={300} />
+          <Line text={task.title} max={1000} />
         </h1>
         <p class="sub">
           <span aria-live="polite">
