@@ -5,11 +5,11 @@ import type {CodebaseDetails} from '../data/codebases.ts'
 import type {Regions} from '../data/regions.ts'
 import type {Viewer} from '../data/viewer.ts'
 import {Served} from './codebases.tsx'
-import {html, page, Region} from './layout.tsx'
+import {html, page, Region, type Page} from './layout.tsx'
 import {Card, Empty, Line, TaskTable, When} from './parts.tsx'
 import {amount} from './text.ts'
 
-export function codebasePage(viewer: Viewer, details: CodebaseDetails): string {
+export function codebasePage(viewer: Viewer, details: CodebaseDetails): Page {
   const {codebase, nextSessions} = details
   const regions = codebaseRegions(viewer, details)
   return page({

@@ -3,10 +3,10 @@ import {counted} from '../../../core/text/counted.ts'
 import {pathOf} from '../../http/page-rights.ts'
 import {pageSize, type CodebaseList} from '../data/codebases.ts'
 import type {Viewer} from '../data/viewer.ts'
-import {page} from './layout.tsx'
+import {page, type Page} from './layout.tsx'
 import {Badge, Card, Empty, Line} from './parts.tsx'
 
-export function codebasesPage(viewer: Viewer, list: CodebaseList): string {
+export function codebasesPage(viewer: Viewer, list: CodebaseList): Page {
   const {codebases, total, page: number} = list
   const shown = number * pageSize + codebases.length
   return page({

@@ -2,7 +2,7 @@
 import {raw} from 'hono/html'
 import type {Child} from 'hono/jsx'
 import {script, stylesheet} from './asset-files.ts'
-import {pathOf} from '../../http/page-rights.ts'
+import {firstPage, pathOf, wayBack} from '../../http/page-rights.ts'
 import {plainLine} from '../../../core/text/plain-line.ts'
 import type {Regions} from '../data/regions.ts'
 import type {Viewer} from '../data/viewer.ts'
@@ -17,55 +17,57 @@ type Frame = {
   nav?: 'overview' | 'tasks' | 'codebases' | 'new'
   /** Where the script hears what changes on this page. */
   live?: string
-  /** Leads to another page at once. */
-  refresh?: string
   children: Child
 }
 
-/** A whole page, as text. */
-export function page({title, viewer, nav, live, refresh, children}: Frame): string {
-  const html = (
-    <html lang="en">
-      <head>
-        <meta charset="utf-8" />
-        <meta name="viewport" content="width=device-width, initial-scale=1" />
-        <meta name="color-scheme" content="light dark" />
-        {refresh === undefined ? null : <meta http-equiv="refresh" content={`0;url=${refresh}`} />}
-        <title>{`${plainLine(title, 80)} · a2a-worker`}</title>
-        <link rel="icon" href={icon} />
-        <link rel="stylesheet" href={stylesheet.path} />
-        <script src={script.path} defer />
-      </head>
-      <body data-live={live}>
-        <a class="skip" href="#main">
-          Skip to content
-        </a>
-        <header class="top">
-          <a class="brand" href="/">
-            <svg class="logo" viewBox="0 0 16 16" aria-hidden="true">
-              <rect width="16" height="16" rx="4" />
-              <path d="M4 5l3 3-3 3M8.5 11H12" />
-            </svg>
-            a2a-worker
+/** A whole page, as text. `address`: path and query with which the browser has asked for it. */
+export type Page = (address: string) => string
+
+export const page =
+  ({title, viewer, nav, live, children}: Frame): Page =>
+  (address) => {
+    const html = (
+      <html lang="en">
+        <head>
+          <meta charset="utf-8" />
+          <base href={wayBack(address.replace(/\?.*/s, ''))} />
+          <meta name="viewport" content="width=device-width, initial-scale=1" />
+          <meta name="color-scheme" content="light dark" />
+          <title>{`${plainLine(title, 80)} · a2a-worker`}</title>
+          <link rel="icon" href={icon} />
+          <link rel="stylesheet" href={stylesheet.path} />
+          <script src={script.path} defer />
+        </head>
+        <body data-live={live}>
+          <a class="skip" href={`.${address}#main`}>
+            Skip to content
           </a>
-          {viewer ? <Navigation viewer={viewer} nav={nav} /> : null}
-        </header>
-        <p id="lost" class="lost" role="status" hidden />
-        <main id="main" tabindex={-1}>
-          {children}
-        </main>
-      </body>
-    </html>
-  )
-  return `<!doctype html>${String(html)}`
-}
+          <header class="top">
+            <a class="brand" href={firstPage}>
+              <svg class="logo" viewBox="0 0 16 16" aria-hidden="true">
+                <rect width="16" height="16" rx="4" />
+                <path d="M4 5l3 3-3 3M8.5 11H12" />
+              </svg>
+              a2a-worker
+            </a>
+            {viewer ? <Navigation viewer={viewer} nav={nav} /> : null}
+          </header>
+          <p id="lost" class="lost" role="status" hidden />
+          <main id="main" tabindex={-1}>
+            {children}
+          </main>
+        </body>
+      </html>
+    )
+    return `<!doctype html>${String(html)}`
+  }
 
 function Navigation({viewer, nav}: {viewer: Viewer; nav: Frame['nav']}) {
   const current = (name: Frame['nav']) => (nav === name ? 'page' : undefined)
   return (
     <>
       <nav aria-label="Pages">
-        <a href="/" aria-current={current('overview')}>
+        <a href={firstPage} aria-current={current('overview')}>
           Overview
         </a>
         <a href={pathOf('tasks')} aria-current={current('tasks')}>

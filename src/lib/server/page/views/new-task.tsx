@@ -3,11 +3,11 @@ import {plainLine} from '../../../core/text/plain-line.ts'
 import {pathOf} from '../../http/page-rights.ts'
 import type {NewTaskForm} from '../data/new-task.ts'
 import type {Viewer} from '../data/viewer.ts'
-import {page} from './layout.tsx'
+import {page, type Page} from './layout.tsx'
 import {Card, Empty} from './parts.tsx'
 
 /** The form of a new task. `problem`: why it was refused before. */
-export function newTaskPage(viewer: Viewer, form: NewTaskForm, problem?: string): string {
+export function newTaskPage(viewer: Viewer, form: NewTaskForm, problem?: string): Page {
   const {codebases, programs, models, fields} = form
   return page({
     ...{title: 'New task', viewer, nav: 'new'},

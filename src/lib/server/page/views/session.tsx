@@ -4,7 +4,7 @@ import type {Message} from '../../../protocol/session-schemas.ts'
 import {pathOf} from '../../http/page-rights.ts'
 import type {SessionDetails} from '../data/codebases.ts'
 import type {Viewer} from '../data/viewer.ts'
-import {page} from './layout.tsx'
+import {page, type Page} from './layout.tsx'
 import {Card, Empty, Line, When} from './parts.tsx'
 import {shortText} from './text.ts'
 
@@ -13,7 +13,7 @@ const maxMessage = 4000
 const maxParts = 30
 const maxAll = 60_000
 
-export function sessionPage(viewer: Viewer, {codebase, session, messages, older, now}: SessionDetails): string {
+export function sessionPage(viewer: Viewer, {codebase, session, messages, older, now}: SessionDetails): Page {
   const name = session.title || session.id
   return page({
     ...{title: name, viewer, nav: 'codebases'},

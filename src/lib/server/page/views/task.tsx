@@ -11,7 +11,7 @@ import type {Regions} from '../data/regions.ts'
 import {shownChars, type TaskDetails} from '../data/task-details.ts'
 import type {Viewer} from '../data/viewer.ts'
 import {Question, SayForm} from './dialogue.tsx'
-import {html, page, Region} from './layout.tsx'
+import {html, page, Region, type Page} from './layout.tsx'
 import {Badge, Card, Line, Status, When} from './parts.tsx'
 import {Facts} from './task-facts.tsx'
 import {amount, shortText} from './text.ts'
@@ -19,7 +19,7 @@ import {amount, shortText} from './text.ts'
 /** Output that is on the page from the start. `have` tells the control plane that the browser has it. */
 export type FirstOutput = {html: string; have: string}
 
-export function taskPage(viewer: Viewer, task: TaskDetails, {html: output, have}: FirstOutput): string {
+export function taskPage(viewer: Viewer, task: TaskDetails, {html: output, have}: FirstOutput): Page {
   const regions = taskRegions(viewer, task)
   return page({
     ...{title: task.title, viewer, nav: 'tasks', live: pathOf('task', {task: task.id}, {have})},

@@ -129,7 +129,7 @@ function connect() {
   source.addEventListener('output', ({data}) => output && addOutput(JSON.parse(data)))
   source.addEventListener('over', () => {
     leave()
-    end('You are logged out.', '/ui/login')
+    end('You are logged out.', 'ui/login')
   })
   source.addEventListener('error', () => {
     leave()
@@ -142,7 +142,7 @@ function connect() {
 /** An event source does not say why it was refused, so this asks. */
 async function tryAgain() {
   const answer = await fetch(live, {method: 'HEAD', headers: {accept: 'text/event-stream'}}).catch(() => undefined)
-  if (answer?.status === 401) return end('You are logged out.', '/ui/login')
+  if (answer?.status === 401) return end('You are logged out.', 'ui/login')
   if (answer?.status === 403 || answer?.status === 404) return end('This is not there any more.')
   if (!source) connect()
 }
@@ -172,3 +172,6 @@ document.addEventListener('submit', (event) => {
   target.dataset.sent = 'yes'
   setTimeout(() => delete target.dataset.sent, 3000)
 })
+
+// a person who has opened a link that logs in need not confirm it
+document.querySelector('form[data-sure]')?.requestSubmit()
