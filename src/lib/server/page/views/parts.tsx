@@ -4,6 +4,7 @@ import {parseTime} from '../../../core/clock.ts'
 import {plainLine} from '../../../core/text/plain-line.ts'
 import {age, formatElapsed} from '../../../core/text/times.ts'
 import {pathOf} from '../../http/page-rights.ts'
+import {signedOnlyText} from '../data/signed-only.ts'
 import type {TaskRow} from '../data/task-rows.ts'
 import {money, shortId} from './text.ts'
 
@@ -144,6 +145,16 @@ export const Card = ({title, aside, children, class: name = ''}: CardOptions) =>
     </div>
     {children}
   </section>
+)
+
+/** In place of a form, where the worker takes only what is signed. */
+export const SignedOnly = ({command}: {command: string}) => (
+  <div class="padded">
+    <p>{signedOnlyText}</p>
+    <pre class="command" tabindex={0} aria-label="Command">
+      {command}
+    </pre>
+  </div>
 )
 
 export const Empty = ({children}: {children: Child}) => <p class="empty">{children}</p>
