@@ -108,7 +108,14 @@ function Register({list: {workers, address}}: {list: CodebaseList}) {
         <div class="row">
           <label>
             <span>Path on the machine of the worker</span>
-            <input name="path" required maxlength={4096} placeholder="/srv/app" />
+            <input
+              name="path"
+              required
+              maxlength={4096}
+              pattern="\s*/.*"
+              title="The whole path, from / on"
+              placeholder="/srv/app"
+            />
           </label>
           <label>
             <span>

@@ -129,8 +129,20 @@ function Why({row}: {row: TaskRow}) {
   if (text === null) return null
   return (
     <span class={`why${row.asks ? ' asks' : row.status === 'failed' ? ' failed' : ''}`}>
-      <Line text={text} max={160} />
+      {row.waiting === null || row.asks ? <Line text={text} max={160} /> : <Waiting text={text} />}
     </span>
+  )
+}
+
+/** What a task waits for. If that is another task, a link leads to it. */
+export function Waiting({text}: {text: string}) {
+  const [before = '', id, after = ''] = text.split(/\b([\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12})\b/)
+  return (
+    <>
+      <Line text={before} max={300} />{' '}
+      {id === undefined ? null : <a href={pathOf('task', {task: id})}>{shortId(id)}</a>}
+      <Line text={after} max={100} />
+    </>
   )
 }
 

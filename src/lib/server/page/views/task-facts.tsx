@@ -1,6 +1,7 @@
 /** @jsxImportSource hono/jsx */
 import {plainLine} from '../../../core/text/plain-line.ts'
 import {formatElapsed} from '../../../core/text/times.ts'
+import {isFinal} from '../../../protocol/schemas.ts'
 import {pathOf} from '../../http/page-rights.ts'
 import type {TaskDetails} from '../data/task-details.ts'
 import {Card, CodebaseLink, Line, took, When} from './parts.tsx'
@@ -8,7 +9,8 @@ import {amount, money} from './text.ts'
 
 /** What is known about a task. */
 export function Facts({task}: {task: TaskDetails}) {
-  const {usage, by, now} = task
+  const {by, now} = task
+  const usage = isFinal(task.status) ? task.usage : null // of the attempt before
   const spent = usage ?? (task.spent && task.spent.input + task.spent.output > 0 ? task.spent : null)
   const tokens = spent ? `${amount(spent.input)} in, ${amount(spent.output)} out` : null
   const rows: [string, unknown][] = [

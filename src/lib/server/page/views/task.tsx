@@ -12,7 +12,7 @@ import {shownChars, type TaskDetails} from '../data/task-details.ts'
 import type {Viewer} from '../data/viewer.ts'
 import {Question, SayForm} from './dialogue.tsx'
 import {html, page, Region, type Page} from './layout.tsx'
-import {Badge, Card, Line, Status, When} from './parts.tsx'
+import {Badge, Card, Line, Status, Waiting, When} from './parts.tsx'
 import {Facts} from './task-facts.tsx'
 import {amount, shortText} from './text.ts'
 
@@ -111,7 +111,7 @@ function Head({task, viewer}: {task: TaskDetails; viewer: Viewer}) {
 /** What the task waits for, or what its agent does. */
 function Reason({task}: {task: TaskDetails}) {
   if (task.asks) return null
-  if (task.waiting !== null) return <Line text={task.waiting} max={300} />
+  if (task.waiting !== null) return <Waiting text={task.waiting} />
   if (task.doing === null) return null
   return (
     <>
