@@ -1,4 +1,4 @@
-import {build, type BuildOptions, type Metafile, type OutputFile} from 'esbuild'
+import {build, transformSync, type BuildOptions, type Metafile, type OutputFile} from 'esbuild'
 import {globSync, mkdirSync, readFileSync, writeFileSync} from 'node:fs'
 import {dirname, extname, join, relative} from 'node:path'
 import {distMark, lazyOclif, namedExports, oclifEntry, ownFiles, placeOf, productionReact} from './bundler-plugins.ts'
@@ -72,12 +72,14 @@ function write({path, text}: OutputFile, target: string): void {
   writeFileSync(path, text.replaceAll(distMark, dist), {mode: isProgram ? 0o755 : 0o644})
 }
 
-/** Copies the files of src that are not compiled to the places where the program reads them. */
+/** Copies the files of src that are not compiled to the places where the program reads them, those of the page minified. */
 function copyAssets(root: string, target: string): void {
   for (const source of globSync('src/**/*.*', {cwd: root})) {
     if (/^\.tsx?$/.test(extname(source))) continue
     const to = join(target, source.replace(/^src/, 'dist'))
     mkdirSync(dirname(to), {recursive: true})
-    writeFileSync(to, readFileSync(join(root, source)))
+    const text = readFileSync(join(root, source), 'utf8')
+    const loader = source.includes('/views/assets/') ? (extname(source) === '.css' ? 'css' : 'js') : undefined
+    writeFileSync(to, loader ? transformSync(text, {loader, minify: true, charset: 'utf8'}).code : text)
   }
 }

@@ -6,8 +6,15 @@ import {root} from './cli.ts'
 import {freePort} from './redis.ts'
 import {until} from './scratch.ts'
 
-/** A real nginx with the configuration that the documentation gives, in front of these addresses. */
-export async function startNginx(folder: string, urls: readonly string[]): Promise<AsyncDisposable & {url: string}> {
+/**
+ * A real nginx with the configuration that the documentation gives, in front of these addresses. `under`: a path like
+ * `/plane/`, under which it passes requests on and sets nothing else.
+ */
+export async function startNginx(
+  folder: string,
+  urls: readonly string[],
+  {under}: {under?: string} = {},
+): Promise<AsyncDisposable & {url: string}> {
   const port = await freePort()
   const place = join(folder, 'nginx')
   mkdirSync(join(place, 'logs'), {recursive: true})
@@ -19,7 +26,8 @@ export async function startNginx(folder: string, urls: readonly string[]): Promi
       'http {',
       `http {\n  ${['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((kind) => `${kind}_temp_path ${place}/${kind};`).join(' ')}`,
     )
-  writeFileSync(join(place, 'nginx.conf'), text)
+  const placed = text.replace(/location \/ \{[^}]*\}/, `location ${under} { proxy_pass http://planes/; }`)
+  writeFileSync(join(place, 'nginx.conf'), under === undefined ? text : placed)
   const args = ['-p', place, '-c', join(place, 'nginx.conf'), '-g', 'daemon off;']
   const nginx = spawn('nginx', args, {
     stdio: ['ignore', 'ignore', 'pipe'],
@@ -27,7 +35,7 @@ export async function startNginx(folder: string, urls: readonly string[]): Promi
   })
   let errors = ''
   nginx.stderr.on('data', (chunk: Buffer) => (errors += String(chunk)))
-  const url = `http://127.0.0.1:${port}`
+  const url = `http://127.0.0.1:${port}${under?.replace(/\/$/, '') ?? ''}`
   const answers = () =>
     fetch(`${url}/livez`).then(
       ({ok}) => ok,

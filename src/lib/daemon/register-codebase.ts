@@ -11,7 +11,7 @@ import {isLocalPlane} from '../client/local-plane.ts'
 import {findLocalWorkers, type LocalWorker} from '../control/local-workers.ts'
 import {sendRequest} from '../control/socket-client.ts'
 import {ExpectedError} from '../core/errors.ts'
-import {workerFeatures} from '../protocol/features.ts'
+import {featuresOf} from '../protocol/features.ts'
 import {systemLayout, unitFile} from '../service/machine/layout.ts'
 import type {Codebase} from '../protocol/schemas.ts'
 import {workingTreeOf} from '../worker/locks/working-tree.ts'
@@ -125,7 +125,7 @@ export async function registerWithControlPlane(
       machine_id: machineId(),
       capabilities: [...config.capabilities],
       max_concurrent_tasks: config.max_concurrent_tasks,
-      features: [...workerFeatures],
+      features: featuresOf(config),
     })
   return await client.registerCodebase({
     ...codebase,

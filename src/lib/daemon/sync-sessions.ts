@@ -22,6 +22,7 @@ import {sessionFile, SessionSync, sessionSettings} from '../sessions/session-syn
 import {Codebases} from '../worker/registration/codebases.ts'
 import {Registration} from '../worker/registration/registration.ts'
 import {registrationRoots} from '../worker/registration/registration-roots.ts'
+import {featuresOf} from '../protocol/features.ts'
 import {acquireWorkerLock} from '../worker/locks/worker-lock.ts'
 import {identifyWorker} from './identify-worker.ts'
 
@@ -91,6 +92,7 @@ async function syncInProcess(options: SyncSessionsOptions): Promise<SyncedWorker
     emit: bus.emit,
     capabilities: config.capabilities,
     slots: config.max_concurrent_tasks,
+    features: featuresOf(config),
     stateDir,
     codebases,
     heartbeat: () => ({running: [], free: 0}),

@@ -15,6 +15,15 @@ export const workerFeatures = [
   'input',
 ] as const
 
+/** The worker takes only what is signed: tasks, answers and messages. Sent by workers with `verify_tasks: require`. */
+export const signedOnly = 'signed-only'
+
+/** The features of a worker with these settings. */
+export const featuresOf = ({verify_tasks}: {verify_tasks: string}): string[] => [
+  ...workerFeatures,
+  ...(verify_tasks === 'require' ? [signedOnly] : []),
+]
+
 export const serverFeatures = [
   'lease',
   /** Output is stored by attempt and offset. A repeated batch is dropped. */

@@ -1,5 +1,6 @@
 import {capabilityOf} from '../agents/definitions.ts'
 import {randomUUID} from 'node:crypto'
+import {featuresOf} from '../protocol/features.ts'
 import {assembleRuns, type WorkerResources} from './assemble-runs.ts'
 import {AgentHealth} from './health/agent-health.ts'
 import {ProviderHealth} from './health/provider-health.ts'
@@ -44,6 +45,9 @@ export function assembleWorker(
     version: options.version,
     get slots() {
       return config.max_concurrent_tasks
+    },
+    get features() {
+      return featuresOf(config)
     },
     stateDir: options.stateDir,
     heartbeat: () => ({running: runner.activeRuns, free: runner.freeSlots, paused: runner.pauseReason}),

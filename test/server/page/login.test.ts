@@ -39,7 +39,7 @@ test('a browser logs in with a token and out again, and a wrong token is refused
   await using tab = await open()
   const {page, problems} = tab
   await page.goto(`${plane.url}/ui/tasks?status=running`)
-  expect(page.url()).toBe(`${plane.url}/ui/login?next=%2Fui%2Ftasks%3Fstatus%3Drunning`)
+  expect(page.url()).toBe(`${plane.url}/ui/login?next=ui%2Ftasks%3Fstatus%3Drunning`)
   await page.getByLabel('Token').fill('a-wrong-token-1234')
   await page.getByRole('button', {name: 'Log in'}).click()
   await page.getByRole('alert').getByText('Invalid token').waitFor()
@@ -55,7 +55,7 @@ test('a browser logs in with a token and out again, and a wrong token is refused
   await page.waitForURL(/\/ui\/login$/)
   expect(await page.context().cookies()).toEqual([])
   const former = await shown(plane.url, `${cookie?.name}=${cookie?.value}`)
-  expect(former.headers.get('location')).toBe('/ui/login')
+  expect(former.headers.get('location')).toBe('./ui/login')
   const {body} = await new Api(plane.url, admin).get('audit')
   const said = body.entries.map(({what, who, detail}: Record<string, string>) => `${what} ${who} ${detail}`)
   expect(said).toContain('page.logout anna null')
@@ -137,9 +137,47 @@ test('a link of the API logs in once and within a minute, on any replica', async
   expect(again.status).toBe(403)
   expect(await again.text()).toContain('was used before')
   const preview = await link()
-  expect((await fetch(a.url + preview.path, {method: 'HEAD', headers: html})).status).toBe(200)
-  expect((await fetch(a.url + preview.path, {headers: html})).status).toBe(200)
+  for (const method of ['HEAD', 'GET', 'GET']) {
+    const answer = await fetch(a.url + preview.path, {method, headers: {...html, 'sec-fetch-site': 'none'}})
+    expect(answer.status).toBe(200)
+    expect(answer.headers.get('set-cookie')).toBeNull()
+  }
   expect((await fetch(`${a.url}/v1/page/link`, {method: 'POST'})).status).toBe(401)
+  expect(problems).toEqual([])
+})
+
+test('a link that another site leads to, or that is of somebody else, asks before it logs in', async () => {
+  await using plane = await startPlane({tokens})
+  await using foreign = await startPlane()
+  await using tab = await open()
+  const {page, problems} = tab
+  const link = async (token: string) => plane.url + (await new Api(plane.url, token).post('pageLink', {})).body.path
+  const sites: (string | undefined)[] = []
+  page.on('request', (request) => {
+    if (request.url().includes('/ui/enter?'))
+      void request.allHeaders().then((headers) => sites.push(headers['sec-fetch-site']))
+  })
+  const other = foreign.url.replace('127.0.0.1', 'localhost') // another site
+  await page.goto(other)
+  await page.evaluate(`location.assign(${JSON.stringify(await link(client))})`)
+  await page.getByRole('heading', {name: 'Log in as ci client?'}).waitFor()
+  await until(() => sites.at(-1) === 'cross-site')
+  expect(await page.context().cookies()).toEqual([])
+  expect((await shown(plane.url, '')).headers.get('location')).toBe('./ui/login')
+  await page.getByRole('button', {name: 'Log in'}).click()
+  await page.waitForURL(`${plane.url}/`)
+  await page.getByText('ci client').waitFor()
+
+  await page.goto(await link(admin))
+  await page.getByRole('heading', {name: 'Log in as anna admin?'}).waitFor()
+  await until(() => sites.at(-1) === 'none')
+  await page.getByText('You are logged in as ci. If you did not ask').waitFor()
+  const [before] = await page.context().cookies()
+  await page.getByRole('button', {name: 'Log in'}).click()
+  await page.getByText('anna admin').waitFor()
+  expect((await shown(plane.url, `${before?.name}=${before?.value}`)).status).toBe(303)
+  await page.goto(await link(admin))
+  await page.waitForURL(`${plane.url}/`) // the same person: in one step
   expect(problems).toEqual([])
 })
 

@@ -6,7 +6,7 @@ import {text, tool} from '../../support/agent-lines.ts'
 import {logIn, oneBrowser} from '../../support/browser.ts'
 import {Api} from '../support/api.ts'
 import {openStream, type Listener} from '../support/events.ts'
-import {startPlane, type TestPlane} from '../support/plane.ts'
+import {scratch, startPlane, type TestPlane} from '../support/plane.ts'
 
 const token = 'an-admins-token-12'
 const maxPageBytes = 300_000
@@ -108,21 +108,6 @@ test('axe has no serious finding on any page, in light and in dark colours', asy
   expect(problems).toEqual([])
 })
 
-test('no page is wider than the screen, from a phone on', async () => {
-  await using tab = await open()
-  const {page} = tab
-  await logIn(page, plane.url, token)
-  await page.waitForURL(`${plane.url}/`)
-  for (const [name, path] of Object.entries(paths())) {
-    await page.goto(plane.url + path)
-    for (const width of [375, 768, 1024, 1600]) {
-      await page.setViewportSize({width, height: 800})
-      const overflow = await page.evaluate<number>('document.documentElement.scrollWidth - innerWidth')
-      expect(overflow, `${name} at ${width} px`).toBeLessThanOrEqual(0)
-    }
-  }
-})
-
 test('a page works without its script', async () => {
   await using tab = await open({javaScriptEnabled: false})
   const {page} = tab
@@ -149,6 +134,41 @@ test('a form with something missing keeps what was typed, and says what is missi
   await page.getByRole('button', {name: 'Create task'}).click()
   await page.getByRole('alert').getByText('The prompt is empty').waitFor()
   expect(await page.getByLabel('Title').inputValue()).toBe('typed')
+})
+
+test('what was typed is kept when the control plane does not answer, and when the login is over', async () => {
+  await using folder = await scratch()
+  const options = {tokens: [{name: 'anna', scope: 'admin' as const, token}], database: folder.file('plane.db')}
+  let own = await startPlane(options)
+  const {url, port} = own
+  await new Api(url, token).register('w')
+  await new Api(url, token).codebase('w', '/srv/app')
+  await using tab = await open()
+  const {page} = tab
+  await logIn(page, url, token)
+  await page.waitForURL(`${url}/`)
+  await page.goto(`${url}/ui/new`)
+  await page.getByRole('textbox', {name: 'Prompt', exact: true}).fill('a long prompt')
+  const send = () => page.getByRole('button', {name: 'Create task'}).click()
+  await own.close()
+  await send()
+  await page.getByText('The control plane does not answer.').waitFor()
+  own = await startPlane({...options, port})
+  try {
+    await page.context().clearCookies()
+    await send()
+    await page.getByText('Log in in another tab').waitFor()
+    const opened = page.waitForEvent('popup')
+    await page.getByRole('status').getByRole('link', {name: 'Log in'}).click()
+    const other = await opened
+    await other.getByLabel('Token').fill(token)
+    await other.getByRole('button', {name: 'Log in'}).click()
+    await other.waitForURL(`${url}/`)
+    await send()
+    await page.getByRole('heading', {name: 'a long prompt'}).waitFor()
+  } finally {
+    await own.close()
+  }
 })
 
 test('hostile titles, prompts, names and output are shown as what they are, and do nothing', async () => {

@@ -95,6 +95,29 @@ test('a task that ended is retried, and a running one is cancelled, with their b
   expect(problems).toEqual([])
 })
 
+test('a task that waits for another one has a link to it, and a new attempt shows nothing of the one before', async () => {
+  await using tab = await open()
+  const {page} = tab
+  const codebase = await codebaseAt(tree)
+  const go = join(folder.path, 'second')
+  const spent = printing(stepStart(), text('first'), finish())
+  const first = await api.create(codebase, {title: 'holds the tree', prompt: `${spent}\ntest -e ${go} && sleep 600`})
+  await until(async () => (await api.task(first.id)).status === 'completed')
+  expect((await api.task(first.id)).usage).not.toBeNull()
+  writeFileSync(go, '')
+  await page.goto(`${plane.url}/ui/tasks/${first.id}`)
+  await page.locator('#facts').getByText('Took').waitFor()
+  await page.getByRole('button', {name: 'Retry'}).click()
+  await page.locator('#head').getByText('running').waitFor()
+  await page.locator('#facts').getByText('so far').waitFor()
+  const second = await api.create(codebase, {title: 'waits'})
+  await page.goto(`${plane.url}/ui/tasks/${second.id}`)
+  await page.getByRole('link', {name: first.id.slice(0, 8)}).click()
+  await page.getByRole('heading', {name: 'holds the tree'}).waitFor()
+  for (const task of [second.id, first.id]) await api.post('taskCancel', {task})
+  await until(async () => (await api.task(first.id)).status !== 'running')
+})
+
 test('a permission is given in the browser, words reach the agent, and the next task goes on with the session', async () => {
   await using tab = await open()
   const {page, problems} = tab

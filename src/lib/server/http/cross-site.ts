@@ -36,7 +36,8 @@ export function createCrossSiteGuard(listensOn: string, {anyName = false} = {}):
  */
 export function checkOrigin(header: Header, {isChange}: {isChange: boolean}): void {
   const isSaid = header('origin') !== undefined || /^(same-origin|none)$/.test(header('sec-fetch-site') ?? '')
-  if (isForeign(header) || (isChange && !isSaid)) throw foreign(header, 'open the monitor page itself')
+  if (isForeign(header) || (isChange && !isSaid))
+    throw foreign(header, 'open the monitor page itself. A proxy in front must pass on the header Host')
 }
 
 const hostIn = (header: Header) => (header('host') ?? '').toLowerCase()

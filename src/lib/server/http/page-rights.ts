@@ -30,7 +30,7 @@ const borrowed: Record<PagePath, {get?: Borrowed; post?: Borrowed}> = {
   asset: {get: everybody},
   login: {get: everybody, post: everybody},
   logout: {post: everybody},
-  enter: {get: everybody},
+  enter: {get: everybody, post: everybody},
   tasks: {get: ['tasks', 'get']},
   newTask: {get: ['codebaseTasks', 'post'], post: ['codebaseTasks', 'post']},
   task: {get: ['task', 'get']},
@@ -82,14 +82,25 @@ const open = new Set<string>([
 /** Paths that never need a token. */
 export const openPaths: Pick<ReadonlySet<string>, 'has'> = {has: (path) => open.has(path) || isAsset(path)}
 
-/** The path of a page with its parameters, escaped, and an optional query string. */
+/**
+ * The address of a page with its parameters, escaped, and an optional query string. It is relative to the address of the
+ * control plane, because only the browser knows that: a proxy may add a path, as in `https://host/plane/`.
+ */
 export function pathOf(
   page: PagePath,
   params: Record<string, string> = {},
   query: Record<string, string | undefined> = {},
 ): string {
-  const path = pagePaths[page].replace(/:([a-z]+)/g, (_, name: string) => encodeURIComponent(params[name] ?? ''))
+  const path = pagePaths[page]
+    .slice(1)
+    .replace(/:([a-z]+)/g, (_, name: string) => encodeURIComponent(params[name] ?? ''))
   const search = new URLSearchParams()
   for (const [key, value] of Object.entries(query)) if (value) search.set(key, value)
   return search.size > 0 ? `${path}?${search}` : path
 }
+
+/** The first page, as `pathOf` would say it. */
+export const firstPage = './'
+
+/** The way from a path back to the address of the control plane. */
+export const wayBack = (path: string): string => '../'.repeat(path.split('/').length - 2) || './'

@@ -12,6 +12,7 @@ import {listMessages, requireSession, wireSession} from '../sessions/session-vie
 import {serveLive, wantsEvents, type LiveOptions} from './live.ts'
 import {loadViews, redirect, respond} from './respond.ts'
 import {codebaseDetails, codebaseList} from './data/codebases.ts'
+import {checkUnsigned, needsSignature, signedResume} from './data/signed-only.ts'
 import {viewerOf} from './data/viewer.ts'
 
 const messagesShown = 30
@@ -70,7 +71,14 @@ export function codebasePages(app: Hono<AppEnv>, options: Options): void {
     const {messages, next} = listMessages(plane, reader, session.id, query)
     const codebase = shownCodebase(plane.state, reader.codebaseId)
     const older = next && pathOf('session', {codebase: codebase.id, session: session.id}, {cursor: next})
-    const details = {codebase, session: wireSession(session), messages, older, now: plane.state.now}
+    const details = {
+      codebase,
+      session: wireSession(session),
+      messages,
+      older,
+      now: plane.state.now,
+      needsSignature: needsSignature(plane.state, codebase.id),
+    }
     return respond(c, sessionPage(viewer, details))
   })
 
@@ -78,6 +86,8 @@ export function codebasePages(app: Hono<AppEnv>, options: Options): void {
     const {prompt, model} = await readForm(c, resumeForm)
     const body = v.parse(resumeSchema, {prompt: prompt.trim() || null, model: model.trim() || null})
     const place = {codebase_id: c.req.param('codebase'), session_id: c.req.param('session')}
+    const {codebase_id: codebase, session_id: session} = place
+    checkUnsigned(needsSignature(plane.state, codebase), signedResume(codebase, session))
     const task = await resumeSession(c, plane, {...body, ...place})
     return redirect(c, pathOf('task', {task: task.id}))
   })

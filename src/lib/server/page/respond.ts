@@ -1,8 +1,9 @@
 import type {Context} from 'hono'
 import type {AppEnv} from '../http/app-env.ts'
 import {HttpError} from '../http/http-error.ts'
-import {pagePaths, pathOf} from '../http/page-rights.ts'
+import {pagePaths, pathOf, wayBack} from '../http/page-rights.ts'
 import {viewerOf} from './data/viewer.ts'
+import type {Page} from './views/layout.tsx'
 
 /**
  * Only the files of the page itself are loaded, and no other site may show it in a frame. The referrer is kept within the
@@ -10,7 +11,7 @@ import {viewerOf} from './data/viewer.ts'
  */
 const headers = {
   'content-security-policy':
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'self'",
   'x-content-type-options': 'nosniff',
   'x-frame-options': 'DENY',
   'referrer-policy': 'same-origin',
@@ -22,14 +23,15 @@ const headers = {
 export const loadViews = () => import('./views/pages.tsx')
 
 /** Answers with a page. */
-export function respond(c: Context<AppEnv>, html: string, status: HttpError['status'] | 200 = 200): Response {
-  return c.html(html, status, headers)
+export function respond(c: Context<AppEnv>, page: Page, status: HttpError['status'] | 200 = 200): Response {
+  const {pathname, search} = new URL(c.req.url)
+  return c.html(page(pathname + search), status, headers)
 }
 
-/** Leads the browser to another page, after a form. */
-export function redirect(c: Context<AppEnv>, path: string): Response {
+/** Leads the browser to another page, after a form. `address`: of `pathOf`. */
+export function redirect(c: Context<AppEnv>, address: string): Response {
   for (const [name, value] of Object.entries(headers)) c.header(name, value)
-  return c.redirect(path, 303)
+  return c.redirect(wayBack(new URL(c.req.url).pathname) + address, 303)
 }
 
 /** What is wrong, for people: one text, or the fields of a form. */
@@ -42,9 +44,9 @@ export function problemText({body, message}: HttpError): string {
     .join('; ')
 }
 
-/** The path, if it leads to a page of ours. */
-export const ownPath = (path: string | null | undefined): string =>
-  /^\/ui(?:[/?][^\\\s]*)?$/.test(path ?? '') ? (path ?? '') : ''
+/** The address, if it leads to a page of ours. */
+export const ownPath = (address: string | null | undefined): string =>
+  /^ui(?:[/?][^\\\s]*)?$/.test(address ?? '') ? (address ?? '') : ''
 
 /** Where a person wanted to go who has to try again. */
 function wantedPath(c: Context<AppEnv>): string {
@@ -70,6 +72,6 @@ export const respondWithPage = {
     const isPage = c.req.method === 'GET' && c.req.header('accept')?.includes('text/html')
     if (!isPage) return respondWithPage.problem(c, new HttpError(401, 'Log in first: your session is over'))
     const {pathname, search} = new URL(c.req.url)
-    return redirect(c, pathOf('login', {}, {next: pathname === '/' ? undefined : `${pathname}${search}`}))
+    return redirect(c, pathOf('login', {}, {next: `${pathname}${search}`.slice(1)}))
   },
 }

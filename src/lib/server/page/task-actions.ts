@@ -15,6 +15,8 @@ import {cancelTask, retryTask} from '../rules/tasks/reports.ts'
 import {requestTask} from '../tasks/task-requests.ts'
 import {newTaskForm, newTaskSchema, type NewTaskFields} from './data/new-task.ts'
 import {loadViews, problemText, redirect, respond} from './respond.ts'
+import {checkUnsigned, needsSignature, signedAnswer, signedTask, signedWords} from './data/signed-only.ts'
+import {taskDetails} from './data/task-details.ts'
 import {viewerOf} from './data/viewer.ts'
 
 const maybe = v.optional(v.pipe(v.string(), v.trim()), '')
@@ -55,6 +57,8 @@ export function taskActions(app: Hono<AppEnv>, {plane}: {plane: Plane}): void {
 
   app.post(pagePaths.inputs, async (c) => {
     const {key, question, option, text, mode} = await readForm(c, inputSchema)
+    const {id, needsSignature} = taskDetails(plane, c.req.param('task'), viewerOf(c))
+    checkUnsigned(needsSignature && option === '', question ? signedAnswer(id) : signedWords(id))
     const {task: next} = await plane.run(storeInput, {
       task_id: c.req.param('task'),
       input: {
@@ -71,6 +75,7 @@ export function taskActions(app: Hono<AppEnv>, {plane}: {plane: Plane}): void {
 /** The key of the form makes a second click no second task. */
 async function createFrom(c: Context<AppEnv>, plane: Plane, {codebase, key, program, ...fields}: NewTaskFields) {
   const {prompt} = fields
+  checkUnsigned(needsSignature(plane.state, codebase), signedTask(codebase))
   if (prompt.trim() === '') throw new HttpError(422, 'The prompt is empty')
   const body = v.safeParse(createTaskSchema, {
     ...{prompt, title: fields.title || titleOf(prompt), model: fields.model || null},

@@ -17,7 +17,7 @@ import {fullJitter, loop} from '../../core/loop.ts'
 import {aborted} from '../../core/request-signal.ts'
 import type {Emit} from '../../events/bus.ts'
 import type {AgentModel} from '../../opencode/program/models.ts'
-import {workerFeatures, type ServerFeature} from '../../protocol/features.ts'
+import type {ServerFeature} from '../../protocol/features.ts'
 import {limits} from '../../protocol/limits.ts'
 import type {Heartbeat} from '../../protocol/schemas.ts'
 import type {Codebases} from './codebases.ts'
@@ -35,6 +35,7 @@ export type RegistrationOptions = {
   version: string
   capabilities: readonly string[]
   readonly slots: number
+  readonly features: readonly string[]
   stateDir: string
   codebases: Codebases
   /** The content of a heartbeat: active runs and free slots. */
@@ -158,7 +159,7 @@ export class Registration {
   }
 
   async #registerWorker(signal: AbortSignal): Promise<void> {
-    const {client, workerId, instance, name, version, capabilities, slots} = this.#options
+    const {client, workerId, instance, name, version, capabilities, slots, features} = this.#options
     const answer = await client
       .registerWorker(
         {
@@ -170,7 +171,7 @@ export class Registration {
           machine_id: machineId(),
           instance,
           max_concurrent_tasks: slots,
-          features: [...workerFeatures],
+          features: [...features],
           models: [...this.#models],
           models_note: this.#modelsNote,
           global_codebase_id: this.#globalId,

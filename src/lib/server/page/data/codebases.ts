@@ -40,6 +40,7 @@ export type SessionDetails = {
   session: Session
   messages: Message[]
   older: string | undefined
+  needsSignature: boolean
   now: number
 }
 

@@ -7,6 +7,7 @@ import {listCodebases} from '../../registry/codebase-list.ts'
 import {announcedModels} from '../../registry/model-list.ts'
 import {connectionsFor} from '../../rules/dispatch/roster.ts'
 import {all} from '../../state/records.ts'
+import {needsSignature} from './signed-only.ts'
 import type {Viewer} from './viewer.ts'
 
 const maybe = v.optional(v.pipe(v.string(), v.trim()), '')
@@ -21,7 +22,7 @@ export type NewTaskFields = v.InferOutput<typeof newTaskSchema>
 
 /** What the form of a new task offers, and what was typed into it. */
 export type NewTaskForm = {
-  codebases: {id: string; name: string; path: string; isServed: boolean}[]
+  codebases: {id: string; name: string; path: string; isServed: boolean; needsSignature: boolean}[]
   programs: string[]
   models: string[]
   fields: NewTaskFields
@@ -34,10 +35,22 @@ export function newTaskForm(plane: Plane, {only}: Viewer, fields: Partial<NewTas
   const {state} = plane
   const workers = [...state.find('workers', all)].filter(({worker_id}) => only === undefined || worker_id === only)
   const codebases = listCodebases(state, {includeDuplicates: false, only})
-    .map(({id, name, path, served}) => ({id, name, path, isServed: served === true}))
+    .map(({id, name, path, served}) => ({
+      id,
+      name,
+      path,
+      isServed: served === true,
+      needsSignature: needsSignature(state, id),
+    }))
     .toSorted((a, b) => Number(b.isServed) - Number(a.isServed) || a.name.localeCompare(b.name, 'en'))
     .slice(0, maxCodebases)
-  const anyWorker = {id: globalCodebase, name: 'no codebase', path: 'any worker', isServed: true}
+  const anyWorker = {
+    id: globalCodebase,
+    name: 'no codebase',
+    path: 'any worker',
+    isServed: true,
+    needsSignature: needsSignature(state, globalCodebase),
+  }
   const programs = workers
     .flatMap(({capabilities}) => capabilities)
     .filter((name) => name.startsWith(agentPrefix))

@@ -1,5 +1,5 @@
 import type {WireAgentState} from '../../../protocol/agent-state.ts'
-import type {Usage} from '../../../protocol/schemas.ts'
+import {isFinal, type Usage} from '../../../protocol/schemas.ts'
 import type {OpenQuestion} from '../../../protocol/task-input.ts'
 import type {Plane} from '../../plane/plane.ts'
 import {waitingFor} from '../../rules/tasks/dialogue.ts'
@@ -7,6 +7,7 @@ import {requireTask} from '../../rules/dispatch/required.ts'
 import type {StoredInput, StoredTask} from '../../state/records.ts'
 import {programOf} from '../../../protocol/agent-program.ts'
 import {agentStateOf} from '../../tasks/waiting.ts'
+import {needsSignature, takesSignedOnly} from './signed-only.ts'
 import {taskRow, type TaskRow} from './task-rows.ts'
 import type {Viewer} from './viewer.ts'
 
@@ -34,6 +35,8 @@ export type TaskDetails = TaskRow & {
   hasOutput: boolean
   /** The worker takes messages to running tasks. */
   takesInput: boolean
+  /** What it takes must be signed. */
+  needsSignature: boolean
 }
 
 /** Tokens, and cost in US dollars. */
@@ -65,6 +68,9 @@ export function taskDetails(plane: Plane, id: string, {only}: Viewer, spent?: Sp
     droppedBytes: task.output_lost,
     hasOutput: task.output_seq > task.output_first,
     takesInput: takesInput(plane, task),
+    needsSignature: isFinal(task.status)
+      ? needsSignature(state, task.codebase_id)
+      : takesSignedOnly(state, task.worker_id),
   }
 }
 

@@ -5,11 +5,11 @@ import type {CodebaseDetails} from '../data/codebases.ts'
 import type {Regions} from '../data/regions.ts'
 import type {Viewer} from '../data/viewer.ts'
 import {Served} from './codebases.tsx'
-import {html, page, Region} from './layout.tsx'
+import {html, page, Region, type Page} from './layout.tsx'
 import {Card, Empty, Line, TaskTable, When} from './parts.tsx'
 import {amount} from './text.ts'
 
-export function codebasePage(viewer: Viewer, details: CodebaseDetails): string {
+export function codebasePage(viewer: Viewer, details: CodebaseDetails): Page {
   const {codebase, nextSessions} = details
   const regions = codebaseRegions(viewer, details)
   return page({
@@ -48,7 +48,7 @@ export const codebaseRegions = (_viewer: Viewer, {codebase, worker, counts, task
       <Served isServed={codebase.served === true} status={codebase.status} />{' '}
       {codebase.path === '' ? null : (
         <code>
-          <Line text={codebase.path} max={300} />
+          <Line text={codebase.path} max={4096} />
         </code>
       )}{' '}
       {worker === null ? null : <>on worker {plainLine(worker, 60)}</>}

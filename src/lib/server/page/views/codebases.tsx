@@ -3,10 +3,10 @@ import {counted} from '../../../core/text/counted.ts'
 import {pathOf} from '../../http/page-rights.ts'
 import {pageSize, type CodebaseList} from '../data/codebases.ts'
 import type {Viewer} from '../data/viewer.ts'
-import {page} from './layout.tsx'
+import {page, type Page} from './layout.tsx'
 import {Badge, Card, Empty, Line} from './parts.tsx'
 
-export function codebasesPage(viewer: Viewer, list: CodebaseList): string {
+export function codebasesPage(viewer: Viewer, list: CodebaseList): Page {
   const {codebases, total, page: number} = list
   const shown = number * pageSize + codebases.length
   return page({
@@ -108,7 +108,14 @@ function Register({list: {workers, address}}: {list: CodebaseList}) {
         <div class="row">
           <label>
             <span>Path on the machine of the worker</span>
-            <input name="path" required maxlength={4096} placeholder="/srv/app" />
+            <input
+              name="path"
+              required
+              maxlength={4096}
+              pattern="\s*/.*"
+              title="The whole path, from / on"
+              placeholder="/srv/app"
+            />
           </label>
           <label>
             <span>

@@ -1,11 +1,13 @@
 /** @jsxImportSource hono/jsx */
 import {plainLine} from '../../../core/text/plain-line.ts'
-import {pathOf} from '../../http/page-rights.ts'
+import {firstPage, pathOf} from '../../http/page-rights.ts'
+import type {Identity} from '../../http/auth.ts'
 import type {Viewer} from '../data/viewer.ts'
-import {page} from './layout.tsx'
+import {page, type Page} from './layout.tsx'
+import {Line} from './parts.tsx'
 
 /** The form with which a browser logs in. `next`: where it wanted to go. */
-export const loginPage = ({next, problem}: {next: string; problem?: string}): string =>
+export const loginPage = ({next, problem}: {next: string; problem?: string}): Page =>
   page({
     title: 'Log in',
     children: (
@@ -43,22 +45,42 @@ export const loginPage = ({next, problem}: {next: string; problem?: string}): st
     ),
   })
 
-/** After a link that logs in once. */
-export const enteredPage = (): string =>
+type Login = {
+  code: string
+  identity: Pick<Identity, 'name' | 'scope'>
+  /** Who is logged in, if it is somebody else. */
+  former: Pick<Identity, 'name'> | undefined
+  /** The person has asked for this login, so the script presses the button. */
+  isSure: boolean
+}
+
+/** Asks before a link logs in: another site may have led here, to make a person work in the name of somebody else. */
+export const enterPage = ({code, identity, former, isSure}: Login): Page =>
   page({
-    ...{title: 'Logged in', refresh: '/'},
+    title: 'Log in',
     children: (
       <div class="narrow">
-        <h1>Logged in</h1>
+        <h1>
+          Log in as <Line text={identity.name || 'no name'} max={60} /> <small>{identity.scope}</small>?
+        </h1>
         <p>
-          <a href="/">Go on to the overview</a>
+          {former === undefined ? null : (
+            <>
+              You are logged in as <Line text={former.name || 'no name'} max={60} />.{' '}
+            </>
+          )}
+          If you did not ask for this login, close this page.
         </p>
+        <form method="post" action={pathOf('enter')} data-sure={isSure ? 'yes' : undefined}>
+          <input type="hidden" name="code" value={code} />
+          <button class="primary">Log in</button>
+        </form>
       </div>
     ),
   })
 
 /** A request that was refused. */
-export const problemPage = (viewer: Viewer, status: number, problem: string): string =>
+export const problemPage = (viewer: Viewer, status: number, problem: string): Page =>
   page({
     ...{title: titleOf(status), viewer},
     children: (
@@ -68,7 +90,7 @@ export const problemPage = (viewer: Viewer, status: number, problem: string): st
           {plainLine(problem, 600)}
         </p>
         <p>
-          <a href="/">Overview</a>
+          <a href={firstPage}>Overview</a>
           {status === 401 ? (
             <>
               {' · '}

@@ -2,13 +2,15 @@
 import {plainLine} from '../../../core/text/plain-line.ts'
 import {pathOf} from '../../http/page-rights.ts'
 import type {NewTaskForm} from '../data/new-task.ts'
+import {signedTask} from '../data/signed-only.ts'
 import type {Viewer} from '../data/viewer.ts'
-import {page} from './layout.tsx'
-import {Card, Empty} from './parts.tsx'
+import {page, type Page} from './layout.tsx'
+import {Card, Empty, SignedOnly} from './parts.tsx'
 
 /** The form of a new task. `problem`: why it was refused before. */
-export function newTaskPage(viewer: Viewer, form: NewTaskForm, problem?: string): string {
+export function newTaskPage(viewer: Viewer, form: NewTaskForm, problem?: string): Page {
   const {codebases, programs, models, fields} = form
+  const chosen = codebases.find(({id}) => id === fields.codebase) ?? codebases[0]
   return page({
     ...{title: 'New task', viewer, nav: 'new'},
     children: (
@@ -21,6 +23,7 @@ export function newTaskPage(viewer: Viewer, form: NewTaskForm, problem?: string)
             {plainLine(problem, 400)}
           </p>
         )}
+        {problem === undefined && chosen?.needsSignature ? <SignedOnly command={signedTask(chosen.id)} /> : null}
         {codebases.length === 0 ? (
           <Card title="There is nowhere to run it yet">
             <Empty>
@@ -33,9 +36,12 @@ export function newTaskPage(viewer: Viewer, form: NewTaskForm, problem?: string)
             <label>
               <span>Codebase</span>
               <select name="codebase" required>
-                {codebases.map(({id, name, path, isServed}) => (
+                {codebases.map(({id, name, path, isServed, needsSignature}) => (
                   <option value={id} selected={fields.codebase === id}>
-                    {plainLine(`${name} (${path})${isServed ? '' : ': no worker serves it now'}`, 120)}
+                    {plainLine(
+                      `${name} (${path})${needsSignature ? ': signed tasks only' : ''}${isServed ? '' : ': no worker serves it now'}`,
+                      120,
+                    )}
                   </option>
                 ))}
               </select>

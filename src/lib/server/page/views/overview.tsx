@@ -1,19 +1,19 @@
 /** @jsxImportSource hono/jsx */
-import {pagePaths, pathOf} from '../../http/page-rights.ts'
+import {pathOf} from '../../http/page-rights.ts'
 import type {Regions} from '../data/regions.ts'
 import type {DayStats} from '../data/day-stats.ts'
 import type {Overview} from '../data/overview.ts'
 import type {Viewer} from '../data/viewer.ts'
 import {DayCharts} from './charts.tsx'
-import {html, page, Region} from './layout.tsx'
+import {html, page, Region, type Page} from './layout.tsx'
 import {Card, Empty, TaskTable} from './parts.tsx'
 import {amount} from './text.ts'
 import {Workers} from './workers.tsx'
 
-export function overviewPage(viewer: Viewer, data: Overview): string {
+export function overviewPage(viewer: Viewer, data: Overview): Page {
   const regions = overviewRegions(viewer, data)
   return page({
-    ...{title: 'Overview', viewer, nav: 'overview', live: pagePaths.overview},
+    ...{title: 'Overview', viewer, nav: 'overview', live: pathOf('overview')},
     children: (
       <>
         <h1 class="hidden">Overview</h1>

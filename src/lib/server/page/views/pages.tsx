@@ -1,7 +1,7 @@
 /** All templates of the page: they are loaded together, with the first page that is shown. */
 export {codebasePage, codebaseRegions} from './codebase.tsx'
 export {codebasesPage} from './codebases.tsx'
-export {enteredPage, loginPage, problemPage} from './login.tsx'
+export {enterPage, loginPage, problemPage} from './login.tsx'
 export {outputHtml} from './output.tsx'
 export {overviewPage, overviewRegions} from './overview.tsx'
 export {sessionPage} from './session.tsx'

@@ -4,6 +4,7 @@ import {parseTime} from '../../../core/clock.ts'
 import {plainLine} from '../../../core/text/plain-line.ts'
 import {age, formatElapsed} from '../../../core/text/times.ts'
 import {pathOf} from '../../http/page-rights.ts'
+import {signedOnlyText} from '../data/signed-only.ts'
 import type {TaskRow} from '../data/task-rows.ts'
 import {money, shortId} from './text.ts'
 
@@ -23,8 +24,13 @@ export const Badge = ({kind, text}: {kind: string; text: string}) => (
   </span>
 )
 
-/** Foreign text as one line, in a direction of its own. */
-export const Line = ({text, max = 160}: {text: string; max?: number}) => <bdi>{plainLine(text, max)}</bdi>
+const maxHint = 1000
+
+/** Foreign text as one line, in a direction of its own. If it is cut, the pointer shows more of it. */
+export function Line({text, max = 160}: {text: string; max?: number}) {
+  const shown = plainLine(text, max)
+  return <bdi title={shown.length < max ? undefined : plainLine(text, maxHint)}>{shown}</bdi>
+}
 
 export function When({time, now}: {time: string | null; now: number}) {
   const ms = parseTime(time)
@@ -123,8 +129,20 @@ function Why({row}: {row: TaskRow}) {
   if (text === null) return null
   return (
     <span class={`why${row.asks ? ' asks' : row.status === 'failed' ? ' failed' : ''}`}>
-      <Line text={text} max={160} />
+      {row.waiting === null || row.asks ? <Line text={text} max={160} /> : <Waiting text={text} />}
     </span>
+  )
+}
+
+/** What a task waits for. If that is another task, a link leads to it. */
+export function Waiting({text}: {text: string}) {
+  const [before = '', id, after = ''] = text.split(/\b([\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12})\b/)
+  return (
+    <>
+      <Line text={before} max={300} />{' '}
+      {id === undefined ? null : <a href={pathOf('task', {task: id})}>{shortId(id)}</a>}
+      <Line text={after} max={100} />
+    </>
   )
 }
 
@@ -139,6 +157,16 @@ export const Card = ({title, aside, children, class: name = ''}: CardOptions) =>
     </div>
     {children}
   </section>
+)
+
+/** In place of a form, where the worker takes only what is signed. */
+export const SignedOnly = ({command}: {command: string}) => (
+  <div class="padded">
+    <p>{signedOnlyText}</p>
+    <pre class="command" tabindex={0} aria-label="Command">
+      {command}
+    </pre>
+  </div>
 )
 
 export const Empty = ({children}: {children: Child}) => <p class="empty">{children}</p>

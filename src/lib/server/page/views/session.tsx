@@ -3,9 +3,10 @@ import {plainLine} from '../../../core/text/plain-line.ts'
 import type {Message} from '../../../protocol/session-schemas.ts'
 import {pathOf} from '../../http/page-rights.ts'
 import type {SessionDetails} from '../data/codebases.ts'
+import {signedResume} from '../data/signed-only.ts'
 import type {Viewer} from '../data/viewer.ts'
-import {page} from './layout.tsx'
-import {Card, Empty, Line, When} from './parts.tsx'
+import {page, type Page} from './layout.tsx'
+import {Card, Empty, Line, SignedOnly, When} from './parts.tsx'
 import {shortText} from './text.ts'
 
 /** Of a message, and of all messages of a page together, so many characters are shown. */
@@ -13,7 +14,8 @@ const maxMessage = 4000
 const maxParts = 30
 const maxAll = 60_000
 
-export function sessionPage(viewer: Viewer, {codebase, session, messages, older, now}: SessionDetails): string {
+export function sessionPage(viewer: Viewer, details: SessionDetails): Page {
+  const {codebase, session, messages, older, now} = details
   const name = session.title || session.id
   return page({
     ...{title: name, viewer, nav: 'codebases'},
@@ -31,7 +33,7 @@ export function sessionPage(viewer: Viewer, {codebase, session, messages, older,
             </p>
           </div>
         </div>
-        {viewer.mayManage ? <Resume codebase={codebase.id} session={session.id} /> : null}
+        {viewer.mayManage ? <Resume details={details} /> : null}
         <Card title="Messages" aside={older === undefined ? null : <a href={older}>Older messages</a>} class="terminal">
           {messages.length === 0 ? <Empty>The worker has sent no messages of this session.</Empty> : null}
           <Messages messages={messages} />
@@ -41,23 +43,27 @@ export function sessionPage(viewer: Viewer, {codebase, session, messages, older,
   })
 }
 
-const Resume = ({codebase, session}: {codebase: string; session: string}) => (
+const Resume = ({details: {codebase, session, needsSignature}}: {details: SessionDetails}) => (
   <Card title="Go on with this session">
-    <form method="post" action={pathOf('session', {codebase, session})} class="say">
-      <label>
-        <span>
-          Prompt <small>(default: continue where you left off)</small>
-        </span>
-        <textarea name="prompt" rows={3} />
-      </label>
-      <label>
-        <span>
-          Model <small>(default: the worker's)</small>
-        </span>
-        <input name="model" maxlength={200} />
-      </label>
-      <button class="primary">Create task</button>
-    </form>
+    {needsSignature ? (
+      <SignedOnly command={signedResume(codebase.id, session.id)} />
+    ) : (
+      <form method="post" action={pathOf('session', {codebase: codebase.id, session: session.id})} class="say">
+        <label>
+          <span>
+            Prompt <small>(default: continue where you left off)</small>
+          </span>
+          <textarea name="prompt" rows={3} />
+        </label>
+        <label>
+          <span>
+            Model <small>(default: the worker's)</small>
+          </span>
+          <input name="model" maxlength={200} />
+        </label>
+        <button class="primary">Create task</button>
+      </form>
+    )}
   </Card>
 )
 

@@ -1,6 +1,7 @@
 /** @jsxImportSource hono/jsx */
 import {plainLine} from '../../../core/text/plain-line.ts'
 import {formatElapsed} from '../../../core/text/times.ts'
+import {isFinal} from '../../../protocol/schemas.ts'
 import {pathOf} from '../../http/page-rights.ts'
 import type {TaskDetails} from '../data/task-details.ts'
 import {Card, CodebaseLink, Line, took, When} from './parts.tsx'
@@ -8,14 +9,15 @@ import {amount, money} from './text.ts'
 
 /** What is known about a task. */
 export function Facts({task}: {task: TaskDetails}) {
-  const {usage, by, now} = task
+  const {by, now} = task
+  const usage = isFinal(task.status) ? task.usage : null // of the attempt before
   const spent = usage ?? (task.spent && task.spent.input + task.spent.output > 0 ? task.spent : null)
   const tokens = spent ? `${amount(spent.input)} in, ${amount(spent.output)} out` : null
   const rows: [string, unknown][] = [
     ['Codebase', <CodebaseLink codebase={task.codebase} />],
-    ['Worker', task.worker && <Line text={task.worker} max={60} />],
+    ['Worker', task.worker && <Line text={task.worker} max={100} />],
     ['Agent', <Line text={[task.program, task.agent].filter(Boolean).join(' · ')} max={60} />],
-    ['Model', (usage?.model ?? task.model) && <Line text={usage?.model ?? task.model ?? ''} max={80} />],
+    ['Model', (usage?.model ?? task.model) && <Line text={usage?.model ?? task.model ?? ''} max={200} />],
     ['Attempt', task.attempt > 1 ? attemptText(task) : null],
     ['Priority', task.priority === 0 ? null : task.priority],
     ['Took', usage?.duration_ms == null ? (took(task, now) ?? null) : formatElapsed(usage.duration_ms)],

@@ -5,10 +5,10 @@ import {pathOf} from '../../http/page-rights.ts'
 import type {TaskList} from '../data/task-list.ts'
 import type {Viewer} from '../data/viewer.ts'
 import type {Regions} from '../data/regions.ts'
-import {html, page, Region} from './layout.tsx'
+import {html, page, Region, type Page} from './layout.tsx'
 import {Card, Empty, TaskTable} from './parts.tsx'
 
-export function taskListPage(viewer: Viewer, list: TaskList): string {
+export function taskListPage(viewer: Viewer, list: TaskList): Page {
   const {next, isFirst, query} = list
   const regions = taskListRegions(viewer, list)
   const live = isFirst && query.q === '' ? pathOf('tasks', {}, query) : undefined

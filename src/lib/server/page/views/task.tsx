@@ -11,15 +11,15 @@ import type {Regions} from '../data/regions.ts'
 import {shownChars, type TaskDetails} from '../data/task-details.ts'
 import type {Viewer} from '../data/viewer.ts'
 import {Question, SayForm} from './dialogue.tsx'
-import {html, page, Region} from './layout.tsx'
-import {Badge, Card, Line, Status, When} from './parts.tsx'
+import {html, page, Region, type Page} from './layout.tsx'
+import {Badge, Card, Line, Status, Waiting, When} from './parts.tsx'
 import {Facts} from './task-facts.tsx'
 import {amount, shortText} from './text.ts'
 
 /** Output that is on the page from the start. `have` tells the control plane that the browser has it. */
 export type FirstOutput = {html: string; have: string}
 
-export function taskPage(viewer: Viewer, task: TaskDetails, {html: output, have}: FirstOutput): string {
+export function taskPage(viewer: Viewer, task: TaskDetails, {html: output, have}: FirstOutput): Page {
   const regions = taskRegions(viewer, task)
   return page({
     ...{title: task.title, viewer, nav: 'tasks', live: pathOf('task', {task: task.id}, {have})},
@@ -88,7 +88,7 @@ function Head({task, viewer}: {task: TaskDetails; viewer: Viewer}) {
     <>
       <div class="headline-text">
         <h1>
-          <Line text={task.title} max={300} />
+          <Line text={task.title} max={1000} />
         </h1>
         <p class="sub">
           <span aria-live="polite">
@@ -111,7 +111,7 @@ function Head({task, viewer}: {task: TaskDetails; viewer: Viewer}) {
 /** What the task waits for, or what its agent does. */
 function Reason({task}: {task: TaskDetails}) {
   if (task.asks) return null
-  if (task.waiting !== null) return <Line text={task.waiting} max={300} />
+  if (task.waiting !== null) return <Waiting text={task.waiting} />
   if (task.doing === null) return null
   return (
     <>

@@ -41,6 +41,12 @@ export const createPageLink: Rule<{hash: string; token: string}, void> = (draft,
   draft.put('pageLink', hash, {hash, token, until: draft.now + linkMs})
 }
 
+/** The hash of the token of a link, if the link still works. */
+export function pageLinkOf(state: State, hash: string): string | undefined {
+  const link = state.get('pageLink', hash)
+  return link && link.until > state.now ? link.token : undefined
+}
+
 /** Uses a link up. Returns the hash of its token, or undefined if it was used before or is too old. */
 export const usePageLink: Rule<{hash: string}, string | undefined> = (draft, {hash}) => {
   const link = draft.get('pageLink', hash)

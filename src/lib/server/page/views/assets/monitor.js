@@ -93,13 +93,14 @@ let wait = firstWait
 /** Trying again is useless. */
 let isOver = false
 
-function say(text, link) {
+function say(text, link, target = '') {
   if (text !== '') document.body.dataset.connection = 'lost'
   lost.replaceChildren(text)
   if (link) {
     const a = document.createElement('a')
     a.href = link
     a.textContent = 'Log in'
+    a.target = target
     lost.append(' ', a)
   }
   lost.hidden = text === ''
@@ -129,7 +130,7 @@ function connect() {
   source.addEventListener('output', ({data}) => output && addOutput(JSON.parse(data)))
   source.addEventListener('over', () => {
     leave()
-    end('You are logged out.', '/ui/login')
+    end('You are logged out.', 'ui/login')
   })
   source.addEventListener('error', () => {
     leave()
@@ -142,7 +143,7 @@ function connect() {
 /** An event source does not say why it was refused, so this asks. */
 async function tryAgain() {
   const answer = await fetch(live, {method: 'HEAD', headers: {accept: 'text/event-stream'}}).catch(() => undefined)
-  if (answer?.status === 401) return end('You are logged out.', '/ui/login')
+  if (answer?.status === 401) return end('You are logged out.', 'ui/login')
   if (answer?.status === 403 || answer?.status === 404) return end('This is not there any more.')
   if (!source) connect()
 }
@@ -164,11 +165,26 @@ if (live) {
   addEventListener('pageshow', ({persisted}) => persisted && connect())
 }
 
-// a second click on a button would be a second request
 document.addEventListener('submit', (event) => {
   const {target} = event
   if (target.method !== 'post') return
-  if (target.dataset.sent) event.preventDefault()
+  // a second click on a button would be a second request
+  if (target.dataset.sent) return event.preventDefault()
   target.dataset.sent = 'yes'
   setTimeout(() => delete target.dataset.sent, 3000)
+  if (!target.querySelector('textarea')) return
+  event.preventDefault()
+  sendText(target)
 })
+
+/** A browser forgets what was typed if the answer is an error, so this asks whether there will be one. */
+async function sendText(form) {
+  const answer = await fetch(location.href, {method: 'HEAD'}).catch(() => undefined)
+  if (answer && answer.status !== 401) return form.submit()
+  delete form.dataset.sent
+  if (answer) say('You are logged out. Log in in another tab, and send this again.', 'ui/login', '_blank')
+  else say('The control plane does not answer. What you typed is kept: send it again later.')
+}
+
+// a person who has opened a link that logs in need not confirm it
+document.querySelector('form[data-sure]')?.requestSubmit()
