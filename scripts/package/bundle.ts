@@ -1,7 +1,16 @@
 import {build, transformSync, type BuildOptions, type Metafile, type OutputFile} from 'esbuild'
 import {globSync, mkdirSync, readFileSync, writeFileSync} from 'node:fs'
 import {dirname, extname, join, relative} from 'node:path'
-import {distMark, lazyOclif, namedExports, oclifEntry, ownFiles, placeOf, productionReact} from './bundler-plugins.ts'
+import {
+  distMark,
+  lazyOclif,
+  namedExports,
+  oclifEntry,
+  ownFiles,
+  placeOf,
+  productionReact,
+  withoutSchemas,
+} from './bundler-plugins.ts'
 
 /** Commands of oclif's plugins. In the package they are its own: oclif finds plugins only as folders of node_modules. */
 const pluginCommands = {'dist/commands/help': '@oclif/plugin-help/lib/commands/help.js'}
@@ -47,7 +56,7 @@ export async function bundle(root: string, target: string): Promise<Metafile> {
     external: ['react-devtools-core', 'typescript'], // Ink and oclif load these only while a program is developed
     // Packages in CommonJS call `require` for the modules of Node.
     banner: {js: "import {createRequire as a2aRequire} from 'node:module';const require=a2aRequire(import.meta.url);"},
-    plugins: [ownFiles(root), productionReact, lazyOclif, namedExports(root)],
+    plugins: [ownFiles(root), productionReact, withoutSchemas, lazyOclif, namedExports(root)],
   })
   // In CommonJS, because Node starts its loader of modules only when it is needed: 4 ms of `--version`.
   const program = await build({
