@@ -102,6 +102,8 @@ test.each([
   ['tasks lst', /no command a2a-worker tasks lst\.\n +→ Did you mean `a2a-worker tasks list`/],
   ['taks list', /Did you mean `a2a-worker tasks list`\?/],
   ['strat', /Did you mean `a2a-worker start`\?\n +→ All commands: a2a-worker --help/],
+  ['tasks show 1234', /no command a2a-worker tasks show\.\n +→ Did you mean `a2a-worker tasks get`\?/],
+  ['config unset name', /no command a2a-worker config unset\.\n +→ Did you mean `a2a-worker config set KEY --unset`\?/],
   ['strat --help', /no command a2a-worker strat\.\n +→ Did you mean `a2a-worker start`\?/],
   ['xyzzy', /no command a2a-worker xyzzy\.\n +→ All commands/],
 ])('a mistyped command (%s): exit 127 with the nearest names, without a terminal too', async (line, message) => {
