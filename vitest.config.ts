@@ -3,6 +3,7 @@ import {defineConfig} from 'vitest/config'
 export default defineConfig({
   test: {
     include: ['test/**/*.test.{ts,tsx}'],
+    globalSetup: './test/support/run-folder.ts',
     disableConsoleIntercept: true,
     testTimeout: 120_000,
     hookTimeout: 60_000,

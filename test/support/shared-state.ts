@@ -13,7 +13,7 @@ export const sharedState = (
   shared: {
     url,
     prefix,
-    folder: mkdtempSync(join(tmpdir(), 'a2a-replica-')),
+    folder: mkdtempSync(join(process.env['A2A_TEST_FOLDER'] ?? tmpdir(), 'replica-')),
     onDiverged: (reason) => {
       throw new Error(reason)
     },
