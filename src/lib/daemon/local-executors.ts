@@ -10,10 +10,12 @@ import {readIfThere} from '../core/paths/read-if-there.ts'
 import {messageOf} from '../core/errors.ts'
 import {createAgentExecutor, type AgentExecutorOptions} from '../executor/agent-executor.ts'
 import type {Executor} from '../executor/executor.ts'
+import {loadsReporter} from '../executor/launch-agent.ts'
+import {warmUpWithReporter} from '../executor/warm/late-reporter.ts'
 import {startStandIn, type StandIn} from '../executor/warm/stand-in-model.ts'
 import {createWarmExecutor, type WarmExecutorOptions} from '../executor/warm/warm-executor.ts'
 import {WarmPool} from '../executor/warm/warm-pool.ts'
-import {removeLeftSessions, warmUp} from '../executor/warm/warm-up.ts'
+import {removeLeftSessions} from '../executor/warm/warm-up.ts'
 import {installedAcpWay, type ConversationPolicy} from '../executor/ways/acp-way.ts'
 import {commandWay} from '../executor/ways/command-way.ts'
 import {hasOutcomeParity, openCodeAcpWay} from '../executor/ways/opencode-acp.ts'
@@ -53,7 +55,7 @@ export async function createLocalExecutors(options: LocalExecutorsOptions): Prom
   const {config, env, openCode, note} = options
   const [cold, way] = [createRunExecutor(openCode), openCodeAcpWay(openCode)]
   const acp = createAgentExecutor(way, openCode)
-  const usesProtocol = () => isOverProtocol(options)
+  const usesProtocol = () => isOverProtocol(options, () => true)
   const warm = await createWarm(options, usesProtocol)
   const warmExecutor = createWarmExecutor(way, warm)
   const place = {env, clock: openCode.clock}
@@ -66,7 +68,10 @@ export async function createLocalExecutors(options: LocalExecutorsOptions): Prom
   }
   return {
     executor: programExecutor({
-      openCode: () => (usesProtocol() ? (warm.pool.size > 0 ? warmExecutor : acp) : cold),
+      openCode(cwd) {
+        if (!isOverProtocol(options, () => loadsReporter(way, cwd, openCode))) return cold
+        return warm.pool.size > 0 ? warmExecutor : acp
+      },
       executorOf: (program) => {
         const agent = installed().find(({name}) => name === program)
         if (!agent) return undefined
@@ -86,7 +91,7 @@ export async function createLocalExecutors(options: LocalExecutorsOptions): Prom
       const warming = {way, options: warm, deleteSession, limitMs: warmUpMs, signal: stop.signal}
       const warmOne = async () => {
         await removeLeftSessions(options.agentsDir, deleteSession)
-        await warmUp(cwd, warming)
+        await warmUpWithReporter(cwd, {...warming, isUsed: () => isOverProtocol(options, () => false)})
       }
       warmingUp = warmOne().catch((error: unknown) => {
         note('warn', `No agent could be started ahead: ${messageOf(error)}`)
@@ -102,11 +107,15 @@ export async function createLocalExecutors(options: LocalExecutorsOptions): Prom
   }
 }
 
-/** Whether OpenCode is run over the Agent Client Protocol. */
-function isOverProtocol({config, env, openCode}: LocalExecutorsOptions): boolean {
+/**
+ * Whether OpenCode is run over the Agent Client Protocol. There it tells less than `opencode run`, such as the tokens of
+ * all steps, so by itself the worker uses it only with our plugin.
+ */
+function isOverProtocol({config, env, openCode}: LocalExecutorsOptions, hasReporter: () => boolean): boolean {
   const {executor, permissions, warm_agents = 0} = config
   if (executor !== 'auto') return executor === 'acp'
-  return hasOutcomeParity(openCode.probe) || warm_agents > 0 || mayAsk(permissions, env['OPENCODE_PERMISSION'])
+  if (warm_agents > 0 || mayAsk(permissions, env['OPENCODE_PERMISSION'])) return true
+  return hasOutcomeParity(openCode.probe) && hasReporter()
 }
 
 /** Where another user's processes, or those of a namespace, cannot be told apart, no agent stays. */

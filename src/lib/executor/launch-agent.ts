@@ -68,6 +68,14 @@ export async function launchAgent(launched: LaunchRequest, options: LaunchOption
   return {...(await spawned.catch(removing(group))), group}
 }
 
+/** Whether an agent of this kind loads our plugin if it is started in this folder now. */
+export function loadsReporter(way: AgentWay, cwd: string, options: LaunchOptions): boolean {
+  const {reporter, user} = options
+  if (reporter === undefined || !way.usesPlugin) return false
+  const env = environmentOf(way, {cwd, tmpDir: '', marker: ''}, options)
+  return Object.keys(reporterVariables({env, cwd, plugin: reporter, user, report: ''})).length > 0
+}
+
 /** What an agent of this kind sees of the worker's environment. */
 export const environmentOf = (
   way: AgentWay,

@@ -9,7 +9,7 @@ import {type AgentExecutorOptions, discardFiles} from '../agent-executor.ts'
 import type {AgentWay} from '../agent-way.ts'
 import type {Executor, PreparedRun, RunningAgent, RunObserver, RunRequest} from '../executor.ts'
 import {retryBusyDatabase} from '../busy-database.ts'
-import {environmentOf, launchAgent} from '../launch-agent.ts'
+import {environmentOf, launchAgent, loadsReporter} from '../launch-agent.ts'
 import {writeRunFiles} from '../run-files.ts'
 import {runFiles} from '../spool/file-names.ts'
 import {type Supervised, superviseAgent} from '../supervise-agent.ts'
@@ -65,10 +65,16 @@ export function createWarmExecutor(way: AgentWay, options: WarmExecutorOptions):
   }
 }
 
+const reporterKey = 'loads our plugin'
+
 /** What an agent of this codebase would be started with now. */
 export function currentFingerprint(way: AgentWay, options: WarmExecutorOptions, cwd: string): string {
   const env = environmentOf(way, {cwd, tmpDir: '', marker: ''}, options.launch)
-  return fingerprintOf({cwd, binary: way.binary, env})
+  return fingerprintOf({
+    cwd,
+    binary: way.binary,
+    env: {...env, [reporterKey]: String(loadsReporter(way, cwd, options.launch))},
+  })
 }
 
 /** An agent that is not started yet. */

@@ -64,7 +64,7 @@ export class WarmPool {
   /** Takes an agent for a task. Undefined: there is none that is as a new one would be. */
   take(cwd: string, fingerprint: string): WarmAgent | undefined {
     this.#options.onTaken?.(cwd)
-    this.#removeUnfit(cwd, fingerprint)
+    this.removeUnfit(cwd, fingerprint)
     const at = this.#idle.findIndex((agent) => agent.cwd === cwd)
     return at === -1 ? undefined : this.#idle.splice(at, 1)[0]
   }
@@ -91,7 +91,8 @@ export class WarmPool {
     await Promise.all(this.#idle.splice(0).map((agent) => this.end(agent)))
   }
 
-  #removeUnfit(cwd: string, fingerprint: string): void {
+  /** Ends the agents that wait in a codebase and are not as a new one would be. */
+  removeUnfit(cwd: string, fingerprint: string): void {
     for (const agent of [...this.#idle]) {
       const isOutdated = agent.cwd === cwd && agent.fingerprint !== fingerprint
       if (isOutdated || !this.#isFit(agent)) this.#remove(agent)

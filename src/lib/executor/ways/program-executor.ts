@@ -3,8 +3,8 @@ import {ExpectedError} from '../../core/errors.ts'
 import type {Executor} from '../executor.ts'
 
 export type Programs = {
-  /** The executor of OpenCode. Chosen for each run, because settings may change. */
-  openCode: () => Executor
+  /** The executor of OpenCode in a folder. Chosen for each run, because settings may change. */
+  openCode: (cwd: string) => Executor
   /** The executor of another agent. Undefined if it is not installed. */
   executorOf: (program: string) => Executor | undefined
   /** The names of all agents that are installed. */
@@ -15,7 +15,7 @@ export type Programs = {
 export const programExecutor = ({openCode, executorOf, names}: Programs): Executor => ({
   async prepare(request) {
     const {program = defaultProgram} = request
-    if (program === defaultProgram) return await openCode().prepare(request)
+    if (program === defaultProgram) return await openCode(request.cwd).prepare(request)
     const executor = executorOf(program)
     if (!executor)
       throw new ExpectedError(
