@@ -1,3 +1,4 @@
+import {installCommand} from '../opencode/program/locate.ts'
 /** What a check looks at, the symptom that leads to it, and what to do first. */
 export type Check = {looks: string; symptom: string; remedy: string}
 
@@ -114,7 +115,7 @@ export const checks = {
   OpenCode: {
     looks: 'whether OpenCode is installed, starts, and finds `git` and `rg`',
     symptom: 'The worker pauses with the cause `agent`, or tasks fail at once.',
-    remedy: 'Run `npm i -g opencode-ai`, or set `opencode_bin`.',
+    remedy: `Run \`${installCommand}\`, or set \`opencode_bin\`.`,
   },
 } as const satisfies Record<string, Check>
 

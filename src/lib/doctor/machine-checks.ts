@@ -8,6 +8,7 @@ import {chooseContainment} from '../executor/processes/containment.ts'
 import {containmentTexts} from '../protocol/containment.ts'
 import {initFix, initProblem} from '../executor/processes/init-process.ts'
 import {allowedVariables} from '../agents/installed-agents.ts'
+import {installCommand} from '../opencode/program/locate.ts'
 import {localOpenCode} from '../opencode/program/local-opencode.ts'
 import {probeOpenCode, unsafeRun} from '../opencode/program/probe.ts'
 import {withheldVariables} from '../opencode/program/withheld.ts'
@@ -36,11 +37,7 @@ export async function checkOpenCode(machine: MachineContext): Promise<Finding[]>
 }
 
 const fixForWarning = (text: string) =>
-  text.includes('`rg`')
-    ? 'apt-get install ripgrep'
-    : text.includes('`git`')
-      ? 'apt-get install git'
-      : 'npm i -g opencode-ai'
+  text.includes('`rg`') ? 'apt-get install ripgrep' : text.includes('`git`') ? 'apt-get install git' : installCommand
 
 /** A malformed setting is a finding of another check. */
 function allowed(config: MachineContext['config'], env: MachineContext['env']): readonly string[] {

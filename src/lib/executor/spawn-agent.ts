@@ -2,6 +2,7 @@ import {spawn, type ChildProcess} from 'node:child_process'
 import {once} from 'node:events'
 import {accessSync, constants, statSync} from 'node:fs'
 import {ExpectedError, type ExitName, errorCode, messageOf} from '../core/errors.ts'
+import {installCommand} from '../opencode/program/locate.ts'
 import {asAgentUser, type AgentUser} from '../opencode/program/agent-user.ts'
 import type {OpenRunFiles} from './run-files.ts'
 import type {ProcessIdentity} from './processes/processes.ts'
@@ -87,7 +88,7 @@ function cannotStart({name, binary, cwd}: SpawnOptions, cause: unknown): Expecte
     new ExpectedError(message, {code, exit, suggestions, cause, isMachineFault: !isOfTask(code, cause)})
   const missing = name === 'OpenCode' ? 'OPENCODE_NOT_FOUND' : 'AGENT_NOT_FOUND'
   const install =
-    name === 'OpenCode' ? ['npm i -g opencode-ai'] : ['Install it, or correct its command in the setting `agents`']
+    name === 'OpenCode' ? [installCommand] : ['Install it, or correct its command in the setting `agents`']
   // A missing directory is reported as ENOENT of the program.
   if (!isDirectory(cwd))
     return fail('CODEBASE_MISSING', 'config', `the codebase ${cwd} is not a directory that the worker can enter`)

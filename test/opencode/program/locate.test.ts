@@ -55,7 +55,7 @@ test('if OpenCode is not found, says how to install it and where it searched', (
     expect.objectContaining({
       exitCode: 78,
       message: expect.stringContaining('/home/u/.opencode/bin'),
-      suggestions: expect.arrayContaining([expect.stringContaining('npm i -g opencode-ai')]),
+      suggestions: expect.arrayContaining([expect.stringMatching(/npm i -g .*opencode-ai/)]),
     }),
   )
 })
@@ -70,6 +70,17 @@ test('finds the program behind a Node wrapper, also through a link', () => {
   symlinkSync(wrapper, join(scratch.path, 'bin/opencode'))
   const explicit = {path: join(scratch.path, 'bin/opencode'), source: 'setting'}
   expect(locateOpenCode({explicit, env: {}, home: scratch.path})).toEqual({path: real, source: 'setting'})
+})
+
+test('finds the program where npm 12 has not run the install script, which would have put it in its place', () => {
+  using scratch = scratchFolder()
+  const modules = join(scratch.path, 'lib/node_modules')
+  const stub = `echo "Error: opencode-ai's postinstall script was not run." >&2\nexit 1\n`
+  const path = program(join(modules, 'opencode-ai/bin/opencode.exe'), stub)
+  writeFileSync(join(modules, 'opencode-ai/package.json'), '{"name": "opencode-ai"}')
+  const name = `opencode-${process.platform}-${process.arch}`
+  const real = program(join(modules, `opencode-ai/node_modules/${name}/bin/opencode`))
+  expect(locateOpenCode({explicit: {path, source: 's'}, env: {}, home: scratch.path}).path).toBe(real)
 })
 
 test('uses a wrapper whose program is not found', () => {

@@ -1,10 +1,11 @@
-import {accessSync, closeSync, constants, openSync, readFileSync, readSync, realpathSync, statSync} from 'node:fs'
+import {accessSync, constants, statSync} from 'node:fs'
 import {delimiter, dirname, join} from 'node:path'
 import {ExpectedError} from '../../core/errors.ts'
 import {realPathOf} from '../../core/paths/real-path.ts'
+import {behindLauncher, platformPrograms} from './launcher.ts'
 
 export type OpenCodeLocation = {
-  /** The program to start. If the found file is a wrapper, the program behind it. */
+  /** The program to start. If the found file is a launcher, the program behind it. */
   path: string
   /** Where it was found, for messages: `--opencode`, `PATH`, a folder. */
   source: string
@@ -27,6 +28,9 @@ export type LocateOptions = {
   isExecutable?: (path: string) => boolean
 }
 
+/** Since version 12, npm runs the script that puts the program in its place only if it is asked to. */
+export const installCommand = 'npm i -g --allow-scripts=opencode-ai opencode-ai'
+
 const homeFolders = ['.local/bin', '.opencode/bin', 'bin', '.bun/bin', '.npm-global/bin']
 const systemFolders = ['/usr/local/bin', '/usr/bin', '/opt/a2a-worker/bin']
 
@@ -35,7 +39,7 @@ export function locateOpenCode(options: LocateOptions): OpenCodeLocation {
   const {explicit, isPrivileged = false, isExecutable = isExecutableFile} = options
   if (explicit) {
     if (!isExecutable(explicit.path)) throw notExecutable(explicit)
-    return {path: resolveWrapper(explicit.path, isExecutable), source: explicit.source}
+    return {path: behindLauncher(explicit.path, isExecutable), source: explicit.source}
   }
 
   const found = candidates(options).filter(({path}) => isExecutable(path))
@@ -45,7 +49,7 @@ export function locateOpenCode(options: LocateOptions): OpenCodeLocation {
   const used = realPathOf(best.path)
   const other = found.find(({path, source}) => source !== 'node_modules' && realPathOf(path) !== used)
   return {
-    path: resolveWrapper(best.path, isExecutable),
+    path: behindLauncher(best.path, isExecutable),
     source: best.source,
     ...(other ? {other: other.path} : {}),
   }
@@ -76,56 +80,6 @@ function candidates({env, home, projectRoot}: LocateOptions): OpenCodeLocation[]
   ]
 }
 
-/** Paths where npm installs the program for this platform, in `folder` or above it. */
-function platformPrograms(folder: string): string[] {
-  const base = `opencode-${process.platform}-${process.arch}`
-  const names = [base, `${base}-baseline`, `${base}-musl`, `${base}-baseline-musl`]
-  return ancestors(folder).flatMap((parent) =>
-    names.map((name) => join(parent, 'node_modules', name, 'bin', 'opencode')),
-  )
-}
-
-function ancestors(folder: string): string[] {
-  const parent = dirname(folder)
-  return parent === folder ? [folder] : [folder, ...ancestors(parent)]
-}
-
-/**
- * OpenCode 1.1 to 1.14 install a Node script that starts the program with a blocking spawn, so a signal to the script
- * never reaches the program. Returns the program itself, if it can be found from the script.
- */
-function resolveWrapper(path: string, isExecutable: (path: string) => boolean): string {
-  if (!isNodeScript(path)) return path
-  const folder = dirname(realpathSync(path))
-  // Any other script was installed on purpose.
-  if (!isOfOpenCode(folder)) return path
-  return [join(folder, '.opencode'), ...platformPrograms(folder)].find((program) => isExecutable(program)) ?? path
-}
-
-function isOfOpenCode(folder: string): boolean {
-  try {
-    const {name} = JSON.parse(readFileSync(join(folder, '..', 'package.json'), 'utf8')) as {name?: unknown}
-    return name === 'opencode-ai'
-  } catch {
-    return false
-  }
-}
-
-function isNodeScript(path: string): boolean {
-  try {
-    const fd = openSync(path, 'r')
-    try {
-      const head = Buffer.alloc(64)
-      const length = readSync(fd, head)
-      return /^#!.*\bnode\b/.test(head.toString('latin1', 0, length))
-    } finally {
-      closeSync(fd)
-    }
-  } catch {
-    return false
-  }
-}
-
 /** Whether `path` is a file that this user may execute. */
 export function isExecutableFile(path: string): boolean {
   try {
@@ -149,6 +103,6 @@ function notFound({home, projectRoot}: LocateOptions): ExpectedError {
   return new ExpectedError(`OpenCode was not found; searched ${places.join(', ')}`, {
     code: 'OPENCODE_NOT_FOUND',
     exit: 'config',
-    suggestions: ['Install it: npm i -g opencode-ai', 'Or name the program in the setting `opencode_bin`'],
+    suggestions: [`Install it: ${installCommand}`, 'Or name the program in the setting `opencode_bin`'],
   })
 }

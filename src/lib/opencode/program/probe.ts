@@ -6,7 +6,7 @@ import {readStateJson, writePrivateFile} from '../../config/state-directory.ts'
 import {ExpectedError} from '../../core/errors.ts'
 import {aborted} from '../../core/request-signal.ts'
 import {asAgentUser, type AgentUser} from './agent-user.ts'
-import {isExecutableFile} from './locate.ts'
+import {installCommand, isExecutableFile} from './locate.ts'
 
 /** What is known about an OpenCode program. */
 export type OpenCodeProbe = {
@@ -139,17 +139,14 @@ const noVersion = (binary: string, {text, problem, isTimeout}: Answer) =>
   new ExpectedError(`${binary} does not print its version: ${text.trim().split('\n').at(-1) || problem}`, {
     code: isTimeout ? 'OPENCODE_SLOW' : 'OPENCODE_BROKEN',
     exit: isTimeout ? 'temporary' : 'config',
-    suggestions: [
-      `Run \`${binary} --version\` by hand`,
-      ...(isTimeout ? [] : ['Install it again: npm i -g opencode-ai']),
-    ],
+    suggestions: [`Run \`${binary} --version\` by hand`, ...(isTimeout ? [] : [`Install it again: ${installCommand}`])],
   })
 
 const noFormat = (binary: string, version: string) =>
   new ExpectedError(`OpenCode ${version} at ${binary} has no \`run --format\``, {
     code: 'OPENCODE_BROKEN',
     exit: 'config',
-    suggestions: ['Install a newer one: npm i -g opencode-ai'],
+    suggestions: [`Install a newer one: ${installCommand}`],
   })
 
 const knownSchema = v.object({
