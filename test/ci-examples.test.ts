@@ -38,7 +38,7 @@ test.each([
   ['the job of GitLab', (parse(gitlab) as {task: {script: string[]}}).task.script, undefined],
 ])('the steps of %s run in order, and end with the result', async (_, steps, summary) => {
   const shell = machine.newShell()
-  await shell.run(`export GITHUB_STEP_SUMMARY=${summary ?? 'none'}`)
+  await shell.run(`export GITHUB_STEP_SUMMARY=${summary ?? 'none'} GITHUB_BASE_REF=main`)
   await shell.run('git update-ref refs/remotes/origin/main HEAD') // what the checkout with the whole history has
   const ours = steps.filter((line) => treatmentOf(line).kind === 'run')
   expect(ours.length).toBeGreaterThan(0)
