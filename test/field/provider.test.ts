@@ -1,4 +1,5 @@
-import {existsSync, mkdirSync, utimesSync, writeFileSync} from 'node:fs'
+import {execFileSync, spawn} from 'node:child_process'
+import {existsSync, mkdirSync, readdirSync, utimesSync, writeFileSync} from 'node:fs'
 import {hostname} from 'node:os'
 import {join} from 'node:path'
 import {afterAll, beforeAll, describe, expect, test} from 'vitest'
@@ -6,6 +7,7 @@ import type {WorkerStatus} from '../../src/lib/control/messages.ts'
 import {systemClock} from '../../src/lib/core/clock.ts'
 import {createCatalog} from '../../src/lib/opencode/program/catalog.ts'
 import {reporterVariables} from '../../src/lib/opencode/program/reporter.ts'
+import {wordsOfUser} from '../../src/lib/opencode/program/agent-user.ts'
 import {removeStaleLocks} from '../../src/lib/opencode/program/stale-locks.ts'
 import {answering} from '../support/agent-lines.ts'
 import {requestFor, runToEnd} from '../support/agent-run.ts'
@@ -146,11 +148,37 @@ describe('our plugin for OpenCode', () => {
     const [unnamed, justMade] = [lock('unnamed'), lock('just-made')]
     const past = new Date(Date.now() - 20_000)
     utimesSync(unnamed, past, past)
-    removeStaleLocks(scratch.path)
+    removeStaleLocks({folder: scratch.path})
     expect([dead, unnamed, live, other, justMade].map((path) => existsSync(path))).toEqual([
       ...[false, false],
       ...[true, true, true],
     ])
-    removeStaleLocks(join(scratch.path, 'missing'))
+    removeStaleLocks({folder: join(scratch.path, 'missing')})
+  })
+
+  test.skipIf(process.getuid?.() !== 0)('does not wait for such a lock of the user of its agents either', () => {
+    using scratch = scratchFolder()
+    const nobody = {name: 'nobody', uid: 65534, gid: 65534, home: '/', shell: '/bin/sh'}
+    const [program = '', ...words] = [...wordsOfUser(nobody), 'sleep', '300']
+    const child = spawn(program, words, {cwd: '/', stdio: 'ignore'})
+    try {
+      const folder = join(scratch.path, 'locks')
+      for (const [name, pid, host] of [
+        ['dead', 2 ** 22 + 1, hostname()],
+        ['live', child.pid, hostname()],
+        ['other', 2 ** 22 + 1, 'another-host'],
+      ] as const) {
+        mkdirSync(join(folder, `${name}.lock`), {recursive: true})
+        const meta = {token: 't', pid, hostname: host, createdAt: '2026-01-01T00:00:00.000Z'}
+        writeFileSync(join(folder, `${name}.lock/meta.json`), JSON.stringify(meta))
+      }
+      execFileSync('chown', ['-R', 'nobody', scratch.path])
+      execFileSync('chmod', ['700', folder])
+      removeStaleLocks({folder, user: nobody})
+      expect(readdirSync(folder)).toEqual(['live.lock', 'other.lock'])
+      removeStaleLocks({folder: join(scratch.path, 'missing'), user: nobody})
+    } finally {
+      child.kill('SIGKILL')
+    }
   })
 })

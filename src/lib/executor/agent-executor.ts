@@ -112,7 +112,7 @@ function superviseProcess(
     name: way.name,
     user: options.user,
     // The locks of OpenCode name pids, which are others in another namespace.
-    locks: options.isNamespace ? undefined : way.locks?.(),
+    locks: options.isNamespace ? undefined : way.locks?.(options.user),
   })
 }
 

@@ -3,7 +3,7 @@ import {basename, join} from 'node:path'
 import type {Clock} from '../core/clock.ts'
 import {AgentReport, type ProviderWait} from '../opencode/output/agent-report.ts'
 import {OpenCodeLog} from '../opencode/output/opencode-log.ts'
-import {removeStaleLocks} from '../opencode/program/stale-locks.ts'
+import {type LockPlace, removeStaleLocks} from '../opencode/program/stale-locks.ts'
 import type {AgentState} from '../protocol/agent-state.ts'
 import {agentState} from './agent-state.ts'
 import type {RunRequest} from './executor.ts'
@@ -29,12 +29,14 @@ export type AgentSignsOptions = {
   request: Pick<RunRequest, 'runDir' | 'cwd' | 'title' | 'sessionId'>
   root: ProcessIdentity
   clock: Clock
-  /** OpenCode's folder of locks. Until the first event, locks of ended processes are removed. */
-  locks?: string | undefined
+  /** Until the first event, locks of ended processes are removed here. */
+  locks?: LockPlace | undefined
 }
 
 /** Start times of processes are exact to 10 ms, and a call is reported a moment after it began. */
 const inexactMs = 100
+
+const foreignLocksMs = 5000
 
 export type AgentSignsReader = ReturnType<typeof createAgentSigns>
 
@@ -70,6 +72,14 @@ export function createAgentSigns({request, root, clock, locks}: AgentSignsOption
     return log.works > before
   }
 
+  /** For another user this needs a process, so it is done less often. */
+  let looksAtLocksAt = 0
+  const removeLocks = () => {
+    if (locks === undefined || clock.monotonic() < looksAtLocksAt) return
+    looksAtLocksAt = clock.monotonic() + (locks.user ? foreignLocksMs : 0)
+    removeStaleLocks(locks)
+  }
+
   /** Scans again. Descendants that were reparented still count. */
   const updateMembers = () => {
     if (root.cgroup !== undefined) {
@@ -100,7 +110,7 @@ export function createAgentSigns({request, root, clock, locks}: AgentSignsOption
     /** `hasPrinted`: there was an event. Before that, any work of any process counts. */
     read({hasPrinted, sessionId}: {hasPrinted: boolean; sessionId: string | null}): AgentSigns {
       updateMembers()
-      if (!hasPrinted && locks !== undefined) removeStaleLocks(locks)
+      if (!hasPrinted) removeLocks()
       const isReporting = reportFile.read()
       const isLogging = readLog(sessionId)
       const isWorking = !hasPrinted && hasWorked(root.cgroup === undefined ? [root, ...members] : [root])

@@ -14,6 +14,7 @@ import {createAgentSigns} from './agent-signs.ts'
 import type {AgentUser} from '../opencode/program/agent-user.ts'
 import {removeFolderOfUser} from './processes/user-folder.ts'
 import type {RunGroup} from './processes/run-groups.ts'
+import type {LockPlace} from '../opencode/program/stale-locks.ts'
 import {readEvents} from './read-events.ts'
 import type {AgentExit} from './spawn-agent.ts'
 import {readTail} from './spool/read-tail.ts'
@@ -40,8 +41,7 @@ export type SuperviseOptions = {
   /** Where the output of this process begins, in bytes. */
   spoolFrom: number
   stderrFrom: number
-  /** OpenCode's folder of locks. */
-  locks?: string | undefined
+  locks?: LockPlace | undefined
   /** The control group of the run, if it has one. It is removed at the end. */
   group?: RunGroup | undefined
   /** The user that its processes run as, if it is another one. */

@@ -27,7 +27,7 @@ export async function warmUpWithReporter(
 async function untilReporterLoads(cwd: string, {way, options, limitMs, signal}: WarmUpOptions): Promise<boolean> {
   const {launch} = options
   const {clock} = launch
-  const isInstalling = () => namesIn(way.locks?.() ?? '').some((name) => name.endsWith('.lock'))
+  const isInstalling = () => namesIn(way.locks?.(launch.user)?.folder ?? '').some((name) => name.endsWith('.lock'))
   const startedAt = clock.monotonic()
   while (!loadsReporter(way, cwd, launch) || isInstalling()) {
     if (signal.aborted || clock.monotonic() - startedAt > limitMs) return false

@@ -198,7 +198,7 @@ async function supervise(task: Task, log: SentLog, observer: RunObserver, positi
     place: {runDir: agent.dir, marker: agent.marker},
     spoolFrom: statSync(join(runDir, runFiles.stdout)).size,
     stderrFrom: log.start.stderrFrom,
-    locks: launch.isNamespace ? undefined : way.locks?.(),
+    locks: launch.isNamespace ? undefined : way.locks?.(launch.user),
     name: way.name,
     async keeps() {
       if (!drive.announced || !drive.hasSucceeded) return false

@@ -40,7 +40,7 @@ export async function warmUp(
 ): Promise<boolean> {
   const {pool} = options
   const {clock} = options.launch
-  const locks = way.locks?.()
+  const locks = way.locks?.(options.launch.user)
   if (locks !== undefined) removeStaleLocks(locks)
   const agent = newAgent(options, cwd, currentFingerprint(way, options, cwd))
   options.standIn?.setTitle(basename(agent.dir), warmUpTitle)

@@ -21,12 +21,11 @@ export type ConversationPolicy = {
   readonly fallsBack?: boolean
 }
 
-export type AcpWayOptions = Pick<AgentWay, 'name' | 'plan' | 'usesPlugin'> & {
+export type AcpWayOptions = Pick<AgentWay, 'name' | 'plan' | 'usesPlugin' | 'locks'> & {
   /** Name of the agent in tasks. */
   program: string
   readonly binary: string
   readonly allow?: readonly string[]
-  readonly locks?: () => string | undefined
   readonly policy: ConversationPolicy
   /** The mode of tasks that name none. */
   mode?: string | undefined
@@ -48,7 +47,7 @@ export const acpWay = (options: AcpWayOptions): AgentWay => ({
     return options.allow ?? []
   },
   plan: (request) => options.plan(request),
-  locks: () => options.locks?.(),
+  locks: (user) => options.locks?.(user),
   usesPlugin: options.usesPlugin,
   open(runDir) {
     const pipe = join(runDir, runFiles.stdin)

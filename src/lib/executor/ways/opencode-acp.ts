@@ -22,7 +22,7 @@ export const openCodeAcpWay = (options: OpenCodeAcpOptions): AgentWay =>
       return options.policy
     },
     plan: async ({model}) => ({args: ['acp'], model: normalizeModel(model)}),
-    locks: () => lockFolder(options.env),
+    locks: (user) => ({folder: lockFolder(options.env), user}),
     usesPlugin: true,
   })
 
