@@ -52,6 +52,10 @@ export const interveneSchema = v.object({
 })
 
 /** A link to the monitor page of a control plane. Ours. */
+/** A copy of the database, on the machine of the control plane. Ours. `bytes`: its size. */
+export const backupSchema = v.object({success: v.boolean(), file: v.string(), bytes: v.number()})
+export type BackupAnswer = v.InferOutput<typeof backupSchema>
+
 export const pageLinkSchema = v.object({
   success: v.boolean(),
   /** Without the address of the control plane. It begins with a slash. */

@@ -57,6 +57,7 @@ export const routes = {
   monitorExportJson: '/v1/monitor/export/json',
   monitorExportCsv: '/v1/monitor/export/csv',
   audit: '/v1/audit',
+  backup: '/v1/backup',
   pageLink: '/v1/page/link',
   databaseStatus: '/v1/opencode/database/status',
   databaseWorkers: '/v1/opencode/database/workers',

@@ -3,6 +3,7 @@ import {getPath} from 'hono/utils/url'
 import {errorCode, messageOf} from '../core/errors.ts'
 import {routes} from '../protocol/routes.ts'
 import {auditRoutes} from './audit-routes.ts'
+import {backupRoutes, type BackupRouteOptions} from './backup-routes.ts'
 import {guardRoutes, recordRefusal} from './guard.ts'
 import {codebaseRoutes} from './registry/codebase-routes.ts'
 import {databaseRoutes} from './sessions/database-routes.ts'
@@ -48,12 +49,14 @@ const allRoutes = [
   monitorRoutes,
   databaseRoutes,
   auditRoutes,
+  backupRoutes,
   pageRoutes,
   metricsRoutes,
 ]
 
 /** What the routes need, and what every request passes. */
-export type AppOptions = HealthRouteOptions &
+export type AppOptions = BackupRouteOptions &
+  HealthRouteOptions &
   MetricsRouteOptions &
   MonitorRouteOptions &
   PageRouteOptions &

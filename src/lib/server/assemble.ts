@@ -12,6 +12,7 @@ import {announceTaskRetention, defaultRetention, startRetention, type Retention}
 import {fillAll} from './rules/registry/connections.ts'
 import {nameOf} from './rules/dispatch/roster.ts'
 import type {Policy} from './state/state.ts'
+import {createBackup} from './store/backup.ts'
 import {DiskGuard} from './store/disk-guard.ts'
 import {migrations} from './store/migrations.ts'
 import type {Engine, History} from './store/engine.ts'
@@ -136,6 +137,7 @@ export async function assemble(options: AssemblyOptions, announcer: Announcer) {
   const app: Omit<AppOptions, 'gate' | 'publicUrl' | 'isStopping' | 'tokenByHash'> = {
     ...{plane, hub, disk, monitor, metrics, refusals, refusalAudit, openStreams, log, replica, clock},
     maxBodies: options.maxBodies ?? limits.bodies,
+    backUp: replica === '' && file !== ':memory:' ? createBackup(database, file) : undefined,
     following: {hub, openStreams, keepAliveMs: timings.keepAliveMs, log},
     instances: new Instances(plane, clock, timings.instanceCheckMs),
     version: options.version,

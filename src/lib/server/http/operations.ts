@@ -348,6 +348,13 @@ export const operations: Record<Route, Partial<Record<Verb, Operation>>> = {
     },
   },
 
+  backup: {
+    post: {
+      summary: 'Copies the database, next to it. A control plane with its state in Redis answers 409',
+      answer: monitor.backupSchema,
+    },
+  },
+
   pageLink: {
     post: {
       summary: 'A link that logs a browser in to the monitor page: it works once, for a minute',

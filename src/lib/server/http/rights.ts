@@ -105,6 +105,7 @@ export const rights: Record<Route, Partial<Record<Verb, Right | typeof everybody
   monitorExportCsv: {get: watching},
 
   audit: {get: admins('read the audit')},
+  backup: {post: admins('back up the control plane')},
 
   pageLink: {post: reads('all')},
 

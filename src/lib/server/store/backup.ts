@@ -1,0 +1,56 @@
+import {closeSync, fsyncSync, openSync, renameSync, rmSync, statfsSync, statSync} from 'node:fs'
+import {dirname} from 'node:path'
+import {freeBytes} from '../../core/disk/free-space.ts'
+import {type Database, importQuietly} from '../../core/sqlite.ts'
+
+export type Backup = {file: string; bytes: number}
+
+/** The disk would be too full for a copy. */
+export class NoRoomForBackup extends Error {}
+
+/**
+ * Copies a database that is in use, to `FILE.backup` next to it. The copy is complete or not there, and replaces the one
+ * before. No other program can make it: this process holds the lock of the database. Two calls at once share a copy.
+ * Rejects with NoRoomForBackup if the copy would leave less than its own size free.
+ */
+export function createBackup(database: Database, file: string): () => Promise<Backup> {
+  let running: Promise<Backup> | undefined
+  return () => {
+    running ??= backUp(database, file).finally(() => (running = undefined))
+    return running
+  }
+}
+
+async function backUp(database: Database, file: string): Promise<Backup> {
+  const [target, part] = [`${file}.backup`, `${file}.backup.part`]
+  const size = sizeOf(database)
+  const free = freeBytes(statfsSync(dirname(file)))
+  if (free < 2 * size)
+    throw new NoRoomForBackup(`${dirname(file)} has ${free} bytes free, and a copy of ${size} bytes must leave as much`)
+  const {backup} = await importQuietly()
+  try {
+    rmSync(part, {force: true})
+    closeSync(openSync(part, 'wx', 0o600)) // SQLite would create it with the umask
+    await backup(database, part)
+    sync(part)
+    renameSync(part, target)
+  } finally {
+    for (const path of [part, `${part}-journal`, `${part}-wal`, `${part}-shm`]) rmSync(path, {force: true})
+  }
+  sync(dirname(file))
+  return {file: target, bytes: statSync(target).size}
+}
+
+function sizeOf(database: Database): number {
+  const row = database.prepare('SELECT page_count * page_size AS bytes FROM pragma_page_count, pragma_page_size').get()
+  return Number(row?.['bytes'])
+}
+
+function sync(path: string): void {
+  const fd = openSync(path, 'r')
+  try {
+    fsyncSync(fd)
+  } finally {
+    closeSync(fd)
+  }
+}
