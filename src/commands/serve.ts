@@ -1,6 +1,6 @@
 import {Flags} from '@oclif/core'
 import {BaseCommand} from '../base-command.ts'
-import {ExpectedError, usageError} from '../lib/core/errors.ts'
+import {ExpectedError, messageOf, usageError} from '../lib/core/errors.ts'
 import type {Config} from '../lib/config/settings.ts'
 import {isLoopback} from '../lib/core/loopback.ts'
 import {limits} from '../lib/protocol/limits.ts'
@@ -12,7 +12,7 @@ import {hasPassword, loginOf, withoutLogin} from '../lib/core/redis/redis-addres
 export default class Serve extends BaseCommand {
   static override summary = 'Run the control plane'
   static override description =
-    'Workers register here and take tasks. Clients create and follow tasks. Tokens come from A2A_AUTH_TOKENS, separated by commas: name:token, name/client:token, name/worker:token or name/worker=WORKER_ID:token. --auth-tokens-file reads them from a file, one per line. SIGHUP reads that file and the certificate again.'
+    'Workers register here and take tasks. Clients create and follow tasks. Tokens come from A2A_AUTH_TOKENS, separated by commas: name:token, name/client:token, name/worker:token or name/worker=WORKER_ID:token. --auth-tokens-file reads them from a file, one per line. SIGHUP reads that file and the certificate again. SIGUSR2 backs the database up: it writes a copy beside it, FILE.backup.'
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     'A2A_AUTH_TOKENS=me:TOKEN <%= config.bin %> <%= command.id %> --host 0.0.0.0 --port 8000',
@@ -142,7 +142,7 @@ export default class Serve extends BaseCommand {
       {makePrivateDirectory},
       {contentOf, importedName, putAside, whereState},
       {repairModes, repairText},
-      {onHangup, onTermination},
+      {onHangup, onSignal, onTermination},
       {join},
     ] = await Promise.all([
       import('../lib/server/control-plane.ts'),
@@ -205,6 +205,7 @@ export default class Serve extends BaseCommand {
       onTermination(() => resolve(undefined))
       onHangup({reload: () => this.#reload(plane, files, log), leave: () => resolve(undefined)})
     })
+    onSignal('SIGUSR2', () => void this.#backUp(plane, log))
     const isLocalOnly = isLoopback(flags.host) && publicUrl === undefined
     await this.#greet(plane, {log, config, database, tokensFile, isOff: flags.auth === 'off', isLocalOnly})
     if (flags.auth === 'stream-only' && !isLocalOnly) log(streamOnly, 'warn')
@@ -246,6 +247,14 @@ export default class Serve extends BaseCommand {
 
     if (tokens.length === 0) log(isLocalOnly ? noToken : noTokenFromElsewhere, 'warn')
     this.log(plane.url)
+  }
+
+  async #backUp(plane: ControlPlane, log: Log): Promise<void> {
+    try {
+      log(`Backup written: ${await plane.backUp()}`, 'info')
+    } catch (error) {
+      log(`The backup failed. ${messageOf(error)}`, 'error')
+    }
   }
 
   #reload(plane: ControlPlane, files: string[], log: Log): void {

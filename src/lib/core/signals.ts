@@ -109,6 +109,16 @@ export function onTermination(
   }
 }
 
+/** Calls `listener` on each signal of this name, until disposed. */
+export function onSignal(name: NodeJS.Signals, listener: () => void): Disposable {
+  process.on(name, listener)
+  return {
+    [Symbol.dispose]() {
+      process.off(name, listener)
+    },
+  }
+}
+
 /**
  * Calls `reload` on each SIGHUP, or `leave` if a terminal of this process has been closed. The signal has both meanings:
  * a closed window, and a request to read the configuration again.

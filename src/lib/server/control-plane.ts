@@ -91,6 +91,11 @@ export type ControlPlane = AsyncDisposable & {
    * ExpectedError (78) if a file is bad, and changes nothing then.
    */
   reload(): void
+  /**
+   * Copies the database to a file beside it while requests are answered, and resolves to the name of that file. Rejects
+   * with ExpectedError if it cannot, or if the state is in Redis.
+   */
+  backUp(): Promise<string>
   /** Ends all streams, commits open changes, closes the database. */
   close(): Promise<void>
 }
@@ -168,6 +173,7 @@ export async function startControlPlane({tokens: given = [], ...options}: Contro
     return {
       ...running(server, {parts, closeStore, life, host, scheme: tls ? 'https' : 'http'}),
       reload,
+      backUp: store.backUp ?? refuseBackup,
       addresses,
       tokens: who,
     }
@@ -179,6 +185,10 @@ export async function startControlPlane({tokens: given = [], ...options}: Contro
 
 const describeTokens = (tokens: readonly HashedToken[]) =>
   `${counted(tokens.length, 'token')}: ${tokens.map(({name, scope}) => `${name || '(no name)'}/${scope}`).join(', ')}`
+
+const refuseBackup = async () => {
+  throw new ExpectedError('The state is in Redis. Back up the data of Redis.', {code: 'STATE_IN_REDIS', exit: 'usage'})
+}
 
 /** Opens the database, or the state in Redis. */
 async function openStore({
@@ -222,7 +232,7 @@ type Running = {
 function running(
   server: Server,
   {parts, life, closeStore, host, scheme}: Running,
-): Omit<ControlPlane, 'reload' | 'addresses' | 'tokens'> {
+): Omit<ControlPlane, 'reload' | 'backUp' | 'addresses' | 'tokens'> {
   const {plane, hub} = parts
   const stop = parts.start()
   let closing: Promise<void> | undefined
