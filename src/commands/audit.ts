@@ -37,7 +37,7 @@ export default class Audit extends BaseCommand {
     if (flags.follow && this.jsonEnabled()) throw usageError('--follow prints lines: it cannot be used with --json.')
     const [{readAudit, followAudit, completeIds}, {nameTasks}, {auditLine}, {systemClock}, {onTermination}] =
       await Promise.all([
-        import('../lib/client/audit/read-audit.ts'),
+        import('../lib/client/admins/read-audit.ts'),
         import('../lib/client/list-tasks.ts'),
         import('../lib/ui/text/audit-view.ts'),
         import('../lib/core/clock.ts'),

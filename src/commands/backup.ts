@@ -14,7 +14,7 @@ export default class Backup extends BaseCommand {
   async run(): Promise<Made> {
     const {flags} = await this.parse(Backup)
     const [{backUp}, {formatBytes}] = await Promise.all([
-      import('../lib/client/back-up.ts'),
+      import('../lib/client/admins/back-up.ts'),
       import('../lib/core/text/format-bytes.ts'),
     ])
     await using client = await this.controlPlane(await this.loadContext(flags))

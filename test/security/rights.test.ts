@@ -85,6 +85,7 @@ const table: Record<string, string> = {
   'get monitorExportCsv': 'ok | 403 403 403 | 403 403',
 
   'get audit': '403 | 403 403 403 | 403 403',
+  'post backup': '403 | 403 403 403 | 403 403',
 
   'post pageLink': 'ok | ok ok ok | ok ok',
 

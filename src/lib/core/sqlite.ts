@@ -45,7 +45,8 @@ export async function openDatabase(file: string, {exclusive}: OpenOptions): Prom
   }
 }
 
-function createIfMissing(file: string): void {
+/** Creates an empty file that only this user may read. */
+export function createIfMissing(file: string): void {
   try {
     closeSync(openSync(file, 'wx', 0o600))
   } catch (error) {

@@ -12,7 +12,7 @@ import {announceTaskRetention, defaultRetention, startRetention, type Retention}
 import {fillAll} from './rules/registry/connections.ts'
 import {nameOf} from './rules/dispatch/roster.ts'
 import type {Policy} from './state/state.ts'
-import {createBackup} from './store/backup.ts'
+import type {Backup} from './store/backup.ts'
 import {DiskGuard} from './store/disk-guard.ts'
 import {migrations} from './store/migrations.ts'
 import type {Engine, History} from './store/engine.ts'
@@ -70,6 +70,8 @@ export type Store = {
   /** Names this control plane among those that share the state. */
   replica: string
   open: (policy: Policy, hooks: EngineHooks) => Engine | Promise<Engine>
+  /** Copies the database, next to it. Undefined: it is in memory, or not the only place of the state. */
+  backUp?: (() => Promise<Backup>) | undefined
 }
 
 export type AssemblyOptions = {
@@ -137,7 +139,7 @@ export async function assemble(options: AssemblyOptions, announcer: Announcer) {
   const app: Omit<AppOptions, 'gate' | 'publicUrl' | 'isStopping' | 'tokenByHash'> = {
     ...{plane, hub, disk, monitor, metrics, refusals, refusalAudit, openStreams, log, replica, clock},
     maxBodies: options.maxBodies ?? limits.bodies,
-    backUp: replica === '' && file !== ':memory:' ? createBackup(database, file) : undefined,
+    backUp: store.backUp,
     following: {hub, openStreams, keepAliveMs: timings.keepAliveMs, log},
     instances: new Instances(plane, clock, timings.instanceCheckMs),
     version: options.version,

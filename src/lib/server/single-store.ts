@@ -2,6 +2,7 @@ import {systemClock, type Clock} from '../core/clock.ts'
 import {migrate, openDatabase, walSync} from '../core/sqlite.ts'
 import type {Store} from './assemble.ts'
 import type {Plane} from './plane/plane.ts'
+import {createBackup} from './store/backup.ts'
 import {migrations} from './store/migrations.ts'
 import {SqliteEngine} from './store/sqlite-engine.ts'
 import type {Hub} from './streams/hub.ts'
@@ -19,7 +20,9 @@ export async function openSingleStore(
 ): Promise<OpenedStore> {
   const database = await openDatabase(file, {exclusive})
   const wal = file === ':memory:' ? undefined : walSync(file)
-  const close = () => {
+  const backup = file === ':memory:' ? undefined : createBackup(database, file)
+  const close = async () => {
+    await backup?.over() // it reads the database
     wal?.close()
     database.close()
   }
@@ -27,9 +30,9 @@ export async function openSingleStore(
     const former = migrate(database, file, migrations)
     const open: Store['open'] = (policy, {onRestored, onBug}) =>
       new SqliteEngine({database, policy, clock, sync: wal?.sync, onRestored, onBug})
-    return {database, file, former, clock, replica: '', open, close}
+    return {database, file, former, clock, replica: '', open, backUp: backup?.make, close}
   } catch (error) {
-    close()
+    await close()
     throw error
   }
 }

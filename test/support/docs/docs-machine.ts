@@ -15,7 +15,7 @@ const reply = 'The function add subtracted. Now it adds, and the test passes.'
  * /srv/web, and a task, a session and a dead worker that placeholders name.
  */
 export async function startDocsMachine() {
-  const fleet = await startFleet({env: {OPENCODE_STUB_TEXT: reply, SHELL: '/bin/bash'}})
+  const fleet = await startFleet({env: {OPENCODE_STUB_TEXT: reply, SHELL: '/bin/bash'}, isPlaneProcess: true})
   const api = repository(join(fleet.path, 'srv/api'))
   repository(join(fleet.path, 'srv/web'))
   for (const [name, text] of Object.entries({

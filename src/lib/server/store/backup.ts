@@ -1,7 +1,7 @@
 import {closeSync, fsyncSync, openSync, renameSync, rmSync, statfsSync, statSync} from 'node:fs'
 import {dirname} from 'node:path'
 import {freeBytes} from '../../core/disk/free-space.ts'
-import {type Database, importQuietly} from '../../core/sqlite.ts'
+import {createIfMissing, type Database, importQuietly} from '../../core/sqlite.ts'
 
 export type Backup = {file: string; bytes: number}
 
@@ -13,11 +13,15 @@ export class NoRoomForBackup extends Error {}
  * before. No other program can make it: this process holds the lock of the database. Two calls at once share a copy.
  * Rejects with NoRoomForBackup if the copy would leave less than its own size free.
  */
-export function createBackup(database: Database, file: string): () => Promise<Backup> {
+export function createBackup(
+  database: Database,
+  file: string,
+): {make: () => Promise<Backup>; over: () => Promise<void>} {
   let running: Promise<Backup> | undefined
-  return () => {
-    running ??= backUp(database, file).finally(() => (running = undefined))
-    return running
+  return {
+    make: () => (running ??= backUp(database, file).finally(() => (running = undefined))),
+    /** Resolves when no copy is being made. */
+    over: async () => void (await running?.catch(() => {})),
   }
 }
 
@@ -30,7 +34,7 @@ async function backUp(database: Database, file: string): Promise<Backup> {
   const {backup} = await importQuietly()
   try {
     rmSync(part, {force: true})
-    closeSync(openSync(part, 'wx', 0o600)) // SQLite would create it with the umask
+    createIfMissing(part) // only this user may read it
     await backup(database, part)
     sync(part)
     renameSync(part, target)

@@ -1,8 +1,8 @@
-import {ExpectedError} from '../core/errors.ts'
-import {backupSchema, type BackupAnswer} from '../protocol/monitor-schemas.ts'
-import {pathTo} from '../protocol/routes.ts'
-import type {ControlPlaneClient} from './control-plane.ts'
-import {RefusedError} from './http.ts'
+import {ExpectedError} from '../../core/errors.ts'
+import {backupSchema, type BackupAnswer} from '../../protocol/monitor-schemas.ts'
+import {pathTo} from '../../protocol/routes.ts'
+import type {ControlPlaneClient} from '../control-plane.ts'
+import {RefusedError} from '../http.ts'
 
 /** A database has up to some gigabytes. */
 const timeoutMs = 600_000
