@@ -1,7 +1,11 @@
-import {closeSync, fsyncSync, openSync, renameSync, rmSync, statfsSync, statSync} from 'node:fs'
+import {renameSync, rmSync, statfsSync, statSync} from 'node:fs'
+import {open} from 'node:fs/promises'
 import {dirname} from 'node:path'
 import {freeBytes} from '../../core/disk/free-space.ts'
+import {isDiskFull} from '../../core/disk-full.ts'
 import {createIfMissing, type Database, importQuietly} from '../../core/sqlite.ts'
+
+const maxTries = 10
 
 export type Backup = {file: string; bytes: number}
 
@@ -33,16 +37,29 @@ async function backUp(database: Database, file: string): Promise<Backup> {
     throw new NoRoomForBackup(`${dirname(file)} has ${free} bytes free, and a copy of ${size} bytes must leave as much`)
   const {backup} = await importQuietly()
   try {
-    rmSync(part, {force: true})
-    createIfMissing(part) // only this user may read it
-    await backup(database, part)
-    sync(part)
+    await withRetries(async () => {
+      rmSync(part, {force: true})
+      createIfMissing(part) // only this user may read it
+      await backup(database, part)
+    })
+    await sync(part)
     renameSync(part, target)
   } finally {
     for (const path of [part, `${part}-journal`, `${part}-wal`, `${part}-shm`]) rmSync(path, {force: true})
   }
-  sync(dirname(file))
+  await sync(dirname(file))
   return {file: target, bytes: statSync(target).size}
+}
+
+/** A step of the copy may meet an open transaction, and then the copy fails: once in five at 1,700 transactions per second. */
+async function withRetries(copy: () => Promise<void>): Promise<void> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await copy()
+    } catch (error) {
+      if (tries === maxTries || isDiskFull(error)) throw error
+    }
+  }
 }
 
 function sizeOf(database: Database): number {
@@ -50,11 +67,7 @@ function sizeOf(database: Database): number {
   return Number(row?.['bytes'])
 }
 
-function sync(path: string): void {
-  const fd = openSync(path, 'r')
-  try {
-    fsyncSync(fd)
-  } finally {
-    closeSync(fd)
-  }
+async function sync(path: string): Promise<void> {
+  await using file = await open(path)
+  await file.sync()
 }
