@@ -54,7 +54,7 @@ export default class Run extends BaseCommand {
         metadata: flags.model ? {model: flags.model} : {},
       },
       sign,
-      wait: (client, created, pending) => this.#wait(client, created, {isShown, pending}),
+      wait: (client, created, pending, signal) => this.#wait(client, created, {isShown, pending, signal}),
       notify: (text) => this.logToStderr(text),
       write: (text) => void process.stderr.write(process.stderr.isTTY ? `\r\u001b[2K${text}` : text),
       signal: this.signal,
@@ -69,13 +69,13 @@ export default class Run extends BaseCommand {
   async #wait(
     client: ControlPlaneClient,
     {id}: Task,
-    {isShown, pending}: {isShown: boolean; pending: () => string | undefined},
+    {isShown, pending, signal}: {isShown: boolean; pending: () => string | undefined; signal: AbortSignal},
   ): Promise<Task> {
     const {waitForTask} = await import('../lib/ui/text/wait-for-task.ts')
     const end = await waitForTask(id, {
       client,
       pending,
-      signal: new AbortController().signal, // Ctrl-C cancels the task, and its end is awaited
+      signal, // not that of Ctrl-C, which cancels the task, and its end is awaited
       timeoutMs: 0,
       print: isShown ? (text) => this.log(text) : undefined,
       notify: (text) => this.logToStderr(text),

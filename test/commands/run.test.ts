@@ -96,3 +96,13 @@ test('a configured server is not used, and home, root and a machine without Open
   expect(code).toBe(78)
   expect(stderr).toContain('/nowhere/opencode')
 })
+
+test('a run whose worker cannot start leaves no task to the next run, and says only why', async () => {
+  await using shop = openWorkshop()
+  const place = at(shop)
+  const refused = await shop.cli(['run', 'The first'], {...place, env: {...shop.env, OPENCODE_BIN_PATH: '/nowhere'}})
+  expect(refused.code).not.toBe(0)
+  expect(refused.stderr).toMatch(/^Error: /)
+  expect(await shop.cli(['run', 'The second'], place)).toMatchObject({code: 0})
+  expect(agents(shop).map(({prompt}) => prompt)).toEqual([expect.stringContaining('The second')])
+})

@@ -27,8 +27,16 @@ export type RunHereOptions = Pick<
   task: {title: string; prompt: string; agent_type: string; metadata: Record<string, unknown>}
   /** Signs the task, if tasks are signed. */
   sign: TaskSigner | undefined
-  /** Waits for the end of the task, and shows it. `startup`: what the worker of this process waits for. */
-  wait: (client: ControlPlaneClient, task: Task, startup: () => string | undefined) => Promise<Task>
+  /**
+   * Waits for the end of the task, and shows it. `startup`: what the worker of this process waits for. The signal ends
+   * the wait, whose outcome does not count then.
+   */
+  wait: (
+    client: ControlPlaneClient,
+    task: Task,
+    startup: () => string | undefined,
+    signal: AbortSignal,
+  ) => Promise<Task>
   /** For the user. */
   notify: (text: string) => void
   /** Aborted by Ctrl-C: the task is cancelled. */
@@ -131,19 +139,22 @@ async function createAndWait(
 ): Promise<Task> {
   const metadata = sign ? await sign({...wanted, model: null}, await codebaseOf(client, codebaseId)) : wanted.metadata
   const {task} = await createTask(client, codebaseId, {...wanted, metadata, priority}, new AbortController().signal)
-  const cancel = () => void cancelTask(client, task.id, false, AbortSignal.timeout(30_000)).catch(() => {})
-  if (signal.aborted) cancel()
-  signal.addEventListener('abort', cancel, {once: true})
+  const cancel = () => cancelTask(client, task.id, false, AbortSignal.timeout(30_000)).catch(() => {})
+  const onAbort = () => void cancel()
+  if (signal.aborted) onAbort()
+  signal.addEventListener('abort', onAbort, {once: true})
+  const waiting = new AbortController()
   const failed = Promise.withResolvers<never>()
   failed.promise.catch(() => {})
   begin(task, failed.reject)
   try {
-    return await Promise.race([wait(client, task, startup), failed.promise])
+    return await Promise.race([wait(client, task, startup, waiting.signal), failed.promise])
   } catch (error) {
-    cancel()
+    waiting.abort()
+    await cancel() // now: the control plane may end with this process, and would offer the task to the next one
     throw error
   } finally {
-    signal.removeEventListener('abort', cancel)
+    signal.removeEventListener('abort', onAbort)
     await end()
   }
 }
