@@ -101,10 +101,14 @@ test('an update that takes the program away for some seconds and points its link
 
 test('a program that breaks without an error of the system returns the task to the queue, and the attempt does not count', async () => {
   using scratch = scratchFolder()
-  const program = ownProgram(scratch.path)
+  const program = join(scratch.path, 'opencode')
+  const broken = join(scratch.path, 'broken')
+  // A library is away, and the program itself is as it was: the worker learns of it when a task is started.
+  const script = `#!/bin/sh\n[ ! -e '${broken}' ] || { echo "error while loading shared libraries" >&2; exit 127; }\nexec '${stubBinary}' "$@"\n`
+  writeFileSync(program, script, {mode: 0o755})
   const {at, tasks, go, allComplete} = await startWithQueue({program})
   await using _at = at
-  writeFileSync(program, '#!/bin/sh\necho "error while loading shared libraries" >&2; exit 127\n')
+  writeFileSync(broken, '')
   go()
   await says(at.worker, /The worker takes no tasks: .*error while loading shared libraries/)
   const returned = await until(async () => {
@@ -113,7 +117,7 @@ test('a program that breaks without an error of the system returns the task to t
     return all.find(({attempt, started_at}) => attempt > 1 && started_at !== null)
   }, 'a task to return')
   expect(returned).toMatchObject({started_at: expect.any(String), returns: returned.attempt - 1})
-  copyFileSync(stubBinary, program)
+  rmSync(broken)
   await allComplete()
 })
 
