@@ -87,7 +87,8 @@ test('existing configuration is kept, and requested codebases are added', async 
   const config = '{"codebases":[{"name":"a","path":"/srv/a"}],  "drain_timeout": 60}\n'
   machine.write('/etc/a2a-worker/config.json', config)
   machine.write('/etc/a2a-worker/env', 'A2A_AUTH_TOKEN=mine\n')
-  await machine.install({settings: {server_url: server, auth_token: 'not-mine'}})
+  const {warnings} = await machine.install({settings: {server_url: server, auth_token: 'not-mine'}})
+  expect(warnings).toEqual([expect.stringContaining('the one given here was not written')])
   expect(machine.read('/etc/a2a-worker/config.json')).toBe(config)
   expect(machine.read('/etc/a2a-worker/env')).toBe('A2A_AUTH_TOKEN=mine\n')
   expect(machine.read(dropIn)).toMatch(/\nTimeoutStopSec=90\nBindPaths=-\/srv\/a\n/)
@@ -101,6 +102,16 @@ test('existing configuration is kept, and requested codebases are added', async 
     opencode_bin: '/usr/bin/opencode',
   })
   expect(machine.read(dropIn)).toMatch(/A2A_SERVER_URL=https:\/\/plane\.example\n[^]*BindPaths=-\/srv\/b\n/)
+})
+
+test('a token is added to an installation that has none', async () => {
+  const machine = scratchMachine()
+  await machine.install({settings: {server_url: server}})
+  const {warnings} = await machine.install({settings: {auth_token: 's3cret'}})
+  expect([machine.read('/etc/a2a-worker/env'), warnings]).toEqual([
+    expect.stringMatching(/\nA2A_AUTH_TOKEN=s3cret\n$/),
+    [],
+  ])
 })
 
 test('the server is configured in one place, and the unit says which', async () => {

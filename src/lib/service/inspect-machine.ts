@@ -72,8 +72,8 @@ export function inspectMachine(options: InspectOptions): Inspection {
   const existing = findExistingUnit(layout, machine)
   if (existing.kind === 'foreign') throw foreignUnitError(existing.path, layout)
   const python = existing.kind === 'python' ? readPythonSettings(existing, hostname, layout.envFile) : undefined
-  const envText = withPath(buildEnvFile(options, python, existing), request.paths ?? [])
   const existingConfig = readConfig(machine, layout.configFile)
+  const envText = withPath(buildEnvFile(options, python, existing, existingConfig?.content), request.paths ?? [])
   const withRequestedFlags = applyFlags(existingConfig?.content ?? initialConfig(options, python), request, python)
   const withAllCodebases = addCodebases(withRequestedFlags, [...request.codebases, ...pythonCodebases(python)], layout)
   const openCode = findOpenCode(serviceSettings(layout, withAllCodebases, envText).config.opencode_bin, options)
@@ -94,6 +94,7 @@ export function inspectMachine(options: InspectOptions): Inspection {
       ...(python?.warnings ?? []),
       ...settings.warnings,
       ...openCode.warnings,
+      ...keptToken(options, settings.config.auth_token),
       ...(isKept ? [`${layout.configFile} was kept; ${request.configFile?.path} was not copied`] : []),
     ],
   }
@@ -123,9 +124,11 @@ function buildEnvFile(
   {machine, layout, request}: InspectOptions,
   python: PythonSettings | undefined,
   existing: ExistingUnit,
+  config: Record<string, unknown> = {},
 ) {
   const found = machine.read(layout.envFile)
-  const token = found === undefined && request.token !== undefined ? {A2A_AUTH_TOKEN: request.token} : {}
+  const hasToken = 'A2A_AUTH_TOKEN' in parseEnvFile(found ?? '') || (found !== undefined && 'auth_token' in config)
+  const token = !hasToken && request.token !== undefined ? {A2A_AUTH_TOKEN: request.token} : {}
   const text = appendLines(found ?? newEnvFile, 'From the environment of the installation', token)
   if (!python || existing.kind !== 'python') return text
   const known = parseEnvFile(text)
@@ -134,6 +137,12 @@ function buildEnvFile(
   const values = Object.entries(python.env).filter(([name]) => name !== 'A2A_SERVER_URL' && !isOverridden(name))
   return appendLines(text, `From ${existing.unit.path}, the unit of the Python worker`, Object.fromEntries(values))
 }
+
+/** A warning, if the service keeps another token than the one that was given. */
+const keptToken = ({layout, request: {token}}: InspectOptions, kept: string | undefined): string[] =>
+  token === undefined || token === kept
+    ? []
+    : [`the service keeps its token, and the one given here was not written. Change it in ${layout.envFile}`]
 
 /** The initial content of a new configuration file. */
 function initialConfig(
