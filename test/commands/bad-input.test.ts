@@ -69,7 +69,7 @@ test('an unknown codebase: exit 2 with similar names; no codebase in this direct
   })
   expect(await withPlane(['tasks', 'create', 'x'])).toMatchObject({
     code: 2,
-    stderr: expect.stringMatching(/No codebase contains[^]*website[^]*backend/),
+    stderr: expect.stringMatching(/No codebase contains[^]*There are: backend \(.*\), website \(/),
   })
 })
 

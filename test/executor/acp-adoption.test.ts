@@ -1,4 +1,4 @@
-import {readFileSync} from 'node:fs'
+import {readFileSync, writeFileSync} from 'node:fs'
 import {join} from 'node:path'
 import {afterAll, describe, expect, test} from 'vitest'
 import {adoptRun} from '../../src/lib/executor/adopt.ts'
@@ -95,11 +95,13 @@ describe('an agent goes on when its worker is killed with -9', () => {
   })
 
   test('and dies before another one comes: its last events are completed', async () => {
-    const made = request('text one\ntool read it\ntext two\nsleep 100\ndie')
+    const go = join(scratch.path, 'go-and-die')
+    const made = request(`text one\nshell while [ ! -e '${go}' ]; do sleep 0.02; done\ntext two\ndie`)
     const worker = await killedWorker(made, {
       home: scratch.path,
       when: (_, sent) => sent.includes('"written":"prompt-1"'),
     })
+    writeFileSync(go, '')
     await waitFor(() => !isAlive(worker.agent), 'the end of the agent')
     await completeEvents(made.runDir)
     await completeEvents(made.runDir)

@@ -86,5 +86,6 @@ const choices = (all: readonly Codebase[]) =>
     ? 'The server knows no codebase yet: start a worker where the code is.'
     : `There are: ${all
         .map(({name, id}) => `${name} (${id})`)
+        .toSorted()
         .slice(0, 20)
         .join(', ')}.`
