@@ -1,7 +1,8 @@
-import {existsSync, readdirSync} from 'node:fs'
+import {existsSync} from 'node:fs'
 import {homedir} from 'node:os'
 import {basename, join} from 'node:path'
 import type {Clock} from '../core/clock.ts'
+import {namesIn} from '../core/paths/read-if-there.ts'
 
 export type LoadOptions = {
   sessionId: string | undefined
@@ -24,16 +25,8 @@ export async function untilLoadable(binary: string, {sessionId, env, clock, onWa
   const minute = new Date(now).toISOString().slice(0, 16).replaceAll(':', '-')
   const file = join('chats', `session-${minute}-${sessionId.slice(0, 8)}.jsonl`)
   const folder = join(env['GEMINI_CLI_HOME'] || env['HOME'] || homedir(), '.gemini', 'tmp')
-  if (!projectsIn(folder).some((project) => existsSync(join(folder, project, file)))) return
+  if (!namesIn(folder).some((project) => existsSync(join(folder, project, file)))) return
   const ms = minuteMs - (now % minuteMs)
   onWait?.(ms)
   await clock.sleep(ms)
-}
-
-function projectsIn(folder: string): string[] {
-  try {
-    return readdirSync(folder)
-  } catch {
-    return []
-  }
 }

@@ -5,7 +5,7 @@ import type {Drive} from './acp/drive-agent.ts'
 import type {AgentWay} from './agent-way.ts'
 import {retryBusyDatabase} from './busy-database.ts'
 import type {Executor, RunningAgent, RunObserver, RunRequest} from './executor.ts'
-import {launchAgent, type LaunchOptions, type Launched} from './launch-agent.ts'
+import {launchAgent, type LaunchOptions, type Launched, locksOf} from './launch-agent.ts'
 import {runFiles} from './spool/file-names.ts'
 import {cannotWrite, endLine, removeRunFiles, writeRunFiles} from './run-files.ts'
 import {folderOfUser} from './processes/user-folder.ts'
@@ -111,8 +111,7 @@ function superviseProcess(
     ...{request, observer, clock, model, ...position, root: identity, exited, group, drive},
     name: way.name,
     user: options.user,
-    // The locks of OpenCode name pids, which are others in another namespace.
-    locks: options.isNamespace ? undefined : way.locks?.(options.user),
+    locks: locksOf(way, options),
   })
 }
 

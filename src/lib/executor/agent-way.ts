@@ -1,6 +1,4 @@
 import type {Clock} from '../core/clock.ts'
-import type {AgentUser} from '../opencode/program/agent-user.ts'
-import type {LockPlace} from '../opencode/program/stale-locks.ts'
 import type {Drive} from './acp/drive-agent.ts'
 import type {RunObserver, RunRequest} from './executor.ts'
 import type {OpenRunFiles} from './run-files.ts'
@@ -16,8 +14,8 @@ export type AgentWay = {
   open(runDir: string): OpenRunFiles
   /** Begins the conversation with an agent that has one. Called right before its start. */
   converse?(run: ConversationOptions): () => Drive
-  /** The folder with the locks that end with its processes, which run as this user. */
-  locks?(user: AgentUser | undefined): LockPlace | undefined
+  /** The folder with the locks that end with its processes. */
+  locks?(): string | undefined
   /** Whether it loads our plugin for OpenCode. */
   readonly usesPlugin: boolean
   /** Names of further variables that it may see. */

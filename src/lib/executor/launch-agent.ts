@@ -4,6 +4,7 @@ import {agentAuthor} from '../opencode/program/agent-author.ts'
 import type {AgentUser} from '../opencode/program/agent-user.ts'
 import {agentEnvironment} from '../opencode/program/environment.ts'
 import {openedReport, reporterVariables} from '../opencode/program/reporter.ts'
+import type {LockPlace} from '../opencode/program/stale-locks.ts'
 import type {AgentWay} from './agent-way.ts'
 import type {RunObserver, RunRequest} from './executor.ts'
 import type {RunGroup, RunGroups} from './processes/run-groups.ts'
@@ -74,6 +75,12 @@ export function loadsReporter(way: AgentWay, cwd: string, options: LaunchOptions
   if (reporter === undefined || !way.usesPlugin) return false
   const env = environmentOf(way, {cwd, tmpDir: '', marker: ''}, options)
   return Object.keys(reporterVariables({env, cwd, plugin: reporter, user, report: ''})).length > 0
+}
+
+/** Where locks of ended agents of this kind are. None in a namespace: the locks name pids, which are others there. */
+export function locksOf(way: AgentWay, {user, isNamespace}: LaunchOptions): LockPlace | undefined {
+  const folder = isNamespace ? undefined : way.locks?.()
+  return folder === undefined ? undefined : {folder, user}
 }
 
 /** What an agent of this kind sees of the worker's environment. */

@@ -9,7 +9,7 @@ import {type AgentExecutorOptions, discardFiles} from '../agent-executor.ts'
 import type {AgentWay} from '../agent-way.ts'
 import type {Executor, PreparedRun, RunningAgent, RunObserver, RunRequest} from '../executor.ts'
 import {retryBusyDatabase} from '../busy-database.ts'
-import {environmentOf, launchAgent, loadsReporter} from '../launch-agent.ts'
+import {environmentOf, launchAgent, loadsReporter, locksOf} from '../launch-agent.ts'
 import {writeRunFiles} from '../run-files.ts'
 import {runFiles} from '../spool/file-names.ts'
 import {type Supervised, superviseAgent} from '../supervise-agent.ts'
@@ -198,7 +198,7 @@ async function supervise(task: Task, log: SentLog, observer: RunObserver, positi
     place: {runDir: agent.dir, marker: agent.marker},
     spoolFrom: statSync(join(runDir, runFiles.stdout)).size,
     stderrFrom: log.start.stderrFrom,
-    locks: launch.isNamespace ? undefined : way.locks?.(launch.user),
+    locks: locksOf(way, launch),
     name: way.name,
     async keeps() {
       if (!drive.announced || !drive.hasSucceeded) return false

@@ -10,6 +10,7 @@ import {driveAgent} from '../acp/drive-agent.ts'
 import {parseJson} from '../../protocol/parse.ts'
 import {SentLog} from '../acp/sent-log.ts'
 import type {AgentWay} from '../agent-way.ts'
+import {locksOf} from '../launch-agent.ts'
 import type {RunRequest} from '../executor.ts'
 import {runFiles} from '../spool/file-names.ts'
 import {standInModel} from './stand-in-model.ts'
@@ -40,7 +41,7 @@ export async function warmUp(
 ): Promise<boolean> {
   const {pool} = options
   const {clock} = options.launch
-  const locks = way.locks?.(options.launch.user)
+  const locks = locksOf(way, options.launch)
   if (locks !== undefined) removeStaleLocks(locks)
   const agent = newAgent(options, cwd, currentFingerprint(way, options, cwd))
   options.standIn?.setTitle(basename(agent.dir), warmUpTitle)

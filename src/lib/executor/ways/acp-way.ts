@@ -47,7 +47,7 @@ export const acpWay = (options: AcpWayOptions): AgentWay => ({
     return options.allow ?? []
   },
   plan: (request) => options.plan(request),
-  locks: (user) => options.locks?.(user),
+  locks: () => options.locks?.(),
   usesPlugin: options.usesPlugin,
   open(runDir) {
     const pipe = join(runDir, runFiles.stdin)

@@ -22,7 +22,7 @@ export const openCodeAcpWay = (options: OpenCodeAcpOptions): AgentWay =>
       return options.policy
     },
     plan: async ({model}) => ({args: ['acp'], model: normalizeModel(model)}),
-    locks: (user) => ({folder: lockFolder(options.env), user}),
+    locks: () => lockFolder(options.env),
     usesPlugin: true,
   })
 

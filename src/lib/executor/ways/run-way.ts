@@ -39,7 +39,7 @@ export const runWay = (options: OpenCodeOptions): AgentWay => ({
   },
   open: (runDir) =>
     openFiles(runDir, {stdin: [runFiles.prompt, constants.O_RDONLY], stdout: [runFiles.stdout, append]}),
-  locks: (user) => ({folder: lockFolder(options.env), user}),
+  locks: () => lockFolder(options.env),
   usesPlugin: true,
 })
 
